@@ -1,0 +1,66 @@
+"""Engineering change orders and the items they affect."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from canonical.effectivity import Effectivity
+from canonical.item import Lifecycle
+
+ChangeStatus = Literal[
+    "open", "submitted", "approved", "released", "effective", "completed", "cancelled"
+]
+StockKind = Literal["on_order", "in_process", "in_stock", "finished", "in_field"]
+
+
+class Disposition(msgspec.Struct, frozen=True):
+    """What is to happen to stock of the old revision; `action` in the source's own words."""
+
+    stock: StockKind
+    action: str
+
+
+class AffectedItem(msgspec.Struct, frozen=True):
+    """One row of a change: which item goes from which revision label to which.
+
+    plants: plant effectivity of the row; empty = as the change, then as the rules say.
+    """
+
+    item: str
+    new_revision: str
+    old_revision: str = ""
+    lifecycle: Lifecycle | None = None
+    dispositions: tuple[Disposition, ...] = ()
+    plants: tuple[str, ...] = ()
+
+
+class EngineeringChange(msgspec.Struct, frozen=True):
+    """A change order as its PLM states it.
+
+    version: grows with every statement the source makes about this change; the source's own time
+        in microseconds where it has no counter. An older version never overrules a newer one.
+    effectivity: None = on release.
+    """
+
+    number: str
+    version: int
+    status: ChangeStatus
+    title: str
+    affected: tuple[AffectedItem, ...]
+    description: str = ""
+    category: str = ""
+    urgency: str = ""
+    family: str = ""
+    plants: tuple[str, ...] = ()
+    requester: str = ""
+    released_at: datetime | None = None
+    effectivity: Effectivity | None = None
+    source_id: str = ""
+
+
+def change_key(number: str) -> str:
+    """Order and ledger key of a change."""
+    return f"engineering-change/{number}"

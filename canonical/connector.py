@@ -1,0 +1,84 @@
+"""What a driver for a target system is: four pure functions around one call.
+
+Every call step runs the same cycle: observe the object by its natural key, compare it with what
+the step wants, write the difference, and count as done only what the target confirmed or what a
+new observation shows. A lost answer needs nothing special: the next observation tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from canonical.effects import Step
+from canonical.exchange import Request, Response
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Content that a read brought back; it comes in as a message of its own.
+
+    type: vendor type, e.g. "coupa.supplier". key: business object it is about.
+    """
+
+    type: str
+    key: str
+    body: bytes
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """The target does not know the object."""
+
+
+class Present(msgspec.Struct, frozen=True):
+    """The target holds the object.
+
+    equal: it is what the step wants; nothing is left to write.
+    differences: fields that differ, for people, e.g. "BaseUnit: PC, wanted KG".
+    reference: the target's own number for it. native: the body read, for `write`.
+    """
+
+    equal: bool
+    reference: str = ""
+    etag: str = ""
+    differences: tuple[str, ...] = ()
+    native: bytes = b""
+    answer: Answer | None = None
+
+
+Observed = Absent | Present
+
+
+class Write(msgspec.Struct, frozen=True):
+    """The next call to make; `completes` when its confirmation makes the step true."""
+
+    request: Request
+    completes: bool
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """The target said that it applied the write: parsed and matched, not only a status code."""
+
+    reference: str = ""
+    warnings: tuple[str, ...] = ()
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """A vendor's protocol as functions.
+
+    observe: step -> request that reads the object by its natural key.
+    read: step, response -> what is there. Raises as `confirm` does.
+    write: step, observed, idempotency key -> next write; None if nothing is left to write.
+    confirm: step, response to a write -> Confirmed. Raises Rejected (refused for good), Conflict
+        (exists with other content, changed meanwhile), Unavailable (not applied, try later),
+        InDoubt (may be applied: 5xx, unparsable answer), Misconfigured (rights, unknown API).
+    """
+
+    name: str
+    observe: Callable[[Step], Request]
+    read: Callable[[Step, Response], Observed]
+    write: Callable[[Step, Observed, str], Write | None]
+    confirm: Callable[[Step, Response], Confirmed]

@@ -1,0 +1,125 @@
+"""What a handler may return: the only ways in which a decision changes the world."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from canonical.envelope import Lane
+from canonical.facts import Document
+from canonical.operations import Operation, StepKind, kind, verb
+
+Severity = Literal["info", "warning", "stop"]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One effect that must become true.
+
+    plant: plant code; "" where the effect is not of one plant.
+    system: configured system name ("erp"), a role ("quality") for approvals, or "layshaft".
+    depends_on: identities of steps of the same plan that must be done first.
+    owner: who is asked when it does not move.
+    due_s: seconds after planning when it counts as late.
+    """
+
+    plant: str
+    system: str
+    object_kind: str
+    object_id: str
+    operation: Operation
+    depends_on: tuple[str, ...] = ()
+    owner: str = "operations"
+    lane: Lane = "standard"
+    due_s: int = 86_400
+
+    @property
+    def identity(self) -> str:
+        """What makes it the same step in the next plan: plant, system, object, operation."""
+        return step_identity(
+            self.plant, self.system, self.object_kind, self.object_id, self.operation
+        )
+
+    @property
+    def kind(self) -> StepKind:
+        """Who makes it true."""
+        return kind(self.operation)
+
+
+def step_identity(
+    plant: str, system: str, object_kind: str, object_id: str, operation: Operation
+) -> str:
+    """Identity of a step within its ledger."""
+    return "|".join((plant, system, object_kind, object_id, verb(operation)))
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something a person should know about the input, found by rule.
+
+    code: kebab-case word; where: the object, e.g. "item/XYZ-1"; severity "stop" never reaches
+    a plan: it is raised as Rejected.
+    """
+
+    code: str
+    where: str
+    what: str
+    severity: Severity
+    owner: str
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """Publish an event of ours.
+
+    event: `<object>.<past-tense>` of canonical.events; lane: None = by the event's rule.
+    data: a canonical struct of the type the event table names.
+    """
+
+    event: str
+    key: str
+    data: msgspec.Struct
+    lane: Lane | None = None
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Store a document unless a newer version of it is known.
+
+    version: the source's own order of the object's states: for items and BOMs the release time of
+        the revision, microseconds; a lower one is stale and is not stored.
+    stated: when the source said so, microseconds; decides between statements about one version.
+    """
+
+    key: str
+    version: int
+    document: Document
+    stated: int = 0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything that must become true for one business transaction.
+
+    key: the ledger's business object. version: of the event it follows
+    from; an older one plans nothing.
+    """
+
+    key: str
+    version: int
+    title: str
+    steps: tuple[Step, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+class Open(msgspec.Struct, frozen=True):
+    """Open an exception case; one case per (code, where) stays open at a time.
+
+    word: failure class of canonical.errors; remedy: what the owner is to do.
+    """
+
+    code: str
+    word: str
+    what: str
+    where: str
+    remedy: str
+    owner: str
+
+
+Effect = Emit | Put | Plan | Open

@@ -1,0 +1,45 @@
+"""The envelope every message travels in: CloudEvents 1.0 attributes and our correlation ids."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+Payload = TypeVar("Payload")
+
+Lane = Literal["critical", "standard", "enrichment"]
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """Who says what about which business object, and why.
+
+    Identity of a message is (source, id), per subscription.
+
+    type: `com.layshaft.<object>.<past-tense>.v<n>` for our events; the contract's name for a
+        vendor message, e.g. `arena.change`.
+    key: the business object the message is about, `<kind>/<number>`; messages of one key keep
+        their order.
+    time: when it happened at the source, where the source says so; never trusted for order.
+    sequence: position among the events of `key` that we emitted; None on foreign messages.
+    """
+
+    id: str
+    source: str
+    type: str
+    key: str
+    time: datetime | None = None
+    content_type: str = "application/json"
+    correlation_id: str = ""
+    causation_id: str = ""
+    traceparent: str = ""
+    sequence: int | None = None
+    lane: Lane = "standard"
+
+
+class Message(msgspec.Struct, Generic[Payload], frozen=True):
+    """An envelope with its decoded content."""
+
+    envelope: Envelope
+    payload: Payload

@@ -1,0 +1,74 @@
+"""What a handler may know besides its message: stored documents and the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from canonical.bom import Bom, bom_key
+from canonical.item import Item, item_key
+from canonical.rules import Rules
+from canonical.sourcing import Coverage, coverage_key
+from canonical.supplier import Supplier, supplier_key
+
+Document = Item | Bom | Supplier | Coverage
+D = TypeVar("D", Item, Bom, Supplier, Coverage)
+
+# Document kind (the part of the key before "/") -> its type.
+DOCUMENT_TYPES: dict[str, type[Item] | type[Bom] | type[Supplier] | type[Coverage]] = {
+    "item": Item,
+    "bom": Bom,
+    "supplier": Supplier,
+    "coverage": Coverage,
+}
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A stored document.
+
+    version: counts our own writes of it, 1 for the first; says "newer than what I saw".
+    """
+
+    version: int
+    document: Document
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """A snapshot for one decision.
+
+    documents: by key, e.g. "item/XYZ-1". A key that was asked for and is not here does not exist.
+    """
+
+    rules: Rules
+    documents: Mapping[str, Known] = {}
+
+    def item(self, number: str) -> Item | None:
+        """The item as last released, if known."""
+        return self._get(item_key(number), Item)
+
+    def bom(self, parent: str) -> Bom | None:
+        """The item's BOM as last released, if known."""
+        return self._get(bom_key(parent), Bom)
+
+    def supplier(self, number: str) -> Supplier | None:
+        """The supplier as procurement last stated it, if known."""
+        return self._get(supplier_key(number), Supplier)
+
+    def coverage(self, item: str) -> Coverage | None:
+        """The item's contract coverage as procurement last stated it, if known."""
+        return self._get(coverage_key(item), Coverage)
+
+    def version(self, key: str) -> int:
+        """Version of a document; 0 where it does not exist."""
+        known = self.documents.get(key)
+        return known.version if known else 0
+
+    def missing(self, keys: Iterable[str]) -> frozenset[str]:
+        """Those of the keys without a document."""
+        return frozenset(k for k in keys if k not in self.documents)
+
+    def _get(self, key: str, kind: type[D]) -> D | None:
+        known = self.documents.get(key)
+        return known.document if known and isinstance(known.document, kind) else None

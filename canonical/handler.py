@@ -1,0 +1,61 @@
+"""What a handler is: a name, an order scope and three pure functions.
+
+`read` turns a delivery into a message, `needs` names the facts to load, `decide` returns effects
+or raises a failure of canonical.errors. The runtime knows nothing else about a handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from canonical.effects import Effect
+from canonical.envelope import Message
+from canonical.facts import Facts
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A message as it arrived, before anybody looked inside.
+
+    source: configured name of the sender, known by the exchange or call it came through.
+    kind: routing key or kind word given by the sender; "" where there is none.
+    attributes: CloudEvents attributes found in the headers, without prefix.
+    message_id: AMQP property; counts as identity only where the source's contract says so.
+    """
+
+    source: str
+    kind: str
+    body: bytes
+    content_type: str = ""
+    message_id: str = ""
+    attributes: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """One logical consumer.
+
+    name: the subscription, part of every message's identity; never renamed.
+    scope: order scope: handlers of one flow share it, and one business object is decided in
+        order within it.
+    types: message types it takes, vendor types for a translation, our own otherwise.
+    read: delivery -> message; raises InvalidMessage.
+    needs: message and facts so far -> document keys wanted; asked again until it adds none.
+    decide: message, facts, now -> effects.
+    """
+
+    name: str
+    scope: str
+    types: tuple[str, ...]
+    read: Callable[[Delivery], Message[Any]]
+    needs: Callable[[Message[Any], Facts], frozenset[str]]
+    decide: Callable[[Message[Any], Facts, datetime], tuple[Effect, ...]]
+
+
+def no_needs(message: Message[Any], facts: Facts) -> frozenset[str]:
+    """For handlers that decide on the message alone."""
+    return frozenset()

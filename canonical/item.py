@@ -1,0 +1,73 @@
+"""Items, their revisions as far as the workflows need them, and approved manufacturers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from canonical.quantity import ItemUnit, Quantity
+from canonical.revision import Revision
+
+# Life cycle in the order of domain practice; vendor words are mapped by each driver's table.
+Lifecycle = Literal["in_design", "in_review", "released", "superseded", "on_hold", "obsolete"]
+ItemKind = Literal["part", "assembly", "document", "service"]
+Procurement = Literal["make", "buy", "phantom", "none"]
+ApprovalStatus = Literal["approved", "conditional", "disapproved", "obsolete"]
+
+
+class ApprovedManufacturer(msgspec.Struct, frozen=True):
+    """One AML entry: this maker's part may be used for the item.
+
+    rank: 1 is preferred; None where the source gives no ranking.
+    """
+
+    manufacturer: str
+    part: str
+    status: ApprovalStatus
+    rank: int | None = None
+    note: str = ""
+
+
+class ComplianceMark(msgspec.Struct, frozen=True):
+    """A statement such as RoHS or REACH: scheme, and the value as the source states it."""
+
+    scheme: str
+    value: str
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One revision of an item as engineering defines it.
+
+    base_unit: Rec 20 code (or X-prefixed Rec 21).
+    family: product family, decides plants and regulation; "" where the source has none.
+    phase: the source's own life-cycle word, kept for people; `lifecycle` is the mapped one.
+    released_at: when this revision was released: the order of revisions. stated_at: when the
+        source said all this.
+    source_id: the source's opaque object id, case-sensitive.
+    """
+
+    number: str
+    revision: Revision
+    lifecycle: Lifecycle
+    description: str
+    kind: ItemKind
+    procurement: Procurement
+    base_unit: str
+    family: str = ""
+    category: str = ""
+    phase: str = ""
+    alternates: tuple[ItemUnit, ...] = ()
+    weight: Quantity | None = None
+    compliance: tuple[ComplianceMark, ...] = ()
+    manufacturers: tuple[ApprovedManufacturer, ...] = ()
+    released_at: datetime | None = None
+    stated_at: datetime | None = None
+    change: str = ""
+    source_id: str = ""
+
+
+def item_key(number: str) -> str:
+    """Order and document key of an item."""
+    return f"item/{number}"

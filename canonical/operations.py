@@ -1,0 +1,138 @@
+"""What a step can ask for: operations on target systems, decisions of people, waits, notices.
+
+Each is a tagged struct; the tag is the verb shown in ledgers. Drivers match on the type.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from canonical.bom import PlantBom
+from canonical.item import Item, Procurement
+from canonical.purchasing import InfoRecord
+
+StepKind = Literal["call", "approval", "wait", "announce"]
+
+
+class PutItem(msgspec.Struct, frozen=True, tag="put-item"):
+    """The target holds the item master as given, in all plants."""
+
+    item: Item
+
+
+class ExtendToPlant(msgspec.Struct, frozen=True, tag="extend-to-plant"):
+    """The target holds a plant view of the item. base_unit: Rec 20 code."""
+
+    item: str
+    plant: str
+    procurement: Procurement
+    base_unit: str
+    purchasing_group: str
+
+
+class PutBom(msgspec.Struct, frozen=True, tag="put-bom"):
+    """The target holds the plant's BOM with exactly the engineering lines given."""
+
+    bom: PlantBom
+
+
+class PutInfoRecord(msgspec.Struct, frozen=True, tag="put-info-record"):
+    """The target holds one info record with these terms for supplier, item, organisation, plant."""
+
+    record: InfoRecord
+
+
+class PublishItem(msgspec.Struct, frozen=True, tag="publish-item"):
+    """Procurement's catalogue shows this revision, its manufacturers and compliance marks."""
+
+    item: Item
+
+
+class ReadCoverage(msgspec.Struct, frozen=True, tag="read-coverage"):
+    """Procurement has been asked which published contracts cover the item."""
+
+    item: str
+
+
+class ReadSupplier(msgspec.Struct, frozen=True, tag="read-supplier"):
+    """Procurement has been asked for the supplier and its qualification."""
+
+    supplier: str
+
+
+class RequestReview(msgspec.Struct, frozen=True, tag="request-review"):
+    """Procurement holds an open qualification review under `reference`."""
+
+    supplier: str
+    change: str
+    items: tuple[str, ...]
+    reason: str
+    reference: str
+
+
+class Approve(msgspec.Struct, frozen=True, tag="approve"):
+    """A person of the owning role has decided the question.
+
+    question: kebab-case word; text: the sentence the person reads; evidence: lines below it.
+    """
+
+    question: str
+    text: str
+    evidence: tuple[str, ...] = ()
+
+
+class AwaitFact(msgspec.Struct, frozen=True, tag="await-fact"):
+    """A document newer than `seen` is known.
+
+    fact: document key. seen: version the plan was made on, 0 = none.
+    """
+
+    fact: str
+    seen: int
+    reason: str
+
+
+class Announce(msgspec.Struct, frozen=True, tag="announce"):
+    """An event of ours has been published.
+
+    event: `<object>.<past-tense>`; key: its business object; data: its JSON content.
+    """
+
+    event: str
+    key: str
+    data: msgspec.Raw
+
+
+Operation = (
+    PutItem
+    | ExtendToPlant
+    | PutBom
+    | PutInfoRecord
+    | PublishItem
+    | ReadCoverage
+    | ReadSupplier
+    | RequestReview
+    | Approve
+    | AwaitFact
+    | Announce
+)
+
+
+def verb(operation: Operation) -> str:
+    """The operation's word in ledgers, e.g. "put-bom"."""
+    return str(operation.__struct_config__.tag)
+
+
+def kind(operation: Operation) -> StepKind:
+    """Who makes the operation true: a system, a person, the arrival of a fact, or Layshaft."""
+    match operation:
+        case Approve():
+            return "approval"
+        case AwaitFact():
+            return "wait"
+        case Announce():
+            return "announce"
+        case _:
+            return "call"

@@ -1,0 +1,87 @@
+"""What the customer decides and the planners ask: plants, distribution, sourcing, regulation.
+
+Read from one TOML file when the service starts; data, never constants in a planner.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from canonical.sourcing import SourcingMode
+
+
+class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A plant and who buys for it.
+
+    zone: IANA time zone. purchasing_org: of the plant itself; used with local sourcing.
+    """
+
+    code: str
+    name: str
+    zone: str
+    sourcing: SourcingMode
+    purchasing_org: str
+    purchasing_group: str = "001"
+
+
+class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Plants that get the items of a product family."""
+
+    family: str
+    plants: tuple[str, ...]
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which system holds a class of objects for a plant from a day on.
+
+    object_kind, plant: "*" = any. from_day: first valid day.
+    """
+
+    object_kind: str
+    plant: str
+    system: str
+    from_day: date
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole rule set.
+
+    regulated: product families where a finding stops the change instead of warning.
+    approvers: role that decides, per question, e.g. {"supplier-qualification": "quality"}.
+    due_s: seconds a step of a kind may take before it is late, per operation word.
+    """
+
+    plants: tuple[Plant, ...]
+    distribution: tuple[Distribution, ...]
+    routes: tuple[Route, ...]
+    central_purchasing_org: str
+    regulated: tuple[str, ...] = ()
+    approvers: dict[str, str] = {}
+    due_s: dict[str, int] = {}
+
+    def plant(self, code: str) -> Plant | None:
+        """The plant with that code, if it is ours."""
+        return next((p for p in self.plants if p.code == code), None)
+
+    def plants_of(self, family: str) -> tuple[str, ...]:
+        """Plant codes that get a product family, in the order of the rule; () where no rule."""
+        return next((d.plants for d in self.distribution if d.family == family), ())
+
+    def system_for(self, object_kind: str, plant: str, on: date) -> str | None:
+        """The system that holds such objects for the plant on that day.
+
+        The most special valid route wins (plant before kind), then the latest.
+        """
+        valid = [
+            r
+            for r in self.routes
+            if r.object_kind in ("*", object_kind) and r.plant in ("*", plant) and r.from_day <= on
+        ]
+        best = max(
+            valid,
+            key=lambda r: (r.plant != "*", r.object_kind != "*", r.from_day),
+            default=None,
+        )
+        return best.system if best else None

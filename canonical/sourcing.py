@@ -1,0 +1,49 @@
+"""Contracts as far as they cover items, and the rules that say who buys for which plant."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+import msgspec
+
+from canonical.money import UnitPrice
+
+SourcingMode = Literal["central", "local"]
+
+
+class CoverageLine(msgspec.Struct, frozen=True):
+    """One contract line that covers an item.
+
+    first_day, last_day: both inclusive, as contracts state them; last_day None = open.
+    plants: the plants the contract is limited to; empty = all.
+    order_unit: Rec 20 code.
+    """
+
+    contract: str
+    supplier: str
+    price: UnitPrice
+    order_unit: str
+    first_day: date
+    last_day: date | None = None
+    lead_time_days: int = 0
+    minimum_quantity: str = ""
+    plants: tuple[str, ...] = ()
+
+    def covers(self, plant: str, on: date) -> bool:
+        """Whether the line may be used for that plant on that day."""
+        in_time = self.first_day <= on and (self.last_day is None or on <= self.last_day)
+        return in_time and (not self.plants or plant in self.plants)
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """All published contract lines for one item; empty = procurement has none."""
+
+    item: str
+    lines: tuple[CoverageLine, ...]
+    stated_at: datetime | None = None
+
+
+def coverage_key(item: str) -> str:
+    """Order and document key of an item's contract coverage."""
+    return f"coverage/{item}"

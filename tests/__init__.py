@@ -1,0 +1,1 @@
+"""Everything that tests Layshaft, and the value strategies the tests share."""
