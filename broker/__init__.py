@@ -1,0 +1,4 @@
+"""Moving messages safely: intake, decision, commit, settle, relay.
+
+Knows no vendor and no part number.
+"""

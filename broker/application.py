@@ -1,0 +1,253 @@
+"""Applying what was decided: all effects of a batch, set-wise, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from broker import book
+from broker.decision import Context, Verdict, id_conflict
+from broker.intake import Work
+from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
+from broker.store import Position, Tx
+from broker.store import documents as document_rows
+from broker.store import ledgers as ledger_rows
+from broker.store import messages as message_rows
+from broker.store.documents import NewDocument
+from broker.store.messages import Case, NewPending
+from canonical.codec import encode
+from canonical.effects import Emit, Open, Plan, Put
+from canonical.errors import Failure
+
+
+async def apply(
+    tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
+) -> None:
+    """Everything the verdicts say is written; commits nothing by itself.
+
+    Order of tables as in broker.store, so that two batches never wait for each other in a ring.
+    """
+    placed = list(zip(verdicts, positions, strict=True))
+    await _keep_unfinished(tx, placed, context)
+    written = await _store_documents(tx, placed)
+    await _emit_events(tx, verdicts)
+    await _apply_plans(tx, placed)
+    await _open_cases(tx, placed)
+    await _note_stale(tx, verdicts)
+    if written:
+        await wake_ledgers(tx, sorted(written), context)
+
+
+async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, context: Context) -> int:
+    """Ledgers that wait for one of these documents are planned again; None looks at every wait.
+
+    The event the ledger follows from goes down the path once more; one such row per ledger.
+    """
+    waiting = await ledger_rows.newly_known(tx, keys)
+    await message_rows.add_pending(
+        tx,
+        [
+            NewPending(
+                subscription=subscription,
+                scope=scope,
+                key=key,
+                lane=lane,
+                position=position,
+                state="ready",
+                due_at=context.now,
+                reason="a fact it waited for is known",
+                merge_key=f"plan:{ledger_id}",
+            )
+            for subscription, scope, key, lane, ledger_id, position in waiting
+        ],
+    )
+    return len(waiting)
+
+
+async def _keep_unfinished(
+    tx: Tx, placed: Sequence[tuple[Verdict, Position]], context: Context
+) -> None:
+    """Retries, cases and successors become rows; claimed rows are finished or put back."""
+    new: list[NewPending] = []
+    finished = []
+    for verdict, position in placed:
+        work, pending = verdict.work, verdict.work.pending
+        state, due_at, reason = _unfinished(verdict, context)
+        if pending is not None and state is None:
+            finished.append(pending)
+        elif pending is not None:
+            await message_rows.postpone_pending(
+                tx, pending, state=state or "ready", due_at=due_at, reason=reason
+            )
+        elif state is not None and work.order_key is not None and work.handler is not None:
+            new.append(
+                NewPending(
+                    subscription=work.handler.name,
+                    scope=work.order_key[0],
+                    key=work.order_key[1],
+                    lane=work.lane,
+                    position=position,
+                    state=state,
+                    due_at=due_at,
+                    attempts=0 if state == "parked" else 1,
+                    reason=reason,
+                )
+            )
+    await message_rows.add_pending(tx, new)
+    if finished:
+        await message_rows.finish_pending(tx, finished)
+
+
+def _unfinished(verdict: Verdict, context: Context) -> tuple[str | None, datetime, str]:
+    match verdict.fate:
+        case Done():
+            return None, context.now, ""
+        case Behind():
+            return "parked", context.now, "waits behind an earlier message of its key"
+        case RetryAt(due_at, reason):
+            return "retry", due_at, reason
+        case Park(failure) | Invalid(failure) | DeadLetter(failure):
+            return "in_case", context.now, failure.code
+
+
+async def _store_documents(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> dict[str, int]:
+    """The last statement of the batch about each document is stored."""
+    latest: dict[str, NewDocument] = {}
+    for verdict, position in placed:
+        for effect in verdict.effects:
+            if isinstance(effect, Put):
+                source = verdict.work.entry.envelope.source
+                latest[effect.key] = NewDocument(effect, source, position)
+    return await document_rows.store(tx, list(latest.values())) if latest else {}
+
+
+async def _emit_events(tx: Tx, verdicts: Sequence[Verdict]) -> None:
+    emissions = [
+        book.emission(
+            effect.event,
+            effect.key,
+            encode(effect.data),
+            lane=effect.lane,
+            correlation_id=verdict.work.entry.envelope.correlation_id,
+            causation_id=verdict.work.entry.envelope.id,
+        )
+        for verdict in verdicts
+        for effect in verdict.effects
+        if isinstance(effect, Emit)
+    ]
+    await message_rows.emit(tx, emissions)
+
+
+async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> None:
+    plans = [
+        (effect, verdict.work, position)
+        for verdict, position in placed
+        for effect in verdict.effects
+        if isinstance(effect, Plan)
+    ]
+    for plan, work, position in sorted(plans, key=lambda p: p[0].key):
+        if not await book.apply_plan(tx, plan, _origin(work, position), work.lane):
+            await message_rows.write_audit(
+                tx,
+                actor=work.entry.envelope.source,
+                action="stale-refused",
+                subject=plan.key,
+                correlation_id=work.entry.envelope.correlation_id,
+                detail={"version": plan.version, "message": work.entry.envelope.id},
+            )
+
+
+def _origin(work: Work, position: Position) -> book.Origin:
+    assert work.handler is not None
+    return book.Origin(
+        subscription=work.handler.name,
+        scope=work.handler.scope,
+        source=work.entry.envelope.source,
+        message_id=work.entry.envelope.id,
+        correlation_id=work.entry.envelope.correlation_id,
+        lane=work.lane,
+        position=position,
+    )
+
+
+async def _open_cases(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> None:
+    cases: list[Case] = []
+    for verdict, position in placed:
+        envelope = verdict.work.entry.envelope
+        match verdict.fate:
+            case Park(failure) | Invalid(failure) | DeadLetter(failure):
+                cases.append(_case_of(failure, verdict.work, position))
+        for effect in verdict.effects:
+            if isinstance(effect, Open):
+                cases.append(
+                    Case(
+                        code=effect.code,
+                        word=effect.word,
+                        what=effect.what,
+                        place=effect.where,
+                        remedy=effect.remedy,
+                        owner=effect.owner,
+                        source=envelope.source,
+                        key=envelope.key,
+                        position=position,
+                        ledger_key=_ledger_key(verdict),
+                    )
+                )
+    if cases:
+        await message_rows.open_cases(tx, cases)
+
+
+def _case_of(failure: Failure, work: Work, position: Position) -> Case:
+    """The case says what is wrong, in which message, whose turn it is and what to do."""
+    envelope = work.entry.envelope
+    about = envelope.key or f"message {envelope.id[:16]} from {envelope.source}"
+    return Case(
+        code=failure.code,
+        word=failure.word,
+        what=failure.what,
+        place=f"{about}: {failure.where}" if failure.where else about,
+        remedy=failure.remedy,
+        owner=f"{failure.owner} ({envelope.source})"
+        if failure.owner == "sender"
+        else failure.owner,
+        source=envelope.source,
+        key=envelope.key,
+        position=position,
+    )
+
+
+async def keep_id_conflict(tx: Tx, work: Work) -> None:
+    """The second content under a known id is kept under an identity of its own, with a case."""
+    entry = work.entry
+    kept = msgspec.structs.replace(
+        entry,
+        subscription="id-conflict",
+        envelope=msgspec.structs.replace(
+            entry.envelope, id=f"{entry.envelope.id}#{entry.digest.hex()[:16]}"
+        ),
+        logged=None,
+    )
+    positions = await message_rows.admit(tx, [kept])
+    for position in positions.values():
+        await message_rows.open_cases(tx, [_case_of(id_conflict(work), work, position)])
+
+
+def _ledger_key(verdict: Verdict) -> str:
+    return next((e.key for e in verdict.effects if isinstance(e, Plan)), "")
+
+
+async def _note_stale(tx: Tx, verdicts: Sequence[Verdict]) -> None:
+    """A statement older than what is known writes nothing but is on record."""
+    for verdict in verdicts:
+        for put in verdict.stale:
+            envelope = verdict.work.entry.envelope
+            await message_rows.write_audit(
+                tx,
+                actor=envelope.source,
+                action="stale-refused",
+                subject=put.key,
+                correlation_id=envelope.correlation_id,
+                detail={"version": put.version, "stated": put.stated, "message": envelope.id},
+            )

@@ -1,0 +1,182 @@
+"""Keeps ledgers: the one place where a ledger is locked, its steps read, changed, advanced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import uuid_utils
+
+from broker import ledger as rules
+from broker.store import Position, Tx
+from broker.store import ledgers as ledger_rows
+from broker.store import messages as message_rows
+from broker.store.ledgers import CallResult, Ledger, NewLedger
+from broker.store.messages import Case, Emission, LogEntry, NewPending
+from broker.topology import events_exchange
+from canonical.effects import Plan
+from canonical.envelope import Lane
+from canonical.events import EVENTS
+from canonical.operations import Announce
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The message a plan follows from."""
+
+    subscription: str
+    scope: str
+    source: str
+    message_id: str
+    correlation_id: str
+    lane: Lane
+    position: Position
+
+
+def emission(
+    event: str, key: str, body: bytes, *, lane: Lane | None, correlation_id: str, causation_id: str
+) -> Emission:
+    """An event of ours with its identity, lane and exchange."""
+    row = EVENTS[event]
+    chosen: Lane = lane or row.lane
+    return Emission(
+        id=str(uuid_utils.uuid7()),
+        event=row.name,
+        type=row.type,
+        key=key,
+        lane=chosen,
+        exchange=events_exchange(chosen),
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        body=body,
+    )
+
+
+async def apply_plan(tx: Tx, plan: Plan, origin: Origin, lane: Lane) -> bool:
+    """The ledger says what the plan says and has moved as far as it can; False if it is stale.
+
+    Planning again with the same facts changes nothing.
+    """
+    new = NewLedger(
+        key=plan.key,
+        title=plan.title,
+        version=plan.version,
+        subscription=origin.subscription,
+        scope=origin.scope,
+        lane=lane,
+        source=origin.source,
+        correlation_id=origin.correlation_id,
+        findings=plan.findings,
+        position=origin.position,
+    )
+    ledger, is_new = await ledger_rows.lock_ledger(tx, new)
+    if plan.version < ledger.version:
+        return False
+    steps = await ledger_rows.load_steps(tx, ledger.id)
+    diff = rules.diff(steps, plan)
+    if not is_new:
+        await ledger_rows.renew_ledger(tx, ledger.id, new)
+    await ledger_rows.move_steps(tx, diff.moves)
+    await ledger_rows.replace_steps(tx, ledger.id, diff.replaces)
+    await ledger_rows.insert_steps(tx, ledger.id, diff.inserts)
+    if diff.left_behind:
+        await message_rows.open_cases(tx, [_left_behind(ledger, s) for s in diff.left_behind])
+    await advance(tx, ledger)
+    return True
+
+
+async def advance(tx: Tx, ledger: Ledger) -> None:
+    """Everything that may happen next is ready; announcements are made; completeness is noted.
+
+    The caller holds the ledger's row.
+    """
+    steps = await ledger_rows.load_steps(tx, ledger.id)
+    moves = rules.advance(steps)
+    await ledger_rows.move_steps(tx, moves)
+    announced = [m.step.id for m in moves if m.step.kind == "announce" and m.state == "done"]
+    if announced:
+        operations = await ledger_rows.operations_of(tx, announced)
+        await message_rows.emit(
+            tx,
+            [
+                emission(
+                    operation.event,
+                    operation.key,
+                    bytes(operation.data),
+                    lane=None,
+                    correlation_id=ledger.correlation_id,
+                    causation_id=f"step/{step_id}",
+                )
+                for step_id in announced
+                if isinstance(operation := operations[step_id], Announce)
+            ],
+        )
+    states = {i: s.state for i, s in rules.current(steps).items()}
+    states |= {m.step.identity: m.state for m in moves}
+    if ledger.state != "complete" and rules.is_complete(states.values()):
+        await ledger_rows.complete_ledger(tx, ledger.id)
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A finished call with what follows from it.
+
+    answer: what a read brought back, ready to be logged; answer_scope: its handler's order scope.
+    """
+
+    result: CallResult
+    answer: LogEntry | None = None
+    answer_scope: str = ""
+    case: Case | None = None
+
+
+async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> None:
+    """Results are in their ledgers, answers are messages, failures are cases; ledgers advanced.
+
+    Crash before the commit: the calls stay in flight, lapse, and are looked up. After it: done.
+    """
+    ids = sorted({s.result.claimed.ledger_id for s in settled})
+    ledgers = await ledger_rows.lock_ledgers(tx, ids)
+    counted = await ledger_rows.record_results(tx, [s.result for s in settled])
+    ours = [s for s in settled if s.result.claimed.id in counted]
+    await _take_answers(tx, [s for s in ours if s.answer is not None])
+    cases = [s.case for s in ours if s.case is not None]
+    if cases:
+        await message_rows.open_cases(tx, cases)
+    for ledger_id in ids:
+        await advance(tx, ledgers[ledger_id])
+
+
+async def _take_answers(tx: Tx, settled: Sequence[Settled]) -> None:
+    """Answers of reads are logged and wait to be translated like any other message."""
+    entries = [s.answer for s in settled if s.answer is not None]
+    if not entries:
+        return
+    positions = await message_rows.admit(tx, entries)
+    await message_rows.add_pending(
+        tx,
+        [
+            NewPending(
+                subscription=s.answer.subscription,
+                scope=s.answer_scope,
+                key=s.answer.envelope.key,
+                lane=s.answer.envelope.lane,
+                position=positions[s.answer.identity],
+                state="ready",
+                due_at=s.result.ended_at,
+            )
+            for s in settled
+            if s.answer is not None and s.answer.identity in positions
+        ],
+    )
+
+
+def _left_behind(ledger: Ledger, step: rules.LedgerStep) -> Case:
+    return Case(
+        code="left-behind",
+        word="business_rule",
+        what=f"{step.identity} was done and is no longer part of the plan",
+        place=f"{ledger.key}: {step.identity}",
+        remedy="Decide whether the target keeps it or it is taken back",
+        owner="engineering",
+        key=ledger.key,
+        ledger_key=ledger.key,
+    )

@@ -1,0 +1,1 @@
+"""Channels perform a `Request` against a target and say honestly what is known about its fate."""

@@ -1,0 +1,277 @@
+"""AMQP in: deliveries of one lane become arrivals, and are acknowledged after their commit.
+
+The callback only hands over; the work runs in a task of ours, because the client library cancels
+its callbacks whenever their channel closes. A lane has a connection of its own and a channel per
+queue. When a channel closes, its undecided deliveries leave the batcher, since they come again;
+those in a running transaction finish and are not acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from typing import Any
+
+import aio_pika
+import asyncpg
+import msgspec
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+
+from broker.amqp_properties import violations
+from broker.failpoints import FailPoints
+from broker.intake import Arrival
+from broker.looper import finish
+from broker.metrics import Metrics
+from broker.store import Position
+from broker.topology import attributes_from
+from canonical.envelope import Lane
+from canonical.errors import InvalidMessage, Misconfigured
+from canonical.handler import Delivery
+
+log = structlog.get_logger(__name__)
+
+
+class Inlet(msgspec.Struct, frozen=True):
+    """A queue and what its messages are known by before anybody reads them.
+
+    source: the sender's configured name. ours: our own events, whose headers we trust.
+    dead_letters: the broker's dead-letter queue; its routing key names the queue they come from.
+    """
+
+    queue: str
+    source: str
+    kind: str
+    ours: bool = False
+    dead_letters: bool = False
+
+
+class LaneConsumer:
+    """Consumes the queues of one lane until stopped, and gathers what arrives into batches."""
+
+    def __init__(
+        self,
+        *,
+        lane: Lane,
+        amqp_url: str,
+        inlets: Sequence[Inlet],
+        origins: Callable[[str], Inlet | None],
+        take: Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]],
+        prefetch: int,
+        batch: int,
+        heartbeat_s: int,
+        reconnect_max_s: float,
+        metrics: Metrics,
+        fail_points: FailPoints,
+    ) -> None:
+        self.lane = lane
+        self._amqp_url = amqp_url
+        self._inlets = inlets
+        self._origins = origins
+        self._take = take
+        self._prefetch = prefetch
+        self._batch = batch
+        self._heartbeat_s = heartbeat_s
+        self._reconnect_max_s = reconnect_max_s
+        self._metrics = metrics
+        self._fail_points = fail_points
+        self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self.trouble = "starting"
+
+    def start(self) -> None:
+        """Two tasks run: one keeps consuming, one keeps deciding."""
+        self._tasks = [
+            asyncio.create_task(self._keep_consuming(), name=f"consume-{self.lane}"),
+            asyncio.create_task(self._keep_deciding(), name=f"decide-{self.lane}"),
+        ]
+
+    async def stop(self, deadline_s: float) -> None:
+        """Nothing is taken any more; the batch in hand is committed and acknowledged."""
+        self._stopping.set()
+        _, late = await asyncio.wait(self._tasks, timeout=deadline_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)
+
+    # Taking
+
+    async def _keep_consuming(self) -> None:
+        pause_s = 0.5
+        while not self._stopping.is_set():
+            try:
+                await self._consume_until_closed()
+                pause_s = 0.5
+            except (aio_pika.AMQPException, ConnectionError, TimeoutError, OSError) as error:
+                self.trouble = f"RabbitMQ: {type(error).__name__}"
+                log.warning("consumer lost", lane=self.lane, error=repr(error)[:200])
+                pause_s = min(pause_s * 2, self._reconnect_max_s)
+            self._metrics.reconnects.labels(self.lane).inc()
+            await self._pause(random.uniform(0.1, pause_s))
+
+    async def _consume_until_closed(self) -> None:
+        """One connection's life: all queues attached, until one of them is lost or we stop."""
+        async with asyncio.timeout(self._reconnect_max_s):
+            connection = await aio_pika.connect(self._amqp_url, heartbeat=self._heartbeat_s)
+        lost = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: lost.set())
+        try:
+            for inlet in self._inlets:
+                await self._attach(connection, inlet, lost)
+            self.trouble = ""
+            stopping = asyncio.create_task(self._stopping.wait())
+            losing = asyncio.create_task(lost.wait())
+            await asyncio.wait({stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            losing.cancel()
+            if self._stopping.is_set():
+                # Deliveries nobody decided go back with the connection; the batch in hand is
+                # acknowledged before, on channels that are still open.
+                await self._tasks[1]
+            else:
+                self.trouble = "RabbitMQ: connection or queue lost"
+        finally:
+            async with asyncio.timeout(self._heartbeat_s):
+                await connection.close()
+
+    async def _attach(
+        self, connection: AbstractConnection, inlet: Inlet, lost: asyncio.Event
+    ) -> None:
+        """The queue is consumed through a channel of its own; it must exist already."""
+        async with asyncio.timeout(self._heartbeat_s):
+            channel = await connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(lambda *_: lost.set())
+        prefetch = 1 if inlet.dead_letters else self._prefetch
+        await channel.set_qos(prefetch_count=prefetch, timeout=self._heartbeat_s)
+        queue = await channel.get_queue(inlet.queue, ensure=True)
+
+        async def hand_over(message: AbstractIncomingMessage) -> None:
+            self._metrics.received.labels(inlet.queue).inc()
+            self._arrived.put_nowait(self._arrival(message, inlet, channel))
+
+        await queue.consume(hand_over, timeout=self._heartbeat_s)
+
+    def _arrival(
+        self, message: AbstractIncomingMessage, inlet: Inlet, channel: AbstractChannel
+    ) -> Arrival:
+        """The delivery with what is known before its content is read."""
+        origin, routing_key = inlet, message.routing_key or ""
+        if inlet.dead_letters:
+            origin = self._origins(routing_key) or inlet
+            routing_key = origin.kind
+        wrong = violations(message.headers, message.routing_key)
+        attributes: dict[str, str] = {}
+        if not wrong:
+            try:
+                attributes = attributes_from(message.headers)
+            except InvalidMessage as failure:
+                wrong = (failure.what,)
+        if (message.content_encoding or "identity") != "identity":
+            wrong = (*wrong, "content_encoding: compressed bodies are not taken")
+        return Arrival(
+            delivery=Delivery(
+                source=origin.source,
+                kind=routing_key,
+                body=message.body,
+                content_type=message.content_type or "",
+                message_id=message.message_id or "",
+                attributes=attributes,
+            ),
+            lane=self.lane,
+            queue=origin.queue,
+            tag=message.delivery_tag or 0,
+            channel=channel,
+            redelivered=bool(message.redelivered) or inlet.dead_letters,
+            violations=wrong,
+            logged=_log_position(attributes) if origin.ours else None,
+        )
+
+    # Deciding
+
+    async def _keep_deciding(self) -> None:
+        while not self._stopping.is_set():
+            batch = await self._gather()
+            if batch:
+                await self._decide_until_committed(batch)
+
+    async def _gather(self) -> list[Arrival]:
+        """The next arrival and whatever else has come already; empty when stopping."""
+        first = asyncio.create_task(self._arrived.get())
+        stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({first, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not first.done():
+            first.cancel()
+            return []
+        batch = [first.result()]
+        while len(batch) < self._batch and not self._arrived.empty():
+            batch.append(self._arrived.get_nowait())
+        return _deliverable(batch)
+
+    async def _decide_until_committed(self, batch: list[Arrival]) -> None:
+        """Tries again while the fault is nobody's in the batch; no attempt of a message is burnt.
+
+        Deliveries whose channel closed meanwhile are left out: the broker sends them again.
+        """
+        failures = 0
+        while batch and not self._stopping.is_set():
+            try:
+                await finish(self._take(batch))
+            except Misconfigured as failure:
+                self.trouble = f"{failure.code}: {failure.what}"
+                log.error("lane stopped", lane=self.lane, code=failure.code, what=failure.what)
+                await self._stopping.wait()
+                return
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                failures += 1
+                self.trouble = f"PostgreSQL: {type(error).__name__}"
+                log.warning("batch not committed", lane=self.lane, error=repr(error)[:200])
+                await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
+                batch = _deliverable(batch)
+                continue
+            self.trouble = ""
+            await self._acknowledge(batch)
+            return
+
+    async def _acknowledge(self, batch: Sequence[Arrival]) -> None:
+        """One multiple ack per channel, up to the last of the batch: everything before it on that
+        channel was committed by this batch or an earlier one."""
+        last: dict[AbstractChannel, int] = {}
+        for arrival in batch:
+            channel = arrival.channel
+            assert isinstance(channel, AbstractChannel)
+            last[channel] = max(last.get(channel, 0), arrival.tag)
+        for channel, tag in last.items():
+            if channel.is_closed:
+                continue
+            try:
+                underlay = await channel.get_underlay_channel()
+                await underlay.basic_ack(tag, multiple=True)
+            except (aio_pika.AMQPException, ConnectionError, RuntimeError) as error:
+                log.info("not acknowledged, will come again", error=repr(error)[:200])
+        await self._fail_points("amqp.after_ack")
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+
+def _deliverable(batch: Sequence[Arrival]) -> list[Arrival]:
+    """Those whose channel is open: only they can be acknowledged."""
+    return [a for a in batch if isinstance(a.channel, AbstractChannel) and not a.channel.is_closed]
+
+
+def _log_position(attributes: dict[str, str]) -> Position | None:
+    """Where an event of ours stands in the log, as the relay wrote it; None if it does not say."""
+    at, _, seq = attributes.get("logposition", "").rpartition("/")
+    try:
+        return Position(datetime.fromisoformat(at), int(seq))
+    except ValueError:
+        return None

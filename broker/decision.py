@@ -1,0 +1,198 @@
+"""Deciding a batch: pure over loaded facts, one message after the other.
+
+Messages of one key are decided in delivery order, each on the facts as its predecessors left
+them. Once one of them does not succeed, the rest of its key waits behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from broker.intake import Work
+from broker.policy import Behind, Disposition, Done, RetryPolicy, disposition
+from broker.store.documents import Stored, digest_of
+from canonical.effects import Effect, Put
+from canonical.errors import Conflict, Failure, InvalidMessage
+from canonical.facts import Facts, Known
+from canonical.rules import Rules
+
+Weight = Literal["newer", "same", "stale", "conflict"]
+# A product structure deeper than this, or needs that never end, is a defect of a handler.
+MAX_NEED_ROUNDS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What deciding needs besides the messages: the rules, the policy, the time, a die."""
+
+    rules: Rules
+    policy: RetryPolicy
+    now: datetime
+    jitter: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided about one message; effects only where its fate is Done."""
+
+    work: Work
+    fate: Disposition
+    effects: tuple[Effect, ...] = ()
+    stale: tuple[Put, ...] = ()
+
+
+@dataclass(slots=True)
+class Desk:
+    """The facts of one batch, as the messages decided so far have left them.
+
+    documents: what is stored or will be; asked: keys that were looked for, found or not.
+    """
+
+    context: Context
+    documents: dict[str, Stored] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    stopped: set[tuple[str, str]] = field(default_factory=set)
+
+    def facts(self) -> Facts:
+        """A view for one decision."""
+        return Facts(
+            rules=self.context.rules,
+            documents={key: stored.known for key, stored in self.documents.items()},
+        )
+
+    def wanted(self, works: Iterable[Work]) -> set[str]:
+        """Keys the handlers of these messages want and nobody has looked for yet."""
+        facts = self.facts()
+        keys: set[str] = set()
+        for work in works:
+            if work.handler is not None and work.message is not None and work.failure is None:
+                keys |= work.handler.needs(work.message, facts)
+        return keys - self.asked
+
+    def add(self, asked: Iterable[str], found: dict[str, Stored]) -> None:
+        """The documents were looked up."""
+        self.asked |= set(asked)
+        self.documents |= found
+
+    def decide(self, work: Work) -> Verdict:
+        """What the handler says about one message; nothing is folded in yet."""
+        if work.order_key in self.stopped:
+            return Verdict(work, Behind())
+        try:
+            return Verdict(work, Done(), self._effects(work))
+        except Exception as error:  # the one guard around handlers: a bug fails its message alone
+            return self._failed(work, error)
+
+    def unseen(self, verdict: Verdict) -> set[str]:
+        """Keys the verdict writes and nobody has looked at yet."""
+        return {e.key for e in verdict.effects if isinstance(e, Put)} - self.asked
+
+    def fold(self, verdict: Verdict) -> Verdict:
+        """The verdict on what it writes: newer statements stay and become facts of the next
+        message, stale ones are set apart, a contradiction fails the message."""
+        kept: list[Effect] = []
+        stale: list[Put] = []
+        documents: dict[str, Stored] = {}
+        for effect in verdict.effects:
+            if not isinstance(effect, Put):
+                kept.append(effect)
+                continue
+            weight = weigh(self.documents.get(effect.key), effect)
+            if weight == "conflict":
+                return self._failed(verdict.work, contradiction(effect))
+            if weight == "stale":
+                stale.append(effect)
+            elif weight == "newer":
+                kept.append(effect)
+                documents[effect.key] = self._as_stored(effect)
+        self.documents |= documents
+        fate = Done("stale") if stale and not kept else verdict.fate
+        return Verdict(verdict.work, fate, tuple(kept), tuple(stale))
+
+    def _effects(self, work: Work) -> tuple[Effect, ...]:
+        if work.failure is not None:
+            raise work.failure
+        assert work.handler is not None
+        assert work.message is not None
+        return work.handler.decide(work.message, self.facts(), self.context.now)
+
+    def _failed(self, work: Work, error: Exception) -> Verdict:
+        if work.order_key is not None:
+            self.stopped.add(work.order_key)
+        fate = disposition(
+            error,
+            attempt=work.attempt,
+            policy=self.context.policy,
+            now=self.context.now,
+            jitter=self.context.jitter(),
+        )
+        return Verdict(work, fate)
+
+    def _as_stored(self, put: Put) -> Stored:
+        before = self.documents.get(put.key)
+        number = before.known.version + 1 if before else 1
+        return Stored(Known(number, put.document), put.version, put.stated, digest_of(put))
+
+
+def weigh(stored: Stored | None, put: Put) -> Weight:
+    """Whether a statement about a document is news."""
+    if stored is None:
+        return "newer"
+    was, is_now = (stored.version, stored.stated), (put.version, put.stated)
+    if is_now < was:
+        return "stale"
+    same = stored.digest == digest_of(put)
+    if is_now == was:
+        return "same" if same else "conflict"
+    return "newer"
+
+
+def quarantined(work: Work, attempts: int) -> Work:
+    """The work as a failure: the process died each time it was begun."""
+    return replace(
+        work,
+        failure=InvalidMessage(
+            "crashes-the-worker",
+            f"The process ended {attempts - 1} times while it handled this message",
+            where=work.entry.envelope.key or "message",
+            remedy="Report it; its raw bytes are kept",
+            owner="layshaft team",
+        ),
+    )
+
+
+def refused_by_database(work: Work, sqlstate: str) -> Work:
+    """The work as a failure: the database takes everything of its batch but this."""
+    return replace(
+        work,
+        failure=InvalidMessage(
+            "unstorable",
+            f"The database refuses the content of this message ({sqlstate})",
+            where=work.entry.envelope.key or "message",
+            remedy="Correct the content at the source and send again",
+        ),
+    )
+
+
+def contradiction(put: Put) -> Failure:
+    """One version of a document, two contents."""
+    return Conflict(
+        "same-version-other-content",
+        f"{put.key} is known in this very version with other content",
+        where=put.key,
+        remedy="Find out at the source which of the two is right and release it anew",
+    )
+
+
+def id_conflict(work: Work) -> Failure:
+    """The identity is known with another payload: the first one counts."""
+    return Conflict(
+        "id-reused",
+        "This id was used before for another content; the first one was kept",
+        where=f"{work.entry.envelope.source} {work.entry.envelope.id}",
+        remedy="Send the content under an id of its own",
+        owner="sender",
+    )

@@ -1,0 +1,317 @@
+"""Ready call steps become calls: claimed by target object, carried out, settled in their ledger.
+
+Crash after the claim: the lease lapses and the step is in doubt. Crash after the target applied
+the call: the same; the next try observes the target first and finds it done. Crash after the
+result is committed: nothing is left to do. A call is never repeated blindly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+
+import structlog
+
+from broker.book import Settled, settle_calls
+from broker.failpoints import FailPoints
+from broker.metrics import Metrics
+from broker.policy import CallFate, RetryPolicy, call_fate
+from broker.settings import Deadlines
+from broker.store import Database
+from broker.store import ledgers as rows
+from broker.store.ledgers import CallResult, ClaimedStep
+from broker.store.messages import Case, LogEntry
+from canonical.connector import Answer, Driver, Present
+from canonical.envelope import Envelope, Lane
+from canonical.errors import Failure, InDoubt, Unavailable
+from canonical.exchange import Request, Response
+from canonical.handler import Delivery, Handler
+
+log = structlog.get_logger(__name__)
+
+# An update may need several writes (header, lines); more rounds than this is a driver's defect.
+MAX_WRITES = 200
+
+
+class Outlet:
+    """A target system: its driver and the channel that reaches it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        driver: Driver,
+        perform: Callable[[Request], Awaitable[Response]],
+        settle_s: float,
+    ) -> None:
+        self.name = name
+        self.driver = driver
+        self.perform = perform
+        self.settle_s = settle_s
+
+
+class Dispatcher:
+    """Makes the call steps of one lane true. `turn` claims; results are settled in batches."""
+
+    def __init__(
+        self,
+        *,
+        lane: Lane,
+        database: Database,
+        outlets: Mapping[str, Outlet],
+        translator: Callable[[str], Handler],
+        slots: int,
+        deadlines: Deadlines,
+        policy: RetryPolicy,
+        metrics: Metrics,
+        fail_points: FailPoints,
+        committed: Callable[[], None],
+    ) -> None:
+        self._lane = lane
+        self._database = database
+        self._outlets = outlets
+        self._translator = translator
+        self._slots = slots
+        self._deadlines = deadlines
+        self._policy = policy
+        self._metrics = metrics
+        self._fail_points = fail_points
+        self._committed = committed
+        self._calls: set[asyncio.Task[None]] = set()
+        self._ended: list[Settled] = []
+        self.wake: Callable[[], None] = lambda: None
+
+    async def turn(self) -> bool:
+        """Settles what has ended, then claims as many due calls as slots are free."""
+        settled = await self._settle()
+        free = self._slots - len(self._calls)
+        if free <= 0:
+            return settled
+        async with self._database.transaction() as tx:
+            claimed = await rows.claim_calls(
+                tx,
+                lane=self._lane,
+                systems=list(self._outlets),
+                limit=free,
+                lease_s=self._deadlines.lease_s,
+            )
+        sent_by = monotonic() + self._deadlines.lease_s - self._deadlines.http_total_s
+        await self._fail_points("claim.after")
+        for step in claimed:
+            task = asyncio.create_task(self._call(step, sent_by), name=f"call-{step.id}")
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        return settled or bool(claimed)
+
+    async def drain(self, deadline_s: float) -> None:
+        """Calls under way have ended and are settled, as far as the deadline allows."""
+        if self._calls:
+            await asyncio.wait(set(self._calls), timeout=deadline_s)
+        for task in set(self._calls):
+            task.cancel()
+        await self._settle()
+
+    async def lapse(self) -> bool:
+        """Calls of processes that died are in doubt; True if there were any."""
+        settle_s = max((o.settle_s for o in self._outlets.values()), default=0.0)
+        async with self._database.transaction() as tx:
+            return await rows.lapse_calls(tx, settle_s=settle_s) > 0
+
+    async def _settle(self) -> bool:
+        """Everything that has ended so far is committed together.
+
+        What could not be committed is kept for the next turn; should we die before, it lapses.
+        """
+        batch = self._ended[:]
+        if not batch:
+            return False
+        await self._fail_points("result.before_commit")
+        async with self._database.transaction() as tx:
+            await settle_calls(tx, batch)
+        del self._ended[: len(batch)]
+        await self._fail_points("result.after_commit")
+        self._committed()
+        return True
+
+    async def _call(self, claimed: ClaimedStep, sent_by: float) -> None:
+        """One try of one step, as a result to settle."""
+        outlet = self._outlets[claimed.step.system]
+        started = datetime.now(UTC)
+        calls: list[str] = []
+        try:
+            if monotonic() > sent_by:
+                raise Unavailable("claimed-too-long-ago", "The claim is too old to send on")
+            reference, answer, note = await self._cycle(outlet, claimed, calls)
+        except Exception as error:  # every failure is a fate of this step, defects included
+            settled = self._failed(claimed, outlet, error, started, calls)
+        else:
+            settled = self._done(claimed, reference, answer, note, started, calls)
+        self._metrics.calls.labels(
+            claimed.step.system,
+            claimed.step.operation.__struct_config__.tag,
+            settled.result.outcome,
+        ).inc()
+        self._metrics.call_seconds.labels(claimed.step.system).observe(
+            (settled.result.ended_at - started).total_seconds()
+        )
+        self._ended.append(settled)
+        self.wake()
+
+    async def _cycle(
+        self, outlet: Outlet, claimed: ClaimedStep, calls: list[str]
+    ) -> tuple[str, Answer | None, str]:
+        """Observe, compare, write the difference, until the target holds what the step wants.
+
+        Returns the target's reference, the content a read brought, and warnings.
+        """
+        driver, step = outlet.driver, claimed.step
+        warnings: list[str] = []
+        for _ in range(MAX_WRITES):
+            observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
+            if isinstance(observed, Present) and observed.equal:
+                return observed.reference, observed.answer, "; ".join(warnings)
+            write = driver.write(step, observed, claimed.idempotency_key)
+            if write is None:
+                raise Failure(
+                    "driver-stuck", "The target differs and the driver has nothing to write"
+                )
+            response = await self._perform(outlet, write.request, calls)
+            confirmed = driver.confirm(step, response)
+            warnings += confirmed.warnings
+            if write.completes:
+                return confirmed.reference, confirmed.answer, "; ".join(warnings)
+        raise Failure("driver-stuck", f"The target still differs after {MAX_WRITES} writes")
+
+    async def _perform(self, outlet: Outlet, request: Request, calls: list[str]) -> Response:
+        line = f"{request.method} {request.path}"
+        try:
+            response = await outlet.perform(request)
+        except Failure as failure:
+            calls.append(f"{line} -> {failure.word}")
+            raise
+        calls.append(f"{line} -> {response.status}")
+        return response
+
+    def _done(
+        self,
+        claimed: ClaimedStep,
+        reference: str,
+        answer: Answer | None,
+        note: str,
+        started: datetime,
+        calls: Sequence[str],
+    ) -> Settled:
+        ended = datetime.now(UTC)
+        wrote = any(not c.startswith("GET ") for c in calls)
+        result = CallResult(
+            claimed=claimed,
+            state="done",
+            next_at=ended,
+            started_at=started,
+            ended_at=ended,
+            calls=tuple(calls),
+            outcome="applied" if wrote else ("read" if answer else "already true"),
+            note=note,
+            reference=reference,
+        )
+        if answer is None:
+            return Settled(result)
+        handler = self._translator(answer.type)
+        return Settled(result, answer_entry(claimed, answer, handler, ended), handler.scope)
+
+    def _failed(
+        self,
+        claimed: ClaimedStep,
+        outlet: Outlet,
+        error: Exception,
+        started: datetime,
+        calls: Sequence[str],
+    ) -> Settled:
+        ended = datetime.now(UTC)
+        policy = RetryPolicy(
+            ceilings_s=self._policy.ceilings_s,
+            attempts=self._policy.attempts,
+            defect_attempts=self._policy.defect_attempts,
+            settle_s=outlet.settle_s,
+        )
+        fate = call_fate(
+            error, attempt=claimed.attempts, policy=policy, now=ended, jitter=random.random()
+        )
+        log.warning(
+            "call not done",
+            system=claimed.step.system,
+            step=claimed.step.identity,
+            ledger=claimed.ledger_key,
+            correlation_id=claimed.correlation_id,
+            attempt=claimed.attempts,
+            state=fate.state,
+            reason=f"{fate.failure.code}: {fate.failure.what}",
+            exc_info=None if isinstance(error, Failure) else error,
+        )
+        result = CallResult(
+            claimed=claimed,
+            state=fate.state,
+            next_at=fate.next_at,
+            started_at=started,
+            ended_at=ended,
+            calls=tuple(calls),
+            outcome="in doubt" if isinstance(error, InDoubt) else fate.failure.word,
+            note=f"{fate.failure.code}: {fate.failure.what}",
+        )
+        case = _case_of(claimed, fate) if fate.state == "failed" else None
+        return Settled(result, case=case)
+
+
+def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: datetime) -> LogEntry:
+    """A read's answer as a message from the system that was asked.
+
+    Its id is that of the claim, so that a result committed once is taken once.
+    """
+    envelope = Envelope(
+        id=f"step/{claimed.id}/{claimed.fence}",
+        source=claimed.step.system,
+        type=answer.type,
+        key=answer.key,
+        time=at,
+        correlation_id=claimed.correlation_id,
+        causation_id=f"step/{claimed.id}",
+        lane=claimed.step.lane,
+    )
+    return LogEntry(
+        subscription=handler.name,
+        envelope=envelope,
+        digest=hashlib.sha256(answer.body).digest(),
+        delivery=Delivery(
+            source=claimed.step.system,
+            kind=answer.type,
+            body=answer.body,
+            content_type="application/json",
+            attributes={
+                "id": envelope.id,
+                "type": answer.type,
+                "subject": answer.key,
+                "time": at.isoformat(),
+                "correlationid": claimed.correlation_id,
+                "causationid": envelope.causation_id,
+            },
+        ),
+    )
+
+
+def _case_of(claimed: ClaimedStep, fate: CallFate) -> Case:
+    failure, step = fate.failure, claimed.step
+    return Case(
+        code=failure.code,
+        word=failure.word,
+        what=failure.what,
+        place=f"{claimed.ledger_key}: {step.identity}",
+        remedy=failure.remedy or "Repair the cause at the target, then release the step again",
+        owner=step.owner if failure.word == "business_rule" else failure.owner,
+        source=step.system,
+        key=f"{step.object_kind}/{step.object_id}",
+        ledger_key=claimed.ledger_key,
+    )

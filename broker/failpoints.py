@@ -1,0 +1,69 @@
+"""Named places where a process can be made to die, stop or wait; nothing unless the environment
+asks for it.
+
+LAYSHAFT_FAILPOINTS="name:action:nth,..." with action kill, stop, raise or sleep=<seconds>; `nth`
+is the pass at which it acts, counted from 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+
+NAMES = (
+    "amqp.delivered",
+    "inbox.before_commit",
+    "inbox.after_commit",
+    "amqp.after_ack",
+    "claim.after",
+    "http.after_send",
+    "http.after_response",
+    "result.before_commit",
+    "result.after_commit",
+    "relay.after_publish",
+    "relay.after_confirm",
+)
+
+
+class FailPointHit(Exception):
+    """Raised by the action `raise`."""
+
+
+class FailPoints:
+    """The armed points of one process."""
+
+    def __init__(self, armed: Mapping[str, tuple[str, int]]) -> None:
+        self._armed = dict(armed)
+        self._passes: dict[str, int] = {}
+
+    @classmethod
+    def parse(cls, text: str) -> FailPoints:
+        """From the environment's text; unknown names are refused, a typo must not pass silently."""
+        armed: dict[str, tuple[str, int]] = {}
+        for part in filter(None, (p.strip() for p in text.split(","))):
+            name, action, nth = part.split(":")
+            if name not in NAMES:
+                raise ValueError(f"no fail point {name!r}; known: {', '.join(NAMES)}")
+            armed[name] = (action, int(nth))
+        return cls(armed)
+
+    async def __call__(self, name: str) -> None:
+        """Passes the point `name`; acts on the armed pass."""
+        if name not in self._armed:
+            return
+        action, nth = self._armed[name]
+        self._passes[name] = self._passes.get(name, 0) + 1
+        if self._passes[name] != nth:
+            return
+        if action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif action == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif action == "raise":
+            raise FailPointHit(name)
+        elif action.startswith("sleep="):
+            await asyncio.sleep(float(action.removeprefix("sleep=")))
+        else:
+            raise ValueError(f"fail point {name}: no action {action!r}")

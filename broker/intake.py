@@ -1,0 +1,189 @@
+"""What arrives, before and after it was read: the values the pipeline's steps pass on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from broker.store import Position
+from broker.store.messages import LogEntry, PendingWork
+from canonical.envelope import Envelope, Lane, Message
+from canonical.errors import Failure, InvalidMessage
+from canonical.handler import Delivery, Handler
+
+UNREAD = "unread"
+MAX_ID = 512
+
+Recognise = Callable[[Delivery], Handler]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One delivery as the consumer hands it over.
+
+    violations: what was wrong with its AMQP properties; `logged`: its place in the log if it is
+    an event of ours; tag and channel belong to whoever settles it.
+    """
+
+    delivery: Delivery
+    lane: Lane
+    queue: str
+    tag: int = 0
+    channel: object = None
+    redelivered: bool = False
+    violations: tuple[str, ...] = ()
+    logged: Position | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The same for every delivery of the same bytes through the same queue."""
+        attributes = repr(sorted(self.delivery.attributes.items()))
+        return hashlib.sha256(
+            b"\0".join((self.queue.encode(), attributes.encode(), self.delivery.body))
+        ).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One message to decide on, whichever way it came.
+
+    entry: its identity and log content. handler is None, and failure set, where it could not be
+    read. pending: the row it was claimed by, if it comes from there.
+    """
+
+    entry: LogEntry
+    lane: Lane
+    handler: Handler | None = None
+    message: Message[Any] | None = None
+    failure: Failure | None = None
+    pending: PendingWork | None = None
+
+    @property
+    def order_key(self) -> tuple[str, str] | None:
+        """(scope, business key) it keeps its order in; None where no key could be read."""
+        if self.handler is None or not self.entry.envelope.key:
+            return None
+        return self.handler.scope, self.entry.envelope.key
+
+    @property
+    def attempt(self) -> int:
+        """Number of this try, from 1."""
+        return self.pending.attempts + 1 if self.pending else 1
+
+
+def read_arrival(arrival: Arrival, recognise: Recognise) -> Work:
+    """The delivery as work: recognised, decoded, checked against its contract; or its failure."""
+    if arrival.violations:
+        failure = InvalidMessage(
+            "amqp-property",
+            "; ".join(arrival.violations),
+            where="AMQP properties",
+            remedy="Correct the client that publishes: its properties are not valid AMQP 0-9-1",
+        )
+        return _unread(arrival.delivery, arrival.lane, failure)
+    return _read(arrival.delivery, arrival.lane, recognise, arrival.logged)
+
+
+def read_pending(pending: PendingWork, handler_named: Callable[[str], Handler]) -> Work:
+    """A claimed row as work; its message is read anew, it may be read better than before."""
+    work = _read(
+        pending.delivery,
+        pending.lane,
+        lambda _: handler_named(pending.subscription),
+        pending.position,
+    )
+    return Work(
+        entry=work.entry,
+        lane=pending.lane,
+        handler=work.handler,
+        message=work.message,
+        failure=work.failure,
+        pending=pending,
+    )
+
+
+def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position | None) -> Work:
+    try:
+        handler = recognise(delivery)
+        message = handler.read(delivery)
+        _check_identity(message.envelope)
+    except Failure as failure:
+        return _unread(delivery, lane, failure, logged)
+    envelope = message.envelope
+    if not envelope.correlation_id:
+        # A message that starts a story gives it its id; stable, so that a re-delivery agrees.
+        envelope = msgspec.structs.replace(envelope, correlation_id=_story(envelope))
+    entry = LogEntry(
+        subscription=handler.name,
+        envelope=msgspec.structs.replace(envelope, lane=lane),
+        digest=hashlib.sha256(delivery.body).digest(),
+        delivery=delivery,
+        logged=logged,
+    )
+    return Work(entry=entry, lane=lane, handler=handler, message=Message(envelope, message.payload))
+
+
+def _check_identity(envelope: Envelope) -> None:
+    """Ids and keys become log lines and primary keys: short and printable, or refused."""
+    for name, value in (("id", envelope.id), ("subject", envelope.key)):
+        if not value or len(value) > MAX_ID or not value.isprintable():
+            raise InvalidMessage(
+                "identity-unusable",
+                f"The {name} is empty, longer than {MAX_ID} characters or not printable",
+                where=name,
+                remedy=f"Send a printable {name}",
+            )
+
+
+def _story(envelope: Envelope) -> str:
+    return hashlib.sha256(f"{envelope.source}\0{envelope.id}".encode()).hexdigest()[:32]
+
+
+def _unread(
+    delivery: Delivery, lane: Lane, failure: Failure, logged: Position | None = None
+) -> Work:
+    """Kept with its raw bytes under the digest of all of it; it has no key to hold."""
+    attributes = repr(sorted(delivery.attributes.items()))
+    digest = hashlib.sha256(
+        b"\0".join((delivery.kind.encode(), attributes.encode(), delivery.body))
+    ).digest()
+    story = digest.hex()[:32]
+    envelope = Envelope(
+        id=digest.hex(),
+        source=delivery.source,
+        type=UNREAD,
+        key="",
+        correlation_id=story,
+        lane=lane,
+    )
+    return Work(
+        entry=LogEntry(UNREAD, envelope, digest, _storable(delivery), logged),
+        lane=lane,
+        failure=failure,
+    )
+
+
+def _storable(delivery: Delivery) -> Delivery:
+    """PostgreSQL text takes neither NUL nor lone surrogates; the body stays as it came."""
+
+    def clean(text: str) -> str:
+        return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2048]
+
+    return Delivery(
+        source=delivery.source,
+        kind=clean(delivery.kind),
+        body=delivery.body,
+        content_type=clean(delivery.content_type),
+        message_id=clean(delivery.message_id),
+        attributes={clean(k): clean(v) for k, v in delivery.attributes.items()},
+    )
+
+
+def occurred(work: Work, at: datetime) -> datetime:
+    """When it happened at the source, as far as it says so."""
+    return work.entry.envelope.time or at

@@ -1,0 +1,186 @@
+"""The change ledger as values: what a new plan changes in it, and what may happen next.
+
+Pure. A ledger is the list of its steps; the last generation of an identity is the current one.
+Who calls these functions holds the ledger's row lock, so that what they return is still true when
+it is written.
+
+    waiting --all dependencies done--> ready --claimed--> in_flight --confirmed--> done
+                                         ^                   |  |
+                                         +--not applied------+  +--answer lost--> in_doubt --> ready
+    approval: ready until a person decides: done, or failed (its successors are held)
+    wait: waiting until a plan without it: done     announce: waiting, then done with its event
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from canonical.codec import encode
+from canonical.effects import Plan, Step
+from canonical.operations import AwaitFact, StepKind
+
+OPEN = frozenset({"waiting", "held", "ready", "in_flight", "in_doubt", "failed"})
+NOT_SENT = frozenset({"waiting", "held", "ready"})
+AT_TARGET = frozenset({"in_flight", "in_doubt"})
+SETTLED = frozenset({"done", "cancelled", "superseded"})
+
+
+class LedgerStep(msgspec.Struct, frozen=True):
+    """A step as it stands in the ledger."""
+
+    id: int
+    identity: str
+    generation: int
+    kind: StepKind
+    state: str
+    version: int
+    digest: bytes
+    depends_on: tuple[str, ...]
+    reason: str = ""
+
+
+class Replace(msgspec.Struct, frozen=True):
+    """A step that was not sent gets other content or other dependencies in place."""
+
+    old: LedgerStep
+    step: Step
+    digest: bytes
+
+
+class Insert(msgspec.Struct, frozen=True):
+    """A new step, or a follow-up of the same identity after one that was sent."""
+
+    step: Step
+    digest: bytes
+    generation: int
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A step goes from the state it was read in to another one."""
+
+    step: LedgerStep
+    state: str
+    reason: str = ""
+
+
+class PlanDiff(msgspec.Struct, frozen=True):
+    """What a plan changes in a ledger.
+
+    left_behind: done at a target and no longer planned: a person has to say whether to undo it.
+    """
+
+    inserts: tuple[Insert, ...]
+    replaces: tuple[Replace, ...]
+    moves: tuple[Move, ...]
+    left_behind: tuple[LedgerStep, ...]
+
+
+def digest_of(step: Step) -> bytes:
+    """Content digest: what is asked for, not when and after what."""
+    return hashlib.sha256(encode(step.operation)).digest()
+
+
+def current(steps: Iterable[LedgerStep]) -> dict[str, LedgerStep]:
+    """The last generation per identity, in ledger order."""
+    latest: dict[str, LedgerStep] = {}
+    for step in sorted(steps, key=lambda s: (s.generation, s.id)):
+        latest[step.identity] = step
+    return latest
+
+
+def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
+    """What has to change so that the ledger says what the plan says.
+
+    Same identity and content: kept. Other content: not sent = replaced; at the target or done =
+    a follow-up step. Gone from the plan: not sent = cancelled (a wait is done: its fact came);
+    at the target = kept until its end; done at a target = left behind.
+    """
+    now = current(steps)
+    planned = {step.identity: step for step in plan.steps}
+    inserts: list[Insert] = []
+    replaces: list[Replace] = []
+    moves: list[Move] = []
+    left_behind: list[LedgerStep] = []
+    for identity, step in planned.items():
+        digest = digest_of(step)
+        old = now.get(identity)
+        if old is None:
+            inserts.append(Insert(step, digest, 1))
+        elif old.digest == digest and old.state not in ("cancelled", "superseded"):
+            if old.state in NOT_SENT and set(old.depends_on) != set(step.depends_on):
+                replaces.append(Replace(old, step, digest))
+        elif old.state in NOT_SENT or old.state == "failed":
+            replaces.append(Replace(old, step, digest))
+        else:
+            inserts.append(Insert(step, digest, old.generation + 1))
+    for identity, old in now.items():
+        if identity in planned:
+            continue
+        if old.kind == "wait" and old.state in NOT_SENT:
+            moves.append(Move(old, "done", "the fact is known"))
+        elif old.state in NOT_SENT or old.state == "failed":
+            moves.append(Move(old, "cancelled", "no longer planned"))
+        elif old.state == "done" and old.kind == "call":
+            left_behind.append(old)
+    return PlanDiff(tuple(inserts), tuple(replaces), tuple(moves), tuple(left_behind))
+
+
+def advance(steps: Sequence[LedgerStep]) -> tuple[Move, ...]:
+    """What may happen next: waiting steps whose dependencies are done, and steps to hold.
+
+    An announcement that may happen moves to done: the caller publishes it in the same commit.
+    Announcements can set others free, so this runs until nothing moves.
+    """
+    now = current(steps)
+    busy_before = {
+        step.identity
+        for step in steps
+        if step.state in AT_TARGET and step.generation < now[step.identity].generation
+    }
+    states = {identity: step.state for identity, step in now.items()}
+    moves: list[Move] = []
+    moved = True
+    while moved:
+        moved = False
+        for identity, step in now.items():
+            if states[identity] not in ("waiting", "held") or step.kind == "wait":
+                continue
+            target = _next_state(step, states, blocked=identity in busy_before)
+            if target is not None and target[0] != states[identity]:
+                states[identity] = target[0]
+                moves.append(Move(step, *target))
+                moved = True
+    return tuple(_last_move_per_step(moves))
+
+
+def _next_state(
+    step: LedgerStep, states: dict[str, str], *, blocked: bool
+) -> tuple[str, str] | None:
+    refused = [d for d in step.depends_on if states.get(d) in ("failed", "held")]
+    if refused:
+        return "held", f"{len(refused)} step(s) before it did not succeed"
+    if blocked or any(states.get(d) not in SETTLED for d in step.depends_on):
+        return "waiting", ""
+    return ("done", "") if step.kind == "announce" else ("ready", "")
+
+
+def _last_move_per_step(moves: Iterable[Move]) -> list[Move]:
+    last = {move.step.id: move for move in moves}
+    return list(last.values())
+
+
+def is_complete(states: Iterable[str]) -> bool:
+    """Whether every current step is settled."""
+    return all(state in SETTLED for state in states)
+
+
+def awaited_fact(step: Step) -> tuple[str, int] | None:
+    """Document key and version a wait was planned on; None for other kinds."""
+    match step.operation:
+        case AwaitFact(fact=fact, seen=seen):
+            return fact, seen
+        case _:
+            return None

@@ -1,0 +1,71 @@
+"""Every Prometheus instrument of the runtime; label values come from configuration only."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# Seconds, from one fast commit to a call that nearly reached its deadline.
+_DURATIONS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+
+
+class Metrics:
+    """The instruments of one process, on a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        r = self.registry
+        self.received = Counter(
+            "layshaft_messages_received", "Deliveries taken from queues", ["queue"], registry=r
+        )
+        self.settled = Counter(
+            "layshaft_messages_settled",
+            "Messages whose fate is committed",
+            ["handler", "disposition"],
+            registry=r,
+        )
+        self.duplicates = Counter(
+            "layshaft_inbox_duplicates", "Repeats absorbed by the inbox", ["source"], registry=r
+        )
+        self.batch_seconds = Histogram(
+            "layshaft_batch_duration_seconds",
+            "Decide and commit of one batch",
+            ["lane"],
+            buckets=_DURATIONS,
+            registry=r,
+        )
+        self.published = Counter(
+            "layshaft_events_published", "Events confirmed by the broker", ["lane"], registry=r
+        )
+        self.returned = Counter(
+            "layshaft_amqp_returned", "Events the broker could not route", registry=r
+        )
+        self.reconnects = Counter(
+            "layshaft_amqp_reconnects", "Connections to RabbitMQ made anew", ["role"], registry=r
+        )
+        self.calls = Counter(
+            "layshaft_connector_calls",
+            "Call steps ended",
+            ["system", "operation", "outcome"],
+            registry=r,
+        )
+        self.call_seconds = Histogram(
+            "layshaft_connector_call_duration_seconds",
+            "Claim to result of one call step",
+            ["system"],
+            buckets=_DURATIONS,
+            registry=r,
+        )
+        self.outbox_pending = Gauge(
+            "layshaft_outbox_pending", "Events not yet confirmed", registry=r
+        )
+        self.outbox_oldest = Gauge(
+            "layshaft_outbox_oldest_age_seconds", "Age of the oldest of them", registry=r
+        )
+        self.cases_open = Gauge(
+            "layshaft_cases_open", "Open exception cases", ["error_class"], registry=r
+        )
+        self.steps = Gauge("layshaft_steps", "Steps of open ledgers", ["state"], registry=r)
+        self.approvals_open = Gauge(
+            "layshaft_approvals_open", "Decisions waited for", ["role"], registry=r
+        )
+        self.ready = Gauge("layshaft_ready", "1 where this part can work", ["part"], registry=r)

@@ -1,0 +1,146 @@
+"""Outbox rows become published events: confirmed, mandatory, in commit order per key.
+
+Crash after publish and before the row goes: the event is published again under the same id and
+the subscriber's inbox absorbs it. One relay works at a time, held by a session lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import DeliveryError, PublishError
+
+from broker.failpoints import FailPoints
+from broker.metrics import Metrics
+from broker.store import Database
+from broker.store import messages as rows
+from broker.store.messages import OutboxRow
+from broker.topology import headers_for
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+LOCK = 0x4C61_7953  # "LayS": the one relay of a database
+
+
+class Relay:
+    """Publishes what the outbox holds. `turn` is one look; a Loop repeats it."""
+
+    def __init__(
+        self,
+        *,
+        amqp_url: str,
+        database: Database,
+        metrics: Metrics,
+        fail_points: FailPoints,
+        confirm_s: float,
+        heartbeat_s: int,
+    ) -> None:
+        self._amqp_url = amqp_url
+        self._database = database
+        self._metrics = metrics
+        self._fail_points = fail_points
+        self._confirm_s = confirm_s
+        self._heartbeat_s = heartbeat_s
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+
+    async def turn(self) -> bool:
+        """Publishes up to a batch; True if there may be more."""
+        async with self._database.session() as session:
+            if not await session.fetchval("select pg_try_advisory_lock($1)", LOCK):
+                return False
+            try:
+                heads = await rows.outbox_heads(session, limit=BATCH)
+                if not heads:
+                    return False
+                confirmed = await self._publish(heads)
+                await rows.clear_outbox(session, confirmed)
+            finally:
+                await session.execute("select pg_advisory_unlock($1)", LOCK)
+        return len(confirmed) == len(heads)
+
+    async def close(self) -> None:
+        """The connection is closed."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            async with asyncio.timeout(self._confirm_s):
+                await connection.close()
+
+    async def _publish(self, heads: list[OutboxRow]) -> list[int]:
+        """Ids of the confirmed rows: keys side by side, one key strictly one after the other."""
+        channel = await self._open_channel()
+        by_key: dict[str, list[OutboxRow]] = {}
+        for row in heads:
+            by_key.setdefault(row.key, []).append(row)
+        done = await asyncio.gather(*(self._publish_key(channel, r) for r in by_key.values()))
+        return [row_id for ids in done for row_id in ids]
+
+    async def _publish_key(
+        self, channel: AbstractChannel, key_rows: Iterable[OutboxRow]
+    ) -> list[int]:
+        """Stops at the first row that was not confirmed: the rest of its key must not overtake."""
+        confirmed: list[int] = []
+        for row in key_rows:
+            try:
+                # Covers the wait for the connection too, which the library's timeout does not.
+                async with asyncio.timeout(self._confirm_s):
+                    exchange = await channel.get_exchange(row.exchange, ensure=False)
+                    await exchange.publish(
+                        _message(row), routing_key=row.routing_key, mandatory=True
+                    )
+                    await self._fail_points("relay.after_publish")
+            except PublishError:
+                self._metrics.returned.inc()
+                log.error("event not routable", event=row.routing_key, id=row.event_id)
+                break
+            except (DeliveryError, TimeoutError, ConnectionError, aio_pika.AMQPException) as error:
+                log.warning("event not confirmed", id=row.event_id, error=repr(error)[:200])
+                break
+            await self._fail_points("relay.after_confirm")
+            self._metrics.published.labels(row.exchange.rpartition(".")[2]).inc()
+            confirmed.append(row.id)
+        return confirmed
+
+    async def _open_channel(self) -> AbstractChannel:
+        if self._connection is None or self._connection.is_closed:
+            async with asyncio.timeout(self._confirm_s):
+                self._connection = await aio_pika.connect(
+                    self._amqp_url, heartbeat=self._heartbeat_s, timeout=self._confirm_s
+                )
+            self._metrics.reconnects.labels("relay").inc()
+            self._channel = None
+        if self._channel is None or self._channel.is_closed:
+            async with asyncio.timeout(self._confirm_s):
+                # Unroutable is an error only on a channel that raises on returns.
+                self._channel = await self._connection.channel(
+                    publisher_confirms=True, on_return_raises=True
+                )
+        return self._channel
+
+
+def _message(row: OutboxRow) -> aio_pika.Message:
+    """The event on the wire. message_id is left to the library: fresh per try, since returns are
+    matched by it; the business id travels in the headers."""
+    attributes = {
+        "specversion": "1.0",
+        "id": row.event_id,
+        "source": "layshaft",
+        "type": row.type,
+        "subject": row.key,
+        "time": row.position.at.isoformat(),
+        "sequence": str(row.sequence),
+        "correlationid": row.correlation_id,
+        "causationid": row.causation_id,
+        "logposition": f"{row.position.at.isoformat()}/{row.position.seq}",
+    }
+    return aio_pika.Message(
+        row.body,
+        headers=dict(headers_for(attributes)),
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )

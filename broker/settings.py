@@ -1,0 +1,82 @@
+"""One frozen Settings: everything an operator can set, with the reasons for the defaults.
+
+Read from `LAYSHAFT_*` variables by ops; times are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from broker.policy import RetryPolicy
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A system that publishes to us.
+
+    kinds: routing keys it uses; each gets a queue of its own. contracts: message types its
+    messages are recognised by, in the order tried.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    contracts: tuple[str, ...]
+
+
+class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A system that we call.
+
+    driver: key of handlers.DRIVERS. auth: "s4" (basic + CSRF session) or "oauth2".
+    user / secret: credentials, given by reference to environment variables.
+    concurrency: calls at once, over all lanes.
+    """
+
+    name: str
+    driver: str
+    base_url: str
+    auth: str
+    user: str
+    secret: str
+    token_path: str = ""
+    concurrency: int = 4
+    settle_s: float = 5.0
+
+
+class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long Layshaft waits for others.
+
+    lease_s: a call's claim; longer than the HTTP total, so that a lapsed lease means a dead owner.
+    sweep_s: pause between looks at rows nobody woke us for.
+    """
+
+    http_connect_s: float = 3.0
+    http_read_s: float = 15.0
+    http_total_s: float = 30.0
+    lease_s: float = 90.0
+    confirm_s: float = 5.0
+    acquire_s: float = 3.0
+    statement_s: float = 5.0
+    sweep_s: float = 0.5
+    fact_sweep_s: float = 2.0
+    reconnect_max_s: float = 15.0
+    drain_s: float = 20.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration of one process."""
+
+    database_url: str
+    amqp_url: str
+    sources: tuple[Source, ...]
+    systems: tuple[System, ...]
+    subscribers: dict[str, tuple[str, ...]] = {}
+    deadlines: Deadlines = Deadlines()
+    retry: RetryPolicy = RetryPolicy()
+    # Messages decided in one commit at most, and unacked at once: three batches, so that one is
+    # being decided while the next arrives; far below the point where prefetch stops paying.
+    batch: dict[str, int] = {"critical": 20, "standard": 200, "enrichment": 50}
+    prefetch: dict[str, int] = {"critical": 60, "standard": 600, "enrichment": 150}
+    undecided_bytes: int = 16 * 1024 * 1024
+    # Claims of calls at once per lane.
+    dispatch: dict[str, int] = {"critical": 8, "standard": 8, "enrichment": 2}
+    heartbeat_s: int = 10
+    failpoints: str = ""

@@ -1,0 +1,117 @@
+"""Connections to PostgreSQL: pools with deadlines, and a transaction that survives cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import asyncpg
+import msgspec
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Tx = PoolConnectionProxy[asyncpg.Record]
+else:
+    Tx = object
+
+
+class Position(msgspec.Struct, frozen=True, order=True):
+    """Where a message stands in the log."""
+
+    at: datetime
+    seq: int
+
+
+class Database:
+    """A pool for one purpose; a purpose that is stuck cannot starve another one."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        purpose: str,
+        size: int,
+        acquire_s: float,
+        statement_s: float,
+    ) -> None:
+        self._url = url
+        self._purpose = purpose
+        self._size = size
+        self._acquire_s = acquire_s
+        self._statement_s = statement_s
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """The pool is connected; raises what asyncpg raises where it cannot be."""
+        statement_ms = int(self._statement_s * 1000)
+        async with asyncio.timeout(self._acquire_s * 5):
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._size,
+                timeout=self._acquire_s,
+                # Slightly above the server's own limit, so that the server's answer wins.
+                command_timeout=self._statement_s + 3,
+                init=_keep_alive,
+                server_settings={
+                    "application_name": f"layshaft-{self._purpose}",
+                    "statement_timeout": str(statement_ms),
+                    "lock_timeout": "2000",
+                    "idle_in_transaction_session_timeout": "10000",
+                    "client_connection_check_interval": "5000",
+                    "timezone": "UTC",
+                },
+            )
+
+    async def close(self) -> None:
+        """All connections are closed, gracefully if that takes no longer than the deadline."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        try:
+            async with asyncio.timeout(self._acquire_s):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A READ COMMITTED transaction: committed on leaving, rolled back on an exception.
+
+        Whoever needs begin-to-commit to survive a cancellation runs it in a task of its own and
+        shields it (broker.looper.finish).
+        """
+        if self._pool is None:
+            raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
+        async with (
+            self._pool.acquire(timeout=self._acquire_s) as connection,
+            connection.transaction(),
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Tx]:
+        """A connection outside any transaction, for single statements and session locks."""
+        if self._pool is None:
+            raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
+        async with self._pool.acquire(timeout=self._acquire_s) as connection:
+            yield connection
+
+
+async def _keep_alive(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """asyncpg sets no keepalive: a dead server would be noticed only by a write."""
+    transport = getattr(connection, "_transport", None)
+    sock = transport.get_extra_info("socket") if transport else None
+    if sock is None or sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)

@@ -1,0 +1,108 @@
+"""SQL for documents: what is known about items, BOMs, suppliers, coverage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from broker.store.connection import Position, Tx
+from canonical.codec import encode
+from canonical.effects import Put
+from canonical.facts import DOCUMENT_TYPES, Known
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A document with what decides whether another statement is newer.
+
+    version, stated: as in Put. digest: of the content.
+    """
+
+    known: Known
+    version: int
+    stated: int
+    digest: bytes
+
+
+class NewDocument(msgspec.Struct, frozen=True):
+    """A document to write, and the message it follows from."""
+
+    put: Put
+    source: str
+    position: Position
+
+
+def digest_of(put: Put) -> bytes:
+    """Content digest of a document."""
+    return hashlib.sha256(encode(put.document)).digest()
+
+
+async def load(tx: Tx, keys: Iterable[str]) -> dict[str, Stored]:
+    """The documents with those keys; unknown ones are missing."""
+    rows = await tx.fetch(
+        """
+        select d.key, d.row_version, d.version, d.stated, d.digest, d.body
+        from document d join unnest($1::text[]) as w(key) using (key)
+        """,
+        sorted(set(keys)),
+    )
+    return {
+        r["key"]: Stored(
+            known=Known(
+                version=r["row_version"],
+                document=msgspec.json.decode(
+                    r["body"], type=DOCUMENT_TYPES[r["key"].partition("/")[0]]
+                ),
+            ),
+            version=r["version"],
+            stated=r["stated"],
+            digest=r["digest"],
+        )
+        for r in rows
+    }
+
+
+async def store(tx: Tx, documents: Sequence[NewDocument]) -> dict[str, int]:
+    """Row versions of the documents that were written; older statements write nothing.
+
+    Keys in `documents` are distinct. The guard stands in the statement: it holds however many
+    writers there are.
+    """
+    ordered = sorted(documents, key=lambda d: d.put.key)
+    rows = await tx.fetch(
+        """
+        with written as (
+            insert into document as d (key, row_version, version, stated, digest, body, source,
+                                       message_at, message_seq)
+            select key, 1, version, stated, digest, body, source, at, seq
+            from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[],
+                        $6::text[], $7::timestamptz[], $8::bigint[])
+                 as n(key, version, stated, digest, body, source, at, seq)
+            on conflict (key) do update
+            set row_version = d.row_version + 1, version = excluded.version,
+                stated = excluded.stated, digest = excluded.digest, body = excluded.body,
+                source = excluded.source, message_at = excluded.message_at,
+                message_seq = excluded.message_seq, updated_at = now()
+            -- never the old over the new
+            where (d.version, d.stated) < (excluded.version, excluded.stated)
+            returning *
+        ),
+        kept as (
+            insert into document_version (key, row_version, version, stated, digest, body, source,
+                                          message_at, message_seq)
+            select key, row_version, version, stated, digest, body, source, message_at, message_seq
+            from written
+        )
+        select key, row_version from written
+        """,
+        [d.put.key for d in ordered],
+        [d.put.version for d in ordered],
+        [d.put.stated for d in ordered],
+        [digest_of(d.put) for d in ordered],
+        [encode(d.put.document) for d in ordered],
+        [d.source for d in ordered],
+        [d.position.at for d in ordered],
+        [d.position.seq for d in ordered],
+    )
+    return {r["key"]: r["row_version"] for r in rows}

@@ -1,0 +1,486 @@
+"""Exchanges, queues and bindings as data, the names they have, and the one function declaring them.
+
+A job of its own declares (`declare`), with a user of its own; the service only attaches, so that a
+mismatch stops one lane and not the shared connection. The mapping of CloudEvents attributes to
+AMQP 0-9-1 headers stands here too: the CloudEvents AMQP binding is for AMQP 1.0, this one is ours.
+
+    in.<source>              topic, one a source: its only write right
+      in.<source>.<object>.<lane>        what the source calls the object is the routing key
+      in.<source>.other.standard         every other routing key: nothing is lost unseen
+    layshaft.events.<lane>   topic, one a lane: a full queue refuses for its own lane only
+      <event>.<lane>                     our subscriptions
+      out.<subscriber>                   foreign subscribers: bounded, oldest dropped, never refuse
+    layshaft.dead            fanout: what a work queue gave up on -> queue layshaft.dead
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    ChannelClosed,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+)
+
+from canonical.envelope import Lane
+from canonical.errors import InvalidMessage, Misconfigured, Unavailable
+
+LANES: Final[tuple[Lane, ...]] = get_args(Lane)
+
+DEAD: Final = "layshaft.dead"
+"""The dead-letter exchange and its queue."""
+
+OTHER: Final = "other"
+"""The object kind under which unknown routing keys of a source arrive."""
+
+MAX_QUEUE_BYTES: Final = 2 * 1024**3
+DELIVERY_LIMIT: Final = 20
+NO_DELIVERY_LIMIT: Final = 1_000_000_000
+"""RabbitMQ 4 drops after 20 returns where nothing is said, and only 4 knows -1 for "never"."""
+REPLICAS: Final = 3
+"""Members of a quorum queue; a smaller cluster makes fewer, without an error."""
+SUBSCRIBER_BYTES: Final = 256 * 1024**2
+
+Argument = str | int
+ExchangeKind = Literal["topic", "fanout"]
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A durable exchange."""
+
+    name: str
+    kind: ExchangeKind
+    arguments: Mapping[str, Argument] = {}
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """A durable queue."""
+
+    name: str
+    arguments: Mapping[str, Argument]
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """What comes to `exchange` with a matching routing key goes to `queue`."""
+
+    exchange: str
+    queue: str
+    routing_key: str
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """Everything that has to exist, in the order in which it can be declared."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+
+    @property
+    def parts(self) -> tuple[Exchange | Queue, ...]:
+        """What has a name; dead-letter and alternate exchanges stand before their users."""
+        return (*self.exchanges, *self.queues)
+
+
+class InboundObject(msgspec.Struct, frozen=True):
+    """A kind of object a source sends, e.g. "engineering-change", and the lane of its messages."""
+
+    kind: str
+    lane: Lane = "standard"
+
+
+class SourceTopology(msgspec.Struct, frozen=True):
+    """A system that publishes to us."""
+
+    name: str
+    objects: tuple[InboundObject, ...]
+
+
+class EventTopology(msgspec.Struct, frozen=True):
+    """An event of ours that we consume ourselves, e.g. "engineering-change.released"."""
+
+    name: str
+    lanes: tuple[Lane, ...] = LANES
+
+
+class SubscriberTopology(msgspec.Struct, frozen=True):
+    """A foreign system that reads our events."""
+
+    name: str
+    events: tuple[str, ...]
+
+
+# Names
+
+
+def inbound_exchange(source: str) -> str:
+    """The exchange a source publishes to, and may publish to only."""
+    return f"in.{source}"
+
+
+def inbound_queue(source: str, kind: str, lane: Lane) -> str:
+    """The queue of one kind of object of one source."""
+    return f"in.{source}.{kind}.{lane}"
+
+
+def events_exchange(lane: Lane) -> str:
+    """The exchange of our own events of one lane."""
+    return f"layshaft.events.{lane}"
+
+
+def event_queue(event: str, lane: Lane) -> str:
+    """The queue of one event in one lane; partitions of a hot event would append `.p<n>`."""
+    return f"{event}.{lane}"
+
+
+def subscriber_queue(subscriber: str) -> str:
+    """The queue of a foreign subscriber."""
+    return f"out.{subscriber}"
+
+
+# Topology
+
+
+def topology(
+    sources: Sequence[SourceTopology],
+    events: Sequence[EventTopology],
+    subscribers: Sequence[SubscriberTopology] = (),
+) -> Topology:
+    """Everything that must exist for these sources, events and subscribers.
+
+    Raises: Misconfigured on a name that is malformed, reserved or used twice.
+    """
+    _check_names(sources, events, subscribers)
+    exchanges = [Exchange(DEAD, "fanout")]
+    queues = [_dead_letter_queue()]
+    bindings = [Binding(DEAD, DEAD, "")]
+    for source in sources:
+        _add_source(source, exchanges, queues, bindings)
+    exchanges += [Exchange(events_exchange(lane), "topic") for lane in LANES]
+    for event in events:
+        for lane in event.lanes:
+            queue = event_queue(event.name, lane)
+            queues.append(_work_queue(queue))
+            bindings.append(Binding(events_exchange(lane), queue, event.name))
+    for subscriber in subscribers:
+        queue = subscriber_queue(subscriber.name)
+        queues.append(_subscriber_queue(queue))
+        bindings += [
+            Binding(events_exchange(lane), queue, event)
+            for event in subscriber.events
+            for lane in LANES
+        ]
+    return Topology(tuple(exchanges), tuple(queues), tuple(bindings))
+
+
+def _add_source(
+    source: SourceTopology,
+    exchanges: list[Exchange],
+    queues: list[Queue],
+    bindings: list[Binding],
+) -> None:
+    inbound = inbound_exchange(source.name)
+    other = f"{inbound}.{OTHER}"
+    exchanges += [
+        Exchange(other, "fanout"),
+        Exchange(inbound, "topic", {"alternate-exchange": other}),
+    ]
+    rest = inbound_queue(source.name, OTHER, "standard")
+    queues.append(_work_queue(rest))
+    bindings.append(Binding(other, rest, ""))
+    for inbound_object in source.objects:
+        queue = inbound_queue(source.name, inbound_object.kind, inbound_object.lane)
+        queues.append(_work_queue(queue))
+        # "#" also matches nothing: the bare kind, and senders that append what happened to it.
+        bindings.append(Binding(inbound, queue, f"{inbound_object.kind}.#"))
+
+
+def _work_queue(name: str) -> Queue:
+    """A queue of ours: finite, replicated, and without loss until it is told to give up."""
+    return Queue(
+        name,
+        {
+            "x-queue-type": "quorum",
+            "x-quorum-initial-group-size": REPLICAS,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": DEAD,
+            # Without it a dead letter keeps its routing keys, the sender's CC among them.
+            "x-dead-letter-routing-key": name,
+            # Falls back to at-most-once, silently, unless overflow is reject-publish.
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+            "x-max-length-bytes": MAX_QUEUE_BYTES,
+        },
+    )
+
+
+def _dead_letter_queue() -> Queue:
+    """The net under all work queues: refuses when full, so that the source keeps the letter."""
+    return Queue(
+        DEAD,
+        {
+            "x-queue-type": "quorum",
+            "x-quorum-initial-group-size": REPLICAS,
+            "x-delivery-limit": NO_DELIVERY_LIMIT,
+            "x-overflow": "reject-publish",
+            "x-max-length-bytes": MAX_QUEUE_BYTES,
+        },
+    )
+
+
+def _subscriber_queue(name: str) -> Queue:
+    """A queue somebody else must empty; if they do not, they lose the oldest, we lose nothing."""
+    return Queue(
+        name,
+        {
+            "x-queue-type": "quorum",
+            "x-quorum-initial-group-size": REPLICAS,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-overflow": "drop-head",
+            "x-max-length-bytes": SUBSCRIBER_BYTES,
+        },
+    )
+
+
+_WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_RESERVED: Final = frozenset({"in", "out", "layshaft", "amq"})
+
+
+def _check_names(
+    sources: Sequence[SourceTopology],
+    events: Sequence[EventTopology],
+    subscribers: Sequence[SubscriberTopology],
+) -> None:
+    _check("source", (source.name for source in sources), words=1)
+    for source in sources:
+        _check(f"object of {source.name}", (found.kind for found in source.objects), words=1)
+        if any(found.kind == OTHER for found in source.objects):
+            raise _bad_name(f"object of {source.name}", OTHER, "reserved for unknown kinds")
+    _check("event", (event.name for event in events), words=2)
+    _check("subscriber", (subscriber.name for subscriber in subscribers), words=1)
+    for subscriber in subscribers:
+        _check(f"event of {subscriber.name}", subscriber.events, words=2)
+
+
+def _check(what: str, names: Iterable[str], *, words: int) -> None:
+    """Names are lower-case words with hyphens, joined by dots; routing keys are split at dots."""
+    seen: set[str] = set()
+    for name in names:
+        parts = name.split(".")
+        if len(parts) != words or not all(_WORD.fullmatch(part) for part in parts):
+            raise _bad_name(what, name, f"not {words} lower-case word(s) joined by dots")
+        if words > 1 and parts[0] in _RESERVED:
+            raise _bad_name(what, name, f"{parts[0]!r} is the start of other names")
+        if name in seen:
+            raise _bad_name(what, name, "given twice")
+        seen.add(name)
+
+
+def _bad_name(what: str, name: str, why: str) -> Misconfigured:
+    return Misconfigured("topology-name", f"{what} {name!r}: {why}", where=name)
+
+
+# CloudEvents attributes in AMQP 0-9-1 headers
+
+STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json"
+
+ATTRIBUTE_PREFIX: Final = "ce-"
+"""What we write. `datacontenttype` is the exception: it is the AMQP property content_type."""
+
+_READ_PREFIXES: Final = (ATTRIBUTE_PREFIX, "cloudevents_", "cloudevents:")
+"""What we read, in lower case: ours, and both spellings of the AMQP 1.0 binding."""
+
+_BARE: Final = frozenset({"traceparent", "tracestate"})
+"""Read without a prefix too: W3C trace context, as instrumented publishers send it."""
+
+_ATTRIBUTE: Final = re.compile(r"[a-z0-9]+")
+
+
+def headers_for(attributes: Mapping[str, str]) -> dict[str, str]:
+    """AMQP headers for CloudEvents attributes: `id` becomes `ce-id`; empty ones are left out."""
+    return {
+        f"{ATTRIBUTE_PREFIX}{name}": value
+        for name, value in attributes.items()
+        if value and name != "datacontenttype"
+    }
+
+
+def attributes_from(headers: Mapping[str, object]) -> dict[str, str]:
+    """CloudEvents attributes found in AMQP headers, names in lower case; other headers are ignored.
+
+    Values of other AMQP types take their CloudEvents text: true/false, decimal digits, RFC 3339.
+    Raises: InvalidMessage if a value has no such text, or two spellings of one attribute differ.
+    """
+    attributes: dict[str, str] = {}
+    bare: dict[str, str] = {}
+    for header, value in headers.items():
+        name = _attribute_name(header)
+        if name is not None:
+            text = _attribute_text(header, value)
+            if attributes.setdefault(name, text) != text:
+                raise InvalidMessage(
+                    "ce-ambiguous", "two headers give this attribute other values", where=name
+                )
+        elif header.lower() in _BARE and isinstance(value, str):
+            bare[header.lower()] = value
+    return bare | attributes
+
+
+def is_structured(content_type: str | None) -> bool:
+    """The body is a CloudEvents JSON document; attributes repeated in headers do not count."""
+    media_type = (content_type or "").partition(";")[0]
+    return media_type.strip().lower() == STRUCTURED_CONTENT_TYPE
+
+
+def _attribute_name(header: str) -> str | None:
+    lowered = header.lower()
+    for prefix in _READ_PREFIXES:
+        if lowered.startswith(prefix):
+            name = lowered.removeprefix(prefix)
+            return name if _ATTRIBUTE.fullmatch(name) else None
+    return None
+
+
+def _attribute_text(header: str, value: object) -> str:
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case _:
+            raise InvalidMessage(
+                "ce-value", f"a header of type {type(value).__name__} is no text", where=header
+            )
+
+
+# Declaring
+
+DECLARE_DEADLINE_S: Final = 60.0
+"""For a whole topology; one declaration of a quorum queue takes some 20 ms."""
+PROBE_DEADLINE_S: Final = 5.0
+
+# The library's own list: a closed connection shows as plain RuntimeError in some of its calls.
+_NO_ANSWER: Final = (TimeoutError, *CONNECTION_EXCEPTIONS)
+
+
+async def declare(
+    channel: AbstractChannel, wanted: Topology, *, deadline_s: float = DECLARE_DEADLINE_S
+) -> None:
+    """Everything in `wanted` exists; what exists already is left as it is.
+
+    The channel belongs to this call and may be closed by it. A process that dies on the way leaves
+    a part, which the next run completes.
+    Raises: Misconfigured if something exists with other arguments or must not be declared,
+    Unavailable if the broker does not answer in time.
+    """
+    doing = ""
+    try:
+        async with asyncio.timeout(deadline_s):
+            for part in wanted.parts:
+                doing = _subject(part)
+                await _declare_part(channel, part)
+            for binding in wanted.bindings:
+                doing = f"binding {binding.exchange} -> {binding.queue} ({binding.routing_key})"
+                await _bind(channel, binding)
+    except ChannelClosed as error:
+        raise Misconfigured(
+            "topology-refused",
+            f"the broker refused it: {error}",
+            where=doing,
+            remedy="compare with `drift`; arguments of a queue change only by a new queue",
+        ) from error
+    except _NO_ANSWER as error:
+        raise _unreachable(doing, error) from error
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """A difference between what is wanted and what the broker has.
+
+    subject: "exchange <name>" or "queue <name>". detail: the broker's own words.
+    """
+
+    kind: Literal["missing", "mismatch", "refused"]
+    subject: str
+    detail: str
+
+
+async def drift(
+    connection: AbstractConnection, wanted: Topology, *, deadline_s: float = PROBE_DEADLINE_S
+) -> tuple[Drift, ...]:
+    """What is missing or has other arguments, in the order of the topology; nothing is changed.
+
+    Bindings cannot be seen over AMQP: an unroutable publish tells, and `declare` restores them.
+    `deadline_s` holds for each exchange and queue.
+    Raises: Unavailable if the broker does not answer in time.
+    """
+    found: list[Drift] = []
+    for part in wanted.parts:
+        try:
+            async with asyncio.timeout(deadline_s):
+                # Only an active declaration compares arguments, only a passive one creates nothing.
+                difference = await _probe(connection, part, passive=True)
+                if difference is None:
+                    difference = await _probe(connection, part, passive=False)
+        except _NO_ANSWER as error:
+            raise _unreachable(_subject(part), error) from error
+        if difference is not None:
+            found.append(difference)
+    return tuple(found)
+
+
+async def _probe(
+    connection: AbstractConnection, part: Exchange | Queue, *, passive: bool
+) -> Drift | None:
+    """How the broker's idea of `part` differs; on a channel of its own, which a refusal closes."""
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        await _declare_part(channel, part, passive=passive)
+    except ChannelNotFoundEntity as error:
+        return Drift("missing", _subject(part), str(error))
+    except ChannelPreconditionFailed as error:
+        return Drift("mismatch", _subject(part), str(error))
+    except ChannelClosed as error:
+        return Drift("refused", _subject(part), str(error))
+    finally:
+        await channel.close()
+    return None
+
+
+async def _declare_part(
+    channel: AbstractChannel, part: Exchange | Queue, *, passive: bool = False
+) -> None:
+    # The library's argument type is a dict of any field value, invariant in both.
+    arguments = dict[str, Any](part.arguments)
+    match part:
+        case Exchange():
+            await channel.declare_exchange(
+                part.name, part.kind, durable=True, passive=passive, arguments=arguments
+            )
+        case Queue():
+            await channel.declare_queue(
+                part.name, durable=True, passive=passive, arguments=arguments
+            )
+
+
+async def _bind(channel: AbstractChannel, binding: Binding) -> None:
+    queue = await channel.get_queue(binding.queue, ensure=False)
+    await queue.bind(binding.exchange, binding.routing_key)
+
+
+def _subject(part: Exchange | Queue) -> str:
+    return f"{type(part).__name__.lower()} {part.name}"
+
+
+def _unreachable(subject: str, error: Exception) -> Unavailable:
+    return Unavailable("broker-unreachable", f"no answer: {type(error).__name__}", where=subject)

@@ -1,0 +1,1 @@
+"""Running Layshaft and looking at it: command, composition root, local servers, stand-ins."""

@@ -1,0 +1,408 @@
+"""Composition root: the only place that knows every part and how they are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import aio_pika
+import structlog
+
+from broker import amqp_properties, application
+from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
+from broker.channels.http import HttpChannel, Limits
+from broker.consumer import Inlet, LaneConsumer
+from broker.decision import Context
+from broker.dispatcher import Dispatcher, Outlet
+from broker.failpoints import FailPoints
+from broker.looper import Loop
+from broker.metrics import Metrics
+from broker.pipeline import Pipeline
+from broker.relay import Relay
+from broker.settings import Settings, System
+from broker.store import Database
+from broker.store import gauges as gauge_rows
+from broker.topology import (
+    DEAD,
+    LANES,
+    OTHER,
+    EventTopology,
+    InboundObject,
+    SourceTopology,
+    SubscriberTopology,
+    Topology,
+    declare,
+    event_queue,
+    inbound_queue,
+    topology,
+)
+from canonical.envelope import Lane
+from canonical.errors import InvalidMessage, Misconfigured
+from canonical.events import EVENTS, SOURCE
+from canonical.handler import Delivery, Handler
+from handlers import DRIVERS, HANDLERS, recognise
+from ops.configuration import Configuration, secret
+from ops.health import HealthServer
+
+log = structlog.get_logger(__name__)
+
+WIRETAP = "wiretap"
+PENDING_BATCH = 50
+HOUSEKEEPING_S = 600.0
+GAUGES_S = 5.0
+
+
+def handlers_by_name() -> dict[str, Handler]:
+    """Every handler under its subscription name."""
+    return {handler.name: handler for handler in HANDLERS.values()}
+
+
+def handled_events() -> tuple[str, ...]:
+    """Events of ours that a flow consumes."""
+    return tuple(event for (source, event) in HANDLERS if source == SOURCE)
+
+
+def topology_of(settings: Settings) -> Topology:
+    """All exchanges, queues and bindings of this configuration.
+
+    A bounded wire tap takes every event, so that none is unroutable and operators can look.
+    """
+    return topology(
+        [
+            SourceTopology(s.name, tuple(InboundObject(kind) for kind in s.kinds))
+            for s in settings.sources
+        ],
+        [EventTopology(event) for event in handled_events()],
+        [
+            SubscriberTopology(WIRETAP, tuple(EVENTS)),
+            *(SubscriberTopology(name, events) for name, events in settings.subscribers.items()),
+        ],
+    )
+
+
+def inlets_of(settings: Settings, lane: Lane) -> list[Inlet]:
+    """The queues of one lane; dead letters are drained with the standard lane."""
+    inlets = [
+        Inlet(inbound_queue(s.name, kind, lane), s.name, kind)
+        for s in settings.sources
+        for kind in (*s.kinds, OTHER)
+        if lane == "standard"
+    ]
+    inlets += [
+        Inlet(event_queue(event, lane), SOURCE, event, ours=True) for event in handled_events()
+    ]
+    if lane == "standard":
+        inlets.append(Inlet(DEAD, "dead letters", "", dead_letters=True))
+    return inlets
+
+
+async def declare_topology(settings: Settings) -> None:
+    """Everything in topology_of exists on the broker."""
+    async with asyncio.timeout(settings.deadlines.reconnect_max_s):
+        connection = await aio_pika.connect(settings.amqp_url, heartbeat=settings.heartbeat_s)
+    async with connection:
+        await declare(await connection.channel(), topology_of(settings))
+
+
+class App:
+    """The service: everything is made here, started in order and stopped in reverse."""
+
+    def __init__(
+        self, configuration: Configuration, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self.configuration = configuration
+        settings = configuration.settings
+        self._settings = settings
+        self._environ = environ
+        self.metrics = Metrics()
+        self._fail_points = FailPoints.parse(settings.failpoints)
+        self._databases = {
+            purpose: self._database(purpose, size)
+            for purpose, size in (
+                *((f"intake-{lane}", 3) for lane in LANES),
+                *((f"dispatch-{lane}", 2) for lane in LANES),
+                ("relay", 1),
+                ("upkeep", 2),
+            )
+        }
+        self._channels: dict[str, HttpChannel] = {}
+        self._relay = Relay(
+            amqp_url=settings.amqp_url,
+            database=self._databases["relay"],
+            metrics=self.metrics,
+            fail_points=self._fail_points,
+            confirm_s=settings.deadlines.confirm_s,
+            heartbeat_s=settings.heartbeat_s,
+        )
+        self._trouble: dict[str, str] = {}
+        self._loops: list[Loop] = []
+        self._consumers: list[LaneConsumer] = []
+        self._dispatchers: list[Dispatcher] = []
+        self._health = HealthServer(
+            host=configuration.listen_host,
+            port=configuration.listen_port,
+            registry=self.metrics.registry,
+            trouble=self.trouble,
+        )
+        self.port = 0
+
+    def trouble(self) -> dict[str, str]:
+        """Parts and what keeps them from working; "" where nothing does."""
+        lanes = {f"lane {c.lane}": c.trouble for c in self._consumers}
+        found = {**self._trouble, **lanes}
+        for part, why in found.items():
+            self.metrics.ready.labels(part).set(0 if why else 1)
+        return found
+
+    async def start(self) -> None:
+        """The service works: topology declared, pools open, lanes consuming."""
+        amqp_properties.install()
+        amqp_properties.self_test()
+        await self._require_safe_database()
+        await declare_topology(self._settings)
+        outlets = {system.name: self._outlet(system) for system in self._settings.systems}
+        self.port = await self._health.start()
+        relay = self._loop("relay", self._relay.turn, self._settings.deadlines.sweep_s)
+        for lane in LANES:
+            self._start_lane(lane, relay, outlets)
+        upkeep = self._databases["upkeep"]
+        fact_sweep_s = self._settings.deadlines.fact_sweep_s
+        self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
+        self._loop("partitions", lambda: self._make_partitions(upkeep), HOUSEKEEPING_S)
+        self._loop("gauges", lambda: gauge_rows.refresh(upkeep, self.metrics), GAUGES_S)
+        for loop in self._loops:
+            loop.start()
+        for consumer in self._consumers:
+            consumer.start()
+        log.info("started", port=self.port)
+
+    async def stop(self) -> None:
+        """Intake stopped, work in hand finished as far as the deadline allows, all closed."""
+        drain_s = self._settings.deadlines.drain_s
+        async with asyncio.TaskGroup() as group:
+            for consumer in self._consumers:
+                group.create_task(consumer.stop(drain_s))
+            for loop in self._loops:
+                group.create_task(loop.stop(drain_s))
+        for dispatcher in self._dispatchers:
+            await dispatcher.drain(self._settings.deadlines.http_total_s)
+        await self._relay.close()
+        for channel in self._channels.values():
+            await channel.close()
+        for database in self._databases.values():
+            await database.close()
+        await self._health.close()
+        log.info("stopped")
+
+    async def run(self) -> None:
+        """Works until SIGTERM or SIGINT; a second signal ends it at once."""
+        loop = asyncio.get_running_loop()
+        asked = asyncio.Event()
+
+        def ask() -> None:
+            if asked.is_set():
+                os._exit(130)
+            asked.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ask)
+        await self.start()
+        await asked.wait()
+        await self.stop()
+
+    # Parts
+
+    def _database(self, purpose: str, size: int) -> Database:
+        return Database(
+            url=self._settings.database_url,
+            purpose=purpose,
+            size=size,
+            acquire_s=self._settings.deadlines.acquire_s,
+            statement_s=self._settings.deadlines.statement_s,
+        )
+
+    def _loop(self, name: str, turn: Callable[[], object], rest_s: float) -> Loop:
+        def note(error: BaseException | None) -> None:
+            self._trouble[name] = f"{type(error).__name__}" if error else ""
+
+        loop = Loop(name, turn, rest_s=rest_s, failed=note)  # type: ignore[arg-type]
+        self._loops.append(loop)
+        return loop
+
+    def _start_lane(self, lane: Lane, relay: Loop, outlets: Mapping[str, Outlet]) -> None:
+        """One lane's consumer, pipeline, row worker and dispatcher, wired to wake each other."""
+        settings = self._settings
+        wakes: list[Callable[[], None]] = [relay.wake]
+
+        def committed() -> None:
+            for wake in wakes:
+                wake()
+
+        pipeline = Pipeline(
+            lane=lane,
+            database=self._databases[f"intake-{lane}"],
+            recognise=self._recognise,
+            handler_named=self._handler_named,
+            rules=self.configuration.rules,
+            policy=settings.retry,
+            metrics=self.metrics,
+            fail_points=self._fail_points,
+            committed=committed,
+        )
+        dispatcher = Dispatcher(
+            lane=lane,
+            database=self._databases[f"dispatch-{lane}"],
+            outlets=outlets,
+            translator=self._translator,
+            slots=settings.dispatch[lane],
+            deadlines=settings.deadlines,
+            policy=settings.retry,
+            metrics=self.metrics,
+            fail_points=self._fail_points,
+            committed=committed,
+        )
+        sweep_s = settings.deadlines.sweep_s
+        rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline), sweep_s)
+        calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
+        if lane == "standard":
+            self._loop("lapsed calls", dispatcher.lapse, settings.deadlines.fact_sweep_s)
+        dispatcher.wake = calls.wake
+        wakes += [rows.wake, calls.wake]
+        self._dispatchers.append(dispatcher)
+        self._consumers.append(
+            LaneConsumer(
+                lane=lane,
+                amqp_url=settings.amqp_url,
+                inlets=inlets_of(settings, lane),
+                origins=self._inlet_of,
+                take=pipeline.take,
+                prefetch=settings.prefetch[lane],
+                batch=settings.batch[lane],
+                heartbeat_s=settings.heartbeat_s,
+                reconnect_max_s=settings.deadlines.reconnect_max_s,
+                metrics=self.metrics,
+                fail_points=self._fail_points,
+            )
+        )
+
+    def _outlet(self, system: System) -> Outlet:
+        limits = self._settings.deadlines
+        channel = HttpChannel(
+            base_url=system.base_url,
+            auth=self._auth(system),
+            limits=Limits(
+                connect_s=limits.http_connect_s,
+                read_s=limits.http_read_s,
+                total_s=limits.http_total_s,
+                parallel=system.concurrency,
+            ),
+            fail_point=self._fail_points,
+        )
+        self._channels[system.name] = channel
+        if system.driver not in DRIVERS:
+            raise Misconfigured(
+                "driver-unknown",
+                f"There is no driver {system.driver!r}",
+                where=f"systems.{system.name}",
+                remedy=f"Use one of {', '.join(sorted(DRIVERS))}",
+            )
+        return Outlet(
+            name=system.name,
+            driver=DRIVERS[system.driver],
+            perform=channel.perform,
+            settle_s=system.settle_s,
+        )
+
+    def _auth(self, system: System) -> AuthPolicy:
+        password = secret(system.secret, self._environ)
+        if system.auth == "s4":
+            return S4Session(user=system.user, password=password, token_path=system.token_path)
+        if system.auth == "oauth2":
+            return OAuth2ClientCredentials(
+                token_url=system.token_path, client_id=system.user, client_secret=password
+            )
+        raise Misconfigured(
+            "auth-unknown",
+            f"There is no authentication {system.auth!r}",
+            where=f"systems.{system.name}.auth",
+            remedy="Use s4 or oauth2",
+        )
+
+    # Who handles what
+
+    def _recognise(self, delivery: Delivery) -> Handler:
+        if delivery.source == SOURCE:
+            return recognise((SOURCE,), delivery)
+        source = next((s for s in self._settings.sources if s.name == delivery.source), None)
+        if source is None:
+            raise InvalidMessage(
+                "source-unknown",
+                f"No source {delivery.source!r} is configured",
+                where="exchange",
+                remedy="Configure the source",
+            )
+        return recognise(source.contracts, delivery)
+
+    def _handler_named(self, name: str) -> Handler:
+        handler = handlers_by_name().get(name)
+        if handler is None:
+            raise Misconfigured(
+                "handler-unknown",
+                f"No handler is called {name!r} any more",
+                where=name,
+                remedy="Deploy a version that has it",
+            )
+        return handler
+
+    def _translator(self, answer_type: str) -> Handler:
+        for (_, message_type), handler in HANDLERS.items():
+            if message_type == answer_type:
+                return handler
+        raise Misconfigured("translator-missing", f"Nobody translates {answer_type}")
+
+    def _inlet_of(self, queue: str) -> Inlet | None:
+        for lane in LANES:
+            for inlet in inlets_of(self._settings, lane):
+                if inlet.queue == queue:
+                    return inlet
+        return None
+
+    # Turns of the background loops
+
+    async def _take_rows(self, pipeline: Pipeline) -> bool:
+        return await pipeline.take_pending(PENDING_BATCH) > 0
+
+    async def _wake_waiting(self, database: Database) -> bool:
+        """The guarantee behind waking by event: waits whose fact is newer are planned again."""
+        context = Context(
+            rules=self.configuration.rules,
+            policy=self._settings.retry,
+            now=datetime.now(UTC),
+            jitter=lambda: 0.5,
+        )
+        async with database.transaction() as tx:
+            await application.wake_ledgers(tx, None, context)
+        return False
+
+    async def _make_partitions(self, database: Database) -> bool:
+        async with database.transaction() as tx:
+            await tx.fetchval("select ensure_message_partitions(3)")
+        return False
+
+    async def _require_safe_database(self) -> None:
+        """Refuses a database that may lose what it said was committed."""
+        for database in self._databases.values():
+            await database.open()
+        async with self._databases["upkeep"].session() as session:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                value = await session.fetchval("select current_setting($1)", setting)
+                if value in ("off", "false"):
+                    raise Misconfigured(
+                        "database-unsafe",
+                        f"PostgreSQL runs with {setting}={value}: commits may be lost",
+                        where=setting,
+                        remedy=f"Set {setting}=on",
+                    )

@@ -1,0 +1,61 @@
+"""The service's own HTTP edge: /livez (the loop turns), /readyz (it can work), /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from canonical.codec import encode
+
+TROUBLE: web.AppKey[Callable[[], Mapping[str, str]]] = web.AppKey("trouble")
+
+
+async def livez(request: web.Request) -> web.Response:
+    """200 as long as the event loop answers; depends on nothing else."""
+    return web.Response(text="live\n")
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """200 if every part can work, 503 with the parts that cannot and why."""
+    trouble = {part: why for part, why in request.app[TROUBLE]().items() if why}
+    return web.Response(
+        body=encode({"ready": not trouble, "trouble": trouble}),
+        status=503 if trouble else 200,
+        content_type="application/json",
+    )
+
+
+class HealthServer:
+    """Serves the three pages until closed."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        trouble: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self._host = host
+        self._port = port
+        app = web.Application()
+        app[TROUBLE] = trouble
+        app.router.add_get("/livez", livez)
+        app.router.add_get("/readyz", readyz)
+        app.router.add_get("/metrics", make_aiohttp_handler(registry=registry))
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=30)
+
+    async def start(self) -> int:
+        """Listening; returns the port."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=2)
+        await site.start()
+        addresses = self._runner.addresses
+        return int(addresses[0][1])
+
+    async def close(self) -> None:
+        """Not listening any more."""
+        await self._runner.cleanup()
