@@ -22,6 +22,10 @@ from canonical.effects import Emit, Open, Plan, Put
 from canonical.errors import Failure
 
 
+class RaceLost(Exception):
+    """Another batch stored a newer statement between our look and our write: decide again."""
+
+
 async def apply(
     tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
 ) -> None:
@@ -120,7 +124,12 @@ async def _store_documents(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -
             if isinstance(effect, Put):
                 source = verdict.work.entry.envelope.source
                 latest[effect.key] = NewDocument(effect, source, position)
-    return await document_rows.store(tx, list(latest.values())) if latest else {}
+    if not latest:
+        return {}
+    written = await document_rows.store(tx, list(latest.values()))
+    if len(written) != len(latest):
+        raise RaceLost(f"{len(latest) - len(written)} documents were overtaken")
+    return written
 
 
 async def _emit_events(tx: Tx, verdicts: Sequence[Verdict]) -> None:
@@ -134,6 +143,8 @@ async def _emit_events(tx: Tx, verdicts: Sequence[Verdict]) -> None:
             causation_id=verdict.work.entry.envelope.id,
         )
         for verdict in verdicts
+        # A plan made anew says again what the first one said; its events went out then.
+        if not (verdict.work.pending and verdict.work.pending.is_replan)
         for effect in verdict.effects
         if isinstance(effect, Emit)
     ]

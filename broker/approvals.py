@@ -98,7 +98,7 @@ async def _announce(
         detail={"reason": reason},
     )
     if verdict == "approved":
-        await message_rows.close_cases(tx, place_about=about, ledger_key=ledger.key, by=by)
+        await message_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
     else:
         await message_rows.open_cases(tx, [_refused(ledger, operation, about, by, reason)])
 

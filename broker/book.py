@@ -75,11 +75,13 @@ async def apply_plan(tx: Tx, plan: Plan, origin: Origin, lane: Lane) -> bool:
     diff = rules.diff(steps, plan)
     if not is_new:
         await ledger_rows.renew_ledger(tx, ledger.id, new)
+        ledger = msgspec.structs.replace(ledger, state="open", version=plan.version)
     await ledger_rows.move_steps(tx, diff.moves)
     await ledger_rows.replace_steps(tx, ledger.id, diff.replaces)
     await ledger_rows.insert_steps(tx, ledger.id, diff.inserts)
-    if diff.left_behind:
-        await message_rows.open_cases(tx, [_left_behind(ledger, s) for s in diff.left_behind])
+    if diff.withdrawals:
+        await ledger_rows.mark_withdrawn(tx, diff.withdrawals)
+    await _open_left_behind(tx, ledger, diff.moves)
     await advance(tx, ledger)
     return True
 
@@ -92,6 +94,7 @@ async def advance(tx: Tx, ledger: Ledger) -> None:
     steps = await ledger_rows.load_steps(tx, ledger.id)
     moves = rules.advance(steps)
     await ledger_rows.move_steps(tx, moves)
+    await _open_left_behind(tx, ledger, moves)
     announced = [m.step.id for m in moves if m.step.kind == "announce" and m.state == "done"]
     if announced:
         operations = await ledger_rows.operations_of(tx, announced)
@@ -111,7 +114,8 @@ async def advance(tx: Tx, ledger: Ledger) -> None:
             ],
         )
     states = {i: s.state for i, s in rules.current(steps).items()}
-    states |= {m.step.identity: m.state for m in moves}
+    latest = {s.id for s in rules.current(steps).values()}
+    states |= {m.step.identity: m.state for m in moves if m.step.id in latest}
     if ledger.state != "complete" and rules.is_complete(states.values()):
         await ledger_rows.complete_ledger(tx, ledger.id)
 
@@ -167,6 +171,13 @@ async def _take_answers(tx: Tx, settled: Sequence[Settled]) -> None:
             if s.answer is not None and s.answer.identity in positions
         ],
     )
+
+
+async def _open_left_behind(tx: Tx, ledger: Ledger, moves: Sequence[rules.Move]) -> None:
+    """What a target holds although nobody plans it any more is put before a person."""
+    behind = [m.step for m in moves if m.step.state == "done" and m.state == "superseded"]
+    if behind:
+        await message_rows.open_cases(tx, [_left_behind(ledger, step) for step in behind])
 
 
 def _left_behind(ledger: Ledger, step: rules.LedgerStep) -> Case:

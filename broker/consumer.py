@@ -15,21 +15,24 @@ from datetime import datetime
 from typing import Any
 
 import aio_pika
-import asyncpg
 import msgspec
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
 from broker.amqp_properties import violations
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.looper import finish
 from broker.metrics import Metrics
+from broker.pipeline import NOBODYS_FAULT
 from broker.store import Position
 from broker.topology import attributes_from
 from canonical.envelope import Lane
 from canonical.errors import InvalidMessage, Misconfigured
 from canonical.handler import Delivery
+
+REATTACH_S = 2.0  # between tries to consume a queue that is missing
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +83,13 @@ class LaneConsumer:
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
-        self.trouble = "starting"
+        self._connection_trouble = "starting"
+        self._batch_trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the lane from working; "" where nothing does."""
+        return self._batch_trouble or self._connection_trouble
 
     def start(self) -> None:
         """Two tasks run: one keeps consuming, one keeps deciding."""
@@ -106,45 +115,60 @@ class LaneConsumer:
             try:
                 await self._consume_until_closed()
                 pause_s = 0.5
-            except (aio_pika.AMQPException, ConnectionError, TimeoutError, OSError) as error:
-                self.trouble = f"RabbitMQ: {type(error).__name__}"
+            except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
+                self._connection_trouble = f"RabbitMQ: {type(error).__name__}"
                 log.warning("consumer lost", lane=self.lane, error=repr(error)[:200])
                 pause_s = min(pause_s * 2, self._reconnect_max_s)
             self._metrics.reconnects.labels(self.lane).inc()
             await self._pause(random.uniform(0.1, pause_s))
 
     async def _consume_until_closed(self) -> None:
-        """One connection's life: all queues attached, until one of them is lost or we stop."""
+        """One connection's life: every queue attached, the missing ones tried again and again,
+        until the connection is lost or we stop."""
         async with asyncio.timeout(self._reconnect_max_s):
             connection = await aio_pika.connect(self._amqp_url, heartbeat=self._heartbeat_s)
-        lost = asyncio.Event()
-        connection.close_callbacks.add(lambda *_: lost.set())
+        closed = asyncio.Event()
+        connection.close_callbacks.add(lambda *_: closed.set())
+        attached: dict[str, AbstractChannel] = {}
         try:
-            for inlet in self._inlets:
-                await self._attach(connection, inlet, lost)
-            self.trouble = ""
-            stopping = asyncio.create_task(self._stopping.wait())
-            losing = asyncio.create_task(lost.wait())
-            await asyncio.wait({stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            losing.cancel()
+            while not (closed.is_set() or self._stopping.is_set()):
+                missing = await self._attach_missing(connection, attached)
+                names = ", ".join(missing)
+                self._connection_trouble = f"queues not consumed: {names}" if missing else ""
+                await self._first_of(closed, self._stopping, within_s=REATTACH_S)
             if self._stopping.is_set():
                 # Deliveries nobody decided go back with the connection; the batch in hand is
                 # acknowledged before, on channels that are still open.
-                await self._tasks[1]
+                await asyncio.wait({self._tasks[1]})
             else:
-                self.trouble = "RabbitMQ: connection or queue lost"
+                self._connection_trouble = "RabbitMQ: connection lost"
         finally:
             async with asyncio.timeout(self._heartbeat_s):
                 await connection.close()
 
-    async def _attach(
-        self, connection: AbstractConnection, inlet: Inlet, lost: asyncio.Event
-    ) -> None:
+    async def _attach_missing(
+        self, connection: AbstractConnection, attached: dict[str, AbstractChannel]
+    ) -> list[str]:
+        """Attaches what is not attached; names of queues that could not be.
+
+        A queue that is missing or was deleted must not detach the others.
+        """
+        missing: list[str] = []
+        for inlet in self._inlets:
+            channel = attached.get(inlet.queue)
+            if channel is not None and not channel.is_closed:
+                continue
+            try:
+                attached[inlet.queue] = await self._attach(connection, inlet)
+            except ChannelClosed as error:
+                log.warning("queue not consumed", queue=inlet.queue, error=repr(error)[:200])
+                missing.append(inlet.queue)
+        return missing
+
+    async def _attach(self, connection: AbstractConnection, inlet: Inlet) -> AbstractChannel:
         """The queue is consumed through a channel of its own; it must exist already."""
         async with asyncio.timeout(self._heartbeat_s):
             channel = await connection.channel(publisher_confirms=False)
-        channel.close_callbacks.add(lambda *_: lost.set())
         prefetch = 1 if inlet.dead_letters else self._prefetch
         await channel.set_qos(prefetch_count=prefetch, timeout=self._heartbeat_s)
         queue = await channel.get_queue(inlet.queue, ensure=True)
@@ -153,7 +177,20 @@ class LaneConsumer:
             self._metrics.received.labels(inlet.queue).inc()
             self._arrived.put_nowait(self._arrival(message, inlet, channel))
 
+        async def give_up(*_: object) -> None:
+            await channel.close()
+
+        # The broker cancels the consumer of a deleted queue and says nothing else about it.
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(give_up)
         await queue.consume(hand_over, timeout=self._heartbeat_s)
+        return channel
+
+    async def _first_of(self, *events: asyncio.Event, within_s: float) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     def _arrival(
         self, message: AbstractIncomingMessage, inlet: Inlet, channel: AbstractChannel
@@ -222,18 +259,24 @@ class LaneConsumer:
             try:
                 await finish(self._take(batch))
             except Misconfigured as failure:
-                self.trouble = f"{failure.code}: {failure.what}"
+                self._batch_trouble = f"{failure.code}: {failure.what}"
                 log.error("lane stopped", lane=self.lane, code=failure.code, what=failure.what)
                 await self._stopping.wait()
                 return
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except Exception as error:  # the lane goes on whatever it was, and says so
                 failures += 1
-                self.trouble = f"PostgreSQL: {type(error).__name__}"
-                log.warning("batch not committed", lane=self.lane, error=repr(error)[:200])
+                self._batch_trouble = f"not committed: {type(error).__name__}"
+                log.warning(
+                    "batch not committed",
+                    lane=self.lane,
+                    failures=failures,
+                    error=repr(error)[:200],
+                    exc_info=None if isinstance(error, NOBODYS_FAULT) else error,
+                )
                 await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
                 batch = _deliverable(batch)
                 continue
-            self.trouble = ""
+            self._batch_trouble = ""
             await self._acknowledge(batch)
             return
 
@@ -251,7 +294,7 @@ class LaneConsumer:
             try:
                 underlay = await channel.get_underlay_channel()
                 await underlay.basic_ack(tag, multiple=True)
-            except (aio_pika.AMQPException, ConnectionError, RuntimeError) as error:
+            except CONNECTION_EXCEPTIONS as error:
                 log.info("not acknowledged, will come again", error=repr(error)[:200])
         await self._fail_points("amqp.after_ack")
 

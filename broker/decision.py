@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 from broker.intake import Work
-from broker.policy import Behind, Disposition, Done, RetryPolicy, disposition
+from broker.policy import Behind, Disposition, Done, RetryPolicy, defect, disposition
 from broker.store.documents import Stored, digest_of
 from canonical.effects import Effect, Put
 from canonical.errors import Conflict, Failure, InvalidMessage
@@ -48,34 +49,39 @@ class Verdict:
 class Desk:
     """The facts of one batch, as the messages decided so far have left them.
 
-    documents: what is stored or will be; asked: keys that were looked for, found or not.
+    documents: what is stored or will be, with their order; known: the same as handlers see it;
+    asked: keys that were looked for, found or not; stopped: (scope, key) that must wait.
     """
 
     context: Context
     documents: dict[str, Stored] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     stopped: set[tuple[str, str]] = field(default_factory=set)
+    _folded: set[str] = field(default_factory=set)
+    _broken: dict[int, Exception] = field(default_factory=dict)
 
     def facts(self) -> Facts:
-        """A view for one decision."""
-        return Facts(
-            rules=self.context.rules,
-            documents={key: stored.known for key, stored in self.documents.items()},
-        )
+        """What is known at this moment, for one decision."""
+        return Facts(rules=self.context.rules, documents=MappingProxyType(self.known))
 
     def wanted(self, works: Iterable[Work]) -> set[str]:
         """Keys the handlers of these messages want and nobody has looked for yet."""
         facts = self.facts()
         keys: set[str] = set()
         for work in works:
-            if work.handler is not None and work.message is not None and work.failure is None:
+            if work.handler is None or work.message is None or work.failure is not None:
+                continue
+            try:
                 keys |= work.handler.needs(work.message, facts)
+            except Exception as error:  # raised again where the fate of this message is decided
+                self._broken[id(work)] = error
         return keys - self.asked
 
     def add(self, asked: Iterable[str], found: dict[str, Stored]) -> None:
         """The documents were looked up."""
         self.asked |= set(asked)
-        self.documents |= found
+        self._know(found)
 
     def decide(self, work: Work) -> Verdict:
         """What the handler says about one message; nothing is folded in yet."""
@@ -108,13 +114,16 @@ class Desk:
             elif weight == "newer":
                 kept.append(effect)
                 documents[effect.key] = self._as_stored(effect)
-        self.documents |= documents
+        self._know(documents)
+        self._folded |= set(documents)
         fate = Done("stale") if stale and not kept else verdict.fate
         return Verdict(verdict.work, fate, tuple(kept), tuple(stale))
 
     def _effects(self, work: Work) -> tuple[Effect, ...]:
         if work.failure is not None:
             raise work.failure
+        if id(work) in self._broken:
+            raise self._broken[id(work)]
         assert work.handler is not None
         assert work.message is not None
         return work.handler.decide(work.message, self.facts(), self.context.now)
@@ -131,9 +140,14 @@ class Desk:
         )
         return Verdict(work, fate)
 
+    def _know(self, documents: dict[str, Stored]) -> None:
+        self.documents |= documents
+        self.known |= {key: stored.known for key, stored in documents.items()}
+
     def _as_stored(self, put: Put) -> Stored:
+        # The database counts one write per batch, however many statements were folded into it.
         before = self.documents.get(put.key)
-        number = before.known.version + 1 if before else 1
+        number = before.known.version + (put.key not in self._folded) if before else 1
         return Stored(Known(number, put.document), put.version, put.stated, digest_of(put))
 
 
@@ -150,31 +164,31 @@ def weigh(stored: Stored | None, put: Put) -> Weight:
     return "newer"
 
 
-def quarantined(work: Work, attempts: int) -> Work:
-    """The work as a failure: the process died each time it was begun."""
-    return replace(
-        work,
-        failure=InvalidMessage(
-            "crashes-the-worker",
-            f"The process ended {attempts - 1} times while it handled this message",
-            where=work.entry.envelope.key or "message",
-            remedy="Report it; its raw bytes are kept",
-            owner="layshaft team",
-        ),
+def crashes_the_worker(attempts: int) -> Failure:
+    """The process died each time this message was begun."""
+    return InvalidMessage(
+        "crashes-the-worker",
+        f"The process ended {attempts - 1} times while it handled this message",
+        where="message",
+        remedy="Report it; its raw bytes are kept",
+        owner="layshaft team",
     )
 
 
 def refused_by_database(work: Work, sqlstate: str) -> Work:
     """The work as a failure: the database takes everything of its batch but this."""
-    return replace(
-        work,
-        failure=InvalidMessage(
-            "unstorable",
-            f"The database refuses the content of this message ({sqlstate})",
-            where=work.entry.envelope.key or "message",
-            remedy="Correct the content at the source and send again",
-        ),
+    failure = InvalidMessage(
+        "unstorable",
+        f"The database refuses the content of this message ({sqlstate})",
+        where=work.entry.envelope.key or "message",
+        remedy="Correct the content at the source and send again",
     )
+    return replace(work, failure=failure)
+
+
+def broken(work: Work, error: Exception) -> Work:
+    """The work as a failure of ours: what was decided about it cannot be applied."""
+    return replace(work, failure=defect(error))
 
 
 def contradiction(put: Put) -> Failure:

@@ -146,10 +146,9 @@ class Dispatcher:
             if monotonic() > sent_by:
                 raise Unavailable("claimed-too-long-ago", "The claim is too old to send on")
             reference, answer, note = await self._cycle(outlet, claimed, calls)
+            settled = self._done(claimed, reference, answer, note, started, calls)
         except Exception as error:  # every failure is a fate of this step, defects included
             settled = self._failed(claimed, outlet, error, started, calls)
-        else:
-            settled = self._done(claimed, reference, answer, note, started, calls)
         self._metrics.calls.labels(
             claimed.step.system,
             claimed.step.operation.__struct_config__.tag,
@@ -215,8 +214,8 @@ class Dispatcher:
             ended_at=ended,
             calls=tuple(calls),
             outcome="applied" if wrote else ("read" if answer else "already true"),
-            note=note,
-            reference=reference,
+            note=_storable(note),
+            reference=_storable(reference),
         )
         if answer is None:
             return Settled(result)
@@ -260,7 +259,7 @@ class Dispatcher:
             ended_at=ended,
             calls=tuple(calls),
             outcome="in doubt" if isinstance(error, InDoubt) else fate.failure.word,
-            note=f"{fate.failure.code}: {fate.failure.what}",
+            note=_storable(f"{fate.failure.code}: {fate.failure.what}"),
         )
         case = _case_of(claimed, fate) if fate.state == "failed" else None
         return Settled(result, case=case)
@@ -302,12 +301,17 @@ def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: dat
     )
 
 
+def _storable(text: str) -> str:
+    """A target's words as PostgreSQL takes them."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2048]
+
+
 def _case_of(claimed: ClaimedStep, fate: CallFate) -> Case:
     failure, step = fate.failure, claimed.step
     return Case(
         code=failure.code,
         word=failure.word,
-        what=failure.what,
+        what=_storable(failure.what),
         place=f"{claimed.ledger_key}: {step.identity}",
         remedy=failure.remedy or "Repair the cause at the target, then release the step again",
         owner=step.owner if failure.word == "business_rule" else failure.owner,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from broker.policy import defect
 from broker.store import Position
 from broker.store.messages import LogEntry, PendingWork
 from canonical.envelope import Envelope, Lane, Message
@@ -85,7 +86,7 @@ def read_arrival(arrival: Arrival, recognise: Recognise) -> Work:
             where="AMQP properties",
             remedy="Correct the client that publishes: its properties are not valid AMQP 0-9-1",
         )
-        return _unread(arrival.delivery, arrival.lane, failure)
+        return unread(arrival.delivery, arrival.lane, failure)
     return _read(arrival.delivery, arrival.lane, recognise, arrival.logged)
 
 
@@ -113,7 +114,9 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         message = handler.read(delivery)
         _check_identity(message.envelope)
     except Failure as failure:
-        return _unread(delivery, lane, failure, logged)
+        return unread(delivery, lane, failure, logged)
+    except Exception as error:  # a handler's bug fails its message, never the lane
+        return unread(delivery, lane, defect(error), logged)
     envelope = message.envelope
     if not envelope.correlation_id:
         # A message that starts a story gives it its id; stable, so that a re-delivery agrees.
@@ -122,7 +125,7 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         subscription=handler.name,
         envelope=msgspec.structs.replace(envelope, lane=lane),
         digest=hashlib.sha256(delivery.body).digest(),
-        delivery=delivery,
+        delivery=_storable(delivery),
         logged=logged,
     )
     return Work(entry=entry, lane=lane, handler=handler, message=Message(envelope, message.payload))
@@ -130,8 +133,13 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
 
 def _check_identity(envelope: Envelope) -> None:
     """Ids and keys become log lines and primary keys: short and printable, or refused."""
-    for name, value in (("id", envelope.id), ("subject", envelope.key)):
-        if not value or len(value) > MAX_ID or not value.isprintable():
+    for name, value, may_be_empty in (
+        ("id", envelope.id, False),
+        ("subject", envelope.key, False),
+        ("correlationid", envelope.correlation_id, True),
+        ("causationid", envelope.causation_id, True),
+    ):
+        if not (value or may_be_empty) or len(value) > MAX_ID or not value.isprintable():
             raise InvalidMessage(
                 "identity-unusable",
                 f"The {name} is empty, longer than {MAX_ID} characters or not printable",
@@ -144,7 +152,7 @@ def _story(envelope: Envelope) -> str:
     return hashlib.sha256(f"{envelope.source}\0{envelope.id}".encode()).hexdigest()[:32]
 
 
-def _unread(
+def unread(
     delivery: Delivery, lane: Lane, failure: Failure, logged: Position | None = None
 ) -> Work:
     """Kept with its raw bytes under the digest of all of it; it has no key to hold."""

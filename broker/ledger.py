@@ -29,7 +29,10 @@ SETTLED = frozenset({"done", "cancelled", "superseded"})
 
 
 class LedgerStep(msgspec.Struct, frozen=True):
-    """A step as it stands in the ledger."""
+    """A step as it stands in the ledger.
+
+    withdrawn: no longer planned while it was at its target; decided on when it comes back.
+    """
 
     id: int
     identity: str
@@ -40,6 +43,7 @@ class LedgerStep(msgspec.Struct, frozen=True):
     digest: bytes
     depends_on: tuple[str, ...]
     reason: str = ""
+    withdrawn: bool = False
 
 
 class Replace(msgspec.Struct, frozen=True):
@@ -69,13 +73,13 @@ class Move(msgspec.Struct, frozen=True):
 class PlanDiff(msgspec.Struct, frozen=True):
     """What a plan changes in a ledger.
 
-    left_behind: done at a target and no longer planned: a person has to say whether to undo it.
+    withdrawals: steps at their target that are no longer planned (True) or planned again (False).
     """
 
     inserts: tuple[Insert, ...]
     replaces: tuple[Replace, ...]
     moves: tuple[Move, ...]
-    left_behind: tuple[LedgerStep, ...]
+    withdrawals: tuple[tuple[LedgerStep, bool], ...]
 
 
 def digest_of(step: Step) -> bytes:
@@ -96,14 +100,14 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
 
     Same identity and content: kept. Other content: not sent = replaced; at the target or done =
     a follow-up step. Gone from the plan: not sent = cancelled (a wait is done: its fact came);
-    at the target = kept until its end; done at a target = left behind.
+    at the target = withdrawn, kept until its end; done at a target = left behind.
     """
     now = current(steps)
     planned = {step.identity: step for step in plan.steps}
     inserts: list[Insert] = []
     replaces: list[Replace] = []
     moves: list[Move] = []
-    left_behind: list[LedgerStep] = []
+    withdrawals: list[tuple[LedgerStep, bool]] = []
     for identity, step in planned.items():
         digest = digest_of(step)
         old = now.get(identity)
@@ -112,6 +116,8 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
         elif old.digest == digest and old.state not in ("cancelled", "superseded"):
             if old.state in NOT_SENT and set(old.depends_on) != set(step.depends_on):
                 replaces.append(Replace(old, step, digest))
+            elif old.withdrawn:
+                withdrawals.append((old, False))
         elif old.state in NOT_SENT or old.state == "failed":
             replaces.append(Replace(old, step, digest))
         else:
@@ -123,53 +129,71 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
             moves.append(Move(old, "done", "the fact is known"))
         elif old.state in NOT_SENT or old.state == "failed":
             moves.append(Move(old, "cancelled", "no longer planned"))
+        elif old.state in AT_TARGET:
+            withdrawals.append((old, True))
         elif old.state == "done" and old.kind == "call":
-            left_behind.append(old)
-    return PlanDiff(tuple(inserts), tuple(replaces), tuple(moves), tuple(left_behind))
+            moves.append(left_behind(old))
+    return PlanDiff(tuple(inserts), tuple(replaces), tuple(moves), tuple(withdrawals))
+
+
+def left_behind(step: LedgerStep) -> Move:
+    """Done at a target and no longer planned: a person has to say whether to undo it."""
+    return Move(step, "superseded", "done, and no longer planned")
 
 
 def advance(steps: Sequence[LedgerStep]) -> tuple[Move, ...]:
-    """What may happen next: waiting steps whose dependencies are done, and steps to hold.
+    """What may happen next, as one move per step at most.
 
-    An announcement that may happen moves to done: the caller publishes it in the same commit.
-    Announcements can set others free, so this runs until nothing moves.
+    Steps whose dependencies are settled become ready, and wait again if one of those is open
+    again; steps behind a failure are held; an announcement that may happen moves to done: the
+    caller publishes it in the same commit. What came back from its target and is no longer
+    planned, or planned otherwise, ends. Announcements set others free, so this runs until nothing
+    moves.
     """
     now = current(steps)
+    moves = {move.step.id: move for step in steps if (move := _end_of_outdated(step, now))}
+    states = {i: moves[s.id].state if s.id in moves else s.state for i, s in now.items()}
     busy_before = {
         step.identity
         for step in steps
         if step.state in AT_TARGET and step.generation < now[step.identity].generation
     }
-    states = {identity: step.state for identity, step in now.items()}
-    moves: list[Move] = []
     moved = True
     while moved:
         moved = False
         for identity, step in now.items():
-            if states[identity] not in ("waiting", "held") or step.kind == "wait":
+            if states[identity] not in NOT_SENT or step.kind == "wait":
                 continue
             target = _next_state(step, states, blocked=identity in busy_before)
-            if target is not None and target[0] != states[identity]:
+            if target[0] != states[identity]:
                 states[identity] = target[0]
-                moves.append(Move(step, *target))
+                moves[step.id] = Move(step, *target)
                 moved = True
-    return tuple(_last_move_per_step(moves))
+    return tuple(move for move in moves.values() if move.state != move.step.state)
 
 
-def _next_state(
-    step: LedgerStep, states: dict[str, str], *, blocked: bool
-) -> tuple[str, str] | None:
+def _end_of_outdated(step: LedgerStep, now: dict[str, LedgerStep]) -> Move | None:
+    """The end of a step that a newer plan overtook while it was at its target."""
+    if step.generation < now[step.identity].generation:
+        return Move(step, "superseded", "replaced by a newer plan") if _not_sent(step) else None
+    if not step.withdrawn:
+        return None
+    if step.state == "done":
+        return left_behind(step)
+    return Move(step, "cancelled", "no longer planned") if _not_sent(step) else None
+
+
+def _not_sent(step: LedgerStep) -> bool:
+    return step.state in NOT_SENT or step.state == "failed"
+
+
+def _next_state(step: LedgerStep, states: dict[str, str], *, blocked: bool) -> tuple[str, str]:
     refused = [d for d in step.depends_on if states.get(d) in ("failed", "held")]
     if refused:
         return "held", f"{len(refused)} step(s) before it did not succeed"
     if blocked or any(states.get(d) not in SETTLED for d in step.depends_on):
         return "waiting", ""
     return ("done", "") if step.kind == "announce" else ("ready", "")
-
-
-def _last_move_per_step(moves: Iterable[Move]) -> list[Move]:
-    last = {move.step.id: move for move in moves}
-    return list(last.values())
 
 
 def is_complete(states: Iterable[str]) -> bool:

@@ -21,17 +21,18 @@ from time import perf_counter
 import asyncpg
 import structlog
 
-from broker.application import apply, keep_id_conflict
+from broker.application import RaceLost, apply, keep_id_conflict
 from broker.decision import (
     MAX_NEED_ROUNDS,
     Context,
     Desk,
     Verdict,
-    quarantined,
+    broken,
+    crashes_the_worker,
     refused_by_database,
 )
-from broker.failpoints import FailPoints
-from broker.intake import UNREAD, Arrival, Recognise, Work, read_arrival, read_pending
+from broker.failpoints import FailPointHit, FailPoints
+from broker.intake import UNREAD, Arrival, Recognise, Work, read_arrival, read_pending, unread
 from broker.metrics import Metrics
 from broker.policy import (
     Behind,
@@ -57,6 +58,15 @@ log = structlog.get_logger(__name__)
 ACCUSES_A_MESSAGE = ("22", "23", "54")
 # Our schema and our code do not fit each other: no message can help that.
 STOPS_THE_LANE = ("21", "42")
+# The database or the network is away, another batch was faster, or a test asked for it.
+NOBODYS_FAULT = (
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+    Misconfigured,
+    RaceLost,
+    FailPointHit,
+)
 CRASHES_UNTIL_QUARANTINE = 3
 
 
@@ -87,6 +97,8 @@ class Pipeline:
         self._fail_points = fail_points
         self._committed = committed
         self._now = now
+        # Deliveries that came back and are in hand: crashes counted so far.
+        self._begun: dict[bytes, int] = {}
 
     async def take(self, arrivals: Sequence[Arrival]) -> None:
         """All arrivals are decided and committed: the caller may acknowledge every one.
@@ -102,36 +114,35 @@ class Pipeline:
             await self._decide_or_halve([read_arrival(a, self._recognise) for a in fresh])
 
     async def _take_carefully(self, arrival: Arrival) -> None:
-        """A delivery that came back may be what killed us: begun on record, then decided alone."""
-        async with self._database.transaction() as tx:
-            attempts = await rows.begin_attempt(tx, arrival.fingerprint)
+        """A delivery that came back may be what killed us: begun on record, then decided alone.
+
+        Counted once per process: a crash ends the process, a lost database does not.
+        """
+        fingerprint = arrival.fingerprint
+        if fingerprint not in self._begun:
+            async with self._database.transaction() as tx:
+                self._begun[fingerprint] = await rows.begin_attempt(tx, fingerprint)
         await self._fail_points("amqp.delivered")
-        work = read_arrival(arrival, self._recognise)
-        if attempts > CRASHES_UNTIL_QUARANTINE:
-            work = quarantined(work, attempts)
+        # The first delivery was one crash already; the message is not even read any more.
+        if (crashes := self._begun[fingerprint]) >= CRASHES_UNTIL_QUARANTINE:
+            work = unread(arrival.delivery, arrival.lane, crashes_the_worker(crashes))
+        else:
+            work = read_arrival(arrival, self._recognise)
         await self._decide_or_halve([work])
         async with self._database.transaction() as tx:
-            await rows.end_attempt(tx, arrival.fingerprint)
+            await rows.end_attempt(tx, fingerprint)
+        del self._begun[fingerprint]
 
     async def _decide_or_halve(self, works: Sequence[Work]) -> None:
-        """The batch is committed; where PostgreSQL accuses a message, the batch is halved, left
-        half first, until the accused one stands alone. Each half is decided anew from fresh facts.
+        """The batch is committed; where a message is to blame, the batch is halved, left half
+        first, until that message stands alone. Each half is decided anew from fresh facts.
         """
         try:
             await self._decide_and_commit(works)
-        except asyncpg.PostgresError as error:
-            state = error.sqlstate or ""
-            if state.startswith(STOPS_THE_LANE):
-                raise Misconfigured(
-                    "schema-mismatch",
-                    f"The database refused a statement of ours ({state})",
-                    where=self._lane,
-                    remedy="Run `layshaft migrate`; restart after it",
-                ) from error
-            if not state.startswith(ACCUSES_A_MESSAGE):
-                raise
+        except Exception as error:
+            blame = blamed(error, self._lane)
             if len(works) == 1:
-                await self._decide_and_commit([refused_by_database(works[0], state)])
+                await self._decide_and_commit([blame(works[0])])
                 return
             middle = len(works) // 2
             await self._decide_or_halve(works[:middle])
@@ -153,14 +164,31 @@ class Pipeline:
         self._report(verdicts, len(works) - len(fresh), perf_counter() - started)
 
     async def take_pending(self, limit: int) -> int:
-        """Due rows of this lane, one per key, have gone steps 3 and 4; how many there were."""
+        """Due rows of this lane, one per key, have gone steps 3 and 4; how many there were.
+
+        Where one of them is to blame for a failure, the oldest goes alone: there is always one
+        row less afterwards.
+        """
+        try:
+            return await self._take_rows(limit)
+        except Exception as error:
+            blamed(error, self._lane)
+        try:
+            return await self._take_rows(1)
+        except Exception as error:
+            blame = blamed(error, self._lane)
+        return await self._take_rows(1, blame)
+
+    async def _take_rows(
+        self, limit: int, judge: Callable[[Work], Work] = lambda work: work
+    ) -> int:
         started = perf_counter()
         context = self._context()
         async with self._database.transaction() as tx:
             claimed = await rows.claim_pending(tx, lane=self._lane, limit=limit)
             if not claimed:
                 return 0
-            works = [read_pending(p, self._handler_named) for p in claimed]
+            works = [judge(read_pending(p, self._handler_named)) for p in claimed]
             verdicts = await self._decide(tx, works, Desk(context))
             await apply(tx, verdicts, [p.position for p in claimed], context)
             await rows.set_outcomes(tx, not_applied(verdicts))
@@ -197,8 +225,9 @@ class Pipeline:
         verdicts: list[Verdict] = []
         for work in works:
             # A predecessor in this batch may have made something known that asks for more.
-            while await self._look_up(tx, desk, desk.wanted([work])):
-                pass
+            for _ in range(MAX_NEED_ROUNDS):
+                if not await self._look_up(tx, desk, desk.wanted([work])):
+                    break
             verdict = desk.decide(work)
             await self._look_up(tx, desk, desk.unseen(verdict))
             verdicts.append(desk.fold(verdict))
@@ -241,6 +270,31 @@ class Pipeline:
             repeats=repeats,
             duration_s=round(duration_s, 4),
         )
+
+
+def blamed(error: Exception, lane: Lane) -> Callable[[Work], Work]:
+    """How to mark the message that is to blame for `error`, once it stands alone.
+
+    Raises `error` again where no message is to blame: connection, lock, time-out, our schema.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        if state.startswith(STOPS_THE_LANE):
+            raise Misconfigured(
+                "schema-mismatch",
+                f"The database refused a statement of ours ({state})",
+                where=lane,
+                remedy="Run `layshaft migrate`; restart after it",
+            ) from error
+        if not state.startswith(ACCUSES_A_MESSAGE):
+            raise error
+        return lambda work: refused_by_database(work, state)
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        # The client library refuses a value before it is sent, e.g. an integer beyond 64 bits.
+        return lambda work: refused_by_database(work, "client")
+    if isinstance(error, NOBODYS_FAULT):
+        raise error
+    return lambda work: broken(work, error)
 
 
 def not_applied(verdicts: Sequence[Verdict]) -> dict[tuple[str, str, str], str]:

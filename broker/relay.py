@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import DeliveryError, PublishError
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 
 from broker.failpoints import FailPoints
 from broker.metrics import Metrics
@@ -24,6 +25,7 @@ from broker.topology import headers_for
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+STUCK_S = 2.0  # a key whose head was not confirmed is tried again after this
 LOCK = 0x4C61_7953  # "LayS": the one relay of a database
 
 
@@ -48,6 +50,7 @@ class Relay:
         self._heartbeat_s = heartbeat_s
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
+        self._stuck: dict[str, float] = {}
 
     async def turn(self) -> bool:
         """Publishes up to a batch; True if there may be more."""
@@ -55,14 +58,14 @@ class Relay:
             if not await session.fetchval("select pg_try_advisory_lock($1)", LOCK):
                 return False
             try:
-                heads = await rows.outbox_heads(session, limit=BATCH)
+                heads = await rows.outbox_heads(session, limit=BATCH, stuck=self._stuck_now())
                 if not heads:
                     return False
                 confirmed = await self._publish(heads)
                 await rows.clear_outbox(session, confirmed)
             finally:
                 await session.execute("select pg_advisory_unlock($1)", LOCK)
-        return len(confirmed) == len(heads)
+        return bool(confirmed)
 
     async def close(self) -> None:
         """The connection is closed."""
@@ -96,15 +99,23 @@ class Relay:
                     await self._fail_points("relay.after_publish")
             except PublishError:
                 self._metrics.returned.inc()
+                self._stuck[row.key] = monotonic() + STUCK_S
                 log.error("event not routable", event=row.routing_key, id=row.event_id)
                 break
-            except (DeliveryError, TimeoutError, ConnectionError, aio_pika.AMQPException) as error:
+            except (DeliveryError, TimeoutError, *CONNECTION_EXCEPTIONS) as error:
+                self._stuck[row.key] = monotonic() + STUCK_S
                 log.warning("event not confirmed", id=row.event_id, error=repr(error)[:200])
                 break
             await self._fail_points("relay.after_confirm")
             self._metrics.published.labels(row.exchange.rpartition(".")[2]).inc()
             confirmed.append(row.id)
         return confirmed
+
+    def _stuck_now(self) -> list[str]:
+        """Keys whose head failed a moment ago; the others must not wait behind them."""
+        now = monotonic()
+        self._stuck = {key: until for key, until in self._stuck.items() if until > now}
+        return sorted(self._stuck)
 
     async def _open_channel(self) -> AbstractChannel:
         if self._connection is None or self._connection.is_closed:

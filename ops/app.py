@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 import aio_pika
 import structlog
+import uvloop
 
 from broker import amqp_properties, application
 from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
@@ -46,6 +47,7 @@ from canonical.handler import Delivery, Handler
 from handlers import DRIVERS, HANDLERS, recognise
 from ops.configuration import Configuration, secret
 from ops.health import HealthServer
+from ops.logs import configure_logs
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +109,12 @@ async def declare_topology(settings: Settings) -> None:
         await declare(await connection.channel(), topology_of(settings))
 
 
+def serve(configuration: Configuration) -> None:
+    """The service has run until it was asked to stop."""
+    configure_logs()
+    uvloop.run(App(configuration).run())
+
+
 class App:
     """The service: everything is made here, started in order and stopped in reverse."""
 
@@ -118,6 +126,7 @@ class App:
         self._settings = settings
         self._environ = environ
         self.metrics = Metrics()
+        self._handlers = handlers_by_name()
         self._fail_points = FailPoints.parse(settings.failpoints)
         self._databases = {
             purpose: self._database(purpose, size)
@@ -224,11 +233,11 @@ class App:
             statement_s=self._settings.deadlines.statement_s,
         )
 
-    def _loop(self, name: str, turn: Callable[[], object], rest_s: float) -> Loop:
+    def _loop(self, name: str, turn: Callable[[], Awaitable[bool]], rest_s: float) -> Loop:
         def note(error: BaseException | None) -> None:
             self._trouble[name] = f"{type(error).__name__}" if error else ""
 
-        loop = Loop(name, turn, rest_s=rest_s, failed=note)  # type: ignore[arg-type]
+        loop = Loop(name, turn, rest_s=rest_s, failed=note)
         self._loops.append(loop)
         return loop
 
@@ -347,7 +356,7 @@ class App:
         return recognise(source.contracts, delivery)
 
     def _handler_named(self, name: str) -> Handler:
-        handler = handlers_by_name().get(name)
+        handler = self._handlers.get(name)
         if handler is None:
             raise Misconfigured(
                 "handler-unknown",

@@ -195,7 +195,8 @@ async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
     """
     rows = await tx.fetch(
         """
-        select id, identity, generation, kind, state, version, digest, depends_on, reason
+        select id, identity, generation, kind, state, version, digest, depends_on, reason,
+               withdrawn
         from step where ledger_id = $1 order by id for update
         """,
         ledger_id,
@@ -211,9 +212,22 @@ async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
             digest=r["digest"],
             depends_on=tuple(r["depends_on"]),
             reason=r["reason"],
+            withdrawn=r["withdrawn"],
         )
         for r in rows
     ]
+
+
+async def mark_withdrawn(tx: Tx, withdrawals: Sequence[tuple[LedgerStep, bool]]) -> None:
+    """Steps at their target know whether they are still planned."""
+    await tx.execute(
+        """
+        update step s set withdrawn = w.withdrawn
+        from unnest($1::bigint[], $2::boolean[]) as w(id, withdrawn) where s.id = w.id
+        """,
+        [step.id for step, _ in withdrawals],
+        [withdrawn for _, withdrawn in withdrawals],
+    )
 
 
 async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> None:
@@ -389,30 +403,40 @@ async def claim_calls(
     rows = await tx.fetch(
         """
         with candidate as (
-            select distinct on (s.target_id) s.target_id, s.id
-            from step s join target t on t.id = s.target_id
-            where s.state in ('ready', 'in_doubt') and s.kind = 'call' and s.lane = $1
-              and s.next_at <= now() and s.system = any($2::text[]) and t.lease_until is null
-            order by s.target_id, s.id
+            select h.target_id, h.id
+            -- the head per target, due or not: an older call that waits for its retry or is in
+            -- doubt holds its object, or its old content would overwrite the new
+            from (
+                select distinct on (s.target_id) s.target_id, s.id, s.lane, s.next_at, s.system
+                from step s
+                where s.state in ('ready', 'in_doubt') and s.kind = 'call'
+                order by s.target_id, s.id
+            ) h
+            join target t on t.id = h.target_id
+            where h.lane = $1 and h.next_at <= now() and h.system = any($2::text[])
+              and t.lease_until is null
+            order by h.id
             limit $3
         ),
         locked as (
-            select t.id, c.id as step_id from target t join candidate c on c.target_id = t.id
-            where t.lease_until is null
-            for update of t skip locked
+            select t.id, s.id as step_id, s.state = 'in_doubt' as was_in_doubt
+            from candidate c join target t on t.id = c.target_id join step s on s.id = c.id
+            where t.lease_until is null and s.state in ('ready', 'in_doubt')
+            -- never waits, so it never waits in a ring with who holds a ledger
+            for update of t, s skip locked
         ),
         leased as (
             update target t set lease_until = clock_timestamp() + make_interval(secs => $4),
                    fence = t.fence + 1
             from locked l where t.id = l.id
-            returning t.id, t.fence, l.step_id
+            returning t.id, t.fence, l.step_id, l.was_in_doubt
         ),
         begun as (
             update step s set state = 'in_flight', version = s.version + 1,
                    attempts = s.attempts + 1, changed_at = now()
-            from leased l, step was
-            where s.id = l.step_id and was.id = s.id and s.state in ('ready', 'in_doubt')
-            returning s.*, l.fence, was.state = 'in_doubt' as was_in_doubt
+            from leased l
+            where s.id = l.step_id
+            returning s.*, l.fence, l.was_in_doubt
         ),
         noted as (
             insert into step_event (step_id, state) select id, 'in_flight' from begun

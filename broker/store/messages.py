@@ -44,6 +44,7 @@ class PendingWork(msgspec.Struct, frozen=True):
     position: Position
     delivery: Delivery
     correlation_id: str
+    is_replan: bool = False
 
 
 class NewPending(msgspec.Struct, frozen=True):
@@ -239,8 +240,9 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
     await tx.execute(
         """
         insert into pending (subscription, scope, key, lane, message_at, message_seq, state,
-                             due_at, attempts, reason, merge_key)
-        select subscription, scope, key, lane, at, seq, state, due_at, attempts, reason, merge_key
+                             due_at, attempts, reason, merge_key, is_replan)
+        select subscription, scope, key, lane, at, seq, state, due_at, attempts, reason, merge_key,
+               merge_key is not null
         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
                     $6::bigint[], $7::text[], $8::timestamptz[], $9::int[], $10::text[],
                     $11::text[])
@@ -274,13 +276,15 @@ async def claim_pending(tx: Tx, *, lane: str, limit: int) -> list[PendingWork]:
             select distinct p.scope, p.key
             from pending p
             where p.lane = $1 and p.state in ('ready', 'retry') and p.due_at <= now()
+              and not exists (
+                  select from pending e where e.scope = p.scope and e.key = p.key and e.id < p.id)
             limit $2
         ),
         locked as (
             select h.scope, h.key from hold h join due using (scope, key)
             order by h.scope, h.key for update of h skip locked
         )
-        select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts,
+        select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan,
                m.at, m.seq, m.source, m.kind, m.content_type, m.message_id, m.attributes, m.body,
                m.correlation_id
         from locked l
@@ -312,6 +316,7 @@ async def claim_pending(tx: Tx, *, lane: str, limit: int) -> list[PendingWork]:
                 attributes=msgspec.json.decode(r["attributes"], type=dict[str, str]),
             ),
             correlation_id=r["correlation_id"],
+            is_replan=r["is_replan"],
         )
         for r in rows
     ]
@@ -422,17 +427,18 @@ async def emit(tx: Tx, emissions: Sequence[Emission]) -> None:
     )
 
 
-async def outbox_heads(tx: Tx, *, limit: int) -> list[OutboxRow]:
-    """The oldest rows to publish, in the order they were committed per key."""
+async def outbox_heads(tx: Tx, *, limit: int, stuck: Sequence[str]) -> list[OutboxRow]:
+    """The oldest rows to publish, in order per key; keys in `stuck` are left for later."""
     rows = await tx.fetch(
         """
         select o.id, o.key, o.exchange, o.routing_key, m.at, m.seq, m.id as event_id, m.type,
                m.sequence, m.correlation_id, m.causation_id, m.body
-        from (select * from outbox order by id limit $1) o
+        from (select * from outbox where key <> all($2::text[]) order by id limit $1) o
         join message m on m.at = o.message_at and m.seq = o.message_seq
         order by o.key, m.sequence
         """,
         limit,
+        list(stuck),
     )
     return [
         OutboxRow(
@@ -487,14 +493,15 @@ async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
     )
 
 
-async def close_cases(tx: Tx, *, place_about: str, ledger_key: str, by: str) -> None:
-    """Open cases of that ledger about that object (the end of their place) are resolved."""
+async def close_cases(tx: Tx, *, about: str, ledger_key: str, by: str) -> None:
+    """Open cases of that ledger whose place names that object are resolved."""
     await tx.execute(
         """
         update exception_case set state = 'resolved', closed_at = now(), closed_by = $3
-        where state = 'open' and ledger_key = $2 and strpos(place, $1) > 0
+        where state = 'open' and ledger_key = $2
+          and $1 = any(regexp_split_to_array(place, '[ :,/]+'))
         """,
-        place_about,
+        about,
         ledger_key,
         by,
     )

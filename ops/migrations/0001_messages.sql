@@ -95,6 +95,7 @@ create table pending (
     attempts     int         not null default 0,
     reason       text        not null default '',
     merge_key    text,
+    is_replan    boolean     not null default false,
     created_at   timestamptz not null default now(),
     foreign key (scope, key) references hold (scope, key)
 ) with (fillfactor = 75);

@@ -81,6 +81,7 @@ create table step (
                         'waiting', 'held', 'ready', 'in_flight', 'in_doubt',
                         'done', 'failed', 'cancelled', 'superseded')),
     version         int         not null default 1,
+    withdrawn       boolean     not null default false,
     target_id       bigint      references target (id),
     lane            text        not null,
     owner           text        not null,
@@ -94,7 +95,7 @@ create table step (
     unique (ledger_id, identity, generation)
 ) with (fillfactor = 75);
 
-create index step_to_do on step (lane, next_at) where state in ('ready', 'in_doubt') and kind = 'call';
+create index step_to_do on step (target_id, id) where state in ('ready', 'in_doubt') and kind = 'call';
 create index step_in_flight on step (target_id) where state = 'in_flight';
 create index step_by_object on step (object_id);
 create index step_waiting_for on step (fact) where fact is not null and state = 'waiting';

@@ -1,0 +1,115 @@
+"""What people do with exception cases: try the cause again after a repair, or let it go."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from broker import book
+from broker.ledger import LedgerStep, Move
+from broker.store import Tx
+from broker.store import cases as rows
+from broker.store import ledgers as ledger_rows
+from broker.store import messages as message_rows
+from broker.store.cases import OpenCase
+from canonical.errors import Conflict, Rejected
+
+Released = Literal["message", "step"]
+
+
+async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
+    """What the case is about is tried again, and the case is closed.
+
+    A message goes down the path once more, those behind it follow; a failed step may be sent
+    again. What goes wrong again opens a new case.
+    Raises: Rejected("not-found"); Rejected("nothing-to-retry") where the sender has to send anew;
+    Conflict("not-open").
+    """
+    case = await _open_case(tx, case_id)
+    stuck = await rows.lock_stuck(tx, case.position) if case.position else None
+    if stuck is not None:
+        await rows.make_ready(tx, stuck)
+        released: Released = "message"
+    elif await _release_step(tx, case, by, reason):
+        released = "step"
+    else:
+        raise Rejected(
+            "nothing-to-retry",
+            "Nothing waits in this case: its message was not kept for another try",
+            where=f"case {case_id}",
+            remedy="Have the sender correct it and send it again, then close the case",
+        )
+    await _resolve(tx, case, "case-retried", by, reason)
+    return released
+
+
+async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
+    """The case is closed; its message, if one waits in it, is let go and the next one goes on.
+
+    Returns whether a message was let go; it stays in the log.
+    Raises: Rejected("not-found"), Conflict("not-open").
+    """
+    case = await _open_case(tx, case_id)
+    stuck = await rows.lock_stuck(tx, case.position) if case.position else None
+    if stuck is not None:
+        await message_rows.finish_pending(tx, [stuck.work])
+        identity = (stuck.work.subscription, stuck.source, stuck.message_id)
+        await message_rows.set_outcomes(tx, {identity: "discarded"})
+    await _resolve(tx, case, "case-closed", by, reason)
+    return stuck is not None
+
+
+async def _open_case(tx: Tx, case_id: int) -> OpenCase:
+    case = await rows.find(tx, case_id)
+    if case is None:
+        raise Rejected("not-found", f"There is no case {case_id}", where=f"case {case_id}")
+    if case.state != "open":
+        raise _not_open(case)
+    return case
+
+
+async def _release_step(tx: Tx, case: OpenCase, by: str, reason: str) -> bool:
+    """The failed call the case names is ready again and what it held back goes on."""
+    if case.ledger_id is None:
+        return False
+    ledger = (await ledger_rows.lock_ledgers(tx, [case.ledger_id]))[case.ledger_id]
+    step = _failed_call(await ledger_rows.load_steps(tx, ledger.id), case)
+    if step is None:
+        return False
+    await ledger_rows.move_steps(tx, [Move(step, "ready", f"released by {by}: {reason}")])
+    await book.advance(tx, ledger)
+    return True
+
+
+def _failed_call(steps: list[LedgerStep], case: OpenCase) -> LedgerStep | None:
+    return next(
+        (
+            s
+            for s in steps
+            if s.kind == "call"
+            and s.state == "failed"
+            and case.place == f"{case.ledger_key}: {s.identity}"
+        ),
+        None,
+    )
+
+
+async def _resolve(tx: Tx, case: OpenCase, action: str, by: str, reason: str) -> None:
+    if not await rows.resolve(tx, case.id, by):
+        raise _not_open(case)
+    await message_rows.write_audit(
+        tx,
+        actor=by,
+        action=action,
+        subject=case.place,
+        correlation_id=case.correlation_id,
+        detail={"case": case.id, "code": case.code, "reason": reason},
+    )
+
+
+def _not_open(case: OpenCase) -> Conflict:
+    return Conflict(
+        "not-open",
+        "The case is not open any more",
+        where=f"case {case.id}",
+        remedy="Look at it: somebody closed it or tried it again",
+    )

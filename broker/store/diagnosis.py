@@ -1,0 +1,92 @@
+"""What `doctor` asks the database about itself and about rows that should not be there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from broker.store.connection import Tx
+
+OUTBOX_LATE_S = 60
+PARTITION_DAYS = 2
+
+
+class ServerFacts(msgspec.Struct, frozen=True):
+    """How the server is set up. Sizes in bytes; now: its clock."""
+
+    version: str
+    version_number: int
+    now: datetime
+    fsync: str
+    synchronous_commit: str
+    full_page_writes: str
+    shared_buffers: int
+    max_wal_size: int
+    checkpoint_timeout_s: int
+    wal_compression: str
+
+
+class RowFacts(msgspec.Struct, frozen=True):
+    """Rows that tell of trouble.
+
+    missing_days: days from today on without a partition of the log. stuck: parked rows with
+    nothing before them, and holds without rows: nobody would ever wake them. late_outbox: events
+    not confirmed for more than OUTBOX_LATE_S.
+    """
+
+    missing_days: tuple[str, ...]
+    default_rows: int
+    stuck: int
+    late_outbox: int
+    open_cases: int
+    open_approvals: int
+
+
+async def server_facts(tx: Tx) -> ServerFacts:
+    """The server's version, clock and the settings that decide on safety and speed."""
+    row = await tx.fetchrow(
+        """
+        select current_setting('server_version') as version,
+               current_setting('server_version_num')::int as version_number,
+               clock_timestamp() as now,
+               current_setting('fsync') as fsync,
+               current_setting('synchronous_commit') as synchronous_commit,
+               current_setting('full_page_writes') as full_page_writes,
+               pg_size_bytes(current_setting('shared_buffers')) as shared_buffers,
+               pg_size_bytes(current_setting('max_wal_size')) as max_wal_size,
+               extract(epoch from current_setting('checkpoint_timeout')::interval)::int
+                   as checkpoint_timeout_s,
+               current_setting('wal_compression') as wal_compression
+        """
+    )
+    return msgspec.convert(dict(row or {}), ServerFacts)
+
+
+async def row_facts(tx: Tx) -> RowFacts:
+    """Counts of what should not be there; needs an up-to-date schema."""
+    row = await tx.fetchrow(
+        """
+        select array(
+                   select to_char(day, 'YYYY-MM-DD')
+                   from generate_series(0, $1::int) n
+                   cross join lateral
+                        (select (now() at time zone 'UTC')::date + n as day) d
+                   where to_regclass('message_' || to_char(day, 'YYYYMMDD')) is null
+               ) as missing_days,
+               (select count(*) from message_default) as default_rows,
+               (select count(*) from pending p where state = 'parked' and not exists (
+                    select from pending b
+                    where b.scope = p.scope and b.key = p.key and b.id < p.id))
+               + (select count(*) from hold h where not exists (
+                    select from pending p where p.scope = h.scope and p.key = h.key)) as stuck,
+               (select count(*) from outbox
+                where created_at < now() - make_interval(secs => $2)) as late_outbox,
+               (select count(*) from exception_case where state = 'open') as open_cases,
+               (select count(*) from step where kind = 'approval' and state = 'ready')
+                   as open_approvals
+        """,
+        PARTITION_DAYS,
+        OUTBOX_LATE_S,
+    )
+    return msgspec.convert(dict(row or {}), RowFacts)

@@ -1,0 +1,446 @@
+"""Read models of changes, tasks and cases: what people look at, one statement a view.
+
+All of it is read in a snapshot that can write nothing, so that the numbers of one screen agree.
+Field names are the field names of `-o json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Literal, cast
+
+import msgspec
+
+from broker.store.connection import Database, Tx
+from canonical.effects import Finding
+from canonical.operations import Approve, AwaitFact, Operation
+
+# More rows than anybody reads; a view that reaches its limit says so.
+LIST_LIMIT = 200
+STEPS_LIMIT = 10_000
+EXCERPT_BYTES = 2_000
+
+Which = Literal["open", "decided", "resolved", "all"]
+
+
+class ChangeRow(msgspec.Struct, frozen=True):
+    """One ledger in a list.
+
+    done, total: current steps, without those that are not planned any more.
+    waits_for: owners whose turn it is: open approvals, awaited facts, failed steps.
+    """
+
+    number: str
+    key: str
+    title: str
+    state: str
+    opened_at: datetime
+    completed_at: datetime | None
+    done: int
+    total: int
+    waits_for: tuple[str, ...]
+    open_cases: int
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a ledger.
+
+    identity, depends_on: as in the plan. operation: its verb. asks: the sentence of an approval or
+    the reason of a wait. fact: the document a wait is for.
+    """
+
+    id: int
+    identity: str
+    generation: int
+    kind: str
+    plant: str
+    system: str
+    object_kind: str
+    object_id: str
+    operation: str
+    state: str
+    owner: str
+    lane: str
+    reason: str
+    reference: str
+    attempts: int
+    depends_on: tuple[str, ...]
+    fact: str
+    asks: str
+    next_at: datetime
+    due_at: datetime
+    changed_at: datetime
+
+
+class ChangeView(msgspec.Struct, frozen=True):
+    """A ledger with its current steps, and older ones that a target still works on."""
+
+    number: str
+    key: str
+    title: str
+    state: str
+    version: int
+    source: str
+    correlation_id: str
+    opened_at: datetime
+    planned_at: datetime
+    completed_at: datetime | None
+    findings: tuple[Finding, ...]
+    open_cases: tuple[int, ...]
+    steps: tuple[StepRow, ...]
+
+
+class DecisionRow(msgspec.Struct, frozen=True):
+    """What a person decided."""
+
+    verdict: str
+    by: str
+    reason: str
+    at: datetime
+    digest: str
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """One approval.
+
+    role: who is asked. about: object it is about. waiting: open steps that stand behind it.
+    digest: hex digest of what is asked; a decision names it. since: when it became this state.
+    """
+
+    id: int
+    change: str
+    title: str
+    role: str
+    owner: str
+    question: str
+    about: str
+    plant: str
+    text: str
+    evidence: tuple[str, ...]
+    state: str
+    since: datetime
+    due_at: datetime
+    waiting: int
+    digest: str
+    decisions: tuple[DecisionRow, ...]
+
+
+class CaseRow(msgspec.Struct, frozen=True):
+    """One exception case. place: where; seen: how often since it was opened."""
+
+    id: int
+    code: str
+    word: str
+    what: str
+    place: str
+    remedy: str
+    owner: str
+    state: str
+    source: str
+    key: str
+    change: str
+    seen: int
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_by: str
+
+
+class CaseMessage(msgspec.Struct, frozen=True):
+    """The message a case is about. excerpt: the start of its body, as it came."""
+
+    id: str
+    source: str
+    type: str
+    kind: str
+    key: str
+    correlation_id: str
+    message_id: str
+    content_type: str
+    received_at: datetime
+    attributes: dict[str, str]
+    body_bytes: int
+    excerpt: bytes
+
+
+class CaseHold(msgspec.Struct, frozen=True):
+    """Unfinished work of the case's message. behind: later messages of its key that wait."""
+
+    subscription: str
+    scope: str
+    key: str
+    state: str
+    attempts: int
+    reason: str
+    due_at: datetime
+    behind: int
+
+
+class CaseView(msgspec.Struct, frozen=True):
+    """A case with what it is about and what it holds up."""
+
+    case: CaseRow
+    message: CaseMessage | None
+    hold: CaseHold | None
+
+
+@asynccontextmanager
+async def snapshot(database: Database) -> AsyncIterator[Tx]:
+    """A transaction that sees one moment and can write nothing."""
+    async with database.transaction() as tx:
+        await tx.execute("set transaction isolation level repeatable read, read only")
+        yield tx
+
+
+async def changes(tx: Tx, *, limit: int = LIST_LIMIT) -> list[ChangeRow]:
+    """Ledgers, open ones first, then the newest."""
+    rows = await tx.fetch(
+        """
+        with chosen as (
+            select id, key, title, state, opened_at, completed_at from ledger
+            order by state = 'open' desc, opened_at desc, id desc limit $1
+        )
+        select c.*, s.done, s.total, s.waits_for,
+               (select count(*) from exception_case e
+                where e.state = 'open' and e.ledger_key = c.key) as open_cases
+        from chosen c
+        cross join lateral (
+            select count(*) filter (where state = 'done') as done,
+                   count(*) filter (where state not in ('cancelled', 'superseded')) as total,
+                   array_agg(distinct owner order by owner) filter (
+                       where state = 'failed' or (kind = 'approval' and state = 'ready')
+                          or (kind = 'wait' and state = 'waiting')) as waits_for
+            from (select distinct on (identity) * from step where ledger_id = c.id
+                  order by identity, generation desc) latest
+        ) s
+        order by c.state = 'open' desc, c.opened_at desc, c.id desc
+        """,
+        limit,
+    )
+    return [
+        ChangeRow(
+            number=_number(r["key"]),
+            key=r["key"],
+            title=r["title"],
+            state=r["state"],
+            opened_at=r["opened_at"],
+            completed_at=r["completed_at"],
+            done=r["done"],
+            total=r["total"],
+            waits_for=tuple(r["waits_for"] or ()),
+            open_cases=r["open_cases"],
+        )
+        for r in rows
+    ]
+
+
+async def change(tx: Tx, number: str) -> ChangeView | None:
+    """The ledger of that change number or ledger key; None where there is none."""
+    row = await tx.fetchrow(
+        """
+        select l.*, (select array_agg(e.id order by e.id) from exception_case e
+                     where e.state = 'open' and e.ledger_key = l.key) as open_cases
+        from ledger l where l.key in ($1, 'engineering-change/' || $1)
+        """,
+        number,
+    )
+    if row is None:
+        return None
+    steps = await tx.fetch(
+        """
+        select * from (
+            select *, generation = max(generation) over (partition by identity) as is_current
+            from step where ledger_id = $1
+        ) s
+        where is_current or state in ('in_flight', 'in_doubt')
+        order by id limit $2
+        """,
+        row["id"],
+        STEPS_LIMIT,
+    )
+    return ChangeView(
+        number=_number(row["key"]),
+        key=row["key"],
+        title=row["title"],
+        state=row["state"],
+        version=row["version"],
+        source=row["source"],
+        correlation_id=row["correlation_id"],
+        opened_at=row["opened_at"],
+        planned_at=row["planned_at"],
+        completed_at=row["completed_at"],
+        findings=msgspec.json.decode(row["findings"], type=tuple[Finding, ...]),
+        open_cases=tuple(row["open_cases"] or ()),
+        steps=tuple(_step(s) for s in steps),
+    )
+
+
+async def tasks(tx: Tx, which: Which, *, limit: int = LIST_LIMIT) -> list[TaskRow]:
+    """Approvals, the oldest first: open ones, decided ones or all."""
+    states = {"open": ["ready"], "decided": ["done", "failed"]}.get(which)
+    return await _tasks(tx, states, None, limit)
+
+
+async def task(tx: Tx, task_id: int) -> TaskRow | None:
+    """The approval with that step id; None where there is none."""
+    found = await _tasks(tx, None, task_id, 1)
+    return found[0] if found else None
+
+
+async def _tasks(
+    tx: Tx, states: list[str] | None, task_id: int | None, limit: int
+) -> list[TaskRow]:
+    rows = await tx.fetch(
+        """
+        select s.id, l.key as ledger_key, l.title, s.system, s.owner, s.object_kind, s.object_id,
+               s.plant, s.operation, s.state, s.changed_at, s.due_at, s.digest,
+               d.decisions, behind.waiting
+        from step s join ledger l on l.id = s.ledger_id
+        left join lateral (
+            select json_agg(json_build_object('verdict', verdict, 'by', by_whom, 'reason', reason,
+                       'at', at, 'digest', encode(digest, 'hex')) order by id)::text as decisions
+            from decision where step_id = s.id
+        ) d on true
+        -- everything behind it, over any number of steps; union ends it whatever the graph
+        cross join lateral (
+            with recursive after as (
+                select b.id, b.identity, b.state from step b
+                where b.ledger_id = s.ledger_id and s.identity = any(b.depends_on)
+                union
+                select b.id, b.identity, b.state from step b
+                join after a on a.identity = any(b.depends_on)
+                where b.ledger_id = s.ledger_id
+            )
+            select count(*) filter (where state in ('waiting', 'held')) as waiting from after
+        ) behind
+        where s.kind = 'approval' and ($1::text[] is null or s.state = any($1))
+          and ($2::bigint is null or s.id = $2)
+        order by s.due_at, s.id limit $3
+        """,
+        states,
+        task_id,
+        limit,
+    )
+    return [_task(r) for r in rows]
+
+
+async def cases(tx: Tx, which: Which, *, limit: int = LIST_LIMIT) -> list[CaseRow]:
+    """Exception cases, the newest first."""
+    rows = await tx.fetch(
+        """
+        select * from exception_case where $1 = 'all' or state = $1
+        order by state = 'open' desc, opened_at desc, id desc limit $2
+        """,
+        which,
+        limit,
+    )
+    return [_case(r) for r in rows]
+
+
+async def case(tx: Tx, case_id: int) -> CaseView | None:
+    """The case with its message and what waits behind it; None where there is none."""
+    row = await tx.fetchrow("select * from exception_case where id = $1", case_id)
+    if row is None:
+        return None
+    message = await tx.fetchrow(
+        """
+        select *, octet_length(body) as body_bytes, substring(body from 1 for $3) as excerpt
+        from message where at = $1 and seq = $2
+        """,
+        row["message_at"],
+        row["message_seq"],
+        EXCERPT_BYTES,
+    )
+    hold = await tx.fetchrow(
+        """
+        select p.*, (select count(*) from pending b
+                     where b.scope = p.scope and b.key = p.key and b.id > p.id) as behind
+        from pending p where p.message_at = $1 and p.message_seq = $2
+        order by p.state = 'in_case' desc, p.id limit 1
+        """,
+        row["message_at"],
+        row["message_seq"],
+    )
+    return CaseView(
+        case=_case(row),
+        message=_case_message(message) if message else None,
+        hold=msgspec.convert(dict(hold), CaseHold) if hold and row["state"] == "open" else None,
+    )
+
+
+async def known_numbers(tx: Tx) -> dict[str, list[str]]:
+    """What a person may have meant: recent change numbers, tasks, cases and documents."""
+    row = await tx.fetchrow(
+        """
+        select array(select key from ledger order by id desc limit 500) as changes,
+               array(select id::text from step where kind = 'approval' order by id desc limit 500)
+                   as tasks,
+               array(select id::text from exception_case order by id desc limit 500) as cases,
+               array(select key from document order by updated_at desc limit 5000) as documents
+        """
+    )
+    assert row is not None
+    return {
+        "change": [_number(key) for key in row["changes"]],
+        "task": list(row["tasks"]),
+        "case": list(row["cases"]),
+        "trace": [_number(key) for key in (*row["changes"], *row["documents"])],
+    }
+
+
+def _number(key: str) -> str:
+    return key.partition("/")[2] or key
+
+
+def _step(row: object) -> StepRow:
+    r = cast("dict[str, object]", row)
+    operation = msgspec.json.decode(cast(bytes, r["operation"]), type=Operation)
+    asks = ""
+    if isinstance(operation, Approve):
+        asks = operation.text
+    elif isinstance(operation, AwaitFact):
+        asks = operation.reason
+    columns = {
+        name: r[name]
+        for name in StepRow.__struct_fields__
+        if name not in ("operation", "asks", "fact")
+    }
+    columns |= {"operation": r["verb"], "asks": asks, "fact": r["fact"] or ""}
+    return msgspec.convert(columns, StepRow)
+
+
+def _task(row: object) -> TaskRow:
+    r = cast("dict[str, object]", row)
+    operation = msgspec.json.decode(cast(bytes, r["operation"]), type=Approve)
+    return TaskRow(
+        id=cast(int, r["id"]),
+        change=_number(cast(str, r["ledger_key"])),
+        title=cast(str, r["title"]),
+        role=cast(str, r["system"]),
+        owner=cast(str, r["owner"]),
+        question=operation.question,
+        about=f"{r['object_kind']}/{r['object_id']}",
+        plant=cast(str, r["plant"]),
+        text=operation.text,
+        evidence=operation.evidence,
+        state=cast(str, r["state"]),
+        since=cast(datetime, r["changed_at"]),
+        due_at=cast(datetime, r["due_at"]),
+        waiting=cast(int, r["waiting"]),
+        digest=cast(bytes, r["digest"]).hex(),
+        decisions=msgspec.json.decode(
+            cast("str | None", r["decisions"]) or "[]", type=tuple[DecisionRow, ...]
+        ),
+    )
+
+
+def _case(row: object) -> CaseRow:
+    r = cast("dict[str, object]", row)
+    return msgspec.convert({**dict(r), "change": _number(cast(str, r["ledger_key"]))}, CaseRow)
+
+
+def _case_message(row: object) -> CaseMessage:
+    r = dict(cast("dict[str, object]", row))
+    r["attributes"] = msgspec.json.decode(cast(str, r["attributes"]), type=dict[str, str])
+    return msgspec.convert({**r, "received_at": r["at"]}, CaseMessage)

@@ -1,0 +1,26 @@
+"""Logs of the service: one JSON line per event on standard error, never a payload."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logs(level: int = logging.INFO) -> None:
+    """structlog and the libraries' own loggers write JSON lines to standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # The AMQP libraries report each lost connection with a traceback; ours say it in one line.
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
