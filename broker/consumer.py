@@ -14,12 +14,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
 
-import aio_pika
 import msgspec
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
+from broker import connections
 from broker.amqp_properties import violations
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
@@ -83,6 +83,7 @@ class LaneConsumer:
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
         self._connection_trouble = "starting"
         self._batch_trouble = ""
 
@@ -125,8 +126,9 @@ class LaneConsumer:
     async def _consume_until_closed(self) -> None:
         """One connection's life: every queue attached, the missing ones tried again and again,
         until the connection is lost or we stop."""
-        async with asyncio.timeout(self._reconnect_max_s):
-            connection = await aio_pika.connect(self._amqp_url, heartbeat=self._heartbeat_s)
+        connection = await connections.connect(
+            self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._reconnect_max_s
+        )
         closed = asyncio.Event()
         connection.close_callbacks.add(lambda *_: closed.set())
         attached: dict[str, AbstractChannel] = {}
@@ -143,8 +145,7 @@ class LaneConsumer:
             else:
                 self._connection_trouble = "RabbitMQ: connection lost"
         finally:
-            async with asyncio.timeout(self._heartbeat_s):
-                await connection.close()
+            await connections.close(connection, within_s=self._heartbeat_s)
 
     async def _attach_missing(
         self, connection: AbstractConnection, attached: dict[str, AbstractChannel]
@@ -177,14 +178,24 @@ class LaneConsumer:
             self._metrics.received.labels(inlet.queue).inc()
             self._arrived.put_nowait(self._arrival(message, inlet, channel))
 
-        async def give_up(*_: object) -> None:
-            await channel.close()
+        def give_up(*_: object) -> None:
+            # Not awaited: this runs inside the channel's reader, which has to read the answer.
+            closing = asyncio.create_task(self._close(channel))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
         # The broker cancels the consumer of a deleted queue and says nothing else about it.
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(give_up)
         await queue.consume(hand_over, timeout=self._heartbeat_s)
         return channel
+
+    async def _close(self, channel: AbstractChannel) -> None:
+        try:
+            async with asyncio.timeout(self._heartbeat_s):
+                await channel.close()
+        except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
+            log.info("channel not closed", lane=self.lane, error=repr(error)[:200])
 
     async def _first_of(self, *events: asyncio.Event, within_s: float) -> None:
         waits = [asyncio.create_task(event.wait()) for event in events]

@@ -75,8 +75,12 @@ class Desk:
             try:
                 keys |= work.handler.needs(work.message, facts)
             except Exception as error:  # raised again where the fate of this message is decided
-                self._broken[id(work)] = error
+                self.broke(work, error)
         return keys - self.asked
+
+    def broke(self, work: Work, error: Exception) -> None:
+        """The fate of this message is decided: its handler failed."""
+        self._broken[id(work)] = error
 
     def add(self, asked: Iterable[str], found: dict[str, Stored]) -> None:
         """The documents were looked up."""

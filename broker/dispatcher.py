@@ -173,6 +173,9 @@ class Dispatcher:
             observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
             if isinstance(observed, Present) and observed.equal:
                 return observed.reference, observed.answer, "; ".join(warnings)
+            if claimed.withdrawn:
+                # Nobody plans it any more and it was not applied: it lapses without a write.
+                raise Unavailable("withdrawn", "No longer planned, and not applied")
             write = driver.write(step, observed, claimed.idempotency_key)
             if write is None:
                 raise Failure(

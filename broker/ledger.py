@@ -130,6 +130,8 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
         elif old.state in NOT_SENT or old.state == "failed":
             moves.append(Move(old, "cancelled", "no longer planned"))
         elif old.state in AT_TARGET:
+            if old.withdrawn:
+                continue
             withdrawals.append((old, True))
         elif old.state == "done" and old.kind == "call":
             moves.append(left_behind(old))

@@ -166,26 +166,33 @@ class Pipeline:
     async def take_pending(self, limit: int) -> int:
         """Due rows of this lane, one per key, have gone steps 3 and 4; how many there were.
 
-        Where one of them is to blame for a failure, the oldest goes alone: there is always one
-        row less afterwards.
+        Where one of them is to blame for a failure they go one by one.
         """
         try:
-            return await self._take_rows(limit)
+            return await self._take_rows(limit=limit)
         except Exception as error:
             blamed(error, self._lane)
-        try:
-            return await self._take_rows(1)
-        except Exception as error:
-            blame = blamed(error, self._lane)
-        return await self._take_rows(1, blame)
+        async with self._database.transaction() as tx:
+            due = [p.id for p in await rows.claim_pending(tx, lane=self._lane, limit=limit)]
+        for row_id in due:
+            try:
+                await self._take_rows(limit=1, only=row_id)
+            except Exception as error:
+                blame = blamed(error, self._lane)
+                await self._take_rows(limit=1, only=row_id, judge=blame)
+        return len(due)
 
     async def _take_rows(
-        self, limit: int, judge: Callable[[Work], Work] = lambda work: work
+        self,
+        *,
+        limit: int,
+        only: int | None = None,
+        judge: Callable[[Work], Work] = lambda work: work,
     ) -> int:
         started = perf_counter()
         context = self._context()
         async with self._database.transaction() as tx:
-            claimed = await rows.claim_pending(tx, lane=self._lane, limit=limit)
+            claimed = await rows.claim_pending(tx, lane=self._lane, limit=limit, only=only)
             if not claimed:
                 return 0
             works = [judge(read_pending(p, self._handler_named)) for p in claimed]
@@ -228,6 +235,8 @@ class Pipeline:
             for _ in range(MAX_NEED_ROUNDS):
                 if not await self._look_up(tx, desk, desk.wanted([work])):
                     break
+            else:
+                desk.broke(work, RuntimeError("needs without end"))
             verdict = desk.decide(work)
             await self._look_up(tx, desk, desk.unseen(verdict))
             verdicts.append(desk.fold(verdict))

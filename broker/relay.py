@@ -13,8 +13,9 @@ from time import monotonic
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
+from aio_pika.exceptions import PublishError
 
+from broker import connections
 from broker.failpoints import FailPoints
 from broker.metrics import Metrics
 from broker.store import Database
@@ -71,8 +72,7 @@ class Relay:
         """The connection is closed."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            async with asyncio.timeout(self._confirm_s):
-                await connection.close()
+            await connections.close(connection, within_s=self._confirm_s)
 
     async def _publish(self, heads: list[OutboxRow]) -> list[int]:
         """Ids of the confirmed rows: keys side by side, one key strictly one after the other."""
@@ -80,14 +80,17 @@ class Relay:
         by_key: dict[str, list[OutboxRow]] = {}
         for row in heads:
             by_key.setdefault(row.key, []).append(row)
-        done = await asyncio.gather(*(self._publish_key(channel, r) for r in by_key.values()))
-        return [row_id for ids in done for row_id in ids]
+        confirmed: list[int] = []
+        async with asyncio.TaskGroup() as group:
+            for key_rows in by_key.values():
+                group.create_task(self._publish_key(channel, key_rows, confirmed))
+        return confirmed
 
     async def _publish_key(
-        self, channel: AbstractChannel, key_rows: Iterable[OutboxRow]
-    ) -> list[int]:
-        """Stops at the first row that was not confirmed: the rest of its key must not overtake."""
-        confirmed: list[int] = []
+        self, channel: AbstractChannel, key_rows: Iterable[OutboxRow], confirmed: list[int]
+    ) -> None:
+        """Adds the ids of confirmed rows to `confirmed`, up to the first row that was not: the
+        rest of its key must not overtake."""
         for row in key_rows:
             try:
                 # Covers the wait for the connection too, which the library's timeout does not.
@@ -100,16 +103,16 @@ class Relay:
             except PublishError:
                 self._metrics.returned.inc()
                 self._stuck[row.key] = monotonic() + STUCK_S
-                log.error("event not routable", event=row.routing_key, id=row.event_id)
-                break
-            except (DeliveryError, TimeoutError, *CONNECTION_EXCEPTIONS) as error:
+                log.error("not routable", routing_key=row.routing_key, id=row.event_id)
+                return
+            # Whatever one key met, the confirmations of the others count.
+            except Exception as error:
                 self._stuck[row.key] = monotonic() + STUCK_S
-                log.warning("event not confirmed", id=row.event_id, error=repr(error)[:200])
-                break
+                log.warning("not confirmed", id=row.event_id, error=repr(error)[:200])
+                return
             await self._fail_points("relay.after_confirm")
             self._metrics.published.labels(row.exchange.rpartition(".")[2]).inc()
             confirmed.append(row.id)
-        return confirmed
 
     def _stuck_now(self) -> list[str]:
         """Keys whose head failed a moment ago; the others must not wait behind them."""
@@ -118,11 +121,11 @@ class Relay:
         return sorted(self._stuck)
 
     async def _open_channel(self) -> AbstractChannel:
-        if self._connection is None or self._connection.is_closed:
-            async with asyncio.timeout(self._confirm_s):
-                self._connection = await aio_pika.connect(
-                    self._amqp_url, heartbeat=self._heartbeat_s, timeout=self._confirm_s
-                )
+        if self._connection is None or not connections.is_alive(self._connection):
+            await self.close()
+            self._connection = await connections.connect(
+                self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._confirm_s
+            )
             self._metrics.reconnects.labels("relay").inc()
             self._channel = None
         if self._channel is None or self._channel.is_closed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from broker.policy import RetryPolicy
+from canonical.envelope import Lane
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +62,24 @@ class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: float = 20.0
 
 
+class PerLane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number for each lane."""
+
+    critical: int
+    standard: int
+    enrichment: int
+
+    def of(self, lane: Lane) -> int:
+        """The lane's number."""
+        match lane:
+            case "critical":
+                return self.critical
+            case "standard":
+                return self.standard
+            case "enrichment":
+                return self.enrichment
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration of one process."""
 
@@ -73,10 +92,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry: RetryPolicy = RetryPolicy()
     # Messages decided in one commit at most, and unacked at once: three batches, so that one is
     # being decided while the next arrives; far below the point where prefetch stops paying.
-    batch: dict[str, int] = {"critical": 20, "standard": 200, "enrichment": 50}
-    prefetch: dict[str, int] = {"critical": 60, "standard": 600, "enrichment": 150}
-    undecided_bytes: int = 16 * 1024 * 1024
+    batch: PerLane = PerLane(20, 200, 50)
+    prefetch: PerLane = PerLane(60, 600, 150)
     # Claims of calls at once per lane.
-    dispatch: dict[str, int] = {"critical": 8, "standard": 8, "enrichment": 2}
+    dispatch: PerLane = PerLane(8, 8, 2)
     heartbeat_s: int = 10
     failpoints: str = ""

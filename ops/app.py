@@ -8,11 +8,10 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
-import aio_pika
 import structlog
 import uvloop
 
-from broker import amqp_properties, application
+from broker import amqp_properties, application, connections
 from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
@@ -103,10 +102,14 @@ def inlets_of(settings: Settings, lane: Lane) -> list[Inlet]:
 
 async def declare_topology(settings: Settings) -> None:
     """Everything in topology_of exists on the broker."""
-    async with asyncio.timeout(settings.deadlines.reconnect_max_s):
-        connection = await aio_pika.connect(settings.amqp_url, heartbeat=settings.heartbeat_s)
-    async with connection:
+    within_s = settings.deadlines.reconnect_max_s
+    connection = await connections.connect(
+        settings.amqp_url, heartbeat_s=settings.heartbeat_s, within_s=within_s
+    )
+    try:
         await declare(await connection.channel(), topology_of(settings))
+    finally:
+        await connections.close(connection, within_s=within_s)
 
 
 def serve(configuration: Configuration) -> None:
@@ -204,6 +207,10 @@ class App:
         for database in self._databases.values():
             await database.close()
         await self._health.close()
+        # The AMQP library finishes its callbacks in tasks of their own.
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        if rest:
+            await asyncio.wait(rest, timeout=1)
         log.info("stopped")
 
     async def run(self) -> None:
@@ -266,7 +273,7 @@ class App:
             database=self._databases[f"dispatch-{lane}"],
             outlets=outlets,
             translator=self._translator,
-            slots=settings.dispatch[lane],
+            slots=settings.dispatch.of(lane),
             deadlines=settings.deadlines,
             policy=settings.retry,
             metrics=self.metrics,
@@ -288,8 +295,8 @@ class App:
                 inlets=inlets_of(settings, lane),
                 origins=self._inlet_of,
                 take=pipeline.take,
-                prefetch=settings.prefetch[lane],
-                batch=settings.batch[lane],
+                prefetch=settings.prefetch.of(lane),
+                batch=settings.batch.of(lane),
                 heartbeat_s=settings.heartbeat_s,
                 reconnect_max_s=settings.deadlines.reconnect_max_s,
                 metrics=self.metrics,

@@ -13,10 +13,9 @@ PARTITION_DAYS = 2
 
 
 class ServerFacts(msgspec.Struct, frozen=True):
-    """How the server is set up. Sizes in bytes; now: its clock."""
+    """How the server is set up. Sizes in bytes; now: its clock; has_lz4: it was built with it."""
 
     version: str
-    version_number: int
     now: datetime
     fsync: str
     synchronous_commit: str
@@ -25,6 +24,7 @@ class ServerFacts(msgspec.Struct, frozen=True):
     max_wal_size: int
     checkpoint_timeout_s: int
     wal_compression: str
+    has_lz4: bool
 
 
 class RowFacts(msgspec.Struct, frozen=True):
@@ -48,7 +48,6 @@ async def server_facts(tx: Tx) -> ServerFacts:
     row = await tx.fetchrow(
         """
         select current_setting('server_version') as version,
-               current_setting('server_version_num')::int as version_number,
                clock_timestamp() as now,
                current_setting('fsync') as fsync,
                current_setting('synchronous_commit') as synchronous_commit,
@@ -57,7 +56,9 @@ async def server_facts(tx: Tx) -> ServerFacts:
                pg_size_bytes(current_setting('max_wal_size')) as max_wal_size,
                extract(epoch from current_setting('checkpoint_timeout')::interval)::int
                    as checkpoint_timeout_s,
-               current_setting('wal_compression') as wal_compression
+               current_setting('wal_compression') as wal_compression,
+               exists (select from pg_settings where name = 'wal_compression'
+                       and 'lz4' = any(enumvals)) as has_lz4
         """
     )
     return msgspec.convert(dict(row or {}), ServerFacts)

@@ -64,6 +64,7 @@ class ClaimedStep(msgspec.Struct, frozen=True):
     idempotency_key: str
     correlation_id: str
     was_in_doubt: bool
+    withdrawn: bool
     step: Step
 
 
@@ -462,6 +463,7 @@ async def claim_calls(
             idempotency_key=r["idempotency_key"],
             correlation_id=r["correlation_id"],
             was_in_doubt=r["was_in_doubt"],
+            withdrawn=r["withdrawn"],
             step=Step(
                 plant=r["plant"],
                 system=r["system"],

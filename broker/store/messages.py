@@ -265,8 +265,12 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
     )
 
 
-async def claim_pending(tx: Tx, *, lane: str, limit: int) -> list[PendingWork]:
+async def claim_pending(
+    tx: Tx, *, lane: str, limit: int, only: int | None = None
+) -> list[PendingWork]:
     """The oldest row of each due key, its hold locked until the transaction ends.
+
+    only: the row with this id and no other.
 
     Keys are claimed, not rows: nobody can take a later message of a key beside this one.
     """
@@ -278,6 +282,7 @@ async def claim_pending(tx: Tx, *, lane: str, limit: int) -> list[PendingWork]:
             where p.lane = $1 and p.state in ('ready', 'retry') and p.due_at <= now()
               and not exists (
                   select from pending e where e.scope = p.scope and e.key = p.key and e.id < p.id)
+              and ($3::bigint is null or p.id = $3)
             limit $2
         ),
         locked as (
@@ -297,6 +302,7 @@ async def claim_pending(tx: Tx, *, lane: str, limit: int) -> list[PendingWork]:
         """,
         lane,
         limit,
+        only,
     )
     return [
         PendingWork(

@@ -17,16 +17,18 @@ CASES_LIMIT = 200
 MAX_CAUSES = 10
 
 What = Literal[
-    "received", "repeat", "stored", "emitted", "planned", "step", "call", "decided", "waits",
+    "received", "repeat", "stored", "emitted", "ledger", "step", "call", "decided", "waits",
     "case", "note",
 ]  # fmt: skip
 Match = Literal["message", "correlation", "key", "object"]
 
 # Lines of one commit carry one time; this is the order in which they came about.
 _RANK: dict[str, int] = {
-    "received": 0, "repeat": 1, "stored": 2, "emitted": 3, "planned": 4, "decided": 5, "call": 6,
+    "received": 0, "repeat": 1, "stored": 2, "emitted": 3, "ledger": 4, "decided": 5, "call": 6,
     "step": 7, "waits": 8, "case": 9, "note": 10,
 }  # fmt: skip
+
+_ACTIONS = {"stale-refused": "older than what is known, so nothing was written"}
 
 
 class TraceLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,15 +86,11 @@ async def trace(tx: Tx, name: str, kinds: Sequence[str]) -> Trace | None:
     story = await _story(tx, name)
     ledgers = await tx.fetch(
         """
-        select id, key, title, correlation_id, opened_at, planned_at, completed_at, state,
-               message_at, message_seq, key = any($1) as is_named
-        from ledger where key = any($1) or correlation_id = any($2)
-        union
-        select l.id, l.key, l.title, l.correlation_id, l.opened_at, l.planned_at, l.completed_at,
-               l.state, l.message_at, l.message_seq, false
-        from step s join ledger l on l.id = s.ledger_id
-        -- part of a compound object id too: an info record is <supplier>/<item>
-        where s.object_id = $3 or $3 = any(string_to_array(s.object_id, '/'))
+        select l.*, l.key = any($1) as is_named from ledger l
+        where l.key = any($1) or l.correlation_id = any($2)
+           or l.id in (select s.ledger_id from step s
+                       -- part of a compound object id too: an info record is <supplier>/<item>
+                       where s.object_id = $3 or $3 = any(string_to_array(s.object_id, '/')))
         """,
         keys,
         story,
@@ -106,12 +104,18 @@ async def trace(tx: Tx, name: str, kinds: Sequence[str]) -> Trace | None:
         *await _message_lines(tx, messages),
         *await _repeat_lines(tx, messages),
         *await _document_lines(tx, messages, keys, whole=bool(whole)),
-        *_plan_lines([dict(r) for r in ledgers]),
+        *_ledger_lines([dict(r) for r in ledgers]),
         *await _step_lines(tx, step_ids),
         *await _call_lines(tx, step_ids),
         *await _decision_lines(tx, step_ids),
         *await _waiting_lines(tx, messages),
-        *await _case_lines(tx, messages, keys, [r["key"] for r in ledgers], bare),
+        *await _case_lines(
+            tx,
+            messages,
+            [*keys, *(r["key"] for r in ledgers if r["correlation_id"] in story)],
+            [r["key"] for r in ledgers],
+            bare,
+        ),
         *await _note_lines(tx, keys, messages.keys, whole),
     ]
     matched = _matched(story, named, keys, messages, step_ids)
@@ -139,7 +143,7 @@ def _matched(
         found.append("correlation")
     if named or set(keys) & set(messages.keys):
         found.append("key")
-    if step_ids and not named:
+    if step_ids and not named and not story:
         found.append("object")
     if not found and messages.ats:
         found.append("message")
@@ -334,7 +338,7 @@ async def _document_lines(
             at=r["stored_at"],
             what="stored",
             subject=r["key"],
-            text=f"version {r['row_version']}, stated by {r['source']}",
+            text=f"version {r['row_version']}",
             correlation_id=r["correlation_id"],
             causation_id=r["id"],
             system=r["source"],
@@ -343,7 +347,7 @@ async def _document_lines(
     ]
 
 
-def _plan_lines(ledgers: Sequence[dict[str, object]]) -> list[TraceLine]:
+def _ledger_lines(ledgers: Sequence[dict[str, object]]) -> list[TraceLine]:
     lines = []
     for r in ledgers:
         for column, text in (
@@ -357,7 +361,7 @@ def _plan_lines(ledgers: Sequence[dict[str, object]]) -> list[TraceLine]:
             lines.append(
                 TraceLine(
                     at=at,
-                    what="planned",
+                    what="ledger",
                     subject=cast(str, r["key"]),
                     text=f"{text}: {r['title']}",
                     correlation_id=cast(str, r["correlation_id"]),
@@ -553,7 +557,7 @@ async def _note_lines(
             at=r["at"],
             what="note",
             subject=r["subject"],
-            text=f"{r['action']}, said by {r['actor']}",
+            text=f"{_ACTIONS.get(r['action'], r['action'])} (by {r['actor']})",
             correlation_id=r["correlation_id"],
             causation_id=str(msgspec.json.decode(r["detail"]).get("message", "")),
             state=r["action"],

@@ -74,6 +74,13 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
 
 
+class OpenCase(msgspec.Struct, frozen=True):
+    """An open case of a ledger; place: where, for a failed call "<ledger key>: <identity>"."""
+
+    id: int
+    place: str
+
+
 class ChangeView(msgspec.Struct, frozen=True):
     """A ledger with its current steps, and older ones that a target still works on."""
 
@@ -88,7 +95,7 @@ class ChangeView(msgspec.Struct, frozen=True):
     planned_at: datetime
     completed_at: datetime | None
     findings: tuple[Finding, ...]
-    open_cases: tuple[int, ...]
+    open_cases: tuple[OpenCase, ...]
     steps: tuple[StepRow, ...]
 
 
@@ -148,7 +155,7 @@ class CaseRow(msgspec.Struct, frozen=True):
 
 
 class CaseMessage(msgspec.Struct, frozen=True):
-    """The message a case is about. excerpt: the start of its body, as it came."""
+    """The message a case is about. excerpt: start of its body, bytes that are no text escaped."""
 
     id: str
     source: str
@@ -161,7 +168,7 @@ class CaseMessage(msgspec.Struct, frozen=True):
     received_at: datetime
     attributes: dict[str, str]
     body_bytes: int
-    excerpt: bytes
+    excerpt: str
 
 
 class CaseHold(msgspec.Struct, frozen=True):
@@ -178,11 +185,12 @@ class CaseHold(msgspec.Struct, frozen=True):
 
 
 class CaseView(msgspec.Struct, frozen=True):
-    """A case with what it is about and what it holds up."""
+    """A case with what it is about and what it holds up. failed_step: the step it names."""
 
     case: CaseRow
     message: CaseMessage | None
     hold: CaseHold | None
+    failed_step: int | None
 
 
 @asynccontextmanager
@@ -239,7 +247,9 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
     """The ledger of that change number or ledger key; None where there is none."""
     row = await tx.fetchrow(
         """
-        select l.*, (select array_agg(e.id order by e.id) from exception_case e
+        select l.*, (select json_agg(json_build_object('id', e.id, 'place', e.place) order by e.id)
+                            ::text
+                     from exception_case e
                      where e.state = 'open' and e.ledger_key = l.key) as open_cases
         from ledger l where l.key in ($1, 'engineering-change/' || $1)
         """,
@@ -271,7 +281,7 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
         planned_at=row["planned_at"],
         completed_at=row["completed_at"],
         findings=msgspec.json.decode(row["findings"], type=tuple[Finding, ...]),
-        open_cases=tuple(row["open_cases"] or ()),
+        open_cases=msgspec.json.decode(row["open_cases"] or "[]", type=tuple[OpenCase, ...]),
         steps=tuple(_step(s) for s in steps),
     )
 
@@ -362,10 +372,21 @@ async def case(tx: Tx, case_id: int) -> CaseView | None:
         row["message_at"],
         row["message_seq"],
     )
+    failed_step = await tx.fetchval(
+        """
+        select s.id from ledger l join step s on s.ledger_id = l.id
+        where l.key = $1 and s.kind = 'call' and s.state = 'failed'
+          and $2 = l.key || ': ' || s.identity
+        order by s.generation desc limit 1
+        """,
+        row["ledger_key"],
+        row["place"],
+    )
     return CaseView(
         case=_case(row),
         message=_case_message(message) if message else None,
         hold=msgspec.convert(dict(hold), CaseHold) if hold and row["state"] == "open" else None,
+        failed_step=failed_step,
     )
 
 
@@ -443,4 +464,5 @@ def _case(row: object) -> CaseRow:
 def _case_message(row: object) -> CaseMessage:
     r = dict(cast("dict[str, object]", row))
     r["attributes"] = msgspec.json.decode(cast(str, r["attributes"]), type=dict[str, str])
+    r["excerpt"] = cast(bytes, r["excerpt"]).decode("utf-8", "backslashreplace")
     return msgspec.convert({**r, "received_at": r["at"]}, CaseMessage)

@@ -1,0 +1,37 @@
+"""Connections to RabbitMQ: made with deadlines, known to be alive, closed to the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+
+log = structlog.get_logger(__name__)
+
+# The library ends its close callbacks in tasks of its own, a turn or two of the loop later.
+_CLOSING_TURNS = 3
+
+
+async def connect(url: str, *, heartbeat_s: int, within_s: float) -> AbstractConnection:
+    """A plain connection: whoever holds it makes the next one; the library restores nothing."""
+    async with asyncio.timeout(within_s):
+        return await aio_pika.connect(url, heartbeat=heartbeat_s, timeout=within_s)
+
+
+def is_alive(connection: AbstractConnection | None) -> bool:
+    """Whether it can be used. `is_closed` alone tells only of our own close, never of a loss."""
+    return connection is not None and not connection.is_closed and connection.connected.is_set()
+
+
+async def close(connection: AbstractConnection, *, within_s: float) -> None:
+    """The connection is closed, or was lost before."""
+    try:
+        async with asyncio.timeout(within_s):
+            await connection.close()
+    except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
+        log.info("connection was gone before it was closed", error=repr(error)[:200])
+    for _ in range(_CLOSING_TURNS):
+        await asyncio.sleep(0)
