@@ -1,0 +1,73 @@
+"""Master data flows: an event that states an object becomes its document.
+
+Older statements are refused by the runtime's guard, never here: a handler sees one message.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from canonical.bom import Bom, bom_key
+from canonical.codec import read_event
+from canonical.effects import Effect, Put
+from canonical.envelope import Message
+from canonical.facts import Facts
+from canonical.handler import Handler
+from canonical.item import Item, item_key
+from canonical.sourcing import Coverage, coverage_key
+from canonical.supplier import Supplier, supplier_key
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _micros(at: datetime | None) -> int:
+    """Microseconds since 1970; 0 where the source gave no time."""
+    if at is None:
+        return 0
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def document_key(message: Message[Any], facts: Facts) -> frozenset[str]:
+    """The document that the message is about."""
+    return frozenset({_put(message.payload).key})
+
+
+def decide(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """The document as stated; revisions order items and BOMs, statements everything else."""
+    return (_put(message.payload),)
+
+
+def _put(document: Item | Bom | Supplier | Coverage) -> Put:
+    stated = _micros(document.stated_at)
+    match document:
+        case Item():
+            return Put(
+                item_key(document.number), _micros(document.released_at) or stated, document, stated
+            )
+        case Bom():
+            return Put(
+                bom_key(document.parent), _micros(document.released_at) or stated, document, stated
+            )
+        case Supplier():
+            return Put(supplier_key(document.number), stated, document, stated)
+        case Coverage():
+            return Put(coverage_key(document.item), stated, document, stated)
+
+
+def _handler(event: str) -> Handler:
+    return Handler(
+        name=event,
+        scope=event.partition(".")[0],
+        types=(event,),
+        read=read_event,
+        needs=document_key,
+        decide=decide,
+    )
+
+
+ITEM_RELEASED = _handler("item.released")
+BOM_RELEASED = _handler("bom.released")
+SUPPLIER_CHANGED = _handler("supplier.changed")
+SOURCING_CHANGED = _handler("sourcing.changed")

@@ -1,0 +1,1 @@
+"""Drivers, one folder a system: vendor words stay inside, canonical words come out."""

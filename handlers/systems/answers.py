@@ -1,0 +1,176 @@
+"""What an HTTP answer that is no success means for a step: one table for every vendor.
+
+A driver reads its vendor's error document into a Refusal; the rest follows from the status and from
+whether the call may have changed something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Literal, TypeVar
+
+import msgspec
+
+from canonical.codec import decode_json
+from canonical.errors import (
+    Failure,
+    InDoubt,
+    InvalidMessage,
+    Misconfigured,
+    Rejected,
+    Unavailable,
+)
+from canonical.exchange import Response
+
+T = TypeVar("T")
+
+# A target may ask for any pause; a longer one is asked again after this.
+MAX_RETRY_AFTER_S = 3600
+MAX_SAID_CHARS = 300
+
+# exists: the object is there already. changed: what was read before is out of date. locked:
+# somebody is working on it. session: the login has ended.
+Meaning = Literal["", "exists", "changed", "locked", "session"]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A target's own words about an error.
+
+    code: the vendor's message code. text: for people. where: the field it names.
+    meaning: what the vendor's words say beyond the status; "" where the status says it all.
+    """
+
+    code: str = ""
+    text: str = ""
+    where: str = ""
+    meaning: Meaning = ""
+
+
+def decode(response: Response, kind: type[T], *, wrote: bool) -> T:
+    """The content of a 2xx answer.
+
+    Raises: InDoubt for content of any other kind if the call may have changed something; else
+        Misconfigured for a page for people or an unknown shape, Unavailable for a broken body.
+    """
+    try:
+        return decode_json(response.body, kind, where="answer")
+    except InvalidMessage as error:
+        raise unusable(response, error, wrote=wrote) from error
+
+
+def unusable(response: Response, error: InvalidMessage, *, wrote: bool) -> Failure:
+    """What it means that a 2xx answer is not what was asked for."""
+    what = f"The answer (status {response.status}) cannot be used: {error.what}"
+    if wrote:
+        return InDoubt("answer-unusable", what, where=error.where)
+    if is_page(response):
+        return Misconfigured(
+            "answer-is-a-page",
+            "The target answered with a page for people instead of data",
+            where="answer",
+            remedy="Check base URL, credentials and single sign-on of this system",
+        )
+    if error.code == "contract-violated":
+        return Misconfigured(
+            "answer-unknown",
+            what,
+            where=error.where,
+            remedy="Check which release of the interface the target offers",
+        )
+    return Unavailable("answer-unusable", what, where=error.where)
+
+
+def is_page(response: Response) -> bool:
+    """Whether the body is HTML: a login form, a proxy's error page."""
+    content_type = response.headers.get("content-type", "").lower()
+    return "html" in content_type or response.body[:64].lstrip().startswith(b"<")
+
+
+def failure(response: Response, refusal: Refusal, *, wrote: bool) -> Failure:
+    """What an answer that is no success means.
+
+    wrote: the call may have changed something.
+    """
+    said = ": ".join(printable(text) for text in (refusal.code, refusal.text) if text)
+    what = f"Status {response.status}" + (f", {said}" if said else "")
+    where = printable(refusal.where)
+    match refusal.meaning:
+        case "exists" if wrote:
+            return _exists(what, where)
+        case "changed":
+            return Unavailable("changed-meanwhile", what, where=where)
+        case "locked":
+            return _locked(response, what, where)
+        case "session":
+            return Unavailable("session-ended", what, where=where)
+    return _by_status(response, what, where, wrote=wrote)
+
+
+def _by_status(response: Response, what: str, where: str, *, wrote: bool) -> Failure:
+    pause_s = retry_after_s(response.headers)
+    match response.status:
+        case 401 | 403:
+            remedy = "Check user, password and authorisations of this system"
+            return Misconfigured("not-authorised", what, where=where, remedy=remedy)
+        case 404 if is_page(response) or not response.body:
+            return _unknown_interface(what, where)
+        case 405 | 406 | 415 | 501:
+            return _unknown_interface(what, where)
+        case 408:
+            return Unavailable("target-slow", what, where=where, retry_after_s=pause_s)
+        case 409 if wrote:
+            return _exists(what, where)
+        case 409 | 412 | 428:
+            return Unavailable("changed-meanwhile", what, where=where)
+        case 423:
+            return _locked(response, what, where)
+        case 429:
+            return Unavailable("rate-limited", what, where=where, retry_after_s=pause_s)
+        case status if 400 <= status < 500:
+            remedy = "Correct what the target names, at the source or in the target"
+            return Rejected("target-refused", what, where=where, remedy=remedy)
+        case status if wrote:
+            # Also a redirect or a 202: nobody said that it was done, nobody that it was not.
+            return InDoubt(f"status-{status}", what, where=where)
+        case status if status >= 500:
+            return Unavailable("target-failed", what, where=where, retry_after_s=pause_s)
+        case _:
+            return _unknown_interface(what, where)
+
+
+def _exists(what: str, where: str) -> Failure:
+    # The next observation tells whether it is ours: equal content is success.
+    return InDoubt("exists-already", what, where=where)
+
+
+def _locked(response: Response, what: str, where: str) -> Failure:
+    pause_s = retry_after_s(response.headers)
+    remedy = "Ask the person who holds the object to leave it"
+    return Unavailable("locked", what, where=where, remedy=remedy, retry_after_s=pause_s)
+
+
+def _unknown_interface(what: str, where: str) -> Failure:
+    remedy = "Check base URL, released services and interface version of this system"
+    return Misconfigured("interface-unknown", what, where=where, remedy=remedy)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds the target asks us to wait, at most MAX_RETRY_AFTER_S; None where it does not say.
+
+    A date counts from the answer's own Date header, since clocks differ.
+    """
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
+        return float(min(int(text), MAX_RETRY_AFTER_S))
+    try:
+        pause = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return min(max(pause.total_seconds(), 0.0), float(MAX_RETRY_AFTER_S))
+
+
+def printable(text: str, limit: int = MAX_SAID_CHARS) -> str:
+    """Foreign words fit for a log line and a screen: one line, cut."""
+    return "".join(c if c.isprintable() else " " for c in text[:limit])

@@ -1,0 +1,1 @@
+"""Arena PLM: engineering changes as its REST interface states them."""

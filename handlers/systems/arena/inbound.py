@@ -1,0 +1,254 @@
+"""Arena change orders into canonical released engineering changes."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from canonical.change import (
+    AffectedItem,
+    ChangeStatus,
+    Disposition,
+    EngineeringChange,
+    change_key,
+)
+from canonical.codec import decode_json, guard
+from canonical.effectivity import DateEffectivity, from_inclusive_dates
+from canonical.effects import Effect, Emit
+from canonical.envelope import Envelope, Message
+from canonical.errors import InvalidMessage
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler, no_needs
+from canonical.item import Lifecycle
+from canonical.revision import parse_revision
+from canonical.text import normalise_id, normalise_text
+from handlers.systems.arena.native import (
+    Change,
+    ChangeItem,
+    ChangeItems,
+    ChangeStatement,
+    DispositionAttribute,
+    Phase,
+)
+from handlers.systems.arena.words import (
+    CHANGE_STATUS,
+    EFFECTIVE_ZONE,
+    FAMILY_FIELD,
+    PHASE,
+    PLANTS_FIELD,
+    RELEASED,
+    SCHEME,
+    STAGE,
+    STOCK,
+    URGENCY_FIELD,
+)
+from handlers.systems.timestamps import microseconds, to_utc
+
+TYPE = "arena.change"
+
+_LIST_SEPARATORS = re.compile(r"[,;|]")
+
+
+def recognises(delivery: Delivery) -> bool:
+    """Whether the content looks like a change statement: a JSON object with its two members."""
+    body = delivery.body
+    return body[:16].lstrip().startswith(b"{") and b'"change"' in body and b'"changeItems"' in body
+
+
+def read(delivery: Delivery) -> Message[ChangeStatement]:
+    """The change statement with its identity.
+
+    Identity: the event of Arena's queue, else the change and the time of its present status.
+    Raises: InvalidMessage for content that is no such statement, naming the field.
+    """
+    statement = decode_json(delivery.body, ChangeStatement, where="change statement")
+    change = statement.change
+    status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
+    event = statement.event
+    number = normalise_id(change.number, where="change.number")
+    envelope = Envelope(
+        id=(
+            normalise_id(event.guid, where="event.guid")
+            if event
+            else f"{normalise_id(change.guid, where='change.guid')}@{status_at.isoformat()}"
+        ),
+        source=delivery.source,
+        type=TYPE,
+        key=change_key(number),
+        time=status_at,
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, statement)
+
+
+def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """The released change as our event; nothing for a change in any other status.
+
+    Raises: InvalidMessage for words, revisions and times that cannot be understood, and for a list
+        of items that is not whole.
+    """
+    statement = message.payload
+    word = statement.change.lifecycle_status.type
+    status = CHANGE_STATUS.get(word)
+    if status is None:
+        raise _unmapped("status-unmapped", "change status", word, "change.lifecycleStatus.type")
+    if status not in RELEASED:
+        return ()
+    change = _to_change(statement, status)
+    return (Emit("engineering-change.released", change_key(change.number), change),)
+
+
+def _to_change(statement: ChangeStatement, status: ChangeStatus) -> EngineeringChange:
+    change = statement.change
+    status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
+    return EngineeringChange(
+        number=normalise_id(change.number, where="change.number"),
+        version=microseconds(status_at),
+        status=status,
+        title=normalise_text(change.title, where="change.title"),
+        affected=_affected(statement.change_items),
+        description=normalise_text(change.description or "", where="change.description"),
+        category=normalise_text(
+            change.category.name if change.category else "", where="change.category.name"
+        ),
+        urgency=_custom_text(change, URGENCY_FIELD),
+        family=_custom_text(change, FAMILY_FIELD),
+        plants=tuple(
+            normalise_id(plant, where=_custom_path(PLANTS_FIELD))
+            for plant in _custom_list(change, PLANTS_FIELD)
+        ),
+        requester=normalise_text(
+            change.creator.full_name if change.creator else "", where="change.creator.fullName"
+        ),
+        released_at=status_at,
+        effectivity=_effectivity(change),
+        source_id=normalise_id(change.guid, where="change.guid"),
+    )
+
+
+def _affected(items: ChangeItems) -> tuple[AffectedItem, ...]:
+    if items.count != len(items.results):
+        raise InvalidMessage(
+            "change-items-incomplete",
+            f"{len(items.results)} of {items.count} affected items were sent",
+            where="changeItems",
+            remedy="Read all pages of the list and send it whole",
+        )
+    return tuple(
+        _to_affected(item, f"changeItems.results[{place}]")
+        for place, item in enumerate(items.results)
+    )
+
+
+def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
+    new, old = item.new_item_revision, item.affected_item_revision
+    # A working revision carries no number yet; the change says which it will get.
+    label = new.revision_number or item.new_revision_number
+    if not label:
+        raise InvalidMessage(
+            "field-missing",
+            f"The new revision of {new.number[:40]!r} has no number",
+            where=f"{where}.newItemRevision.revisionNumber",
+            remedy="Send revisionNumber or newRevisionNumber",
+        )
+    return AffectedItem(
+        item=normalise_id(new.number, where=f"{where}.newItemRevision.number"),
+        new_revision=_label(label, f"{where}.newItemRevision.revisionNumber"),
+        old_revision=(
+            _label(old.revision_number, f"{where}.affectedItemRevision.revisionNumber")
+            if old and old.revision_number
+            else ""
+        ),
+        lifecycle=_lifecycle(item.new_lifecycle_phase, f"{where}.newLifecyclePhase"),
+        dispositions=tuple(
+            _to_disposition(stated, f"{where}.dispositionAttributes")
+            for stated in item.disposition_attributes
+            if stated.value
+        ),
+    )
+
+
+def _to_disposition(stated: DispositionAttribute, where: str) -> Disposition:
+    stock = STOCK.get(stated.name)
+    if stock is None:
+        raise _unmapped("disposition-unmapped", "disposition", stated.name, where)
+    return Disposition(stock, normalise_text(stated.value or "", where=where))
+
+
+def _effectivity(change: Change) -> DateEffectivity | None:
+    """None = with the approval; else from the midnight that begins the stated UTC day in Arena's
+    own zone."""
+    match change.effectivity_type:
+        case "PERMANENT_ON_APPROVAL":
+            return None
+        case "PERMANENT_ON_DATE":
+            where = "change.effectiveDateTime"
+            if change.effective_date_time is None:
+                raise InvalidMessage(
+                    "field-missing",
+                    "The change takes effect on a date and has none",
+                    where=where,
+                    remedy="Send effectiveDateTime",
+                )
+            day = to_utc(change.effective_date_time, where=where).date()
+            return from_inclusive_dates(day, None, EFFECTIVE_ZONE)
+        case other:
+            raise _unmapped(
+                "effectivity-unmapped", "effectivity type", other, "change.effectivityType"
+            )
+
+
+def _lifecycle(phase: Phase | None, where: str) -> Lifecycle | None:
+    if phase is None:
+        return None
+    found = STAGE.get(phase.stage) or PHASE.get(phase.name.casefold())
+    if found is None:
+        raise _unmapped("lifecycle-unmapped", "life-cycle phase", phase.stage or phase.name, where)
+    return found
+
+
+def _custom_text(change: Change, name: str) -> str:
+    """A custom field with one value; several are joined for people."""
+    return normalise_text(", ".join(_custom_list(change, name)), where=_custom_path(name))
+
+
+def _custom_list(change: Change, name: str) -> list[str]:
+    """The values of a custom field: a list of texts, or one text with separators."""
+    for attribute in change.additional_attributes:
+        if attribute.name == name:
+            decode = partial(msgspec.json.decode, attribute.value, type=str | list[str] | None)
+            value = guard(decode, where=_custom_path(name))
+            values = _LIST_SEPARATORS.split(value) if isinstance(value, str) else value or []
+            return [text.strip() for text in values if text.strip()]
+    return []
+
+
+def _custom_path(name: str) -> str:
+    return f"change.additionalAttributes[{name}]"
+
+
+def _label(text: str, where: str) -> str:
+    return parse_revision(text, SCHEME, where=where).label
+
+
+def _unmapped(code: str, what: str, word: str, where: str) -> InvalidMessage:
+    return InvalidMessage(
+        code,
+        f"The {what} {word[:40]!r} is in no table",
+        where=where,
+        remedy="Have the word mapped or correct it at the source",
+    )
+
+
+HANDLER = Handler(
+    name="arena-change",
+    scope="arena",
+    types=(TYPE,),
+    read=read,
+    needs=no_needs,
+    decide=decide,
+)

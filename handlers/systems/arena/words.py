@@ -1,0 +1,64 @@
+"""What Arena's words mean in ours: tables only.
+
+Stages and statuses are Arena's; phase names, field names and disposition names are the
+workspace's, which is why they are data here and never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from canonical.change import ChangeStatus, StockKind
+from canonical.item import Lifecycle
+from canonical.revision import Scheme
+
+# Numbers while in design, letters from the first release on.
+SCHEME: Scheme = "prototype_then_production"
+
+# Arena puts a dated change into force at the midnight that begins the day in this zone.
+EFFECTIVE_ZONE = "America/Los_Angeles"
+
+CHANGE_STATUS: Mapping[str, ChangeStatus] = {
+    "OPEN_AND_UNLOCKED": "open",
+    "OPEN_AND_LOCKED": "open",
+    "LOCKED": "open",
+    "WITHDRAWN": "open",
+    "SUBMITTED_FOR_APPROVAL": "submitted",
+    "APPROVED": "approved",
+    "RELEASED": "released",
+    "EFFECTIVE": "effective",
+    "COMPLETED": "completed",
+    "REJECTED": "cancelled",
+    "CANCELLED": "cancelled",
+    "EXPIRED": "cancelled",
+}
+# Arena has no release step of its own: an approved change is released, its effectivity says when.
+RELEASED: frozenset[ChangeStatus] = frozenset({"approved", "released", "effective", "completed"})
+
+STAGE: Mapping[str, Lifecycle] = {
+    "DESIGN": "in_design",
+    "PRODUCTION": "released",
+    "OBSOLETE": "obsolete",
+}
+# For answers that give a phase without its stage; casefolded.
+PHASE: Mapping[str, Lifecycle] = {
+    "in design": "in_design",
+    "prototype": "in_design",
+    "in production": "released",
+    "production": "released",
+    "on hold": "on_hold",
+    "obsolete": "obsolete",
+    "abandoned": "obsolete",
+}
+STOCK: Mapping[str, StockKind] = {
+    "On Order": "on_order",
+    "WIP": "in_process",
+    "In Stock": "in_stock",
+    "Finished Goods": "finished",
+    "In the Field": "in_field",
+}
+
+# Names of the custom fields that are read.
+FAMILY_FIELD = "Product Line"
+PLANTS_FIELD = "Plants"
+URGENCY_FIELD = "Urgency"

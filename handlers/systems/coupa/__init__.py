@@ -1,0 +1,1 @@
+"""A Coupa-like procurement suite over its REST interface."""

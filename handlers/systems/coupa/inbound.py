@@ -1,0 +1,227 @@
+"""Procurement's answers into our events: suppliers with their qualification, contract coverage."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from canonical.codec import decode_json, required
+from canonical.effectivity import OPEN_END
+from canonical.effects import Effect, Emit
+from canonical.envelope import Envelope, Message
+from canonical.errors import InvalidMessage
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler, no_needs
+from canonical.money import Money, UnitPrice
+from canonical.quantity import Quantity, parse_decimal
+from canonical.sourcing import Coverage, CoverageLine
+from canonical.supplier import Qualification, Supplier
+from canonical.text import normalise_id, normalise_text
+from canonical.units import to_rec20
+from handlers.systems.coupa import native
+from handlers.systems.coupa.outbound import CONTRACTS_ANSWER, SUPPLIER_ANSWER
+from handlers.systems.coupa.words import IS_ACTIVE, PUBLISHED, QUALIFICATION, UNITS
+from handlers.systems.timestamps import parse_timestamp
+
+T = TypeVar("T")
+
+# A day, alone or in front of a time: the day counts as it is written.
+_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T.{1,30})?", re.ASCII)
+
+
+def read_supplier(delivery: Delivery) -> Message[tuple[native.Supplier, ...]]:
+    """The suppliers of an answer; raises InvalidMessage for content that is no such list."""
+    return _message(delivery, SUPPLIER_ANSWER, tuple[native.Supplier, ...])
+
+
+def read_contracts(delivery: Delivery) -> Message[tuple[native.Contract, ...]]:
+    """The contracts of an answer; raises InvalidMessage for content that is no such list."""
+    return _message(delivery, CONTRACTS_ANSWER, tuple[native.Contract, ...])
+
+
+def decide_supplier(
+    message: Message[tuple[native.Supplier, ...]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The supplier that was asked for, as our event.
+
+    Raises: InvalidMessage where it is not in the answer or a word of it is in no table.
+    """
+    number = _subject(message, "supplier")
+    held = next((s for s in message.payload if s.number == number), None)
+    if held is None:
+        raise InvalidMessage(
+            "supplier-missing",
+            f"The answer does not contain supplier {number}",
+            where=message.envelope.key,
+            remedy="Ask procurement again",
+        )
+    is_active = IS_ACTIVE.get(held.status)
+    if is_active is None:
+        raise _unmapped("supplier-status-unmapped", held.status, "status")
+    supplier = Supplier(
+        number=normalise_id(held.number, where="number"),
+        name=normalise_text(held.name or "", where="name"),
+        active=is_active,
+        qualification=_qualification(held.custom_fields or native.SupplierFields()),
+        source_id=str(held.id),
+        stated_at=message.envelope.time,
+    )
+    return (Emit("supplier.changed", message.envelope.key, supplier),)
+
+
+def decide_contracts(
+    message: Message[tuple[native.Contract, ...]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """All published contract lines for the item that was asked for, as our event.
+
+    Raises: InvalidMessage for prices, units, currencies and days that cannot be understood.
+    """
+    item = _subject(message, "coverage")
+    lines = [
+        _to_line(contract, line, f"[{place}].lines[{row}]")
+        for place, contract in enumerate(message.payload)
+        if contract.status == PUBLISHED
+        for row, line in enumerate(contract.lines)
+        if line.item_number == item
+    ]
+    lines.sort(key=lambda line: (line.contract, line.supplier, line.first_day))
+    coverage = Coverage(item=item, lines=tuple(lines), stated_at=message.envelope.time)
+    return (Emit("sourcing.changed", message.envelope.key, coverage),)
+
+
+def _message(delivery: Delivery, kind: str, content: type[T]) -> Message[T]:
+    attributes = delivery.attributes
+    envelope = Envelope(
+        id=required(attributes, "id"),
+        source=delivery.source,
+        type=kind,
+        key=required(attributes, "subject"),
+        time=parse_timestamp(required(attributes, "time"), where="ce-time"),
+        correlation_id=attributes.get("correlationid", ""),
+        causation_id=attributes.get("causationid", ""),
+        traceparent=attributes.get("traceparent", ""),
+    )
+    return Message(envelope, decode_json(delivery.body, content, where=kind))
+
+
+def _subject(message: Message[Any], kind: str) -> str:
+    """The number behind `<kind>/`."""
+    found, slash, number = message.envelope.key.partition("/")
+    if found != kind or not slash or not number:
+        raise InvalidMessage(
+            "subject-malformed",
+            f"{message.envelope.key[:80]!r} does not say which {kind} was asked for",
+            where="ce-subject",
+            remedy=f"Send {kind}/<number>",
+        )
+    return number
+
+
+def _qualification(fields: native.SupplierFields) -> Qualification:
+    if not fields.qualification_status:
+        # Nobody has begun to qualify: what follows is a question to a person, not a wrong message.
+        return Qualification("in_qualification")
+    status = QUALIFICATION.get(fields.qualification_status)
+    if status is None:
+        where = "custom-fields.qualification-status"
+        raise _unmapped("qualification-unmapped", fields.qualification_status, where)
+    return Qualification(
+        status=status,
+        valid_until=_last_day(fields.qualified_until, "custom-fields.qualified-until"),
+        stated_as=fields.qualification_status,
+    )
+
+
+def _to_line(contract: native.Contract, line: native.ContractLine, where: str) -> CoverageLine:
+    unit = to_rec20(UNITS, line.uom.code, where=f"{where}.uom")
+    ends = [
+        day
+        for day in (
+            _last_day(contract.end_date, f"{where}: end-date of the contract"),
+            _last_day(line.end_date, f"{where}.end-date"),
+        )
+        if day is not None
+    ]
+    begins = [_day(contract.start_date, f"{where}: start-date of the contract")]
+    if line.start_date:
+        begins.append(_day(line.start_date, f"{where}.start-date"))
+    quantity = line.price_unit_quantity or "1"
+    return CoverageLine(
+        contract=normalise_id(contract.number, where=f"{where}: number of the contract"),
+        supplier=normalise_id(contract.supplier.number, where=f"{where}: supplier"),
+        price=UnitPrice(
+            Money(parse_decimal(line.price, where=f"{where}.price"), line.currency.code),
+            Quantity(parse_decimal(quantity, where=f"{where}.price-unit-quantity"), unit),
+        ),
+        order_unit=unit,
+        first_day=max(begins),
+        last_day=min(ends, default=None),
+        lead_time_days=_lead_time(line, where),
+        minimum_quantity=_minimum(line, where),
+    )
+
+
+def _lead_time(line: native.ContractLine, where: str) -> int:
+    days = line.lead_time or 0
+    if days < 0:
+        raise InvalidMessage(
+            "lead-time-negative",
+            f"A lead time of {days} days is none",
+            where=f"{where}.lead-time",
+            remedy="Correct the contract line",
+        )
+    return days
+
+
+def _minimum(line: native.ContractLine, where: str) -> str:
+    stated = line.minimum_order_quantity
+    if not stated:
+        return ""
+    return format(parse_decimal(stated, where=f"{where}.minimum-order-quantity"), "f")
+
+
+def _last_day(text: str | None, where: str) -> date | None:
+    """The last valid day; None = open, which some write as the last day there is."""
+    day = _day(text, where) if text else None
+    return None if day == OPEN_END else day
+
+
+def _day(text: str, where: str) -> date:
+    stated = _DAY.fullmatch(text)
+    try:
+        return date.fromisoformat(stated[1] if stated else text)
+    except ValueError as error:
+        raise InvalidMessage(
+            "day-malformed",
+            f"{text[:40]!r} is no day",
+            where=where,
+            remedy="Send it like 2029-12-31",
+        ) from error
+
+
+def _unmapped(code: str, word: str, where: str) -> InvalidMessage:
+    return InvalidMessage(
+        code,
+        f"{word[:40]!r} is in no table",
+        where=where,
+        remedy="Have the word mapped or correct it in procurement",
+    )
+
+
+HANDLER_SUPPLIER = Handler(
+    name="coupa-supplier",
+    scope="coupa",
+    types=(SUPPLIER_ANSWER,),
+    read=read_supplier,
+    needs=no_needs,
+    decide=decide_supplier,
+)
+HANDLER_CONTRACTS = Handler(
+    name="coupa-contracts",
+    scope="coupa",
+    types=(CONTRACTS_ANSWER,),
+    read=read_contracts,
+    needs=no_needs,
+    decide=decide_contracts,
+)

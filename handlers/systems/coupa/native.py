@@ -1,0 +1,145 @@
+"""Procurement's objects as far as they are read or written, with its hyphenated field names.
+
+Fields that are not named here are ignored; what an instance has not filled is null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Native(msgspec.Struct, frozen=True, rename="kebab"):
+    """The vendor's spelling of field names."""
+
+
+class Code(_Native, frozen=True):
+    """A unit or a currency."""
+
+    code: Name
+
+
+class SupplierNumber(_Native, frozen=True):
+    """A supplier as other objects refer to it."""
+
+    number: Name
+
+
+class ItemNumber(_Native, frozen=True):
+    """An item as other objects refer to it."""
+
+    item_number: Name
+
+
+class SupplierFields(_Native, frozen=True):
+    """The instance's own fields of a supplier; qualified_until: last valid day."""
+
+    qualification_status: str | None = None
+    qualified_until: str | None = None
+
+
+class Supplier(_Native, frozen=True):
+    """A supplier; number: the ERP's."""
+
+    id: int
+    number: Name
+    status: str
+    name: str | None = None
+    custom_fields: SupplierFields | None = None
+
+
+class ContractLine(_Native, frozen=True):
+    """A price for an item: `price` is for `price_unit_quantity` of `uom`.
+
+    start_date, end_date: first and last valid day, where they differ from the contract's.
+    lead_time: days.
+    """
+
+    item_number: Name
+    price: str
+    uom: Code
+    currency: Code
+    price_unit_quantity: str | None = None
+    start_date: str | None = None
+    end_date: str | None = None
+    lead_time: int | None = None
+    minimum_order_quantity: str | None = None
+
+
+class Contract(_Native, frozen=True):
+    """An agreement; start_date and end_date are its first and last valid day."""
+
+    number: Name
+    supplier: SupplierNumber
+    status: str
+    start_date: str
+    end_date: str | None = None
+    lines: tuple[ContractLine, ...] = ()
+
+
+class Manufacturer(_Native, frozen=True):
+    """One approved manufacturer's part."""
+
+    manufacturer: str
+    part_number: str
+    status: str = ""
+
+
+class ItemFields(_Native, frozen=True):
+    """The instance's own fields of an item."""
+
+    revision: str | None = None
+    lifecycle: str | None = None
+    compliance: tuple[str, ...] | None = None
+    approved_manufacturers: tuple[Manufacturer, ...] | None = None
+
+
+class ItemBody(_Native, frozen=True):
+    """An item as it is written; custom fields that are not named stay as they are."""
+
+    item_number: str
+    name: str
+    description: str
+    active: bool
+    uom: Code
+    custom_fields: ItemFields
+
+
+class Item(_Native, frozen=True):
+    """An item as it is read."""
+
+    id: int
+    item_number: Name
+    name: str | None = None
+    description: str | None = None
+    active: bool | None = None
+    uom: Code | None = None
+    custom_fields: ItemFields | None = None
+
+
+class ReviewBody(_Native, frozen=True):
+    """A request to decide on a supplier, as it is written."""
+
+    external_ref: str
+    supplier: SupplierNumber
+    item: ItemNumber
+    change: str
+    reason: str
+
+
+class Review(_Native, frozen=True):
+    """A request to decide on a supplier, as it is read."""
+
+    id: int
+    external_ref: Name
+    supplier: SupplierNumber
+    status: str = ""
+
+
+class ErrorDocument(_Native, frozen=True):
+    """Body of a refusal: messages by field, `base` where they are about none."""
+
+    errors: dict[str, tuple[str, ...]]

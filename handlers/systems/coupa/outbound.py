@@ -1,0 +1,349 @@
+"""The driver for procurement: items and reviews are written, suppliers and contracts are asked for.
+
+What a read brings back is handed on as it came; `inbound` translates it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from canonical.codec import decode_json, encode
+from canonical.connector import Absent, Answer, Confirmed, Driver, Observed, Present, Write
+from canonical.effects import Step
+from canonical.errors import (
+    Conflict,
+    Failure,
+    InDoubt,
+    InvalidMessage,
+    Misconfigured,
+    Rejected,
+    SuspectedDuplicate,
+)
+from canonical.exchange import Request, Response
+from canonical.item import Item
+from canonical.operations import (
+    Operation,
+    PublishItem,
+    ReadCoverage,
+    ReadSupplier,
+    RequestReview,
+    verb,
+)
+from canonical.sourcing import coverage_key
+from canonical.supplier import supplier_key
+from canonical.units import from_rec20, to_rec20
+from handlers.systems import answers
+from handlers.systems.answers import Refusal
+from handlers.systems.coupa import native
+from handlers.systems.coupa.words import ORDERABLE, PUBLISHED, UNITS
+
+T = TypeVar("T")
+
+SUPPLIER_ANSWER = "coupa.supplier"
+CONTRACTS_ANSWER = "coupa.contracts"
+
+# A list answers no more; the rest would have to be asked for.
+_PAGE = 50
+_NAME_CHARS = 255
+_JSON = (("Accept", "application/json"),)
+_TAKEN = re.compile(r"already been taken", re.IGNORECASE)
+
+
+def observe(step: Step) -> Request:
+    """The read of the step's object by its natural key, or the question that the step asks."""
+    match step.operation:
+        case PublishItem(item):
+            return _get("/api/items", ("item-number", item.number))
+        case ReadCoverage():
+            # A contract cannot be asked for by the items on its lines.
+            return _get("/api/contracts", ("status", PUBLISHED), ("limit", str(_PAGE)))
+        case ReadSupplier(supplier):
+            return _get("/api/suppliers", ("number", supplier))
+        case RequestReview(reference=reference):
+            return _get("/api/supplier_reviews", ("external-ref", reference))
+        case other:
+            raise _unsupported(other)
+
+
+def read(step: Step, response: Response) -> Observed:
+    """What procurement holds, compared with what the step wants, or its answer to a question.
+
+    Raises: besides those of `Driver`, SuspectedDuplicate where one number has several objects.
+    """
+    if response.status != 200:
+        raise _failure(response, wrote=False)
+    match step.operation:
+        case PublishItem(item):
+            return _read_item(item, response)
+        case ReadCoverage(item_number):
+            return _read_contracts(item_number, response)
+        case ReadSupplier(number):
+            return _read_supplier(number, response)
+        case RequestReview() as review:
+            return _read_review(review, response)
+        case other:
+            raise _unsupported(other)
+
+
+def write(step: Step, observed: Observed, key: str) -> Write | None:
+    """The create or the change; None for questions, which a read has answered.
+
+    Procurement has no idempotency key; ours goes along for its log. A review is recognised by its
+    reference.
+    """
+    match step.operation, observed:
+        case PublishItem(item), Absent():
+            return _write("POST", "/api/items", item_body(item), key)
+        case PublishItem(item), Present(reference=reference):
+            return _write("PUT", f"/api/items/{reference}", item_body(item), key)
+        case RequestReview() as review, Absent():
+            return _write("POST", "/api/supplier_reviews", review_body(review), key)
+        case _:
+            return None
+
+
+def confirm(step: Step, response: Response) -> Confirmed:
+    """That procurement shows the object as written."""
+    if response.status not in (200, 201):
+        raise _failure(response, wrote=True)
+    match step.operation:
+        case PublishItem(item):
+            written = answers.decode(response, native.Item, wrote=True)
+            _check(written.item_number, item.number)
+            return Confirmed(reference=str(written.id))
+        case RequestReview(reference=reference):
+            review = answers.decode(response, native.Review, wrote=True)
+            _check(review.external_ref, reference)
+            return Confirmed(reference=str(review.id))
+        case other:
+            raise _unsupported(other)
+
+
+# --- items ---
+
+
+def item_body(item: Item) -> native.ItemBody:
+    """The item as buyers are to see it.
+
+    Raises: UnknownUnit where procurement has no name for the base unit.
+    """
+    text = item.description.strip() or item.number
+    ranked = sorted(item.manufacturers, key=lambda m: (m.rank is None, m.rank or 0))
+    return native.ItemBody(
+        item_number=item.number,
+        name=text[:_NAME_CHARS],
+        description=text,
+        active=item.lifecycle in ORDERABLE,
+        uom=native.Code(from_rec20(UNITS, item.base_unit, where=f"item/{item.number}.base_unit")),
+        custom_fields=native.ItemFields(
+            revision=item.revision.label,
+            lifecycle=item.lifecycle,
+            compliance=tuple(
+                f"{mark.scheme}: {mark.value}" if mark.value else mark.scheme
+                for mark in item.compliance
+            ),
+            approved_manufacturers=tuple(
+                native.Manufacturer(made.manufacturer, made.part, made.status) for made in ranked
+            ),
+        ),
+    )
+
+
+def _read_item(item: Item, response: Response) -> Observed:
+    listed = answers.decode(response, tuple[native.Item, ...], wrote=False)
+    found = [held for held in listed if held.item_number == item.number]
+    held = _only(found, f"item/{item.number}")
+    if held is None:
+        return Absent()
+    differences = _item_differences(item_body(item), held)
+    return Present(
+        equal=not differences,
+        reference=str(held.id),
+        differences=differences,
+        native=encode(held),
+    )
+
+
+def _item_differences(want: native.ItemBody, held: native.Item) -> tuple[str, ...]:
+    own, fields = want.custom_fields, held.custom_fields or native.ItemFields()
+    compared: tuple[tuple[str, object, object], ...] = (
+        ("name", held.name or "", want.name),
+        ("description", held.description or "", want.description),
+        ("active", held.active, want.active),
+        ("uom", _unit(held.uom), _unit(want.uom)),
+        ("revision", fields.revision or "", own.revision),
+        ("lifecycle", fields.lifecycle or "", own.lifecycle),
+        ("compliance", sorted(fields.compliance or ()), sorted(own.compliance or ())),
+        (
+            "approved-manufacturers",
+            fields.approved_manufacturers or (),
+            own.approved_manufacturers or (),
+        ),
+    )
+    return tuple(
+        f"{name}: {_shown(is_held)}, wanted {_shown(wanted)}"
+        for name, is_held, wanted in compared
+        if is_held != wanted
+    )
+
+
+def _unit(code: native.Code | None) -> str:
+    """The canonical code, since a unit has several names; the name itself where it is unknown."""
+    if code is None:
+        return ""
+    try:
+        return to_rec20(UNITS, code.code)
+    except InvalidMessage:
+        return code.code
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else encode(value).decode()
+
+
+# --- questions ---
+
+
+def _read_supplier(number: str, response: Response) -> Observed:
+    listed = answers.decode(response, tuple[native.Supplier, ...], wrote=False)
+    held = _only([s for s in listed if s.number == number], supplier_key(number))
+    if held is None:
+        raise Rejected(
+            "supplier-unknown",
+            f"Procurement has no supplier {number}",
+            where=supplier_key(number),
+            remedy="Have the supplier registered in procurement under the ERP's number",
+            owner="procurement",
+        )
+    answer = Answer(SUPPLIER_ANSWER, supplier_key(number), response.body)
+    return Present(equal=True, reference=str(held.id), answer=answer)
+
+
+def _read_contracts(item_number: str, response: Response) -> Observed:
+    listed = answers.decode(response, tuple[native.Contract, ...], wrote=False)
+    if len(listed) >= _PAGE:
+        # A list that is cut off would say that contracts ended.
+        raise Misconfigured(
+            "answer-incomplete",
+            f"Procurement lists {len(listed)} published contracts and there may be more",
+            where="/api/contracts",
+            remedy="Give this client a view of the contracts of its plants only",
+        )
+    answer = Answer(CONTRACTS_ANSWER, coverage_key(item_number), response.body)
+    return Present(equal=True, answer=answer)
+
+
+# --- reviews ---
+
+
+def review_body(review: RequestReview) -> native.ReviewBody:
+    """The request for a decision; it names one item, the others stand in the reason.
+
+    Raises: InvalidMessage for a review about nothing.
+    """
+    if not review.items:
+        raise InvalidMessage(
+            "review-without-item",
+            f"The review {review.reference} names no item",
+            where=supplier_key(review.supplier),
+            remedy="Name at least one item that is to be bought",
+        )
+    first, *others = review.items
+    also = f" (also for {', '.join(others)})" if others else ""
+    return native.ReviewBody(
+        external_ref=review.reference,
+        supplier=native.SupplierNumber(review.supplier),
+        item=native.ItemNumber(first),
+        change=review.change,
+        reason=f"{review.reason}{also}",
+    )
+
+
+def _read_review(review: RequestReview, response: Response) -> Observed:
+    listed = answers.decode(response, tuple[native.Review, ...], wrote=False)
+    found = [held for held in listed if held.external_ref == review.reference]
+    held = _only(found, f"review/{review.reference}")
+    if held is None:
+        return Absent()
+    if held.supplier.number != review.supplier:
+        raise Conflict(
+            "review-differs",
+            f"Review {review.reference} is about supplier {held.supplier.number}",
+            where=supplier_key(review.supplier),
+            remedy="Find out in procurement who used this reference",
+        )
+    # Open or closed: the decision was asked for, and a closed one is not asked for again.
+    return Present(equal=True, reference=str(held.id))
+
+
+# --- protocol ---
+
+
+def _get(path: str, *query: tuple[str, str]) -> Request:
+    return Request("GET", path, query=query, headers=_JSON, effectful=False)
+
+
+def _write(method: str, path: str, body: msgspec.Struct, key: str) -> Write:
+    headers = (*_JSON, ("Content-Type", "application/json"), ("X-Request-ID", key))
+    return Write(Request(method, path, headers=headers, body=encode(body)), completes=True)
+
+
+def _only(found: list[T], where: str) -> T | None:
+    if len(found) > 1:
+        raise SuspectedDuplicate(
+            "number-used-twice",
+            f"Procurement has {len(found)} objects under one number",
+            where=where,
+            remedy="Merge them in procurement, then release the step again",
+        )
+    return found[0] if found else None
+
+
+def _check(stated: str, expected: str) -> None:
+    if stated != expected:
+        raise InDoubt(
+            "answer-about-another",
+            f"The answer is about {answers.printable(stated)}, not {expected}",
+            where="answer",
+        )
+
+
+def _unsupported(operation: Operation) -> Misconfigured:
+    return Misconfigured(
+        "operation-unsupported",
+        f"Procurement has no {verb(operation)} that could be called so",
+        remedy="Correct the routes: this operation belongs to another system",
+    )
+
+
+def _failure(response: Response, *, wrote: bool) -> Failure:
+    if response.status == 404 and not wrote:
+        return Misconfigured(
+            "interface-unknown",
+            "Procurement does not know this list",
+            remedy="Check the base URL and the interface version of this system",
+        )
+    return answers.failure(response, _refusal_of(response), wrote=wrote)
+
+
+def _refusal_of(response: Response) -> Refusal:
+    """The error document in its own words; empty where there is none."""
+    try:
+        errors = decode_json(response.body, native.ErrorDocument).errors
+    except InvalidMessage:
+        page = answers.is_page(response)
+        return Refusal(text="" if page else response.body[:300].decode(errors="replace"))
+    text = "; ".join(f"{field} {said}" for field, lines in errors.items() for said in lines)
+    refusal = Refusal(text=text, where=next(iter(errors), ""))
+    if response.status == 422 and _TAKEN.search(text):
+        return msgspec.structs.replace(refusal, meaning="exists")
+    if response.status == 404:
+        # Only a change addresses an object by id: it is gone since it was read.
+        return msgspec.structs.replace(refusal, meaning="changed")
+    return refusal
+
+
+DRIVER = Driver(name="coupa", observe=observe, read=read, write=write, confirm=confirm)

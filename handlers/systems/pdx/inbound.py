@@ -1,0 +1,454 @@
+"""PDX packages into canonical items, BOMs and released engineering changes.
+
+The order of the effects says nothing about the order of work: a package may list an assembly
+before its components, and the planner sorts that out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from canonical.bom import Bom, BomLine, bom_key
+from canonical.change import (
+    AffectedItem,
+    ChangeStatus,
+    Disposition,
+    EngineeringChange,
+    change_key,
+)
+from canonical.codec import check_size
+from canonical.effectivity import DateEffectivity
+from canonical.effects import Effect, Emit
+from canonical.envelope import Envelope, Message
+from canonical.errors import InvalidMessage, Rejected
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler, no_needs
+from canonical.item import (
+    ApprovedManufacturer,
+    ComplianceMark,
+    Item,
+    Lifecycle,
+    Procurement,
+    item_key,
+)
+from canonical.quantity import Quantity, parse_decimal
+from canonical.revision import Revision, parse_revision
+from canonical.text import normalise_id, normalise_text
+from canonical.units import EACH, to_rec20
+from handlers.systems.archive import MAGIC, read_member
+from handlers.systems.pdx.native import (
+    ROOT,
+    BomItem,
+    Change,
+    ChangedItem,
+    Coded,
+    Deviation,
+    ManufacturerItem,
+    Package,
+    PackageItem,
+    StatedUnit,
+    read_package,
+)
+from handlers.systems.pdx.words import (
+    APPROVAL,
+    CHANGE_STATUS,
+    COMPLIANCE,
+    DISPOSITION,
+    LIFECYCLE,
+    PREFERENCE,
+    PROCUREMENT,
+    PRODUCT_KIND,
+    RELEASED,
+    SCHEME,
+)
+from handlers.systems.timestamps import microseconds, parse_timestamp
+from handlers.systems.xml_document import MAX_XML_BYTES, read_xml
+
+# Attachments travel along but are not unpacked.
+MAX_PACKAGE_BYTES = 32 * 1024 * 1024
+MEMBER = "pdx.xml"
+TYPE = "pdx.package"
+
+_HEAD_BYTES = 64 * 1024
+_ROOT_NAMES = tuple(ROOT.encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
+_LIST_SEPARATORS = re.compile(r"[,;|]")
+
+
+def recognises(delivery: Delivery) -> bool:
+    """Whether the content looks like a package: a ZIP archive, or XML that names the root."""
+    if delivery.body.startswith(MAGIC):
+        return True
+    head = delivery.body[:_HEAD_BYTES]
+    return any(name in head for name in _ROOT_NAMES)
+
+
+def read(delivery: Delivery) -> Message[Package]:
+    """The package with its identity; what it says is not judged yet.
+
+    Identity: document identifier and time of generation; where the package lacks one of them, the
+    digest of its content. Units and statuses that had to be assumed are among its deviations.
+    Raises: InvalidMessage for content that is no package.
+    """
+    body = delivery.body
+    check_size(body, limit=MAX_PACKAGE_BYTES, where="package")
+    content = (
+        read_member(body, MEMBER, limit_bytes=MAX_XML_BYTES) if body.startswith(MAGIC) else body
+    )
+    package = read_package(read_xml(content))
+    if not (package.items or package.changes):
+        raise InvalidMessage(
+            "package-empty",
+            "The package has neither items nor changes",
+            where=ROOT,
+            remedy="Export it with its items",
+        )
+    package = msgspec.structs.replace(
+        package, deviations=(*package.deviations, *_assumptions(package))
+    )
+    generated = _time(package.generated, "thisDocumentGenerationDateTime")
+    identity = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if package.identifier and generated:
+        identifier = normalise_id(package.identifier, where="thisDocumentIdentifier")
+        identity = f"{identifier}@{generated.isoformat()}"
+    product = normalise_id(package.product or identity, where="top-level item")
+    envelope = Envelope(
+        id=identity,
+        source=delivery.source,
+        type=TYPE,
+        key=f"product-definition/{product}",
+        time=generated,
+        content_type=delivery.content_type or "application/xml",
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, package)
+
+
+def decide(message: Message[Package], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """The items of the package, then its BOMs, then its released changes, as events.
+
+    Raises: InvalidMessage for values that no table or scheme knows, naming item and line;
+        Rejected for a change whose items become effective at different times.
+    """
+    package = message.payload
+    index = _Index(package, message.envelope.time)
+    items = [_to_item(item, index) for item in package.items]
+    boms = [_to_bom(item, index) for item in package.items if item.lines]
+    changes = [_to_change(change, index) for change in package.changes]
+    return (
+        *(Emit("item.released", item_key(item.number), item) for item in items),
+        *(Emit("bom.released", bom_key(bom.parent), bom) for bom in boms),
+        *(
+            Emit("engineering-change.released", change_key(change.number), change)
+            for change in changes
+            if change.status in RELEASED
+        ),
+    )
+
+
+class _Index:
+    """What has to be known of the whole package to read one item of it.
+
+    stated_at: time of generation. In which unit an item is counted: what the item says; else the
+    unit of the lines that use it, which must agree; else pieces, which `_assumptions` records. A
+    line without a unit is in its component's.
+    """
+
+    def __init__(self, package: Package, stated_at: datetime | None) -> None:
+        self.stated_at = stated_at
+        self._families = {item.number: item.family or item.category for item in package.items}
+        self._stated = {item.number: item.unit for item in package.items if item.unit}
+        self._used: dict[str, set[str]] = {}
+        self._uses: dict[str, set[str]] = {}
+        for item in package.items:
+            for line in item.lines:
+                self._uses.setdefault(line.component, set()).add(line.kind.word)
+                if line.unit and line.component not in self._stated:
+                    code = _code(line.unit, _line(item, line))
+                    self._used.setdefault(line.component, set()).add(code)
+
+    def is_phantom(self, number: str) -> bool:
+        """Whether every assembly that uses the item builds through it."""
+        return self._uses.get(number) == {"phantomsubassembly"}
+
+    def common_family(self, numbers: Iterable[str]) -> str:
+        """The family those of the items share that the package has; "" where they do not."""
+        families = {self._families[number] for number in numbers if number in self._families}
+        return families.pop() if len(families) == 1 else ""
+
+    def item_unit(self, number: str) -> str:
+        """Rec 20 code of the item's base unit."""
+        stated = self._stated.get(number)
+        if stated:
+            return _code(stated, _item_path(number))
+        used = self._used.get(number, {EACH})
+        if len(used) > 1:
+            raise InvalidMessage(
+                "unit-ambiguous",
+                f"The item has no unit of its own and is used in {', '.join(sorted(used))}",
+                where=_item_path(number),
+                remedy="State the item's unit of measure at the source",
+            )
+        return next(iter(used))
+
+    def line_unit(self, item: PackageItem, line: BomItem) -> str:
+        """Rec 20 code in which the line states its quantity."""
+        if line.unit:
+            return _code(line.unit, _line(item, line))
+        return self.item_unit(line.component)
+
+
+def _assumptions(package: Package) -> Iterator[Deviation]:
+    """What the translation has to assume where the package is silent or has words of its own."""
+    in_lines = {line.component for item in package.items for line in item.lines if line.unit}
+    accounted = in_lines | {item.number for item in package.items}
+    for item in package.items:
+        where = _item_path(item.number)
+        if not item.unit and item.number not in in_lines:
+            yield Deviation(where, "No unit is stated, neither here nor where it is used: each")
+        for line in item.lines:
+            if not line.unit and line.component not in accounted:
+                yield Deviation(_line(item, line), "No unit is stated for the component: each")
+        for entry in item.manufacturers:
+            if entry.status.word not in APPROVAL:
+                yield Deviation(
+                    f"{where} manufacturer part {_printable(entry.part)}",
+                    f"The status {entry.status.word[:40]!r} is in no table: conditional",
+                )
+
+
+def _to_item(item: PackageItem, index: _Index) -> Item:
+    where = _item_path(item.number)
+    revision = _revision(item.revision, where)
+    return Item(
+        number=normalise_id(item.number, where=where),
+        revision=revision,
+        lifecycle=_lifecycle(item.phase, where),
+        description=normalise_text(item.description, where=where),
+        kind=PRODUCT_KIND.get(item.product_type, "assembly" if item.lines else "part"),
+        procurement=_procurement(item, index),
+        base_unit=index.item_unit(item.number),
+        family=normalise_text(item.family or item.category, where=where),
+        category=normalise_text(item.category, where=where),
+        phase=normalise_text(item.phase.other or item.phase.code, where=where),
+        compliance=tuple(
+            ComplianceMark(COMPLIANCE[mark.name], normalise_text(mark.value, where=where))
+            for mark in item.compliance
+        ),
+        manufacturers=tuple(_to_manufacturer(entry, where) for entry in item.manufacturers),
+        released_at=_time(item.released, f"{where} revisionReleasedDate"),
+        stated_at=index.stated_at,
+        change=revision.change or "",
+        source_id=normalise_text(item.source_id, where=where),
+    )
+
+
+def _to_manufacturer(entry: ManufacturerItem, where: str) -> ApprovedManufacturer:
+    where = f"{where} manufacturer part {_printable(entry.part)}"
+    status = APPROVAL.get(entry.status.word)
+    stated = normalise_text(entry.status.other or entry.status.code, where=where)
+    note = normalise_text(entry.notes, where=where)
+    if status is None:
+        note = f"Status at the source: {stated or 'none'}. {note}".rstrip()
+    return ApprovedManufacturer(
+        manufacturer=normalise_id(entry.manufacturer, where=where),
+        part=normalise_id(entry.part, where=where),
+        # Nobody is stopped by an unknown word and nobody relies on it.
+        status=status or "conditional",
+        rank=PREFERENCE.get(entry.preference.casefold()),
+        note=note,
+    )
+
+
+def _to_bom(item: PackageItem, index: _Index) -> Bom:
+    where = _item_path(item.number)
+    revision = _revision(item.revision, where)
+    base_unit = _code(item.base_unit, where) if item.base_unit else index.item_unit(item.number)
+    return Bom(
+        parent=normalise_id(item.number, where=where),
+        revision=revision.label,
+        base=Quantity(parse_decimal(item.base_quantity or "1", where=where), base_unit),
+        lines=tuple(_to_line(item, line, index) for line in item.lines),
+        change=revision.change or "",
+        released_at=_time(item.released, f"{where} revisionReleasedDate"),
+        stated_at=index.stated_at,
+    )
+
+
+def _to_line(item: PackageItem, line: BomItem, index: _Index) -> BomLine:
+    where = _line(item, line)
+    return BomLine(
+        position=normalise_text(line.position, where=where),
+        component=normalise_id(line.component, where=where),
+        quantity=Quantity(_line_amount(line, where), index.line_unit(item, line)),
+        component_revision=_revision(line.revision, where).label if line.revision else "",
+        reference_designators=tuple(normalise_text(d, where=where) for d in line.designators),
+        substitutes=tuple(normalise_id(number, where=where) for number in line.substitutes),
+        fixed=line.quantity_kind.word == "persetup",
+        note=normalise_text(line.notes, where=where),
+    )
+
+
+def _line_amount(line: BomItem, where: str) -> Decimal:
+    if not line.quantity and line.quantity_kind.word == "asneeded":
+        return Decimal(0)
+    if not line.quantity:
+        raise InvalidMessage(
+            "field-missing",
+            "The line has no itemQuantity",
+            where=where,
+            remedy="Fill itemQuantity at the source and export again",
+        )
+    amount = parse_decimal(line.quantity, where=where)
+    if amount < 0:
+        raise InvalidMessage(
+            "quantity-negative",
+            f"The line's quantity is {line.quantity}",
+            where=where,
+            remedy="Correct the quantity at the source",
+        )
+    return amount
+
+
+def _to_change(change: Change, index: _Index) -> EngineeringChange:
+    number = normalise_id(change.number, where="changeNumber")
+    where = change_key(number)
+    stated_at = _time(change.status_date, f"{where} changeStatusDate") or index.stated_at
+    if stated_at is None:
+        raise InvalidMessage(
+            "field-missing",
+            "The change has no changeStatusDate and the package no time of generation",
+            where=where,
+            remedy="Fill changeStatusDate, without which an older copy cannot be told",
+        )
+    family = change.family or index.common_family(item.number for item in change.affected)
+    return EngineeringChange(
+        number=number,
+        version=microseconds(stated_at),
+        status=_change_status(change.status, where),
+        title=normalise_text(change.description, where=where),
+        affected=tuple(_to_affected(item, where) for item in change.affected),
+        description=normalise_text(change.reason, where=where),
+        category=normalise_text(change.kind, where=where),
+        urgency=normalise_text(change.urgency, where=where),
+        family=normalise_text(family, where=where),
+        plants=_plants(change.plants, where),
+        requester=normalise_text(change.originator, where=where),
+        released_at=stated_at,
+        effectivity=_effectivity(change, where),
+    )
+
+
+def _to_affected(item: ChangedItem, where: str) -> AffectedItem:
+    where = f"{where} {_item_path(item.number)}"
+    return AffectedItem(
+        item=normalise_id(item.number, where=where),
+        new_revision=_revision(item.new_revision, where).label,
+        old_revision=_revision(item.old_revision, where).label if item.old_revision else "",
+        lifecycle=_lifecycle(item.phase, where) if item.phase.code else None,
+        dispositions=tuple(
+            Disposition(DISPOSITION[stock.name], normalise_text(stock.value, where=where))
+            for stock in item.dispositions
+        ),
+        plants=_plants(item.site, where),
+    )
+
+
+def _effectivity(change: Change, where: str) -> DateEffectivity | None:
+    """The one date on which all affected items become effective; None = on release."""
+    stated = {item.effective for item in change.affected}
+    if stated <= {""}:
+        return None
+    starts = {_time(text, f"{where} effectiveDate") for text in stated}
+    start = starts.pop()
+    if starts or start is None:
+        raise Rejected(
+            "effectivity-mixed",
+            "The affected items do not all become effective at the same time",
+            where=where,
+            remedy="Split the change at the source, one date each",
+            owner="engineering",
+        )
+    return DateEffectivity(start=start, end=None, zone="UTC")
+
+
+def _procurement(item: PackageItem, index: _Index) -> Procurement:
+    stated = PROCUREMENT.get(item.make_buy.word)
+    if stated:
+        return stated
+    if item.product_type in PRODUCT_KIND:
+        return "none"
+    if index.is_phantom(item.number):
+        return "phantom"
+    return "make" if item.lines else "buy"
+
+
+def _lifecycle(phase: Coded, where: str) -> Lifecycle:
+    found = LIFECYCLE.get(phase.word)
+    if found is None:
+        raise InvalidMessage(
+            "lifecycle-unmapped",
+            f"The life-cycle phase {phase.word[:40]!r} is in no table",
+            where=where,
+            remedy="Use a phase of IPC-2571 or have the text mapped",
+        )
+    return found
+
+
+def _change_status(status: Coded, where: str) -> ChangeStatus:
+    found = CHANGE_STATUS.get(status.word)
+    if found is None:
+        raise InvalidMessage(
+            "status-unmapped",
+            f"The change status {status.word[:40]!r} is in no table",
+            where=where,
+            remedy="Use a status of IPC-2571 or have the text mapped",
+        )
+    return found
+
+
+def _revision(text: str, where: str) -> Revision:
+    return parse_revision(text, SCHEME, where=f"{where} revisionIdentifier")
+
+
+def _code(stated: StatedUnit, where: str) -> str:
+    return to_rec20(stated.names, stated.text, where=where)
+
+
+def _plants(text: str, where: str) -> tuple[str, ...]:
+    names = (name.strip() for name in _LIST_SEPARATORS.split(text))
+    return tuple(normalise_id(name, where=where) for name in names if name)
+
+
+def _time(text: str, where: str) -> datetime | None:
+    return parse_timestamp(text, where=where) if text else None
+
+
+def _line(item: PackageItem, line: BomItem) -> str:
+    position, component = _printable(line.position or "?"), _printable(line.component)
+    return f"{_item_path(item.number)} line {position} component {component}"
+
+
+def _item_path(number: str) -> str:
+    return f"item/{_printable(number)}"
+
+
+def _printable(text: str) -> str:
+    """An id for a sentence, before it is known to be one: short, without anything invisible."""
+    return "".join(char if char.isprintable() else "?" for char in text[:70])
+
+
+HANDLER = Handler(
+    name="pdx-package",
+    scope="pdx",
+    types=(TYPE,),
+    read=read,
+    needs=no_needs,
+    decide=decide,
+)

@@ -1,0 +1,391 @@
+"""A PDX package in its own words: what we use of it, as text, in the order of the file.
+
+All names of IPC-2571 elements and attributes stand here, and so do the names of the additional
+attributes (custom fields of the exporting system) that are read; thousands of others are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from canonical.errors import InvalidMessage
+from handlers.systems.xml_document import Document, Element, deviations_from_type
+
+ROOT = "ProductDataeXchangePackage"
+
+MAX_DEVIATIONS = 100
+
+# Custom fields by what they mean; the first one that is filled counts.
+_UNIT = ("UOM", "UOM Code")
+_MAKE = ("Make Part", "Make/Buy")
+_FAMILY = ("Product Line(s)", "Product Lines", "Product Line")
+_NOTES = ("Reference Notes",)
+_BASE_QUANTITY = ("BaseQuantity",)
+_BASE_UNIT = ("BaseUnit",)
+_PLANTS = ("Plants", "Sites")
+_URGENCY = ("Urgency",)
+_COMPLIANCE = ("RoHS Compliant", "REACH Compliant", "Overall Compliance")
+_DISPOSITIONS = (
+    "On Order Disposition",
+    "WIP Disposition",
+    "Stock Disposition",
+    "Finished Goods Disposition",
+    "Field Disposition",
+)
+_WANTED = frozenset(
+    _UNIT + _MAKE + _FAMILY + _NOTES + _BASE_QUANTITY + _BASE_UNIT + _PLANTS + _URGENCY
+    + _COMPLIANCE + _DISPOSITIONS
+)  # fmt: skip
+
+
+class Deviation(msgspec.Struct, frozen=True):
+    """Something the package does otherwise than it should, taken as it is."""
+
+    where: str
+    what: str
+
+
+class StatedUnit(msgspec.Struct, frozen=True):
+    """A unit as written and whose names it is written in: "pdx" or the exporting system's."""
+
+    text: str
+    names: str
+
+
+class Stated(msgspec.Struct, frozen=True):
+    """A name and a value as written."""
+
+    name: str
+    value: str
+
+
+class Coded(msgspec.Struct, frozen=True):
+    """A code of the standard and, where it is "Other", the text that stands for it."""
+
+    code: str
+    other: str
+
+    @property
+    def word(self) -> str:
+        """The word that is to be understood, case aside."""
+        return (self.other if self.code.casefold() == "other" else self.code).casefold()
+
+
+class BomItem(msgspec.Struct, frozen=True):
+    """A BillOfMaterialItem; component: item number, resolved where only the unique id is given."""
+
+    position: str
+    component: str
+    revision: str
+    quantity: str
+    unit: StatedUnit | None
+    kind: Coded
+    quantity_kind: Coded
+    designators: tuple[str, ...]
+    substitutes: tuple[str, ...]
+    notes: str
+
+
+class ManufacturerItem(msgspec.Struct, frozen=True):
+    """An ApprovedManufacturerListItem."""
+
+    manufacturer: str
+    part: str
+    status: Coded
+    preference: str
+    notes: str
+
+
+class PackageItem(msgspec.Struct, frozen=True):
+    """An Item with its BOM and its approved manufacturers."""
+
+    number: str
+    source_id: str
+    revision: str
+    released: str
+    phase: Coded
+    product_type: str
+    family: str
+    category: str
+    description: str
+    unit: StatedUnit | None
+    make_buy: Coded
+    is_top_level: bool
+    base_quantity: str
+    base_unit: StatedUnit | None
+    compliance: tuple[Stated, ...]
+    lines: tuple[BomItem, ...]
+    manufacturers: tuple[ManufacturerItem, ...]
+
+
+class ChangedItem(msgspec.Struct, frozen=True):
+    """An AffectedItem; dispositions: field of the package -> what is done with the stock."""
+
+    number: str
+    old_revision: str
+    new_revision: str
+    effective: str
+    site: str
+    phase: Coded
+    dispositions: tuple[Stated, ...]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A Change with its affected items."""
+
+    number: str
+    status: Coded
+    status_date: str
+    kind: str
+    description: str
+    reason: str
+    originator: str
+    urgency: str
+    family: str
+    plants: str
+    affected: tuple[ChangedItem, ...]
+
+
+class Package(msgspec.Struct, frozen=True):
+    """A package.
+
+    identifier, generated: name and time of the export; "" where the package lacks them.
+    """
+
+    identifier: str
+    generated: str
+    items: tuple[PackageItem, ...]
+    changes: tuple[Change, ...]
+    deviations: tuple[Deviation, ...]
+
+    @property
+    def product(self) -> str:
+        """What the package is about: its one top-level item, else the one item that is used in no
+        other and has components, else the package itself."""
+        tops = {item.number for item in self.items if item.is_top_level}
+        if not tops:
+            used = {line.component for item in self.items for line in item.lines}
+            tops = {item.number for item in self.items if item.lines} - used
+        return tops.pop() if len(tops) == 1 else self.identifier
+
+
+def read_package(document: Document) -> Package:
+    """The package that the document holds.
+
+    Raises: InvalidMessage where the root is another one, an item or change has no number, or a
+        reference contradicts the number next to it.
+    """
+    root = document.root
+    if root.tag != ROOT:
+        raise InvalidMessage(
+            "pdx-root",
+            f"The document is a {root.tag[:40]}, not a {ROOT}",
+            where=f"line {root.line}",
+            remedy="Send a package of IPC-2571",
+        )
+    names = _Names.of(root)
+    return Package(
+        identifier=root.get("thisDocumentIdentifier"),
+        generated=root.get("thisDocumentGenerationDateTime"),
+        items=tuple(_item(item, names) for item in root.within("Items", "Item")),
+        changes=tuple(_change(change, names) for change in root.within("Changes", "Change")),
+        deviations=tuple(
+            Deviation(where=f"line {line}", what=what)
+            for line, what in deviations_from_type(document, limit=MAX_DEVIATIONS)
+        ),
+    )
+
+
+class _Names(msgspec.Struct, frozen=True):
+    """What unique ids of the package stand for."""
+
+    items: Mapping[str, str]
+    makers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, root: Element) -> _Names:
+        makers = {
+            contact.get("contactUniqueIdentifier"): contact.get("contactName")
+            for contact in root.within("Contacts", "Contact")
+        }
+        for part in root.within("ManufacturerParts", "ManufacturerPart"):
+            makers[part.get("manufacturerPartUniqueIdentifier")] = part.get("manufacturerName")
+        items = {
+            item.get("itemUniqueIdentifier"): item.get("itemIdentifier")
+            for item in root.within("Items", "Item")
+        }
+        return cls(items=items, makers=makers)
+
+    def item(self, element: Element, identifier: str, unique: str) -> str:
+        """The item number an element means by number, by unique id or by both."""
+        number = element.get(identifier)
+        resolved = self.items.get(element.get(unique), "")
+        if number and resolved and number != resolved:
+            raise InvalidMessage(
+                "reference-contradictory",
+                f"{element.tag} names {number[:40]!r} but refers to {resolved[:40]!r}",
+                where=f"line {element.line}",
+                remedy="Export the package again",
+            )
+        if not (number or resolved):
+            raise _missing(element, identifier)
+        return number or resolved
+
+
+class _Custom:
+    """The additional attributes of an element that we read."""
+
+    def __init__(self, element: Element) -> None:
+        self._values: dict[str, tuple[str, str]] = {}
+        for group in element.all("AdditionalAttributes"):
+            label = group.get("groupLabel")
+            for attribute in group.all("AdditionalAttribute"):
+                name, value = attribute.get("name"), attribute.get("value")
+                if name in _WANTED and value:
+                    self._values.setdefault(name, (value, label))
+
+    def text(self, names: tuple[str, ...]) -> str:
+        return next((self._values[name][0] for name in names if name in self._values), "")
+
+    def unit(self, names: tuple[str, ...]) -> StatedUnit | None:
+        value, label = next((self._values[n] for n in names if n in self._values), ("", ""))
+        if not value:
+            return None
+        return StatedUnit(value, "agile" if label.casefold().startswith("agile") else "pdx")
+
+    def stated(self, names: tuple[str, ...]) -> tuple[Stated, ...]:
+        return tuple(Stated(name, self._values[name][0]) for name in names if name in self._values)
+
+
+def _item(element: Element, names: _Names) -> PackageItem:
+    custom = _Custom(element)
+    unit = element.get("globalProductUnitOfMeasureCode")
+    return PackageItem(
+        number=_required(element, "itemIdentifier"),
+        source_id=element.get("itemUniqueIdentifier"),
+        revision=element.get("revisionIdentifier"),
+        released=element.get("revisionReleasedDate"),
+        phase=_coded(element, "globalLifeCyclePhaseCode"),
+        product_type=element.get("globalProductTypeCode").casefold(),
+        family=element.get("proprietaryProductFamily") or custom.text(_FAMILY),
+        category=element.get("category"),
+        description=element.get("description"),
+        unit=StatedUnit(unit, "pdx") if unit else custom.unit(_UNIT),
+        make_buy=_make_buy(element, custom),
+        is_top_level=element.get("isTopLevel") == "Yes",
+        base_quantity=custom.text(_BASE_QUANTITY),
+        base_unit=custom.unit(_BASE_UNIT),
+        compliance=custom.stated(_COMPLIANCE),
+        lines=tuple(
+            _bom_item(line, names)
+            for line in element.within("BillOfMaterial", "BillOfMaterialItem")
+        ),
+        manufacturers=tuple(
+            _manufacturer(entry, names)
+            for entry in element.within("ApprovedManufacturerList", "ApprovedManufacturerListItem")
+        ),
+    )
+
+
+def _make_buy(element: Element, custom: _Custom) -> Coded:
+    stated = _coded(element, "makeBuy")
+    if stated.code:
+        return stated
+    flag = custom.text(_MAKE)
+    return Coded({"YES": "Make", "NO": "Buy"}.get(flag.upper(), flag), "")
+
+
+def _bom_item(element: Element, names: _Names) -> BomItem:
+    custom = _Custom(element)
+    return BomItem(
+        position=element.get("proprietarySequenceIdentifier"),
+        component=names.item(
+            element, "billOfMaterialItemIdentifier", "billOfMaterialItemUniqueIdentifier"
+        ),
+        revision=element.get("revisionIdentifier"),
+        quantity=element.get("itemQuantity"),
+        unit=custom.unit(_UNIT),
+        kind=_coded(element, "globalBillOfMaterialTypeCode"),
+        quantity_kind=_coded(element, "globalProductQuantityTypeCode"),
+        designators=tuple(
+            designator.get("referenceDesignatorName")
+            for designator in element.within("ReferenceDesignators", "ReferenceDesignator")
+        ),
+        substitutes=tuple(
+            names.item(alternate, "itemIdentifier", "itemUniqueIdentifier")
+            for alternate in element.within("AlternateItems", "AlternateItem")
+        ),
+        notes=element.get("notes"),
+    )
+
+
+def _manufacturer(element: Element, names: _Names) -> ManufacturerItem:
+    maker = (
+        element.get("manufacturedBy")
+        or names.makers.get(element.get("manufacturerContactUniqueIdentifier"), "")
+        or names.makers.get(element.get("manufacturerPartUniqueIdentifier"), "")
+    )
+    if not maker:
+        raise _missing(element, "manufacturedBy")
+    return ManufacturerItem(
+        manufacturer=maker,
+        part=_required(element, "manufacturerPartIdentifier"),
+        status=_coded(element, "globalManufacturerPartStatusCode"),
+        preference=element.get("globalPreferredStatusCode"),
+        notes=_Custom(element).text(_NOTES) or element.get("description"),
+    )
+
+
+def _change(element: Element, names: _Names) -> Change:
+    custom = _Custom(element)
+    return Change(
+        number=_required(element, "changeNumber"),
+        status=_coded(element, "globalEngineeringChangeStatusCode"),
+        status_date=element.get("changeStatusDate"),
+        kind=element.get("changeType"),
+        description=element.get("description"),
+        reason=element.get("changeReason") or element.get("requestReason"),
+        originator=element.get("changeOriginatedByName"),
+        urgency=custom.text(_URGENCY),
+        family=custom.text(_FAMILY),
+        plants=custom.text(_PLANTS),
+        affected=tuple(
+            _affected(item, names) for item in element.within("AffectedItems", "AffectedItem")
+        ),
+    )
+
+
+def _affected(element: Element, names: _Names) -> ChangedItem:
+    single = element.get("disposition")
+    custom = _Custom(element).stated(_DISPOSITIONS)
+    return ChangedItem(
+        number=names.item(element, "itemIdentifier", "itemUniqueIdentifier"),
+        old_revision=element.get("oldRevision"),
+        new_revision=_required(element, "newRevision"),
+        effective=element.get("effectiveDate"),
+        site=element.get("manufacturingSite"),
+        phase=_coded(element, "globalLifeCyclePhaseCode"),
+        dispositions=custom or ((Stated("disposition", single),) if single else ()),
+    )
+
+
+def _coded(element: Element, name: str) -> Coded:
+    return Coded(element.get(name), element.get(f"{name}Other"))
+
+
+def _required(element: Element, name: str) -> str:
+    value = element.get(name)
+    if not value:
+        raise _missing(element, name)
+    return value
+
+
+def _missing(element: Element, name: str) -> InvalidMessage:
+    return InvalidMessage(
+        "field-missing",
+        f"{element.tag} has no {name}",
+        where=f"line {element.line}",
+        remedy=f"Fill {name} at the source and export again",
+    )

@@ -1,0 +1,415 @@
+"""Plant BOMs as MaterialBOM with MaterialBOMItem.
+
+Quantities of lines are for the header's base quantity, on both sides; they are compared per one
+unit of the header. Lines with quantity 0 are references and are not sent: a stock item without a
+quantity is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from canonical.bom import BomLine, PlantBom
+from canonical.connector import Absent, Observed
+from canonical.errors import Conflict, InDoubt, Rejected
+from canonical.exchange import Request, Response
+from canonical.quantity import parse_decimal, per_base, plain_decimal
+from canonical.units import from_rec20
+from handlers.systems.s4 import odata
+from handlers.systems.s4.compare import (
+    Difference,
+    in_words,
+    present,
+    same_id,
+    same_unit,
+    text_of,
+    unpadded,
+)
+from handlers.systems.s4.native import BomHeader, BomItem, Children
+from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE, STOCK_ITEM, UNITS
+
+SERVICE = "API_BILL_OF_MATERIAL_SRV;v=0002"
+
+_PLACES = 3
+_MAX_QUANTITY = 10**10
+_MAX_POSITION = 9999
+# Base quantities are taken times these until every line fits three decimals.
+_SCALES = (1, 10, 100, 1000)
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A line as the target is to hold it.
+
+    number: four digits. unit: SAP's name. quantity: for the header's base quantity if `fixed` is
+    not set. per_one: for one unit of the header; the quantity itself if fixed.
+    """
+
+    number: str
+    component: str
+    unit: str
+    quantity: Decimal
+    per_one: Fraction
+    fixed: bool
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """A BOM as the target is to hold it. base: base quantity that all lines fit."""
+
+    base: Decimal
+    unit: str
+    lines: tuple[_Line, ...]
+
+
+def observe(bom: PlantBom) -> Request:
+    """The read of the BOM with its items by material, plant and usage; its number is the ERP's."""
+    asked = odata.equals(
+        Material=bom.parent,
+        Plant=bom.plant,
+        BillOfMaterialCategory=BOM_CATEGORY,
+        BillOfMaterialVariantUsage=bom.usage,
+    )
+    return odata.get(
+        odata.address(SERVICE, "MaterialBOM"), filter=asked, expand="to_BillOfMaterialItem"
+    )
+
+
+def read(bom: PlantBom, response: Response) -> Observed:
+    """What the target holds as this alternative of the BOM."""
+    header = _alternative(bom, odata.read_all(response, BomHeader))
+    if header is None:
+        return Absent()
+    return present(header, header.BillOfMaterial, differences(bom, header))
+
+
+def create(bom: PlantBom) -> Request:
+    """The create of header and lines in one call; validity begins on the day of the create."""
+    want = wanted(bom)
+    header = BomHeader(
+        Material=bom.parent,
+        Plant=bom.plant,
+        BillOfMaterialCategory=BOM_CATEGORY,
+        BillOfMaterialVariant=bom.alternative,
+        BillOfMaterialVariantUsage=bom.usage,
+        BOMHeaderBaseUnit=want.unit,
+        BOMHeaderQuantityInBaseUnit=format(want.base, "f"),
+        to_BillOfMaterialItem=Children(
+            tuple(_to_item(bom, line, line.quantity) for line in want.lines)
+        ),
+    )
+    return odata.post(odata.address(SERVICE, "MaterialBOM"), header)
+
+
+def check_written(bom: PlantBom, response: Response) -> str:
+    """The BOM's number as the target confirms it; "" where it confirms without a body."""
+    written = odata.read_written(response)
+    if written is None:
+        return ""
+    if not same_id(text_of(written.Material), bom.parent) or text_of(written.Plant) != bom.plant:
+        raise InDoubt("answer-about-another", "The answer names another BOM", where="Material")
+    return text_of(written.BillOfMaterial)
+
+
+def differences(bom: PlantBom, header: BomHeader) -> tuple[Difference, ...]:
+    """The writes that are missing, in their order: new lines, changed ones, then the deletions,
+    so that a BOM is never empty on the way.
+
+    The header's own base quantity stays: while it and the lines changed one after the other, the
+    plant would read wrong quantities.
+    """
+    if header.IsMarkedForDeletion is True:
+        return (_conflict(bom, in_words("IsMarkedForDeletion", "true", "false")),)
+    want = wanted(bom)
+    if not same_unit(text_of(header.BOMHeaderBaseUnit), want.unit):
+        return (_conflict(bom, in_words("BOMHeaderBaseUnit", header.BOMHeaderBaseUnit, want.unit)),)
+    base = _number(header.BOMHeaderQuantityInBaseUnit, "BOMHeaderQuantityInBaseUnit")
+    if base <= 0:
+        stated = text_of(header.BOMHeaderQuantityInBaseUnit)
+        return (_conflict(bom, f"BOMHeaderQuantityInBaseUnit: {stated}"),)
+    # Rows without a component are the plant's texts and documents.
+    rows = [
+        row
+        for row in odata.expanded(header.to_BillOfMaterialItem, "to_BillOfMaterialItem")
+        if text_of(row.BillOfMaterialComponent) and row.IsDeleted is not True
+    ]
+    pairs = _paired(want.lines, rows)
+    matched = {id(row) for _, row in pairs if row is not None}
+    added = [_added(bom, header, line, base) for line, row in pairs if row is None]
+    changed = [_changed(bom, line, row, base) for line, row in pairs if row is not None]
+    deleted = [_deleted(row) for row in rows if id(row) not in matched]
+    return tuple(d for d in (*added, *changed, *deleted) if d is not None)
+
+
+def wanted(bom: PlantBom) -> _Wanted:
+    """The BOM in SAP's units, numbered, at a base quantity that every line fits.
+
+    Raises: Rejected for a BOM without lines, with too many, or with quantities finer than three
+        decimals per 1000 of its base.
+    """
+    lines = written_lines(bom)
+    where = f"bom/{bom.parent}"
+    if not lines:
+        raise Rejected(
+            "bom-empty",
+            f"The BOM of {bom.parent} has no line with a quantity",
+            where=where,
+            remedy="Release the structure with its quantities",
+        )
+    for scale in _SCALES:
+        quantities = [line.quantity.value * (1 if line.fixed else scale) for line in lines]
+        base = bom.base.value * scale
+        if all(_fits(quantity) for quantity in (*quantities, base)):
+            break
+    else:
+        raise Rejected(
+            "quantity-not-representable",
+            f"A quantity of the BOM of {bom.parent} needs more than three decimals",
+            where=where,
+            remedy="Use a finer unit or a larger base quantity",
+        )
+    numbers = _numbers(bom, lines)
+    return _Wanted(
+        base=plain_decimal(base),
+        unit=from_rec20(UNITS, bom.base.unit, where=f"{where}.base"),
+        lines=tuple(
+            _Line(
+                number=number,
+                component=line.component,
+                unit=from_rec20(UNITS, line.quantity.unit, where=f"{where}/{line.position}"),
+                quantity=plain_decimal(quantity),
+                per_one=_per_one(bom, line),
+                fixed=line.fixed,
+            )
+            for number, line, quantity in zip(numbers, lines, quantities, strict=True)
+        ),
+    )
+
+
+def written_lines(bom: PlantBom) -> tuple[BomLine, ...]:
+    """The lines that are sent: all but those with quantity 0."""
+    return tuple(line for line in bom.lines if line.quantity.value != 0)
+
+
+def remarks(bom: PlantBom) -> tuple[str, ...]:
+    """What of the BOM the target does not get."""
+    return tuple(
+        f"Line {line.position} of {bom.parent} ({line.component}) has quantity 0"
+        " and is not sent: it is a reference only"
+        for line in bom.lines
+        if line.quantity.value == 0
+    )
+
+
+# --- the target's side ---
+
+
+def _alternative(bom: PlantBom, headers: Sequence[BomHeader]) -> BomHeader | None:
+    """The BOM meant, among those of the same material, plant and usage."""
+    found = [
+        header
+        for header in headers
+        if same_id(text_of(header.Material), bom.parent)
+        and text_of(header.Plant) == bom.plant
+        and text_of(header.BillOfMaterialVariantUsage) == bom.usage
+        and same_id(text_of(header.BillOfMaterialVariant), bom.alternative)
+    ]
+    plain = [
+        header
+        for header in found
+        if not text_of(header.BillOfMaterialVersion)
+        and not text_of(header.EngineeringChangeDocument)
+    ]
+    candidates = plain or found
+    if len(candidates) > 1:
+        raise Conflict(
+            "bom-ambiguous",
+            f"{bom.parent} has {len(candidates)} BOMs as alternative {bom.alternative}"
+            f" of usage {bom.usage} in plant {bom.plant}",
+            where=f"bom/{bom.parent}",
+            remedy="Say in the ERP which of them counts and mark the others for deletion",
+        )
+    return candidates[0] if candidates else None
+
+
+def _paired(
+    lines: Sequence[_Line], rows: Sequence[BomItem]
+) -> tuple[tuple[_Line, BomItem | None], ...]:
+    """Each line with the row that holds it: by number and component, else by component in order.
+
+    A component may stand on several lines, so every row is given away once.
+    """
+    free = list(rows)
+    found: dict[int, BomItem] = {}
+    for is_exact in (True, False):
+        for place, line in enumerate(lines):
+            if place in found:
+                continue
+            row = next((r for r in free if _holds(line, r, exact=is_exact)), None)
+            if row is not None:
+                found[place] = row
+                free = [other for other in free if other is not row]
+    return tuple((line, found.get(place)) for place, line in enumerate(lines))
+
+
+def _holds(line: _Line, row: BomItem, *, exact: bool) -> bool:
+    same_number = unpadded(text_of(row.BillOfMaterialItemNumber)) == unpadded(line.number)
+    return same_id(text_of(row.BillOfMaterialComponent), line.component) and (
+        same_number or not exact
+    )
+
+
+def _added(bom: PlantBom, header: BomHeader, line: _Line, base: Decimal) -> Difference:
+    quantity = _quantity_at(line, base)
+    what = f"Line {line.number}: missing, wanted {line.component}"
+    if quantity is None:
+        return _base_conflict(bom, line, base)
+    path = odata.address(
+        SERVICE,
+        "MaterialBOM",
+        BillOfMaterial=text_of(header.BillOfMaterial),
+        BillOfMaterialCategory=text_of(header.BillOfMaterialCategory),
+        BillOfMaterialVariant=text_of(header.BillOfMaterialVariant),
+        BillOfMaterialVersion=text_of(header.BillOfMaterialVersion),
+        EngineeringChangeDocument=text_of(header.EngineeringChangeDocument),
+        Material=text_of(header.Material),
+        Plant=text_of(header.Plant),
+    )
+    item = _to_item(bom, line, quantity)
+    return Difference((what,), odata.post(f"{path}/to_BillOfMaterialItem", item))
+
+
+def _changed(bom: PlantBom, line: _Line, row: BomItem, base: Decimal) -> Difference | None:
+    stated = text_of(row.BillOfMaterialItemNumber)
+    changes: dict[str, str | bool] = {}
+    if unpadded(stated) != unpadded(line.number):
+        changes["BillOfMaterialItemNumber"] = line.number
+    is_fixed = row.FixedQuantity is True
+    held = Fraction(_number(row.BillOfMaterialItemQuantity, "BillOfMaterialItemQuantity"))
+    per_one = held if is_fixed else held / Fraction(base)
+    has_unit = same_unit(text_of(row.BillOfMaterialItemUnit), line.unit)
+    if is_fixed != line.fixed or per_one != line.per_one or not has_unit:
+        quantity = _quantity_at(line, base)
+        if quantity is None:
+            return _base_conflict(bom, line, base)
+        changes["BillOfMaterialItemQuantity"] = format(quantity, "f")
+        changes["BillOfMaterialItemUnit"] = line.unit
+        if is_fixed != line.fixed:
+            changes["FixedQuantity"] = line.fixed
+    if not changes:
+        return None
+    what = tuple(
+        f"Line {stated} {in_words(name, str(getattr(row, name)), str(value))}"
+        for name, value in changes.items()
+    )
+    body = msgspec.convert(changes, BomItem)
+    return Difference(what, odata.patch(_item_address(row), body, odata.etag_of(row)))
+
+
+def _deleted(row: BomItem) -> Difference:
+    component = text_of(row.BillOfMaterialComponent)
+    what = f"Line {text_of(row.BillOfMaterialItemNumber)}: {component}, wanted none"
+    return Difference((what,), odata.delete(_item_address(row), odata.etag_of(row)))
+
+
+def _item_address(row: BomItem) -> str:
+    return odata.address(
+        SERVICE,
+        "MaterialBOMItem",
+        BillOfMaterial=text_of(row.BillOfMaterial),
+        BillOfMaterialCategory=text_of(row.BillOfMaterialCategory),
+        BillOfMaterialVariant=text_of(row.BillOfMaterialVariant),
+        BillOfMaterialVersion=text_of(row.BillOfMaterialVersion),
+        BillOfMaterialItemNodeNumber=text_of(row.BillOfMaterialItemNodeNumber),
+        HeaderChangeDocument=text_of(row.HeaderChangeDocument),
+        Material=text_of(row.Material),
+        Plant=text_of(row.Plant),
+    )
+
+
+def _number(value: object, where: str) -> Decimal:
+    return parse_decimal(text_of(value) or "0", where=where)
+
+
+# --- our side ---
+
+
+def _to_item(bom: PlantBom, line: _Line, quantity: Decimal) -> BomItem:
+    is_production = bom.usage == PRODUCTION_USAGE
+    return BomItem(
+        BillOfMaterialComponent=line.component,
+        BillOfMaterialItemCategory=STOCK_ITEM,
+        BillOfMaterialItemNumber=line.number,
+        BillOfMaterialItemUnit=line.unit,
+        BillOfMaterialItemQuantity=format(quantity, "f"),
+        FixedQuantity=True if line.fixed else msgspec.UNSET,
+        # A production BOM insists on it.
+        IsProductionRelevant=True if is_production else msgspec.UNSET,
+    )
+
+
+def _per_one(bom: PlantBom, line: BomLine) -> Fraction:
+    return Fraction(line.quantity.value) if line.fixed else per_base(line.quantity, bom.base)
+
+
+def _quantity_at(line: _Line, base: Decimal) -> Decimal | None:
+    """The line's quantity for another base quantity; None if the target cannot hold it."""
+    exact = line.per_one * (1 if line.fixed else Fraction(base))
+    thousandths = exact * 10**_PLACES
+    if thousandths.denominator != 1 or abs(exact) >= _MAX_QUANTITY:
+        return None
+    return plain_decimal(Decimal(int(thousandths)).scaleb(-_PLACES))
+
+
+def _fits(quantity: Decimal) -> bool:
+    return abs(quantity) < _MAX_QUANTITY and quantity == round(quantity, _PLACES)
+
+
+def _numbers(bom: PlantBom, lines: Sequence[BomLine]) -> list[str]:
+    """Find numbers in four digits where each line has one of its own, else 0010, 0020, ..."""
+    stated = [_find_number(line.position) for line in lines]
+    own = [number for number in stated if number is not None]
+    if len(set(own)) == len(lines):
+        return [f"{number:04}" for number in own]
+    if len(lines) > _MAX_POSITION:
+        raise Rejected(
+            "bom-too-long",
+            f"The BOM of {bom.parent} has {len(lines)} lines; the ERP numbers {_MAX_POSITION}",
+            where=f"bom/{bom.parent}",
+            remedy="Split the assembly",
+        )
+    return list(_counted(len(lines)))
+
+
+def _find_number(position: str) -> int | None:
+    if not (position.isascii() and position.isdigit() and len(position) <= 10):
+        return None
+    number = int(position)
+    return number if 0 < number <= _MAX_POSITION else None
+
+
+def _counted(count: int) -> Iterator[str]:
+    step = 10 if count * 10 <= _MAX_POSITION else 1
+    return (f"{place * step:04}" for place in range(1, count + 1))
+
+
+def _base_conflict(bom: PlantBom, line: _Line, base: Decimal) -> Difference:
+    return _conflict(
+        bom,
+        f"Line {line.number} ({line.component}) has no quantity of three decimals"
+        f" for the base quantity {base} of the ERP",
+    )
+
+
+def _conflict(bom: PlantBom, shown: str) -> Difference:
+    return Difference(
+        (shown,),
+        conflict=Conflict(
+            "bom-differs",
+            f"The BOM of {bom.parent} in plant {bom.plant} cannot be changed so: {shown}",
+            where=f"bom/{bom.parent}",
+            remedy="Settle it with the BOM's owner in the plant, then release the step again",
+        ),
+    )

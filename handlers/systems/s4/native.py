@@ -1,0 +1,213 @@
+"""The entities of S/4HANA's OData V2 services as far as they are read or written.
+
+Field names are the vendor's. One struct is the shape of a read, of a create and of a patch: a field
+that is not there is UNSET and is not sent. Decimals and dates are text in this protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Text = str | UnsetType
+Flag = bool | UnsetType
+Child = TypeVar("Child")
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """What the service says about an entity; etag "" where it does not lock optimistically."""
+
+    etag: str = ""
+
+
+class Children(msgspec.Struct, Generic[Child], frozen=True, omit_defaults=True):
+    """An expanded navigation; without `results` it was not expanded, which is another answer.
+
+    next: address of the rest, where the service sent only a part.
+    """
+
+    results: tuple[Child, ...]
+    next: str = msgspec.field(name="__next", default="")
+
+
+class Entity(msgspec.Struct, frozen=True, kw_only=True):
+    """Any entity."""
+
+    metadata: Metadata | UnsetType = msgspec.field(name="__metadata", default=UNSET)
+
+
+class ProductDescription(Entity, frozen=True, kw_only=True):
+    """A_ProductDescription: short text (40) in one language."""
+
+    Product: Text = UNSET
+    Language: Text = UNSET
+    ProductDescription: Text = UNSET
+
+
+class ProductUnit(Entity, frozen=True, kw_only=True):
+    """A_ProductUnitsOfMeasure: Denominator alternative units are Numerator base units."""
+
+    Product: Text = UNSET
+    AlternativeUnit: Text = UNSET
+    QuantityNumerator: Text = UNSET
+    QuantityDenominator: Text = UNSET
+
+
+class Product(Entity, frozen=True, kw_only=True):
+    """A_Product: the material as all plants see it."""
+
+    Product: Text = UNSET
+    ProductType: Text = UNSET
+    CrossPlantStatus: Text = UNSET
+    IsMarkedForDeletion: Flag = UNSET
+    GrossWeight: Text = UNSET
+    WeightUnit: Text = UNSET
+    NetWeight: Text = UNSET
+    ProductGroup: Text = UNSET
+    BaseUnit: Text = UNSET
+    IndustrySector: Text = UNSET
+    MaterialRevisionLevel: Text = UNSET
+    to_Description: Children[ProductDescription] | UnsetType = UNSET
+    to_ProductUnitsOfMeasure: Children[ProductUnit] | UnsetType = UNSET
+
+
+class ProductPlant(Entity, frozen=True, kw_only=True):
+    """A_ProductPlant: a plant's view of the material."""
+
+    Product: Text = UNSET
+    Plant: Text = UNSET
+    PurchasingGroup: Text = UNSET
+    MRPType: Text = UNSET
+    ProcurementType: Text = UNSET
+    BaseUnit: Text = UNSET
+    IsMarkedForDeletion: Flag = UNSET
+
+
+class BomItem(Entity, frozen=True, kw_only=True):
+    """MaterialBOMItem: its quantity is for the base quantity of the header."""
+
+    BillOfMaterial: Text = UNSET
+    BillOfMaterialCategory: Text = UNSET
+    BillOfMaterialVariant: Text = UNSET
+    BillOfMaterialVersion: Text = UNSET
+    BillOfMaterialItemNodeNumber: Text = UNSET
+    HeaderChangeDocument: Text = UNSET
+    Material: Text = UNSET
+    Plant: Text = UNSET
+    BillOfMaterialComponent: Text = UNSET
+    BillOfMaterialItemCategory: Text = UNSET
+    BillOfMaterialItemNumber: Text = UNSET
+    BillOfMaterialItemUnit: Text = UNSET
+    BillOfMaterialItemQuantity: Text = UNSET
+    FixedQuantity: Flag = UNSET
+    IsProductionRelevant: Flag = UNSET
+    IsDeleted: Flag = UNSET
+
+
+class BomHeader(Entity, frozen=True, kw_only=True):
+    """MaterialBOM: one alternative of one material in one plant for one usage."""
+
+    BillOfMaterial: Text = UNSET
+    BillOfMaterialCategory: Text = UNSET
+    BillOfMaterialVariant: Text = UNSET
+    BillOfMaterialVersion: Text = UNSET
+    EngineeringChangeDocument: Text = UNSET
+    Material: Text = UNSET
+    Plant: Text = UNSET
+    BillOfMaterialVariantUsage: Text = UNSET
+    BOMHeaderBaseUnit: Text = UNSET
+    BOMHeaderQuantityInBaseUnit: Text = UNSET
+    IsMarkedForDeletion: Flag = UNSET
+    to_BillOfMaterialItem: Children[BomItem] | UnsetType = UNSET
+
+
+class InfoRecordOrg(Entity, frozen=True, kw_only=True):
+    """A_PurgInfoRecdOrgPlantData: terms of one purchasing organisation, for a plant or for all.
+
+    NetPriceAmount is for MaterialPriceUnitQty of PurchaseOrderPriceUnit; planned delivery is in
+    days; PriceValidityEndDate is the last valid day.
+    """
+
+    PurchasingInfoRecord: Text = UNSET
+    PurchasingInfoRecordCategory: Text = UNSET
+    PurchasingOrganization: Text = UNSET
+    Plant: Text = UNSET
+    Supplier: Text = UNSET
+    Material: Text = UNSET
+    IsMarkedForDeletion: Flag = UNSET
+    PurchasingGroup: Text = UNSET
+    Currency: Text = UNSET
+    StandardPurchaseOrderQuantity: Text = UNSET
+    MaterialPlannedDeliveryDurn: Text = UNSET
+    NetPriceAmount: Text = UNSET
+    MaterialPriceUnitQty: Text = UNSET
+    PurchaseOrderPriceUnit: Text = UNSET
+    PriceValidityEndDate: Text = UNSET
+
+
+class InfoRecordGeneral(Entity, frozen=True, kw_only=True):
+    """A_PurchasingInfoRecord: what all organisations share: Dnmntr order units are Nmrtr base
+    units."""
+
+    PurchasingInfoRecord: Text = UNSET
+    Supplier: Text = UNSET
+    Material: Text = UNSET
+    IsDeleted: Flag = UNSET
+    PurgDocOrderQuantityUnit: Text = UNSET
+    OrderItemQtyToBaseQtyNmrtr: Text = UNSET
+    OrderItemQtyToBaseQtyDnmntr: Text = UNSET
+    to_PurgInfoRecdOrgPlantData: Children[InfoRecordOrg] | UnsetType = UNSET
+
+
+class Written(Entity, frozen=True, kw_only=True):
+    """What names the object in the answer to a create, whichever entity it is."""
+
+    Product: Text = UNSET
+    Material: Text = UNSET
+    Plant: Text = UNSET
+    Supplier: Text = UNSET
+    BillOfMaterial: Text = UNSET
+    PurchasingInfoRecord: Text = UNSET
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A message text with its language."""
+
+    value: str = ""
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """One message of an error or of the sap-message header."""
+
+    code: str = ""
+    message: str = ""
+    target: str | None = None
+    severity: str = ""
+
+
+class InnerError(msgspec.Struct, frozen=True):
+    """The messages behind an error."""
+
+    errordetails: tuple[Detail, ...] = ()
+
+
+class Error(msgspec.Struct, frozen=True):
+    """Why the service refused."""
+
+    code: str = ""
+    message: Said = Said()
+    innererror: InnerError = InnerError()
+
+
+class ErrorDocument(msgspec.Struct, frozen=True):
+    """Body of a refusal."""
+
+    error: Error
+
+
+class Notice(Detail, frozen=True):
+    """The sap-message header of a success: what the service wants to have said all the same."""
+
+    details: tuple[Detail, ...] = ()

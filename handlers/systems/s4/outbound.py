@@ -1,0 +1,128 @@
+"""The driver for S/4HANA: which object an operation is about, and the cycle's four functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from canonical.codec import decode_json
+from canonical.connector import Absent, Confirmed, Driver, Observed, Write
+from canonical.effects import Step
+from canonical.errors import Misconfigured
+from canonical.exchange import Request, Response
+from canonical.operations import ExtendToPlant, Operation, PutBom, PutInfoRecord, PutItem, verb
+from handlers.systems.s4 import bill_of_material, info_record, odata, product, product_plant
+from handlers.systems.s4.compare import Difference
+from handlers.systems.s4.native import BomHeader, InfoRecordGeneral, Product, ProductPlant
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The functions of one object's module with the object wanted already given.
+
+    differences: takes the object as `read` kept it. remarks: what the target cannot hold.
+    """
+
+    observe: Callable[[], Request]
+    read: Callable[[Response], Observed]
+    create: Callable[[], Request]
+    differences: Callable[[bytes], tuple[Difference, ...]]
+    check_written: Callable[[Response], str]
+    remarks: tuple[str, ...] = ()
+
+
+def observe(step: Step) -> Request:
+    """The read of the step's object by its natural key."""
+    return _target(step.operation).observe()
+
+
+def read(step: Step, response: Response) -> Observed:
+    """What the target holds, compared field by field with what the step wants."""
+    return _target(step.operation).read(response)
+
+
+def write(step: Step, observed: Observed, key: str) -> Write | None:
+    """The next call, one of possibly several: the whole object where it is absent, else the first
+    difference.
+
+    S/4HANA has no idempotency key; ours goes along for its log.
+    Raises: Conflict for a difference that a person has to settle, before anything is written;
+        Rejected and InvalidMessage for what the target has no place for.
+    """
+    target = _target(step.operation)
+    if isinstance(observed, Absent):
+        return Write(_with_id(target.create(), key), completes=True)
+    found = target.differences(observed.native)
+    for difference in found:
+        if difference.conflict is not None:
+            raise difference.conflict
+    missing = [d.request for d in found if d.request is not None]
+    return Write(_with_id(missing[0], key), completes=len(missing) == 1) if missing else None
+
+
+def confirm(step: Step, response: Response) -> Confirmed:
+    """That the target applied the last write, with what it and the translation have to say."""
+    target = _target(step.operation)
+    reference = target.check_written(response)
+    return Confirmed(reference, warnings=(*target.remarks, *odata.notices(response)))
+
+
+def _target(operation: Operation) -> _Target:
+    match operation:
+        case PutItem(item):
+            return _Target(
+                observe=partial(product.observe, item),
+                read=partial(product.read, item),
+                create=partial(product.create, item),
+                differences=lambda held: product.differences(item, decode_json(held, Product)),
+                check_written=partial(product.check_written, item),
+                remarks=product.remarks(item),
+            )
+        case ExtendToPlant() as view:
+            return _Target(
+                observe=partial(product_plant.observe, view),
+                read=partial(product_plant.read, view),
+                create=partial(product_plant.create, view),
+                differences=lambda held: product_plant.differences(
+                    view, decode_json(held, ProductPlant)
+                ),
+                check_written=partial(product_plant.check_written, view),
+                remarks=product_plant.remarks(view),
+            )
+        case PutBom(bom):
+            return _Target(
+                observe=partial(bill_of_material.observe, bom),
+                read=partial(bill_of_material.read, bom),
+                create=partial(bill_of_material.create, bom),
+                differences=lambda held: bill_of_material.differences(
+                    bom, decode_json(held, BomHeader)
+                ),
+                check_written=partial(bill_of_material.check_written, bom),
+                remarks=bill_of_material.remarks(bom),
+            )
+        case PutInfoRecord(record):
+            return _Target(
+                observe=partial(info_record.observe, record),
+                read=partial(info_record.read, record),
+                create=partial(info_record.create, record),
+                differences=lambda held: info_record.differences(
+                    record, decode_json(held, InfoRecordGeneral)
+                ),
+                check_written=partial(info_record.check_written, record),
+            )
+        case other:
+            raise Misconfigured(
+                "operation-unsupported",
+                f"S/4HANA has no {verb(other)}",
+                remedy="Correct the routes: this operation belongs to another system",
+            )
+
+
+def _with_id(request: Request, key: str) -> Request:
+    return msgspec.structs.replace(request, headers=(*request.headers, ("X-Request-ID", key)))
+
+
+DRIVER = Driver(name="s4", observe=observe, read=read, write=write, confirm=confirm)

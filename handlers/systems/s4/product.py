@@ -1,0 +1,321 @@
+"""Item masters as A_Product, with their English text and alternative units."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+from msgspec import UNSET
+
+from canonical.connector import Absent, Observed
+from canonical.errors import Conflict, InDoubt, InvalidMessage, Misconfigured, Rejected
+from canonical.exchange import Request, Response
+from canonical.item import Item
+from canonical.quantity import (
+    ItemUnit,
+    Quantity,
+    UnitMismatch,
+    convert_exact,
+    parse_decimal,
+    rounded,
+)
+from canonical.units import from_rec20
+from handlers.systems.s4 import odata
+from handlers.systems.s4.compare import (
+    Difference,
+    differing,
+    in_words,
+    present,
+    same_id,
+    same_number,
+    same_text,
+    same_unit,
+    text_of,
+)
+from handlers.systems.s4.native import Children, Product, ProductDescription, ProductUnit
+from handlers.systems.s4.words import (
+    CROSS_PLANT_STATUS,
+    INDUSTRY_SECTOR,
+    LANGUAGE,
+    PRODUCT_GROUP,
+    PRODUCT_TYPE,
+    UNITS,
+)
+
+SERVICE = "API_PRODUCT_SRV"
+
+_TEXT_CHARS = 40
+_REVISION_CHARS = 2
+_WEIGHT_PLACES = 3
+_MAX_RATIO_PART = 99_999
+
+
+def observe(item: Item) -> Request:
+    """The read of the material by its number, with texts and units."""
+    return odata.get(_address(item.number), expand="to_Description,to_ProductUnitsOfMeasure")
+
+
+def read(item: Item, response: Response) -> Observed:
+    """What the target holds for the item."""
+    product = odata.read_one(response, Product)
+    if product is None:
+        return Absent()
+    if not same_id(text_of(product.Product), item.number):
+        raise Misconfigured(
+            "answer-about-another",
+            f"Asked for material {item.number}, answered about {text_of(product.Product)}",
+            where="Product",
+        )
+    return present(product, product.Product, differences(item, product))
+
+
+def create(item: Item) -> Request:
+    """The create with texts and units in one call."""
+    product = wanted(item)
+    units = wanted_units(item)
+    return odata.post(
+        odata.address(SERVICE, "A_Product"),
+        msgspec.structs.replace(
+            product,
+            ProductType=_product_type(item),
+            IndustrySector=INDUSTRY_SECTOR,
+            ProductGroup=PRODUCT_GROUP,
+            to_Description=Children(
+                (ProductDescription(Language=LANGUAGE, ProductDescription=_short_text(item)),)
+            ),
+            to_ProductUnitsOfMeasure=Children(units) if units else UNSET,
+        ),
+    )
+
+
+def check_written(item: Item, response: Response) -> str:
+    """The material's number as the target confirms it; "" where it confirms without a body."""
+    written = odata.read_written(response)
+    if written is None:
+        return ""
+    if not same_id(text_of(written.Product), item.number):
+        raise InDoubt("answer-about-another", "The answer names another material", where="Product")
+    return text_of(written.Product)
+
+
+def differences(item: Item, product: Product) -> tuple[Difference, ...]:
+    """What has to change, in the order of writing.
+
+    Product type, group and sector are chosen when the material is created and are the ERP's
+    afterwards, as are units and languages that engineering does not know.
+    """
+    if product.IsMarkedForDeletion is True:
+        return (_conflict(item, "IsMarkedForDeletion", "true", "false"),)
+    want = wanted(item)
+    if not same_unit(text_of(product.BaseUnit), text_of(want.BaseUnit)):
+        # Stock, orders and BOMs are kept in it; no ERP changes it under them.
+        return (_conflict(item, "BaseUnit", product.BaseUnit, want.BaseUnit),)
+    found = [
+        *_general(item, want, product),
+        _description(item, product),
+        *_units(item, product),
+    ]
+    return tuple(difference for difference in found if difference is not None)
+
+
+def wanted(item: Item) -> Product:
+    """The material as engineering defines it, without what only a create sends."""
+    status = CROSS_PLANT_STATUS.get(item.lifecycle)
+    product = Product(
+        Product=item.number,
+        BaseUnit=from_rec20(UNITS, item.base_unit, where=f"item/{item.number}.base_unit"),
+        MaterialRevisionLevel=_revision_level(item),
+        CrossPlantStatus=status if status else UNSET,
+    )
+    if item.weight is None:
+        return product
+    # Until logistics states what the packaging weighs, gross is net.
+    weight = format(_weight(item.weight), "f")
+    unit = from_rec20(UNITS, item.weight.unit, where=f"item/{item.number}.weight")
+    return msgspec.structs.replace(product, NetWeight=weight, GrossWeight=weight, WeightUnit=unit)
+
+
+def wanted_units(item: Item) -> tuple[ProductUnit, ...]:
+    """The alternative units; those without need are left out.
+
+    Raises: Rejected for a ratio that the target cannot hold and cannot work out itself.
+    """
+    found = (_unit(item, alternate) for alternate in item.alternates)
+    return tuple(unit for unit in found if unit is not None)
+
+
+def remarks(item: Item) -> tuple[str, ...]:
+    """What of the item the target cannot hold as it is."""
+    found = []
+    if _short_text(item) != " ".join(item.description.split()):
+        found.append(f"The description of {item.number} is cut to {_TEXT_CHARS} characters")
+    if len(item.revision.label) > _REVISION_CHARS:
+        found.append(
+            f"Revision {item.revision.label} of {item.number} does not fit"
+            f" MaterialRevisionLevel ({_REVISION_CHARS}) and is left out"
+        )
+    if item.weight is not None and _weight(item.weight) != item.weight.value:
+        found.append(f"The weight of {item.number} is rounded to {_WEIGHT_PLACES} decimals")
+    return tuple(found)
+
+
+def _general(item: Item, want: Product, product: Product) -> list[Difference]:
+    names = list(
+        differing(
+            want,
+            product,
+            {
+                "MaterialRevisionLevel": same_text,
+                "CrossPlantStatus": same_text,
+                "NetWeight": same_number,
+                "WeightUnit": same_unit,
+            },
+        )
+    )
+    changed = {name: getattr(want, name) for name in names}
+    if want.CrossPlantStatus is UNSET and product.CrossPlantStatus in CROSS_PLANT_STATUS.values():
+        # A block that stands for a life cycle ends with it; other statuses are the ERP's.
+        changed["CrossPlantStatus"] = ""
+    if "WeightUnit" in names or _is_lighter_than_net(product, want):
+        # One unit for both weights, and gross is never below net.
+        changed |= {n: getattr(want, n) for n in ("NetWeight", "GrossWeight", "WeightUnit")}
+    if not changed:
+        return []
+    body = msgspec.convert(changed, Product)
+    what = tuple(in_words(name, getattr(product, name), value) for name, value in changed.items())
+    return [Difference(what, odata.patch(_address(item.number), body, odata.etag_of(product)))]
+
+
+def _is_lighter_than_net(product: Product, want: Product) -> bool:
+    if want.NetWeight is UNSET:
+        return False
+    try:
+        gross = parse_decimal(text_of(product.GrossWeight) or "0")
+    except InvalidMessage:
+        return True
+    return gross < parse_decimal(text_of(want.NetWeight))
+
+
+def _description(item: Item, product: Product) -> Difference | None:
+    text = _short_text(item)
+    known = odata.expanded(product.to_Description, "to_Description")
+    found = next((d for d in known if text_of(d.Language) == LANGUAGE), None)
+    what = (in_words("Description", found.ProductDescription if found else "", text),)
+    if found is None:
+        body = ProductDescription(Product=item.number, Language=LANGUAGE, ProductDescription=text)
+        path = odata.address(SERVICE, "A_ProductDescription")
+        return Difference(what, odata.post(path, body))
+    if same_text(text_of(found.ProductDescription), text):
+        return None
+    path = odata.address(SERVICE, "A_ProductDescription", Product=item.number, Language=LANGUAGE)
+    body = ProductDescription(ProductDescription=text)
+    return Difference(what, odata.patch(path, body, odata.etag_of(found)))
+
+
+def _units(item: Item, product: Product) -> list[Difference]:
+    known = odata.expanded(product.to_ProductUnitsOfMeasure, "to_ProductUnitsOfMeasure")
+    found = []
+    for want in wanted_units(item):
+        name = text_of(want.AlternativeUnit)
+        ratio = f"{text_of(want.QuantityNumerator)}/{text_of(want.QuantityDenominator)}"
+        actual = next((u for u in known if same_unit(text_of(u.AlternativeUnit), name)), None)
+        if actual is None:
+            path = odata.address(SERVICE, "A_ProductUnitsOfMeasure")
+            body = msgspec.structs.replace(want, Product=item.number)
+            found.append(Difference((in_words(f"Unit {name}", "", ratio),), odata.post(path, body)))
+        elif not _same_ratio(actual, want):
+            path = odata.address(
+                SERVICE,
+                "A_ProductUnitsOfMeasure",
+                Product=item.number,
+                AlternativeUnit=text_of(actual.AlternativeUnit),
+            )
+            body = msgspec.structs.replace(want, AlternativeUnit=UNSET)
+            what = f"{text_of(actual.QuantityNumerator)}/{text_of(actual.QuantityDenominator)}"
+            request = odata.patch(path, body, odata.etag_of(actual))
+            found.append(Difference((in_words(f"Unit {name}", what, ratio),), request))
+    return found
+
+
+def _same_ratio(left: ProductUnit, right: ProductUnit) -> bool:
+    return same_number(
+        text_of(left.QuantityNumerator), text_of(right.QuantityNumerator)
+    ) and same_number(text_of(left.QuantityDenominator), text_of(right.QuantityDenominator))
+
+
+def _unit(item: Item, alternate: ItemUnit) -> ProductUnit | None:
+    if alternate.unit == item.base_unit:
+        return None
+    ratio = alternate.ratio
+    if max(ratio.numerator, ratio.denominator) <= _MAX_RATIO_PART:
+        return ProductUnit(
+            AlternativeUnit=from_rec20(UNITS, alternate.unit, where=f"item/{item.number}"),
+            QuantityNumerator=str(ratio.numerator),
+            QuantityDenominator=str(ratio.denominator),
+        )
+    if _is_physical(alternate, item.base_unit):
+        return None  # The ERP converts within one dimension by itself.
+    raise Rejected(
+        "ratio-not-representable",
+        f"1 {alternate.unit} of {item.number} is {ratio.fraction} {item.base_unit},"
+        f" which needs more than five digits",
+        where=f"item/{item.number}",
+        remedy="State the alternate unit with smaller whole numbers",
+    )
+
+
+def _is_physical(alternate: ItemUnit, base_unit: str) -> bool:
+    try:
+        factor = convert_exact(Quantity(Decimal(1), alternate.unit), base_unit)
+    except UnitMismatch:
+        return False
+    return factor == alternate.ratio.fraction
+
+
+def _short_text(item: Item) -> str:
+    """At most 40 characters as the ERP counts them: UTF-16 units; the number where there is no
+    text."""
+    text = " ".join(item.description.split()) or item.number
+    while len(text.encode("utf-16-le", errors="replace")) > 2 * _TEXT_CHARS:
+        text = text[:_TEXT_CHARS] if len(text) > _TEXT_CHARS else text[:-1]
+    return text.rstrip()
+
+
+def _revision_level(item: Item) -> str:
+    """The label if it fits; a part of it would name another revision."""
+    label = item.revision.label
+    return label if len(label) <= _REVISION_CHARS else ""
+
+
+def _weight(weight: Quantity) -> Decimal:
+    return rounded(Fraction(weight.value), _WEIGHT_PLACES, where="weight")
+
+
+def _product_type(item: Item) -> str:
+    found = PRODUCT_TYPE.get((item.kind, item.procurement))
+    if found is None:
+        raise Rejected(
+            "item-not-a-material",
+            f"{item.number} is a {item.kind} ({item.procurement}) and has no place in the ERP",
+            where=f"item/{item.number}",
+            remedy="Leave it out of the ERP's plan or have its kind mapped",
+        )
+    return found
+
+
+def _conflict(item: Item, name: str, actual: object, want: object) -> Difference:
+    shown = in_words(name, actual, want)
+    return Difference(
+        (shown,),
+        conflict=Conflict(
+            "material-differs",
+            f"Material {item.number} cannot be changed so from here: {shown}",
+            where=f"item/{item.number}",
+            remedy="Settle it with the material's owner in the ERP, then release the step again",
+        ),
+    )
+
+
+def _address(number: str) -> str:
+    return odata.address(SERVICE, "A_Product", Product=number)

@@ -1,0 +1,48 @@
+"""What our words mean in S/4HANA: tables and constants only.
+
+Numbers of types, groups and statuses are a customer's own settings, which is why they stand here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from canonical.item import ItemKind, Lifecycle, Procurement
+
+UNITS = "sap"
+
+# ROH is bought, HALB is made, DIEN is a service. Documents are never materials.
+PRODUCT_TYPE: Mapping[tuple[ItemKind, Procurement], str] = MappingProxyType(
+    {
+        ("part", "make"): "HALB",
+        ("part", "buy"): "ROH",
+        ("part", "phantom"): "HALB",
+        ("part", "none"): "ROH",
+        ("assembly", "make"): "HALB",
+        ("assembly", "buy"): "ROH",
+        ("assembly", "phantom"): "HALB",
+        ("assembly", "none"): "HALB",
+        ("service", "make"): "DIEN",
+        ("service", "buy"): "DIEN",
+        ("service", "none"): "DIEN",
+    }
+)
+# E in-house, F external; "" leaves the plant free. A phantom is made, in its parent's order.
+PROCUREMENT_TYPE: Mapping[Procurement, str] = {"make": "E", "buy": "F", "phantom": "E", "none": ""}
+BOTH_PROCUREMENT_TYPES = "X"
+# 01: blocked for purchasing and warehouse, as SAP delivers it.
+CROSS_PLANT_STATUS: Mapping[Lifecycle, str] = {"on_hold": "01", "obsolete": "01"}
+
+INDUSTRY_SECTOR = "M"
+PRODUCT_GROUP = "L001"
+MRP_TYPE = "ND"  # no planning: the plant's planner decides how to plan
+LANGUAGE = "EN"
+
+BOM_CATEGORY = "M"  # of a material
+STOCK_ITEM = "L"
+PRODUCTION_USAGE = "1"
+
+INFO_RECORD_CATEGORY = "0"  # standard
+# An info record needs one when it is created; it is the buyers' afterwards.
+PURCHASING_GROUP = "001"

@@ -1,0 +1,329 @@
+"""Arena changes become released engineering changes, or say which field is wrong."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from canonical.change import Disposition, EngineeringChange
+from canonical.effectivity import DateEffectivity
+from canonical.effects import Effect, Emit
+from canonical.errors import Failure, InvalidMessage
+from canonical.facts import Facts
+from canonical.handler import Delivery
+from canonical.rules import Rules
+from handlers.systems.arena.inbound import HANDLER, read, recognises
+from tests.fixtures.build_packages import PACKAGES
+
+NOW = datetime(2024, 3, 6, tzinfo=UTC)
+FACTS = Facts(
+    rules=Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000"), documents={}
+)
+ECO = (PACKAGES / "arena_eco_000451.json").read_bytes()
+
+
+def delivery(body: bytes) -> Delivery:
+    return Delivery(source="plm", kind="", body=body)
+
+
+def decided(body: bytes) -> tuple[Effect, ...]:
+    return HANDLER.decide(HANDLER.read(delivery(body)), FACTS, NOW)
+
+
+def released(body: bytes) -> EngineeringChange:
+    (effect,) = decided(body)
+    assert isinstance(effect, Emit)
+    assert isinstance(effect.data, EngineeringChange)
+    assert effect.event == "engineering-change.released"
+    assert effect.key == f"engineering-change/{effect.data.number}"
+    return effect.data
+
+
+def refused(body: bytes) -> Failure:
+    with pytest.raises(Failure) as caught:
+        decided(body)
+    return caught.value
+
+
+def row(number: str = "A-1", **fields: Any) -> dict[str, Any]:
+    revision = {"guid": "REV", "number": number, "revisionNumber": "B"}
+    return {"guid": "ROW", "newItemRevision": revision} | fields
+
+
+def statement(*rows: dict[str, Any], event: str = "", **fields: Any) -> bytes:
+    change: dict[str, Any] = {
+        "guid": "CHANGE",
+        "number": "ECO-9",
+        "title": "Title",
+        "lifecycleStatus": {"type": "EFFECTIVE"},
+        "lifecycleDateTime": "2024-01-01T00:00:00Z",
+        "effectivityType": "PERMANENT_ON_APPROVAL",
+    }
+    body = {
+        "change": {k: v for k, v in (change | fields).items() if v is not ...},
+        "changeItems": {"count": len(rows), "results": list(rows)},
+    }
+    return json.dumps(body | ({"event": {"guid": event}} if event else {})).encode()
+
+
+def field(name: str, value: Any) -> list[dict[str, Any]]:
+    return [{"name": "Other", "value": {"nested": 1}}, {"name": name, "value": value}]
+
+
+# --- the change order of the demo ---
+
+
+def test_the_change_order_releases_the_32_items_of_the_real_package() -> None:
+    change = released(ECO)
+    assert (change.number, change.status, change.family) == ("ECO-000451", "effective", "Widgets")
+    assert len({a.item for a in change.affected}) == len(change.affected) == 32
+    labels = {a.item: a.new_revision for a in change.affected}
+    assert (labels["XYZ-03654"], labels["XYZ-03135"], labels["XYZ-05577"]) == ("A", "B", "01")
+    assert [a.item for a in change.affected if a.lifecycle == "in_design"] == ["XYZ-05577"]
+    assert change.effectivity is None
+
+
+def test_dispositions_without_a_value_are_left_out() -> None:
+    revised = [a for a in released(ECO).affected if a.old_revision]
+    assert [(a.item, a.old_revision) for a in revised] == [("XYZ-03135", "A")]
+    assert revised[0].dispositions == (
+        Disposition("on_order", "Accept"),
+        Disposition("in_stock", "Use up"),
+    )
+
+
+def test_the_version_is_the_time_of_the_status_in_microseconds() -> None:
+    change = released(ECO)
+    assert change.released_at == datetime(2017, 12, 12, 8, 15, tzinfo=UTC)
+    assert change.version == 1_513_066_500_000_000
+
+
+# --- identity ---
+
+
+def test_a_change_is_identified_by_its_event() -> None:
+    envelope = read(delivery(statement(event="EVENT7"))).envelope
+    assert (envelope.id, envelope.type) == ("EVENT7", "arena.change")
+    assert envelope.key == "engineering-change/ECO-9"
+
+
+def test_a_change_without_event_is_identified_by_change_and_time_of_status() -> None:
+    envelope = read(delivery(statement())).envelope
+    assert envelope.id == "CHANGE@2024-01-01T00:00:00+00:00"
+    assert envelope.time == datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def test_one_instant_in_two_offsets_is_one_identity() -> None:
+    other = statement(lifecycleDateTime="2023-12-31T16:00:00-08:00")
+    assert read(delivery(other)).envelope.id == read(delivery(statement())).envelope.id
+
+
+# --- status ---
+
+
+@pytest.mark.parametrize(
+    ("status", "canonical"),
+    [("APPROVED", "approved"), ("EFFECTIVE", "effective"), ("COMPLETED", "completed")],
+)
+def test_released_statuses_are_emitted(status: str, canonical: str) -> None:
+    assert released(statement(row(), lifecycleStatus={"type": status})).status == canonical
+
+
+@pytest.mark.parametrize(
+    "status", ["OPEN_AND_UNLOCKED", "SUBMITTED_FOR_APPROVAL", "REJECTED", "CANCELLED", "EXPIRED"]
+)
+def test_other_statuses_have_no_effect(status: str) -> None:
+    assert decided(statement(row(), lifecycleStatus={"type": status})) == ()
+
+
+def test_an_unknown_status_is_refused() -> None:
+    failure = refused(statement(lifecycleStatus={"type": "SORT_OF_DONE"}))
+    assert (failure.code, failure.where) == ("status-unmapped", "change.lifecycleStatus.type")
+
+
+# --- effectivity ---
+
+
+@pytest.mark.parametrize(
+    ("stated", "start"),
+    [
+        ("2024-01-15T00:00:00Z", datetime(2024, 1, 15, 8, tzinfo=UTC)),
+        ("2024-07-15T23:59:59Z", datetime(2024, 7, 15, 7, tzinfo=UTC)),
+    ],
+)
+def test_a_date_takes_effect_at_pacific_midnight_of_its_utc_day(
+    stated: str, start: datetime
+) -> None:
+    body = statement(row(), effectivityType="PERMANENT_ON_DATE", effectiveDateTime=stated)
+    assert released(body).effectivity == DateEffectivity(start, None, "America/Los_Angeles")
+
+
+def test_effectivity_on_a_date_needs_the_date() -> None:
+    failure = refused(statement(row(), effectivityType="PERMANENT_ON_DATE"))
+    assert (failure.code, failure.where) == ("field-missing", "change.effectiveDateTime")
+
+
+def test_an_unknown_effectivity_type_is_refused() -> None:
+    assert refused(statement(row(), effectivityType="TEMPORARY")).code == "effectivity-unmapped"
+
+
+# --- affected items ---
+
+
+def test_a_working_revision_takes_the_label_that_the_change_gives_it() -> None:
+    working = {"guid": "REV", "number": "A-1", "revisionNumber": None}
+    body = statement(row(newItemRevision=working, newRevisionNumber="C"))
+    assert released(body).affected[0].new_revision == "C"
+
+
+def test_a_row_without_new_revision_names_the_field() -> None:
+    bare = row("A-2", newItemRevision={"guid": "REV", "number": "A-2"})
+    failure = refused(statement(row(), bare))
+    assert failure.where == "changeItems.results[1].newItemRevision.revisionNumber"
+
+
+def test_a_page_of_a_longer_list_is_refused() -> None:
+    body = json.loads(statement(row()))
+    body["changeItems"]["count"] = 45
+    failure = refused(json.dumps(body).encode())
+    assert failure.code == "change-items-incomplete"
+    assert failure.what == "1 of 45 affected items were sent"
+
+
+@pytest.mark.parametrize("label", ["B.2", "é", "A B C"])
+def test_a_revision_outside_the_scheme_is_refused(label: str) -> None:
+    revision = {"guid": "REV", "number": "A-1", "revisionNumber": label}
+    failure = refused(statement(row(newItemRevision=revision)))
+    assert failure.code == "revision-outside-scheme"
+
+
+@pytest.mark.parametrize(
+    ("phase", "lifecycle"),
+    [
+        ({"name": "Our own word", "stage": "PRODUCTION"}, "released"),
+        ({"name": "In Production"}, "released"),
+        ({"name": "Abandoned"}, "obsolete"),
+        (None, None),
+    ],
+)
+def test_life_cycle_phases_go_by_stage_then_by_name(
+    phase: dict[str, str] | None, lifecycle: str | None
+) -> None:
+    assert released(statement(row(newLifecyclePhase=phase))).affected[0].lifecycle == lifecycle
+
+
+def test_an_unknown_phase_is_refused() -> None:
+    failure = refused(statement(row(newLifecyclePhase={"name": "Blue"})))
+    assert failure.where == "changeItems.results[0].newLifecyclePhase"
+
+
+def test_an_unknown_kind_of_stock_is_refused() -> None:
+    rows = row(dispositionAttributes=[{"name": "On the Moon", "value": "Leave"}])
+    assert refused(statement(rows)).code == "disposition-unmapped"
+
+
+# --- custom fields ---
+
+
+@pytest.mark.parametrize("value", ["1010, 2020", "1010;2020", ["1010", " 2020 "]])
+def test_plants_are_a_list_or_text_with_separators(value: Any) -> None:
+    body = statement(row(), additionalAttributes=field("Plants", value))
+    assert released(body).plants == ("1010", "2020")
+
+
+@pytest.mark.parametrize("value", [7, {"a": 1}, [1]])
+def test_a_custom_field_of_another_kind_is_refused_by_name(value: Any) -> None:
+    failure = refused(statement(row(), additionalAttributes=field("Product Line", value)))
+    assert failure.where == "change.additionalAttributes[Product Line]"
+
+
+# --- contract ---
+
+
+@pytest.mark.parametrize(
+    "name", ["guid", "number", "title", "lifecycleStatus", "lifecycleDateTime", "effectivityType"]
+)
+def test_a_missing_required_field_is_named(name: str) -> None:
+    absent: dict[str, Any] = {name: ...}
+    failure = refused(statement(row(), **absent))
+    assert (failure.code, failure.word) == ("contract-violated", "data_quality")
+    assert f"`{name}`" in failure.what
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert released(statement(row(somethingNew={"a": [1]}), alsoNew=True)).number == "ECO-9"
+
+
+@pytest.mark.parametrize(
+    "stated", ["2024-01-01T00:00:00", "2024-01-01", 1704067200, "9999-12-31T23:59:59-14:00"]
+)
+def test_a_time_without_offset_or_beyond_the_calendar_is_refused(stated: Any) -> None:
+    assert isinstance(refused(statement(row(), lifecycleDateTime=stated)), InvalidMessage)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"\xff\xfe{}", b"[" * 100_000, b'{"change": "\\ud800"}', b"nonsense"],
+)
+def test_what_is_no_change_statement_is_refused(body: bytes) -> None:
+    assert isinstance(refused(body), InvalidMessage)
+
+
+@pytest.mark.parametrize("text", ["ECO\u0000-9", "ECO\u200b-9", "\u0415CO-9", " "])
+def test_a_number_with_hidden_or_disguised_characters_is_refused(text: str) -> None:
+    assert refused(statement(row(), number=text)).where == "change.number"
+
+
+def test_a_guid_with_a_nul_is_refused_even_where_an_event_identifies_the_message() -> None:
+    assert refused(statement(row(), event="E", guid="CHANGE\u0000")).where == "change.guid"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (ECO, True),
+        (statement(row()), True),
+        (b'{"change": {}}', False),
+        (b"<change>changeItems</change>", False),
+        (b"", False),
+    ],
+)
+def test_change_statements_are_recognised_by_content(body: bytes, expected: bool) -> None:
+    assert recognises(delivery(body)) is expected
+
+
+# --- properties ---
+
+
+@given(
+    earlier=st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001
+    later_by=st.timedeltas(timedelta(microseconds=1), timedelta(days=4000)),
+)
+def test_later_statuses_have_greater_versions(earlier: datetime, later_by: timedelta) -> None:
+    def version(at: datetime) -> int:
+        return released(statement(row(), lifecycleDateTime=f"{at.isoformat()}Z")).version
+
+    assert version(earlier) < version(earlier + later_by)
+
+
+@given(numbers=st.lists(st.from_regex(r"[A-Z]{2}-[0-9]{1,5}", fullmatch=True), max_size=30))
+def test_every_affected_item_is_kept_in_order(numbers: list[str]) -> None:
+    change = released(statement(*(row(number) for number in numbers)))
+    assert [a.item for a in change.affected] == numbers
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_damaged_bytes_raise_nothing_but_invalid_message(data: st.DataObject) -> None:
+    body = bytearray(statement(row(), row("A-2")))
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(body) - 1))
+        body[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    with suppress(InvalidMessage):
+        decided(bytes(body))
