@@ -1,0 +1,338 @@
+"""The procurement stand-in: a small part of a Coupa-like REST interface.
+
+JSON with hyphenated names, OAuth2 client credentials, a request limit, strict about fields the
+vendor would pass over. Suppliers and contracts are seeded; items and supplier reviews are written.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from math import ceil
+from pathlib import Path
+from time import monotonic
+from typing import TypeVar, cast
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET
+
+from ops.sandbox.faults import Faults
+from ops.sandbox.journal import Journal, Operation
+from ops.sandbox.login import Login, decode_basic
+from ops.sandbox.procurement_bodies import (
+    ItemChange,
+    NewReview,
+    ReviewChange,
+    Seed,
+    Strict,
+    SupplierChange,
+)
+from ops.sandbox.refusal import Refused
+from ops.sandbox.server import NUMBER, Placed, Server, make_app
+from ops.sandbox.tables import Record, Stored, Tables
+
+TOKEN_PATH = "/oauth2/token"
+TOKEN_LIFE_S = 300.0  # the vendor grants about a day; minutes make a client refresh
+RATE_PER_S = 25.0  # the vendor's limit
+BURST = 20  # and how many it queues on top
+PAGE = 50  # records a list answers at most
+# A suite's units are its customer's own list: the plain words and the Rec 20 codes of the demo.
+UNITS = frozenset(
+    {"EA", "KG", "G", "L", "ML", "M", "CM", "MM", "M2", "FT", "SET", "ROL", "BX"}
+    | {"KGM", "GRM", "LTR", "MLT", "MTR", "CMT", "MMT", "MTK", "FOT", "LBR", "INH"}
+)
+
+
+class Bucket:
+    """Lets `rate_per_s` requests a second through and `burst` more at once."""
+
+    def __init__(
+        self, rate_per_s: float, burst: int, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._rate, self._size, self._clock = rate_per_s, rate_per_s + burst, clock
+        self._level, self._at = self._size, clock()
+
+    def wait_s(self) -> float:
+        """0 and one request less, or the seconds until there is one."""
+        now = self._clock()
+        self._level = min(self._size, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if self._level < 1:
+            return (1 - self._level) / self._rate
+        self._level -= 1
+        return 0.0
+
+
+class Tokens:
+    """Bearer tokens and when they end; in memory only."""
+
+    def __init__(self, life_s: float, clock: Callable[[], float] = monotonic) -> None:
+        self.life_s, self._clock = life_s, clock
+        self._ends: dict[str, float] = {}
+
+    def issue(self) -> str:
+        token = secrets.token_urlsafe(32)
+        self._ends[token] = self._clock() + self.life_s
+        return token
+
+    def accepts(self, token: str) -> bool:
+        return self._clock() < self._ends.get(token, 0.0)
+
+    def clear(self) -> None:
+        self._ends.clear()
+
+
+class Suite(msgspec.Struct, frozen=True):
+    """What the route handlers need."""
+
+    tables: Tables
+    journal: Journal
+    tokens: Tokens
+    bucket: Bucket
+    client: Login
+
+
+SUITE = web.AppKey("suite", Suite)
+TABLES = ("suppliers", "contracts", "items", "supplier_reviews")
+# What a list may be narrowed by, and where that stands in the object.
+FILTERS: Mapping[str, Mapping[str, str]] = {
+    "suppliers": {"number": "number", "status": "status"},
+    "contracts": {"number": "number", "supplier[number]": "supplier.number", "status": "status"},
+    "items": {"item-number": "item-number"},
+    "supplier_reviews": {"external-ref": "external-ref", "status": "status"},
+}
+
+
+def make_procurement(
+    folder: Path,
+    seed: Seed,
+    client: Login,
+    *,
+    token_life_s: float = TOKEN_LIFE_S,
+    rate_per_s: float = RATE_PER_S,
+    burst: int = BURST,
+) -> web.Application:
+    """The application on the tables and the journal of `folder`; the seed is stored once."""
+    tables = Tables(folder / "business.db", TABLES)
+    journal = Journal(folder / "journal.jsonl")
+    tokens = Tokens(token_life_s)
+
+    def place(name: str, row: Record) -> Placed:
+        number = int(str(row.get("id") or tables.next_number(name, first=1)))
+        return Placed(str(number), "", {"id": number} | row)
+
+    server = Server(journal, tables, Faults(), refuse, place, tokens.clear, frozenset({TOKEN_PATH}))
+    app = make_app(server)
+    app[SUITE] = Suite(tables, journal, tokens, Bucket(rate_per_s, burst), client)
+    _plant_seed(tables, seed)
+    app.router.add_post(TOKEN_PATH, give_token)
+    app.router.add_get("/api/{table:suppliers|contracts|items|supplier_reviews}", list_objects)
+    app.router.add_get("/api/{table:suppliers|contracts|items|supplier_reviews}/{id}", show_object)
+    app.router.add_put("/api/suppliers/{id}", change_supplier)
+    app.router.add_post("/api/items", create_item)
+    app.router.add_put("/api/items/{id}", change_item)
+    app.router.add_post("/api/supplier_reviews", create_review)
+    app.router.add_put("/api/supplier_reviews/{id}", change_review)
+    app.router.add_route("*", "/{tail:.*}", not_served)
+    return app
+
+
+def _plant_seed(tables: Tables, seed: Seed) -> None:
+    if tables.find("suppliers", {}) or tables.find("contracts", {}):
+        return  # a restart: the table knows better
+    numbers: dict[str, Record] = {}
+    for supplier in seed.suppliers:
+        stored = _insert(tables, "suppliers", _record(supplier))
+        numbers[supplier.number] = {n: stored.row[n] for n in ("id", "number", "name")}
+    for contract in seed.contracts:
+        row = _record(contract) | {"supplier": numbers[contract.supplier.number]}
+        _insert(tables, "contracts", row)
+
+
+def refuse(refused: Refused) -> web.Response:
+    """The vendor's error document: messages by field, `base` where there is none."""
+    response = _json({"errors": {refused.target or "base": [refused.text]}}, refused.status)
+    if refused.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="procurement"'
+    return response
+
+
+async def give_token(request: web.Request) -> web.Response:
+    """A bearer token for client credentials, sent as form fields or by basic authentication."""
+    suite, form = request.app[SUITE], await request.post()
+    given = decode_basic(request.headers.get("Authorization", "")) or Login(
+        str(form.get("client_id", "")), str(form.get("client_secret", ""))
+    )
+    if form.get("grant_type") != "client_credentials":
+        return _json({"error": "unsupported_grant_type"}, 400)
+    if given != suite.client:
+        return _json({"error": "invalid_client"}, 401)
+    life_s = int(suite.tokens.life_s)
+    token = suite.tokens.issue()
+    return _json({"access_token": token, "token_type": "bearer", "expires_in": life_s})
+
+
+def _admitted(request: web.Request) -> Suite:
+    """Raises: Refused 401 without a good token, 429 over the limit, 406 if not JSON is wanted."""
+    suite = request.app[SUITE]
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not suite.tokens.accepts(token):
+        raise Refused(401, "", "The access token is missing, wrong or expired")
+    if wait_s := suite.bucket.wait_s():
+        text = "Too many requests"
+        raise Refused(429, "", text, retry_after_s=ceil(wait_s))
+    if "application/json" not in request.headers.get("Accept", ""):
+        text = "Send Accept: application/json; the vendor answers XML otherwise"
+        raise Refused(406, "", text)
+    return suite
+
+
+async def list_objects(request: web.Request) -> web.Response:
+    suite, table = _admitted(request), request.match_info["table"]
+    where: dict[str, str | int | bool | None] = {}
+    offset, limit = 0, PAGE
+    for name, value in request.query.items():
+        if name in ("offset", "limit"):
+            if not value.isdecimal():
+                raise Refused(400, "", "must be a number", name)
+            offset, limit = (int(value), limit) if name == "offset" else (offset, int(value))
+        elif name in FILTERS[table]:
+            where[FILTERS[table][name]] = value
+        else:
+            raise Refused(400, "", f"is not something {table} can be asked for", name)
+    found = suite.tables.find(table, where)[offset : offset + min(limit, PAGE)]
+    return _json([stored.row for stored in found])
+
+
+async def show_object(request: web.Request) -> web.Response:
+    suite, table = _admitted(request), request.match_info["table"]
+    return _json(_found(suite, table, request.match_info["id"]).row)
+
+
+async def change_supplier(request: web.Request) -> web.Response:
+    suite, change = _admitted(request), await _body(request, SupplierChange)
+    stored = _found(suite, "suppliers", request.match_info["id"])
+    return _changed(request, suite, "suppliers", stored, _record(change))
+
+
+async def create_item(request: web.Request) -> web.Response:
+    suite, item = _admitted(request), await _body(request, ItemChange)
+    initial: Record = {"active": True, "name": "", "custom-fields": {}}
+    row = initial | _record(item)
+    _check_item(row)
+    if suite.tables.find("items", {"item-number": item_number(row)}):
+        raise Refused(422, "", "has already been taken", "item-number")
+    return _created(request, suite, "items", row)
+
+
+async def change_item(request: web.Request) -> web.Response:
+    suite, change = _admitted(request), await _body(request, ItemChange)
+    stored = _found(suite, "items", request.match_info["id"])
+    if change.item_number not in (UNSET, item_number(stored.row)):
+        raise Refused(422, "", "cannot be changed", "item-number")
+    _check_item(_merged(stored.row, _record(change)))
+    return _changed(request, suite, "items", stored, _record(change))
+
+
+def item_number(row: Record) -> str:
+    return str(row["item-number"])
+
+
+def _check_item(row: Record) -> None:
+    for field in ("item-number", "description"):
+        if not row.get(field):
+            raise Refused(422, "", "can't be blank", field)
+    unit = cast(Record, row.get("uom") or {}).get("code")
+    if not unit:
+        raise Refused(422, "", "can't be blank", "uom")
+    if unit not in UNITS:
+        raise Refused(422, "", f"{unit} is not a unit of measure here", "uom")
+
+
+async def create_review(request: web.Request) -> web.Response:
+    suite, review = _admitted(request), await _body(request, NewReview)
+    row: Record = _record(review) | {"status": "open"}
+    for field in ("external-ref", "change", "reason"):
+        if not row[field]:
+            raise Refused(422, "", "can't be blank", field)
+    suppliers = suite.tables.find("suppliers", {"number": review.supplier.number})
+    if not suppliers:
+        raise Refused(422, "", f"{review.supplier.number} does not exist", "supplier")
+    if suite.tables.find("supplier_reviews", {"external-ref": review.external_ref}):
+        raise Refused(422, "", "has already been taken", "external-ref")
+    return _created(request, suite, "supplier_reviews", row)
+
+
+async def change_review(request: web.Request) -> web.Response:
+    suite, change = _admitted(request), await _body(request, ReviewChange)
+    stored = _found(suite, "supplier_reviews", request.match_info["id"])
+    return _changed(request, suite, "supplier_reviews", stored, _record(change))
+
+
+async def not_served(request: web.Request) -> web.Response:
+    _admitted(request)
+    raise Refused(404, "", f"{request.method} {request.path} is not served")
+
+
+Body = TypeVar("Body", bound=Strict)
+
+
+async def _body(request: web.Request, kind: type[Body]) -> Body:
+    """Raises: Refused 400 for JSON that is not JSON, an unknown field or a wrong type."""
+    if request.content_type != "application/json":
+        raise Refused(415, "", "Send Content-Type: application/json")
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except msgspec.DecodeError as error:
+        raise Refused(400, "", str(error)) from error
+
+
+def _found(suite: Suite, table: str, number: str) -> Stored:
+    stored = suite.tables.get(table, number)
+    if stored is None:
+        raise Refused(404, "", f"There is no {table} {number}")
+    return stored
+
+
+def _created(request: web.Request, suite: Suite, table: str, row: Record) -> web.Response:
+    with suite.tables.transaction():
+        stored = _insert(suite.tables, table, row)
+    _note(request, suite, table, stored, "create")
+    return _json(stored.row, 201)
+
+
+def _changed(
+    request: web.Request, suite: Suite, table: str, stored: Stored, change: Record
+) -> web.Response:
+    changed = suite.tables.replace(table, stored, _merged(stored.row, change))
+    _note(request, suite, table, changed, "update")
+    return _json(changed.row)
+
+
+def _note(
+    request: web.Request, suite: Suite, table: str, stored: Stored, operation: Operation
+) -> None:
+    suite.journal.applied(request[NUMBER], table, stored.key, operation)
+
+
+def _insert(tables: Tables, table: str, row: Record) -> Stored:
+    number = tables.next_number(table, first=1)
+    return tables.insert(table, str(number), {"id": number} | row)
+
+
+def _merged(row: Record, change: Record) -> Record:
+    """The row with the change on top; of custom fields only those named change."""
+    inner = {
+        name: cast(Record, row[name]) | cast(Record, change[name])
+        for name in ("custom-fields",)
+        if name in change and name in row
+    }
+    return row | change | inner
+
+
+def _record(value: Strict) -> Record:
+    return cast(Record, msgspec.to_builtins(value))
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, content_type="application/json")

@@ -1,0 +1,567 @@
+"""Drivers make steps true at the stand-ins: observe, write, confirm, until nothing differs.
+
+The stand-ins are processes of their own and are reached through the channel that production uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from broker.channels.auth import OAuth2ClientCredentials, S4Session
+from broker.channels.http import HttpChannel, Limits
+from canonical.bom import BomLine, PlantBom
+from canonical.connector import Answer, Driver, Present
+from canonical.effects import Emit, Step
+from canonical.errors import Conflict, InDoubt, Rejected, Unavailable
+from canonical.handler import Delivery
+from canonical.item import ApprovedManufacturer, ComplianceMark, Item
+from canonical.money import Money, UnitPrice
+from canonical.operations import (
+    ExtendToPlant,
+    Operation,
+    PublishItem,
+    PutBom,
+    PutInfoRecord,
+    PutItem,
+    ReadCoverage,
+    ReadSupplier,
+    RequestReview,
+)
+from canonical.purchasing import InfoRecord
+from canonical.quantity import ItemUnit, Quantity, Ratio
+from canonical.revision import parse_revision
+from canonical.sourcing import Coverage, CoverageLine
+from canonical.supplier import Qualification, Supplier
+from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
+from handlers.systems.coupa.outbound import DRIVER as COUPA
+from handlers.systems.s4.outbound import DRIVER as S4
+from ops.sandbox.process import StandIn, running
+
+ERP_SEED = {
+    "plants": ["1010", "1020"],
+    "purchasing_organizations": {"1010": ["1010", "1020"]},
+    "suppliers": ["17300001"],
+}
+LINE = {
+    "item-number": "SEAL-7",
+    "price": "25.00",
+    "price-unit-quantity": "1000",
+    "uom": {"code": "EA"},
+    "currency": {"code": "EUR"},
+    "start-date": "2025-01-01",
+    "end-date": "2029-12-31",
+}
+PROCUREMENT_SEED = {
+    "suppliers": [
+        {
+            "number": "17300001",
+            "name": "Northern Seals",
+            "custom-fields": {"qualification-status": "Qualified", "qualified-until": "2029-12-31"},
+        },
+        {"number": "17300002", "name": "Second Source"},
+    ],
+    "contracts": [
+        {
+            "number": "C-1",
+            "name": "Seals",
+            "supplier": {"number": "17300001"},
+            "start-date": "2025-06-01",
+            "end-date": "2029-06-30",
+            "lines": [LINE],
+        }
+    ],
+}
+
+
+class Client:
+    """What a dispatcher does with one system: the cycle, and how many writes it took."""
+
+    def __init__(self, driver: Driver, channel: HttpChannel, url: str) -> None:
+        self._driver = driver
+        self.perform = channel.perform
+        self._url = url
+        self.writes = 0
+        self.warnings: list[str] = []
+
+    async def observe(self, operation: Operation) -> Any:
+        step = step_of(operation)
+        return self._driver.read(step, await self.perform(self._driver.observe(step)))
+
+    async def apply(self, operation: Operation) -> tuple[str, Answer | None]:
+        """The operation is true; its reference and answer. Raises what the driver raises."""
+        step = step_of(operation)
+        self.writes, self.warnings = 0, []
+        for _ in range(20):
+            observed = await self.observe(operation)
+            if isinstance(observed, Present) and observed.equal:
+                return observed.reference, observed.answer
+            write = self._driver.write(step, observed, "key-1")
+            assert write is not None
+            self.writes += 1
+            confirmed = self._driver.confirm(step, await self.perform(write.request))
+            self.warnings += confirmed.warnings
+            if write.completes:
+                return confirmed.reference, confirmed.answer
+        raise AssertionError("the target still differs after 20 writes")
+
+    async def assert_equal(self, operation: Operation) -> None:
+        """A new observation finds nothing that differs."""
+        observed = await self.observe(operation)
+        assert isinstance(observed, Present)
+        assert (observed.equal, observed.differences) == (True, ())
+
+    async def fault(self, **rule: object) -> None:
+        async with aiohttp.ClientSession() as http:
+            await http.post(f"{self._url}/_sandbox/faults", json=[rule])
+
+    async def rows(self, table: str) -> list[dict[str, Any]]:
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"{self._url}/_sandbox/table/{table}") as response,
+        ):
+            found: list[dict[str, Any]] = await response.json()
+            return found
+
+    async def plant(self, table: str, **row: object) -> None:
+        async with aiohttp.ClientSession() as http:
+            await http.post(f"{self._url}/_sandbox/table/{table}", json=row)
+
+
+QUICK = Limits(read_s=1.0, total_s=3.0)
+
+
+@asynccontextmanager
+async def erp_client(stand_in: StandIn) -> AsyncIterator[Client]:
+    auth = S4Session(
+        user="demo", password=lambda: "demo", token_path="/sap/opu/odata/sap/API_PRODUCT_SRV/"
+    )
+    async with HttpChannel(base_url=stand_in.url, auth=auth, limits=QUICK) as channel:
+        yield Client(S4, channel, stand_in.url)
+
+
+@asynccontextmanager
+async def procurement_client(stand_in: StandIn) -> AsyncIterator[Client]:
+    auth = OAuth2ClientCredentials(
+        token_url="/oauth2/token", client_id="demo", client_secret=lambda: "demo"
+    )
+    async with HttpChannel(base_url=stand_in.url, auth=auth, limits=QUICK) as channel:
+        yield Client(COUPA, channel, stand_in.url)
+
+
+@pytest.fixture
+def erp_process(tmp_path: Path) -> Iterator[StandIn]:
+    with running("erp", tmp_path / "erp", ERP_SEED) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+async def erp(erp_process: StandIn) -> AsyncIterator[Client]:
+    async with erp_client(erp_process) as client:
+        yield client
+
+
+@pytest.fixture
+def procurement_process(tmp_path: Path) -> Iterator[StandIn]:
+    with running("procurement", tmp_path / "procurement", PROCUREMENT_SEED) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+async def procurement(procurement_process: StandIn) -> AsyncIterator[Client]:
+    async with procurement_client(procurement_process) as client:
+        yield client
+
+
+def step_of(operation: Operation) -> Step:
+    return Step("1010", "target", "object", "X", operation)
+
+
+def item(number: str = "SEAL-7", **fields: Any) -> Item:
+    plain = Item(
+        number=number,
+        revision=parse_revision("B", "letters"),
+        lifecycle="released",
+        description="Shaft seal, 40 mm",
+        kind="part",
+        procurement="buy",
+        base_unit="H87",
+        alternates=(ItemUnit("XRO", Ratio(100)),),
+        weight=Quantity(Decimal("0.25"), "KGM"),
+    )
+    return msgspec.structs.replace(plain, **fields)
+
+
+def view(number: str, unit: str = "H87", plant: str = "1010") -> ExtendToPlant:
+    return ExtendToPlant(number, plant, "buy", unit, "001")
+
+
+def line(position: str, component: str, quantity: str, unit: str = "H87") -> BomLine:
+    return BomLine(position, component, Quantity(Decimal(quantity), unit))
+
+
+def bom(*lines: BomLine, base: str = "1") -> PutBom:
+    return PutBom(
+        PlantBom(
+            plant="1010",
+            parent="PUMP",
+            revision="B",
+            usage="1",
+            alternative="1",
+            base=Quantity(Decimal(base), "H87"),
+            lines=lines,
+        )
+    )
+
+
+def record(price: str = "25.00", per: str = "1000", plant: str = "1010") -> PutInfoRecord:
+    return PutInfoRecord(
+        InfoRecord(
+            supplier="17300001",
+            item="SEAL-7",
+            purchasing_org="1010",
+            plant=plant,
+            order_unit="H87",
+            base_unit="H87",
+            order_to_base=(1, 1),
+            price=UnitPrice(Money(Decimal(price), "EUR"), Quantity(Decimal(per), "H87")),
+            lead_time_days=5,
+            contract="C-1",
+            last_day=date(2029, 6, 30),
+        )
+    )
+
+
+async def put_materials(erp: Client) -> None:
+    """PUMP, SEAL-7, OIL (kg) and HOSE (m) stand in plant 1010."""
+    for number, unit in (("PUMP", "H87"), ("SEAL-7", "H87"), ("OIL", "KGM"), ("HOSE", "MTR")):
+        await erp.apply(PutItem(item(number, base_unit=unit, alternates=(), weight=None)))
+        await erp.apply(view(number, unit))
+
+
+# --- ERP: item masters and plant views ---
+
+
+async def test_a_material_is_created_once_and_found_equal_afterwards(erp: Client) -> None:
+    put = PutItem(item())
+    assert await erp.apply(put) == ("SEAL-7", None)
+    assert erp.writes == 1
+    await erp.assert_equal(put)
+    (row,) = await erp.rows("A_Product")
+    assert (row["ProductType"], row["BaseUnit"], row["MaterialRevisionLevel"]) == ("ROH", "PC", "B")
+    assert (row["IndustrySector"], row["ProductGroup"]) == ("M", "L001")
+    assert (row["NetWeight"], row["WeightUnit"]) == ("0.250", "KG")
+    (text,) = await erp.rows("A_ProductDescription")
+    assert (text["Language"], text["ProductDescription"]) == ("EN", "Shaft seal, 40 mm")
+    (unit,) = await erp.rows("A_ProductUnitsOfMeasure")
+    assert (unit["QuantityNumerator"], unit["QuantityDenominator"]) == ("100", "1")
+
+
+@pytest.mark.parametrize("number", ["D/40 'X' 100%", "ünit+&=?#", "a,b(c)", "0007"])
+async def test_a_number_with_special_characters_is_one_and_the_same_everywhere(
+    erp: Client, number: str
+) -> None:
+    await erp.apply(PutItem(item(number)))
+    await erp.assert_equal(PutItem(item(number)))
+    await erp.apply(view(number))
+    await erp.assert_equal(view(number))
+    assert [row["Product"] for row in await erp.rows("A_ProductPlant")] == [number]
+
+
+async def test_a_new_revision_changes_only_what_differs(erp: Client) -> None:
+    await erp.apply(PutItem(item()))
+    changed = PutItem(
+        item(
+            revision=parse_revision("C", "letters"),
+            description="Shaft seal, 42 mm",
+            alternates=(ItemUnit("XRO", Ratio(200)), ItemUnit("SET", Ratio(2000))),
+        )
+    )
+    await erp.apply(changed)
+    # Material, text, changed roll, new set: one write each.
+    assert erp.writes == 4
+    await erp.assert_equal(changed)
+
+
+async def test_another_base_unit_is_left_to_people(erp: Client) -> None:
+    await erp.apply(PutItem(item()))
+    with pytest.raises(Conflict, match="BaseUnit: PC, wanted KG"):
+        await erp.apply(PutItem(item(base_unit="KGM")))
+
+
+async def test_a_plant_view_is_created_and_keeps_what_the_plant_set(erp: Client) -> None:
+    await erp.apply(PutItem(item()))
+    await erp.apply(view("SEAL-7"))
+    await erp.assert_equal(view("SEAL-7"))
+    await erp.assert_equal(ExtendToPlant("SEAL-7", "1010", "buy", "H87", "007"))
+    (row,) = await erp.rows("A_ProductPlant")
+    assert (row["ProcurementType"], row["MRPType"], row["PurchasingGroup"]) == ("F", "ND", "001")
+    made_here = ExtendToPlant("SEAL-7", "1010", "make", "H87", "001")
+    await erp.apply(made_here)
+    assert erp.writes == 1
+    await erp.assert_equal(made_here)
+
+
+async def test_a_view_of_an_unknown_material_is_refused_with_the_targets_words(
+    erp: Client,
+) -> None:
+    with pytest.raises(Rejected, match="PRODUCT_MISSING") as refused:
+        await erp.apply(view("NOBODY"))
+    assert refused.value.where == "Product"
+
+
+# --- ERP: BOMs ---
+
+
+async def test_a_bom_is_created_with_its_lines_and_header_base(erp: Client) -> None:
+    await put_materials(erp)
+    put = bom(
+        line("10", "SEAL-7", "200"),
+        line("20", "OIL", "0.5", "KGM"),
+        line("30", "HOSE", "125", "CMT"),
+        line("40", "SEAL-7", "0"),
+        base="100",
+    )
+    assert await erp.apply(put) == ("00000001", None)
+    assert erp.warnings == [
+        "Line 40 of PUMP (SEAL-7) has quantity 0 and is not sent: it is a reference only"
+    ]
+    await erp.assert_equal(put)
+    (header,) = await erp.rows("MaterialBOM")
+    assert header["BOMHeaderQuantityInBaseUnit"] == "100.000"
+    assert [
+        (r["BillOfMaterialItemNumber"], r["BillOfMaterialComponent"], r["BillOfMaterialItemUnit"])
+        for r in await erp.rows("MaterialBOMItem")
+    ] == [("0010", "SEAL-7", "PC"), ("0020", "OIL", "KG"), ("0030", "HOSE", "CM")]
+
+
+async def test_a_bom_is_changed_line_by_line_and_the_result_is_exact(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM"), base="10"))
+    changed = bom(line("10", "SEAL-7", "3"), line("30", "HOSE", "1.5", "MTR"), base="1")
+    await erp.apply(changed)
+    assert erp.writes == 3
+    await erp.assert_equal(changed)
+    # The ERP's base quantity stays 10.
+    assert sorted(
+        (r["BillOfMaterialComponent"], r["BillOfMaterialItemQuantity"])
+        for r in await erp.rows("MaterialBOMItem")
+    ) == [("HOSE", "15.000"), ("SEAL-7", "30.000")]
+
+
+async def test_a_bom_with_a_component_not_in_the_plant_is_refused(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(PutItem(item("BOLT")))
+    with pytest.raises(Rejected, match="BOM_COMPONENT_NOT_IN_PLANT"):
+        await erp.apply(bom(line("10", "BOLT", "1")))
+    assert await erp.rows("MaterialBOM") == []
+
+
+# --- ERP: info records ---
+
+
+async def test_an_info_record_is_created_once_per_plant_under_one_number(erp: Client) -> None:
+    await erp.apply(PutItem(item()))
+    for plant in ("1010", "1020"):
+        await erp.apply(view("SEAL-7", plant=plant))
+        assert await erp.apply(record(plant=plant)) == ("5300000001", None)
+        assert erp.writes == 1
+        await erp.assert_equal(record(plant=plant))
+    assert len(await erp.rows("A_PurchasingInfoRecord")) == 1
+    terms = await erp.rows("A_PurgInfoRecdOrgPlantData")
+    assert [
+        (t["Plant"], t["NetPriceAmount"], t["MaterialPriceUnitQty"], t["Currency"]) for t in terms
+    ] == [("1010", "25.000", "1000", "EUR"), ("1020", "25.000", "1000", "EUR")]
+
+
+async def test_a_new_price_updates_the_plants_terms_only(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(record())
+    await erp.assert_equal(record("2.50", "100"))
+    await erp.apply(record("26.00"))
+    assert erp.writes == 1
+    await erp.assert_equal(record("26.00"))
+
+
+# --- ERP: faults ---
+
+
+@pytest.mark.parametrize("action", ["apply_then_hang", "apply_then_500", "reset"])
+async def test_a_call_applied_without_an_answer_is_found_done_by_the_next_look(
+    erp: Client, action: str
+) -> None:
+    await put_materials(erp)
+    put = bom(line("10", "SEAL-7", "2"))
+    await erp.fault(action=action, method="POST", path="MaterialBOM$")
+    with pytest.raises(InDoubt):
+        await erp.apply(put)
+    assert (await erp.apply(put))[0] == "00000001"
+    assert erp.writes == 0
+    assert len(await erp.rows("MaterialBOM")) == 1
+
+
+async def test_a_login_page_after_a_write_is_in_doubt_and_nothing_is_lost(erp: Client) -> None:
+    await erp.fault(action="login_page_200", method="POST", path="A_Product$")
+    with pytest.raises(InDoubt):
+        await erp.apply(PutItem(item()))
+    await erp.apply(PutItem(item()))
+    assert erp.writes == 1
+
+
+async def test_a_throttled_call_says_how_long_to_wait(erp: Client) -> None:
+    await erp.fault(action="throttle_429", path="A_Product", retry_after_s=7)
+    with pytest.raises(Unavailable) as throttled:
+        await erp.apply(PutItem(item()))
+    assert throttled.value.retry_after_s == 7
+
+
+async def test_a_stale_tag_leads_to_a_new_look(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(record())
+    wanted = record("26.00")
+    seen = await erp.observe(wanted)
+    await erp.apply(record("27.00"))
+    write = S4.write(step_of(wanted), seen, "key-1")
+    assert write is not None
+    response = await erp.perform(write.request)
+    with pytest.raises(Unavailable, match="changed-meanwhile"):
+        S4.confirm(step_of(wanted), response)
+    await erp.apply(wanted)
+    await erp.assert_equal(wanted)
+
+
+# --- procurement ---
+
+
+def published() -> PublishItem:
+    return PublishItem(
+        item(
+            compliance=(ComplianceMark("RoHS", "compliant"), ComplianceMark("REACH", "")),
+            manufacturers=(
+                ApprovedManufacturer("Sealco", "S-9", "approved", rank=2),
+                ApprovedManufacturer("Dichtung AG", "D/40", "conditional", rank=1),
+            ),
+        )
+    )
+
+
+async def test_an_item_is_published_once_and_then_changed(procurement: Client) -> None:
+    assert await procurement.apply(published()) == ("1", None)
+    await procurement.assert_equal(published())
+    obsolete = PublishItem(msgspec.structs.replace(published().item, lifecycle="obsolete"))
+    await procurement.apply(obsolete)
+    assert procurement.writes == 1
+    await procurement.assert_equal(obsolete)
+    (row,) = await procurement.rows("items")
+    assert row["active"] is False
+    assert row["custom-fields"] == {
+        "revision": "B",
+        "lifecycle": "obsolete",
+        "compliance": ["RoHS: compliant", "REACH"],
+        "approved-manufacturers": [
+            {"manufacturer": "Dichtung AG", "part-number": "D/40", "status": "conditional"},
+            {"manufacturer": "Sealco", "part-number": "S-9", "status": "approved"},
+        ],
+    }
+
+
+@pytest.mark.parametrize("unit", ["H87", "KGM", "MTR", "LTR"])
+async def test_units_of_the_packages_are_known_to_procurement(
+    procurement: Client, unit: str
+) -> None:
+    put = PublishItem(item(base_unit=unit, alternates=()))
+    await procurement.apply(put)
+    await procurement.assert_equal(put)
+
+
+async def test_an_item_published_by_a_lost_call_is_found(procurement: Client) -> None:
+    await procurement.fault(action="apply_then_500", method="POST", path="/api/items")
+    with pytest.raises(InDoubt):
+        await procurement.apply(published())
+    await procurement.apply(published())
+    assert procurement.writes == 0
+
+
+async def test_a_supplier_comes_back_with_its_qualification(procurement: Client) -> None:
+    _, answer = await procurement.apply(ReadSupplier("17300001"))
+    assert emitted(HANDLER_SUPPLIER, answer) == Emit(
+        "supplier.changed",
+        "supplier/17300001",
+        Supplier(
+            number="17300001",
+            name="Northern Seals",
+            active=True,
+            qualification=Qualification("qualified", date(2029, 12, 31), "Qualified"),
+            source_id="1",
+            stated_at=READ_AT,
+        ),
+    )
+
+
+async def test_an_unknown_supplier_is_a_case_for_procurement(procurement: Client) -> None:
+    with pytest.raises(Rejected, match="supplier-unknown") as refused:
+        await procurement.apply(ReadSupplier("999"))
+    assert refused.value.owner == "procurement"
+
+
+async def test_contract_coverage_comes_back_for_the_item(procurement: Client) -> None:
+    _, answer = await procurement.apply(ReadCoverage("SEAL-7"))
+    price = UnitPrice(Money(Decimal(25), "EUR"), Quantity(Decimal(1000), "H87"))
+    line = CoverageLine(
+        contract="C-1",
+        supplier="17300001",
+        price=price,
+        order_unit="H87",
+        first_day=date(2025, 6, 1),
+        last_day=date(2029, 6, 30),
+    )
+    assert emitted(HANDLER_CONTRACTS, answer) == Emit(
+        "sourcing.changed", "coverage/SEAL-7", Coverage("SEAL-7", (line,), READ_AT)
+    )
+
+
+async def test_an_item_without_contract_has_empty_coverage(procurement: Client) -> None:
+    _, answer = await procurement.apply(ReadCoverage("BOLT"))
+    assert emitted(HANDLER_CONTRACTS, answer) == Emit(
+        "sourcing.changed", "coverage/BOLT", Coverage("BOLT", (), READ_AT)
+    )
+
+
+async def test_a_review_is_requested_once_by_its_reference(procurement: Client) -> None:
+    review = RequestReview("17300002", "ECO-7", ("SEAL-7", "HOSE"), "not qualified", "layshaft-1")
+    assert await procurement.apply(review) == ("1", None)
+    assert procurement.writes == 1
+    assert await procurement.apply(review) == ("1", None)
+    assert procurement.writes == 0
+    (row,) = await procurement.rows("supplier_reviews")
+    assert row["reason"] == "not qualified (also for HOSE)"
+
+
+READ_AT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
+
+
+def emitted(handler: Any, answer: Answer | None) -> Any:
+    """The one effect of the answer's translation."""
+    assert answer is not None
+    delivery = Delivery(
+        source="procurement",
+        kind=answer.type,
+        body=answer.body,
+        attributes={
+            "id": "step/1/1",
+            "type": answer.type,
+            "subject": answer.key,
+            "time": READ_AT.isoformat(),
+        },
+    )
+    message = handler.read(delivery)
+    (effect,) = handler.decide(message, None, READ_AT)
+    return effect

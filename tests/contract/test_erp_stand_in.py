@@ -1,0 +1,477 @@
+"""The ERP stand-in as its clients meet it: a process that refuses what the vendor would refuse."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+import pytest
+
+from ops.sandbox.process import StandIn, running
+
+PRODUCT = "/sap/opu/odata/sap/API_PRODUCT_SRV"
+BOM = "/sap/opu/odata/sap/API_BILL_OF_MATERIAL_SRV;v=0002"
+INFO = "/sap/opu/odata/sap/API_INFORECORD_PROCESS_SRV"
+SUPPLIER = "17300001"
+SEED = {
+    "plants": ["1010", "1020"],
+    "purchasing_organizations": {"1010": ["1010", "1020"]},
+    "suppliers": [SUPPLIER],
+    "rows": {
+        "A_Product": [
+            {"Product": name, "ProductType": "HALB", "BaseUnit": unit}
+            for name, unit in (("PUMP", "PC"), ("SEAL", "PC"), ("OIL", "KG"), ("HOSE", "M"))
+        ],
+        "A_ProductDescription": [
+            {"Product": "SEAL", "Language": "EN", "ProductDescription": "Shaft seal"}
+        ],
+        # HOSE is known but not maintained in any plant.
+        "A_ProductPlant": [
+            {"Product": name, "Plant": "1010", "BaseUnit": unit}
+            for name, unit in (("PUMP", "PC"), ("SEAL", "PC"), ("OIL", "KG"))
+        ],
+    },
+}
+
+
+class Client:
+    """Speaks to the stand-in as a careful client would: logged in, with a token and its cookie."""
+
+    def __init__(self, stand_in: StandIn, *, user: str = "demo", password: str = "demo") -> None:
+        self.url = stand_in.url
+        self.token = ""
+        login = {"Authorization": aiohttp.encode_basic_auth(user, password)}
+        jar = aiohttp.CookieJar(unsafe=True)  # the address is a number
+        self.http = aiohttp.ClientSession(headers=login, cookie_jar=jar)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+
+    async def fetch_token(self) -> None:
+        headers = {"x-csrf-token": "Fetch"}
+        async with self.http.get(f"{self.url}{PRODUCT}/", headers=headers) as response:
+            self.token = response.headers["x-csrf-token"]
+
+    async def send(self, method: str, path: str, body: object = None, **headers: str) -> "Answer":
+        if method not in ("GET", "HEAD") and not self.token:
+            await self.fetch_token()
+        sent = {"x-csrf-token": self.token, "Content-Type": "application/json"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = None if body is None else msgspec.json.encode(body)
+        url = path if path.startswith("http") else self.url + path
+        async with self.http.request(method, url, data=data, headers=sent) as response:
+            return Answer(response.status, dict(response.headers), await response.text())
+
+    async def first(self, path: str) -> dict[str, Any]:
+        """The first entity of a set."""
+        answer = await self.send("GET", path)
+        entity: dict[str, Any] = answer.document["d"]["results"][0]
+        return entity
+
+
+class Answer(msgspec.Struct, frozen=True):
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def document(self) -> Any:
+        return msgspec.json.decode(self.text)
+
+    @property
+    def entity(self) -> Any:
+        return self.document["d"]
+
+    @property
+    def refusal(self) -> tuple[int, str]:
+        """Status and code; the text itself where the vendor sends no error document."""
+        if self.headers["Content-Type"].startswith("application/json"):
+            return self.status, self.document["error"]["code"]
+        return self.status, self.text
+
+
+@pytest.fixture
+def erp(tmp_path: Path) -> Iterator[StandIn]:
+    with running("erp", tmp_path / "erp", SEED) as stand_in:
+        yield stand_in
+
+
+def contents(stand_in: StandIn) -> dict[str, list[tuple[str, int, str]]]:
+    """Every row of the business table, read from its file as anyone can."""
+    with closing(sqlite3.connect(stand_in.folder / "business.db")) as database:
+        names = [
+            n for (n,) in database.execute("select name from sqlite_master where type='table'")
+        ]
+        return {n: database.execute(f'select * from "{n}"').fetchall() for n in names}
+
+
+def product(name: str, **fields: object) -> dict[str, object]:
+    return {"Product": name, "ProductType": "HALB", "BaseUnit": "PC", **fields}
+
+
+def bom(material: str, *components: str, unit: str = "PC", plant: str = "1010") -> dict[str, Any]:
+    return {
+        "Material": material,
+        "Plant": plant,
+        "BillOfMaterialCategory": "M",
+        "BillOfMaterialVariantUsage": "1",
+        "to_BillOfMaterialItem": {
+            "results": [
+                {
+                    "BillOfMaterialComponent": component,
+                    "BillOfMaterialItemQuantity": "2.5",
+                    "BillOfMaterialItemUnit": unit,
+                }
+                for component in components
+            ]
+        },
+    }
+
+
+def info_record(material: str = "SEAL", supplier: str = SUPPLIER, **terms: str) -> dict[str, Any]:
+    organisation = {
+        "PurchasingInfoRecordCategory": "0",
+        "PurchasingOrganization": "1010",
+        "Plant": "1010",
+        "NetPriceAmount": "25.00",
+        "MaterialPriceUnitQty": "1000",
+        "Currency": "EUR",
+        **terms,
+    }
+    return {
+        "Supplier": supplier,
+        "Material": material,
+        "to_PurgInfoRecdOrgPlantData": {"results": [organisation]},
+    }
+
+
+async def test_twelve_wrong_requests_are_twelve_refusals_and_change_nothing(erp: StandIn) -> None:
+    async with Client(erp) as client:
+        await client.send("POST", f"{INFO}/A_PurchasingInfoRecord", info_record())
+        seal = await client.send("GET", f"{PRODUCT}/A_Product('SEAL')")
+        stale = seal.headers["Etag"]
+        path = f"{PRODUCT}/A_Product('SEAL')"
+        await client.send("PATCH", path, {"ProductOldID": "S-1"}, If_Match=stale)
+        before, applied = contents(erp), await writes_applied(client)
+
+        products = f"{PRODUCT}/A_Product"
+        answers = [
+            await client.send("POST", "/sap/opu/odata/sap/API_PRODUKT_SRV/A_Product", {}),
+            await client.send("POST", f"{PRODUCT}/A_Produkt", product("P-1")),
+            await client.send("POST", products, product("P-2", Colour="red")),
+            await client.send("POST", products, product("P-3", NetWeight=1.5)),
+            await client.send("POST", products, product("P-4", SizeOrDimensionText="x" * 33)),
+            await client.send("POST", products, {"ProductType": "HALB", "BaseUnit": "PC"}),
+            await client.send("POST", products, product("SEAL")),
+            await client.send("POST", products, product("P-8"), x_csrf_token="stale"),
+            await client.send("PATCH", path, {"ProductOldID": "S-2"}),
+            await client.send("PATCH", path, {"ProductOldID": "S-2"}, If_Match=stale),
+            await client.send("POST", f"{BOM}/MaterialBOM", bom("PUMP", "SEAL", "HOSE")),
+            await client.send("POST", f"{INFO}/A_PurchasingInfoRecord", info_record()),
+        ]
+
+        assert [answer.refusal for answer in answers] == [
+            (404, "/IWFND/MED/170"),
+            (404, "005056A509B11EE1B9A8FEC11C21578E"),
+            (400, "ZSANDBOX/PROPERTY_UNKNOWN"),
+            (400, "ZSANDBOX/VALUE_TYPE"),
+            (400, "ZSANDBOX/VALUE_TOO_LONG"),
+            (400, "ZSANDBOX/PROPERTY_MISSING"),
+            (400, "ZSANDBOX/KEY_EXISTS"),
+            (403, "CSRF token validation failed"),
+            (428, "ZSANDBOX/ETAG_MISSING"),
+            (412, "ZSANDBOX/ETAG_STALE"),
+            (400, "ZSANDBOX/BOM_COMPONENT_NOT_IN_PLANT"),
+            (400, "ZSANDBOX/INFO_RECORD_EXISTS"),
+        ]
+        assert contents(erp) == before
+        assert await writes_applied(client) == applied
+
+
+async def writes_applied(client: Client) -> int:
+    journal = await client.send("GET", "/_sandbox/journal?entries=no")
+    return int(journal.document["totals"]["writes_applied"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        (f"{PRODUCT}/A_Product", product("P", BaseUnit="PCE"), "UNIT_UNKNOWN"),
+        (f"{PRODUCT}/A_Product", product("P", CreatedByUser="ME"), "PROPERTY_READ_ONLY"),
+        (f"{PRODUCT}/A_Product", product("P", NetWeight="1.2345"), "VALUE_OUT_OF_RANGE"),
+        (f"{PRODUCT}/A_Product", product("P", to_Plant=[{"Plant": "9999"}]), "PLANT_UNKNOWN"),
+        (f"{PRODUCT}/A_ProductPlant", {"Product": "NONE", "Plant": "1010"}, "PRODUCT_MISSING"),
+        (f"{BOM}/MaterialBOM", bom("NONE", "SEAL"), "BOM_HEADER_MISSING"),
+        (f"{BOM}/MaterialBOM", bom("PUMP", "SEAL", plant="1020"), "BOM_HEADER_NOT_IN_PLANT"),
+        (f"{BOM}/MaterialBOM", bom("PUMP", "NONE"), "BOM_COMPONENT_MISSING"),
+        (f"{BOM}/MaterialBOM", bom("PUMP", "PUMP"), "BOM_RECURSIVE"),
+        (f"{BOM}/MaterialBOM", bom("PUMP", "OIL", unit="PC"), "UNIT_NOT_CONVERTIBLE"),
+        (f"{BOM}/MaterialBOM", bom("PUMP", "SEAL", unit="PCE"), "UNIT_UNKNOWN"),
+        (f"{BOM}/MaterialBOM", bom("PUMP") | {"BillOfMaterial": "00000009"}, "NUMBER_INTERNAL"),
+        (f"{INFO}/A_PurchasingInfoRecord", info_record(supplier="1"), "SUPPLIER_UNKNOWN"),
+        (f"{INFO}/A_PurchasingInfoRecord", info_record("NONE"), "PRODUCT_MISSING"),
+        (f"{INFO}/A_PurchasingInfoRecord", info_record("HOSE"), "PRODUCT_NOT_IN_PLANT"),
+        (f"{INFO}/A_PurchasingInfoRecord", info_record(Currency=""), "CURRENCY_MISSING"),
+        (
+            f"{INFO}/A_PurchasingInfoRecord",
+            info_record(PurchasingOrganization="9999"),
+            "PURCHASING_ORGANIZATION",
+        ),
+    ],
+)
+async def test_an_object_the_erp_cannot_accept_is_refused_as_a_whole(
+    shared: StandIn, path: str, body: object, code: str
+) -> None:
+    before = contents(shared)
+    async with Client(shared) as client:
+        answer = await client.send("POST", path, body)
+    assert answer.refusal == (400, f"ZSANDBOX/{code}")
+    assert contents(shared) == before
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """One stand-in for tests that leave it as they found it."""
+    with running("erp", tmp_path_factory.mktemp("shared"), SEED) as stand_in:
+        yield stand_in
+
+
+async def test_a_refusal_names_the_component_that_is_missing(shared: StandIn) -> None:
+    async with Client(shared) as client:
+        answer = await client.send("POST", f"{BOM}/MaterialBOM", bom("PUMP", "SEAL", "HOSE"))
+    detail = answer.document["error"]["innererror"]["errordetails"][0]
+    assert detail["target"] == "to_BillOfMaterialItem(1)/BillOfMaterialComponent"
+    assert detail["message"] == "Material HOSE is not maintained in plant 1010"
+
+
+async def test_a_wrong_password_gets_a_page_not_a_document(shared: StandIn) -> None:
+    async with Client(shared, password="wrong") as client:
+        answer = await client.send("GET", f"{PRODUCT}/A_Product('SEAL')")
+    assert answer.status == 401
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+async def test_a_token_without_its_session_cookie_is_stale(shared: StandIn) -> None:
+    async with Client(shared) as client:
+        await client.fetch_token()
+        client.http.cookie_jar.clear()
+        answer = await client.send("POST", f"{PRODUCT}/A_Product", product("P"))
+    assert answer.refusal == (403, "CSRF token validation failed")
+    assert answer.headers["x-csrf-token"] == "Required"
+
+
+async def test_a_product_is_created_with_its_texts_and_plants_and_read_back(erp: StandIn) -> None:
+    body = product(
+        "A/B 'C'",
+        NetWeight="1.5",
+        to_Description={"results": [{"Language": "EN", "ProductDescription": "Odd name"}]},
+        to_Plant=[{"Plant": "1010", "ProcurementType": "F"}, {"Plant": "1020"}],
+    )
+    async with Client(erp) as client:
+        created = await client.send("POST", f"{PRODUCT}/A_Product", body)
+        assert created.status == 201
+        path = f"{PRODUCT}/A_Product('A%2FB%20''C''')"
+        assert created.headers["Location"] == erp.url + path
+        read = await client.send("GET", f"{path}?$expand=to_Plant")
+        counts = (await client.send("GET", "/_sandbox/counts")).document
+    assert read.entity["NetWeight"] == "1.500"
+    assert [p["Plant"] for p in read.entity["to_Plant"]["results"]] == ["1010", "1020"]
+    assert read.entity["to_Description"] == {
+        "__deferred": {"uri": f"{erp.url}{path}/to_Description"}
+    }
+    assert counts["A_ProductPlant"] == {"rows": 5, "by_plant": {"1010": 4, "1020": 1}}
+
+
+async def test_a_bom_is_numbered_and_its_items_can_be_added_changed_and_deleted(
+    erp: StandIn,
+) -> None:
+    async with Client(erp) as client:
+        created = await client.send("POST", f"{BOM}/MaterialBOM", bom("PUMP", "SEAL"))
+        assert created.status == 201
+        assert created.entity["BillOfMaterial"] == "00000001"
+        header = created.entity["__metadata"]["uri"]
+        oil = {
+            "BillOfMaterialComponent": "OIL",
+            "BillOfMaterialItemQuantity": "40",
+            "BillOfMaterialItemUnit": "G",
+        }
+        added = await client.send("POST", f"{header}/to_BillOfMaterialItem", oil)
+        assert added.entity["BillOfMaterialItemNumber"] == "0020"
+
+        tag = added.entity["__metadata"]["etag"]
+        item = added.entity["__metadata"]["uri"]
+        changed = await client.send(
+            "PATCH", item, {"BillOfMaterialItemQuantity": "50"}, If_Match=tag
+        )
+        assert changed.status == 204
+        stale = await client.send("DELETE", item, If_Match=tag)
+        assert stale.refusal == (412, "ZSANDBOX/ETAG_STALE")
+        deleted = await client.send("DELETE", item, If_Match=changed.headers["Etag"])
+        assert deleted.status == 204
+
+        query = "$filter=Material eq 'PUMP' and Plant eq '1010'&$expand=to_BillOfMaterialItem"
+        found = await client.first(f"{BOM}/MaterialBOM?{query}")
+        items = found["to_BillOfMaterialItem"]["results"]
+        again = await client.send("POST", f"{BOM}/MaterialBOM", bom("PUMP", "SEAL"))
+    assert [(i["BillOfMaterialComponent"], i["ComponentDescription"]) for i in items] == [
+        ("SEAL", "Shaft seal")
+    ]
+    assert again.refusal == (400, "ZSANDBOX/BOM_EXISTS")
+
+
+async def test_one_supplier_and_material_keep_one_info_record_over_plants(erp: StandIn) -> None:
+    async with Client(erp) as client:
+        body = {"Product": "SEAL", "Plant": "1020"}
+        await client.send("POST", f"{PRODUCT}/A_ProductPlant", body)
+        first = await client.send("POST", f"{INFO}/A_PurchasingInfoRecord", info_record())
+        second = await client.send(
+            "POST", f"{INFO}/A_PurchasingInfoRecord", info_record(Plant="1020")
+        )
+        counts = (await client.send("GET", "/_sandbox/counts")).document
+    assert first.entity["PurchasingInfoRecord"] == "5300000001"
+    assert second.entity["PurchasingInfoRecord"] == "5300000001"
+    assert counts["A_PurchasingInfoRecord"]["rows"] == 1
+    assert counts["A_PurgInfoRecdOrgPlantData"]["by_plant"] == {"1010": 1, "1020": 1}
+
+
+async def test_a_restart_keeps_the_business_table_and_forgets_the_tokens(tmp_path: Path) -> None:
+    with running("erp", tmp_path, SEED) as stand_in:
+        async with Client(stand_in) as client:
+            await client.send("POST", f"{BOM}/MaterialBOM", bom("PUMP", "SEAL"))
+            cookies, token = client.http.cookie_jar, client.token
+            kept = contents(stand_in)
+            session = next(iter(cookies)).value
+    with running("erp", tmp_path, SEED) as stand_in:
+        assert contents(stand_in) == kept
+        async with Client(stand_in) as client:
+            cookie = f"SAP_SESSIONID_LAY_100={session}"
+            old = await client.send(
+                "POST", f"{PRODUCT}/A_Product", product("P"), x_csrf_token=token, Cookie=cookie
+            )
+            assert old.refusal == (403, "CSRF token validation failed")
+            await client.fetch_token()
+            next_bom = await client.send(
+                "POST", f"{BOM}/MaterialBOM", bom("SEAL", "OIL", unit="KG")
+            )
+            journal = (await client.send("GET", "/_sandbox/journal?kind=applied")).document
+    assert next_bom.entity["BillOfMaterial"] == "00000002"
+    assert journal["totals"]["changes"]["MaterialBOM"] == {"create": 2}
+
+
+async def test_an_applied_but_unanswered_request_does_not_hold_up_others(erp: StandIn) -> None:
+    rule = {"action": "apply_then_hang", "method": "POST", "path": "/A_Product$", "body": "HELD"}
+    async with Client(erp) as client:
+        await client.send("POST", "/_sandbox/faults", [rule])
+        held = asyncio.create_task(client.send("POST", f"{PRODUCT}/A_Product", product("HELD")))
+        async with asyncio.timeout(5):
+            while await writes_applied(client) == 0:
+                assert not held.done()
+        read = await client.send("GET", f"{PRODUCT}/A_Product('HELD')")
+        assert read.status == 200
+        assert not held.done()
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+        again = await client.send("POST", f"{PRODUCT}/A_Product", product("HELD"))
+        assert again.refusal == (400, "ZSANDBOX/KEY_EXISTS")
+        journal = (await client.send("GET", "/_sandbox/journal?entries=no")).document
+        faults = (await client.send("GET", "/_sandbox/faults")).document
+    assert journal["totals"]["unanswered"] == 1
+    assert journal["totals"]["sent_again"] == {
+        "writes": 1,
+        "applied_once": 1,
+        "applied_more_than_once": 0,
+        "never_applied": 0,
+    }
+    assert [listed["hits"] for listed in faults] == [1]
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "is_applied"),
+    [
+        ("apply_then_500", 500, True),
+        ("slow", 201, True),
+        ("refuse_500", 500, False),
+        ("refuse_400", 400, False),
+        ("throttle_429", 429, False),
+        ("login_page_200", 200, False),
+    ],
+)
+async def test_a_fault_happens_once_and_says_whether_it_applied(
+    erp: StandIn, action: str, status: int, is_applied: bool
+) -> None:
+    rule = {"action": action, "method": "POST", "seconds": 0.01, "retry_after_s": 7}
+    async with Client(erp) as client:
+        await client.fetch_token()
+        await client.send("POST", "/_sandbox/faults", [rule])
+        answer = await client.send("POST", f"{PRODUCT}/A_Product", product("NEW"))
+        read = await client.send("GET", f"{PRODUCT}/A_Product('NEW')")
+        other = await client.send("POST", f"{PRODUCT}/A_Product", product("OTHER"))
+    assert answer.status == status
+    assert answer.headers.get("Retry-After") == ("7" if status == 429 else None)
+    assert (read.status == 200) == is_applied
+    assert other.status == 201
+
+
+async def test_a_reset_connection_leaves_the_change_behind(erp: StandIn) -> None:
+    async with Client(erp) as client:
+        await client.fetch_token()
+        await client.send("POST", "/_sandbox/faults", [{"action": "reset", "method": "POST"}])
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client.send("POST", f"{PRODUCT}/A_Product", product("NEW"))
+        read = await client.send("GET", f"{PRODUCT}/A_Product('NEW')")
+    assert read.status == 200
+
+
+async def test_a_refused_request_does_not_use_up_a_fault_that_applies(erp: StandIn) -> None:
+    async with Client(erp) as client:
+        await client.fetch_token()
+        rule = {"action": "apply_then_500", "method": "POST"}
+        await client.send("POST", "/_sandbox/faults", [rule])
+        refused = await client.send("POST", f"{PRODUCT}/A_Product", product("SEAL"))
+        spoilt = await client.send("POST", f"{PRODUCT}/A_Product", product("NEW"))
+    assert refused.refusal == (400, "ZSANDBOX/KEY_EXISTS")
+    assert spoilt.status == 500
+
+
+async def test_a_planted_row_and_an_emptied_table_show_in_the_counts_and_the_journal(
+    erp: StandIn,
+) -> None:
+    row = {"Product": "SEAL", "Plant": "1020"}
+    async with Client(erp) as client:
+        planted = await client.send("POST", "/_sandbox/table/A_ProductPlant", row)
+        counts = (await client.send("GET", "/_sandbox/counts")).document
+        emptied = await client.send("DELETE", "/_sandbox/table/A_ProductPlant")
+        journal = (await client.send("GET", "/_sandbox/journal?kind=control")).document
+        keyless = await client.send("POST", "/_sandbox/table/A_ProductPlant", {"Plant": "1020"})
+    assert planted.status == 201
+    assert counts["A_ProductPlant"]["by_plant"] == {"1010": 3, "1020": 1}
+    assert emptied.document == {"deleted": 4}
+    assert [entry["method"] for entry in journal["entries"]] == ["POST", "DELETE"]
+    assert journal["totals"]["writes_applied"] == 0
+    assert keyless.status == 400
+
+
+async def test_a_set_is_paged_counted_and_narrowed(shared: StandIn) -> None:
+    products = f"{PRODUCT}/A_Product"
+    async with Client(shared) as client:
+        page = await client.send(
+            "GET", f"{products}?$skip=1&$top=2&$inlinecount=allpages&$select=Product"
+        )
+        count = await client.send("GET", f"{products}/$count")
+        metres = await client.send("GET", f"{products}?$filter=BaseUnit eq 'M'")
+        texts = await client.send("GET", f"{products}('SEAL')/to_Description")
+        wrong = await client.send("GET", f"{products}?$filter=Price gt '1'")
+    assert page.entity["__count"] == "4"
+    assert [p["Product"] for p in page.entity["results"]] == ["SEAL", "OIL"]
+    assert count.text == "4"
+    assert [p["Product"] for p in metres.entity["results"]] == ["HOSE"]
+    assert [t["ProductDescription"] for t in texts.entity["results"]] == ["Shaft seal"]
+    assert wrong.refusal == (400, "ZSANDBOX/QUERY_OPTION")
