@@ -1,0 +1,240 @@
+"""`./check`: every check there is, group by group, against private servers started once.
+
+The last line is `N passed, N failed, N skipped`; each skip stands above it with its reason. Exit
+code 0 if nothing failed (and with CI=true nothing was skipped), 1 if not, 3 without servers.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+from xml.etree import ElementTree
+
+import msgspec
+
+from ops.stack import Servers, Stack, StackUnavailable
+
+ROOT = Path(__file__).parents[1]
+# Each test has its own, shorter limit; this one is for what hangs outside a test.
+_GROUP_TIMEOUT_S = 1800.0
+_INTERRUPT_TIMEOUT_S = 20.0
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """A test that did not run, and why."""
+
+    test: str
+    reason: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one group came to."""
+
+    passed: int = 0
+    failed: int = 0
+    skips: tuple[Skip, ...] = ()
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """What a group may use: the folder for its logs, and the servers once they are ready."""
+
+    folder: Path
+    servers: Callable[[], Servers]
+
+
+def _tools(*commands: tuple[str, ...]) -> Callable[[str, _Run], Outcome]:
+    """A group that is one check: all commands end with exit code 0."""
+
+    def run(name: str, run: _Run) -> Outcome:
+        log = run.folder / f"{name}.log"
+        log.unlink(missing_ok=True)
+        good = all([_execute(command, log, os.environ) == 0 for command in commands])
+        return Outcome(passed=int(good), failed=int(not good))
+
+    return run
+
+
+def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
+    """A group of tests in the folder of its name; empty if there is no such folder."""
+
+    def run(name: str, run: _Run) -> Outcome:
+        if not (ROOT / "tests" / name).is_dir():
+            return Outcome()
+        environment = dict(os.environ)
+        if with_servers:
+            environment |= run.servers().environment()
+        log, report = run.folder / f"{name}.log", run.folder / f"{name}.xml"
+        for earlier in (log, report):
+            earlier.unlink(missing_ok=True)
+        command = (
+            *(*_module("pytest"), f"tests/{name}", "-q"),
+            *(f"--junitxml={report}", f"--basetemp={run.folder / 'tmp'}"),
+        )
+        return read_report(report, exit_code=_execute(command, log, environment))
+
+    return run
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name)
+
+
+_GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
+    "lint": _tools(
+        (*_module("ruff"), "check", "--output-format=concise", "."),
+        (*_module("ruff"), "format", "--check", "--output-format=concise", "."),
+    ),
+    "types": _tools(_module("mypy")),
+    "imports": _tools((str(Path(sys.executable).with_name("lint-imports")),)),
+    "unit": _tests(with_servers=False),
+    "contract": _tests(with_servers=True),
+    "integration": _tests(with_servers=True),
+    "e2e": _tests(with_servers=True),
+    "faults": _tests(with_servers=True),
+}
+_ONLY_IN_FULL = frozenset({"faults"})
+
+
+def main() -> int:
+    """Run the groups named on the command line, or all; the exit code."""
+    parser = argparse.ArgumentParser(prog="./check", description="Run every check there is.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(_GROUPS))
+    parser.add_argument("--full", action="store_true", help="the slow fault tests too")
+    arguments = parser.parse_args()
+    for name in arguments.groups:
+        if name not in _GROUPS:
+            parser.error(f"no group {name}; there are {', '.join(_GROUPS)}")
+    chosen = arguments.groups or [
+        name for name in _GROUPS if arguments.full or name not in _ONLY_IN_FULL
+    ]
+    # A terminated run still stops its servers: they live in sessions of their own.
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        outcomes = _run_groups(chosen)
+    except StackUnavailable as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        return 130
+    return conclude(outcomes, strict=os.environ.get("CI", "").lower() in ("1", "true"))
+
+
+def read_report(report: Path, *, exit_code: int) -> Outcome:
+    """What pytest's JUnit report says; a run that broke off counts as one more failure."""
+    passed = failed = 0
+    skips: list[Skip] = []
+    cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+    for case in cases:
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif skipped is not None:
+            test = f"{case.get('classname')}::{case.get('name')}"
+            skips.append(Skip(test, skipped.get("message") or "no reason given"))
+        else:
+            passed += 1
+    # 5: no tests collected, which an empty folder may say.
+    if exit_code not in (0, 5) and not failed:
+        failed = 1
+    return Outcome(passed=passed, failed=failed, skips=tuple(skips))
+
+
+def conclude(outcomes: list[Outcome], *, strict: bool) -> int:
+    """Print the skips and the counts; the exit code. If `strict`, a skip is a failure."""
+    skips = [skip for outcome in outcomes for skip in outcome.skips]
+    passed = sum(outcome.passed for outcome in outcomes)
+    failed = sum(outcome.failed for outcome in outcomes)
+    for skip in skips:
+        print(f"skipped: {skip.test}: {skip.reason}")
+    if strict and skips:
+        print("A skipped test is a failure where CI=true.")
+    print(f"{passed} passed, {failed} failed, {len(skips)} skipped")
+    return 1 if failed or (strict and skips) else 0
+
+
+def _run_groups(names: list[str]) -> list[Outcome]:
+    state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ROOT / ".layshaft"))
+    folder = state / "check"
+    folder.mkdir(parents=True, exist_ok=True)
+    stack = Stack(folder, packages_dir=state / "packages")
+    outcomes: list[Outcome] = []
+    with ThreadPoolExecutor(max_workers=1) as background:
+        starting: list[Future[Servers]] = []
+        # Servers take seconds to start: they do it while the first groups run.
+        if not set(names) <= {"lint", "types", "imports", "unit"}:
+            starting.append(background.submit(stack.start))
+        try:
+            run = _Run(folder, lambda: starting[0].result())
+            for name in names:
+                outcomes.append(_run_group(name, run))
+        finally:
+            if starting and not starting[0].cancel():
+                # The first stop interrupts a start that still runs, the second ends its rest.
+                stack.stop()
+                starting[0].exception()
+                stack.stop()
+    return outcomes
+
+
+def _run_group(name: str, run: _Run) -> Outcome:
+    print(f"{name:<12} ", end="", flush=True)
+    began = time.monotonic()
+    outcome = _GROUPS[name](name, run)
+    took_s = time.monotonic() - began
+    words = [f"{outcome.passed} passed"]
+    words += [f"{outcome.failed} failed"] if outcome.failed else []
+    words += [f"{len(outcome.skips)} skipped"] if outcome.skips else []
+    print(f"{', '.join(words):<36}{took_s:6.1f} s", flush=True)
+    if outcome.failed:
+        log = run.folder / f"{name}.log"
+        print(log.read_text(errors="replace").rstrip())
+        print(f"Log: {log}", flush=True)
+    return outcome
+
+
+def _execute(command: tuple[str, ...], log: Path, environment: Mapping[str, str]) -> int:
+    """Run to the end, output appended to `log`; the exit code."""
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(_GROUP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            sink.write(f"\nNo end within {_GROUP_TIMEOUT_S:.0f} s.\n".encode())
+            return 1
+        finally:
+            _end_session(process)
+
+
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """Let pytest tear its fixtures down, then end whatever is left of its process group."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_INTERRUPT_TIMEOUT_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _end(signal_number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signal_number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""A private RabbitMQ node: the system's files, else Debian's packages unpacked for us alone.
+
+The node has its own epmd, cookie, ports, data and plugin folder, so it neither meets nor disturbs
+a RabbitMQ the machine already runs.
+"""
+
+import os
+import re
+import secrets
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from shutil import rmtree
+from urllib.parse import quote
+
+import msgspec
+
+from ops.stack.packages import fetch_rabbitmq
+from ops.stack.processes import (
+    ProcessRecord,
+    accepts_connections,
+    free_port,
+    spawn,
+    wait_until,
+)
+from ops.stack.servers import Broker, StackUnavailable
+
+USER = VHOST = "layshaft"
+PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_prometheus", "rabbitmq_management")
+# Inbound bodies are bounded at 2 MiB; RabbitMQ 3.10 would take 128 MiB.
+MAX_MESSAGE_BYTES = 2 << 20
+_START_TIMEOUT_S = 60.0
+
+
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where RabbitMQ's and Erlang's files are."""
+
+    rabbitmq_home: Path
+    erlang_bin: Path
+    library_path: tuple[Path, ...]
+    """Shared libraries the loader would not find by itself."""
+    source: str
+
+
+class _Ports(msgspec.Struct, frozen=True, kw_only=True):
+    amqp: int
+    distribution: int
+    epmd: int
+    management: int
+    prometheus: int
+
+
+def start_rabbitmq(
+    folder: Path,
+    *,
+    log: Path,
+    packages: Path,
+    ignore_system: bool,
+    remember: Callable[[ProcessRecord], None],
+) -> Broker:
+    """Start a node whose files all lie in `folder`; downloads go to `packages`.
+
+    `remember` is called as soon as a process exists, before it is ready.
+    Raises: StackUnavailable if there are no files to be had or the start fails.
+    """
+    installation = _system_installation() if not ignore_system else None
+    if installation is None:
+        installation = _unpacked_installation(fetch_rabbitmq(packages))
+    folder.mkdir(parents=True, exist_ok=True)
+    password = _password(folder)
+    ports = _Ports(**{name: free_port() for name in _Ports.__struct_fields__})
+    _link_plugins(installation.rabbitmq_home / "plugins", folder / "plugins")
+    (folder / "enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
+    configuration = folder / "rabbitmq.conf"
+    configuration.touch(mode=0o600)
+    configuration.write_text(render_configuration(ports, password=password))
+
+    log.unlink(missing_ok=True)
+    environment = _environment(folder, installation, ports)
+    epmd = spawn(
+        [
+            str(installation.erlang_bin / "epmd"),
+            *("-address", "127.0.0.1", "-port", str(ports.epmd)),
+        ],
+        name="RabbitMQ's port mapper (epmd)",
+        marker=str(ports.epmd),
+        environment=environment,
+        log=log,
+        clean_signal=signal.SIGTERM,
+        discard_signal=signal.SIGKILL,
+    )
+    remember(epmd)
+    # Without its own epmd the node would look for one and start it as a daemon nobody stops.
+    wait_until(
+        lambda: accepts_connections(ports.epmd), process=epmd, log=log, timeout_s=_START_TIMEOUT_S
+    )
+    node = spawn(
+        # Unknown arguments reach the Erlang command line, where they mark the process as ours.
+        [str(installation.rabbitmq_home / "sbin/rabbitmq-server"), "-layshaft", str(folder)],
+        name="RabbitMQ",
+        marker=str(folder),
+        environment=environment,
+        log=log,
+        clean_signal=signal.SIGTERM,
+        discard_signal=signal.SIGKILL,
+    )
+    remember(node)
+    wait_until(
+        lambda: accepts_connections(ports.amqp), process=node, log=log, timeout_s=_START_TIMEOUT_S
+    )
+    version = installation.rabbitmq_home.name.removeprefix("rabbitmq_server-")
+    return Broker(
+        amqp_url=f"amqp://{USER}:{password}@127.0.0.1:{ports.amqp}/{quote(VHOST)}",
+        management_url=f"http://{USER}:{password}@127.0.0.1:{ports.management}",
+        prometheus_url=f"http://127.0.0.1:{ports.prometheus}/metrics",
+        origin=f"RabbitMQ {version} from {installation.source}, port {ports.amqp}",
+    )
+
+
+def discard_rabbitmq(folder: Path) -> None:
+    """Remove the data of a stopped node."""
+    rmtree(folder, ignore_errors=True)
+
+
+def render_configuration(ports: _Ports, *, password: str) -> str:
+    """The node's rabbitmq.conf: loopback only, one user of ours instead of guest."""
+    return f"""\
+listeners.tcp.1 = 127.0.0.1:{ports.amqp}
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {ports.management}
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = {ports.prometheus}
+default_vhost = {VHOST}
+default_user = {USER}
+default_pass = {password}
+max_message_size = {MAX_MESSAGE_BYTES}
+"""
+
+
+def _system_installation() -> Installation | None:
+    homes = Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")
+    newest = max((h for h in homes if (h / "sbin").is_dir()), key=_version_key, default=None)
+    erlang_bin = Path("/usr/lib/erlang/bin")
+    if newest is None or not (erlang_bin / "erl").exists():
+        return None
+    return Installation(
+        rabbitmq_home=newest, erlang_bin=erlang_bin, library_path=(), source="the system"
+    )
+
+
+def _unpacked_installation(prefix: Path) -> Installation:
+    homes = (prefix / "usr/lib/rabbitmq/lib").glob("rabbitmq_server-*")
+    newest = max(homes, key=_version_key, default=None)
+    if newest is None:
+        raise StackUnavailable(f"The unpacked packages in {prefix} hold no RabbitMQ server.")
+    libraries = [*prefix.glob("usr/lib/*-linux-*"), *prefix.glob("lib/*-linux-*")]
+    return Installation(
+        rabbitmq_home=newest,
+        erlang_bin=prefix / "usr/lib/erlang/bin",
+        library_path=tuple(libraries),
+        source="unpacked Debian packages",
+    )
+
+
+def _version_key(home: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", home.name)]
+
+
+def _link_plugins(available: Path, chosen: Path) -> None:
+    """Links to the wanted applications and what they need; the rest only costs boot time."""
+    needs: dict[str, tuple[Path, list[str]]] = {}
+    for resource in available.glob("*/ebin/*.app"):
+        applications = re.search(r"\{applications,\s*\[(.*?)\]", resource.read_text(), re.DOTALL)
+        names = re.findall(r"\w+", applications[1]) if applications else []
+        needs[resource.stem] = (resource.parents[1], names)
+    rmtree(chosen, ignore_errors=True)
+    chosen.mkdir()
+    open_names, linked = ["rabbit", *PLUGINS], set[str]()
+    while open_names:
+        name = open_names.pop()
+        # Applications of Erlang itself are not in this folder and need no link.
+        if name in linked or name not in needs:
+            continue
+        application, names = needs[name]
+        (chosen / application.name).symlink_to(application)
+        linked.add(name)
+        open_names.extend(names)
+
+
+def _password(folder: Path) -> str:
+    file = folder / "password"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(16))
+    return file.read_text()
+
+
+def _environment(folder: Path, installation: Installation, ports: _Ports) -> Mapping[str, str]:
+    home = folder / "home"  # Erlang keeps the node's cookie in HOME.
+    home.mkdir(exist_ok=True)
+    libraries = ":".join(map(str, installation.library_path))
+    return {
+        "PATH": f"{installation.erlang_bin}:{os.defpath}",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        # Where Debian's scripts would look for the machine's own configuration.
+        "SYS_PREFIX": str(folder),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "no-rabbitmq-env.conf"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "no-advanced.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_PLUGINS_DIR": str(folder / "plugins"),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOGS": "-",  # To standard output, which is our log file; the rest of the logs:
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_NODENAME": "layshaft@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(ports.amqp),
+        "RABBITMQ_DIST_PORT": str(ports.distribution),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_EPMD_PORT": str(ports.epmd),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
+        # Makes the start script become the Erlang process instead of staying as its parent.
+        "RUNNING_UNDER_SYSTEMD": "true",
+        **({"LD_LIBRARY_PATH": libraries} if libraries else {}),
+    }

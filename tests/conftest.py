@@ -1,0 +1,54 @@
+"""Real servers for the tests that need them: one pair per session, a fresh database per test and
+a virtual host per test module."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.migrate import migrate
+from ops.stack import Servers, Stack, databases, management
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The servers named by LAYSHAFT_TEST_*, else private ones for this session."""
+    given = Servers.from_environment(os.environ)
+    if given is not None:
+        yield given
+        return
+    packages = Path(os.environ.get("LAYSHAFT_STATE_DIR", ".layshaft")) / "packages"
+    with Stack(tmp_path_factory.mktemp("stack"), packages_dir=packages) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def database_template(servers: Servers) -> Iterator[str]:
+    """Name of a migrated, empty database nobody is connected to."""
+    url = databases.create_database(servers.database_url, _sibling(servers.database_url))
+    asyncio.run(migrate(url))
+    yield databases.database_name(url)
+    databases.drop_database(servers.database_url, databases.database_name(url))
+
+
+@pytest.fixture
+def database_url(servers: Servers, database_template: str) -> Iterator[str]:
+    """A migrated, empty database for one test."""
+    name = _sibling(servers.database_url)
+    yield databases.create_database(servers.database_url, name, template=database_template)
+    databases.drop_database(servers.database_url, name)
+
+
+@pytest.fixture(scope="module")
+def amqp_url(servers: Servers) -> Iterator[str]:
+    """An empty virtual host for one test module."""
+    name = f"{management.vhost_name(servers.amqp_url)}_{secrets.token_hex(4)}"
+    yield management.create_vhost(servers.management_url, servers.amqp_url, name)
+    management.delete_vhost(servers.management_url, name)
+
+
+def _sibling(url: str) -> str:
+    return f"{databases.database_name(url)}_{secrets.token_hex(4)}"

@@ -1,0 +1,60 @@
+"""How `./check` counts."""
+
+from pathlib import Path
+
+import pytest
+
+from ops.check import Outcome, Skip, conclude, read_report
+
+REPORT = """<?xml version="1.0"?>
+<testsuites><testsuite>
+<testcase classname="tests.unit.test_a" name="test_good"/>
+<testcase classname="tests.unit.test_a" name="test_bad"><failure message="1 == 2"/></testcase>
+<testcase classname="tests.unit.test_a" name="test_broken"><error message="fixture"/></testcase>
+<testcase classname="tests.unit.test_a" name="test_off"><skipped message="no user namespaces"/>
+</testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_a_report_is_counted_test_by_test(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT)
+    assert read_report(report, exit_code=1) == Outcome(
+        passed=1,
+        failed=2,
+        skips=(Skip("tests.unit.test_a::test_off", "no user namespaces"),),
+    )
+
+
+def test_a_test_run_that_broke_off_is_a_failure(tmp_path: Path) -> None:
+    assert read_report(tmp_path / "missing.xml", exit_code=4) == Outcome(failed=1)
+
+
+def test_a_folder_without_tests_is_no_failure(tmp_path: Path) -> None:
+    assert read_report(tmp_path / "missing.xml", exit_code=5) == Outcome()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "strict", "exit_code", "last_line"),
+    [
+        (Outcome(passed=3), True, 0, "3 passed, 0 failed, 0 skipped"),
+        (Outcome(passed=2, failed=1), False, 1, "2 passed, 1 failed, 0 skipped"),
+        (Outcome(skips=(Skip("t", "r"),)), False, 0, "0 passed, 0 failed, 1 skipped"),
+        (Outcome(skips=(Skip("t", "r"),)), True, 1, "0 passed, 0 failed, 1 skipped"),
+    ],
+)
+def test_the_last_line_counts_and_a_skip_fails_only_where_told(
+    outcome: Outcome,
+    strict: bool,
+    exit_code: int,
+    last_line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert conclude([outcome], strict=strict) == exit_code
+    assert capsys.readouterr().out.splitlines()[-1] == last_line
+
+
+def test_every_skip_is_listed_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    conclude([Outcome(skips=(Skip("a::b", "no network"),))], strict=False)
+    assert "skipped: a::b: no network" in capsys.readouterr().out
