@@ -143,9 +143,7 @@ class Dispatcher:
         started = datetime.now(UTC)
         calls: list[str] = []
         try:
-            if monotonic() > sent_by:
-                raise Unavailable("claimed-too-long-ago", "The claim is too old to send on")
-            reference, answer, note = await self._cycle(outlet, claimed, calls)
+            reference, answer, note = await self._cycle(outlet, claimed, sent_by, calls)
             settled = self._done(claimed, reference, answer, note, started, calls)
         except Exception as error:  # every failure is a fate of this step, defects included
             settled = self._failed(claimed, outlet, error, started, calls)
@@ -161,15 +159,19 @@ class Dispatcher:
         self.wake()
 
     async def _cycle(
-        self, outlet: Outlet, claimed: ClaimedStep, calls: list[str]
+        self, outlet: Outlet, claimed: ClaimedStep, sent_by: float, calls: list[str]
     ) -> tuple[str, Answer | None, str]:
         """Observe, compare, write the difference, until the target holds what the step wants.
 
+        Nothing is sent after `sent_by` (monotonic): its answer might come when the lease is gone.
+        What was written until then stays written; the next claim goes on from there.
         Returns the target's reference, the content a read brought, and warnings.
         """
         driver, step = outlet.driver, claimed.step
         warnings: list[str] = []
         for _ in range(MAX_WRITES):
+            if monotonic() > sent_by:
+                raise Unavailable("lease-used-up", "The claim is too old to send on")
             observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
             if isinstance(observed, Present) and observed.equal:
                 return observed.reference, observed.answer, "; ".join(warnings)

@@ -61,6 +61,9 @@ STOPS_THE_LANE = ("21", "42")
 # The database or the network is away, another batch was faster, or a test asked for it.
 NOBODYS_FAULT = (
     asyncpg.InterfaceError,
+    # A backend that is killed under a pooled connection leaves its protocol in the middle.
+    asyncpg.InternalClientError,
+    EOFError,
     OSError,
     TimeoutError,
     Misconfigured,

@@ -50,7 +50,9 @@ class Relay:
         self._confirm_s = confirm_s
         self._heartbeat_s = heartbeat_s
         self._connection: AbstractConnection | None = None
-        self._channel: AbstractChannel | None = None
+        # One per exchange: a missing one closes its channel, and its channel only.
+        self._channels: dict[str, AbstractChannel] = {}
+        self._opening = asyncio.Lock()
         self._stuck: dict[str, float] = {}
 
     async def turn(self) -> bool:
@@ -76,25 +78,23 @@ class Relay:
 
     async def _publish(self, heads: list[OutboxRow]) -> list[int]:
         """Ids of the confirmed rows: keys side by side, one key strictly one after the other."""
-        channel = await self._open_channel()
         by_key: dict[str, list[OutboxRow]] = {}
         for row in heads:
             by_key.setdefault(row.key, []).append(row)
         confirmed: list[int] = []
         async with asyncio.TaskGroup() as group:
             for key_rows in by_key.values():
-                group.create_task(self._publish_key(channel, key_rows, confirmed))
+                group.create_task(self._publish_key(key_rows, confirmed))
         return confirmed
 
-    async def _publish_key(
-        self, channel: AbstractChannel, key_rows: Iterable[OutboxRow], confirmed: list[int]
-    ) -> None:
+    async def _publish_key(self, key_rows: Iterable[OutboxRow], confirmed: list[int]) -> None:
         """Adds the ids of confirmed rows to `confirmed`, up to the first row that was not: the
         rest of its key must not overtake."""
         for row in key_rows:
             try:
                 # Covers the wait for the connection too, which the library's timeout does not.
                 async with asyncio.timeout(self._confirm_s):
+                    channel = await self._open_channel(row.exchange)
                     exchange = await channel.get_exchange(row.exchange, ensure=False)
                     await exchange.publish(
                         _message(row), routing_key=row.routing_key, mandatory=True
@@ -120,21 +120,23 @@ class Relay:
         self._stuck = {key: until for key, until in self._stuck.items() if until > now}
         return sorted(self._stuck)
 
-    async def _open_channel(self) -> AbstractChannel:
-        if self._connection is None or not connections.is_alive(self._connection):
-            await self.close()
-            self._connection = await connections.connect(
-                self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._confirm_s
-            )
-            self._metrics.reconnects.labels("relay").inc()
-            self._channel = None
-        if self._channel is None or self._channel.is_closed:
-            async with asyncio.timeout(self._confirm_s):
+    async def _open_channel(self, exchange: str) -> AbstractChannel:
+        async with self._opening:
+            if self._connection is None or not connections.is_alive(self._connection):
+                await self.close()
+                self._connection = await connections.connect(
+                    self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._confirm_s
+                )
+                self._metrics.reconnects.labels("relay").inc()
+                self._channels.clear()
+            channel = self._channels.get(exchange)
+            if channel is None or channel.is_closed:
                 # Unroutable is an error only on a channel that raises on returns.
-                self._channel = await self._connection.channel(
+                channel = await self._connection.channel(
                     publisher_confirms=True, on_return_raises=True
                 )
-        return self._channel
+                self._channels[exchange] = channel
+            return channel
 
 
 def _message(row: OutboxRow) -> aio_pika.Message:
