@@ -78,6 +78,7 @@ class Relay:
 
     async def _publish(self, heads: list[OutboxRow]) -> list[int]:
         """Ids of the confirmed rows: keys side by side, one key strictly one after the other."""
+        await self._connect()
         by_key: dict[str, list[OutboxRow]] = {}
         for row in heads:
             by_key.setdefault(row.key, []).append(row)
@@ -120,15 +121,20 @@ class Relay:
         self._stuck = {key: until for key, until in self._stuck.items() if until > now}
         return sorted(self._stuck)
 
+    async def _connect(self) -> None:
+        """There is a connection that is alive; raises where RabbitMQ cannot be reached."""
+        if self._connection is None or not connections.is_alive(self._connection):
+            await self.close()
+            self._connection = await connections.connect(
+                self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._confirm_s
+            )
+            self._metrics.reconnects.labels("relay").inc()
+            self._channels.clear()
+
     async def _open_channel(self, exchange: str) -> AbstractChannel:
         async with self._opening:
-            if self._connection is None or not connections.is_alive(self._connection):
-                await self.close()
-                self._connection = await connections.connect(
-                    self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._confirm_s
-                )
-                self._metrics.reconnects.labels("relay").inc()
-                self._channels.clear()
+            await self._connect()
+            assert self._connection is not None
             channel = self._channels.get(exchange)
             if channel is None or channel.is_closed:
                 # Unroutable is an error only on a channel that raises on returns.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from canonical.connector import Driver
-from canonical.errors import InvalidMessage
+from canonical.errors import InvalidMessage, Misconfigured
 from canonical.events import BY_TYPE, SOURCE
 from canonical.handler import Delivery, Handler
 from handlers.flows import engineering_change, master_data
@@ -28,7 +28,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (SOURCE, "engineering-change.released"): engineering_change.HANDLER,
 }
 
-# Message types that are known by their content: a source need not say what it sends.
+# Message types that are known by their content; of the others the sender has to say the type.
 RECOGNISED: dict[str, Callable[[Delivery], bool]] = {
     "pdx.package": pdx.recognises,
     "arena.change": arena.recognises,
@@ -44,24 +44,39 @@ def recognise(contracts: Sequence[str], delivery: Delivery) -> Handler:
     """The handler of a delivery from a source with these contracts (message types).
 
     An event of ours says its type; everything else is known by its content, in the order of
-    `contracts`. Raises: InvalidMessage if it is none of them.
+    `contracts`. Raises: InvalidMessage if it is none of them; Misconfigured for a contract that
+    nobody handles.
     """
     if tuple(contracts) == (SOURCE,):
         row = BY_TYPE.get(delivery.attributes.get("type", ""))
         handler = HANDLERS.get((SOURCE, row.name)) if row else None
         if handler is not None:
             return handler
-        raise _unknown("event-unknown", delivery, [n for s, n in HANDLERS if s == SOURCE])
+        raise _unknown("event-unknown", delivery, [name for who, name in HANDLERS if who == SOURCE])
     for contract in contracts:
-        if RECOGNISED[contract](delivery):
-            return next(h for (_, kind), h in HANDLERS.items() if kind == contract)
+        handler = _translator(contract)
+        stated = delivery.attributes.get("type", "") == contract
+        if stated or (contract in RECOGNISED and RECOGNISED[contract](delivery)):
+            return handler
     raise _unknown("contract-unknown", delivery, contracts)
+
+
+def _translator(contract: str) -> Handler:
+    for (who, message_type), handler in HANDLERS.items():
+        if message_type == contract and who != SOURCE:
+            return handler
+    raise Misconfigured(
+        "contract-without-handler",
+        f"No handler takes messages of type {contract}",
+        where=contract,
+        remedy="Correct the contracts of the source in the configuration",
+    )
 
 
 def _unknown(code: str, delivery: Delivery, known: Sequence[str]) -> InvalidMessage:
     return InvalidMessage(
         code,
         f"The content is none of what {delivery.source} may send: {', '.join(known)}",
-        where=f"kind {delivery.kind!r}" if delivery.kind else "content",
+        where=f"kind {delivery.kind[:80]!r}" if delivery.kind else "content",
         remedy="Send a kind the contract names, or have the new kind added to the contract",
     )

@@ -1,90 +1,124 @@
-"""What a person should know about the input of a change, found by rule."""
+"""What a person should know about the definitions of a change, found by rule."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
-from canonical.change import EngineeringChange
-from canonical.effects import Finding
+from canonical.bom import bom_key
+from canonical.change import EngineeringChange, change_key
+from canonical.effects import Finding, Severity
 from canonical.errors import Rejected
 from canonical.facts import Facts
 from canonical.item import Item, item_key
-from handlers.flows.change_scope import MATERIAL_KINDS, Scope, is_bought
+from handlers.flows.change_scope import (
+    MATERIAL_KINDS,
+    Scope,
+    components,
+    is_bought,
+    revision_order,
+    structure,
+)
 
+# Manufacturer parts that may be used.
 ACCEPTED = frozenset({"approved", "conditional"})
 
 
 def findings_of(change: EngineeringChange, scope: Scope, facts: Facts) -> tuple[Finding, ...]:
-    """All findings, by rule and object.
+    """All findings, components first; at most one per rule and object.
 
-    Raises: Rejected if the change touches a regulated family and anything was found: there a
-    finding stops the change.
+    Raises: Rejected if the change touches a regulated family and any of them is a warning: there
+    a finding stops the change.
     """
-    found = [
-        finding
-        for number in scope.plants
-        if (item := facts.item(number)) is not None
-        for finding in (*_of_item(item), *_of_lines(item, facts))
-    ]
-    regulated = set(facts.rules.regulated) & {change.family, *(i.family for i in scope.items)}
-    warnings = [f for f in found if f.severity == "warning"]
-    if regulated and warnings:
+    # What is on its way may put right what the known state has wrong.
+    unsettled = scope.provisional | {awaited.item for awaited in scope.awaited}
+    built_in = _released_assemblies(scope, unsettled, facts)
+    found: list[Finding] = []
+    for number in scope.plants:
+        item = facts.item(number)
+        if item is None:
+            continue
+        found += _of_revision(change, item)
+        if number not in unsettled:
+            found += _of_kind(item)
+            found += _of_lifecycle(item, built_in.get(number, []))
+            found += _of_manufacturers(item)
+            found += _of_quantities(item, facts)
+    warnings = [finding for finding in found if finding.severity == "warning"]
+    if warnings and is_regulated(change, scope, facts):
         raise Rejected(
             "finding-stops-change",
             f"{len(warnings)} finding(s) in a regulated product family: "
-            + "; ".join(f.what for f in warnings[:5]),
-            where=", ".join(sorted(regulated)),
-            remedy="Correct the definition in PLM and release it anew",
+            + "; ".join(f"{finding.code}: {finding.what}" for finding in warnings),
+            where=change_key(change.number),
+            remedy="Correct the definitions in PLM and release them anew",
             owner="quality",
         )
     return tuple(found)
 
 
-def _of_item(item: Item) -> Iterator[Finding]:
-    where = item_key(item.number)
+def is_regulated(change: EngineeringChange, scope: Scope, facts: Facts) -> bool:
+    """Whether the change, or an item it is about, belongs to a regulated family."""
+    families = {change.family, *(item.family for item in scope.items)}
+    return not families.isdisjoint(facts.rules.regulated)
+
+
+def _released_assemblies(scope: Scope, unsettled: Set[str], facts: Facts) -> dict[str, list[str]]:
+    """By component: the released assemblies that contain it."""
+    found: dict[str, list[str]] = {}
+    for item in scope.items:
+        if item.lifecycle == "released" and item.number not in unsettled:
+            for component in components(structure(item.number, facts)):
+                found.setdefault(component, []).append(item.number)
+    return found
+
+
+def _of_kind(item: Item) -> Iterator[Finding]:
     if item.kind not in MATERIAL_KINDS:
-        yield Finding(
-            "not-a-material", where, f"{item.number} is a {item.kind}: not sent to the ERP",
-            "info", "engineering",
-        )  # fmt: skip
+        what = f"{item.number} is a {item.kind} and is not sent to the ERP"
+        yield _finding("not-a-material", item, what, "info", "engineering")
+
+
+def _of_lifecycle(item: Item, assemblies: list[str]) -> Iterator[Finding]:
+    if assemblies and item.lifecycle != "released":
+        phase = item.phase or item.lifecycle
+        what = f"{item.number} is in phase {phase}, inside the released {', '.join(assemblies)}"
+        yield _finding("component-not-released", item, what, "warning", "engineering")
+
+
+def _of_manufacturers(item: Item) -> Iterator[Finding]:
+    refused = [m for m in item.manufacturers if m.status not in ACCEPTED]
+    if refused:
+        parts = ", ".join(f"{m.manufacturer} {m.part} ({m.status})" for m in refused)
+        what = f"The manufacturer list of {item.number} has {parts}"
+        yield _finding("manufacturer-part-obsolete", item, what, "warning", "sourcing")
+    if is_bought(item) and len(refused) == len(item.manufacturers):
+        what = f"{item.number} is bought and has no approved manufacturer"
+        yield _finding("aml-missing", item, what, "warning", "sourcing")
+
+
+def _of_quantities(item: Item, facts: Facts) -> Iterator[Finding]:
+    bom = structure(item.number, facts)
+    empty = [line for line in bom.lines if line.quantity.value == 0] if bom else []
+    if empty:
+        lines = ", ".join(f"{line.position} ({line.component})" for line in empty)
+        what = f"The BOM of {item.number} takes nothing in line {lines}"
+        yield Finding("quantity-zero", bom_key(item.number), what, "warning", "engineering")
+
+
+def _of_revision(change: EngineeringChange, item: Item) -> Iterator[Finding]:
+    """An older one is on its way, which is no mistake; a newer one has overtaken the change."""
+    labels = {row.new_revision for row in change.affected if row.item == item.number}
+    for label in sorted(labels - {item.revision.label}):
+        order = revision_order(item.revision, label, where=item_key(item.number))
+        if order == 0:
+            continue
+        what = f"The change releases {item.number} {label}, known is {item.revision.label}"
+        severity: Severity = "warning" if order == 1 else "info"
+        yield _finding("revision-differs", item, what, severity, "engineering")
         return
-    if item.lifecycle != "released":
-        yield Finding(
-            "component-not-released",
-            where,
-            f"{item.number} is in phase {item.phase or item.lifecycle} and used in a released"
-            " assembly",
-            "warning",
-            "engineering",
-        )
-    for maker in item.manufacturers:
-        if maker.status not in ACCEPTED:
-            yield Finding(
-                "manufacturer-part-obsolete",
-                where,
-                f"{maker.manufacturer} {maker.part} is {maker.status} for {item.number}",
-                "warning",
-                "sourcing",
-            )
-    if is_bought(item) and not any(m.status in ACCEPTED for m in item.manufacturers):
-        yield Finding(
-            "aml-missing",
-            where,
-            f"{item.number} is bought and has no approved manufacturer",
-            "warning",
-            "sourcing",
-        )
 
 
-def _of_lines(item: Item, facts: Facts) -> Iterator[Finding]:
-    bom = facts.bom(item.number)
-    for line in bom.lines if bom else ():
-        if line.quantity.value == 0:
-            yield Finding(
-                "quantity-zero",
-                item_key(item.number),
-                f"line {line.position} of {item.number} takes 0 {line.quantity.unit} of"
-                f" {line.component}",
-                "warning",
-                "engineering",
-            )
+def _finding(code: str, item: Item, what: str, severity: Severity, owner: str) -> Finding:
+    return Finding(
+        code=code, where=item_key(item.number), what=what, severity=severity, owner=owner
+    )

@@ -1,46 +1,64 @@
-"""Which items and plants a change is about, and what is known of them."""
+"""Which items and plants a change is about, and which of their definitions are still to come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 
 import msgspec
 
 from canonical.bom import Bom, bom_key
-from canonical.change import AffectedItem, EngineeringChange
+from canonical.change import AffectedItem, EngineeringChange, change_key
 from canonical.errors import Rejected
 from canonical.facts import Facts
 from canonical.item import Item, item_key
-from canonical.sourcing import CoverageLine, coverage_key
+from canonical.revision import Revision, parse_revision
+from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
 
+# Levels below the affected items; a product has far fewer, a mistake in its data may have more.
 MAX_DEPTH = 16
-# Kinds that a plant stocks and an ERP keeps as materials.
+# Kinds that a plant stocks and an ERP keeps as materials; documents and services are neither.
 MATERIAL_KINDS = frozenset({"part", "assembly"})
+
+
+class Awaited(msgspec.Struct, frozen=True):
+    """A definition that has to arrive, or to arrive anew, before the item can be finished.
+
+    fact: document key, of the item itself or of its BOM. reason: for people.
+    """
+
+    item: str
+    fact: str
+    reason: str
 
 
 class Scope(msgspec.Struct, frozen=True):
     """What a change is about, as far as it is known.
 
-    plants: plant codes per item number, in the order of the rule. items: in creation order,
-    components before the assemblies they go into. unknown: affected items and components nobody
-    has released yet, with their plants.
+    plants: codes by item number, components before the assemblies they go into; () where nothing
+        known says where the item goes.
+    items: the materials among them that are known, in the same order.
+    provisional: items that are in it only by a structure which is itself awaited anew: they may
+        drop out.
     """
 
     plants: dict[str, tuple[str, ...]]
     items: tuple[Item, ...]
-    unknown: tuple[str, ...]
+    awaited: tuple[Awaited, ...]
+    provisional: frozenset[str]
 
     def all_plants(self) -> tuple[str, ...]:
         """Every plant that is concerned."""
-        return tuple(dict.fromkeys(p for codes in self.plants.values() for p in codes))
+        return tuple(sorted({code for codes in self.plants.values() for code in codes}))
 
 
 def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
-    """Document keys a plan wants to look at, given what is known so far."""
-    numbers = set(reachable(change, facts))
-    keys = {item_key(n) for n in numbers} | {bom_key(n) for n in numbers}
+    """Document keys a plan looks at, given what is known so far; more facts never ask for less."""
+    numbers, _ = _reach(
+        (row.item for row in change.affected), lambda number: components(facts.bom(number))
+    )
+    keys = {key(number) for number in numbers for key in (item_key, bom_key)}
     for number in numbers:
         item = facts.item(number)
         if item is not None and is_bought(item):
@@ -50,60 +68,51 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     return frozenset(keys)
 
 
-def reachable(change: EngineeringChange, facts: Facts) -> list[str]:
-    """Affected items and everything they contain, as far as BOMs are known; each once."""
-    found: dict[str, None] = {}
-    layer = [row.item for row in change.affected]
-    for _ in range(MAX_DEPTH):
-        fresh = [n for n in dict.fromkeys(layer) if n not in found]
-        found |= dict.fromkeys(fresh)
-        layer = [component for n in fresh for component in components(facts.bom(n))]
-    return list(found)
-
-
-def components(bom: Bom | None) -> tuple[str, ...]:
-    """Component numbers of a BOM, each once, in line order."""
-    return tuple(dict.fromkeys(line.component for line in bom.lines)) if bom else ()
-
-
-def is_bought(item: Item) -> bool:
-    """Whether purchasing has to do with it."""
-    return item.procurement == "buy" and item.kind in MATERIAL_KINDS
-
-
-def is_made(item: Item) -> bool:
-    """Whether a plant builds it by a BOM."""
-    return item.procurement in ("make", "phantom") and item.kind in MATERIAL_KINDS
-
-
 def scope_of(change: EngineeringChange, facts: Facts) -> Scope:
-    """Items in creation order with their plants.
+    """Affected items and all they contain, each with its plants: where its assemblies are built.
 
-    Raises: Rejected if no rule names a plant, a plant is not ours, or a BOM contains itself.
+    Raises: Rejected if nobody says which plants, a plant is not ours, or a structure contains
+    itself or does not end; UnknownRevision for a label that is none of the item's scheme.
     """
-    plants: dict[str, dict[str, None]] = {}
+    affected = {row.item for row in change.affected}
+    numbers, ends = _reach(affected, lambda number: components(structure(number, facts)))
+    if not ends:
+        raise Rejected(
+            "structure-too-deep",
+            f"The structure has more than {MAX_DEPTH} levels",
+            where=change_key(change.number),
+            remedy="Correct the structure in PLM and release it anew",
+            owner="engineering",
+        )
+    order = _creation_order(numbers, facts)
+    plants: dict[str, set[str]] = {number: set() for number in order}
     for row in change.affected:
-        _spread(row.item, which_plants(change, row, facts), facts, plants, path=())
-    ordered = creation_order(plants, facts)
-    known = [item for number in ordered if (item := facts.item(number)) is not None]
+        plants[row.item].update(which_plants(change, row, facts))
+    for parent in reversed(order):
+        for component in components(structure(parent, facts)):
+            plants[component] |= plants[parent]
+    awaited = tuple(_awaited_definitions(change, order, facts))
+    known = (facts.item(number) for number in order)
     return Scope(
-        plants={number: tuple(plants[number]) for number in ordered},
-        items=tuple(item for item in known if item.kind in MATERIAL_KINDS),
-        unknown=tuple(number for number in ordered if facts.item(number) is None),
+        plants={number: tuple(sorted(plants[number])) for number in order},
+        items=tuple(item for item in known if item and item.kind in MATERIAL_KINDS),
+        awaited=awaited,
+        provisional=_provisional(order, affected, {a.item for a in awaited}, facts),
     )
 
 
 def which_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> tuple[str, ...]:
-    """Plants of the row, else of the change, else by the rule for the product family.
+    """Plants the row names, else the change, else the rule for the change's or item's family.
 
-    Never "all": without any of these a person has to say.
+    Never "all": without any of these a person has to say. () while the item, and with it its
+    family, is not known yet.
     """
     item = facts.item(row.item)
-    by_rule = facts.rules.plants_of(change.family) or (
-        facts.rules.plants_of(item.family) if item else ()
+    by_rule = facts.rules.plants_of(change.family) or facts.rules.plants_of(
+        item.family if item else ""
     )
     codes = row.plants or change.plants or by_rule
-    if not codes:
+    if not codes and item is not None:
         raise Rejected(
             "plants-unknown",
             f"No plant is named for {row.item}: neither by the change nor by a rule for its family",
@@ -123,61 +132,121 @@ def which_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> 
     return codes
 
 
-def _spread(
-    number: str,
-    codes: Iterable[str],
-    facts: Facts,
-    plants: dict[str, dict[str, None]],
-    path: tuple[str, ...],
-) -> None:
-    """A component goes wherever its assembly is built."""
-    if number in path:
+def structure(number: str, facts: Facts) -> Bom | None:
+    """The BOM a plant builds the item by.
+
+    None for what is bought complete: its structure is the supplier's affair. None also while the
+    item is unknown, since then nobody knows which of the two it is.
+    """
+    item = facts.item(number)
+    return facts.bom(number) if item is not None and is_made(item) else None
+
+
+def components(bom: Bom | None) -> tuple[str, ...]:
+    """Component numbers of a BOM, each once, in line order."""
+    return tuple(dict.fromkeys(line.component for line in bom.lines)) if bom else ()
+
+
+def is_bought(item: Item) -> bool:
+    """Whether purchasing has to do with it."""
+    return item.procurement == "buy" and item.kind in MATERIAL_KINDS
+
+
+def is_made(item: Item) -> bool:
+    """Whether a plant builds it by a BOM, or through it."""
+    return item.procurement in ("make", "phantom") and item.kind in MATERIAL_KINDS
+
+
+def revision_order(known: Revision, label: str, *, where: str) -> int | None:
+    """-1, 0 or 1 as the known revision is older than, the same as or newer than the label.
+
+    None where nobody can tell: the scheme has no order, or the source has one of its own.
+    """
+    if known.label == label:
+        return 0
+    by_scheme = parse_revision(known.label, known.scheme).ordinal
+    other = parse_revision(label, known.scheme, where=where).ordinal
+    if by_scheme is None or other is None or by_scheme != known.ordinal:
+        return None
+    return (by_scheme > other) - (by_scheme < other)
+
+
+def _reach(
+    starts: Iterable[str], parts: Callable[[str], tuple[str, ...]]
+) -> tuple[frozenset[str], bool]:
+    """All that is reached in MAX_DEPTH levels, and whether that is all there is."""
+    found: set[str] = set()
+    level = set(starts)
+    for _ in range(MAX_DEPTH):
+        found |= level
+        level = {component for number in level for component in parts(number)} - found
+    return frozenset(found), not level
+
+
+def _creation_order(numbers: Iterable[str], facts: Facts) -> tuple[str, ...]:
+    """Components before assemblies; equal ones by number, so that input order does not matter."""
+    graph = {n: sorted(components(structure(n, facts))) for n in sorted(numbers)}
+    try:
+        return tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        cycle: list[str] = error.args[1]
         raise Rejected(
             "bom-cycle",
-            f"{' contains '.join((*path[path.index(number) :], number))}",
-            where=bom_key(number),
+            # The sorter lists each node before the one it is a component of.
+            " contains ".join(reversed(cycle)),
+            where=bom_key(cycle[0]),
             remedy="Correct the structure in PLM and release it anew",
             owner="engineering",
-        )
-    seen = plants.setdefault(number, {})
-    fresh = [code for code in codes if code not in seen]
-    if not fresh and path:
-        return
-    seen |= dict.fromkeys(fresh)
-    if len(path) < MAX_DEPTH:
-        for component in components(facts.bom(number)):
-            _spread(component, codes, facts, plants, (*path, number))
+        ) from error
 
 
-def creation_order(numbers: Iterable[str], facts: Facts) -> list[str]:
-    """Components before assemblies; equal ones by number, so that input order does not matter."""
-    wanted = set(numbers)
-    done: dict[str, None] = {}
-
-    def visit(number: str) -> Iterator[str]:
-        if number in done:
-            return
-        done[number] = None
-        for component in sorted(components(facts.bom(number))):
-            if component in wanted:
-                yield from visit(component)
-        yield number
-
-    return [number for start in sorted(wanted) for number in visit(start)]
+def _provisional(
+    order: Iterable[str], affected: Iterable[str], in_doubt: set[str], facts: Facts
+) -> frozenset[str]:
+    firm = set(affected)
+    for parent in reversed(tuple(order)):
+        if parent in firm and parent not in in_doubt:
+            firm.update(components(structure(parent, facts)))
+    return frozenset(order) - firm
 
 
-def usable_line(item: str, plant: str, today: date, facts: Facts) -> CoverageLine | None:
-    """The contract line under which a plant buys: the lowest contract number that covers it.
+def _awaited_definitions(
+    change: EngineeringChange, order: Iterable[str], facts: Facts
+) -> Iterator[Awaited]:
+    """What is missing, and what is known in an older state than the change speaks of.
 
-    A plant that buys centrally uses contracts of the whole company only.
+    An item and its BOM are released by two messages: until both are known in one revision, the
+    release is half of one.
     """
-    coverage = facts.coverage(item)
-    rule = facts.rules.plant(plant)
-    if coverage is None or rule is None:
-        return None
-    lines = [
-        line
-        for line in coverage.lines
-        if line.covers(plant, today) and not (rule.sourcing == "central" and line.plants)
-    ]
-    return min(lines, key=lambda line: (line.contract, line.supplier), default=None)
+    releases = sorted({(row.item, row.new_revision) for row in change.affected})
+    for number in order:
+        item = facts.item(number)
+        if item is None:
+            yield Awaited(number, item_key(number), f"{number} has not been released")
+            continue
+        behind = [
+            label
+            for affected, label in releases
+            if affected == number
+            and revision_order(item.revision, label, where=item_key(number)) in (-1, None)
+        ]
+        if behind:
+            reason = f"{number} is known in revision {item.revision.label}, the change releases "
+            yield Awaited(number, item_key(number), reason + ", ".join(behind))
+        elif is_made(item):
+            yield from _awaited_structure(item, facts.bom(number))
+
+
+def _awaited_structure(item: Item, bom: Bom | None) -> Iterator[Awaited]:
+    number = item.number
+    if bom is None:
+        yield Awaited(number, bom_key(number), f"{number} is made and its BOM is not known")
+        return
+    order = revision_order(item.revision, bom.revision, where=bom_key(number))
+    if order == 0:
+        return
+    yield Awaited(
+        number,
+        item_key(number) if order == -1 else bom_key(number),
+        f"{number} is known in revision {item.revision.label}, its BOM in {bom.revision}",
+    )

@@ -1,116 +1,47 @@
 """The engineering-change flow: from a released change to everything that must become true.
 
-Read `decide` first. A plan is made from what is known; what is not known yet is awaited, and the
-plan is made anew when it is. The same facts always give the same plan, and what a person was
-asked does not change because an unrelated fact came.
+Read `decide` first. A plan is made of what is known; what is not known is awaited, and the plan is
+made anew when it comes. The same facts give the same plan, whatever order they came in. All that
+can be said is planned, so that a ledger shows it and a later plan finds it again; what rests on
+something awaited follows that wait.
+
+Limits: effectivity by serial or lot and in the future is refused. What procurement stated last
+counts; the reads of a plan make it newer, for the next plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
-from canonical.bom import BomLine, PlantBom, bom_key
+from canonical.bom import Bom, BomLine, PlantBom, bom_key
 from canonical.change import EngineeringChange, change_key
-from canonical.codec import encode, read_event
+from canonical.codec import read_event
 from canonical.effectivity import DateEffectivity
-from canonical.effects import Effect, Open, Plan, Step
-from canonical.envelope import Lane, Message
-from canonical.errors import Rejected
-from canonical.events import ApprovalRequested, ChangeCompleted, PlanAdjustmentNeeded
+from canonical.effects import Effect, Plan, Step
+from canonical.envelope import Message
+from canonical.errors import InvalidMessage, Rejected
+from canonical.events import ChangeCompleted, PlanAdjustmentNeeded
 from canonical.facts import Facts
 from canonical.handler import Handler
 from canonical.item import Item, item_key
-from canonical.operations import (
-    Announce,
-    Approve,
-    AwaitFact,
-    ExtendToPlant,
-    Operation,
-    PublishItem,
-    PutBom,
-    PutInfoRecord,
-    PutItem,
-    ReadCoverage,
-    ReadSupplier,
-    RequestReview,
-    verb,
-)
-from canonical.purchasing import InfoRecord
-from canonical.quantity import Quantity, convert, convert_exact
-from canonical.sourcing import CoverageLine, coverage_key
-from canonical.supplier import Supplier, supplier_key
-from handlers.flows.change_findings import findings_of
+from canonical.operations import ExtendToPlant, PutBom, PutItem
+from canonical.quantity import MAX_SCALE, Quantity, convert
+from handlers.flows.change_findings import findings_of, is_regulated
 from handlers.flows.change_scope import (
     MATERIAL_KINDS,
-    Scope,
     components,
     facts_needed,
-    is_bought,
-    is_made,
     scope_of,
-    usable_line,
+    structure,
 )
+from handlers.flows.change_sourcing import as_defined, sourcing_steps
+from handlers.flows.planning import LAYSHAFT, Planning
 
-PROCUREMENT = "procurement"
-LAYSHAFT = "layshaft"
-QUALIFICATION = "supplier-qualification"
-URGENT = frozenset({"critical", "emergency", "high"})
-DUE_S = 86_400
-
-
-class Planning(msgspec.Struct, frozen=True):
-    """What every part of one plan needs."""
-
-    change: EngineeringChange
-    scope: Scope
-    facts: Facts
-    today: date
-
-    @property
-    def lane(self) -> Lane:
-        """Urgent changes take the critical lane."""
-        return "critical" if self.change.urgency.lower() in URGENT else "standard"
-
-    def step(
-        self,
-        system: str,
-        about: tuple[str, str],
-        operation: Operation,
-        *,
-        plant: str = "",
-        after: Sequence[Step] = (),
-        owner: str = "operations",
-        lane: Lane | None = None,
-    ) -> Step:
-        """A step about (object kind, object id) that follows the given ones."""
-        return Step(
-            plant=plant,
-            system=system,
-            object_kind=about[0],
-            object_id=about[1],
-            operation=operation,
-            depends_on=tuple(sorted(step.identity for step in after)),
-            owner=owner,
-            lane=lane or self.lane,
-            due_s=self.facts.rules.due_s.get(verb(operation), DUE_S),
-        )
-
-    def erp(self, kind: str, plant: str) -> str:
-        """The system that holds such objects for the plant today."""
-        system = self.facts.rules.system_for(kind, plant, self.today)
-        if system is None:
-            raise Rejected(
-                "route-missing",
-                f"No route says which system holds {kind} objects of plant {plant or 'any'}",
-                where=f"{kind} {plant}".strip(),
-                remedy="Add a route to the rules",
-                owner="operations",
-            )
-        return system
+# The ERP's BOM usage and alternative for engineering's one structure: production, the first.
+_USAGE, _ALTERNATIVE = "1", "1"
 
 
 def needs(message: Message[EngineeringChange], facts: Facts) -> frozenset[str]:
@@ -121,88 +52,88 @@ def needs(message: Message[EngineeringChange], facts: Facts) -> frozenset[str]:
 def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> tuple[Effect, ...]:
     """The plan of the change, and cases for what only a person can mend.
 
-    Raises: Rejected for a change that no plan can be made of; InvalidMessage for a quantity whose
-    unit has no conversion.
+    Raises: Rejected for a change of which no plan can be made, or which a finding stops;
+    InvalidMessage for a BOM line in a unit that the component has no factor for.
     """
     change = message.payload
     refuse_what_is_not_effective(change, now)
-    planning = Planning(change, scope_of(change, facts), facts, now.date())
-    awaited = list(await_definitions(planning))
-    masters = item_steps(planning)
-    boms = bom_steps(planning, masters)
-    published = publish_steps(planning)
-    sourcing, cases = sourcing_steps(planning, masters, published)
-    steps = [*awaited, *masters.values(), *boms.values(), *published.values(), *sourcing]
-    steps += announcements(planning, steps)
+    scope = scope_of(change, facts)
+    planning = Planning(change, scope, facts, now.date(), is_regulated(change, scope, facts))
+    findings = findings_of(change, scope, facts)
+    waits = definition_waits(planning)
+    masters = item_steps(planning, waits)
+    views = plant_steps(planning, masters)
+    boms = bom_steps(planning, waits, views)
+    sourcing = sourcing_steps(planning, waits, views)
+    definitions = (*waits.values(), *views.values(), *boms.values())
+    work = (*masters.values(), *definitions, *sourcing.steps)
     plan = Plan(
         key=change_key(change.number),
         version=change.version,
-        title=change.title,
-        steps=tuple(steps),
-        findings=findings_of(change, planning.scope, facts),
+        title=change.title or change.number,
+        steps=(*work, *announcements(planning, definitions, work)),
+        findings=findings,
     )
-    return (plan, *cases)
+    return (plan, *sourcing.cases)
 
 
 def refuse_what_is_not_effective(change: EngineeringChange, now: datetime) -> None:
-    """Only changes that are effective now are planned."""
-    effectivity = change.effectivity
-    if effectivity is None:
-        return
-    if not isinstance(effectivity, DateEffectivity) or not effectivity.is_effective(now):
-        raise Rejected(
-            "effectivity-unsupported",
-            f"{change.number} is not effective by date today",
-            where="effectivity",
-            remedy="Release it again on the day it takes effect",
-            owner="engineering",
-        )
+    """Only what is effective by date, and now, is planned: nothing in a plan waits for a day."""
+    match change.effectivity:
+        case None:
+            return
+        case DateEffectivity() as by_date if by_date.is_effective(now):
+            return
+        case DateEffectivity(start=start) if start > now:
+            code, what = "effectivity-in-future", f"takes effect on {start:%Y-%m-%d %H:%M} UTC"
+            remedy = "Release it again on the day"
+        case DateEffectivity(end=end):
+            code, what = "effectivity-over", f"was effective until {end:%Y-%m-%d %H:%M} UTC"
+            remedy = "Release it anew if it is still wanted"
+        case _:
+            code, what = "effectivity-unsupported", "is effective by serial number or lot"
+            remedy = "Release it with a date"
+    raise Rejected(
+        code, f"{change.number} {what}", where="effectivity", remedy=remedy, owner="engineering"
+    )
 
 
 # Definitions
 
 
-def await_definitions(planning: Planning) -> Iterator[Step]:
-    """Waits for items nobody released yet, for newer revisions, and for BOMs of made items."""
-    facts = planning.facts
-    for number in planning.scope.unknown:
-        yield _await(planning, item_key(number), f"{number} has not been released", "engineering")
-    for row in planning.change.affected:
-        item = facts.item(row.item)
-        if item is not None and item.revision.label != row.new_revision:
-            reason = f"{row.item} is known in revision {item.revision.label}, the change releases"
-            yield _await(
-                planning, item_key(row.item), f"{reason} {row.new_revision}", "engineering"
-            )
-    for item in planning.scope.items:
-        if is_made(item) and facts.bom(item.number) is None:
-            reason = f"{item.number} is made and has no BOM"
-            yield _await(planning, bom_key(item.number), reason, "engineering")
+def definition_waits(planning: Planning) -> dict[str, Step]:
+    """Waits for items and BOMs nobody released yet, or not in the revision spoken of; by fact."""
+    return {
+        awaited.fact: planning.wait(awaited.fact, awaited.reason, "engineering")
+        for awaited in planning.scope.awaited
+    }
 
 
-def _await(
-    planning: Planning,
-    fact: str,
-    reason: str,
-    owner: str,
-    *,
-    plant: str = "",
-    after: Sequence[Step] = (),
-) -> Step:
-    kind, _, number = fact.partition("/")
-    operation = AwaitFact(fact=fact, seen=planning.facts.version(fact), reason=reason)
-    return planning.step(LAYSHAFT, (kind, number), operation, plant=plant, after=after, owner=owner)
-
-
-def item_steps(planning: Planning) -> dict[tuple[str, str], Step]:
-    """Item masters, key (item, ""), and their plant views, key (item, plant)."""
+def item_steps(planning: Planning, waits: dict[str, Step]) -> dict[tuple[str, str], Step]:
+    """Item masters by (item, system), in every system that a plant of the item has."""
     steps: dict[tuple[str, str], Step] = {}
     for item in planning.scope.items:
-        about = ("item", item.number)
-        master = planning.step(planning.erp("item", ""), about, PutItem(_as_master(item)))
-        steps[item.number, ""] = master
+        plants = planning.scope.plants[item.number]
+        for system in sorted({planning.erp("item", code) for code in plants}):
+            steps[item.number, system] = planning.step(
+                system,
+                ("item", item.number),
+                PutItem(as_defined(item)),
+                after=planning.waits_before(waits, item.number),
+                owner="master data",
+            )
+    return steps
+
+
+def plant_steps(
+    planning: Planning, masters: dict[tuple[str, str], Step]
+) -> dict[tuple[str, str], Step]:
+    """The items' views by (item, plant), each after the item master in its system."""
+    steps: dict[tuple[str, str], Step] = {}
+    for item in planning.scope.items:
         for code in planning.scope.plants[item.number]:
             plant = planning.facts.rules.plant(code)
+            system = planning.erp("item", code)
             view = ExtendToPlant(
                 item=item.number,
                 plant=code,
@@ -211,297 +142,150 @@ def item_steps(planning: Planning) -> dict[tuple[str, str], Step]:
                 purchasing_group=plant.purchasing_group if plant else "",
             )
             steps[item.number, code] = planning.step(
-                planning.erp("item", code), about, view, plant=code, after=[master]
+                system,
+                ("item", item.number),
+                view,
+                plant=code,
+                after=[masters[item.number, system]],
+                owner="master data",
             )
     return steps
-
-
-def _as_master(item: Item) -> Item:
-    """The item without what varies between two statements of the same definition."""
-    return msgspec.structs.replace(item, stated_at=None)
 
 
 def bom_steps(
-    planning: Planning, masters: dict[tuple[str, str], Step]
+    planning: Planning, waits: dict[str, Step], views: dict[tuple[str, str], Step]
 ) -> dict[tuple[str, str], Step]:
-    """BOMs per (parent, plant): after the plant views of all it names, after component BOMs."""
+    """BOMs by (parent, plant): after the plant views of all they name and the components' BOMs."""
     steps: dict[tuple[str, str], Step] = {}
-    for item in planning.scope.items:  # components first
-        bom = planning.facts.bom(item.number)
-        if bom is None:
+    for parent in planning.scope.items:  # components come first
+        bom = structure(parent.number, planning.facts)
+        lines = material_lines(bom, planning.facts) if bom else ()
+        if bom is None or not lines:
             continue
-        for plant in planning.scope.plants[item.number]:
-            named = (item.number, *components(bom))
-            after = [masters[n, plant] for n in named if (n, plant) in masters]
-            after += [steps[n, plant] for n in components(bom) if (n, plant) in steps]
-            wanted = plant_bom(planning, item, plant)
-            unknown = [n for n in components(bom) if planning.facts.item(n) is None]
-            if unknown:
-                continue  # awaited already; the BOM is planned when all components are known
-            steps[item.number, plant] = planning.step(
+        named = (parent.number, *components(bom))
+        awaited = [waits[key(n)] for n in named for key in (item_key, bom_key) if key(n) in waits]
+        base = _base_quantity(bom, parent)
+        for plant in planning.scope.plants[parent.number]:
+            after = [views[n, plant] for n in named if (n, plant) in views]
+            after += [steps[n, plant] for n in named if (n, plant) in steps]
+            wanted = PlantBom(
+                plant=plant,
+                parent=parent.number,
+                revision=bom.revision,
+                usage=_USAGE,
+                alternative=_ALTERNATIVE,
+                base=base,
+                lines=lines,
+            )
+            steps[parent.number, plant] = planning.step(
                 planning.erp("bom", plant),
-                ("bom", item.number),
+                ("bom", parent.number),
                 PutBom(wanted),
                 plant=plant,
-                after=after,
+                after=[*after, *awaited],
+                owner="master data",
             )
     return steps
 
 
-def plant_bom(planning: Planning, parent: Item, plant: str) -> PlantBom:
-    """The engineering BOM as the plant's ERP holds it: materials only, in their base units.
+def material_lines(bom: Bom, facts: Facts) -> tuple[BomLine, ...]:
+    """The lines that name materials, in their components' base units.
 
-    Raises: UnitMismatch if a line's unit has no conversion to the component's base unit.
+    A component nobody knows yet may be one: its line stands as stated until the item has come.
+    Raises: InvalidMessage for a base quantity that is none and for a unit without a factor.
     """
-    bom = planning.facts.bom(parent.number)
-    assert bom is not None
     lines: list[BomLine] = []
     for line in bom.lines:
-        component = planning.facts.item(line.component)
-        if component is None or component.kind not in MATERIAL_KINDS:
-            continue
-        quantity = convert(
-            line.quantity,
-            component.base_unit,
-            component.alternates,
-            base=component.base_unit,
-            round_to=3,
+        component = facts.item(line.component)
+        if component is None:
+            lines.append(line)
+        elif component.kind in MATERIAL_KINDS:
+            where = f"{bom_key(bom.parent)} line {line.position} component {line.component}"
+            quantity = _in_base_unit(line.quantity, component, where)
+            lines.append(msgspec.structs.replace(line, quantity=quantity))
+    return tuple(lines)
+
+
+def _base_quantity(bom: Bom, parent: Item) -> Quantity:
+    where = f"{bom_key(bom.parent)} base quantity"
+    if bom.base.value <= 0:
+        raise InvalidMessage(
+            "base-quantity",
+            f"The lines are for {bom.base.value} {bom.base.unit} of {bom.parent}",
+            where=where,
+            remedy="State how much of the assembly the lines are for",
+            owner="engineering data",
         )
-        lines.append(msgspec.structs.replace(line, quantity=quantity))
-    return PlantBom(
-        plant=plant,
-        parent=parent.number,
-        revision=bom.revision,
-        usage="1",
-        alternative="1",
-        base=bom.base,
-        lines=tuple(lines),
-    )
+    return _in_base_unit(bom.base, parent, where)
 
 
-# Sourcing
-
-
-def publish_steps(planning: Planning) -> dict[str, Step]:
-    """Procurement's catalogue shows each bought item before anybody may order it."""
-    return {
-        item.number: planning.step(
-            PROCUREMENT, ("item", item.number), PublishItem(_as_master(item)), owner="sourcing"
+def _in_base_unit(quantity: Quantity, item: Item, where: str) -> Quantity:
+    """The quantity in the item's base unit, to the six decimals that ERP fields have at most."""
+    if quantity.unit == item.base_unit:
+        return quantity
+    try:
+        found = convert(
+            quantity, item.base_unit, item.alternates, base=item.base_unit, round_to=MAX_SCALE
         )
-        for item in planning.scope.items
-        if is_bought(item)
-    }
-
-
-def sourcing_steps(
-    planning: Planning, masters: dict[tuple[str, str], Step], published: dict[str, Step]
-) -> tuple[list[Step], list[Open]]:
-    """Coverage, suppliers, approvals and info records, as far as procurement has answered."""
-    steps: list[Step] = []
-    cases: list[Open] = []
-    chosen: dict[tuple[str, str], CoverageLine] = {}
-    for item in planning.scope.items:
-        if not is_bought(item):
-            continue
-        asked = planning.step(
-            PROCUREMENT, ("coverage", item.number), ReadCoverage(item.number), owner="sourcing"
+    except InvalidMessage as error:
+        # The same failure, where the person who can mend it will look for it.
+        raise InvalidMessage(
+            error.code, error.what, where=where, remedy=error.remedy, owner="engineering data"
+        ) from error
+    if found.value == 0 and quantity.value != 0:
+        raise InvalidMessage(
+            "quantity-too-small",
+            f"{quantity.value} {quantity.unit} is less than a millionth {item.base_unit}",
+            where=where,
+            remedy="State the structure for a larger base quantity",
+            owner="engineering data",
         )
-        steps.append(asked)
-        lines, missing, opened = _choose_lines(planning, item, asked)
-        chosen |= lines
-        steps += missing
-        cases += opened
-    suppliers = sorted({line.supplier for line in chosen.values()})
-    unanswered = planning.facts.missing(
-        coverage_key(i.number) for i in planning.scope.items if is_bought(i)
-    )
-    for number in suppliers:
-        asked = planning.step(
-            PROCUREMENT, ("supplier", number), ReadSupplier(number), owner="sourcing"
-        )
-        steps.append(asked)
-        supplier = planning.facts.supplier(number)
-        if supplier is None:
-            reason = f"procurement has not answered about supplier {number}"
-            steps.append(_await(planning, supplier_key(number), reason, "sourcing", after=[asked]))
-            continue
-        mine = {k: line for k, line in chosen.items() if line.supplier == number}
-        gate: list[Step] = []
-        if not (supplier.active and supplier.qualification.is_valid(planning.today)):
-            if unanswered:
-                # What a person is asked names every item it is about, and must not change with
-                # each answer: it is asked once all have come; the change waits for them anyway.
-                continue
-            asking, opened_case = approval_steps(planning, supplier, mine)
-            steps += asking
-            cases.append(opened_case)
-            gate = [asking[0]]
-        for (item_number, plant), line in mine.items():
-            after = [masters[item_number, plant], published[item_number], *gate]
-            steps.append(info_record_step(planning, item_number, plant, line, after))
-    return steps, cases
-
-
-def _choose_lines(
-    planning: Planning, item: Item, asked: Step
-) -> tuple[dict[tuple[str, str], CoverageLine], list[Step], list[Open]]:
-    """The contract line per (item, plant), waits where there is none, and cases for those."""
-    fact = coverage_key(item.number)
-    if planning.facts.coverage(item.number) is None:
-        reason = f"procurement has not answered which contracts cover {item.number}"
-        return {}, [_await(planning, fact, reason, "sourcing", after=[asked])], []
-    lines: dict[tuple[str, str], CoverageLine] = {}
-    waits: list[Step] = []
-    cases: list[Open] = []
-    for plant in planning.scope.plants[item.number]:
-        line = usable_line(item.number, plant, planning.today, planning.facts)
-        if line is not None:
-            lines[item.number, plant] = line
-            continue
-        what = f"No published contract covers {item.number} for plant {plant}"
-        waits.append(_await(planning, fact, what, "sourcing", plant=plant))
-        cases.append(
-            Open(
-                code="contract-missing",
-                word="business_rule",
-                what=what,
-                where=f"{change_key(planning.change.number)}: {item_key(item.number)} {plant}",
-                remedy="Publish a contract that covers it, or change the source in PLM",
-                owner="sourcing",
-            )
-        )
-    return lines, waits, cases
-
-
-def approval_steps(
-    planning: Planning, supplier: Supplier, lines: dict[tuple[str, str], CoverageLine]
-) -> tuple[list[Step], Open]:
-    """The decision of the role first, then the review in procurement and the notice; and a case."""
-    role = planning.facts.rules.approvers.get(QUALIFICATION, "quality")
-    number, change = supplier.number, planning.change.number
-    items = tuple(sorted({item for item, _ in lines}))
-    stated = supplier.qualification.stated_as or supplier.qualification.status
-    text = f"May {supplier.name} ({number}), which is {stated}, be bought from for {change}?"
-    evidence = (
-        f"qualification: {stated}",
-        f"items: {', '.join(items)}",
-        f"plants: {', '.join(sorted({plant for _, plant in lines}))}",
-        f"contracts: {', '.join(sorted({line.contract for line in lines.values()}))}",
-    )
-    about = ("supplier", number)
-    decision = planning.step(role, about, Approve(QUALIFICATION, text, evidence), owner=role)
-    review = planning.step(
-        PROCUREMENT,
-        about,
-        RequestReview(
-            supplier=number,
-            change=change,
-            items=items,
-            reason=f"{change} needs {number}, which is {stated}",
-            reference=f"{change}-{number}",
-        ),
-        owner="sourcing",
-    )
-    requested = ApprovalRequested(change, QUALIFICATION, text, role, evidence)
-    notice = planning.step(
-        LAYSHAFT, about, _announce("approval.requested", planning.change, requested)
-    )
-    case = Open(
-        code="supplier-not-qualified",
-        word="business_rule",
-        what=f"{supplier.name} is {stated}; {len(lines)} info record(s) of {change} wait",
-        where=f"{change_key(change)}: {supplier_key(number)}",
-        remedy=f"Qualify the supplier in procurement, or decide as {role}: `layshaft task list`",
-        owner="sourcing",
-    )
-    return [decision, review, notice], case
-
-
-def info_record_step(
-    planning: Planning, number: str, plant: str, line: CoverageLine, after: Sequence[Step]
-) -> Step:
-    """The plant may buy the item from the contract's supplier at the contract's price."""
-    rules = planning.facts.rules
-    rule = rules.plant(plant)
-    item = planning.facts.item(number)
-    assert rule is not None
-    assert item is not None
-    central = rule.sourcing == "central"
-    record = InfoRecord(
-        supplier=line.supplier,
-        item=number,
-        purchasing_org=rules.central_purchasing_org if central else rule.purchasing_org,
-        plant=plant,
-        order_unit=line.order_unit,
-        base_unit=item.base_unit,
-        order_to_base=_order_to_base(line, item),
-        price=line.price,
-        lead_time_days=line.lead_time_days,
-        contract=line.contract,
-        last_day=line.last_day,
-    )
-    return planning.step(
-        planning.erp("info-record", plant),
-        ("info-record", f"{line.supplier}/{number}"),
-        PutInfoRecord(record),
-        plant=plant,
-        after=after,
-        owner="purchasing",
-    )
-
-
-def _order_to_base(line: CoverageLine, item: Item) -> tuple[int, int]:
-    """1 order unit = n/d base units; raises UnitMismatch if nobody says how many."""
-    one = Quantity(Decimal(1), line.order_unit)
-    factor = convert_exact(one, item.base_unit, item.alternates, base=item.base_unit)
-    return factor.numerator, factor.denominator
+    return found
 
 
 # Notices
 
 
-def announcements(planning: Planning, steps: Sequence[Step]) -> list[Step]:
-    """Planning is told when a plant's items and BOMs are true, everybody when everything is."""
-    change = planning.change
+def announcements(
+    planning: Planning, definitions: Sequence[Step], work: Sequence[Step]
+) -> list[Step]:
+    """Planning is told when a plant's items and BOMs are true, everybody when everything is.
+
+    definitions: plant views, BOMs, and waits for what they are made of. work: all other steps;
+    announcements among them hold nothing up.
+    """
+    change, scope = planning.change, planning.scope
     about = ("engineering-change", change.number)
-    work = [step for step in steps if step.kind != "announce"]
     told: list[Step] = []
-    for plant in planning.scope.all_plants():
-        items = tuple(n for n, codes in planning.scope.plants.items() if plant in codes)
+    for plant in scope.all_plants():
+        items = tuple(sorted(n for n, codes in scope.plants.items() if plant in codes))
         notice = PlanAdjustmentNeeded(change.number, plant, items)
         told.append(
             planning.step(
                 LAYSHAFT,
                 about,
-                _announce("plan.adjustment-needed", change, notice),
+                planning.announce("plan.adjustment-needed", notice),
                 plant=plant,
-                after=[
-                    step
-                    for step in work
-                    if step.plant == plant and step.object_kind in ("item", "bom")
-                ],
+                after=[step for step in definitions if step.plant in (plant, "")],
+                lane="enrichment",
             )
         )
     completed = ChangeCompleted(
         number=change.number,
         version=change.version,
         title=change.title,
-        plants=planning.scope.all_plants(),
-        items=tuple(row.item for row in change.affected),
+        plants=scope.all_plants(),
+        items=tuple(sorted({row.item for row in change.affected})),
     )
     told.append(
         planning.step(
             LAYSHAFT,
             about,
-            _announce("engineering-change.completed", change, completed),
-            after=work,
+            planning.announce("engineering-change.completed", completed),
+            after=[step for step in work if step.kind != "announce"],
         )
     )
     return told
-
-
-def _announce(event: str, change: EngineeringChange, data: msgspec.Struct) -> Announce:
-    return Announce(event, change_key(change.number), msgspec.Raw(encode(data)))
 
 
 HANDLER = Handler(
