@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Mapping
 
@@ -25,6 +26,9 @@ NAMES = (
     "relay.after_publish",
     "relay.after_confirm",
 )
+
+
+_SLEEP = re.compile(r"sleep=\d+(\.\d+)?")
 
 
 class FailPointHit(Exception):
@@ -46,6 +50,10 @@ class FailPoints:
             name, action, nth = part.split(":")
             if name not in NAMES:
                 raise ValueError(f"no fail point {name!r}; known: {', '.join(NAMES)}")
+            if action not in ("kill", "stop", "raise") and not _SLEEP.fullmatch(action):
+                raise ValueError(f"fail point {name}: no action {action!r}")
+            if int(nth) < 1:
+                raise ValueError(f"fail point {name}: passes are counted from 1")
             armed[name] = (action, int(nth))
         return cls(armed)
 
@@ -63,7 +71,5 @@ class FailPoints:
             os.kill(os.getpid(), signal.SIGSTOP)
         elif action == "raise":
             raise FailPointHit(name)
-        elif action.startswith("sleep="):
-            await asyncio.sleep(float(action.removeprefix("sleep=")))
         else:
-            raise ValueError(f"fail point {name}: no action {action!r}")
+            await asyncio.sleep(float(action.removeprefix("sleep=")))

@@ -7,6 +7,7 @@ a RabbitMQ the machine already runs.
 import os
 import re
 import secrets
+import socket
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,7 +107,7 @@ def start_rabbitmq(
     )
     remember(node)
     wait_until(
-        lambda: accepts_connections(ports.amqp), process=node, log=log, timeout_s=_START_TIMEOUT_S
+        lambda: _speaks_amqp(ports.amqp), process=node, log=log, timeout_s=_START_TIMEOUT_S
     )
     version = installation.rabbitmq_home.name.removeprefix("rabbitmq_server-")
     return Broker(
@@ -135,6 +136,17 @@ default_user = {USER}
 default_pass = {password}
 max_message_size = {MAX_MESSAGE_BYTES}
 """
+
+
+def _speaks_amqp(port: int) -> bool:
+    """True if the node answers a protocol header: for a moment after boot it accepts and closes."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as probe:
+            probe.sendall(b"AMQP\x00\x00\x09\x01")
+            # The first byte of connection.start is the frame type: method.
+            return probe.recv(1) == b"\x01"
+    except OSError:
+        return False
 
 
 def _system_installation() -> Installation | None:
