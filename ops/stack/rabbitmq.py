@@ -7,8 +7,8 @@ a RabbitMQ the machine already runs.
 import os
 import re
 import secrets
-import socket
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from shutil import rmtree

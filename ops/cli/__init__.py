@@ -1,0 +1,1 @@
+"""The `layshaft` command: one module a group of commands, `tree` puts them together."""

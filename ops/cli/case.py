@@ -1,0 +1,224 @@
+"""`layshaft case`: what went wrong and needs a person."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from broker import cases as work
+from broker.store import views
+from broker.store.views import EXCERPT_BYTES, CaseView
+from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
+from ops.cli.problems import not_found
+from ops.cli.session import Common, Reading, read, write
+from ops.cli.task import person, required_reason
+
+app = App(name="case", help="See what went wrong, and settle it.")
+
+By = Annotated[str, Parameter(name="--by")]
+EXCERPT_LINES = 12
+EXCERPT_WIDTH = 160
+# One escaped byte in so many characters: not a text any more.
+BINARY_SHARE = 50
+
+
+@app.command(name="list")
+def list_cases(
+    *,
+    state: Literal["open", "resolved", "all"] = "open",
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> None:
+    """List exception cases, open ones first, then the newest.
+
+    Parameters
+    ----------
+    state
+        Which ones.
+    """
+    rows = read(reading, lambda tx: views.cases(tx, state))
+    if reading.is_json:
+        put_json(rows)
+        return
+    page = screen()
+    if not rows:
+        page.line("No case is open." if state == "open" else "There is none.")
+        return
+    page.table(
+        [
+            Column("case", is_number=True),
+            Column("state"),
+            Column("owner"),
+            Column("code"),
+            Column("seen", is_number=True),
+            Column("opened (UTC)"),
+            Column("where", is_text=True),
+            Column("what", is_text=True),
+        ],
+        [
+            (
+                str(c.id),
+                c.state,
+                c.owner,
+                c.code,
+                str(c.seen),
+                moment(c.opened_at),
+                c.place,
+                c.what,
+            )
+            for c in rows
+        ],
+    )
+
+
+@app.command(name="show")
+def show_case(case_id: int, /, *, reading: Reading = Reading()) -> None:  # noqa: B008 - frozen
+    """Show what is wrong, where, whose turn it is, what to do, and what waits behind it.
+
+    Parameters
+    ----------
+    case_id
+        Number of the case.
+    """
+    view = _find(reading, case_id)
+    if reading.is_json:
+        put_json(view)
+    else:
+        print_case(screen(), view)
+
+
+@app.command(name="retry")
+def retry_case(
+    case_id: int,
+    /,
+    *,
+    reason: str = "the cause was repaired",
+    by: By = "",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Try again what the case is about; what goes wrong again is a new case.
+
+    Parameters
+    ----------
+    case_id
+        Number of the case.
+    reason
+        Why it will work now; kept.
+    by
+        Who says so; without it, the user of this computer.
+    """
+    who, why = person(by), required_reason(reason)
+    view = _find(common, case_id)
+    released = write(common, lambda tx: work.retry(tx, case_id=case_id, by=who, reason=why))
+    what = view.case.key if released == "message" else view.case.place
+    screen().line(f"Case {case_id} closed by {who}: the {released} is tried again ({what})")
+    if view.message is not None:
+        talk(f"Follow it: layshaft trace {view.message.correlation_id}")
+
+
+@app.command(name="close")
+def close_case(
+    case_id: int,
+    /,
+    *,
+    reason: str,
+    by: By = "",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Let it go: a message that waits in the case is not applied, and the next one goes on.
+
+    Parameters
+    ----------
+    case_id
+        Number of the case.
+    reason
+        Why it is right to let it go; kept.
+    by
+        Who says so; without it, the user of this computer.
+    """
+    who, why = person(by), required_reason(reason)
+    view = _find(common, case_id)
+    let_go = write(common, lambda tx: work.discard(tx, case_id=case_id, by=who, reason=why))
+    screen().line(
+        f"Case {case_id} closed by {who}" + (": its message was let go" if let_go else "")
+    )
+    if let_go and view.hold is not None and view.hold.behind:
+        talk(f"{plural(view.hold.behind, 'message')} of {view.hold.key} behind it may go on")
+
+
+def print_case(page: Screen, view: CaseView) -> None:
+    """What, where, owner, remedy; then the message and what it holds."""
+    case, message, hold = view.case, view.message, view.hold
+    page.line(f"Case {case.id}  {case.what}", style="bold")
+    page.line()
+    rows = [
+        ("where", case.place),
+        ("owner", case.owner),
+        ("what to do", case.remedy or "Ask the owner"),
+        ("code", f"{case.code} ({case.word})"),
+        ("state", case.state),
+        ("opened", f"{moment(case.opened_at)} UTC" + _times(case.seen)),
+    ]
+    if case.closed_at is not None:
+        rows.append(("closed", f"{moment(case.closed_at)} UTC by {case.closed_by}"))
+    if case.change:
+        rows.append(("change", case.change))
+    if hold is not None:
+        rows.append(("holds", _hold_words(view)))
+    page.fields(rows)
+    if message is not None:
+        page.line()
+        page.line("Message", style="bold")
+        page.fields(
+            [
+                ("from", message.source),
+                ("type", message.type),
+                ("about", message.key),
+                ("id", message.id),
+                ("AMQP message id", message.message_id),
+                ("kind", message.kind),
+                ("content type", message.content_type),
+                ("received", f"{moment(message.received_at)} UTC"),
+                ("correlation", message.correlation_id),
+                *((f"ce-{name}", value) for name, value in sorted(message.attributes.items())),
+            ],
+        )
+        page.line()
+        page.line(f"Content  {message.body_bytes} bytes, from the start", style="bold")
+        for line in excerpt(message.excerpt, message.body_bytes):
+            page.line(f"  {line}")
+    if case.state == "open":
+        page.line()
+        if hold is not None or view.failed_step is not None:
+            page.line(f'repaired:  layshaft case retry {case.id} --reason "..."')
+        page.line(f'let it go: layshaft case close {case.id} --reason "..."')
+
+
+def excerpt(text: str, total_bytes: int) -> list[str]:
+    """The first lines of a body, or the first bytes; "..." where something is cut."""
+    if text.count("\\x") * BINARY_SHARE > len(text):
+        return [f"{text[:EXCERPT_WIDTH]} ... (no text)"]
+    lines = text.splitlines()
+    shown = [line[:EXCERPT_WIDTH] for line in lines[:EXCERPT_LINES]]
+    if shown != lines or total_bytes > EXCERPT_BYTES:
+        shown.append("...")
+    return shown
+
+
+def _times(seen: int) -> str:
+    return f", seen {seen} times" if seen > 1 else ""
+
+
+def _hold_words(view: CaseView) -> str:
+    assert view.hold is not None
+    hold = view.hold
+    behind = plural(hold.behind, "message") if hold.behind else "no other message"
+    wait = "waits" if hold.behind <= 1 else "wait"
+    return f"{hold.key} in {hold.scope}: {behind} {wait} behind it"
+
+
+def _find(common: Common, case_id: int) -> CaseView:
+    view = read(common, lambda tx: views.case(tx, case_id))
+    if view is None:
+        raise not_found("case", str(case_id), read(common, views.known_numbers)["case"])
+    return view

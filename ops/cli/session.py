@@ -1,0 +1,171 @@
+"""Where a command finds its configuration, and how it reads and writes the database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+from cyclopts import Parameter
+
+from broker.store import Database, Tx
+from broker.store.views import snapshot
+from canonical.errors import Misconfigured
+from ops.cli.problems import Exit, Problem
+from ops.configuration import Configuration, load
+
+T = TypeVar("T")
+
+DATABASE_VARIABLE = "LAYSHAFT_DATABASE_URL"
+ACQUIRE_S = 3.0
+# A trace of a large change is the longest of all.
+STATEMENT_S = 20.0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every command that works on a configuration takes."""
+
+    config: Annotated[Path | None, Parameter(env_var="LAYSHAFT_CONFIG")] = None
+    """Configuration file. Without it: ./layshaft.toml, then the one of a running ./demo."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Reading(Common):
+    """What every command that shows something takes."""
+
+    output: Annotated[Literal["table", "json"], Parameter(name=("--output", "-o"))] = "table"
+    """How to show it: as a table (default) or as json, whose field names are stable."""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether data is asked for instead of a page for people."""
+        return self.output == "json"
+
+
+def candidates(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Configuration files that are looked for, first one first."""
+    state = Path(environ.get("LAYSHAFT_STATE_DIR", ".layshaft"))
+    return Path("layshaft.toml"), state / "demo" / "layshaft.toml"
+
+
+def locate(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file to use; None where there is none."""
+    if given is not None:
+        return given
+    return next((path for path in candidates(environ) if path.is_file()), None)
+
+
+def configuration(common: Common) -> Configuration:
+    """The whole configuration; a problem where there is none."""
+    path = locate(common.config, os.environ)
+    if path is None:
+        why = "this command needs more than an address of a database"
+        raise _no_configuration(os.environ, why, "")
+    return load(path, os.environ)
+
+
+def database_url(common: Common) -> str:
+    """The database to work on: of the configuration, or the variable alone."""
+    path = locate(common.config, os.environ)
+    if path is not None:
+        return load(path, os.environ).settings.database_url
+    url = os.environ.get(DATABASE_VARIABLE)
+    if not url:
+        why = f"{DATABASE_VARIABLE} is not set"
+        raise _no_configuration(os.environ, why, f" or {DATABASE_VARIABLE}")
+    return url
+
+
+def read(common: Common, query: Callable[[Tx], Awaitable[T]]) -> T:
+    """What the query finds in one snapshot of the database."""
+    return asyncio.run(_work(database_url(common), query, read_only=True))
+
+
+def write(common: Common, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """What the work returns; committed."""
+    return asyncio.run(_work(database_url(common), work, read_only=False))
+
+
+def without_password(url: str) -> str:
+    """The address of a server as it may be shown."""
+    parts = urlsplit(url)
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        port = ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def unreachable(url: str, error: BaseException) -> Problem:
+    """A server does not answer."""
+    demo = candidates(os.environ)[1]
+    is_demo = demo.is_file() and url in demo.read_text()
+    hint = f"; {demo} is left from a demo that has ended: ./demo starts it anew" if is_demo else ""
+    return Problem(
+        Exit.UNREACHABLE,
+        "database-unreachable",
+        f"The database {without_password(url)} does not answer",
+        why=str(error) or type(error).__name__,
+        fix=f"Start it or correct the address{hint}. Then: layshaft doctor",
+    )
+
+
+async def _work(url: str, work: Callable[[Tx], Awaitable[T]], *, read_only: bool) -> T:
+    database = Database(
+        url=url, purpose="cli", size=1, acquire_s=ACQUIRE_S, statement_s=STATEMENT_S
+    )
+    try:
+        await database.open()
+    except asyncpg.InvalidCatalogNameError as error:
+        raise unreachable(url, error) from error
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise Misconfigured(
+            "database-login",
+            f"The database {without_password(url)} refused the login",
+            where=str(error),
+            remedy="Correct user and password in the database URL",
+        ) from error
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise unreachable(url, error) from error
+    except (ValueError, asyncpg.InterfaceError) as error:
+        raise Misconfigured(
+            "database-url",
+            "The database URL cannot be read",
+            where=str(error),
+            remedy="Write it as postgresql://user:password@host:port/name",
+        ) from error
+    try:
+        async with snapshot(database) if read_only else database.transaction() as tx:
+            return await work(tx)
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise Misconfigured(
+            "schema-missing",
+            f"The database {without_password(url)} has no current Layshaft tables",
+            where=str(error),
+            remedy="Run layshaft migrate, or name another database",
+        ) from error
+    except (OSError, TimeoutError, asyncpg.QueryCanceledError) as error:
+        raise unreachable(url, error) from error
+    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
+        raise unreachable(url, error) from error
+    finally:
+        await database.close()
+
+
+def _no_configuration(environ: Mapping[str, str], why: str, variable: str) -> Problem:
+    looked = " nor ".join(str(path) for path in candidates(environ))
+    return Problem(
+        Exit.USAGE,
+        "configuration-missing",
+        "There is no configuration to work with",
+        why=f"neither {looked} exists, and {why}",
+        fix=f"Give --config FILE, set LAYSHAFT_CONFIG{variable}, or start ./demo",
+    )

@@ -1,0 +1,91 @@
+"""The command tree, and the one place where a command's end becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from cyclopts import App, CycloptsError, Parameter
+
+from canonical.errors import Failure
+from ops.cli.problems import Exit, Problem, bug, problem_of
+
+
+def _version() -> str:
+    try:
+        return f"layshaft {version('layshaft')}"
+    except PackageNotFoundError:
+        return "layshaft, run from its source without being installed"
+
+
+app = App(
+    name="layshaft",
+    help="Carries business events between PLM, ERP and procurement.",
+    version=_version,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=(), show_default=False),
+    # Exit codes and error texts are ours, see `run`.
+    exit_on_error=False,
+    print_error=False,
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+_DOCTOR = """Check servers, schema, topology and systems.
+
+Nothing is changed. Exit code 0: all well; 1: findings; 3: a server is away."""
+
+# By name, imported when used: `change list` needs neither AMQP nor HTTP libraries.
+for _order, (_name, _place, _help) in enumerate(
+    (
+        ("demo", "ops.cli.service:show_demo", "Show one engineering change on its way."),
+        ("run", "ops.cli.service:run_service", "Run the service."),
+        ("migrate", "ops.cli.service:migrate_database", "Bring the database up to date."),
+        ("doctor", "ops.cli.doctor:run_checks", _DOCTOR),
+        ("publish", "ops.cli.publish:publish_file", "Send a file as a source system would."),
+        ("change", "ops.cli.change:app", "See where engineering changes stand: list, show."),
+        ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
+        ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
+        ("trace", "ops.cli.trace:show_trace", "See the path of everything that touched a thing."),
+    )
+):
+    app.command(_place, name=_name, help=_help, sort_key=_order)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command has run; its exit code. Nothing is raised, no traceback is shown."""
+    try:
+        result = app(list(arguments))
+        sys.stdout.flush()
+        return result if isinstance(result, int) else Exit.DONE
+    except BrokenPipeError:
+        # The reader had enough (`| head`); what Python flushes at its end has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except CycloptsError as error:
+        problem = _usage(error, arguments)
+    except Problem as found:
+        problem = found
+    except Failure as failure:
+        problem = problem_of(failure)
+    except Exception as error:
+        problem = bug(error, os.environ)
+    sys.stdout.flush()
+    sys.stderr.write(f"{problem.text()}\n")
+    return problem.exit_code
+
+
+def _usage(error: CycloptsError, arguments: Sequence[str]) -> Problem:
+    command = " ".join(error.command_chain or ())
+    name = f"layshaft {command}".strip()
+    return Problem(
+        Exit.USAGE,
+        "usage",
+        str(error),
+        why=f"you typed: layshaft {' '.join(arguments)}",
+        fix=f"See: {name} --help",
+    )

@@ -1,0 +1,155 @@
+"""What an open step waits for, in words, and whose turn it is: pure, over the steps of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from broker.ledger import SETTLED
+from broker.store.views import StepRow
+
+# What a person has to do comes before what a machine is doing.
+_RANK = {"failed": 0, "approval": 1, "wait": 2, "in_doubt": 3}
+_LAST = 4
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Why a step is not done. roots: ids of the steps that have to move first, itself if none."""
+
+    text: str
+    owner: str
+    roots: tuple[int, ...]
+
+
+class Blocker(msgspec.Struct, frozen=True):
+    """A step others wait for. behind: open steps that cannot move before it."""
+
+    step: int
+    identity: str
+    kind: str
+    state: str
+    owner: str
+    text: str
+    behind: int
+
+
+def waiting(steps: Sequence[StepRow]) -> dict[int, Waiting]:
+    """For every open step what it waits for; several causes: the one a person must see first."""
+    latest = {s.identity: s for s in sorted(steps, key=lambda s: s.generation)}
+    by_id = {s.id: s for s in steps}
+    known: dict[int, frozenset[int]] = {}
+    result = {}
+    for step in steps:
+        if step.state in SETTLED:
+            continue
+        roots = sorted(_roots(step, latest, known), key=lambda i: (_rank(by_id[i]), i))
+        first = by_id[roots[0]]
+        text = _own_words(step, latest) if first.id == step.id else _seen_from_behind(first, latest)
+        if len(roots) > 1:
+            text += f"; and {len(roots) - 1} more"
+        result[step.id] = Waiting(text, first.owner, tuple(roots))
+    return result
+
+
+def blockers(steps: Sequence[StepRow], waits: Mapping[int, Waiting]) -> list[Blocker]:
+    """The steps everything open waits for, those that need a person first."""
+    behind: dict[int, int] = {}
+    for step_id, reason in waits.items():
+        for root in reason.roots:
+            behind[root] = behind.get(root, 0) + (root != step_id)
+    latest = {s.identity: s for s in sorted(steps, key=lambda s: s.generation)}
+    roots = [s for s in steps if s.id in behind]
+    return [
+        Blocker(s.id, s.identity, s.kind, s.state, s.owner, _with_name(s, latest), behind[s.id])
+        for s in sorted(roots, key=lambda s: (_rank(s), -behind[s.id], s.id))
+    ]
+
+
+def needs_a_person(blocker: Blocker) -> bool:
+    """Whether it stays as it is until somebody acts."""
+    return blocker.state == "failed" or blocker.kind in ("approval", "wait")
+
+
+def progress(steps: Iterable[StepRow]) -> tuple[int, int]:
+    """Done and all of what is planned."""
+    planned = [s for s in steps if s.state not in ("cancelled", "superseded")]
+    return sum(s.state == "done" for s in planned), len(planned)
+
+
+def is_late(step: StepRow, now: datetime) -> bool:
+    """Whether the step is open after its time."""
+    return step.state not in SETTLED and step.due_at < now
+
+
+def _roots(
+    step: StepRow, latest: Mapping[str, StepRow], known: dict[int, frozenset[int]]
+) -> frozenset[int]:
+    """Ids of the open steps at the ends of its dependencies."""
+    if step.id in known:
+        return known[step.id]
+    # In a ring of dependencies each step is its own end: shown, not looped over.
+    known[step.id] = frozenset({step.id})
+    found: frozenset[int] = frozenset()
+    if step.state in ("waiting", "held"):
+        for dependency in step.depends_on:
+            before = latest.get(dependency)
+            if before is not None and before.state not in SETTLED:
+                found |= _roots(before, latest, known)
+    known[step.id] = found or frozenset({step.id})
+    return known[step.id]
+
+
+def _rank(step: StepRow) -> int:
+    return min(_RANK.get(step.state, _LAST), _RANK.get(step.kind, _LAST))
+
+
+def _own_words(step: StepRow, latest: Mapping[str, StepRow]) -> str:
+    """What a step that nothing stands before waits for."""
+    match step.kind, step.state:
+        case _, "failed":
+            return f"failed: {step.reason}" if step.reason else "failed"
+        case "approval", "ready":
+            return f"approval of {step.system}: {step.asks}"
+        case "wait", _:
+            return f"{step.fact}: {step.asks}" if step.asks else step.fact
+        case _, "in_flight":
+            return f"the answer of {step.system}"
+        case _, "in_doubt":
+            return f"{step.system} to be asked what became of it: {step.reason}"
+        case _, "ready" if step.attempts:
+            return f"its next try at {step.next_at:%H:%M:%S} UTC: {step.reason}"
+        case _, "ready":
+            return f"its turn at {step.system}"
+    missing = [d for d in step.depends_on if d not in latest]
+    if missing:
+        return f"a step that is not in the plan: {missing[0]}"
+    return step.reason or f"an earlier form of it at {step.system}"
+
+
+def _with_name(step: StepRow, latest: Mapping[str, StepRow]) -> str:
+    """What it waits for, where its row does not stand beside it."""
+    words = _own_words(step, latest)
+    return words if step.kind in ("approval", "wait") else f"{_name(step)}: {words}"
+
+
+def _name(step: StepRow) -> str:
+    plant = f" of plant {step.plant}" if step.plant else ""
+    return f"{step.operation} {step.object_id}{plant}"
+
+
+def _seen_from_behind(step: StepRow, latest: Mapping[str, StepRow]) -> str:
+    """How those that stand behind a step name it."""
+    if step.kind in ("approval", "wait") and step.state != "failed":
+        return _own_words(step, latest)
+    name = _name(step)
+    match step.state:
+        case "failed":
+            return f"{name}, which failed"
+        case "in_flight":
+            return f"{name}, under way"
+        case "in_doubt":
+            return f"{name}, answer unknown"
+        case _:
+            return name

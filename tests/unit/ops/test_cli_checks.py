@@ -1,0 +1,144 @@
+"""What doctor says about what it was told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.store.diagnosis import RowFacts, ServerFacts
+from ops.cli.checks import Check, row_checks, server_checks, version_check
+from ops.cli.doctor import verdict
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+GIB = 1 << 30
+
+GOOD = ServerFacts(
+    version="18.6",
+    now=NOW,
+    fsync="on",
+    synchronous_commit="on",
+    full_page_writes="on",
+    shared_buffers=GIB,
+    max_wal_size=8 * GIB,
+    checkpoint_timeout_s=900,
+    wal_compression="lz4",
+    has_lz4=True,
+)
+CLEAN = RowFacts((), 0, 0, 0, 0, 0)
+
+
+def findings(checks: list[Check]) -> dict[str, str]:
+    """Codes of what is not well, with the fix."""
+    return {check.code: check.fix for check in checks if check.state != "ok"}
+
+
+def server(**changed: Any) -> dict[str, str]:
+    """Findings about a good server with so much changed, on a machine with 16 GiB."""
+    facts = msgspec.structs.replace(GOOD, **changed)
+    return findings(list(server_checks(facts, NOW, memory_bytes=16 * GIB)))
+
+
+def test_a_server_as_recommended_has_no_findings() -> None:
+    assert server() == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "fix"),
+    [
+        ({"fsync": "off"}, "database-unsafe", "Set fsync=on"),
+        (
+            {"shared_buffers": 128 << 20},
+            "database-shared-buffers",
+            "Set shared_buffers = 1024MB in postgresql.conf",
+        ),
+        (
+            {"max_wal_size": GIB},
+            "database-max-wal-size",
+            "Set max_wal_size = 8GB in postgresql.conf",
+        ),
+        (
+            {"checkpoint_timeout_s": 300},
+            "database-checkpoint-timeout",
+            "Set checkpoint_timeout = 15min in postgresql.conf",
+        ),
+        (
+            {"wal_compression": "pglz"},
+            "database-wal-compression",
+            "Set wal_compression = lz4 in postgresql.conf",
+        ),
+        (
+            {"wal_compression": "off", "has_lz4": False},
+            "database-wal-compression",
+            "Set wal_compression = pglz in postgresql.conf",
+        ),
+        (
+            {"now": NOW - timedelta(seconds=3)},
+            "clock",
+            "Synchronise both with one time source",
+        ),
+    ],
+)
+def test_each_weakness_of_a_server_has_its_fix(
+    changed: dict[str, Any], code: str, fix: str
+) -> None:
+    assert server(**changed) == {code: fix}
+
+
+def test_a_server_without_lz4_is_not_asked_for_it() -> None:
+    assert server(wal_compression="pglz", has_lz4=False) == {}
+
+
+def test_a_small_machine_is_asked_for_a_quarter_of_its_memory() -> None:
+    facts = msgspec.structs.replace(GOOD, shared_buffers=512 << 20)
+    assert findings(list(server_checks(facts, NOW, memory_bytes=2 * GIB))) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"missing_days": ("2026-03-03",)}, "partition-missing"),
+        ({"default_rows": 1}, "partition-default"),
+        ({"stuck": 1}, "stuck-rows"),
+        ({"late_outbox": 1}, "outbox-late"),
+    ],
+)
+def test_rows_that_should_not_be_there_are_findings(changed: dict[str, Any], code: str) -> None:
+    facts = msgspec.structs.replace(CLEAN, **changed)
+    assert list(findings(list(row_checks(facts)))) == [code]
+
+
+def test_work_for_people_is_no_finding() -> None:
+    checks = list(row_checks(msgspec.structs.replace(CLEAN, open_cases=2, open_approvals=1)))
+    assert findings(checks) == {}
+    assert checks[-1].what == "Waiting for people: 1 approval, 2 cases"
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        ("3.9.29", "warning"),
+        ("3.10.8", "ok"),
+        ("4.0.5", "ok"),
+        ("4.3.1", "ok"),
+        ("4.10.0", "warning"),
+        ("", "warning"),
+    ],
+)
+def test_rabbitmq_versions_are_compared_as_numbers(version: str, state: str) -> None:
+    assert version_check(version, "amqp://h").state == state
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["ok", "ok"], 0),
+        (["ok", "warning"], 1),
+        (["problem"], 1),
+        (["problem", "unreachable"], 3),
+    ],
+)
+def test_the_worst_check_decides_on_the_exit_code(states: list[Any], expected: int) -> None:
+    assert verdict([Check(state, "code", "what") for state in states]) == expected

@@ -1,0 +1,55 @@
+"""What goes to standard output."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from ops.cli.output import Column, Screen, put_json, screen
+
+
+def plain(columns: list[Column], rows: list[tuple[str, ...]]) -> list[str]:
+    """The lines of a table that goes into a file."""
+    stream = io.StringIO()
+    Screen(stream).table(columns, rows)
+    return stream.getvalue().splitlines()
+
+
+def test_columns_are_aligned_by_what_a_terminal_shows() -> None:
+    rows = [("7", "Zahnrad"), ("12", "歯車")]
+    columns = [Column("id", is_number=True), Column("name"), Column("end")]
+    assert plain(columns, [(*row, "x") for row in rows]) == [
+        "id  name     end",
+        " 7  Zahnrad  x",
+        "12  歯車     x",
+    ]
+
+
+def test_nothing_is_cut_however_long_it_is() -> None:
+    identity = "X" * 400
+    assert plain([Column("id"), Column("what")], [(identity, "y")])[1] == f"{identity}  y"
+
+
+def test_a_column_without_content_is_left_out() -> None:
+    assert plain([Column("a"), Column("b"), Column("c")], [("1", "", "2")]) == ["a  c", "1  2"]
+
+
+def test_names_and_values_have_no_head_and_no_empty_value() -> None:
+    stream = io.StringIO()
+    Screen(stream).fields([("where", "item/A"), ("change", ""), ("owner", "quality")])
+    assert stream.getvalue() == "where  item/A\nowner  quality\n"
+
+
+def test_characters_that_steer_a_terminal_are_shown_and_not_obeyed() -> None:
+    assert plain([Column("a")], [("red\x1b[31m\nnext",)])[1] == r"red\x1b[31m\nnext"
+
+
+def test_json_ends_with_a_line_break(capsys: pytest.CaptureFixture[str]) -> None:
+    put_json({"a": [1]})
+    assert capsys.readouterr().out == '{\n  "a": [\n    1\n  ]\n}\n'
+
+
+def test_no_colour_is_written_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    screen().line("done", style="green")
+    assert capsys.readouterr().out == "done\n"
