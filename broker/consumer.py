@@ -21,11 +21,11 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
 from broker import connections
 from broker.amqp_properties import violations
+from broker.blame import NOBODYS_FAULT
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.looper import finish
 from broker.metrics import Metrics
-from broker.pipeline import NOBODYS_FAULT
 from broker.store import Position
 from broker.topology import attributes_from
 from canonical.envelope import Lane
