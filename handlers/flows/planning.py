@@ -1,0 +1,104 @@
+"""What every part of one plan needs: the change, what is known, and how a step is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+import msgspec
+
+from canonical.change import EngineeringChange, change_key
+from canonical.codec import encode
+from canonical.effects import Step
+from canonical.envelope import Lane
+from canonical.errors import Misconfigured
+from canonical.facts import Facts
+from canonical.item import item_key
+from canonical.operations import Announce, AwaitFact, Operation, verb
+from handlers.flows.change_scope import Scope
+
+# The system that keeps suppliers and contracts, as it is called in the configuration.
+PROCUREMENT = "procurement"
+LAYSHAFT = "layshaft"
+
+_URGENT = frozenset({"critical", "emergency", "high"})
+_DUE_S = 86_400
+
+
+class Planning(msgspec.Struct, frozen=True):
+    """One plan in the making.
+
+    today: the day in UTC by which contracts, qualifications and routes are valid or not.
+    regulated: any finding would stop the change.
+    """
+
+    change: EngineeringChange
+    scope: Scope
+    facts: Facts
+    today: date
+    regulated: bool
+
+    @property
+    def lane(self) -> Lane:
+        """Urgent changes take the critical lane."""
+        return "critical" if self.change.urgency.casefold() in _URGENT else "standard"
+
+    def step(
+        self,
+        system: str,
+        about: tuple[str, str],
+        operation: Operation,
+        *,
+        plant: str = "",
+        after: Iterable[Step] = (),
+        owner: str = "operations",
+        lane: Lane | None = None,
+    ) -> Step:
+        """A step about (object kind, object id) that follows the given ones."""
+        return Step(
+            plant=plant,
+            system=system,
+            object_kind=about[0],
+            object_id=about[1],
+            operation=operation,
+            depends_on=tuple(sorted({step.identity for step in after})),
+            owner=owner,
+            lane=lane or self.lane,
+            due_s=self.facts.rules.due_s.get(verb(operation), _DUE_S),
+        )
+
+    def wait(
+        self, fact: str, reason: str, owner: str, *, plant: str = "", after: Iterable[Step] = ()
+    ) -> Step:
+        """A wait for the document in a newer state than this plan was made on."""
+        kind, _, number = fact.partition("/")
+        operation = AwaitFact(fact=fact, seen=self.facts.version(fact), reason=reason)
+        return self.step(LAYSHAFT, (kind, number), operation, plant=plant, after=after, owner=owner)
+
+    def announce(self, event: str, data: msgspec.Struct) -> Announce:
+        """The notice that this event of the change is published."""
+        return Announce(event, change_key(self.change.number), msgspec.Raw(encode(data)))
+
+    def erp(self, kind: str, plant: str) -> str:
+        """The system that holds such objects for the plant today."""
+        system = self.facts.rules.system_for(kind, plant, self.today)
+        if system is None:
+            raise Misconfigured(
+                "route-missing",
+                f"No route says which system holds {kind} objects of plant {plant}",
+                where=f"{kind} {plant}",
+                remedy="Add a route to the rules",
+            )
+        return system
+
+    def waits_before(self, waits: dict[str, Step], number: str) -> tuple[Step, ...]:
+        """Which of the waits for definitions the steps about an item follow.
+
+        All of them where the item may still drop out of the change, or a finding may still stop
+        it: nothing is written then that would have to be taken back. Else that for its own
+        revision.
+        """
+        if self.regulated or number in self.scope.provisional:
+            return tuple(waits.values())
+        own = waits.get(item_key(number))
+        return (own,) if own else ()
