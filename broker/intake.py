@@ -13,6 +13,8 @@ import msgspec
 from broker.policy import defect
 from broker.store import Position
 from broker.store.messages import LogEntry, PendingWork
+from broker.topology import is_structured
+from canonical.codec import decode_json
 from canonical.envelope import Envelope, Lane, Message
 from canonical.errors import Failure, InvalidMessage
 from canonical.handler import Delivery, Handler
@@ -110,8 +112,10 @@ def read_pending(pending: PendingWork, handler_named: Callable[[str], Handler]) 
 
 def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position | None) -> Work:
     try:
+        delivery = _unwrapped(delivery)
         handler = recognise(delivery)
         message = handler.read(delivery)
+        message = Message(_named_by_sender(message.envelope, delivery), message.payload)
         _check_identity(message.envelope)
     except Failure as failure:
         return unread(delivery, lane, failure, logged)
@@ -129,6 +133,31 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         logged=logged,
     )
     return Work(entry=entry, lane=lane, handler=handler, message=Message(envelope, message.payload))
+
+
+def _unwrapped(delivery: Delivery) -> Delivery:
+    """A CloudEvent in structured mode as the delivery it stands for: attributes and data apart."""
+    if not is_structured(delivery.content_type):
+        return delivery
+    event = decode_json(delivery.body, dict[str, msgspec.Raw], where="CloudEvent")
+    text: dict[str, str] = {}
+    for name, raw in event.items():
+        if name not in ("data", "data_base64"):
+            value = decode_json(bytes(raw), object, where=name)
+            text[name] = value if isinstance(value, str) else bytes(raw).decode()
+    if "data_base64" in event:
+        body = decode_json(bytes(event["data_base64"]), bytes, where="data_base64")
+    else:
+        body = bytes(event.get("data", b""))
+    return msgspec.structs.replace(
+        delivery, body=body, attributes=text, content_type=text.get("datacontenttype", "")
+    )
+
+
+def _named_by_sender(envelope: Envelope, delivery: Delivery) -> Envelope:
+    """The CloudEvents id is the identity where it is sent; else what the format itself says."""
+    sent = delivery.attributes.get("id", "")
+    return msgspec.structs.replace(envelope, id=sent) if sent else envelope
 
 
 def _check_identity(envelope: Envelope) -> None:
