@@ -296,7 +296,9 @@ async def claim_pending(
         cross join lateral (
             select * from pending h where h.scope = l.scope and h.key = l.key order by h.id limit 1
         ) p
-        join message m on m.at = p.message_at and m.seq = p.message_seq
+        cross join lateral (
+            select * from message where at = p.message_at and seq = p.message_seq limit 1
+        ) m
         where p.state in ('ready', 'retry') and p.due_at <= now()
         order by p.id
         """,
@@ -440,7 +442,10 @@ async def outbox_heads(tx: Tx, *, limit: int, stuck: Sequence[str]) -> list[Outb
         select o.id, o.key, o.exchange, o.routing_key, m.at, m.seq, m.id as event_id, m.type,
                m.sequence, m.correlation_id, m.causation_id, m.body
         from (select * from outbox where key <> all($2::text[]) order by id limit $1) o
-        join message m on m.at = o.message_at and m.seq = o.message_seq
+        -- `limit` keeps this a look-up per row in its day's partition; a join hashes the whole day
+        cross join lateral (
+            select * from message where at = o.message_at and seq = o.message_seq limit 1
+        ) m
         order by o.key, m.sequence
         """,
         limit,

@@ -60,6 +60,8 @@ create table target (
     unique (system, object_kind, object_id, plant)
 ) with (fillfactor = 75);
 
+create index target_leased on target (lease_until) where lease_until is not null;
+
 create table step (
     id              bigint generated always as identity primary key,
     ledger_id       bigint      not null references ledger (id),
