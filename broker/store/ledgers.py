@@ -544,7 +544,8 @@ async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
             """
             with lapsed as (
                 select id from target
-                where lease_until < now() order by lease_until for update skip locked
+                where lease_until < now() order by lease_until
+                limit 50 for update skip locked
             ),
             freed as (
                 update target t set lease_until = null, fence = t.fence + 1
