@@ -187,7 +187,7 @@ def unread(
     """Kept with its raw bytes under the digest of all of it; it has no key to hold."""
     attributes = repr(sorted(delivery.attributes.items()))
     digest = hashlib.sha256(
-        b"\0".join((delivery.kind.encode(), attributes.encode(), delivery.body))
+        b"\0".join((_bytes(delivery.kind), attributes.encode(), delivery.body))
     ).digest()
     story = digest.hex()[:32]
     envelope = Envelope(
@@ -205,11 +205,16 @@ def unread(
     )
 
 
+def _bytes(text: str) -> bytes:
+    """Bytes for a digest, whatever the text holds."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def _storable(delivery: Delivery) -> Delivery:
     """PostgreSQL text takes neither NUL nor lone surrogates; the body stays as it came."""
 
     def clean(text: str) -> str:
-        return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2048]
+        return _bytes(text).decode().replace("\0", "\\0")[:2048]
 
     return Delivery(
         source=delivery.source,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from graphlib import TopologicalSorter
 
 import msgspec
 
@@ -103,7 +104,7 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
     at the target = withdrawn, kept until its end; done at a target = left behind.
     """
     now = current(steps)
-    planned = {step.identity: step for step in plan.steps}
+    planned = _by_identity(plan)
     inserts: list[Insert] = []
     replaces: list[Replace] = []
     moves: list[Move] = []
@@ -136,6 +137,20 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
         elif old.state == "done" and old.kind == "call":
             moves.append(left_behind(old))
     return PlanDiff(tuple(inserts), tuple(replaces), tuple(moves), tuple(withdrawals))
+
+
+def _by_identity(plan: Plan) -> dict[str, Step]:
+    """The plan's steps; a plan that contradicts itself is a planner's defect and says so."""
+    planned = {step.identity: step for step in plan.steps}
+    if len(planned) != len(plan.steps):
+        raise ValueError(f"the plan of {plan.key} has two steps of one identity")
+    for step in plan.steps:
+        unknown = [d for d in step.depends_on if d not in planned]
+        if unknown:
+            raise ValueError(f"{step.identity} depends on {unknown[0]}, which is not planned")
+    # Steps that wait for each other would wait for ever without a word: raises CycleError.
+    TopologicalSorter({step.identity: step.depends_on for step in plan.steps}).prepare()
+    return planned
 
 
 def left_behind(step: LedgerStep) -> Move:

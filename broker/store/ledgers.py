@@ -548,8 +548,9 @@ async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
                 limit 50 for update skip locked
             ),
             freed as (
-                update target t set lease_until = null, fence = t.fence + 1
-                from lapsed l where t.id = l.id
+                update target set lease_until = null, fence = fence + 1
+                -- a join would be planned as a read of the whole table while that is young
+                where id = any(array(select id from lapsed))
             ),
             doubted as (
                 update step s set state = 'in_doubt', version = s.version + 1, changed_at = now(),

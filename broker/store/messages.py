@@ -123,12 +123,16 @@ async def admit(tx: Tx, entries: Sequence[LogEntry]) -> dict[tuple[str, str, str
                 subscription, source, id, digest, type, key, correlation_id, causation_id, lane,
                 kind, content_type, message_id, attributes, body, at, seq, n)
         ),
+        -- places in the log in the order of arrival, rows in the order of their key
+        placed as materialized (
+            select subscription, source, id, digest, coalesce(at, now()) as at,
+                   coalesce(seq, nextval('message_seq')) as seq
+            from (select * from arrived order by n) a
+        ),
         -- the guard of exactly-once: who inserts the identity may decide on it
         admitted as (
             insert into inbox (subscription, source, id, digest, message_at, message_seq)
-            select subscription, source, id, digest, coalesce(at, now()),
-                   coalesce(seq, nextval('message_seq'))
-            from arrived order by n
+            select * from placed order by subscription, source, id
             on conflict do nothing
             returning subscription, source, id, message_at, message_seq
         ),
@@ -510,7 +514,7 @@ async def close_cases(tx: Tx, *, about: str, ledger_key: str, by: str) -> None:
         """
         update exception_case set state = 'resolved', closed_at = now(), closed_by = $3
         where state = 'open' and ledger_key = $2
-          and $1 = any(regexp_split_to_array(place, '[ :,/]+'))
+          and (place = $1 or right(place, length($1) + 1) in (' ' || $1, '/' || $1))
         """,
         about,
         ledger_key,

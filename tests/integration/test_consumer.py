@@ -1,0 +1,362 @@
+"""Deliveries from a real broker: acknowledged after their commit, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractConnection
+
+from broker.consumer import Inlet, LaneConsumer
+from broker.failpoints import FailPoints
+from broker.intake import Arrival
+from broker.topology import (
+    DEAD,
+    InboundObject,
+    SourceTopology,
+    declare,
+    inbound_exchange,
+    inbound_queue,
+    topology,
+)
+from canonical.codec import encode
+from tests.integration.toy import (
+    DEADLINE_S,
+    SOURCE,
+    Bench,
+    Order,
+    bench_on,
+    until,
+    wire_to,
+)
+
+WANTED = topology([SourceTopology(SOURCE, (InboundObject("order"), InboundObject("report")))], [])
+QUEUE = inbound_queue(SOURCE, "order", "standard")
+REPORTS = inbound_queue(SOURCE, "report", "standard")
+ORDERS = Inlet(QUEUE, SOURCE, "order")
+INLETS = (
+    ORDERS,
+    Inlet(REPORTS, SOURCE, "order"),
+    Inlet(DEAD, "dead letters", "", dead_letters=True),
+)
+Take = Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    """A bench on a fresh database."""
+    async with bench_on(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def broker(amqp_url: str) -> AsyncIterator[AbstractConnection]:
+    """A connection of the tests' own, the topology declared and its queues empty."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        await declare(await connection.channel(), WANTED)
+        channel = await connection.channel()
+        for queue in WANTED.queues:
+            await (await channel.get_queue(queue.name)).purge()
+        yield connection
+
+
+@asynccontextmanager
+async def consuming(
+    bench: Bench,
+    url: str,
+    *,
+    take: Take | None = None,
+    inlets: Sequence[Inlet] = INLETS,
+    prefetch: int = 50,
+    batch: int = 10,
+) -> AsyncIterator[LaneConsumer]:
+    """A consumer at work."""
+    consumer = LaneConsumer(
+        lane="standard",
+        amqp_url=url,
+        inlets=inlets,
+        origins={inlet.queue: inlet for inlet in INLETS}.get,
+        take=take or bench.pipeline().take,
+        prefetch=prefetch,
+        batch=batch,
+        heartbeat_s=10,
+        reconnect_max_s=1,
+        metrics=bench.metrics,
+        fail_points=FailPoints({}),
+    )
+    consumer.start()
+    try:
+        yield consumer
+    finally:
+        async with asyncio.timeout(DEADLINE_S):
+            await consumer.stop(5)
+
+
+async def publish(
+    connection: AbstractConnection, numbers: Iterable[int], *, kind: str = "order", keys: int = 5
+) -> None:
+    """One order per number, confirmed by the broker."""
+    channel = await connection.channel()
+    exchange = await channel.get_exchange(inbound_exchange(SOURCE), ensure=False)
+    for n in numbers:
+        order = Order(id=f"m{n}", key=f"order/{n % keys}", emits=(f"S{n % keys}",))
+        await exchange.publish(aio_pika.Message(encode(order)), kind, timeout=DEADLINE_S)
+    await channel.close()
+
+
+async def handled(bench: Bench) -> list[int]:
+    """Numbers of the orders whose effect is committed, in that order."""
+    ids = await bench.column("select causation_id from message where direction='out' order by seq")
+    return [int(i[1:]) for i in ids]
+
+
+async def has_handled(bench: Bench, count: int) -> bool:
+    return await bench.count("outbox") >= count
+
+
+async def ready(connection: AbstractConnection, queue: str = QUEUE) -> int:
+    """Messages of a queue that nobody holds."""
+    channel = await connection.channel()
+    declared = await channel.declare_queue(queue, passive=True)
+    await channel.close()
+    return declared.declaration_result.message_count or 0
+
+
+async def is_free_of_trouble(consumer: LaneConsumer) -> bool:
+    return consumer.trouble == ""
+
+
+async def test_deliveries_are_handled_in_order_and_acknowledged(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    await publish(broker, range(30))
+    async with consuming(bench, amqp_url) as consumer:
+        await until(lambda: has_handled(bench, 30), "all are handled")
+        assert consumer.trouble == ""
+    assert await ready(broker) == 0
+    sent = await handled(bench)
+    for key in range(5):
+        assert [n for n in sent if n % 5 == key] == list(range(key, 30, 5))
+    assert await bench.count("duplicate") == 0
+
+
+async def test_nothing_is_acknowledged_before_its_commit(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    await publish(broker, range(5))
+    at_commit = asyncio.Event()
+
+    async def take(arrivals: Sequence[Arrival]) -> None:
+        at_commit.set()
+        await asyncio.Event().wait()
+
+    consumer = consuming(bench, amqp_url, take=take)
+    started = await consumer.__aenter__()
+    await asyncio.wait_for(at_commit.wait(), DEADLINE_S)
+    # The process ends here: its tasks are cut, its connection goes.
+    await started.stop(0.01)
+    await until(lambda: holds(broker, 5), "the broker has all of them again")
+    async with consuming(bench, amqp_url):
+        await until(lambda: has_handled(bench, 5), "all are handled")
+    assert sorted(await handled(bench)) == list(range(5))
+
+
+async def holds(connection: AbstractConnection, count: int) -> bool:
+    return await ready(connection) == count
+
+
+async def test_a_database_lost_again_and_again_loses_and_doubles_nothing(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    await publish(broker, range(20))
+    async with bench_on(bench.url, purpose="victim") as victim:
+        pipeline = victim.pipeline()
+        tries = 0
+
+        async def take(arrivals: Sequence[Arrival]) -> None:
+            nonlocal tries
+            tries += 1
+            if tries in (1, 2, 4, 5, 7):
+                await bench.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where application_name = 'layshaft-victim'"
+                )
+            await pipeline.take(arrivals)
+
+        async with consuming(bench, amqp_url, take=take, batch=5) as consumer:
+            await until(lambda: has_handled(bench, 20), "all are handled")
+            await until(lambda: is_free_of_trouble(consumer), "it says that it works")
+            await until(lambda: holds(broker, 0), "all are acknowledged")
+    assert sorted(await handled(bench)) == list(range(20))
+    assert await bench.cases() == []
+
+
+async def test_an_error_nobody_expected_does_not_end_the_lane(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    tries = 0
+    pipeline = bench.pipeline()
+
+    async def take(arrivals: Sequence[Arrival]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise LookupError("a defect")
+        await pipeline.take(arrivals)
+
+    await publish(broker, range(3))
+    async with consuming(bench, amqp_url, take=take) as consumer:
+        await until(lambda: has_handled(bench, 3), "all are handled")
+        await until(lambda: is_free_of_trouble(consumer), "it says that it works")
+
+
+async def test_a_connection_cut_again_and_again_loses_and_doubles_nothing(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    async with wire_to(amqp_url) as (wire, url), consuming(bench, url, batch=3):
+        for n in range(4):
+            await publish(broker, range(n * 15, n * 15 + 15))
+            await until(lambda done=n * 15 + 4: has_handled(bench, done), "some are handled")  # type: ignore[misc]
+            wire.cut()
+        await until(lambda: has_handled(bench, 60), "all are handled")
+        await until(lambda: holds(broker, 0), "all are acknowledged")
+    assert wire.taken > 1
+    sent = await handled(bench)
+    assert sorted(sent) == list(range(60))
+    for key in range(5):
+        assert [n for n in sent if n % 5 == key] == list(range(key, 60, 5))
+
+
+async def test_deliveries_of_a_lost_channel_are_not_decided_and_come_again(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    taken: list[int] = []
+    go_on = asyncio.Event()
+    pipeline = bench.pipeline()
+
+    async def take(arrivals: Sequence[Arrival]) -> None:
+        taken.append(len(arrivals))
+        if len(taken) == 1:
+            await go_on.wait()
+        await pipeline.take(arrivals)
+
+    async with wire_to(amqp_url) as (wire, url), consuming(bench, url, take=take, batch=1):
+        await publish(broker, range(10))
+        await until(lambda: count_is(taken, 1), "the first one is in hand")
+        wire.cut()
+        await until(lambda: reconnected(wire), "the consumer is back")
+        go_on.set()
+        await until(lambda: has_handled(bench, 10), "all are handled")
+        await until(lambda: holds(broker, 0), "all are acknowledged")
+    assert sorted(await handled(bench)) == list(range(10))
+    # The first one was committed and not acknowledged: it alone came twice.
+    assert await bench.count("duplicate") == 1
+    assert sum(taken) == 11
+
+
+async def count_is(numbers: Sequence[int], count: int) -> bool:
+    return len(numbers) == count
+
+
+async def reconnected(wire: Any) -> bool:
+    return bool(wire.taken >= 2)
+
+
+async def test_a_deleted_queue_stops_no_other_and_is_consumed_again_when_it_is_back(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    async with consuming(bench, amqp_url) as consumer:
+        await publish(broker, [0])
+        await until(lambda: has_handled(bench, 1), "the queue is consumed")
+        channel = await broker.channel()
+        await channel.queue_delete(QUEUE)
+        await until(lambda: names_in_trouble(consumer, QUEUE), "it says which queue is missing")
+        for n in range(1, 6):
+            await publish(broker, [n], kind="report")
+            await until(lambda done=n + 1: has_handled(bench, done), "the other one is consumed")  # type: ignore[misc]
+        await declare(await broker.channel(), WANTED)
+        await publish(broker, [6])
+        await until(lambda: has_handled(bench, 7), "the queue is consumed again")
+        await until(lambda: is_free_of_trouble(consumer), "it says that it works")
+    assert await handled(bench) == [0, 1, 2, 3, 4, 5, 6]
+    assert await bench.count("duplicate") == 0
+
+
+async def names_in_trouble(consumer: LaneConsumer, name: str) -> bool:
+    return name in consumer.trouble
+
+
+async def test_a_queue_missing_from_the_start_stops_no_other(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    missing = Inlet("in.shop.gone.standard", SOURCE, "order")
+    async with consuming(bench, amqp_url, inlets=(missing, *INLETS)) as consumer:
+        await publish(broker, range(10))
+        await until(lambda: has_handled(bench, 10), "the others are consumed")
+        assert "in.shop.gone.standard" in consumer.trouble
+    assert await bench.count("duplicate") == 0
+
+
+async def test_a_dead_letter_comes_back_into_the_inbox_once(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    await publish(broker, range(3))
+    channel = await broker.channel()
+    source = await channel.get_queue(QUEUE, ensure=False)
+    async with asyncio.timeout(DEADLINE_S), source.iterator() as messages:
+        for _ in range(3):
+            await (await anext(messages)).reject(requeue=False)
+    async with consuming(bench, amqp_url):
+        await until(lambda: has_handled(bench, 3), "all are handled")
+        await until(lambda: empty(broker, DEAD), "the dead letters are acknowledged")
+    assert sorted(await handled(bench)) == [0, 1, 2]
+    # It is the message of its source again, whichever way it came.
+    assert await bench.column("select distinct source from inbox") == [SOURCE]
+
+
+async def empty(connection: AbstractConnection, queue: str) -> bool:
+    return await ready(connection, queue) == 0
+
+
+async def test_a_compressed_body_is_one_case_and_is_not_opened(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    channel = await broker.channel()
+    exchange = await channel.get_exchange(inbound_exchange(SOURCE), ensure=False)
+    message = aio_pika.Message(b"\x1f\x8b0", content_encoding="gzip")
+    await exchange.publish(message, "order")
+    await publish(broker, [1])
+    async with consuming(bench, amqp_url):
+        await until(lambda: has_handled(bench, 1), "its neighbour is handled")
+        await until(lambda: empty(broker, QUEUE), "both are acknowledged")
+    assert await bench.cases() == ["amqp-property"]
+    assert await bench.column("select body from message where type = 'unread'") == [b"\x1f\x8b0"]
+
+
+async def test_stopping_finishes_the_batch_in_hand_and_leaves_the_rest_to_the_broker(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    in_hand, go_on = asyncio.Event(), asyncio.Event()
+    pipeline = bench.pipeline()
+
+    async def take(arrivals: Sequence[Arrival]) -> None:
+        in_hand.set()
+        await go_on.wait()
+        await pipeline.take(arrivals)
+
+    await publish(broker, range(10))
+    async with consuming(bench, amqp_url, take=take, batch=1) as consumer:
+        await asyncio.wait_for(in_hand.wait(), DEADLINE_S)
+        stopping = asyncio.create_task(consumer.stop(DEADLINE_S))
+        go_on.set()
+        await stopping
+    assert await handled(bench) == [0]
+    await until(lambda: holds(broker, 9), "the broker has the rest")
+    async with consuming(bench, amqp_url):
+        await until(lambda: has_handled(bench, 10), "all are handled")
+    assert sorted(await handled(bench)) == list(range(10))
+    assert await bench.count("duplicate") == 0

@@ -1,0 +1,464 @@
+"""Laws of the change ledger: what a new plan changes, and what may happen next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.ledger import (
+    AT_TARGET,
+    NOT_SENT,
+    SETTLED,
+    LedgerStep,
+    Move,
+    advance,
+    awaited_fact,
+    current,
+    diff,
+    digest_of,
+    is_complete,
+)
+from canonical.effects import Plan, Step
+from canonical.operations import Announce, Approve, AwaitFact, Operation, RequestReview, StepKind
+
+STATES = ("waiting", "held", "ready", "in_flight", "in_doubt", "done", "failed", "cancelled",
+          "superseded")  # fmt: skip
+
+
+# Plans and ledgers, written shortly
+
+
+def operation(kind: StepKind, content: str) -> Operation:
+    match kind:
+        case "call":
+            return RequestReview("S", "c", (), content, "r")
+        case "approval":
+            return Approve("question", content)
+        case "wait":
+            return AwaitFact("supplier/S", 0, content)
+        case "announce":
+            return Announce(
+                "approval.requested", "order/1", msgspec.Raw(b'"' + content.encode() + b'"')
+            )
+
+
+def a_step(
+    name: str, content: str = "", *, after: Iterable[str] = (), kind: StepKind = "call"
+) -> Step:
+    """A planned step; `after` names steps of kind call."""
+    made = Step("P1", "erp", "supplier", name, operation(kind, content))
+    before = tuple(a if "|" in a else identity(a) for a in after)
+    return msgspec.structs.replace(made, depends_on=before)
+
+
+def identity(name: str, kind: StepKind = "call") -> str:
+    return a_step(name, kind=kind).identity
+
+
+def a_plan(*steps: Step) -> Plan:
+    return Plan("order/1", 1, "", steps)
+
+
+class Ledger:
+    """A ledger kept as the store keeps it: what the functions return is written down."""
+
+    def __init__(self) -> None:
+        self.steps: dict[int, LedgerStep] = {}
+
+    def plan(self, *steps: Step) -> None:
+        """The plan is applied and everything that may happen has happened."""
+        changes = diff(self.as_read(), a_plan(*steps))
+        self._write(changes.moves)
+        for replace in changes.replaces:
+            self.steps[replace.old.id] = msgspec.structs.replace(
+                replace.old,
+                digest=replace.digest,
+                depends_on=replace.step.depends_on,
+                state="waiting",
+                version=replace.old.version + 1,
+            )
+        for insert in changes.inserts:
+            number = len(self.steps) + 1
+            self.steps[number] = LedgerStep(
+                id=number,
+                identity=insert.step.identity,
+                generation=insert.generation,
+                kind=insert.step.kind,
+                state="waiting",
+                version=1,
+                digest=insert.digest,
+                depends_on=insert.step.depends_on,
+            )
+        for step, withdrawn in changes.withdrawals:
+            self.steps[step.id] = msgspec.structs.replace(self.steps[step.id], withdrawn=withdrawn)
+        self.advance()
+
+    def advance(self) -> tuple[Move, ...]:
+        """Everything that may happen has happened."""
+        moves = advance(self.as_read())
+        self._write(moves)
+        return moves
+
+    def become(self, name: str, state: str, kind: StepKind = "call") -> tuple[Move, ...]:
+        """The current step of that name went to a state; what follows has happened."""
+        step = current(self.as_read())[identity(name, kind)]
+        self._write([Move(step, state)])
+        return self.advance()
+
+    def as_read(self) -> list[LedgerStep]:
+        return list(self.steps.values())
+
+    def states(self) -> dict[str, str]:
+        """State of the current step by object name."""
+        return {i.split("|")[3]: s.state for i, s in current(self.as_read()).items()}
+
+    def generations(self, name: str) -> list[str]:
+        """States of all steps of that name, oldest first."""
+        return [s.state for s in self.as_read() if s.identity == identity(name)]
+
+    def _write(self, moves: Iterable[Move]) -> None:
+        for move in moves:
+            step = self.steps[move.step.id]
+            assert (step.state, step.version) == (move.step.state, move.step.version)
+            self.steps[step.id] = msgspec.structs.replace(
+                step, state=move.state, reason=move.reason, version=step.version + 1
+            )
+
+
+def planned(*steps: Step) -> Ledger:
+    ledger = Ledger()
+    ledger.plan(*steps)
+    return ledger
+
+
+# What a new plan changes
+
+
+def test_steps_without_dependencies_are_ready_and_the_others_wait() -> None:
+    ledger = planned(a_step("a"), a_step("b", after="a"), a_step("c", after=("a", "b")))
+    assert ledger.states() == {"a": "ready", "b": "waiting", "c": "waiting"}
+
+
+@pytest.mark.parametrize("state", STATES[:-2])
+def test_the_same_plan_again_changes_nothing(state: str) -> None:
+    steps = (a_step("a"), a_step("b", after="a"), a_step("q", kind="approval"))
+    ledger = planned(*steps)
+    ledger.become("a", state)
+    before = ledger.as_read()
+    changes = diff(before, a_plan(*steps))
+    assert changes == type(changes)((), (), (), ())
+    ledger.plan(*steps)
+    assert ledger.as_read() == before
+
+
+@pytest.mark.parametrize("state", ["waiting", "held", "ready", "failed"])
+def test_other_content_replaces_in_place_what_was_not_applied(state: str) -> None:
+    ledger = planned(a_step("a"), a_step("b", "old", after="a"))
+    ledger.become("b", state)
+    ledger.plan(a_step("a"), a_step("b", "new", after="a"))
+    assert len(ledger.steps) == 2
+    assert ledger.steps[2].digest == digest_of(a_step("b", "new"))
+    assert ledger.states()["b"] == "waiting"
+
+
+@pytest.mark.parametrize("state", ["in_flight", "in_doubt"])
+def test_other_content_waits_for_the_end_of_what_is_at_the_target(state: str) -> None:
+    ledger = planned(a_step("a", "old"), a_step("b", after="a"))
+    ledger.become("a", state)
+    ledger.plan(a_step("a", "new"), a_step("b", after="a"))
+    assert ledger.generations("a") == [state, "waiting"]
+    ledger.plan(a_step("a", "newer"), a_step("b", after="a"))
+    assert ledger.generations("a") == [state, "waiting"]
+    ledger._write([Move(ledger.steps[1], "done")])
+    ledger.advance()
+    assert ledger.generations("a") == ["done", "ready"]
+    assert ledger.states()["b"] == "waiting"
+    ledger.become("a", "done")
+    assert ledger.states() == {"a": "done", "b": "ready"}
+
+
+@pytest.mark.parametrize("end", ["ready", "failed"])
+def test_old_content_that_was_not_applied_ends_where_a_newer_one_waits(end: str) -> None:
+    ledger = planned(a_step("a", "old"))
+    ledger.become("a", "in_flight")
+    ledger.plan(a_step("a", "new"))
+    ledger._write([Move(ledger.steps[1], end)])
+    ledger.advance()
+    assert ledger.generations("a") == ["superseded", "ready"]
+
+
+def test_other_content_after_the_end_is_a_follow_up() -> None:
+    ledger = planned(a_step("a", "old"), a_step("b", after="a"))
+    ledger.become("a", "done")
+    assert ledger.states() == {"a": "done", "b": "ready"}
+    ledger.plan(a_step("a", "new"), a_step("b", after="a"))
+    assert ledger.generations("a") == ["done", "ready"]
+    # What was free to go waits for the correction.
+    assert ledger.states()["b"] == "waiting"
+
+
+@pytest.mark.parametrize("state", ["waiting", "held", "ready", "failed"])
+def test_a_step_that_left_the_plan_unsent_is_cancelled(state: str) -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.become("b", state)
+    ledger.plan(a_step("a"))
+    assert ledger.states() == {"a": "ready", "b": "cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [("done", "superseded"), ("ready", "cancelled"), ("failed", "cancelled")],
+)
+@pytest.mark.parametrize("state", ["in_flight", "in_doubt"])
+def test_a_step_that_left_the_plan_at_its_target_is_decided_on_when_it_is_back(
+    state: str, end: str, expected: str
+) -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.become("a", state)
+    ledger.plan(a_step("b"))
+    assert ledger.states()["a"] == state
+    ledger.become("a", end)
+    assert ledger.states()["a"] == expected
+
+
+def test_a_step_that_is_planned_again_before_it_is_back_is_kept() -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.become("a", "in_flight")
+    ledger.plan(a_step("b"))
+    ledger.plan(a_step("a"), a_step("b"))
+    ledger.become("a", "ready")
+    assert ledger.states()["a"] == "ready"
+    assert len(ledger.steps) == 2
+
+
+def test_a_call_that_was_done_and_left_the_plan_is_left_behind_once() -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.become("a", "done")
+    changes = diff(ledger.as_read(), a_plan(a_step("b")))
+    assert [(m.step.identity, m.state) for m in changes.moves] == [(identity("a"), "superseded")]
+    ledger.plan(a_step("b"))
+    assert diff(ledger.as_read(), a_plan(a_step("b"))).moves == ()
+
+
+def test_what_was_taken_out_and_is_planned_again_is_a_new_generation() -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.plan(a_step("b"))
+    ledger.plan(a_step("a"), a_step("b"))
+    assert ledger.generations("a") == ["cancelled", "ready"]
+
+
+def test_a_wait_that_left_the_plan_is_done_and_frees_what_follows() -> None:
+    wait = a_step("w", kind="wait")
+    ledger = planned(wait, a_step("a", after=(wait.identity,)))
+    assert ledger.states() == {"w": "waiting", "a": "waiting"}
+    ledger.plan(a_step("a"))
+    assert ledger.states() == {"w": "done", "a": "ready"}
+
+
+def test_an_approval_that_was_given_stays_given_and_other_content_asks_again() -> None:
+    asked = a_step("q", "old", kind="approval")
+    ledger = planned(asked)
+    ledger.become("q", "done", "approval")
+    ledger.plan(asked)
+    assert ledger.states() == {"q": "done"}
+    ledger.plan(a_step("q", "new", kind="approval"))
+    assert ledger.states() == {"q": "ready"}
+    assert [s.state for s in ledger.as_read()] == ["done", "ready"]
+
+
+def test_other_dependencies_are_taken_over_in_place() -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.plan(a_step("a"), a_step("b", after="a"))
+    assert ledger.states() == {"a": "ready", "b": "waiting"}
+    assert len(ledger.steps) == 2
+
+
+def test_the_order_of_dependencies_is_no_change() -> None:
+    ledger = planned(a_step("a"), a_step("b"), a_step("c", after=("a", "b")))
+    changes = diff(
+        ledger.as_read(), a_plan(a_step("a"), a_step("b"), a_step("c", after=("b", "a")))
+    )
+    assert changes.replaces == ()
+
+
+# What may happen next
+
+
+def test_a_chain_of_announcements_is_made_at_once_and_each_once() -> None:
+    first = a_step("n1", kind="announce", after="a")
+    second = a_step("n2", kind="announce", after=(first.identity,))
+    ledger = planned(a_step("a"), first, second, a_step("b", after=(second.identity,)))
+    moves = ledger.become("a", "done")
+    assert sorted((m.step.identity, m.state) for m in moves) == sorted(
+        [(first.identity, "done"), (second.identity, "done"), (identity("b"), "ready")]
+    )
+    assert ledger.advance() == ()
+
+
+def test_a_wait_never_moves_by_itself() -> None:
+    ledger = planned(a_step("w", kind="wait"))
+    assert ledger.advance() == ()
+
+
+def test_a_failed_approval_holds_what_follows_it_and_only_that() -> None:
+    question = a_step("q", kind="approval")
+    ledger = planned(
+        question, a_step("a", after=(question.identity,)), a_step("b", after="a"), a_step("c")
+    )
+    ledger.become("q", "failed", "approval")
+    assert ledger.states() == {"q": "failed", "a": "held", "b": "held", "c": "ready"}
+    reasons = {s.identity: s.reason for s in ledger.as_read()}
+    assert "1 step(s) before it" in reasons[identity("a")]
+
+
+def test_what_was_held_goes_on_after_the_repair() -> None:
+    ledger = planned(a_step("a", "bad"), a_step("b", after="a"), a_step("c", after="b"))
+    ledger.become("a", "failed")
+    ledger.plan(a_step("a", "good"), a_step("b", after="a"), a_step("c", after="b"))
+    assert ledger.states() == {"a": "ready", "b": "waiting", "c": "waiting"}
+
+
+def test_a_held_announcement_is_not_made() -> None:
+    ledger = planned(a_step("a"), a_step("n", kind="announce", after="a"))
+    ledger.become("a", "failed")
+    assert ledger.states()["n"] == "held"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_ledger_is_complete_when_every_step_is_settled(state: str) -> None:
+    assert is_complete(["done", state]) == (state in SETTLED)
+
+
+def test_a_ledger_without_steps_is_complete() -> None:
+    assert is_complete([])
+
+
+def test_only_a_wait_awaits_a_fact() -> None:
+    assert awaited_fact(a_step("w", kind="wait")) == ("supplier/S", 0)
+    assert awaited_fact(a_step("a")) is None
+
+
+def test_the_digest_is_that_of_what_is_asked_for() -> None:
+    plain, later = a_step("a", "x"), a_step("a", "x", after="b")
+    assert digest_of(plain) == digest_of(msgspec.structs.replace(later, owner="x", due_s=1))
+    assert digest_of(plain) != digest_of(a_step("a", "y"))
+
+
+# Laws over any plan
+
+NAMES = "abcdefgh"
+KINDS: tuple[StepKind, ...] = ("call", "call", "call", "approval", "announce")
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[Step, ...]:
+    """Plans without rings: a step depends on steps that stand before it."""
+    chosen: list[Step] = []
+    for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
+        before = draw(st.lists(st.sampled_from(chosen), unique_by=lambda s: s.identity)
+                      if chosen else st.just([]))  # fmt: skip
+        # Kind by name, so that two plans agree on identities.
+        kind = KINDS[NAMES.index(name) % len(KINDS)]
+        content = draw(st.sampled_from(["old", "new"]))
+        chosen.append(a_step(name, content, after=[b.identity for b in before], kind=kind))
+    return tuple(draw(st.permutations(chosen)))
+
+
+def drawn_states(draw: st.DataObject, ledger: Ledger, states: Sequence[str] = STATES) -> None:
+    """Every step has gone to some state, as results and people would bring it there."""
+    for number in sorted(ledger.steps):
+        step = ledger.steps[number]
+        if step.kind in ("call", "approval"):
+            state = draw.draw(st.sampled_from(states))
+            ledger.steps[number] = msgspec.structs.replace(step, state=state)
+
+
+def by_identity(ledger: Ledger) -> Mapping[str, LedgerStep]:
+    return current(ledger.as_read())
+
+
+@given(plan=plans(), data=st.data())
+def test_nothing_is_ready_before_what_it_depends_on_is_settled(
+    plan: tuple[Step, ...], data: st.DataObject
+) -> None:
+    ledger = planned(*plan)
+    drawn_states(data, ledger)
+    ledger.advance()
+    now = by_identity(ledger)
+    for step in now.values():
+        if step.state == "ready":
+            assert all(now[d].state in SETTLED for d in step.depends_on)
+
+
+@given(plan=plans(), data=st.data())
+def test_advancing_again_changes_nothing(plan: tuple[Step, ...], data: st.DataObject) -> None:
+    ledger = planned(*plan)
+    drawn_states(data, ledger)
+    moves = ledger.advance()
+    assert all(move.state != move.step.state for move in moves)
+    assert len({move.step.id for move in moves}) == len(moves)
+    assert ledger.advance() == ()
+
+
+@given(first=plans(), second=plans(), data=st.data())
+def test_planning_twice_is_planning_once(
+    first: tuple[Step, ...], second: tuple[Step, ...], data: st.DataObject
+) -> None:
+    ledger = planned(*first)
+    drawn_states(data, ledger, STATES[:-2])
+    ledger.plan(*second)
+    before = ledger.as_read()
+    ledger.plan(*second)
+    assert ledger.as_read() == before
+
+
+@given(first=plans(), second=plans(), data=st.data())
+def test_a_plan_never_touches_what_is_at_a_target_or_done(
+    first: tuple[Step, ...], second: tuple[Step, ...], data: st.DataObject
+) -> None:
+    ledger = planned(*first)
+    drawn_states(data, ledger, STATES[:-2])
+    before = [s for s in ledger.as_read() if s.state in AT_TARGET or s.state == "done"]
+    ledger.plan(*second)
+    for step in before:
+        after = ledger.steps[step.id]
+        assert after.digest == step.digest
+        assert after.state == step.state or (step.state, after.state) == ("done", "superseded")
+
+
+@given(first=plans(), second=plans(), data=st.data())
+def test_a_plan_never_has_two_calls_of_one_identity_under_way(
+    first: tuple[Step, ...], second: tuple[Step, ...], data: st.DataObject
+) -> None:
+    ledger = planned(*first)
+    drawn_states(data, ledger, STATES[:-2])
+    ledger.plan(*second)
+    sendable: dict[str, int] = {}
+    for step in ledger.as_read():
+        if step.kind == "call" and (step.state in AT_TARGET or step.state == "ready"):
+            sendable[step.identity] = sendable.get(step.identity, 0) + 1
+    assert all(count == 1 for count in sendable.values())
+
+
+@given(first=plans(), second=plans(), data=st.data())
+def test_finishing_what_is_ready_in_any_order_completes_the_ledger(
+    first: tuple[Step, ...], second: tuple[Step, ...], data: st.DataObject
+) -> None:
+    ledger = planned(*first)
+    drawn_states(data, ledger, ["ready", "in_flight", "in_doubt", "done"])
+    ledger.plan(*second)
+    announced: list[int] = []
+    for _ in range(100):
+        under_way = [s for s in ledger.as_read() if s.state in AT_TARGET or s.state == "ready"]
+        if not under_way:
+            break
+        step = data.draw(st.sampled_from(under_way))
+        ledger._write([Move(step, "done")])
+        announced += [m.step.id for m in ledger.advance() if m.step.kind == "announce"]
+    assert is_complete(s.state for s in by_identity(ledger).values())
+    assert not any(s.state in NOT_SENT for s in ledger.as_read())
+    assert len(announced) == len(set(announced))
