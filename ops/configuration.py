@@ -63,10 +63,12 @@ def secret(reference: str, environ: Mapping[str, str]) -> Callable[[], str]:
         return lambda: environ[name]
     if scheme == "file" and Path(name).is_file():
         return lambda: Path(name).read_text().strip()
+    # What is no reference may be the secret itself: it is not repeated.
+    shown = f"{scheme}:{name}" if scheme in ("env", "file") else "(neither env: nor file:)"
     raise Misconfigured(
         "secret-missing",
-        f"The secret reference {scheme}:{name} leads nowhere",
-        where=name,
+        f"The secret reference {shown} leads nowhere",
+        where="secret",
         remedy="Set the variable, or write the secret to the file, or correct the reference",
     )
 

@@ -1,0 +1,87 @@
+"""Configuration: what is read from where, and what is said about what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.topology import LANES
+from canonical.errors import Misconfigured
+from ops.app import inlets_of, topology_of
+from ops.configuration import load, secret
+
+ROOT = Path(__file__).parents[3]
+URLS = {"LAYSHAFT_DATABASE_URL": "postgresql://db/x", "LAYSHAFT_AMQP_URL": "amqp://mq/x"}
+MINIMAL = """
+[settings]
+sources = []
+systems = []
+[rules]
+central_purchasing_org = "1000"
+plants = []
+distribution = []
+routes = []
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "layshaft.toml"
+    file.write_text(text)
+    return file
+
+
+def test_the_configuration_of_the_containers_is_complete() -> None:
+    configuration = load(ROOT / "ops/docker/layshaft.toml", URLS)
+    assert [s.name for s in configuration.settings.systems] == ["erp", "procurement"]
+    assert configuration.settings.database_url == "postgresql://db/x"
+    assert configuration.rules.plants_of("Gearboxes") == ("1010", "2010")
+
+
+def test_every_queue_that_is_consumed_is_declared() -> None:
+    settings = load(ROOT / "ops/docker/layshaft.toml", URLS).settings
+    declared = {queue.name for queue in topology_of(settings).queues}
+    consumed = {inlet.queue for lane in LANES for inlet in inlets_of(settings, lane)}
+    assert consumed <= declared
+    assert declared - consumed == {"out.plm", "out.wiretap"}
+
+
+def test_the_environment_overrules_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, MINIMAL.replace("[settings]", '[settings]\ndatabase_url = "other"'))
+    environ = {**URLS, "LAYSHAFT_LISTEN_PORT": "0"}
+    configuration = load(file, environ)
+    assert configuration.settings.database_url == "postgresql://db/x"
+    assert configuration.listen_port == 0
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    file = written(tmp_path, MINIMAL.replace("sources", "heartbeats = 3\nsources"))
+    with pytest.raises(Misconfigured) as refused:
+        load(file, URLS)
+    assert refused.value.code == "configuration-invalid"
+    assert "heartbeat_s" in refused.value.remedy
+
+
+@pytest.mark.parametrize("text", ["[settings", "\x00"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Misconfigured, match="configuration-unreadable"):
+        load(written(tmp_path, text), URLS)
+
+
+def test_a_secret_is_read_at_each_use(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old\n")
+    read = secret(f"file:{file}", {})
+    assert read() == "old"
+    file.write_text("new\n")
+    assert read() == "new"
+
+
+@pytest.mark.parametrize("reference", ["env:NOT_SET", "file:/nowhere", "plain-text"])
+def test_a_reference_that_leads_nowhere_is_refused(reference: str) -> None:
+    with pytest.raises(Misconfigured, match="secret-missing"):
+        secret(reference, {})
+
+
+def test_a_secret_in_place_of_its_reference_is_not_repeated() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        secret("hunter2", {})
+    assert "hunter2" not in f"{refused.value} {refused.value.where} {refused.value.remedy}"
