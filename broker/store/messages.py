@@ -275,10 +275,11 @@ async def claim_pending(
     """The oldest row of each due key, its hold locked until the transaction ends.
 
     only: the row with this id and no other.
-
-    Keys are claimed, not rows: nobody can take a later message of a key beside this one.
+    Keys are claimed, not rows: nobody can take a later message of a key beside this one. Two
+    statements on purpose: the second one's snapshot is taken after the locks are held, so a row
+    that somebody finished meanwhile is not seen any more.
     """
-    rows = await tx.fetch(
+    held = await tx.fetch(
         """
         with due as (
             select distinct p.scope, p.key
@@ -288,26 +289,33 @@ async def claim_pending(
                   select from pending e where e.scope = p.scope and e.key = p.key and e.id < p.id)
               and ($3::bigint is null or p.id = $3)
             limit $2
-        ),
-        locked as (
-            select h.scope, h.key from hold h join due using (scope, key)
-            order by h.scope, h.key for update of h skip locked
         )
+        select h.scope, h.key from hold h join due using (scope, key)
+        order by h.scope, h.key for update of h skip locked
+        """,
+        lane,
+        limit,
+        only,
+    )
+    rows = await tx.fetch(
+        """
         select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan,
                m.at, m.seq, m.source, m.kind, m.content_type, m.message_id, m.attributes, m.body,
                m.correlation_id
-        from locked l
+        from unnest($1::text[], $2::text[]) as l(scope, key)
         cross join lateral (
             select * from pending h where h.scope = l.scope and h.key = l.key order by h.id limit 1
         ) p
         cross join lateral (
             select * from message where at = p.message_at and seq = p.message_seq limit 1
         ) m
-        where p.state in ('ready', 'retry') and p.due_at <= now()
+        where p.lane = $3 and p.state in ('ready', 'retry') and p.due_at <= now()
+          and ($4::bigint is null or p.id = $4)
         order by p.id
         """,
+        [r["scope"] for r in held],
+        [r["key"] for r in held],
         lane,
-        limit,
         only,
     )
     return [

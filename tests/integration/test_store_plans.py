@@ -1,0 +1,258 @@
+"""Hot statements, prepared on a young table, stay quick when it has grown.
+
+Each statement runs ten times on empty tables, so that its connection may keep a generic plan for
+it; then the tables are filled, and the plan kept is read: none of the big tables may be read as a
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import asyncpg
+import msgspec
+import pytest
+
+from broker.ledger import Move
+from broker.store import Database, Position, Tx, documents, ledgers, messages
+from canonical.envelope import Envelope
+from canonical.handler import Delivery
+
+ROWS = 20_000
+BATCH = 200
+NOW = datetime.now(UTC)
+
+# Rows as a busy week leaves them: nearly all is done, some is due.
+FILL = """
+insert into message (at, seq, direction, source, id, type, key, correlation_id, causation_id, lane,
+                     kind, content_type, message_id, attributes, body, sequence)
+select now(), n, 'in', 's', 'm' || n, 't', 'order/' || n, 'c' || n, '', 'standard', '', '', '',
+       '{}', '', n from generate_series(1, $1::int) n;
+insert into inbox (subscription, source, id, digest, message_at, message_seq)
+select 'toy', 's', id, '', at, seq from message;
+insert into hold (scope, key) select 'toy', key from message;
+insert into pending (subscription, scope, key, lane, message_at, message_seq, state, due_at)
+select 'toy', 'toy', key, 'standard', at, seq,
+       case when seq % 100 = 0 then 'retry' else 'in_case' end, now() from message;
+insert into outbox (key, exchange, routing_key, message_at, message_seq)
+select key, 'e', 'r', at, seq from message;
+insert into object_sequence (key, last) select key, 1 from message;
+insert into document (key, row_version, version, stated, digest, body, source, message_at,
+                      message_seq)
+select 'supplier/' || n, 2, 1, 0, '',
+       '{"number":"S","name":"N","active":true,"qualification":{"status":"qualified"}}',
+       's', now(), n from generate_series(1, $1::int) n;
+insert into ledger (key, title, version, subscription, scope, lane, source, correlation_id,
+                    message_at, message_seq)
+select 'order/' || n, '', 1, 'toy', 'toy', 'standard', 's', '', now(), n
+from generate_series(1, $1::int / 10) n;
+insert into target (system, object_kind, object_id, plant)
+select 'erp', 'supplier', 'T' || n, '' from generate_series(1, $1::int) n;
+insert into step (ledger_id, identity, generation, kind, plant, system, object_kind, object_id,
+                  verb, operation, digest, idempotency_key, depends_on, fact, seen, state,
+                  target_id, lane, owner, due_at)
+select (n - 1) % ($1::int / 10) + 1, 'i' || n, 1,
+       case when n % 50 = 1 then 'wait' else 'call' end, '', 'erp', 'supplier', 'T' || n,
+       'read-supplier', '{"type":"read-supplier","supplier":"S"}', '', '', '{}',
+       case when n % 50 = 1 then 'supplier/' || n end, case when n % 50 = 1 then 2 end,
+       case when n % 50 = 1 then 'waiting' when n % 100 = 0 then 'ready'
+            when n % 1000 = 2 then 'in_flight' else 'done' end,
+       case when n % 50 = 1 then null else n end, 'standard', '', now()
+from generate_series(1, $1::int) n;
+update target t set lease_until = now() from step s
+where s.target_id = t.id and s.state = 'in_flight';
+"""
+
+KEYS = [f"order/{n}" for n in range(5, 5 + BATCH)]
+IDENTITIES = [("toy", "s", f"m{n}") for n in range(5, 5 + BATCH)]
+Statement = Callable[[Tx], Awaitable[object]]
+
+
+def entries(prefix: str) -> list[messages.LogEntry]:
+    return [
+        messages.LogEntry(
+            subscription="toy",
+            envelope=Envelope(id=f"{prefix}{n}", source="s", type="t", key=key),
+            digest=b"",
+            delivery=Delivery(source="s", kind="k", body=b""),
+        )
+        for n, key in enumerate(KEYS, start=5)
+    ]
+
+
+def emissions() -> list[messages.Emission]:
+    return [
+        messages.Emission(f"e{n}", "e", "t", key, "standard", "x", "c", "", b"")
+        for n, key in enumerate(KEYS)
+    ]
+
+
+def new_pending() -> list[messages.NewPending]:
+    return [
+        messages.NewPending("toy", "toy", key, "standard", Position(NOW, 1), "ready", NOW)
+        for key in KEYS
+    ]
+
+
+def pending_works() -> list[messages.PendingWork]:
+    delivery = Delivery(source="s", kind="k", body=b"")
+    return [
+        messages.PendingWork(n, "toy", "toy", key, "standard", 0, Position(NOW, n), delivery, "")
+        for n, key in enumerate(KEYS, start=5)
+    ]
+
+
+async def move_fifty(tx: Tx) -> None:
+    steps = [s for n in range(1, 6) for s in await ledgers.load_steps(tx, n)]
+    moves = [Move(s, s.state) for s in steps[:50]]
+    await ledgers.move_steps(tx, moves)
+
+
+async def claim_and_record(tx: Tx) -> None:
+    claimed = await ledgers.claim_calls(tx, lane="standard", systems=["erp"], limit=8, lease_s=90)
+    results = [ledgers.CallResult(c, "done", NOW, NOW, NOW, (), "applied", "") for c in claimed]
+    await ledgers.record_results(tx, results)
+    await ledgers.lock_ledgers(tx, {c.ledger_id for c in claimed})
+    await ledgers.operations_of(tx, [c.id for c in claimed])
+
+
+HOT: dict[str, Statement] = {
+    "admit": lambda tx: messages.admit(tx, entries("new")),
+    "admit known": lambda tx: messages.admit(tx, entries("m")),
+    "record_duplicates": lambda tx: messages.record_duplicates(tx, entries("m")),
+    "set_outcomes": lambda tx: messages.set_outcomes(tx, dict.fromkeys(IDENTITIES, "stale")),
+    "held_keys": lambda tx: messages.held_keys(tx, [("toy", key) for key in KEYS]),
+    "add_pending": lambda tx: messages.add_pending(tx, new_pending()),
+    "claim_pending": lambda tx: messages.claim_pending(tx, lane="standard", limit=50),
+    "finish_pending": lambda tx: messages.finish_pending(tx, pending_works()),
+    "postpone_pending": lambda tx: messages.postpone_pending(
+        tx, pending_works()[0], state="retry", due_at=NOW, reason=""
+    ),
+    "emit": lambda tx: messages.emit(tx, emissions()),
+    "outbox_heads": lambda tx: messages.outbox_heads(tx, limit=BATCH, stuck=["order/1"]),
+    "clear_outbox": lambda tx: messages.clear_outbox(tx, range(5, 5 + BATCH)),
+    "load documents": lambda tx: documents.load(tx, [f"supplier/{n}" for n in range(BATCH)]),
+    "load_steps": lambda tx: ledgers.load_steps(tx, 7),
+    "move_steps": move_fifty,
+    "claim and record": claim_and_record,
+    "lapse_calls": lambda tx: ledgers.lapse_calls(tx, settle_s=0),
+    "newly_known": lambda tx: ledgers.newly_known(tx, ["supplier/51", "supplier/101"]),
+    "sweep for facts": lambda tx: ledgers.newly_known(tx, None),
+}
+
+
+class Recorder:
+    """A connection that remembers what was sent through it."""
+
+    def __init__(self, connection: Tx) -> None:
+        self.connection = connection
+        self.sent: dict[str, tuple[Any, ...]] = {}
+        connection.add_query_logger(self._note)
+
+    def _note(self, query: Any) -> None:
+        if query.query not in ("ROLLBACK;", "BEGIN;"):
+            self.sent[query.query] = query.args
+
+    async def run(self, statement: Statement) -> None:
+        """The statement ran and left nothing."""
+        transaction = self.connection.transaction()
+        await transaction.start()
+        try:
+            await statement(self.connection)
+        finally:
+            await transaction.rollback()
+
+    async def whole_tables_read(self) -> dict[str, list[str]]:
+        """Big tables that a kept plan reads as a whole, by statement."""
+        found: dict[str, list[str]] = {}
+        self.connection.remove_query_logger(self._note)
+        for text, arguments in self.sent.items():
+            plan = await self._kept_plan(text, arguments)
+            tables = [t for t in sorted(set(_scanned(plan))) if await self._is_big(t)]
+            if tables:
+                found[" ".join(text.split())[:80]] = tables
+        return found
+
+    async def _is_big(self, table: str) -> bool:
+        """Empty partitions and tables of settings may be read as a whole."""
+        return bool(await self.connection.fetchval(f"select count(*) > 1000 from {table}"))
+
+    async def _kept_plan(self, text: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+        """What the session would do now with the statement it prepared long ago."""
+        row = await self.connection.fetchrow(
+            "select name, parameter_types::text[] as types from pg_prepared_statements"
+            " where statement = $1",
+            text,
+        )
+        assert row is not None, f"not prepared any more: {text}"
+        literals = [
+            await self.connection.fetchval(
+                f"select quote_nullable($1::{kind}::text) || '::{kind}'", argument
+            )
+            for kind, argument in zip(row["types"], arguments, strict=True)
+        ]
+        given = f"({', '.join(literals)})" if literals else ""
+        explained = await self.connection.fetchval(
+            f'explain (format json) execute "{row["name"]}"{given}'
+        )
+        [tree] = msgspec.json.decode(explained, type=list[dict[str, Any]])
+        return cast("dict[str, Any]", tree["Plan"])
+
+
+def _scanned(node: dict[str, Any]) -> Iterator[str]:
+    if node["Node Type"] == "Seq Scan":
+        yield node["Relation Name"]
+    for child in node.get("Plans", ()):
+        yield from _scanned(child)
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Tx]:
+    """One connection of a pool of ours to a fresh database."""
+    database = Database(url=database_url, purpose="test", size=1, acquire_s=3, statement_s=5)
+    await database.open()
+    async with database.session() as session:
+        yield session
+    await database.close()
+
+
+async def fill(database_url: str, *, analysed: bool) -> None:
+    """The tables have grown, through another connection."""
+    other = await asyncpg.connect(database_url)
+    for statement in filter(str.strip, FILL.split(";\n")):
+        await other.execute(statement.replace("$1::int", str(ROWS)))
+    if analysed:
+        await other.execute("analyze")
+    await other.close()
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["young statistics", "analysed"])
+async def test_no_hot_statement_reads_a_big_table_as_a_whole(
+    connection: Tx, database_url: str, analysed: bool
+) -> None:
+    recorder = Recorder(connection)
+    for statement in HOT.values():
+        for _ in range(10):
+            await recorder.run(statement)
+    await fill(database_url, analysed=analysed)
+    for statement in HOT.values():
+        await recorder.run(statement)
+    found = await recorder.whole_tables_read()
+    assert found == {}, found
+
+
+async def test_a_statement_that_reads_a_whole_table_is_found(
+    connection: Tx, database_url: str
+) -> None:
+    recorder = Recorder(connection)
+
+    async def slow(tx: Tx) -> None:
+        await tx.fetch("select * from step where owner = $1", "nobody")
+
+    for _ in range(10):
+        await recorder.run(slow)
+    await fill(database_url, analysed=True)
+    found = await recorder.whole_tables_read()
+    assert found == {"select * from step where owner = $1": ["step"]}
