@@ -37,8 +37,8 @@ async def apply(
     await _keep_unfinished(tx, placed, context)
     written = await _store_documents(tx, placed)
     await _emit_events(tx, verdicts)
-    await _apply_plans(tx, placed)
-    await _open_cases(tx, placed)
+    stale = await _apply_plans(tx, placed)
+    await _open_cases(tx, [(v, p) for v, p in placed if _ledger_key(v) not in stale])
     await _note_stale(tx, verdicts)
     if written:
         await wake_ledgers(tx, sorted(written), context)
@@ -151,15 +151,21 @@ async def _emit_events(tx: Tx, verdicts: Sequence[Verdict]) -> None:
     await message_rows.emit(tx, emissions)
 
 
-async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> None:
+async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> set[str]:
+    """Plans are in their ledgers; keys of those that were stale: they say nothing either."""
+    stale: set[str] = set()
     plans = [
-        (effect, verdict.work, position)
+        (effect, verdict.effects, verdict.work, position)
         for verdict, position in placed
         for effect in verdict.effects
         if isinstance(effect, Plan)
     ]
-    for plan, work, position in sorted(plans, key=lambda p: p[0].key):
-        if not await book.apply_plan(tx, plan, _origin(work, position), work.lane):
+    for plan, opened, work, position in sorted(plans, key=lambda p: p[0].key):
+        if await book.apply_plan(tx, plan, _origin(work, position), work.lane):
+            said = [(e.code, e.where) for e in opened if isinstance(e, Open)]
+            await message_rows.close_unsaid_cases(tx, ledger_key=plan.key, said=said)
+        else:
+            stale.add(plan.key)
             await message_rows.write_audit(
                 tx,
                 actor=work.entry.envelope.source,
@@ -168,6 +174,7 @@ async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> No
                 correlation_id=work.entry.envelope.correlation_id,
                 detail={"version": plan.version, "message": work.entry.envelope.id},
             )
+    return stale
 
 
 def _origin(work: Work, position: Position) -> book.Origin:
@@ -204,6 +211,7 @@ async def _open_cases(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> Non
                         key=envelope.key,
                         position=position,
                         ledger_key=_ledger_key(verdict),
+                        origin="plan" if _ledger_key(verdict) else "message",
                     )
                 )
     if cases:

@@ -175,7 +175,7 @@ async def _take_answers(tx: Tx, settled: Sequence[Settled]) -> None:
 
 async def _open_left_behind(tx: Tx, ledger: Ledger, moves: Sequence[rules.Move]) -> None:
     """What a target holds although nobody plans it any more is put before a person."""
-    behind = [m.step for m in moves if m.step.state == "done" and m.state == "superseded"]
+    behind = [m.step for m in moves if m.reason == rules.LEFT_BEHIND]
     if behind:
         await message_rows.open_cases(tx, [_left_behind(ledger, step) for step in behind])
 

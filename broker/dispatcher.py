@@ -323,4 +323,5 @@ def _case_of(claimed: ClaimedStep, fate: CallFate) -> Case:
         source=step.system,
         key=f"{step.object_kind}/{step.object_id}",
         ledger_key=claimed.ledger_key,
+        origin="call",
     )

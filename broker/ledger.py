@@ -21,7 +21,7 @@ import msgspec
 
 from canonical.codec import encode
 from canonical.effects import Plan, Step
-from canonical.operations import AwaitFact, StepKind
+from canonical.operations import QUESTIONS, AwaitFact, StepKind
 
 OPEN = frozenset({"waiting", "held", "ready", "in_flight", "in_doubt", "failed"})
 NOT_SENT = frozenset({"waiting", "held", "ready"})
@@ -33,6 +33,7 @@ class LedgerStep(msgspec.Struct, frozen=True):
     """A step as it stands in the ledger.
 
     withdrawn: no longer planned while it was at its target; decided on when it comes back.
+    watched: as watched_fact.
     """
 
     id: int
@@ -45,6 +46,7 @@ class LedgerStep(msgspec.Struct, frozen=True):
     depends_on: tuple[str, ...]
     reason: str = ""
     withdrawn: bool = False
+    watched: tuple[str, int] | None = None
 
 
 class Replace(msgspec.Struct, frozen=True):
@@ -114,8 +116,10 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
         old = now.get(identity)
         if old is None:
             inserts.append(Insert(step, digest, 1))
+        elif old.kind == "wait" and old.state == "done":
+            inserts.append(Insert(step, digest, old.generation + 1))  # awaited anew
         elif old.digest == digest and old.state not in ("cancelled", "superseded"):
-            if old.state in NOT_SENT and set(old.depends_on) != set(step.depends_on):
+            if old.state in NOT_SENT and _stands_otherwise(old, step):
                 replaces.append(Replace(old, step, digest))
             elif old.withdrawn:
                 withdrawals.append((old, False))
@@ -135,8 +139,13 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
                 continue
             withdrawals.append((old, True))
         elif old.state == "done" and old.kind == "call":
-            moves.append(left_behind(old))
+            moves.append(_end_of_done(old))
     return PlanDiff(tuple(inserts), tuple(replaces), tuple(moves), tuple(withdrawals))
+
+
+def _stands_otherwise(old: LedgerStep, step: Step) -> bool:
+    """Same content, but after other steps or on a newer state of its fact."""
+    return set(old.depends_on) != set(step.depends_on) or old.watched != watched_fact(step)
 
 
 def _by_identity(plan: Plan) -> dict[str, Step]:
@@ -153,9 +162,13 @@ def _by_identity(plan: Plan) -> dict[str, Step]:
     return planned
 
 
-def left_behind(step: LedgerStep) -> Move:
-    """Done at a target and no longer planned: a person has to say whether to undo it."""
-    return Move(step, "superseded", "done, and no longer planned")
+LEFT_BEHIND = "done, and no longer planned"
+
+
+def _end_of_done(step: LedgerStep) -> Move:
+    """Done and no longer planned; what changed the target is left behind for a person to judge."""
+    asked_only = step.identity.rpartition("|")[2] in QUESTIONS
+    return Move(step, "superseded", "no longer asked" if asked_only else LEFT_BEHIND)
 
 
 def advance(steps: Sequence[LedgerStep]) -> tuple[Move, ...]:
@@ -196,7 +209,7 @@ def _end_of_outdated(step: LedgerStep, now: dict[str, LedgerStep]) -> Move | Non
     if not step.withdrawn:
         return None
     if step.state == "done":
-        return left_behind(step)
+        return _end_of_done(step)
     return Move(step, "cancelled", "no longer planned") if _not_sent(step) else None
 
 
@@ -218,10 +231,10 @@ def is_complete(states: Iterable[str]) -> bool:
     return all(state in SETTLED for state in states)
 
 
-def awaited_fact(step: Step) -> tuple[str, int] | None:
-    """Document key and version a wait was planned on; None for other kinds."""
+def watched_fact(step: Step) -> tuple[str, int] | None:
+    """Document key and version whose newer state makes the plan anew; None where there is none."""
     match step.operation:
         case AwaitFact(fact=fact, seen=seen):
             return fact, seen
         case _:
-            return None
+            return (step.fact, step.seen) if step.fact else None

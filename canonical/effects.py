@@ -21,6 +21,8 @@ class Step(msgspec.Struct, frozen=True):
     depends_on: identities of steps of the same plan that must be done first.
     owner: who is asked when it does not move.
     due_s: seconds after planning when it counts as late.
+    fact, seen: document the step's sense hangs on, in the version it was planned on: a newer one
+        makes the plan anew while the step is open. Not part of its content.
     """
 
     plant: str
@@ -32,6 +34,8 @@ class Step(msgspec.Struct, frozen=True):
     owner: str = "operations"
     lane: Lane = "standard"
     due_s: int = 86_400
+    fact: str = ""
+    seen: int = 0
 
     @property
     def identity(self) -> str:

@@ -105,6 +105,9 @@ class Announce(msgspec.Struct, frozen=True, tag="announce"):
     data: msgspec.Raw
 
 
+# Verbs that ask a system and change nothing anybody would take back.
+QUESTIONS = frozenset({"read-coverage", "read-supplier", "request-review"})
+
 Operation = (
     PutItem
     | ExtendToPlant

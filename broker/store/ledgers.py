@@ -9,7 +9,7 @@ from typing import cast
 
 import msgspec
 
-from broker.ledger import Insert, LedgerStep, Move, Replace, awaited_fact
+from broker.ledger import Insert, LedgerStep, Move, Replace, watched_fact
 from broker.store.connection import Position, Tx
 from canonical.codec import encode
 from canonical.effects import Finding, Step
@@ -197,7 +197,7 @@ async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
     rows = await tx.fetch(
         """
         select id, identity, generation, kind, state, version, digest, depends_on, reason,
-               withdrawn
+               withdrawn, fact, seen
         from step where ledger_id = $1 order by id for update
         """,
         ledger_id,
@@ -214,6 +214,7 @@ async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
             depends_on=tuple(r["depends_on"]),
             reason=r["reason"],
             withdrawn=r["withdrawn"],
+            watched=(r["fact"], r["seen"]) if r["fact"] is not None else None,
         )
         for r in rows
     ]
@@ -236,7 +237,7 @@ async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> Non
     if not inserts:
         return
     steps = [i.step for i in inserts]
-    facts = [awaited_fact(s) for s in steps]
+    facts = [watched_fact(s) for s in steps]
     await tx.execute(
         """
         insert into target (system, object_kind, object_id, plant)
@@ -312,7 +313,7 @@ async def replace_steps(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> 
     """Steps that were not sent say what the new plan says."""
     if not replaces:
         return
-    facts = [awaited_fact(r.step) for r in replaces]
+    facts = [watched_fact(r.step) for r in replaces]
     await tx.execute(
         """
         with planned as (
@@ -584,7 +585,8 @@ async def newly_known(
         from step s
         join document d on d.key = s.fact
         join ledger l on l.id = s.ledger_id
-        where s.fact is not null and s.state = 'waiting' and d.row_version > s.seen
+        where s.fact is not null and s.state in ('waiting', 'ready')
+          and d.row_version > s.seen
           and ($1::text[] is null or s.fact = any($1::text[]))
         order by l.id
         """,

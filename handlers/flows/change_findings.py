@@ -30,7 +30,11 @@ def findings_of(change: EngineeringChange, scope: Scope, facts: Facts) -> tuple[
     a finding stops the change.
     """
     # What is on its way may put right what the known state has wrong.
-    unsettled = scope.provisional | {awaited.item for awaited in scope.awaited}
+    unsettled = {awaited.item for awaited in scope.awaited} | {
+        number
+        for number, plants in scope.plants.items()
+        if plants and scope.provisional.issuperset((number, code) for code in plants)
+    }
     built_in = _released_assemblies(scope, unsettled, facts)
     found: list[Finding] = []
     for number in scope.plants:

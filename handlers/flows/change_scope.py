@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 import msgspec
@@ -12,7 +12,7 @@ from canonical.change import AffectedItem, EngineeringChange, change_key
 from canonical.errors import Rejected
 from canonical.facts import Facts
 from canonical.item import Item, item_key
-from canonical.revision import Revision, parse_revision
+from canonical.revision import Revision, UnknownRevision, parse_revision
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
 
@@ -39,14 +39,14 @@ class Scope(msgspec.Struct, frozen=True):
     plants: codes by item number, components before the assemblies they go into; () where nothing
         known says where the item goes.
     items: the materials among them that are known, in the same order.
-    provisional: items that are in it only by a structure which is itself awaited anew: they may
+    provisional: (item, plant) that are in it only by a structure which is awaited anew: they may
         drop out.
     """
 
     plants: dict[str, tuple[str, ...]]
     items: tuple[Item, ...]
     awaited: tuple[Awaited, ...]
-    provisional: frozenset[str]
+    provisional: frozenset[tuple[str, str]]
 
     def all_plants(self) -> tuple[str, ...]:
         """Every plant that is concerned."""
@@ -71,10 +71,20 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
 def scope_of(change: EngineeringChange, facts: Facts) -> Scope:
     """Affected items and all they contain, each with its plants: where its assemblies are built.
 
-    Raises: Rejected if nobody says which plants, a plant is not ours, or a structure contains
-    itself or does not end; UnknownRevision for a label that is none of the item's scheme.
+    Raises: Rejected if nothing is affected, nobody says which plants, a plant is not ours, or a
+    structure contains itself or does not end; UnknownRevision for a label that is none of the
+    item's scheme.
     """
     affected = {row.item for row in change.affected}
+    if not affected:
+        # Else it would be reported complete at once, with nothing done.
+        raise Rejected(
+            "nothing-affected",
+            f"{change.number} names no affected item",
+            where=change_key(change.number),
+            remedy="Add the affected items in PLM and release it anew",
+            owner="engineering",
+        )
     numbers, ends = _reach(affected, lambda number: components(structure(number, facts)))
     if not ends:
         raise Rejected(
@@ -85,19 +95,18 @@ def scope_of(change: EngineeringChange, facts: Facts) -> Scope:
             owner="engineering",
         )
     order = _creation_order(numbers, facts)
-    plants: dict[str, set[str]] = {number: set() for number in order}
-    for row in change.affected:
-        plants[row.item].update(which_plants(change, row, facts))
-    for parent in reversed(order):
-        for component in components(structure(parent, facts)):
-            plants[component] |= plants[parent]
     awaited = tuple(_awaited_definitions(change, order, facts))
+    own: dict[str, set[str]] = {number: set() for number in order}
+    for row in change.affected:
+        own[row.item].update(which_plants(change, row, facts))
+    plants = _spread(own, order, facts)
+    firm = _spread(own, order, facts, passed_over={a.item for a in awaited})
     known = (facts.item(number) for number in order)
     return Scope(
         plants={number: tuple(sorted(plants[number])) for number in order},
         items=tuple(item for item in known if item and item.kind in MATERIAL_KINDS),
         awaited=awaited,
-        provisional=_provisional(order, affected, {a.item for a in awaited}, facts),
+        provisional=frozenset((n, code) for n in order for code in plants[n] - firm[n]),
     )
 
 
@@ -165,7 +174,13 @@ def revision_order(known: Revision, label: str, *, where: str) -> int | None:
     if known.label == label:
         return 0
     by_scheme = parse_revision(known.label, known.scheme).ordinal
-    other = parse_revision(label, known.scheme, where=where).ordinal
+    try:
+        other = parse_revision(label, known.scheme, where=where).ordinal
+    except UnknownRevision as error:
+        # Layshaft itself sent the event: the one to ask keeps the definitions.
+        raise UnknownRevision(
+            error.code, error.what, where=where, remedy=error.remedy, owner="engineering data"
+        ) from error
     if by_scheme is None or other is None or by_scheme != known.ordinal:
         return None
     return (by_scheme > other) - (by_scheme < other)
@@ -200,14 +215,20 @@ def _creation_order(numbers: Iterable[str], facts: Facts) -> tuple[str, ...]:
         ) from error
 
 
-def _provisional(
-    order: Iterable[str], affected: Iterable[str], in_doubt: set[str], facts: Facts
-) -> frozenset[str]:
-    firm = set(affected)
-    for parent in reversed(tuple(order)):
-        if parent in firm and parent not in in_doubt:
-            firm.update(components(structure(parent, facts)))
-    return frozenset(order) - firm
+def _spread(
+    own: dict[str, set[str]],
+    order: Sequence[str],
+    facts: Facts,
+    *,
+    passed_over: Container[str] = (),
+) -> dict[str, set[str]]:
+    """Plants of each item: its own, and those in which an assembly with it is built."""
+    plants = {number: set(codes) for number, codes in own.items()}
+    for parent in reversed(order):  # assemblies first
+        if parent not in passed_over:
+            for component in components(structure(parent, facts)):
+                plants[component] |= plants[parent]
+    return plants
 
 
 def _awaited_definitions(

@@ -41,12 +41,16 @@ PURCHASABLE: frozenset[Lifecycle] = frozenset({"in_design", "in_review", "releas
 
 
 class Purchase(msgspec.Struct, frozen=True):
-    """A plant's terms for an item, by the contract of a supplier."""
+    """A plant's terms for an item, by the contract of a supplier.
+
+    held: waits for definitions, without which it may not come to that.
+    """
 
     item: str
     plant: str
     line: CoverageLine
     record: InfoRecord
+    held: tuple[Step, ...]
 
 
 class Sourcing(msgspec.Struct, frozen=True):
@@ -69,7 +73,7 @@ def sourcing_steps(
     purchases: list[Purchase] = []
     gaps: list[Sourcing] = []
     for number in asked:
-        for found in _per_plant(planning, number):
+        for found in _per_plant(planning, waits, number):
             if isinstance(found, Purchase):
                 purchases.append(found)
             else:
@@ -97,7 +101,7 @@ def publish_steps(planning: Planning, waits: dict[str, Step]) -> dict[str, Step]
             PROCUREMENT,
             ("item", item.number),
             PublishItem(as_defined(item)),
-            after=planning.waits_before(waits, item.number),
+            after=planning.waits_before(waits, item.number, planning.scope.plants[item.number]),
             owner="sourcing",
         )
         for item in planning.scope.items
@@ -117,7 +121,7 @@ def coverage_questions(planning: Planning, waits: dict[str, Step]) -> dict[str, 
             PROCUREMENT,
             ("coverage", item.number),
             ReadCoverage(item.number),
-            after=planning.waits_before(waits, item.number),
+            after=planning.waits_before(waits, item.number, planning.scope.plants[item.number]),
             owner="sourcing",
         )
         for item in planning.scope.items
@@ -161,21 +165,36 @@ def usable_line(coverage: Coverage, plant: Plant, today: date) -> CoverageLine |
     return min(usable, key=rank, default=None)
 
 
-def _per_plant(planning: Planning, number: str) -> Iterator[Purchase | Sourcing]:
-    """For each plant of the item its purchase, or the gap; nothing before procurement answered."""
+def _per_plant(
+    planning: Planning, waits: dict[str, Step], number: str
+) -> Iterator[Purchase | Sourcing]:
+    """For each plant of the item its purchase, or the gap; nothing before procurement answered.
+
+    A gap is nobody's business yet where a definition that is awaited may close it.
+    """
     item, coverage = planning.facts.item(number), planning.facts.coverage(number)
     if item is None or coverage is None:
         return
     for code in planning.scope.plants[number]:
-        plant = planning.facts.rules.plant(code)
-        line = usable_line(coverage, plant, planning.today) if plant else None
-        if plant is None or line is None:
-            yield _contract_missing(planning, number, code)
-            continue
-        try:
-            yield Purchase(number, code, line, _info_record(planning, item, plant, line))
-        except InvalidMessage as error:
-            yield _contract_unusable(planning, number, code, line, error)
+        held = planning.waits_before(waits, number, [code])
+        found = _purchase(planning, item, coverage, code, held)
+        if isinstance(found, Purchase) or not held:
+            yield found
+
+
+def _purchase(
+    planning: Planning, item: Item, coverage: Coverage, code: str, held: tuple[Step, ...]
+) -> Purchase | Sourcing:
+    """How the plant buys the item, or what is to be done about it that it cannot."""
+    plant = planning.facts.rules.plant(code)
+    line = usable_line(coverage, plant, planning.today) if plant else None
+    if plant is None or line is None:
+        return _contract_missing(planning, item.number, code)
+    try:
+        record = _info_record(planning, item, plant, line)
+    except InvalidMessage as error:
+        return _contract_unusable(planning, item.number, code, line, error)
+    return Purchase(item.number, code, line, record, held)
 
 
 def _contract_missing(planning: Planning, number: str, plant: str) -> Sourcing:
@@ -264,7 +283,13 @@ def supplier_gate(
     known (`open_ends` are the waits for that), and in words that do not vary from plan to plan.
     """
     about = ("supplier", number)
-    asked = planning.step(PROCUREMENT, about, ReadSupplier(number), owner="sourcing")
+    asked = planning.step(
+        PROCUREMENT,
+        about,
+        ReadSupplier(number),
+        after=[s for p in purchases for s in p.held] if all(p.held for p in purchases) else (),
+        owner="sourcing",
+    )
     supplier = planning.facts.supplier(number)
     if supplier is None:
         reason = f"Procurement has not answered about supplier {number}"
@@ -297,7 +322,9 @@ def approval_steps(
         f"contracts: {', '.join(contracts)}",
     )
     about = ("supplier", number)
-    decision = planning.step(role, about, Approve(QUALIFICATION, text, evidence), owner=role)
+    decision = planning.step(
+        role, about, Approve(QUALIFICATION, text, evidence), owner=role, fact=supplier_key(number)
+    )
     review = RequestReview(
         supplier=number,
         change=change,

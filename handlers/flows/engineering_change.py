@@ -11,7 +11,7 @@ counts; the reads of a plan make it newer, for the next plan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 
 import msgspec
@@ -62,7 +62,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     findings = findings_of(change, scope, facts)
     waits = definition_waits(planning)
     masters = item_steps(planning, waits)
-    views = plant_steps(planning, masters)
+    views = plant_steps(planning, waits, masters)
     boms = bom_steps(planning, waits, views)
     sourcing = sourcing_steps(planning, waits, views)
     definitions = (*waits.values(), *views.values(), *boms.values())
@@ -113,20 +113,22 @@ def item_steps(planning: Planning, waits: dict[str, Step]) -> dict[tuple[str, st
     """Item masters by (item, system), in every system that a plant of the item has."""
     steps: dict[tuple[str, str], Step] = {}
     for item in planning.scope.items:
-        plants = planning.scope.plants[item.number]
-        for system in sorted({planning.erp("item", code) for code in plants}):
+        plants: dict[str, list[str]] = {}
+        for code in planning.scope.plants[item.number]:
+            plants.setdefault(planning.erp("item", code), []).append(code)
+        for system in sorted(plants):
             steps[item.number, system] = planning.step(
                 system,
                 ("item", item.number),
                 PutItem(as_defined(item)),
-                after=planning.waits_before(waits, item.number),
+                after=planning.waits_before(waits, item.number, plants[system]),
                 owner="master data",
             )
     return steps
 
 
 def plant_steps(
-    planning: Planning, masters: dict[tuple[str, str], Step]
+    planning: Planning, waits: dict[str, Step], masters: dict[tuple[str, str], Step]
 ) -> dict[tuple[str, str], Step]:
     """The items' views by (item, plant), each after the item master in its system."""
     steps: dict[tuple[str, str], Step] = {}
@@ -146,7 +148,10 @@ def plant_steps(
                 ("item", item.number),
                 view,
                 plant=code,
-                after=[masters[item.number, system]],
+                after=[
+                    masters[item.number, system],
+                    *planning.waits_before(waits, item.number, [code]),
+                ],
                 owner="master data",
             )
     return steps
@@ -157,14 +162,15 @@ def bom_steps(
 ) -> dict[tuple[str, str], Step]:
     """BOMs by (parent, plant): after the plant views of all they name and the components' BOMs."""
     steps: dict[tuple[str, str], Step] = {}
+    unsettled = {awaited.item for awaited in planning.scope.awaited}
     for parent in planning.scope.items:  # components come first
         bom = structure(parent.number, planning.facts)
-        lines = material_lines(bom, planning.facts) if bom else ()
+        lines = material_lines(bom, planning.facts, unsettled) if bom else ()
         if bom is None or not lines:
             continue
         named = (parent.number, *components(bom))
         awaited = [waits[key(n)] for n in named for key in (item_key, bom_key) if key(n) in waits]
-        base = _base_quantity(bom, parent)
+        base = bom.base if parent.number in unsettled else _base_quantity(bom, parent)
         for plant in planning.scope.plants[parent.number]:
             after = [views[n, plant] for n in named if (n, plant) in views]
             after += [steps[n, plant] for n in named if (n, plant) in steps]
@@ -188,21 +194,24 @@ def bom_steps(
     return steps
 
 
-def material_lines(bom: Bom, facts: Facts) -> tuple[BomLine, ...]:
+def material_lines(bom: Bom, facts: Facts, unsettled: Set[str]) -> tuple[BomLine, ...]:
     """The lines that name materials, in their components' base units.
 
-    A component nobody knows yet may be one: its line stands as stated until the item has come.
-    Raises: InvalidMessage for a base quantity that is none and for a unit without a factor.
+    unsettled: items with a definition that is awaited. Their units may be others then: the lines
+    stand as stated until it has come, and the BOM waits for it.
+    Raises: InvalidMessage for a unit without a factor.
     """
     lines: list[BomLine] = []
     for line in bom.lines:
         component = facts.item(line.component)
-        if component is None:
+        if component is not None and component.kind not in MATERIAL_KINDS:
+            continue
+        if component is None or not unsettled.isdisjoint((bom.parent, line.component)):
             lines.append(line)
-        elif component.kind in MATERIAL_KINDS:
-            where = f"{bom_key(bom.parent)} line {line.position} component {line.component}"
-            quantity = _in_base_unit(line.quantity, component, where)
-            lines.append(msgspec.structs.replace(line, quantity=quantity))
+            continue
+        where = f"{bom_key(bom.parent)} line {line.position} component {line.component}"
+        quantity = _in_base_unit(line.quantity, component, where)
+        lines.append(msgspec.structs.replace(line, quantity=quantity))
     return tuple(lines)
 
 

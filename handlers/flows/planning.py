@@ -53,8 +53,9 @@ class Planning(msgspec.Struct, frozen=True):
         after: Iterable[Step] = (),
         owner: str = "operations",
         lane: Lane | None = None,
+        fact: str = "",
     ) -> Step:
-        """A step about (object kind, object id) that follows the given ones."""
+        """A step about (object kind, object id) that follows the given ones and hangs on `fact`."""
         return Step(
             plant=plant,
             system=system,
@@ -65,6 +66,8 @@ class Planning(msgspec.Struct, frozen=True):
             owner=owner,
             lane=lane or self.lane,
             due_s=self.facts.rules.due_s.get(verb(operation), _DUE_S),
+            fact=fact,
+            seen=self.facts.version(fact) if fact else 0,
         )
 
     def wait(
@@ -91,14 +94,16 @@ class Planning(msgspec.Struct, frozen=True):
             )
         return system
 
-    def waits_before(self, waits: dict[str, Step], number: str) -> tuple[Step, ...]:
-        """Which of the waits for definitions the steps about an item follow.
+    def waits_before(
+        self, waits: dict[str, Step], number: str, plants: Iterable[str]
+    ) -> tuple[Step, ...]:
+        """Which of the waits for definitions a step about an item in these plants follows.
 
-        All of them where the item may still drop out of the change, or a finding may still stop
-        it: nothing is written then that would have to be taken back. Else that for its own
-        revision.
+        All of them where it may still drop out of the change, or a finding may still stop it:
+        nothing is written then that would have to be taken back. Else that for its own revision.
         """
-        if self.regulated or number in self.scope.provisional:
+        may_drop_out = all((number, code) in self.scope.provisional for code in plants)
+        if self.regulated or may_drop_out:
             return tuple(waits.values())
         own = waits.get(item_key(number))
         return (own,) if own else ()

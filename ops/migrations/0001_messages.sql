@@ -138,6 +138,9 @@ create table exception_case (
     place       text        not null,
     remedy      text        not null,
     owner       text        not null,
+    -- what opened it: a message that failed, a call that failed, or a plan that says so
+    origin      text        not null default 'message'
+                            check (origin in ('message', 'call', 'plan')),
     state       text        not null default 'open' check (state in ('open', 'resolved')),
     source      text        not null default '',
     key         text        not null default '',

@@ -100,7 +100,7 @@ create table step (
 create index step_to_do on step (target_id, id) where state in ('ready', 'in_doubt') and kind = 'call';
 create index step_in_flight on step (target_id) where state = 'in_flight';
 create index step_by_object on step (object_id);
-create index step_waiting_for on step (fact) where fact is not null and state = 'waiting';
+create index step_waiting_for on step (fact) where fact is not null and state in ('waiting', 'ready');
 create index step_approvals on step (ledger_id) where kind = 'approval' and state = 'ready';
 
 -- Every transition of every step.

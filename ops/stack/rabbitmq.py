@@ -106,9 +106,7 @@ def start_rabbitmq(
         discard_signal=signal.SIGKILL,
     )
     remember(node)
-    wait_until(
-        lambda: _speaks_amqp(ports.amqp), process=node, log=log, timeout_s=_START_TIMEOUT_S
-    )
+    wait_until(lambda: _speaks_amqp(ports.amqp), process=node, log=log, timeout_s=_START_TIMEOUT_S)
     version = installation.rabbitmq_home.name.removeprefix("rabbitmq_server-")
     return Broker(
         amqp_url=f"amqp://{USER}:{password}@127.0.0.1:{ports.amqp}/{quote(VHOST)}",

@@ -15,6 +15,7 @@ from broker.decision import Context
 from broker.failpoints import FailPointHit
 from broker.policy import RetryPolicy
 from tests.integration.toy import (
+    DEADLINE_S,
     RULES,
     Bench,
     Died,
@@ -359,25 +360,30 @@ async def test_keys_that_wait_in_cases_do_not_keep_others_from_their_turn(bench:
 
 
 async def test_two_pipelines_never_run_one_key_side_by_side(bench: Bench) -> None:
-    keys = ("order/a", "order/b")
-    for n in range(12):
-        fault = "unavailable" if n < 2 else ""
-        key = keys[n % 2]
-        await bench.pipeline().take(arrivals([an_order(n, key, emits=(key[-1],), fault=fault)]))
-    await bench.execute("update pending set due_at = now()")
+    keys = ("order/a", "order/b", "order/c")
+    orders = [
+        an_order(
+            n,
+            key := keys[n % 3],
+            emits=(key[-1],),
+            # The first one of each key fails, so that all of them wait in rows.
+            fault="unavailable" if n < 3 else "",
+        )
+        for n in range(90)
+    ]
+    await bench.pipeline().take(arrivals(orders))
 
     async def work() -> None:
         pipeline = bench.pipeline(orders=repaired())
         while await bench.count("pending"):
             await pipeline.take_pending(5)
 
-    async with asyncio.timeout(10):
-        await asyncio.gather(work(), work())
+    async with asyncio.timeout(DEADLINE_S):
+        await asyncio.gather(work(), work(), work())
     sent = await emitted(bench)
     for key in keys:
         mine = [int(message[1:]) for message, k in sent if k == f"supplier/{key[-1]}"]
-        assert mine == sorted(mine)
-        assert len(mine) == 6
+        assert mine == list(range(keys.index(key), 90, 3))
 
 
 async def test_two_pipelines_on_the_same_messages_have_one_effect(bench: Bench) -> None:

@@ -16,14 +16,22 @@ from broker.ledger import (
     LedgerStep,
     Move,
     advance,
-    awaited_fact,
     current,
     diff,
     digest_of,
     is_complete,
+    watched_fact,
 )
 from canonical.effects import Plan, Step
-from canonical.operations import Announce, Approve, AwaitFact, Operation, RequestReview, StepKind
+from canonical.operations import (
+    Announce,
+    Approve,
+    AwaitFact,
+    Operation,
+    ReadSupplier,
+    RequestReview,
+    StepKind,
+)
 
 STATES = ("waiting", "held", "ready", "in_flight", "in_doubt", "done", "failed", "cancelled",
           "superseded")  # fmt: skip
@@ -78,6 +86,7 @@ class Ledger:
                 replace.old,
                 digest=replace.digest,
                 depends_on=replace.step.depends_on,
+                watched=watched_fact(replace.step),
                 state="waiting",
                 version=replace.old.version + 1,
             )
@@ -92,6 +101,7 @@ class Ledger:
                 version=1,
                 digest=insert.digest,
                 depends_on=insert.step.depends_on,
+                watched=watched_fact(insert.step),
             )
         for step, withdrawn in changes.withdrawals:
             self.steps[step.id] = msgspec.structs.replace(self.steps[step.id], withdrawn=withdrawn)
@@ -338,8 +348,8 @@ def test_a_ledger_without_steps_is_complete() -> None:
 
 
 def test_only_a_wait_awaits_a_fact() -> None:
-    assert awaited_fact(a_step("w", kind="wait")) == ("supplier/S", 0)
-    assert awaited_fact(a_step("a")) is None
+    assert watched_fact(a_step("w", kind="wait")) == ("supplier/S", 0)
+    assert watched_fact(a_step("a")) is None
 
 
 def test_the_digest_is_that_of_what_is_asked_for() -> None:
@@ -462,3 +472,33 @@ def test_finishing_what_is_ready_in_any_order_completes_the_ledger(
     assert is_complete(s.state for s in by_identity(ledger).values())
     assert not any(s.state in NOT_SENT for s in ledger.as_read())
     assert len(announced) == len(set(announced))
+
+
+def test_a_question_stands_on_the_newest_state_of_its_fact_and_is_not_asked_again() -> None:
+    asked = msgspec.structs.replace(a_step("S", kind="approval"), fact="supplier/S", seen=1)
+    ledger = Ledger()
+    ledger.plan(asked)
+    [before] = ledger.as_read()
+    ledger.plan(msgspec.structs.replace(asked, seen=2))
+    [after] = ledger.as_read()
+    assert after.watched == ("supplier/S", 2)
+    assert (after.state, after.digest) == ("ready", before.digest)
+
+
+def test_a_wait_that_is_over_and_planned_again_waits_again() -> None:
+    ledger = Ledger()
+    ledger.plan(a_step("w", kind="wait"))
+    ledger.plan()
+    assert ledger.states() == {"w": "done"}
+    ledger.plan(a_step("w", kind="wait"))
+    assert [step.state for step in ledger.as_read()] == ["done", "waiting"]
+
+
+def test_a_question_that_is_no_longer_asked_leaves_nothing_behind() -> None:
+    read = Step("", "procurement", "supplier", "S", ReadSupplier("S"))
+    ledger = Ledger()
+    ledger.plan(read)
+    [step] = ledger.as_read()
+    ledger._write([Move(step, "done")])
+    [move] = diff(ledger.as_read(), a_plan()).moves
+    assert (move.state, move.reason) == ("superseded", "no longer asked")

@@ -1,0 +1,304 @@
+"""Laws between the rows of HANDLERS, the event table and the drivers; and odd values in fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from canonical.codec import encode
+from canonical.effects import Effect, Emit, Open, Plan, Put
+from canonical.errors import DEFECT, OWNERS, Failure
+from canonical.events import EVENTS, SOURCE
+from canonical.facts import Facts, Known
+from canonical.handler import Delivery, Handler
+from canonical.operations import Announce
+from handlers import DRIVERS, HANDLERS
+from tests.fixtures.build_packages import PACKAGES
+from tests.fixtures.gearbox import (
+    CHANGE,
+    EVERYTHING,
+    NUMBER,
+    bom,
+    covered,
+    facts,
+    item,
+    key_of,
+    line,
+    supplier,
+)
+
+# Later than every fixture, so that whatever takes effect on a day has.
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+# Part of every message's identity in the inbox: a renamed handler would take all of them again.
+NAMES = {
+    "pdx-package",
+    "arena-change",
+    "coupa-supplier",
+    "coupa-contracts",
+    "item.released",
+    "bom.released",
+    "supplier.changed",
+    "sourcing.changed",
+    "engineering-change",
+}
+
+
+def own(event: str, key: str, data: msgspec.Struct) -> Delivery:
+    """One of our events as it travels."""
+    attributes = {"type": EVENTS[event].type, "id": "1", "subject": key, "source": SOURCE}
+    return Delivery(SOURCE, event, encode(data), "application/json", attributes=attributes)
+
+
+def answer(kind: str, key: str, content: list[dict[str, Any]]) -> Delivery:
+    """What procurement answered, handed on as a message."""
+    attributes = {"type": kind, "id": "1", "subject": key, "time": "2026-03-02T08:30:00Z"}
+    return Delivery("procurement", kind, json.dumps(content).encode(), attributes=attributes)
+
+
+def package(name: str) -> Delivery:
+    """One of the files of the demo."""
+    return Delivery("plm", "", (PACKAGES / name).read_bytes())
+
+
+SUPPLIER = {
+    "id": 7,
+    "number": "S-1",
+    "name": "Supplier S-1",
+    "status": "active",
+    "custom-fields": {"qualification-status": "Qualified", "qualified-until": "2029-12-31"},
+}
+CONTRACT = {
+    "id": 4,
+    "number": "C-1",
+    "status": "published",
+    "start-date": "2024-01-01",
+    "end-date": "2029-12-31",
+    "supplier": {"id": 7, "number": "S-1"},
+    "lines": [
+        {
+            "id": 9,
+            "item-number": "BOLT-1",
+            "price": "25.00",
+            "price-unit-quantity": "100",
+            "uom": {"code": "EA"},
+            "currency": {"code": "EUR"},
+        }
+    ],
+}
+
+# A message that is as it should be, for each row.
+SAMPLES: dict[str, Delivery] = {
+    "pdx-package": package("gearbox_package.pdx"),
+    "arena-change": package("arena_eco_000451.json"),
+    "coupa-supplier": answer("coupa.supplier", "supplier/S-1", [SUPPLIER]),
+    "coupa-contracts": answer("coupa.contracts", "coverage/BOLT-1", [CONTRACT]),
+    "item.released": own("item.released", "item/PIN", item("PIN")),
+    "bom.released": own("bom.released", "bom/ARM", bom("ARM", line("PIN"))),
+    "supplier.changed": own("supplier.changed", "supplier/S-1", supplier()),
+    "sourcing.changed": own("sourcing.changed", "coverage/PIN", covered("PIN")),
+    "engineering-change": own(
+        "engineering-change.released", f"engineering-change/{NUMBER}", CHANGE
+    ),
+}
+each_row = pytest.mark.parametrize("handler", HANDLERS.values(), ids=lambda row: row.name)
+KNOWN = facts(*EVERYTHING)
+
+
+def effects_of(handler: Handler) -> tuple[Effect, ...]:
+    """What the handler says of its message when everything about the gearbox is known."""
+    return handler.decide(handler.read(SAMPLES[handler.name]), KNOWN, NOW)
+
+
+def plan_of_the_gearbox() -> Plan:
+    """What the flow of a change plans."""
+    [plan, *_] = effects_of(HANDLERS[SOURCE, "engineering-change.released"])
+    assert isinstance(plan, Plan)
+    return plan
+
+
+# --- the table ---
+
+
+def test_the_names_are_unique_and_those_of_the_inbox() -> None:
+    names = [handler.name for handler in HANDLERS.values()]
+    assert len(names) == len(set(names))
+    assert set(names) == NAMES
+    assert set(SAMPLES) == NAMES
+
+
+def test_every_event_that_states_a_document_or_a_change_is_handled() -> None:
+    handled = {kind for source, kind in HANDLERS if source == SOURCE}
+    notices = {
+        "engineering-change.completed",
+        "approval.requested",
+        "approval.granted",
+        "approval.refused",
+        "plan.adjustment-needed",
+    }
+    assert handled == set(EVENTS) - notices
+
+
+# --- odd values ---
+
+
+def outcome(handler: Handler, delivery: Delivery, known: Facts) -> tuple[Effect, ...]:
+    """The effects, or none where it was refused; a failure says what it has to say."""
+    try:
+        message = handler.read(delivery)
+        handler.needs(message, known)
+        return handler.decide(message, known, NOW)
+    except Failure as refused:
+        failure = refused
+    assert failure.word in OWNERS.keys() - {DEFECT}
+    assert all((failure.code, failure.what, failure.owner))
+    assert failure.what.isprintable()
+    return ()
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterable[tuple[Any, ...]]:
+    """Paths to everything inside a JSON value."""
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, list):
+        inner = enumerate(value)
+    for key, child in inner:
+        yield (*path, key)
+        yield from leaves(child, (*path, key))
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    10**30,
+    1.5,
+    "",
+    " ",
+    "\u202e",
+    "A" * 5000,
+    "2024-02-30",
+    [],
+    {},
+    [[]],
+]
+
+
+def with_an_odd_field(data: st.DataObject, body: bytes) -> bytes:
+    """The JSON with another value in one place."""
+    content = json.loads(body)
+    *path, last = data.draw(st.sampled_from(sorted(leaves(content), key=repr)))
+    inside = content
+    for step in path:
+        inside = inside[step]
+    inside[last] = data.draw(st.sampled_from(ODD))
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"pdx-package"}))
+@settings(max_examples=60)
+@given(data=st.data())
+def test_an_odd_value_in_any_field_is_understood_or_refused_in_our_words(
+    name: str, data: st.DataObject
+) -> None:
+    handler = next(row for row in HANDLERS.values() if row.name == name)
+    body = with_an_odd_field(data, SAMPLES[name].body)
+    outcome(handler, msgspec.structs.replace(SAMPLES[name], body=body), KNOWN)
+
+
+@given(data=st.data())
+def test_whatever_master_data_takes_a_change_can_be_planned_on_or_is_refused(
+    data: st.DataObject,
+) -> None:
+    stated = data.draw(st.sampled_from(EVERYTHING))
+    kind, _, _ = key_of(stated).partition("/")
+    event = {"item": "item.released", "bom": "bom.released", "supplier": "supplier.changed",
+             "coverage": "sourcing.changed"}[kind]  # fmt: skip
+    delivery = own(event, key_of(stated), stated)
+    body = with_an_odd_field(data, delivery.body)
+    effects = outcome(HANDLERS[SOURCE, event], msgspec.structs.replace(delivery, body=body), KNOWN)
+    taken = {put.key: Known(2, put.document) for put in effects if isinstance(put, Put)}
+    known = Facts(KNOWN.rules, {**KNOWN.documents, **taken})
+    change = HANDLERS[SOURCE, "engineering-change.released"]
+    outcome(change, SAMPLES[change.name], known)
+
+
+# --- deciding ---
+
+
+def of_events(effects: Iterable[Effect]) -> Iterable[tuple[str, str, bytes]]:
+    """(event, key, content) of all that is emitted now or announced by a step later."""
+    for effect in effects:
+        if isinstance(effect, Emit):
+            yield effect.event, effect.key, encode(effect.data)
+        for step in effect.steps if isinstance(effect, Plan) else ():
+            if isinstance(step.operation, Announce):
+                yield step.operation.event, step.operation.key, bytes(step.operation.data)
+
+
+@each_row
+def test_what_is_emitted_is_in_the_event_table_with_its_key_and_content(handler: Handler) -> None:
+    for event, key, content in of_events(effects_of(handler)):
+        row = EVENTS[event]
+        assert key.partition("/")[0] == row.key.partition("/")[0]
+        assert key.partition("/")[2]
+        assert encode(msgspec.json.decode(content, type=row.data)) == content
+
+
+@each_row
+def test_what_a_translation_emits_is_read_alike_by_the_handler_of_that_event(
+    handler: Handler,
+) -> None:
+    for effect in effects_of(handler):
+        if isinstance(effect, Emit):
+            event = own(effect.event, effect.key, effect.data)
+            assert HANDLERS[SOURCE, effect.event].read(event).payload == effect.data
+
+
+def owners(effects: Iterable[Effect]) -> Iterable[str]:
+    """Everybody whose turn it may be."""
+    for effect in effects:
+        match effect:
+            case Plan(steps=steps, findings=findings):
+                yield from (step.owner for step in steps)
+                yield from (finding.owner for finding in findings)
+            case Open(owner=owner):
+                yield owner
+
+
+def test_the_gearbox_gives_work_to_known_roles_only() -> None:
+    assert set(owners(effects_of(HANDLERS[SOURCE, "engineering-change.released"]))) == {
+        "master data",
+        "operations",
+        "purchasing",
+        "quality",
+        "sourcing",
+    }
+
+
+def test_only_the_flow_of_a_change_plans_and_only_master_data_stores() -> None:
+    kinds = {h.name: {type(effect) for effect in effects_of(h)} for h in HANDLERS.values()}
+    assert {name for name, found in kinds.items() if Plan in found} == {"engineering-change"}
+    assert {name for name, found in kinds.items() if Put in found} == {
+        "item.released",
+        "bom.released",
+        "supplier.changed",
+        "sourcing.changed",
+    }
+
+
+def test_a_driver_can_ask_for_the_object_of_every_call_that_is_planned() -> None:
+    drivers = {"erp": DRIVERS["s4"], "procurement": DRIVERS["coupa"]}
+    calls = [step for step in plan_of_the_gearbox().steps if step.kind == "call"]
+    assert {step.system for step in calls} == set(drivers)
+    for step in calls:
+        assert drivers[step.system].observe(step).method == "GET"

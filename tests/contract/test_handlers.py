@@ -1,0 +1,340 @@
+"""Laws that every row of HANDLERS obeys, shown with one real message for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from canonical.codec import encode
+from canonical.effects import Effect, Emit, Open, Plan, Put
+from canonical.envelope import Message
+from canonical.errors import DEFECT, OWNERS, Failure, InvalidMessage, Misconfigured
+from canonical.events import EVENTS, SOURCE
+from canonical.facts import DOCUMENT_TYPES, Document, Facts, Known
+from canonical.handler import Delivery, Handler
+from handlers import DRIVERS, HANDLERS, RECOGNISED, recognise
+from tests.fixtures.build_packages import PACKAGES
+from tests.fixtures.gearbox import ANSWERS as COVERAGES
+from tests.fixtures.gearbox import CHANGE, EVERYTHING, ITEMS, NOW, STRUCTURES, SUPPLIERS
+from tests.fixtures.gearbox import facts as gearbox_facts
+
+Row = tuple[str, str]
+
+STATED = datetime(2026, 3, 2, 8, tzinfo=UTC)
+MAX_ROUNDS = 32  # as many as the runtime asks
+SEAL_LINE = {
+    "item-number": "SEAL-1",
+    "price": "25.00",
+    "price-unit-quantity": "1000",
+    "uom": {"code": "EA"},
+    "currency": {"code": "EUR"},
+    "start-date": "2025-01-01",
+    "end-date": "2029-12-31",
+}
+CONTRACT = {
+    "id": 7,
+    "number": "C-3",
+    "supplier": {"number": "S-3"},
+    "status": "published",
+    "start-date": "2025-01-01",
+    "end-date": "2029-12-31",
+    "lines": [SEAL_LINE],
+}
+SUPPLIER = {
+    "id": 9,
+    "number": "S-3",
+    "name": "Teller Precision",
+    "status": "active",
+    "custom-fields": {"qualification-status": "InQualification", "qualified-until": None},
+}
+
+
+def _answer(subject: str, content: object) -> Delivery:
+    """What a read of procurement brought back."""
+    attributes = {"id": "a-1", "subject": subject, "time": STATED.isoformat()}
+    return Delivery("procurement", "", json.dumps(content).encode(), attributes=attributes)
+
+
+def _event(event: str, key: str, data: msgspec.Struct) -> Delivery:
+    """An event of ours as it comes from its queue."""
+    attributes = {"id": "e-1", "source": SOURCE, "type": EVENTS[event].type, "subject": key}
+    return Delivery(SOURCE, event, encode(data), attributes=attributes)
+
+
+EXAMPLES: Mapping[Row, Delivery] = {
+    ("pdx", "pdx.package"): Delivery(
+        "plm", "product-definition", (PACKAGES / "gearbox_package.pdx").read_bytes()
+    ),
+    ("arena", "arena.change"): Delivery(
+        "plm", "engineering-change", (PACKAGES / "arena_eco_000451.json").read_bytes()
+    ),
+    ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
+    ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
+    (SOURCE, "item.released"): _event("item.released", "item/GB-100", ITEMS[0]),
+    (SOURCE, "bom.released"): _event("bom.released", "bom/GB-100", STRUCTURES[0]),
+    (SOURCE, "supplier.changed"): _event("supplier.changed", "supplier/S-1", SUPPLIERS[0]),
+    (SOURCE, "sourcing.changed"): _event("sourcing.changed", "coverage/ROD-1", COVERAGES[0]),
+    (SOURCE, "engineering-change.released"): _event(
+        "engineering-change.released", "engineering-change/ECO-7", CHANGE
+    ),
+}
+FACTS = gearbox_facts(*EVERYTHING)
+NOTHING = gearbox_facts()
+
+each_row = pytest.mark.parametrize("row", list(HANDLERS), ids="/".join)
+
+
+def example(row: Row) -> tuple[Handler, Message[Any]]:
+    """A row's handler with the message it reads."""
+    handler = HANDLERS[row]
+    return handler, handler.read(EXAMPLES[row])
+
+
+def effects_of(row: Row, known: Facts = FACTS) -> tuple[Effect, ...]:
+    """What the row's example asks for."""
+    handler, message = example(row)
+    return handler.decide(message, known, NOW)
+
+
+# --- the table ---
+
+
+def test_every_row_has_an_example_here() -> None:
+    assert set(EXAMPLES) == set(HANDLERS)
+
+
+def test_a_subscription_is_named_once() -> None:
+    names = [handler.name for handler in HANDLERS.values()]
+    assert sorted(names) == sorted(set(names))
+
+
+@each_row
+def test_a_row_says_what_its_handler_takes(row: Row) -> None:
+    handler = HANDLERS[row]
+    assert row[1] in handler.types
+    assert handler.scope
+    assert row[0] != SOURCE or row[1] in EVENTS
+
+
+def test_every_driver_stands_under_its_name() -> None:
+    assert {name: driver.name for name, driver in DRIVERS.items()} == {"s4": "s4", "coupa": "coupa"}
+
+
+def test_whatever_a_translation_says_is_heard_by_a_flow() -> None:
+    said = {e.event for row in HANDLERS for e in effects_of(row) if isinstance(e, Emit)}
+    assert said == {name for who, name in HANDLERS if who == SOURCE}
+
+
+# --- read ---
+
+
+@each_row
+def test_a_message_has_an_identity_and_a_key(row: Row) -> None:
+    _, message = example(row)
+    assert message.envelope.id
+    assert "/" in message.envelope.key
+
+
+@each_row
+def test_reading_twice_gives_the_same(row: Row) -> None:
+    handler = HANDLERS[row]
+    assert handler.read(EXAMPLES[row]) == handler.read(EXAMPLES[row])
+
+
+BROKEN = {
+    "nothing": b"",
+    "blanks": b" \n",
+    "text": b"ECO-7, please",
+    "null": b"null",
+    "number": b"7",
+    "empty object": b"{}",
+    "nested": b"[" * 5000,
+    "not UTF-8": b'{"number": "\xff\xfe"}',
+    "surrogate": b'{"number": "\\ud800"}',
+    "infinite": b'{"version": 1e999}',
+    "entities": b'<!DOCTYPE p [<!ENTITY a "b">]><p>&a;</p>',
+    "half an archive": b"PK\x03\x04" + b"\0" * 20,
+}
+
+
+@each_row
+@pytest.mark.parametrize("body", BROKEN.values(), ids=list(BROKEN))
+def test_what_cannot_be_read_is_a_fault_of_the_data(row: Row, body: bytes) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        HANDLERS[row].read(msgspec.structs.replace(EXAMPLES[row], body=body))
+    assert (caught.value.word, bool(caught.value.code)) == ("data_quality", True)
+
+
+@each_row
+@settings(max_examples=60)
+@given(data=st.data())
+def test_damaged_bytes_end_in_a_failure_with_an_owner_and_never_in_a_defect(
+    row: Row, data: st.DataObject
+) -> None:
+    handler, delivery = HANDLERS[row], EXAMPLES[row]
+    body = bytearray(delivery.body)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        body[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
+    body = body[: data.draw(st.integers(0, len(body)))] if data.draw(st.booleans()) else body
+    failure = _outcome(handler, msgspec.structs.replace(delivery, body=bytes(body)))
+    assert failure is None or failure.word in OWNERS.keys() - {DEFECT}
+    assert failure is None or failure.owner
+
+
+def _outcome(handler: Handler, delivery: Delivery) -> Failure | None:
+    """How handling it ends; reading may raise InvalidMessage only."""
+    try:
+        message = handler.read(delivery)
+    except InvalidMessage as failure:
+        return failure
+    try:
+        needed(handler, message, FACTS)
+        handler.decide(message, FACTS, NOW)
+    except Failure as failure:
+        return failure
+    return None
+
+
+# --- needs ---
+
+
+def needed(handler: Handler, message: Message[Any], world: Facts) -> frozenset[str]:
+    """Keys asked for until no more are, each answer being what the world has of it."""
+    asked: frozenset[str] = frozenset()
+    for _ in range(MAX_ROUNDS):
+        known = {key: world.documents[key] for key in asked if key in world.documents}
+        wanted = handler.needs(message, msgspec.structs.replace(world, documents=known))
+        assert asked <= wanted
+        if wanted == asked:
+            return asked
+        asked = wanted
+    raise AssertionError("it never ends")
+
+
+@each_row
+def test_asking_for_facts_ends(row: Row) -> None:
+    handler, message = example(row)
+    asked = needed(handler, message, FACTS)
+    assert {key.partition("/")[0] for key in asked} <= set(DOCUMENT_TYPES)
+
+
+@each_row
+def test_what_was_not_asked_for_makes_no_difference(row: Row) -> None:
+    handler, message = example(row)
+    asked = needed(handler, message, FACTS)
+    known: dict[str, Known] = {k: FACTS.documents[k] for k in asked if k in FACTS.documents}
+    only = msgspec.structs.replace(FACTS, documents=known)
+    assert handler.decide(message, only, NOW) == handler.decide(message, FACTS, NOW)
+
+
+# --- decide ---
+
+
+@each_row
+@pytest.mark.parametrize("known", [NOTHING, FACTS], ids=["nothing known", "everything known"])
+def test_deciding_twice_gives_the_same_and_leaves_its_inputs_alone(row: Row, known: Facts) -> None:
+    handler, message = example(row)
+    before = repr(message), repr(known)
+    first = handler.decide(message, known, NOW)
+    assert handler.decide(message, known, NOW) == first
+    assert (repr(message), repr(known)) == before
+
+
+def structs(row: Row, kind: type[Effect]) -> Iterator[Any]:
+    """Effects of one kind, with nothing and with everything known."""
+    for known in (NOTHING, FACTS):
+        yield from (effect for effect in effects_of(row, known) if isinstance(effect, kind))
+
+
+@each_row
+def test_events_are_of_the_taxonomy_and_survive_the_wire(row: Row) -> None:
+    for emit in structs(row, Emit):
+        assert type(emit.data) is EVENTS[emit.event].data
+        assert msgspec.json.decode(encode(emit.data), type=EVENTS[emit.event].data) == emit.data
+        assert emit.key.partition("/")[0] == EVENTS[emit.event].key.partition("/")[0]
+
+
+@each_row
+def test_documents_stand_under_the_key_of_their_kind_and_survive_storage(row: Row) -> None:
+    for put in structs(row, Put):
+        kind: type[Document] = DOCUMENT_TYPES[put.key.partition("/")[0]]
+        assert type(put.document) is kind
+        assert msgspec.json.decode(encode(put.document), type=kind) == put.document
+        assert 0 <= put.version < 2**63
+
+
+@each_row
+def test_a_plan_is_about_the_messages_object_and_holds_together(row: Row) -> None:
+    _, message = example(row)
+    for plan in structs(row, Plan):
+        identities = [step.identity for step in plan.steps]
+        assert plan.key == message.envelope.key
+        assert len(identities) == len(set(identities))
+        assert {before for step in plan.steps for before in step.depends_on} <= set(identities)
+        assert all(step.owner and step.due_s > 0 for step in plan.steps)
+
+
+@each_row
+def test_a_case_says_what_where_whose_turn_it_is_and_what_to_do(row: Row) -> None:
+    for case in structs(row, Open):
+        assert case.word in OWNERS
+        assert all((case.code, case.what, case.where, case.remedy, case.owner))
+
+
+# --- recognise ---
+
+PLM = ("pdx.package", "arena.change")
+
+
+@pytest.mark.parametrize("row", [row for row in HANDLERS if row[1] in RECOGNISED], ids="/".join)
+def test_a_vendors_message_is_known_by_its_content_alone(row: Row) -> None:
+    bare = Delivery("plm", "", EXAMPLES[row].body)
+    assert recognise(PLM, bare) is HANDLERS[row]
+    assert recognise(PLM[::-1], bare) is HANDLERS[row]
+
+
+@pytest.mark.parametrize("row", [row for row in HANDLERS if row[0] == SOURCE], ids="/".join)
+def test_an_event_of_ours_is_known_by_its_type(row: Row) -> None:
+    assert recognise((SOURCE,), EXAMPLES[row]) is HANDLERS[row]
+
+
+def test_a_message_may_say_its_contract() -> None:
+    said = Delivery("suite", "", b"[]", attributes={"type": "coupa.supplier"})
+    assert recognise(("coupa.supplier",), said) is HANDLERS["coupa", "coupa.supplier"]
+
+
+@pytest.mark.parametrize(
+    ("contracts", "delivery", "code"),
+    [
+        (PLM, Delivery("plm", "cost-rollup", b'{"costRollup": 1}'), "contract-unknown"),
+        (PLM[:1], EXAMPLES["arena", "arena.change"], "contract-unknown"),
+        (PLM, EXAMPLES[SOURCE, "item.released"], "contract-unknown"),
+        ((SOURCE,), Delivery(SOURCE, "", b"{}", attributes={"type": "x.y"}), "event-unknown"),
+        ((SOURCE,), Delivery(SOURCE, "", b"{}"), "event-unknown"),
+        (
+            (SOURCE,),
+            Delivery(SOURCE, "", b"{}", attributes={"type": EVENTS["approval.granted"].type}),
+            "event-unknown",
+        ),
+    ],
+)
+def test_what_nobody_knows_is_refused_with_what_is_known(
+    contracts: tuple[str, ...], delivery: Delivery, code: str
+) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        recognise(contracts, delivery)
+    assert (caught.value.code, bool(caught.value.remedy)) == (code, True)
+
+
+def test_a_contract_without_a_handler_is_a_fault_of_the_configuration() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        recognise(("pdx.pacage",), Delivery("plm", "", b"{}"))
+    assert caught.value.where == "pdx.pacage"

@@ -1,0 +1,99 @@
+"""An event that states an object becomes its document, with the order of its statements."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canonical.bom import Bom
+from canonical.codec import encode
+from canonical.effects import Put
+from canonical.events import EVENTS
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler
+from canonical.item import Item
+from canonical.sourcing import Coverage
+from canonical.supplier import Supplier
+from handlers.flows.master_data import (
+    BOM_RELEASED,
+    ITEM_RELEASED,
+    SOURCING_CHANGED,
+    SUPPLIER_CHANGED,
+)
+from tests.fixtures.gearbox import RULES, bom, covered, item, line, supplier
+
+Document = Item | Bom | Supplier | Coverage
+
+RELEASED = datetime(2024, 3, 4, 10, 0, 0, 250_000, tzinfo=UTC)
+STATED = datetime(2024, 3, 4, 10, 5, tzinfo=UTC)
+# Seconds of 1970 until then, written out.
+RELEASED_US, STATED_US = 1_709_546_400_250_000, 1_709_546_700_000_000
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+HANDLERS: list[tuple[Handler, Document, str]] = [
+    (ITEM_RELEASED, item("PIN"), "item/PIN"),
+    (BOM_RELEASED, bom("ARM", line("PIN")), "bom/ARM"),
+    (SUPPLIER_CHANGED, supplier("S-1"), "supplier/S-1"),
+    (SOURCING_CHANGED, covered("PIN"), "coverage/PIN"),
+]
+
+
+def at(document: Document, **times: datetime | None) -> Any:
+    """The document with these times."""
+    return msgspec.structs.replace(document, **times)
+
+
+def put(handler: Handler, document: Document, *, key: str = "item/PIN") -> Put:
+    """What the handler stores of the event as it travels: encoded, with its attributes."""
+    attributes = {"type": EVENTS[handler.types[0]].type, "id": "1", "subject": key}
+    delivery = Delivery("layshaft", "", encode(document), attributes=attributes)
+    message = handler.read(delivery)
+    assert handler.needs(message, Facts(RULES)) == {key}
+    [effect] = handler.decide(message, Facts(RULES), NOW)
+    assert isinstance(effect, Put)
+    return effect
+
+
+@pytest.mark.parametrize(("handler", "document", "key"), HANDLERS)
+def test_the_document_is_stored_whole_under_the_key_of_its_object(
+    handler: Handler, document: Document, key: str
+) -> None:
+    stated = at(document, stated_at=STATED)
+    assert put(handler, stated, key=key) == Put(key, STATED_US, stated, STATED_US)
+
+
+@pytest.mark.parametrize(("handler", "document", "key"), HANDLERS[:2])
+def test_items_and_boms_are_ordered_by_release_and_then_by_statement(
+    handler: Handler, document: Document, key: str
+) -> None:
+    effect = put(handler, at(document, released_at=RELEASED, stated_at=STATED), key=key)
+    assert (effect.version, effect.stated) == (RELEASED_US, STATED_US)
+
+
+def test_a_document_without_any_time_is_older_than_everything() -> None:
+    effect = put(ITEM_RELEASED, item("PIN"))
+    assert (effect.version, effect.stated) == (0, 0)
+
+
+def test_an_older_revision_that_is_stated_later_stays_older() -> None:
+    older = at(item("PIN", label="A"), released_at=RELEASED, stated_at=STATED + timedelta(days=9))
+    newer = at(item("PIN"), released_at=RELEASED + timedelta(days=1), stated_at=STATED)
+    first, second = put(ITEM_RELEASED, older), put(ITEM_RELEASED, newer)
+    assert (first.version, first.stated) < (second.version, second.stated)
+
+
+MOMENTS = st.timedeltas(timedelta(days=-7000), timedelta(days=80_000)).map(NOW.__add__)
+
+
+@given(MOMENTS, MOMENTS)
+def test_statements_are_ordered_as_their_times_to_the_microsecond(
+    left: datetime, right: datetime
+) -> None:
+    earlier = put(ITEM_RELEASED, at(item("PIN"), stated_at=left)).stated
+    later = put(ITEM_RELEASED, at(item("PIN"), stated_at=right)).stated
+    assert later - earlier == (right - left) // timedelta(microseconds=1)
