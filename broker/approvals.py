@@ -10,6 +10,7 @@ from broker.ledger import Move
 from broker.store import Tx
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
+from broker.store import steps as step_rows
 from broker.store.messages import Case
 from canonical.codec import encode
 from canonical.errors import Conflict, Rejected
@@ -28,12 +29,12 @@ async def decide(
     Raises: Rejected("not-found") if there is no such approval; Conflict if it is not open any
     more or asks something else than what was shown: it has to be read and decided again.
     """
-    approval = await ledger_rows.approval(tx, step_id)
+    approval = await step_rows.approval(tx, step_id)
     if approval is None:
         raise Rejected("not-found", f"There is no approval {step_id}", where=f"task {step_id}")
     ledgers = await ledger_rows.lock_ledgers(tx, [approval.ledger_id])
     ledger = ledgers[approval.ledger_id]
-    step = next(s for s in await ledger_rows.load_steps(tx, ledger.id) if s.id == step_id)
+    step = next(s for s in await step_rows.load_steps(tx, ledger.id) if s.id == step_id)
     if step.state != "ready":
         raise Conflict(
             "not-open",
@@ -50,8 +51,8 @@ async def decide(
         )
     state = "done" if verdict == "approved" else "failed"
     note = f"{verdict} by {by}: {reason}"
-    await ledger_rows.move_steps(tx, [Move(step, state, note)])
-    await ledger_rows.record_decision(
+    await step_rows.move_steps(tx, [Move(step, state, note)])
+    await step_rows.record_decision(
         tx, step_id=step_id, digest=step.digest, verdict=verdict, by=by, reason=reason
     )
     await _announce(tx, ledger, approval.operation, verdict, approval.object_id, by, reason)

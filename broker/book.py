@@ -9,9 +9,12 @@ import uuid_utils
 
 from broker import ledger as rules
 from broker.store import Position, Tx
+from broker.store import calls as call_rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
-from broker.store.ledgers import CallResult, Ledger, NewLedger
+from broker.store import steps as step_rows
+from broker.store.calls import CallResult
+from broker.store.ledgers import Ledger, NewLedger
 from broker.store.messages import Case, Emission, LogEntry, NewPending
 from broker.topology import events_exchange
 from canonical.effects import Plan
@@ -71,16 +74,16 @@ async def apply_plan(tx: Tx, plan: Plan, origin: Origin, lane: Lane) -> bool:
     ledger, is_new = await ledger_rows.lock_ledger(tx, new)
     if plan.version < ledger.version:
         return False
-    steps = await ledger_rows.load_steps(tx, ledger.id)
+    steps = await step_rows.load_steps(tx, ledger.id)
     diff = rules.diff(steps, plan)
     if not is_new:
         await ledger_rows.renew_ledger(tx, ledger.id, new)
         ledger = msgspec.structs.replace(ledger, state="open", version=plan.version)
-    await ledger_rows.move_steps(tx, diff.moves)
-    await ledger_rows.replace_steps(tx, ledger.id, diff.replaces)
-    await ledger_rows.insert_steps(tx, ledger.id, diff.inserts)
+    await step_rows.move_steps(tx, diff.moves)
+    await step_rows.replace_steps(tx, ledger.id, diff.replaces)
+    await step_rows.insert_steps(tx, ledger.id, diff.inserts)
     if diff.withdrawals:
-        await ledger_rows.mark_withdrawn(tx, diff.withdrawals)
+        await step_rows.mark_withdrawn(tx, diff.withdrawals)
     await _open_left_behind(tx, ledger, diff.moves)
     await advance(tx, ledger)
     return True
@@ -91,13 +94,13 @@ async def advance(tx: Tx, ledger: Ledger) -> None:
 
     The caller holds the ledger's row.
     """
-    steps = await ledger_rows.load_steps(tx, ledger.id)
+    steps = await step_rows.load_steps(tx, ledger.id)
     moves = rules.advance(steps)
-    await ledger_rows.move_steps(tx, moves)
+    await step_rows.move_steps(tx, moves)
     await _open_left_behind(tx, ledger, moves)
     announced = [m.step.id for m in moves if m.step.kind == "announce" and m.state == "done"]
     if announced:
-        operations = await ledger_rows.operations_of(tx, announced)
+        operations = await step_rows.operations_of(tx, announced)
         await message_rows.emit(
             tx,
             [
@@ -139,7 +142,7 @@ async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> None:
     """
     ids = sorted({s.result.claimed.ledger_id for s in settled})
     ledgers = await ledger_rows.lock_ledgers(tx, ids)
-    counted = await ledger_rows.record_results(tx, [s.result for s in settled])
+    counted = await call_rows.record_results(tx, [s.result for s in settled])
     ours = [s for s in settled if s.result.claimed.id in counted]
     await _take_answers(tx, [s for s in ours if s.answer is not None])
     cases = [s.case for s in ours if s.case is not None]

@@ -10,6 +10,7 @@ from broker.store import Tx
 from broker.store import cases as rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
+from broker.store import steps as step_rows
 from broker.store.cases import OpenCase
 from canonical.errors import Conflict, Rejected
 
@@ -72,10 +73,10 @@ async def _release_step(tx: Tx, case: OpenCase, by: str, reason: str) -> bool:
     if case.ledger_id is None:
         return False
     ledger = (await ledger_rows.lock_ledgers(tx, [case.ledger_id]))[case.ledger_id]
-    step = _failed_call(await ledger_rows.load_steps(tx, ledger.id), case)
+    step = _failed_call(await step_rows.load_steps(tx, ledger.id), case)
     if step is None:
         return False
-    await ledger_rows.move_steps(tx, [Move(step, "ready", f"released by {by}: {reason}")])
+    await step_rows.move_steps(tx, [Move(step, "ready", f"released by {by}: {reason}")])
     await book.advance(tx, ledger)
     return True
 

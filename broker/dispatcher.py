@@ -22,8 +22,8 @@ from broker.metrics import Metrics
 from broker.policy import CallFate, RetryPolicy, call_fate
 from broker.settings import Deadlines
 from broker.store import Database
-from broker.store import ledgers as rows
-from broker.store.ledgers import CallResult, ClaimedStep
+from broker.store import calls as rows
+from broker.store.calls import CallResult, ClaimedStep
 from broker.store.messages import Case, LogEntry
 from canonical.connector import Answer, Driver, Present
 from canonical.envelope import Envelope, Lane

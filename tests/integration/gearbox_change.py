@@ -18,11 +18,11 @@ import msgspec
 from broker import book
 from broker.book import Origin, Settled
 from broker.store import Database, Position, Tx
+from broker.store import calls as call_rows
 from broker.store import documents as document_rows
-from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
+from broker.store.calls import CallResult, ClaimedStep
 from broker.store.documents import NewDocument
-from broker.store.ledgers import CallResult, ClaimedStep
 from broker.store.messages import Case, LogEntry, NewPending
 from canonical.bom import BomLine, PlantBom
 from canonical.codec import encode
@@ -153,9 +153,7 @@ async def store_items(tx: Tx, position: Position) -> None:
 
 async def claim(tx: Tx) -> list[ClaimedStep]:
     """Every call that is due."""
-    return await ledger_rows.claim_calls(
-        tx, lane="standard", systems=["erp"], limit=100, lease_s=60
-    )
+    return await call_rows.claim_calls(tx, lane="standard", systems=["erp"], limit=100, lease_s=60)
 
 
 def item(number: str, procurement: Procurement) -> Item:

@@ -16,7 +16,8 @@ import msgspec
 import pytest
 
 from broker.ledger import Move
-from broker.store import Database, Position, Tx, documents, ledgers, messages
+from broker.store import Database, Position, Tx, calls, documents, ledgers, messages
+from broker.store import steps as step_rows
 from canonical.envelope import Envelope
 from canonical.handler import Delivery
 
@@ -105,17 +106,17 @@ def pending_works() -> list[messages.PendingWork]:
 
 
 async def move_fifty(tx: Tx) -> None:
-    steps = [s for n in range(1, 6) for s in await ledgers.load_steps(tx, n)]
+    steps = [s for n in range(1, 6) for s in await step_rows.load_steps(tx, n)]
     moves = [Move(s, s.state) for s in steps[:50]]
-    await ledgers.move_steps(tx, moves)
+    await step_rows.move_steps(tx, moves)
 
 
 async def claim_and_record(tx: Tx) -> None:
-    claimed = await ledgers.claim_calls(tx, lane="standard", systems=["erp"], limit=8, lease_s=90)
-    results = [ledgers.CallResult(c, "done", NOW, NOW, NOW, (), "applied", "") for c in claimed]
-    await ledgers.record_results(tx, results)
+    claimed = await calls.claim_calls(tx, lane="standard", systems=["erp"], limit=8, lease_s=90)
+    results = [calls.CallResult(c, "done", NOW, NOW, NOW, (), "applied", "") for c in claimed]
+    await calls.record_results(tx, results)
     await ledgers.lock_ledgers(tx, {c.ledger_id for c in claimed})
-    await ledgers.operations_of(tx, [c.id for c in claimed])
+    await step_rows.operations_of(tx, [c.id for c in claimed])
 
 
 HOT: dict[str, Statement] = {
@@ -134,10 +135,10 @@ HOT: dict[str, Statement] = {
     "outbox_heads": lambda tx: messages.outbox_heads(tx, limit=BATCH, stuck=["order/1"]),
     "clear_outbox": lambda tx: messages.clear_outbox(tx, range(5, 5 + BATCH)),
     "load documents": lambda tx: documents.load(tx, [f"supplier/{n}" for n in range(BATCH)]),
-    "load_steps": lambda tx: ledgers.load_steps(tx, 7),
+    "load_steps": lambda tx: step_rows.load_steps(tx, 7),
     "move_steps": move_fifty,
     "claim and record": claim_and_record,
-    "lapse_calls": lambda tx: ledgers.lapse_calls(tx, settle_s=0),
+    "lapse_calls": lambda tx: calls.lapse_calls(tx, settle_s=0),
     "newly_known": lambda tx: ledgers.newly_known(tx, ["supplier/51", "supplier/101"]),
     "sweep for facts": lambda tx: ledgers.newly_known(tx, None),
 }

@@ -9,7 +9,7 @@ import pytest
 
 from broker import cases as case_work
 from broker.store import Database, diagnosis, traces, views
-from broker.store.ledgers import claim_calls
+from broker.store.calls import claim_calls
 from broker.store.traces import Trace
 from canonical.errors import Conflict, Rejected
 from ops.cli.trace import KINDS

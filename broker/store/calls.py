@@ -1,0 +1,228 @@
+"""SQL for calls: claiming them by target object, their results, and claims whose owner is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from broker.store.connection import Tx
+from broker.store.steps import operation_from
+from canonical.codec import encode
+from canonical.effects import Step
+from canonical.envelope import Lane
+
+
+class ClaimedStep(msgspec.Struct, frozen=True):
+    """A call that this process may make until its lease ends.
+
+    fence: number of the claim; a result with another number is not ours any more.
+    """
+
+    id: int
+    ledger_id: int
+    ledger_key: str
+    target_id: int
+    fence: int
+    version: int
+    attempts: int
+    idempotency_key: str
+    correlation_id: str
+    was_in_doubt: bool
+    withdrawn: bool
+    step: Step
+
+
+class CallResult(msgspec.Struct, frozen=True):
+    """How a claimed call ended.
+
+    state: done, ready, in_doubt or failed. calls: method, path and status of each exchange.
+    """
+
+    claimed: ClaimedStep
+    state: str
+    next_at: datetime
+    started_at: datetime
+    ended_at: datetime
+    calls: tuple[str, ...]
+    outcome: str
+    note: str
+    reference: str = ""
+
+
+async def claim_calls(
+    tx: Tx, *, lane: Lane, systems: Sequence[str], limit: int, lease_s: float
+) -> list[ClaimedStep]:
+    """Due calls of this lane, one per target object, leased to this process.
+
+    The row of the target is claimed, never the step: one object has one call at a time. A lapsed
+    lease was somebody who died: that step was turned in doubt first (lapse_calls).
+    """
+    rows = await tx.fetch(
+        """
+        with candidate as (
+            select h.target_id, h.id
+            -- the head per target, due or not: an older call that waits for its retry or is in
+            -- doubt holds its object, or its old content would overwrite the new
+            from (
+                select distinct on (s.target_id) s.target_id, s.id, s.lane, s.next_at, s.system
+                from step s
+                where s.state in ('ready', 'in_doubt') and s.kind = 'call'
+                order by s.target_id, s.id
+            ) h
+            join target t on t.id = h.target_id
+            where h.lane = $1 and h.next_at <= now() and h.system = any($2::text[])
+              and t.lease_until is null
+            order by h.id
+            limit $3
+        ),
+        locked as (
+            select t.id, s.id as step_id, s.state = 'in_doubt' as was_in_doubt
+            from candidate c join target t on t.id = c.target_id join step s on s.id = c.id
+            where t.lease_until is null and s.state in ('ready', 'in_doubt')
+            -- never waits, so it never waits in a ring with who holds a ledger
+            for update of t, s skip locked
+        ),
+        leased as (
+            update target t set lease_until = clock_timestamp() + make_interval(secs => $4),
+                   fence = t.fence + 1
+            from locked l where t.id = l.id
+            returning t.id, t.fence, l.step_id, l.was_in_doubt
+        ),
+        begun as (
+            update step s set state = 'in_flight', version = s.version + 1,
+                   attempts = s.attempts + 1, changed_at = now()
+            from leased l
+            where s.id = l.step_id
+            returning s.*, l.fence, l.was_in_doubt
+        ),
+        noted as (
+            insert into step_event (step_id, state) select id, 'in_flight' from begun
+        )
+        select b.*, led.key as ledger_key, led.correlation_id
+        from begun b join ledger led on led.id = b.ledger_id
+        order by b.id
+        """,
+        lane,
+        list(systems),
+        limit,
+        lease_s,
+    )
+    return [
+        ClaimedStep(
+            id=r["id"],
+            ledger_id=r["ledger_id"],
+            ledger_key=r["ledger_key"],
+            target_id=r["target_id"],
+            fence=r["fence"],
+            version=r["version"],
+            attempts=r["attempts"],
+            idempotency_key=r["idempotency_key"],
+            correlation_id=r["correlation_id"],
+            was_in_doubt=r["was_in_doubt"],
+            withdrawn=r["withdrawn"],
+            step=Step(
+                plant=r["plant"],
+                system=r["system"],
+                object_kind=r["object_kind"],
+                object_id=r["object_id"],
+                operation=operation_from(r["operation"]),
+                depends_on=tuple(r["depends_on"]),
+                owner=r["owner"],
+                lane=lane,
+            ),
+        )
+        for r in rows
+    ]
+
+
+async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
+    """Ids of the steps whose result counted: the claim was still ours.
+
+    The caller holds the ledger rows. A result that comes after its lease was taken over is
+    logged as an attempt and changes nothing.
+    """
+    rows = await tx.fetch(
+        """
+        with ended as (
+            select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
+                                 $5::timestamptz[], $6::text[], $7::text[])
+                 as e(id, target_id, fence, state, next_at, note, reference)
+        ),
+        freed as (
+            update target t set lease_until = null
+            from ended e where t.id = e.target_id and t.fence = e.fence
+            returning t.id
+        ),
+        changed as (
+            update step s set state = e.state, next_at = e.next_at, reason = e.note,
+                   reference = case when e.reference = '' then s.reference else e.reference end,
+                   version = s.version + 1, changed_at = now()
+            from ended e join freed f on f.id = e.target_id
+            where s.id = e.id and s.state = 'in_flight'
+            returning s.id, e.state, e.note
+        ),
+        noted as (
+            insert into step_event (step_id, state, note) select id, state, note from changed
+        )
+        select id from changed
+        """,
+        [r.claimed.id for r in results],
+        [r.claimed.target_id for r in results],
+        [r.claimed.fence for r in results],
+        [r.state for r in results],
+        [r.next_at for r in results],
+        [r.note for r in results],
+        [r.reference for r in results],
+    )
+    await tx.execute(
+        """
+        insert into attempt (step_id, number, started_at, ended_at, calls, outcome, note)
+        select id, number, started_at, ended_at, calls::jsonb, outcome, note
+        from unnest($1::bigint[], $2::int[], $3::timestamptz[], $4::timestamptz[], $5::text[],
+                    $6::text[], $7::text[])
+             as a(id, number, started_at, ended_at, calls, outcome, note)
+        """,
+        [r.claimed.id for r in results],
+        [r.claimed.attempts for r in results],
+        [r.started_at for r in results],
+        [r.ended_at for r in results],
+        [encode(r.calls).decode() for r in results],
+        [r.outcome for r in results],
+        [r.note for r in results],
+    )
+    return {r["id"] for r in rows}
+
+
+async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
+    """Calls whose owner is gone are in doubt: looked up after the target's settling time."""
+    return int(
+        await tx.fetchval(
+            """
+            with lapsed as (
+                select id from target
+                where lease_until < now() order by lease_until
+                limit 50 for update skip locked
+            ),
+            freed as (
+                update target set lease_until = null, fence = fence + 1
+                -- a join would be planned as a read of the whole table while that is young
+                where id = any(array(select id from lapsed))
+            ),
+            doubted as (
+                update step s set state = 'in_doubt', version = s.version + 1, changed_at = now(),
+                       next_at = clock_timestamp() + make_interval(secs => $1),
+                       reason = 'the caller was gone before the answer'
+                from lapsed l where s.target_id = l.id and s.state = 'in_flight'
+                returning s.id, s.reason
+            ),
+            noted as (
+                insert into step_event (step_id, state, note)
+                select id, 'in_doubt', reason from doubted
+            )
+            select count(*) from doubted
+            """,
+            settle_s,
+        )
+    )

@@ -1,0 +1,267 @@
+"""SQL for steps: what a ledger consists of, and how its steps are written and moved."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+
+from broker.ledger import Insert, LedgerStep, Move, Replace, watched_fact
+from broker.store.connection import Tx
+from canonical.codec import encode
+from canonical.operations import Approve, Operation, StepKind, verb
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """An approval step: where it belongs and what it asks."""
+
+    ledger_id: int
+    object_id: str
+    operation: Approve
+
+
+async def approval(tx: Tx, step_id: int) -> Approval | None:
+    """The approval step with that id; None where there is none."""
+    row = await tx.fetchrow(
+        "select ledger_id, object_id, operation from step where id = $1 and kind = 'approval'",
+        step_id,
+    )
+    if row is None:
+        return None
+    operation = operation_from(row["operation"])
+    assert isinstance(operation, Approve)
+    return Approval(row["ledger_id"], row["object_id"], operation)
+
+
+async def record_decision(
+    tx: Tx, *, step_id: int, digest: bytes, verdict: str, by: str, reason: str
+) -> None:
+    """Who decided what, on which content, why."""
+    await tx.execute(
+        """
+        insert into decision (step_id, digest, verdict, by_whom, reason)
+        values ($1, $2, $3, $4, $5)
+        """,
+        step_id,
+        digest,
+        verdict,
+        by,
+        reason,
+    )
+
+
+async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
+    """All steps of a locked ledger, every generation.
+
+    Locked too: a claim that is about to take one waits, and one that has it is seen.
+    """
+    rows = await tx.fetch(
+        """
+        select id, identity, generation, kind, state, version, digest, depends_on, reason,
+               withdrawn, fact, seen
+        from step where ledger_id = $1 order by id for update
+        """,
+        ledger_id,
+    )
+    return [
+        LedgerStep(
+            id=r["id"],
+            identity=r["identity"],
+            generation=r["generation"],
+            kind=cast(StepKind, r["kind"]),
+            state=r["state"],
+            version=r["version"],
+            digest=r["digest"],
+            depends_on=tuple(r["depends_on"]),
+            reason=r["reason"],
+            withdrawn=r["withdrawn"],
+            watched=(r["fact"], r["seen"]) if r["fact"] is not None else None,
+        )
+        for r in rows
+    ]
+
+
+async def mark_withdrawn(tx: Tx, withdrawals: Sequence[tuple[LedgerStep, bool]]) -> None:
+    """Steps at their target know whether they are still planned."""
+    await tx.execute(
+        """
+        update step s set withdrawn = w.withdrawn
+        from unnest($1::bigint[], $2::boolean[]) as w(id, withdrawn) where s.id = w.id
+        """,
+        [step.id for step, _ in withdrawals],
+        [withdrawn for _, withdrawn in withdrawals],
+    )
+
+
+async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> None:
+    """New steps with the target rows their calls go to."""
+    if not inserts:
+        return
+    steps = [i.step for i in inserts]
+    facts = [watched_fact(s) for s in steps]
+    await tx.execute(
+        """
+        insert into target (system, object_kind, object_id, plant)
+        select distinct system, object_kind, object_id, plant
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+             as s(system, object_kind, object_id, plant, kind)
+        where kind = 'call'
+        order by 1, 2, 3, 4
+        on conflict do nothing
+        """,
+        [s.system for s in steps],
+        [s.object_kind for s in steps],
+        [s.object_id for s in steps],
+        [s.plant for s in steps],
+        [s.kind for s in steps],
+    )
+    await tx.execute(
+        """
+        with planned as (
+            select * from unnest(
+                $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
+                $14::int[], $15::text[], $16::text[], $17::int[], $18::text[])
+            with ordinality as p(identity, generation, kind, plant, system, object_kind,
+                object_id, verb, operation, digest, depends_on, fact, seen, lane, owner, due_s,
+                idempotency_key, n)
+        ),
+        made as (
+            insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
+                object_id, verb, operation, digest, idempotency_key, depends_on, fact, seen,
+                state, target_id, lane, owner, due_at)
+            select $1, p.identity, p.generation, p.kind, p.plant, p.system, p.object_kind,
+                   p.object_id, p.verb, p.operation, p.digest,
+                   -- fixed when the step is written: every try of this content carries it
+                   p.idempotency_key,
+                   array(select jsonb_array_elements_text(p.depends_on::jsonb)),
+                   p.fact, p.seen, 'waiting', t.id, p.lane, p.owner,
+                   now() + make_interval(secs => p.due_s)
+            from planned p
+            left join target t on p.kind = 'call' and t.system = p.system
+                 and t.object_kind = p.object_kind and t.object_id = p.object_id
+                 and t.plant = p.plant
+            order by p.n
+            returning id
+        )
+        insert into step_event (step_id, state, note) select id, 'waiting', 'planned' from made
+        """,
+        ledger_id,
+        [s.identity for s in steps],
+        [i.generation for i in inserts],
+        [s.kind for s in steps],
+        [s.plant for s in steps],
+        [s.system for s in steps],
+        [s.object_kind for s in steps],
+        [s.object_id for s in steps],
+        [verb(s.operation) for s in steps],
+        [encode(s.operation) for s in steps],
+        [i.digest for i in inserts],
+        [encode(s.depends_on).decode() for s in steps],
+        [f[0] if f else None for f in facts],
+        [f[1] if f else None for f in facts],
+        [s.lane for s in steps],
+        [s.owner for s in steps],
+        [s.due_s for s in steps],
+        [
+            _idempotency_key(ledger_id, i.step.identity, f"generation {i.generation}", i.digest)
+            for i in inserts
+        ],
+    )
+
+
+async def replace_steps(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> None:
+    """Steps that were not sent say what the new plan says."""
+    if not replaces:
+        return
+    facts = [watched_fact(r.step) for r in replaces]
+    await tx.execute(
+        """
+        with planned as (
+            select * from unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[],
+                                 $7::int[], $8::text[], $9::text[], $1::text[])
+                 as p(id, operation, digest, depends_on, fact, seen, lane, owner, idempotency_key)
+        ),
+        changed as (
+            update step s
+            set operation = p.operation, digest = p.digest, fact = p.fact, seen = p.seen,
+                depends_on = array(select jsonb_array_elements_text(p.depends_on::jsonb)),
+                lane = p.lane, owner = p.owner, state = 'waiting', reason = '',
+                idempotency_key = case when s.digest = p.digest then s.idempotency_key
+                                       else p.idempotency_key end,
+                attempts = 0, version = s.version + 1, changed_at = now()
+            from planned p where s.id = p.id
+            returning s.id
+        )
+        insert into step_event (step_id, state, note) select id, 'waiting', 'replanned'
+        from changed
+        """,
+        [
+            _idempotency_key(ledger_id, r.old.identity, f"version {r.old.version + 1}", r.digest)
+            for r in replaces
+        ],
+        [r.old.id for r in replaces],
+        [encode(r.step.operation) for r in replaces],
+        [r.digest for r in replaces],
+        [encode(r.step.depends_on).decode() for r in replaces],
+        [f[0] if f else None for f in facts],
+        [f[1] if f else None for f in facts],
+        [r.step.lane for r in replaces],
+        [r.step.owner for r in replaces],
+    )
+
+
+async def move_steps(tx: Tx, moves: Sequence[Move]) -> None:
+    """The steps are in their new states.
+
+    Each is expected in the state and version it was read in; anything else is our defect, since
+    the ledger row is locked.
+    """
+    if not moves:
+        return
+    changed = await tx.fetchval(
+        """
+        with wanted as (
+            select * from unnest($1::bigint[], $2::text[], $3::int[], $4::text[], $5::text[])
+                 as w(id, was, version, state, reason)
+        ),
+        changed as (
+            update step s set state = w.state, reason = w.reason, version = s.version + 1,
+                   changed_at = now(), next_at = now()
+            from wanted w where s.id = w.id and s.state = w.was and s.version = w.version
+            returning s.id, w.state, w.reason
+        ),
+        noted as (
+            insert into step_event (step_id, state, note) select id, state, reason from changed
+        )
+        select count(*) from changed
+        """,
+        [m.step.id for m in moves],
+        [m.step.state for m in moves],
+        [m.step.version for m in moves],
+        [m.state for m in moves],
+        [m.reason for m in moves],
+    )
+    if changed != len(moves):
+        raise RuntimeError(f"{len(moves)} steps to move, {changed} were as read")
+
+
+async def operations_of(tx: Tx, step_ids: Sequence[int]) -> dict[int, Operation]:
+    """What the steps ask for."""
+    rows = await tx.fetch(
+        "select s.id, s.operation from step s join unnest($1::bigint[]) as w(id) using (id)",
+        list(step_ids),
+    )
+    return {r["id"]: operation_from(r["operation"]) for r in rows}
+
+
+def _idempotency_key(ledger_id: int, identity: str, part: str, digest: bytes) -> str:
+    """Fixed when the step's content is written: every try of this content carries it."""
+    text = "\0".join((str(ledger_id), identity, part))
+    return hashlib.sha256(text.encode() + b"\0" + digest).hexdigest()
+
+
+def operation_from(data: bytes) -> Operation:
+    return cast(Operation, msgspec.json.decode(data, type=Operation))
