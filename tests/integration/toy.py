@@ -38,9 +38,9 @@ from canonical.operations import (
     Announce,
     Approve,
     AwaitFact,
+    ExtendToPlant,
     Operation,
     ReadSupplier,
-    RequestReview,
 )
 from canonical.rules import Rules
 from canonical.supplier import Qualification, Supplier
@@ -55,11 +55,11 @@ _NUMBERS = itertools.count()
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A step an order plans. kind: review, read, approval, wait or announce; after: object ids."""
+    """A step an order plans. kind: write, read, approval, wait or announce; after: object ids."""
 
     object_id: str
     content: str = ""
-    kind: str = "review"
+    kind: str = "write"
     after: tuple[str, ...] = ()
 
 
@@ -181,8 +181,8 @@ def _step(wanted: Wanted, order: Order, facts: Facts) -> Step:
 def _operation(wanted: Wanted, key: str, seen: int) -> tuple[Operation, str]:
     number, content = wanted.object_id, wanted.content
     match wanted.kind:
-        case "review":
-            return RequestReview(number, key, (), content, number), "erp"
+        case "write":
+            return ExtendToPlant(number, key, "buy", "H87", content), "erp"
         case "read":
             return ReadSupplier(number), "erp"
         case "approval":
@@ -322,8 +322,8 @@ def path_of(object_id: str) -> str:
 
 def _content(step: Step) -> bytes:
     match step.operation:
-        case RequestReview(reason=reason):
-            return reason.encode()
+        case ExtendToPlant(purchasing_group=content):
+            return content.encode()
         case _:
             return b""
 

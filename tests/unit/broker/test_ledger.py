@@ -27,9 +27,9 @@ from canonical.operations import (
     Announce,
     Approve,
     AwaitFact,
+    ExtendToPlant,
     Operation,
     ReadSupplier,
-    RequestReview,
     StepKind,
 )
 
@@ -43,7 +43,7 @@ STATES = ("waiting", "held", "ready", "in_flight", "in_doubt", "done", "failed",
 def operation(kind: StepKind, content: str) -> Operation:
     match kind:
         case "call":
-            return RequestReview("S", "c", (), content, "r")
+            return ExtendToPlant("S", "c", "buy", "H87", content)
         case "approval":
             return Approve("question", content)
         case "wait":
