@@ -27,7 +27,6 @@ log = structlog.get_logger(__name__)
 
 BATCH = 200
 STUCK_S = 2.0  # a key whose head was not confirmed is tried again after this
-LOCK = 0x4C61_7953  # "LayS": the one relay of a database
 
 
 class Relay:
@@ -58,7 +57,7 @@ class Relay:
     async def turn(self) -> bool:
         """Publishes up to a batch; True if there may be more."""
         async with self._database.session() as session:
-            if not await session.fetchval("select pg_try_advisory_lock($1)", LOCK):
+            if not await rows.try_relay_lock(session):
                 return False
             try:
                 heads = await rows.outbox_heads(session, limit=BATCH, stuck=self._stuck_now())
@@ -67,7 +66,7 @@ class Relay:
                 confirmed = await self._publish(heads)
                 await rows.clear_outbox(session, confirmed)
             finally:
-                await session.execute("select pg_advisory_unlock($1)", LOCK)
+                await rows.release_relay_lock(session)
         return bool(confirmed)
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ from broker.pipeline import Pipeline
 from broker.relay import Relay
 from broker.settings import Settings, System
 from broker.store import Database
-from broker.store import gauges as gauge_rows
+from broker.store import upkeep as upkeep_rows
 from broker.topology import (
     DEAD,
     LANES,
@@ -184,7 +184,7 @@ class App:
         fact_sweep_s = self._settings.deadlines.fact_sweep_s
         self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
         self._loop("partitions", lambda: self._make_partitions(upkeep), HOUSEKEEPING_S)
-        self._loop("gauges", lambda: gauge_rows.refresh(upkeep, self.metrics), GAUGES_S)
+        self._loop("gauges", lambda: upkeep_rows.refresh(upkeep, self.metrics), GAUGES_S)
         for loop in self._loops:
             loop.start()
         for consumer in self._consumers:
@@ -405,7 +405,7 @@ class App:
 
     async def _make_partitions(self, database: Database) -> bool:
         async with database.transaction() as tx:
-            await tx.fetchval("select ensure_message_partitions(3)")
+            await upkeep_rows.make_partitions(tx)
         return False
 
     async def _require_safe_database(self) -> None:
@@ -413,12 +413,11 @@ class App:
         for database in self._databases.values():
             await database.open()
         async with self._databases["upkeep"].session() as session:
-            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-                value = await session.fetchval("select current_setting($1)", setting)
-                if value in ("off", "false"):
-                    raise Misconfigured(
-                        "database-unsafe",
-                        f"PostgreSQL runs with {setting}={value}: commits may be lost",
-                        where=setting,
-                        remedy=f"Set {setting}=on",
-                    )
+            unsafe = await upkeep_rows.unsafe_settings(session)
+        if unsafe:
+            raise Misconfigured(
+                "database-unsafe",
+                f"PostgreSQL runs with {', '.join(unsafe)} off: commits may be lost",
+                where="database",
+                remedy=f"Set {' = on, '.join(unsafe)} = on",
+            )

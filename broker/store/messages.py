@@ -13,6 +13,8 @@ from canonical.codec import encode
 from canonical.envelope import Envelope, Lane
 from canonical.handler import Delivery
 
+RELAY_LOCK = 0x4C61_7953  # "LayS"
+
 
 class LogEntry(msgspec.Struct, frozen=True):
     """A delivery with what reading it told; to be logged and deduplicated.
@@ -446,6 +448,16 @@ async def emit(tx: Tx, emissions: Sequence[Emission]) -> None:
         [e.event for e in emissions],
         [e.body for e in emissions],
     )
+
+
+async def try_relay_lock(session: Tx) -> bool:
+    """Whether this session is the one relay of the database now."""
+    return bool(await session.fetchval("select pg_try_advisory_lock($1)", RELAY_LOCK))
+
+
+async def release_relay_lock(session: Tx) -> None:
+    """Another session may be the relay."""
+    await session.execute("select pg_advisory_unlock($1)", RELAY_LOCK)
 
 
 async def outbox_heads(tx: Tx, *, limit: int, stuck: Sequence[str]) -> list[OutboxRow]:

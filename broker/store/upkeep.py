@@ -1,9 +1,27 @@
-"""SQL for the gauges that are read from tables: what waits, for whom, how long."""
+"""SQL for the service's own upkeep: safe settings, partitions, and gauges read from tables."""
 
 from __future__ import annotations
 
 from broker.metrics import Metrics
-from broker.store.connection import Database
+from broker.store.connection import Database, Tx
+
+DAYS_AHEAD = 3
+
+
+async def unsafe_settings(session: Tx) -> list[str]:
+    """Server settings under which a reported commit can be lost; empty for a safe server."""
+    rows = await session.fetch(
+        """
+        select name from pg_settings
+        where name in ('fsync', 'synchronous_commit', 'full_page_writes') and setting = 'off'
+        """
+    )
+    return [r["name"] for r in rows]
+
+
+async def make_partitions(tx: Tx) -> None:
+    """A partition of the log exists for today and the next days."""
+    await tx.fetchval("select ensure_message_partitions($1)", DAYS_AHEAD)
 
 
 async def refresh(database: Database, metrics: Metrics) -> bool:
