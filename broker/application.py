@@ -12,11 +12,15 @@ from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
 from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
 from broker.store import Position, Tx
+from broker.store import casebook as case_rows
 from broker.store import documents as document_rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
+from broker.store import outbox as outbox_rows
+from broker.store import pending as pending_rows
+from broker.store.casebook import Case
 from broker.store.documents import NewDocument
-from broker.store.messages import Case, NewPending
+from broker.store.pending import NewPending
 from canonical.codec import encode
 from canonical.effects import Emit, Open, Plan, Put
 from canonical.errors import Failure
@@ -50,7 +54,7 @@ async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, context: Context) -> 
     The event the ledger follows from goes down the path once more; one such row per ledger.
     """
     waiting = await ledger_rows.newly_known(tx, keys)
-    await message_rows.add_pending(
+    await pending_rows.add_pending(
         tx,
         [
             NewPending(
@@ -82,7 +86,7 @@ async def _keep_unfinished(
         if pending is not None and state is None:
             finished.append(pending)
         elif pending is not None:
-            await message_rows.postpone_pending(
+            await pending_rows.postpone_pending(
                 tx, pending, state=state or "ready", due_at=due_at, reason=reason
             )
         elif state is not None and work.order_key is not None and work.handler is not None:
@@ -99,9 +103,9 @@ async def _keep_unfinished(
                     reason=reason,
                 )
             )
-    await message_rows.add_pending(tx, new)
+    await pending_rows.add_pending(tx, new)
     if finished:
-        await message_rows.finish_pending(tx, finished)
+        await pending_rows.finish_pending(tx, finished)
 
 
 def _unfinished(verdict: Verdict, context: Context) -> tuple[str | None, datetime, str]:
@@ -148,7 +152,7 @@ async def _emit_events(tx: Tx, verdicts: Sequence[Verdict]) -> None:
         for effect in verdict.effects
         if isinstance(effect, Emit)
     ]
-    await message_rows.emit(tx, emissions)
+    await outbox_rows.emit(tx, emissions)
 
 
 async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> set[str]:
@@ -163,7 +167,7 @@ async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> se
     for plan, opened, work, position in sorted(plans, key=lambda p: p[0].key):
         if await book.apply_plan(tx, plan, _origin(work, position), work.lane):
             said = [(e.code, e.where) for e in opened if isinstance(e, Open)]
-            await message_rows.close_unsaid_cases(tx, ledger_key=plan.key, said=said)
+            await case_rows.close_unsaid_cases(tx, ledger_key=plan.key, said=said)
         else:
             stale.add(plan.key)
             await message_rows.write_audit(
@@ -215,7 +219,7 @@ async def _open_cases(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> Non
                     )
                 )
     if cases:
-        await message_rows.open_cases(tx, cases)
+        await case_rows.open_cases(tx, cases)
 
 
 def _case_of(failure: Failure, work: Work, position: Position) -> Case:
@@ -250,7 +254,7 @@ async def keep_id_conflict(tx: Tx, work: Work) -> None:
     )
     positions = await message_rows.admit(tx, [kept])
     for position in positions.values():
-        await message_rows.open_cases(tx, [_case_of(id_conflict(work), work, position)])
+        await case_rows.open_cases(tx, [_case_of(id_conflict(work), work, position)])
 
 
 def _ledger_key(verdict: Verdict) -> str:

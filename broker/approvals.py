@@ -8,10 +8,12 @@ from typing import Literal
 from broker import book
 from broker.ledger import Move
 from broker.store import Tx
+from broker.store import casebook as case_rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
+from broker.store import outbox as outbox_rows
 from broker.store import steps as step_rows
-from broker.store.messages import Case
+from broker.store.casebook import Case
 from canonical.codec import encode
 from canonical.errors import Conflict, Rejected
 from canonical.events import ApprovalDecided
@@ -77,7 +79,7 @@ async def _announce(
         at=datetime.now(UTC),
         reason=reason,
     )
-    await message_rows.emit(
+    await outbox_rows.emit(
         tx,
         [
             book.emission(
@@ -99,9 +101,9 @@ async def _announce(
         detail={"reason": reason},
     )
     if verdict == "approved":
-        await message_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
+        await case_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
     else:
-        await message_rows.open_cases(tx, [_refused(ledger, operation, about, by, reason)])
+        await case_rows.open_cases(tx, [_refused(ledger, operation, about, by, reason)])
 
 
 def _refused(

@@ -10,12 +10,18 @@ import uuid_utils
 from broker import ledger as rules
 from broker.store import Position, Tx
 from broker.store import calls as call_rows
+from broker.store import casebook as case_rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
+from broker.store import outbox as outbox_rows
+from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
 from broker.store.calls import CallResult
+from broker.store.casebook import Case
 from broker.store.ledgers import Ledger, NewLedger
-from broker.store.messages import Case, Emission, LogEntry, NewPending
+from broker.store.messages import LogEntry
+from broker.store.outbox import Emission
+from broker.store.pending import NewPending
 from broker.topology import events_exchange
 from canonical.effects import Plan
 from canonical.envelope import Lane
@@ -101,7 +107,7 @@ async def advance(tx: Tx, ledger: Ledger) -> None:
     announced = [m.step.id for m in moves if m.step.kind == "announce" and m.state == "done"]
     if announced:
         operations = await step_rows.operations_of(tx, announced)
-        await message_rows.emit(
+        await outbox_rows.emit(
             tx,
             [
                 emission(
@@ -147,7 +153,7 @@ async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> None:
     await _take_answers(tx, [s for s in ours if s.answer is not None])
     cases = [s.case for s in ours if s.case is not None]
     if cases:
-        await message_rows.open_cases(tx, cases)
+        await case_rows.open_cases(tx, cases)
     for ledger_id in ids:
         await advance(tx, ledgers[ledger_id])
 
@@ -158,7 +164,7 @@ async def _take_answers(tx: Tx, settled: Sequence[Settled]) -> None:
     if not entries:
         return
     positions = await message_rows.admit(tx, entries)
-    await message_rows.add_pending(
+    await pending_rows.add_pending(
         tx,
         [
             NewPending(
@@ -180,7 +186,7 @@ async def _open_left_behind(tx: Tx, ledger: Ledger, moves: Sequence[rules.Move])
     """What a target holds although nobody plans it any more is put before a person."""
     behind = [m.step for m in moves if m.reason == rules.LEFT_BEHIND]
     if behind:
-        await message_rows.open_cases(tx, [_left_behind(ledger, step) for step in behind])
+        await case_rows.open_cases(tx, [_left_behind(ledger, step) for step in behind])
 
 
 def _left_behind(ledger: Ledger, step: rules.LedgerStep) -> Case:

@@ -10,6 +10,7 @@ from broker.store import Tx
 from broker.store import cases as rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
+from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
 from broker.store.cases import OpenCase
 from canonical.errors import Conflict, Rejected
@@ -52,7 +53,7 @@ async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
     case = await _open_case(tx, case_id)
     stuck = await rows.lock_stuck(tx, case.position) if case.position else None
     if stuck is not None:
-        await message_rows.finish_pending(tx, [stuck.work])
+        await pending_rows.finish_pending(tx, [stuck.work])
         identity = (stuck.work.subscription, stuck.source, stuck.message_id)
         await message_rows.set_outcomes(tx, {identity: "discarded"})
     await _resolve(tx, case, "case-closed", by, reason)

@@ -24,7 +24,8 @@ from broker.settings import Deadlines
 from broker.store import Database
 from broker.store import calls as rows
 from broker.store.calls import CallResult, ClaimedStep
-from broker.store.messages import Case, LogEntry
+from broker.store.casebook import Case
+from broker.store.messages import LogEntry
 from canonical.connector import Answer, Driver, Present
 from canonical.envelope import Envelope, Lane
 from canonical.errors import Failure, InDoubt, Unavailable

@@ -12,7 +12,8 @@ import msgspec
 
 from broker.policy import defect
 from broker.store import Position
-from broker.store.messages import LogEntry, PendingWork
+from broker.store.messages import LogEntry
+from broker.store.pending import PendingWork
 from broker.topology import is_structured
 from canonical.codec import decode_json
 from canonical.envelope import Envelope, Lane, Message

@@ -29,6 +29,7 @@ from broker.policy import RetryPolicy
 from broker.store import Database, Position, Tx
 from broker.store import documents as document_rows
 from broker.store import messages as rows
+from broker.store import pending as pending_rows
 from canonical.envelope import Lane
 from canonical.handler import Handler
 from canonical.rules import Rules
@@ -86,7 +87,7 @@ class Pipeline:
         async with self._database.transaction() as tx:
             # 3 decide: what is new, and not held by unfinished work of its key
             fresh, positions = await self._absorb(tx, works)
-            held = await rows.held_keys(tx, {w.order_key for w in fresh if w.order_key})
+            held = await pending_rows.held_keys(tx, {w.order_key for w in fresh if w.order_key})
             verdicts = await self._decide(tx, fresh, Desk(context, stopped=set(held)))
             # 4 commit: documents, plans, events, cases, retries
             await apply(tx, verdicts, positions, context)
@@ -188,7 +189,7 @@ class Pipeline:
         except Exception as error:
             blamed(error, self._lane)
         async with self._database.transaction() as tx:
-            due = [p.id for p in await rows.claim_pending(tx, lane=self._lane, limit=limit)]
+            due = [p.id for p in await pending_rows.claim_pending(tx, lane=self._lane, limit=limit)]
         for row_id in due:
             try:
                 await self._take_rows(limit=1, only=row_id)
@@ -207,7 +208,7 @@ class Pipeline:
         started = perf_counter()
         context = self._context()
         async with self._database.transaction() as tx:
-            claimed = await rows.claim_pending(tx, lane=self._lane, limit=limit, only=only)
+            claimed = await pending_rows.claim_pending(tx, lane=self._lane, limit=limit, only=only)
             if not claimed:
                 return 0
             works = [judge(read_pending(p, self._handler_named)) for p in claimed]

@@ -19,8 +19,8 @@ from broker import connections
 from broker.failpoints import FailPoints
 from broker.metrics import Metrics
 from broker.store import Database
-from broker.store import messages as rows
-from broker.store.messages import OutboxRow
+from broker.store import outbox as outbox_rows
+from broker.store.outbox import OutboxRow
 from broker.topology import headers_for
 
 log = structlog.get_logger(__name__)
@@ -57,16 +57,18 @@ class Relay:
     async def turn(self) -> bool:
         """Publishes up to a batch; True if there may be more."""
         async with self._database.session() as session:
-            if not await rows.try_relay_lock(session):
+            if not await outbox_rows.try_relay_lock(session):
                 return False
             try:
-                heads = await rows.outbox_heads(session, limit=BATCH, stuck=self._stuck_now())
+                heads = await outbox_rows.outbox_heads(
+                    session, limit=BATCH, stuck=self._stuck_now()
+                )
                 if not heads:
                     return False
                 confirmed = await self._publish(heads)
-                await rows.clear_outbox(session, confirmed)
+                await outbox_rows.clear_outbox(session, confirmed)
             finally:
-                await rows.release_relay_lock(session)
+                await outbox_rows.release_relay_lock(session)
         return bool(confirmed)
 
     async def close(self) -> None:

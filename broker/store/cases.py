@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from broker.store.connection import Position, Tx
-from broker.store.messages import PendingWork
+from broker.store.pending import PendingWork
 from canonical.handler import Delivery
 
 

@@ -19,11 +19,15 @@ from broker import book
 from broker.book import Origin, Settled
 from broker.store import Database, Position, Tx
 from broker.store import calls as call_rows
+from broker.store import casebook as case_rows
 from broker.store import documents as document_rows
 from broker.store import messages as message_rows
+from broker.store import pending as pending_rows
 from broker.store.calls import CallResult, ClaimedStep
+from broker.store.casebook import Case
 from broker.store.documents import NewDocument
-from broker.store.messages import Case, LogEntry, NewPending
+from broker.store.messages import LogEntry
+from broker.store.pending import NewPending
 from canonical.bom import BomLine, PlantBom
 from canonical.codec import encode
 from canonical.effects import Finding, Plan, Put, Step
@@ -105,7 +109,7 @@ def package_of_kit(number: str) -> LogEntry:
 
 async def stick(tx: Tx, entry: LogEntry, position: Position, state: str) -> None:
     """The message waits; in a case or behind one."""
-    await message_rows.add_pending(
+    await pending_rows.add_pending(
         tx,
         [
             NewPending(
@@ -122,7 +126,7 @@ async def stick(tx: Tx, entry: LogEntry, position: Position, state: str) -> None
         ],
     )
     if state == "in_case":
-        await message_rows.open_cases(
+        await case_rows.open_cases(
             tx,
             [
                 Case(

@@ -17,6 +17,8 @@ import pytest
 
 from broker.ledger import Move
 from broker.store import Database, Position, Tx, calls, documents, ledgers, messages
+from broker.store import outbox as outbox_rows
+from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
 from canonical.envelope import Envelope
 from canonical.handler import Delivery
@@ -83,24 +85,26 @@ def entries(prefix: str) -> list[messages.LogEntry]:
     ]
 
 
-def emissions() -> list[messages.Emission]:
+def emissions() -> list[outbox_rows.Emission]:
     return [
-        messages.Emission(f"e{n}", "e", "t", key, "standard", "x", "c", "", b"")
+        outbox_rows.Emission(f"e{n}", "e", "t", key, "standard", "x", "c", "", b"")
         for n, key in enumerate(KEYS)
     ]
 
 
-def new_pending() -> list[messages.NewPending]:
+def new_pending() -> list[pending_rows.NewPending]:
     return [
-        messages.NewPending("toy", "toy", key, "standard", Position(NOW, 1), "ready", NOW)
+        pending_rows.NewPending("toy", "toy", key, "standard", Position(NOW, 1), "ready", NOW)
         for key in KEYS
     ]
 
 
-def pending_works() -> list[messages.PendingWork]:
+def pending_works() -> list[pending_rows.PendingWork]:
     delivery = Delivery(source="s", kind="k", body=b"")
     return [
-        messages.PendingWork(n, "toy", "toy", key, "standard", 0, Position(NOW, n), delivery, "")
+        pending_rows.PendingWork(
+            n, "toy", "toy", key, "standard", 0, Position(NOW, n), delivery, ""
+        )
         for n, key in enumerate(KEYS, start=5)
     ]
 
@@ -124,16 +128,16 @@ HOT: dict[str, Statement] = {
     "admit known": lambda tx: messages.admit(tx, entries("m")),
     "record_duplicates": lambda tx: messages.record_duplicates(tx, entries("m")),
     "set_outcomes": lambda tx: messages.set_outcomes(tx, dict.fromkeys(IDENTITIES, "stale")),
-    "held_keys": lambda tx: messages.held_keys(tx, [("toy", key) for key in KEYS]),
-    "add_pending": lambda tx: messages.add_pending(tx, new_pending()),
-    "claim_pending": lambda tx: messages.claim_pending(tx, lane="standard", limit=50),
-    "finish_pending": lambda tx: messages.finish_pending(tx, pending_works()),
-    "postpone_pending": lambda tx: messages.postpone_pending(
+    "held_keys": lambda tx: pending_rows.held_keys(tx, [("toy", key) for key in KEYS]),
+    "add_pending": lambda tx: pending_rows.add_pending(tx, new_pending()),
+    "claim_pending": lambda tx: pending_rows.claim_pending(tx, lane="standard", limit=50),
+    "finish_pending": lambda tx: pending_rows.finish_pending(tx, pending_works()),
+    "postpone_pending": lambda tx: pending_rows.postpone_pending(
         tx, pending_works()[0], state="retry", due_at=NOW, reason=""
     ),
-    "emit": lambda tx: messages.emit(tx, emissions()),
-    "outbox_heads": lambda tx: messages.outbox_heads(tx, limit=BATCH, stuck=["order/1"]),
-    "clear_outbox": lambda tx: messages.clear_outbox(tx, range(5, 5 + BATCH)),
+    "emit": lambda tx: outbox_rows.emit(tx, emissions()),
+    "outbox_heads": lambda tx: outbox_rows.outbox_heads(tx, limit=BATCH, stuck=["order/1"]),
+    "clear_outbox": lambda tx: outbox_rows.clear_outbox(tx, range(5, 5 + BATCH)),
     "load documents": lambda tx: documents.load(tx, [f"supplier/{n}" for n in range(BATCH)]),
     "load_steps": lambda tx: step_rows.load_steps(tx, 7),
     "move_steps": move_fifty,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broker.intake import MAX_ID, Arrival, read_arrival, read_pending
 from broker.store import Position
-from broker.store.messages import PendingWork
+from broker.store.pending import PendingWork
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Misconfigured
 from canonical.handler import Delivery, Handler, no_needs
