@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from time import monotonic
 
 import structlog
 import uvloop
@@ -182,9 +183,10 @@ class App:
             self._start_lane(lane, relay, outlets)
         upkeep = self._databases["upkeep"]
         fact_sweep_s = self._settings.deadlines.fact_sweep_s
+        self._loop("lapsed calls", self._dispatchers[0].lapse, fact_sweep_s)
         self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
         self._loop("partitions", lambda: self._make_partitions(upkeep), HOUSEKEEPING_S)
-        self._loop("gauges", lambda: upkeep_rows.refresh(upkeep, self.metrics), GAUGES_S)
+        self._loop("gauges", lambda: self._refresh_gauges(upkeep), GAUGES_S)
         for loop in self._loops:
             loop.start()
         for consumer in self._consumers:
@@ -192,15 +194,20 @@ class App:
         log.info("started", port=self.port)
 
     async def stop(self) -> None:
-        """Intake stopped, work in hand finished as far as the deadline allows, all closed."""
+        """Intake stopped, work in hand finished as far as the deadline allows, all closed.
+
+        The deadline is one for all of it. A call that is cut off stays in flight; its lease
+        lapses, and whoever runs next looks it up.
+        """
         drain_s = self._settings.deadlines.drain_s
+        until = monotonic() + drain_s
         async with asyncio.TaskGroup() as group:
             for consumer in self._consumers:
                 group.create_task(consumer.stop(drain_s))
             for loop in self._loops:
                 group.create_task(loop.stop(drain_s))
         for dispatcher in self._dispatchers:
-            await dispatcher.drain(self._settings.deadlines.http_total_s)
+            await dispatcher.drain(max(until - monotonic(), 0.1))
         await self._relay.close()
         for channel in self._channels.values():
             await channel.close()
@@ -250,58 +257,65 @@ class App:
 
     def _start_lane(self, lane: Lane, relay: Loop, outlets: Mapping[str, Outlet]) -> None:
         """One lane's consumer, pipeline, row worker and dispatcher, wired to wake each other."""
-        settings = self._settings
+        sweep_s = self._settings.deadlines.sweep_s
         wakes: list[Callable[[], None]] = [relay.wake]
 
         def committed() -> None:
             for wake in wakes:
                 wake()
 
-        pipeline = Pipeline(
+        pipeline = self._pipeline(lane, committed)
+        dispatcher = self._dispatcher(lane, committed, outlets)
+        rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline), sweep_s)
+        calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
+        dispatcher.wake = calls.wake
+        wakes += [rows.wake, calls.wake]
+        self._dispatchers.append(dispatcher)
+        self._consumers.append(self._consumer(lane, pipeline))
+
+    def _pipeline(self, lane: Lane, committed: Callable[[], None]) -> Pipeline:
+        return Pipeline(
             lane=lane,
             database=self._databases[f"intake-{lane}"],
             recognise=self._recognise,
             handler_named=self._handler_named,
             rules=self.configuration.rules,
-            policy=settings.retry,
+            policy=self._settings.retry,
             metrics=self.metrics,
             fail_points=self._fail_points,
             committed=committed,
         )
-        dispatcher = Dispatcher(
+
+    def _dispatcher(
+        self, lane: Lane, committed: Callable[[], None], outlets: Mapping[str, Outlet]
+    ) -> Dispatcher:
+        return Dispatcher(
             lane=lane,
             database=self._databases[f"dispatch-{lane}"],
             outlets=outlets,
             translator=self._translator,
-            slots=settings.dispatch.of(lane),
-            deadlines=settings.deadlines,
-            policy=settings.retry,
+            slots=self._settings.dispatch.of(lane),
+            deadlines=self._settings.deadlines,
+            policy=self._settings.retry,
             metrics=self.metrics,
             fail_points=self._fail_points,
             committed=committed,
         )
-        sweep_s = settings.deadlines.sweep_s
-        rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline), sweep_s)
-        calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
-        if lane == "standard":
-            self._loop("lapsed calls", dispatcher.lapse, settings.deadlines.fact_sweep_s)
-        dispatcher.wake = calls.wake
-        wakes += [rows.wake, calls.wake]
-        self._dispatchers.append(dispatcher)
-        self._consumers.append(
-            LaneConsumer(
-                lane=lane,
-                amqp_url=settings.amqp_url,
-                inlets=inlets_of(settings, lane),
-                origins=self._inlet_of,
-                take=pipeline.take,
-                prefetch=settings.prefetch.of(lane),
-                batch=settings.batch.of(lane),
-                heartbeat_s=settings.heartbeat_s,
-                reconnect_max_s=settings.deadlines.reconnect_max_s,
-                metrics=self.metrics,
-                fail_points=self._fail_points,
-            )
+
+    def _consumer(self, lane: Lane, pipeline: Pipeline) -> LaneConsumer:
+        settings = self._settings
+        return LaneConsumer(
+            lane=lane,
+            amqp_url=settings.amqp_url,
+            inlets=inlets_of(settings, lane),
+            origins=self._inlet_of,
+            take=pipeline.take,
+            prefetch=settings.prefetch.of(lane),
+            batch=settings.batch.of(lane),
+            heartbeat_s=settings.heartbeat_s,
+            reconnect_max_s=settings.deadlines.reconnect_max_s,
+            metrics=self.metrics,
+            fail_points=self._fail_points,
         )
 
     def _outlet(self, system: System) -> Outlet:
@@ -402,6 +416,10 @@ class App:
         async with database.transaction() as tx:
             await application.wake_ledgers(tx, None, context)
         return False
+
+    async def _refresh_gauges(self, database: Database) -> bool:
+        self.trouble()
+        return await upkeep_rows.refresh(database, self.metrics)
 
     async def _make_partitions(self, database: Database) -> bool:
         async with database.transaction() as tx:
