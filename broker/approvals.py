@@ -100,9 +100,8 @@ async def _announce(
         correlation_id=ledger.correlation_id,
         detail={"reason": reason},
     )
-    if verdict == "approved":
-        await case_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
-    else:
+    await case_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
+    if verdict == "rejected":
         await case_rows.open_cases(tx, [_refused(ledger, operation, about, by, reason)])
 
 
@@ -112,7 +111,7 @@ def _refused(
     return Case(
         code="approval-refused",
         word="business_rule",
-        what=f"{by} refused: {operation.text}. {reason}",
+        what=f"{by} refused ({reason}): {operation.text}",
         place=f"{ledger.key}: {operation.question} {about}",
         remedy="Choose another source or change the order in PLM; a newer release plans anew",
         owner="engineering",

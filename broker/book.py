@@ -83,8 +83,10 @@ async def apply_plan(tx: Tx, plan: Plan, origin: Origin, lane: Lane) -> bool:
     steps = await step_rows.load_steps(tx, ledger.id)
     diff = rules.diff(steps, plan)
     if not is_new:
-        await ledger_rows.renew_ledger(tx, ledger.id, new)
-        ledger = msgspec.structs.replace(ledger, state="open", version=plan.version)
+        changes = bool(diff.inserts or diff.replaces or diff.moves)
+        await ledger_rows.renew_ledger(tx, ledger.id, new, reopen=changes)
+        state = "open" if changes else ledger.state
+        ledger = msgspec.structs.replace(ledger, state=state, version=plan.version)
     await step_rows.move_steps(tx, diff.moves)
     await step_rows.replace_steps(tx, ledger.id, diff.replaces)
     await step_rows.insert_steps(tx, ledger.id, diff.inserts)

@@ -68,7 +68,9 @@ class LaneConsumer:
         reconnect_max_s: float,
         metrics: Metrics,
         fail_points: FailPoints,
+        restore: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
+        """restore: declares the topology anew; asked when a queue of ours is missing."""
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
@@ -80,6 +82,7 @@ class LaneConsumer:
         self._reconnect_max_s = reconnect_max_s
         self._metrics = metrics
         self._fail_points = fail_points
+        self._restore = restore
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -135,6 +138,9 @@ class LaneConsumer:
         try:
             while not (closed.is_set() or self._stopping.is_set()):
                 missing = await self._attach_missing(connection, attached)
+                if missing and self._restore is not None:
+                    await self._restore()
+                    missing = await self._attach_missing(connection, attached)
                 names = ", ".join(missing)
                 self._connection_trouble = f"queues not consumed: {names}" if missing else ""
                 await self._first_of(closed, self._stopping, within_s=REATTACH_S)

@@ -87,7 +87,7 @@ def read_arrival(arrival: Arrival, recognise: Recognise) -> Work:
             "amqp-property",
             "; ".join(arrival.violations),
             where="AMQP properties",
-            remedy="Correct the client that publishes: its properties are not valid AMQP 0-9-1",
+            remedy="Change the named properties in the client that publishes; they are not taken",
         )
         return unread(arrival.delivery, arrival.lane, failure)
     return _read(arrival.delivery, arrival.lane, recognise, arrival.logged)

@@ -41,14 +41,18 @@ class Relay:
         fail_points: FailPoints,
         confirm_s: float,
         heartbeat_s: int,
+        subscribed: frozenset[str],
     ) -> None:
+        """subscribed: events that somebody takes; the others stay in the log and go nowhere."""
         self._amqp_url = amqp_url
         self._database = database
         self._metrics = metrics
         self._fail_points = fail_points
         self._confirm_s = confirm_s
         self._heartbeat_s = heartbeat_s
+        self._subscribed = subscribed
         self._connection: AbstractConnection | None = None
+        self._has_connected = False
         # One per exchange: a missing one closes its channel, and its channel only.
         self._channels: dict[str, AbstractChannel] = {}
         self._opening = asyncio.Lock()
@@ -93,6 +97,9 @@ class Relay:
         """Adds the ids of confirmed rows to `confirmed`, up to the first row that was not: the
         rest of its key must not overtake."""
         for row in key_rows:
+            if row.routing_key not in self._subscribed:
+                confirmed.append(row.id)
+                continue
             try:
                 # Covers the wait for the connection too, which the library's timeout does not.
                 async with asyncio.timeout(self._confirm_s):
@@ -129,7 +136,9 @@ class Relay:
             self._connection = await connections.connect(
                 self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._confirm_s
             )
-            self._metrics.reconnects.labels("relay").inc()
+            if self._has_connected:
+                self._metrics.reconnects.labels("relay").inc()
+            self._has_connected = True
             self._channels.clear()
 
     async def _open_channel(self, exchange: str) -> AbstractChannel:

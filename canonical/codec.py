@@ -6,6 +6,7 @@ becomes InvalidMessage, so that bad data is never mistaken for a passing fault.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -74,10 +75,31 @@ def check_depth(body: bytes, *, limit: int = MAX_DEPTH, where: str = "body") -> 
             depth += 1
             if depth > limit:
                 raise InvalidMessage(
-                    "body-too-deep", f"Nested deeper than {limit} levels", where=where
+                    "body-too-deep",
+                    f"Nested deeper than {limit} levels",
+                    where=where,
+                    remedy="Send the content flatter, or by reference",
                 )
         elif byte in b"]}":
             depth -= 1
+
+
+def check_keys(body: bytes, *, where: str = "body") -> None:
+    """Refuses JSON that gives one key of an object twice: which of the two counts is a guess."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) != len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise InvalidMessage(
+                "key-twice",
+                f"The key {_shown(twice)} stands twice in one object",
+                where=where,
+                remedy="Send each key once",
+            )
+        return dict(pairs)
+
+    guard(lambda: json.loads(body, object_pairs_hook=unique), where=where)
 
 
 def guard(decode: Callable[[], T], *, where: str) -> T:
@@ -147,6 +169,10 @@ def required(attributes: Any, name: str) -> str:
             remedy="Send the attribute as a header",
         )
     return value
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)[:60]
 
 
 def _printable(error: BaseException) -> str:

@@ -78,5 +78,6 @@ def _unknown(code: str, delivery: Delivery, known: Sequence[str]) -> InvalidMess
         code,
         f"The content is none of what {delivery.source} may send: {', '.join(known)}",
         where=f"kind {delivery.kind[:80]!r}" if delivery.kind else "content",
-        remedy="Send a kind the contract names, or have the new kind added to the contract",
+        remedy="Check what was sent: it begins like none of them. A new kind has to be added to the"
+        " contract first",
     )

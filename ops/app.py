@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 
+import asyncpg
 import structlog
 import uvloop
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from broker import amqp_properties, application, connections
 from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
@@ -42,7 +44,7 @@ from broker.topology import (
 )
 from canonical.envelope import Lane
 from canonical.errors import InvalidMessage, Misconfigured
-from canonical.events import EVENTS, SOURCE
+from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from handlers import DRIVERS, HANDLERS, recognise
 from ops.configuration import Configuration, secret
@@ -51,9 +53,10 @@ from ops.logs import configure_logs
 
 log = structlog.get_logger(__name__)
 
-WIRETAP = "wiretap"
 PENDING_BATCH = 50
 HOUSEKEEPING_S = 600.0
+# Loops whose failure keeps nobody from working.
+WITHOUT_READINESS = frozenset({"gauges", "partitions"})
 GAUGES_S = 5.0
 
 
@@ -68,21 +71,20 @@ def handled_events() -> tuple[str, ...]:
 
 
 def topology_of(settings: Settings) -> Topology:
-    """All exchanges, queues and bindings of this configuration.
-
-    A bounded wire tap takes every event, so that none is unroutable and operators can look.
-    """
+    """All exchanges, queues and bindings of this configuration."""
     return topology(
         [
             SourceTopology(s.name, tuple(InboundObject(kind) for kind in s.kinds))
             for s in settings.sources
         ],
         [EventTopology(event) for event in handled_events()],
-        [
-            SubscriberTopology(WIRETAP, tuple(EVENTS)),
-            *(SubscriberTopology(name, events) for name, events in settings.subscribers.items()),
-        ],
+        [SubscriberTopology(name, events) for name, events in settings.subscribers.items()],
     )
+
+
+def subscribed_events(settings: Settings) -> frozenset[str]:
+    """Events that a flow or a foreign subscriber takes."""
+    return frozenset(handled_events()).union(*settings.subscribers.values())
 
 
 def inlets_of(settings: Settings, lane: Lane) -> list[Inlet]:
@@ -99,6 +101,16 @@ def inlets_of(settings: Settings, lane: Lane) -> list[Inlet]:
     if lane == "standard":
         inlets.append(Inlet(DEAD, "dead letters", "", dead_letters=True))
     return inlets
+
+
+def in_words(error: BaseException) -> str:
+    """Which server keeps a loop from working, as far as its exception tells."""
+    kind = type(error).__name__
+    if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
+        return f"PostgreSQL does not answer as it should ({kind})"
+    if isinstance(error, CONNECTION_EXCEPTIONS):
+        return f"RabbitMQ or PostgreSQL cannot be reached ({kind})"
+    return kind
 
 
 async def declare_topology(settings: Settings) -> None:
@@ -149,6 +161,7 @@ class App:
             fail_points=self._fail_points,
             confirm_s=settings.deadlines.confirm_s,
             heartbeat_s=settings.heartbeat_s,
+            subscribed=subscribed_events(settings),
         )
         self._trouble: dict[str, str] = {}
         self._loops: list[Loop] = []
@@ -249,7 +262,8 @@ class App:
 
     def _loop(self, name: str, turn: Callable[[], Awaitable[bool]], rest_s: float) -> Loop:
         def note(error: BaseException | None) -> None:
-            self._trouble[name] = f"{type(error).__name__}" if error else ""
+            if name not in WITHOUT_READINESS:
+                self._trouble[name] = in_words(error) if error else ""
 
         loop = Loop(name, turn, rest_s=rest_s, failed=note)
         self._loops.append(loop)
@@ -316,7 +330,12 @@ class App:
             reconnect_max_s=settings.deadlines.reconnect_max_s,
             metrics=self.metrics,
             fail_points=self._fail_points,
+            restore=self._restore_topology,
         )
+
+    async def _restore_topology(self) -> None:
+        log.warning("queues are missing, the topology is declared anew")
+        await declare_topology(self._settings)
 
     def _outlet(self, system: System) -> Outlet:
         limits = self._settings.deadlines

@@ -45,7 +45,8 @@ async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
             where e.code = c.code and e.place = c.place and e.state = 'resolved'
               and e.closed_by <> 'a newer plan')
         on conflict (code, place) where state = 'open'
-        do update set seen = exception_case.seen + 1
+        do update
+        set seen = exception_case.seen + (excluded.origin <> 'plan')::int, what = excluded.what
         """,
         [c.code for c in ordered],
         [c.word for c in ordered],

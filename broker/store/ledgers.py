@@ -75,12 +75,17 @@ async def lock_ledger(tx: Tx, new: NewLedger) -> tuple[Ledger, bool]:
     return _ledger(row), bool(row["is_new"])
 
 
-async def renew_ledger(tx: Tx, ledger_id: int, new: NewLedger) -> None:
-    """The ledger follows from a newer plan; it is open until its steps say otherwise."""
+async def renew_ledger(tx: Tx, ledger_id: int, new: NewLedger, *, reopen: bool) -> None:
+    """The ledger follows from a newer plan.
+
+    reopen: the plan changes something; the ledger is open until its steps say otherwise.
+    """
     await tx.execute(
         """
         update ledger set title = $2, version = $3, findings = $4::jsonb, message_at = $5,
-               message_seq = $6, planned_at = now(), state = 'open', completed_at = null
+               message_seq = $6, planned_at = now(),
+               state = case when $7 then 'open' else state end,
+               completed_at = case when $7 then null else completed_at end
         where id = $1
         """,
         ledger_id,
@@ -89,6 +94,7 @@ async def renew_ledger(tx: Tx, ledger_id: int, new: NewLedger) -> None:
         encode(new.findings).decode(),
         new.position.at,
         new.position.seq,
+        reopen,
     )
 
 

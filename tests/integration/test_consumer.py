@@ -10,6 +10,7 @@ from typing import Any
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from broker.consumer import Inlet, LaneConsumer
 from broker.failpoints import FailPoints
@@ -73,6 +74,7 @@ async def consuming(
     inlets: Sequence[Inlet] = INLETS,
     prefetch: int = 50,
     batch: int = 10,
+    restore: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> AsyncIterator[LaneConsumer]:
     """A consumer at work."""
     consumer = LaneConsumer(
@@ -87,6 +89,7 @@ async def consuming(
         reconnect_max_s=1,
         metrics=bench.metrics,
         fail_points=FailPoints({}),
+        restore=restore,
     )
     consumer.start()
     try:
@@ -360,3 +363,29 @@ async def test_stopping_finishes_the_batch_in_hand_and_leaves_the_rest_to_the_br
         await until(lambda: has_handled(bench, 10), "all are handled")
     assert sorted(await handled(bench)) == list(range(10))
     assert await bench.count("duplicate") == 0
+
+
+async def test_a_deleted_queue_comes_back_by_itself_where_the_topology_may_be_declared(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    async def restore() -> None:
+        await declare(await broker.channel(), WANTED)
+
+    async with consuming(bench, amqp_url, restore=restore) as consumer:
+        await publish(broker, [0])
+        await until(lambda: has_handled(bench, 1), "the queue is consumed")
+        channel = await broker.channel()
+        await channel.queue_delete(QUEUE)
+
+        async def is_back() -> bool:
+            probe = await broker.channel()
+            try:
+                declared = await probe.declare_queue(QUEUE, passive=True)
+            except ChannelNotFoundEntity:
+                return False
+            return declared.declaration_result.consumer_count == 1
+
+        await until(is_back, "the queue is declared and consumed again")
+        await publish(broker, [1])
+        await until(lambda: has_handled(bench, 2), "its messages are taken")
+        await until(lambda: is_free_of_trouble(consumer), "it says that it works")

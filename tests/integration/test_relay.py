@@ -21,6 +21,7 @@ from broker.topology import (
     events_exchange,
     topology,
 )
+from canonical.events import EVENTS
 from tests.integration.toy import DEADLINE_S, Bench, Order, arrivals, bench_on, until, wire_to
 
 WANTED = topology(
@@ -30,6 +31,8 @@ WANTED = topology(
 )
 QUEUE = event_queue("supplier.changed", "standard")
 EXCHANGE = events_exchange("standard")
+# The last one has a subscriber by configuration only: its queue is missing.
+SUBSCRIBED = frozenset({*EVENTS, "nobody.listens"})
 
 
 @pytest.fixture
@@ -58,7 +61,13 @@ async def relay(bench: Bench, amqp_url: str) -> AsyncIterator[Relay]:
     await made.close()
 
 
-def relay_of(bench: Bench, amqp_url: str, *, fail_points: str = "") -> Relay:
+def relay_of(
+    bench: Bench,
+    amqp_url: str,
+    *,
+    fail_points: str = "",
+    subscribed: frozenset[str] = SUBSCRIBED,
+) -> Relay:
     return Relay(
         amqp_url=amqp_url,
         database=bench.database,
@@ -66,6 +75,7 @@ def relay_of(bench: Bench, amqp_url: str, *, fail_points: str = "") -> Relay:
         fail_points=FailPoints.parse(fail_points),
         confirm_s=2,
         heartbeat_s=10,
+        subscribed=subscribed,
     )
 
 
@@ -253,3 +263,17 @@ async def test_a_full_queue_refuses_and_the_event_leaves_later(
     assert await other.turn()
     await other.close()
     assert await bench.count("outbox") == 0
+
+
+async def test_an_event_nobody_takes_by_configuration_stays_in_the_log_only(
+    bench: Bench, amqp_url: str, broker: AbstractConnection
+) -> None:
+    await emit(bench, "S1")
+    relay = relay_of(bench, amqp_url, subscribed=frozenset({"item.released"}))
+    await relay.turn()
+    await relay.close()
+    assert await bench.count("outbox") == 0
+    assert await bench.column("select count(*) from message where direction = 'out'") == [1]
+    channel = await broker.channel()
+    declared = await channel.declare_queue(QUEUE, passive=True)
+    assert declared.declaration_result.message_count == 0

@@ -15,7 +15,7 @@ from canonical.change import (
     EngineeringChange,
     change_key,
 )
-from canonical.codec import decode_json, guard
+from canonical.codec import check_keys, decode_json, guard
 from canonical.effectivity import DateEffectivity, from_inclusive_dates
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
@@ -65,6 +65,7 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
     Raises: InvalidMessage for content that is no such statement, naming the field.
     """
     statement = decode_json(delivery.body, ChangeStatement, where="change statement")
+    check_keys(delivery.body, where="change statement")
     change = statement.change
     status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
     event = statement.event

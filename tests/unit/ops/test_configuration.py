@@ -41,7 +41,7 @@ def test_every_queue_that_is_consumed_is_declared() -> None:
     declared = {queue.name for queue in topology_of(settings).queues}
     consumed = {inlet.queue for lane in LANES for inlet in inlets_of(settings, lane)}
     assert consumed <= declared
-    assert declared - consumed == {"out.plm", "out.wiretap"}
+    assert declared - consumed == {"out.plm"}
 
 
 def test_the_environment_overrules_the_file(tmp_path: Path) -> None:
