@@ -141,8 +141,10 @@ def _by_status(response: Response, what: str, where: str, *, wrote: bool) -> Fai
 
 
 def _exists(what: str, where: str) -> Failure:
-    # The next observation tells whether it is ours: equal content is success.
-    return InDoubt("exists-already", what, where=where)
+    # Refused, so this call changed nothing. The next try observes first: equal content is success.
+    # Tried only so often, since an object that our read never shows would be refused for ever.
+    remedy = "Find out why a read by its key does not show it: authorisation, archive, spelling"
+    return Unavailable("exists-already", what, where=where, remedy=remedy)
 
 
 def _locked(response: Response, what: str, where: str) -> Failure:

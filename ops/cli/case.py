@@ -9,14 +9,13 @@ from cyclopts import App, Parameter
 from broker import cases as work
 from broker.store import views
 from broker.store.views import EXCERPT_BYTES, CaseView
+from ops.cli.numbered import find, person, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
-from ops.cli.problems import not_found
 from ops.cli.session import Common, Reading, read, write
-from ops.cli.task import person, required_reason
 
 app = App(name="case", help="See what went wrong, and settle it.")
 
-By = Annotated[str, Parameter(name="--by")]
+By = Annotated[str, Parameter(help="Who says so; without it, the user of this computer.")]
 EXCERPT_LINES = 12
 EXCERPT_WIDTH = 160
 # One escaped byte in so many characters: not a text any more.
@@ -37,37 +36,20 @@ def list_cases(
         Which ones.
     """
     rows = read(reading, lambda tx: views.cases(tx, state))
-    if reading.is_json:
-        put_json(rows)
-        return
-    page = screen()
-    if not rows:
-        page.line("No case is open." if state == "open" else "There is none.")
-        return
-    page.table(
+    put_list(
+        reading,
+        rows,
         [
-            Column("case", is_number=True),
-            Column("state"),
-            Column("owner"),
-            Column("code"),
-            Column("seen", is_number=True),
-            Column("opened (UTC)"),
-            Column("where", is_text=True),
-            Column("what", is_text=True),
+            (Column("case", is_number=True), lambda c: str(c.id)),
+            (Column("state"), lambda c: c.state),
+            (Column("owner"), lambda c: c.owner),
+            (Column("code"), lambda c: c.code),
+            (Column("seen", is_number=True), lambda c: str(c.seen)),
+            (Column("opened (UTC)"), lambda c: moment(c.opened_at)),
+            (Column("where", is_text=True), lambda c: c.place),
+            (Column("what", is_text=True), lambda c: c.what),
         ],
-        [
-            (
-                str(c.id),
-                c.state,
-                c.owner,
-                c.code,
-                str(c.seen),
-                moment(c.opened_at),
-                c.place,
-                c.what,
-            )
-            for c in rows
-        ],
+        nothing="No case is open." if state == "open" else "There is none.",
     )
 
 
@@ -80,7 +62,7 @@ def show_case(case_id: int, /, *, reading: Reading = Reading()) -> None:  # noqa
     case_id
         Number of the case.
     """
-    view = _find(reading, case_id)
+    view = find(reading, "case", case_id, views.case)
     if reading.is_json:
         put_json(view)
     else:
@@ -104,11 +86,9 @@ def retry_case(
         Number of the case.
     reason
         Why it will work now; kept.
-    by
-        Who says so; without it, the user of this computer.
     """
     who, why = person(by), required_reason(reason)
-    view = _find(common, case_id)
+    view = find(common, "case", case_id, views.case)
     released = write(common, lambda tx: work.retry(tx, case_id=case_id, by=who, reason=why))
     what = view.case.key if released == "message" else view.case.place
     screen().line(f"Case {case_id} closed by {who}: the {released} is tried again ({what})")
@@ -133,11 +113,9 @@ def close_case(
         Number of the case.
     reason
         Why it is right to let it go; kept.
-    by
-        Who says so; without it, the user of this computer.
     """
     who, why = person(by), required_reason(reason)
-    view = _find(common, case_id)
+    view = find(common, "case", case_id, views.case)
     let_go = write(common, lambda tx: work.discard(tx, case_id=case_id, by=who, reason=why))
     screen().line(
         f"Case {case_id} closed by {who}" + (": its message was let go" if let_go else "")
@@ -215,10 +193,3 @@ def _hold_words(view: CaseView) -> str:
     behind = plural(hold.behind, "message") if hold.behind else "no other message"
     wait = "waits" if hold.behind <= 1 else "wait"
     return f"{hold.key} in {hold.scope}: {behind} {wait} behind it"
-
-
-def _find(common: Common, case_id: int) -> CaseView:
-    view = read(common, lambda tx: views.case(tx, case_id))
-    if view is None:
-        raise not_found("case", str(case_id), read(common, views.known_numbers)["case"])
-    return view

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -11,8 +10,8 @@ from broker.approvals import Verdict, decide
 from broker.store import Tx, views
 from broker.store.views import TaskRow
 from canonical.errors import Conflict
+from ops.cli.numbered import find, person, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
-from ops.cli.problems import Exit, Problem, not_found
 from ops.cli.session import Common, Reading, read, write
 
 app = App(name="task", help="Decide what only a person can decide.")
@@ -20,7 +19,14 @@ app = App(name="task", help="Decide what only a person can decide.")
 # Enough of a digest to tell two contents apart.
 MIN_DIGEST = 12
 
-By = Annotated[str, Parameter(name="--by")]
+Reason = Annotated[str, Parameter(help="Why; kept with the decision.")]
+By = Annotated[str, Parameter(help="Who decides; without it, the user of this computer.")]
+Digest = Annotated[
+    str,
+    Parameter(
+        help="Content that was read (`task show`); refused if the task says something else by now."
+    ),
+]
 STATES = {"ready": "open", "done": "approved", "failed": "rejected"}
 
 
@@ -38,37 +44,20 @@ def list_tasks(
         Which ones.
     """
     rows = read(reading, lambda tx: views.tasks(tx, state))
-    if reading.is_json:
-        put_json(rows)
-        return
-    page = screen()
-    if not rows:
-        page.line("Nobody is asked for a decision." if state == "open" else "There is none.")
-        return
-    page.table(
+    put_list(
+        reading,
+        rows,
         [
-            Column("task", is_number=True),
-            Column("role"),
-            Column("change"),
-            Column("about"),
-            Column("state"),
-            Column("behind it", is_number=True),
-            Column("due (UTC)"),
-            Column("question", is_text=True),
+            (Column("task", is_number=True), lambda t: str(t.id)),
+            (Column("role"), lambda t: t.role),
+            (Column("change"), lambda t: t.change),
+            (Column("about"), lambda t: t.about),
+            (Column("state"), lambda t: STATES.get(t.state, t.state)),
+            (Column("behind it", is_number=True), lambda t: plural(t.waiting, "step")),
+            (Column("due (UTC)"), lambda t: moment(t.due_at)),
+            (Column("question", is_text=True), lambda t: t.text),
         ],
-        [
-            (
-                str(t.id),
-                t.role,
-                t.change,
-                t.about,
-                STATES.get(t.state, t.state),
-                plural(t.waiting, "step"),
-                moment(t.due_at),
-                t.text,
-            )
-            for t in rows
-        ],
+        nothing="Nobody is asked for a decision." if state == "open" else "There is none.",
     )
 
 
@@ -81,7 +70,7 @@ def show_task(task_id: int, /, *, reading: Reading = Reading()) -> None:  # noqa
     task_id
         Number of the task.
     """
-    task = _find(reading, task_id)
+    task = find(reading, "task", task_id, views.task)
     if reading.is_json:
         put_json(task)
     else:
@@ -93,9 +82,9 @@ def approve_task(
     task_id: int,
     /,
     *,
-    reason: str,
+    reason: Reason,
     by: By = "",
-    digest: str = "",
+    digest: Digest = "",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Say yes: what stands behind the task goes on.
@@ -104,12 +93,6 @@ def approve_task(
     ----------
     task_id
         Number of the task.
-    reason
-        Why; kept with the decision.
-    by
-        Who decides; without it, the user of this computer.
-    digest
-        Content that was read (`task show`); refused if the task says something else by now.
     """
     _decide(common, task_id, "approved", reason, by, digest)
 
@@ -119,9 +102,9 @@ def reject_task(
     task_id: int,
     /,
     *,
-    reason: str,
+    reason: Reason,
     by: By = "",
-    digest: str = "",
+    digest: Digest = "",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Say no: what stands behind the task is held, and engineering is told.
@@ -130,43 +113,8 @@ def reject_task(
     ----------
     task_id
         Number of the task.
-    reason
-        Why; kept with the decision.
-    by
-        Who decides; without it, the user of this computer.
-    digest
-        Content that was read (`task show`); refused if the task says something else by now.
     """
     _decide(common, task_id, "rejected", reason, by, digest)
-
-
-def person(by: str) -> str:
-    """Who acts: as given, else the user of this computer."""
-    if by.strip():
-        return by.strip()
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise Problem(
-            Exit.USAGE,
-            "who",
-            "Layshaft does not know who you are",
-            why="this computer has no name for its user",
-            fix="Say who decides with --by",
-        ) from error
-
-
-def required_reason(reason: str) -> str:
-    """The reason, which must say something."""
-    if not reason.strip():
-        raise Problem(
-            Exit.USAGE,
-            "reason-missing",
-            "A reason is needed",
-            why="whoever reads the record later must understand it",
-            fix='Give --reason "..."',
-        )
-    return reason.strip()
 
 
 def print_task(page: Screen, task: TaskRow) -> None:
@@ -199,18 +147,11 @@ def print_task(page: Screen, task: TaskRow) -> None:
         page.line(f'no:  layshaft task reject {task.id} --reason "..."')
 
 
-def _find(common: Common, task_id: int) -> TaskRow:
-    task = read(common, lambda tx: views.task(tx, task_id))
-    if task is None:
-        raise not_found("task", str(task_id), read(common, views.known_numbers)["task"])
-    return task
-
-
 def _decide(
     common: Common, task_id: int, verdict: Verdict, reason: str, by: str, digest: str
 ) -> None:
     who, why = person(by), required_reason(reason)
-    task = _find(common, task_id)
+    task = find(common, "task", task_id, views.task)
     given = digest.strip().lower()
     if given and (len(given) < MIN_DIGEST or not task.digest.startswith(given)):
         raise Conflict(

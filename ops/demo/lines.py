@@ -14,7 +14,16 @@ from ops.demo.observe import OPEN_CALLS, CaseRow, Interval, Row, Snapshot
 from ops.demo.plm_client import SOURCE
 from ops.demo.report import Line, at_least, equal, same
 from ops.demo.stage import Stage
-from ops.demo.story import COMPLETED, REQUESTED, Kill, Opening, Pause, Told
+from ops.demo.story import (
+    COMPLETED,
+    FAULTS,
+    REQUESTED,
+    SLOW_S,
+    Kill,
+    Opening,
+    Pause,
+    Told,
+)
 
 
 async def lines_of(stage: Stage, told: Told) -> tuple[Line, ...]:
@@ -129,14 +138,15 @@ async def _once(stage: Stage, opening: Opening) -> Iterable[Line]:
     killed_in_flight = frozenset[str]().union(*(kill.applied for kill in opening.kills))
     lost = hits.get("apply_then_hang", 0) + hits.get("apply_then_500", 0) + len(killed_in_flight)
     third = opening.kills[2]
+    refused = sum(fault["action"] == "throttle_429" for fault in FAULTS)
     chapter = "once and in order"
     return (
         equal(chapter, "duplicates absorbed", len(inputs.REPEATS), absorbed),
         at_least(
             chapter,
-            "what came again after the kills, absorbed",
+            "what came again after the last kill, absorbed",
             third.batch,
-            await records.all_repeats() - absorbed,
+            await records.all_repeats(third.died_at) - absorbed,
         ),
         same(
             chapter,
@@ -158,8 +168,7 @@ async def _once(stage: Stage, opening: Opening) -> Iterable[Line]:
             await records.lost_answers(),
         ),
         at_least(
-            chapter, "ERP: calls sent twice but applied once", hits.get("throttle_429", 0),
-            again["applied_once"],
+            chapter, "ERP: calls sent twice but applied once", refused, again["applied_once"],
         ),
         equal(chapter, "ERP: calls applied twice", 0, again["applied_more_than_once"]),
         equal(chapter, "procurement: calls applied twice", 0,
@@ -171,8 +180,8 @@ async def _kill(stage: Stage, kill: Kill) -> Iterable[Line]:
     """Nothing that was done is undone, no step is lost, and what was in flight is done."""
     chapter = f"SIGKILL at {kill.point}, pass {kill.nth}"
     end = await stage.records.snapshot()
-    lost = kill.before.named() - kill.after.named()
-    undone = kill.before.named("done") - kill.after.named("done")
+    lost = kill.before.named() - (kill.after.named() & end.named())
+    undone = kill.before.named("done") - (kill.after.named("done") & end.named("done"))
     in_flight = kill.before.named(*OPEN_CALLS)
     lines = [
         Line(
@@ -201,7 +210,6 @@ def _approval(pause: Pause, expected: Expected) -> Iterable[Line]:
     unqualified = wanted.unqualified_suppliers()
     theirs = {_key(one) for one in expected.terms if one.supplier in unqualified}
     others = {_key(one) for one in expected.terms} - theirs
-    behind = _behind(pause)
     held = [step.effect for step in pause.steps.steps if step.verb == "put-info-record"
             and step.state in ("waiting", "held")]  # fmt: skip
     written = [
@@ -209,18 +217,23 @@ def _approval(pause: Pause, expected: Expected) -> Iterable[Line]:
         for row in pause.info_records
     ]
     open_calls = [
-        step.name for step in pause.steps.steps if step.kind == "call" and step.state != "done"
+        step.effect or (step.name,)
+        for step in pause.steps.steps
+        if step.kind == "call" and step.state != "done"
     ]
+    asked_in = {change for _, change in expected.gaps}
     return (
         equal(chapter, "approvals asked: suppliers not qualified", len(expected.gaps),
               len(pause.approvals)),
         same(chapter, "info records held: that supplier's", theirs, held),
-        same(chapter, "calls not done then: behind the approval", behind, open_calls),
+        same(chapter, "calls not done then: just those", theirs, open_calls),
         same(chapter, "info records in the ERP then: all others", others, written),
         equal(chapter, "PLM was told that an approval is asked for", True,
               REQUESTED in pause.events),
-        equal(chapter, "changes complete then", len(expected.releases) - 1,
-              sum(state == "complete" for state in pause.ledgers.values())),
+        same(chapter, "changes complete then: nobody is asked about",
+             [f"engineering-change/{one.number}" for one in expected.releases
+              if one.number not in asked_in],
+             [key for key, state in pause.ledgers.items() if state == "complete"]),
     )  # fmt: skip
 
 
@@ -266,10 +279,13 @@ async def _waiting(stage: Stage, told: Told, expected: Expected) -> Iterable[Lin
     role = expected.rules["approvers"]["supplier-qualification"]
     deadlines = configuration.deadlines()
     # The ERP kept one call waiting for as long as Layshaft waits for an answer.
-    least = {role: told.decided_after_s, "erp": deadlines["http_read_s"], "procurement": 0.1}
+    least = {role: told.decided_after_s, "erp": deadlines["http_read_s"], "procurement": SLOW_S}
     return [
-        at_least(chapter, who, round(least.get(who, 0.0), 1), round(seconds.get(who, 0.0), 1), "s")
-        for who in sorted(least | seconds)
+        *(
+            at_least(chapter, who, round(known_s, 1), round(seconds.get(who, 0.0), 1), "s")
+            for who, known_s in sorted(least.items())
+        ),
+        same(chapter, "everybody who was waited for", list(least), list(seconds)),
     ]
 
 
@@ -298,26 +314,6 @@ def waited(intervals: Iterable[Interval]) -> dict[str, float]:
         found[one.who] = found.get(one.who, 0.0) + length.total_seconds()
         ends[one.who] = max(one.end, ends.get(one.who, one.end))
     return found
-
-
-def _behind(pause: Pause) -> set[str]:
-    """Names of the calls that depend on an approval that is asked for, directly or not."""
-    steps = pause.steps.steps
-    open_identities = {(step.ledger, step.identity) for step in pause.approvals}
-    grew = True
-    while grew:
-        more = {
-            (step.ledger, step.identity)
-            for step in steps
-            if any((step.ledger, before) in open_identities for before in step.depends_on)
-        }
-        grew = not more <= open_identities
-        open_identities |= more
-    return {
-        step.name
-        for step in steps
-        if step.kind == "call" and (step.ledger, step.identity) in open_identities
-    }
 
 
 def _bom_line(row: Row) -> tuple[str, str, str, Decimal]:

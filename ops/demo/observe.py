@@ -197,9 +197,12 @@ class Records:
         )
         return int(count)
 
-    async def all_repeats(self) -> int:
-        """Repeats recognised, of whatever source."""
-        return int(await self._connection.fetchval("select count(*) from duplicate"))
+    async def all_repeats(self, since: datetime) -> int:
+        """Repeats of whatever source that were recognised after `since`."""
+        count = await self._connection.fetchval(
+            "select count(*) from duplicate where at > $1", since
+        )
+        return int(count)
 
     async def last_batch(self, not_from: Iterable[str]) -> int:
         """How many messages that came through queues the last transaction took in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping
@@ -62,10 +63,10 @@ class Service:
                 lambda: self._is_up(session, bool(failpoints)), "Layshaft is ready", READY_S
             )
 
-    async def death(self, deadline_s: float) -> int:
-        """The signal that ended it.
+    async def death(self, deadline_s: float) -> None:
+        """Its fail point has killed it.
 
-        Raises: Stuck if it lives on, or ended by itself.
+        Raises: Stuck if it lives on, or ended in any other way.
         """
         assert self._process is not None
         try:
@@ -73,9 +74,8 @@ class Service:
                 code = await self._process.wait()
         except TimeoutError as error:
             raise Stuck("the fail point was not reached", f"log: {self._log}") from error
-        if code >= 0:
+        if code != -signal.SIGKILL:
             raise Stuck(f"Layshaft ended by itself with exit code {code}", f"log: {self._log}")
-        return -code
 
     async def stop(self) -> None:
         """Ended, its work in hand finished."""
@@ -85,7 +85,7 @@ class Service:
     async def _is_up(self, session: aiohttp.ClientSession, may_die: bool) -> bool:
         assert self._process is not None
         if self._process.returncode is not None:
-            if may_die and self._process.returncode < 0:
+            if may_die and self._process.returncode == -signal.SIGKILL:
                 return True
             raise Stuck(
                 f"Layshaft ended while starting, exit code {self._process.returncode}",
@@ -169,8 +169,11 @@ class Plm:
     async def _answer(self) -> dict[str, Any]:
         assert self._process is not None
         assert self._process.stdout is not None
-        async with asyncio.timeout(READY_S):
-            line = await self._process.stdout.readline()
+        try:
+            async with asyncio.timeout(READY_S):
+                line = await self._process.stdout.readline()
+        except TimeoutError as error:
+            raise Stuck("the PLM client does not answer", f"log: {self._log}") from error
         if not line:
             raise Stuck("the PLM client ended", f"log: {self._log}")
         return msgspec.json.decode(line, type=dict[str, Any])

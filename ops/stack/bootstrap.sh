@@ -56,7 +56,7 @@ make_venv() {
     find_python
     locked=$({
         cat requirements/build.txt requirements/dev.txt
-        "$python" -c 'import sys; print(sys.version, sys.prefix)'
+        "$python" -c 'import sys; print(sys.version, sys.base_prefix)'
         echo "$root"
     } | sha256sum)
     if ! stamped locked "$locked"; then

@@ -16,7 +16,6 @@ from canonical.effects import Step
 from canonical.errors import (
     Conflict,
     Failure,
-    InDoubt,
     InvalidMessage,
     Misconfigured,
     Rejected,
@@ -153,7 +152,7 @@ def item_body(item: Item) -> native.ItemBody:
 
 
 def _read_item(item: Item, response: Response) -> Observed:
-    listed = answers.decode(response, tuple[native.Item, ...], wrote=False)
+    listed = _whole(response, tuple[native.Item, ...], "/api/items")
     found = [held for held in listed if held.item_number == item.number]
     held = _only(found, f"item/{item.number}")
     if held is None:
@@ -201,14 +200,14 @@ def _unit(code: native.Code | None) -> str:
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) else encode(value).decode()
+    return answers.printable(value if isinstance(value, str) else encode(value).decode())
 
 
 # --- questions ---
 
 
 def _read_supplier(number: str, response: Response) -> Observed:
-    listed = answers.decode(response, tuple[native.Supplier, ...], wrote=False)
+    listed = _whole(response, tuple[native.Supplier, ...], "/api/suppliers")
     held = _only([s for s in listed if s.number == number], supplier_key(number))
     if held is None:
         raise Rejected(
@@ -223,15 +222,13 @@ def _read_supplier(number: str, response: Response) -> Observed:
 
 
 def _read_contracts(item_number: str, response: Response) -> Observed:
-    listed = answers.decode(response, tuple[native.Contract, ...], wrote=False)
-    if len(listed) >= _PAGE:
-        # A list that is cut off would say that contracts ended.
-        raise Misconfigured(
-            "answer-incomplete",
-            f"Procurement lists {len(listed)} published contracts and there may be more",
-            where="/api/contracts",
-            remedy="Give this client a view of the contracts of its plants only",
-        )
+    # A list that is cut off would say that contracts ended.
+    _whole(
+        response,
+        tuple[native.Contract, ...],
+        "/api/contracts",
+        remedy="Give this client a view of the contracts of its plants only",
+    )
     answer = Answer(CONTRACTS_ANSWER, coverage_key(item_number), response.body)
     return Present(equal=True, answer=answer)
 
@@ -263,7 +260,7 @@ def review_body(review: RequestReview) -> native.ReviewBody:
 
 
 def _read_review(review: RequestReview, response: Response) -> Observed:
-    listed = answers.decode(response, tuple[native.Review, ...], wrote=False)
+    listed = _whole(response, tuple[native.Review, ...], "/api/supplier_reviews")
     found = [held for held in listed if held.external_ref == review.reference]
     held = _only(found, f"review/{review.reference}")
     if held is None:
@@ -271,7 +268,8 @@ def _read_review(review: RequestReview, response: Response) -> Observed:
     if held.supplier.number != review.supplier:
         raise Conflict(
             "review-differs",
-            f"Review {review.reference} is about supplier {held.supplier.number}",
+            f"Review {review.reference} is about supplier "
+            + answers.printable(held.supplier.number),
             where=supplier_key(review.supplier),
             remedy="Find out in procurement who used this reference",
         )
@@ -291,6 +289,29 @@ def _write(method: str, path: str, body: msgspec.Struct, key: str) -> Write:
     return Write(Request(method, path, headers=headers, body=encode(body)), completes=True)
 
 
+def _whole(
+    response: Response,
+    kind: type[tuple[T, ...]],
+    path: str,
+    *,
+    remedy: str = "Check that this interface version can be asked by this field",
+) -> tuple[T, ...]:
+    """The list of an answer.
+
+    Raises: Misconfigured for a full page: what stands on the next one would count as absent, and
+        an item or a review would be created a second time.
+    """
+    listed = answers.decode(response, kind, wrote=False)
+    if len(listed) >= _PAGE:
+        raise Misconfigured(
+            "answer-incomplete",
+            f"Procurement lists {len(listed)} objects and there may be more",
+            where=path,
+            remedy=remedy,
+        )
+    return listed
+
+
 def _only(found: list[T], where: str) -> T | None:
     if len(found) > 1:
         raise SuspectedDuplicate(
@@ -303,11 +324,13 @@ def _only(found: list[T], where: str) -> T | None:
 
 
 def _check(stated: str, expected: str) -> None:
+    """Raises: Conflict: a read would not find that object, and each try would make one more."""
     if stated != expected:
-        raise InDoubt(
+        raise Conflict(
             "answer-about-another",
-            f"The answer is about {answers.printable(stated)}, not {expected}",
+            f"Procurement confirmed {answers.printable(stated)}, not {expected}",
             where="answer",
+            remedy="Find out in procurement what was written, then release the step again",
         )
 
 

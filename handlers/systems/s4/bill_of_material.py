@@ -15,7 +15,7 @@ import msgspec
 
 from canonical.bom import BomLine, PlantBom
 from canonical.connector import Absent, Observed
-from canonical.errors import Conflict, InDoubt, Rejected
+from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
 from canonical.quantity import parse_decimal, per_base, plain_decimal
 from canonical.units import from_rec20
@@ -109,7 +109,7 @@ def check_written(bom: PlantBom, response: Response) -> str:
     if written is None:
         return ""
     if not same_id(text_of(written.Material), bom.parent) or text_of(written.Plant) != bom.plant:
-        raise InDoubt("answer-about-another", "The answer names another BOM", where="Material")
+        raise odata.about_another("BOM", text_of(written.Material), "Material, Plant")
     return text_of(written.BillOfMaterial)
 
 
@@ -127,8 +127,8 @@ def differences(bom: PlantBom, header: BomHeader) -> tuple[Difference, ...]:
         return (_conflict(bom, in_words("BOMHeaderBaseUnit", header.BOMHeaderBaseUnit, want.unit)),)
     base = _number(header.BOMHeaderQuantityInBaseUnit, "BOMHeaderQuantityInBaseUnit")
     if base <= 0:
-        stated = text_of(header.BOMHeaderQuantityInBaseUnit)
-        return (_conflict(bom, f"BOMHeaderQuantityInBaseUnit: {stated}"),)
+        name = "BOMHeaderQuantityInBaseUnit"
+        return (_conflict(bom, in_words(name, getattr(header, name), "more than 0")),)
     # Rows without a component are the plant's texts and documents.
     rows = [
         row

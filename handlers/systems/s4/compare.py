@@ -13,6 +13,7 @@ from canonical.errors import Conflict, InvalidMessage
 from canonical.exchange import Request
 from canonical.quantity import parse_decimal
 from canonical.units import to_rec20
+from handlers.systems.answers import printable
 from handlers.systems.s4.native import Entity
 from handlers.systems.s4.odata import etag_of, parse_date
 from handlers.systems.s4.words import UNITS
@@ -100,4 +101,5 @@ def differing(
 
 def in_words(name: str, actual: object, wanted: object) -> str:
     """A difference as a person reads it."""
-    return f"{name}: {text_of(actual) or 'empty'}, wanted {text_of(wanted) or 'empty'}"
+    held, want = (printable(text_of(value)) or "empty" for value in (actual, wanted))
+    return f"{name}: {held}, wanted {want}"

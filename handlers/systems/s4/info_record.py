@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from canonical.connector import Absent, Observed
-from canonical.errors import Conflict, InDoubt, InvalidMessage, Rejected
+from canonical.errors import Conflict, InvalidMessage, Rejected
 from canonical.exchange import Request, Response
 from canonical.money import UnitPrice, minor_digits
 from canonical.purchasing import InfoRecord
@@ -82,9 +82,10 @@ def check_written(record: InfoRecord, response: Response) -> str:
     written = odata.read_written(response)
     if written is None:
         return ""
-    if not _is_about(record, written) or not text_of(written.PurchasingInfoRecord):
-        raise InDoubt("answer-about-another", "The answer names another record", where="Supplier")
-    return text_of(written.PurchasingInfoRecord)
+    number = text_of(written.PurchasingInfoRecord)
+    if not number or not _is_about(record, written):
+        raise odata.about_another("info record", number, "PurchasingInfoRecord")
+    return number
 
 
 def differences(record: InfoRecord, general: InfoRecordGeneral) -> tuple[Difference, ...]:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.codec import decode_json, encode
-from canonical.errors import Failure, InvalidMessage, Misconfigured
+from canonical.errors import Conflict, Failure, InDoubt, InvalidMessage, Misconfigured
 from canonical.exchange import Request, Response
 from handlers.systems import answers
 from handlers.systems.answers import Refusal
@@ -194,6 +194,22 @@ def read_written(response: Response) -> Written | None:
     raise failure(response, refusal_of(response), wrote=True)
 
 
+def about_another(kind: str, stated: str, where: str) -> Failure:
+    """What it means that the answer to a write is not about the object that was written.
+
+    An answer that names none is in doubt. One that names another is for a person: a read by our key
+    would not find that object, and each further try would make one more.
+    """
+    if not stated:
+        return InDoubt("answer-nameless", f"The answer names no {kind}", where=where)
+    return Conflict(
+        "answer-about-another",
+        f"The target confirmed another {kind}: {answers.printable(stated)}",
+        where=where,
+        remedy="Find out in the ERP what was written, then release the step again",
+    )
+
+
 def notices(response: Response) -> tuple[str, ...]:
     """What the service had to say about a write that it carried out."""
     text = response.headers.get("sap-message", "")
@@ -233,7 +249,9 @@ def refusal_of(response: Response) -> Refusal:
     refusal = Refusal(error.code, text, next((d.target for d in details if d.target), ""))
     if response.status == 404 and error.code == _NO_ENTITY:
         return msgspec.structs.replace(refusal, meaning="changed")
-    if response.status < 500 and _LOCKED.search(everything):
+    if response.status == 403 and _CSRF.search(everything):
+        return msgspec.structs.replace(refusal, meaning="session")
+    if response.status in (400, 409, 423) and _LOCKED.search(everything):
         return msgspec.structs.replace(refusal, meaning="locked")
     if response.status == 400 and (
         _EXISTS.search(everything) or any(code.endswith("_EXISTS") for code in codes)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from canonical.connector import Absent, Observed
-from canonical.errors import Conflict, InDoubt, InvalidMessage, Misconfigured, Rejected
+from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected
 from canonical.exchange import Request, Response
 from canonical.item import Item
 from canonical.quantity import (
@@ -64,7 +64,7 @@ def read(item: Item, response: Response) -> Observed:
     if not same_id(text_of(product.Product), item.number):
         raise Misconfigured(
             "answer-about-another",
-            f"Asked for material {item.number}, answered about {text_of(product.Product)}",
+            f"Asked for material {item.number}, answered about another material",
             where="Product",
         )
     return present(product, product.Product, differences(item, product))
@@ -95,7 +95,7 @@ def check_written(item: Item, response: Response) -> str:
     if written is None:
         return ""
     if not same_id(text_of(written.Product), item.number):
-        raise InDoubt("answer-about-another", "The answer names another material", where="Product")
+        raise odata.about_another("material", text_of(written.Product), "Product")
     return text_of(written.Product)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from canonical.connector import Absent, Observed
-from canonical.errors import Conflict, InDoubt, Misconfigured
+from canonical.errors import Conflict, Misconfigured
 from canonical.exchange import Request, Response
 from canonical.operations import ExtendToPlant
 from canonical.units import from_rec20
@@ -58,7 +58,7 @@ def check_written(view: ExtendToPlant, response: Response) -> str:
     if written is None:
         return ""
     if not _is_about(view, written):
-        raise InDoubt("answer-about-another", "The answer names another plant view", where="Plant")
+        raise odata.about_another("plant view", text_of(written.Product), "Product, Plant")
     return text_of(written.Product)
 
 

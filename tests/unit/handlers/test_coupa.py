@@ -270,6 +270,21 @@ def test_a_full_page_of_contracts_is_never_taken_for_all_of_them() -> None:
         read(ReadCoverage("SEAL-7"), *[CONTRACT] * 50)
 
 
+@pytest.mark.parametrize(
+    ("operation", "row"),
+    [
+        (PublishItem(item()), {"id": 5, "item-number": "X"}),
+        (ReadSupplier("17300001"), SUPPLIER),
+        (REVIEW, {"id": 3, "external-ref": "x", "supplier": {"number": "1"}}),
+    ],
+)
+def test_what_is_not_on_a_full_page_is_not_taken_for_absent(
+    operation: Operation, row: dict[str, object]
+) -> None:
+    with pytest.raises(Misconfigured, match="answer-incomplete"):
+        read(operation, *[row] * 50)
+
+
 # --- reviews ---
 
 
@@ -312,13 +327,13 @@ def test_a_write_is_confirmed_by_the_object_it_names() -> None:
 @pytest.mark.parametrize(
     ("response", "kind", "code"),
     [
-        (answer({"id": 5, "item-number": "OTHER"}, 201), InDoubt, "answer-about-another"),
+        (answer({"id": 5, "item-number": "OTHER"}, 201), Conflict, "answer-about-another"),
         (answer({"id": 5}, 201), InDoubt, "answer-unusable"),
         (Response(200, {"content-type": "text/html"}, b"<html>"), InDoubt, "answer-unusable"),
         (Response(201, JSON, b""), InDoubt, "answer-unusable"),
         (
             answer({"errors": {"item-number": ["has already been taken"]}}, 422),
-            InDoubt,
+            Unavailable,
             "exists-already",
         ),
         (answer({"errors": {"uom": ["can't be blank"]}}, 422), Rejected, "target-refused"),

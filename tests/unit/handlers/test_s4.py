@@ -689,11 +689,23 @@ def test_what_the_target_has_to_say_about_a_success_is_kept() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_answer_about_another_object_is_in_doubt(operation: Operation) -> None:
-    other = {"Product": "OTHER", "Material": "OTHER", "Supplier": "1", "Plant": "1010"}
+def test_a_confirmation_of_another_object_is_not_tried_again(operation: Operation) -> None:
+    other = {
+        "Product": "OTHER",
+        "Material": "OTHER",
+        "Supplier": "1",
+        "Plant": "1010",
+        "PurchasingInfoRecord": "53000001",
+    }
     response = Response(201, JSON, msgspec.json.encode({"d": other}))
-    with pytest.raises(InDoubt, match="answer-about-another"):
+    with pytest.raises(Conflict, match="answer-about-another"):
         DRIVER.confirm(step_of(operation), response)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_confirmation_that_names_nothing_is_in_doubt(operation: Operation) -> None:
+    with pytest.raises(InDoubt, match="answer-nameless"):
+        DRIVER.confirm(step_of(operation), Response(201, JSON, b'{"d":{"Plant":"1010"}}'))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS[:2])
@@ -733,10 +745,10 @@ WRITE: list[tuple[Response, type[Failure], str]] = [
     (Response(302, {"location": "/login"}, b""), InDoubt, "status-302"),
     (error(500, "S/1", "Short dump"), InDoubt, "status-500"),
     (Response(502, {}, b"<html>"), InDoubt, "status-502"),
-    (error(400, "ZSANDBOX/BOM_EXISTS", "A BOM exists"), InDoubt, "exists-already"),
-    (error(400, "M3/5", "Material X already exists"), InDoubt, "exists-already"),
+    (error(400, "ZSANDBOX/BOM_EXISTS", "A BOM exists"), Unavailable, "exists-already"),
+    (error(400, "M3/5", "Material X already exists"), Unavailable, "exists-already"),
     (error(400, "M3/6", "The material X does not exist"), Rejected, "target-refused"),
-    (error(409, "S/1", "Conflict"), InDoubt, "exists-already"),
+    (error(409, "S/1", "Conflict"), Unavailable, "exists-already"),
     (error(412, "S/1", "Stale"), Unavailable, "changed-meanwhile"),
     (error(428, "S/1", "No tag"), Unavailable, "changed-meanwhile"),
     (error(404, "/IWBEP/CM_MGW_RT/020", "Gone"), Unavailable, "changed-meanwhile"),
@@ -747,6 +759,8 @@ WRITE: list[tuple[Response, type[Failure], str]] = [
     (error(429, "S/1", "Slow down"), Unavailable, "rate-limited"),
     (error(403, "S/1", "No authorisation"), Misconfigured, "not-authorised"),
     (Response(403, {}, b"CSRF token validation failed"), Unavailable, "session-ended"),
+    (error(403, "S/1", "CSRF token validation failed"), Unavailable, "session-ended"),
+    (error(401, "S/1", "User locked by administrator"), Misconfigured, "not-authorised"),
     (Response(401, {}, b"<html>"), Misconfigured, "not-authorised"),
     (Response(415, {}, b""), Misconfigured, "interface-unknown"),
 ]

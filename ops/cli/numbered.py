@@ -1,0 +1,78 @@
+"""What tasks and cases have in common: people list them, look one up by its number, and act on it
+under their name, for a reason.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, TypeVar
+
+from broker.store import Tx, views
+from ops.cli.output import Column, put_json, screen
+from ops.cli.problems import Exit, Problem, not_found
+from ops.cli.session import Common, Reading, read
+
+T = TypeVar("T")
+
+Cell = Callable[[T], str]
+
+
+def put_list(
+    reading: Reading, rows: Sequence[T], columns: Sequence[tuple[Column, Cell[T]]], *, nothing: str
+) -> None:
+    """The rows as a table or as JSON. nothing: what a person reads where there are none."""
+    if reading.is_json:
+        put_json(rows)
+    elif not rows:
+        screen().line(nothing)
+    else:
+        screen().table(
+            [column for column, _ in columns],
+            [[cell(row) for _, cell in columns] for row in rows],
+        )
+
+
+def find(
+    common: Common,
+    kind: Literal["task", "case"],
+    number: int,
+    query: Callable[[Tx, int], Awaitable[T | None]],
+) -> T:
+    """The one with this number.
+
+    Raises: Problem, with numbers that may have been meant.
+    """
+    found = read(common, lambda tx: query(tx, number))
+    if found is None:
+        raise not_found(kind, str(number), read(common, views.known_numbers)[kind])
+    return found
+
+
+def person(by: str) -> str:
+    """Who acts: as given, else the user of this computer."""
+    if by.strip():
+        return by.strip()
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise Problem(
+            Exit.USAGE,
+            "who",
+            "Layshaft does not know who you are",
+            why="this computer has no name for its user",
+            fix="Say who decides with --by",
+        ) from error
+
+
+def required_reason(reason: str) -> str:
+    """The reason, which must say something."""
+    if not reason.strip():
+        raise Problem(
+            Exit.USAGE,
+            "reason-missing",
+            "A reason is needed",
+            why="whoever reads the record later must understand it",
+            fix='Give --reason "..."',
+        )
+    return reason.strip()
