@@ -211,7 +211,7 @@ async def changes(tx: Tx, *, limit: int = LIST_LIMIT) -> list[ChangeRow]:
         )
         select c.*, s.done, s.total, s.waits_for,
                (select count(*) from exception_case e
-                where e.state = 'open' and e.ledger_key = c.key) as open_cases
+                where e.state = 'open' and (e.ledger_key = c.key or e.key = c.key)) as open_cases
         from chosen c
         cross join lateral (
             select count(*) filter (where state = 'done') as done,
@@ -250,7 +250,8 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
         select l.*, (select json_agg(json_build_object('id', e.id, 'place', e.place) order by e.id)
                             ::text
                      from exception_case e
-                     where e.state = 'open' and e.ledger_key = l.key) as open_cases
+                     where e.state = 'open'
+                       and (e.ledger_key = l.key or e.key = l.key)) as open_cases
         from ledger l where l.key in ($1, 'engineering-change/' || $1)
         """,
         number,

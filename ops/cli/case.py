@@ -167,6 +167,10 @@ def print_case(page: Screen, view: CaseView) -> None:
             page.line(f"  {line}")
     if case.state == "open":
         page.line()
+        if hold is not None:
+            page.line(
+                "corrected: the message that corrects it waits behind this one; close this case"
+            )
         if hold is not None or view.failed_step is not None:
             page.line(f'repaired:  layshaft case retry {case.id} --reason "..."')
         page.line(f'let it go: layshaft case close {case.id} --reason "..."')

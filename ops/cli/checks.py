@@ -222,7 +222,7 @@ async def _broker(settings: Settings) -> list[Check]:
     if not drifts:
         return [*found, Check("ok", "topology", "Exchanges and queues are as configured")]
     missing = [d for d in drifts if d.kind == "missing"]
-    fix = "Start layshaft run: it declares what is missing"
+    fix = "Start layshaft run, or look at /readyz of the one that runs: it declares what is missing"
     if len(missing) < len(drifts):
         fix = "Queues cannot be changed: empty and delete the one named, then start layshaft run"
     named = ", ".join(f"{d.subject} {d.kind}" for d in drifts[:DRIFTS_SHOWN])

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
 
 from broker.store import Tx, views
-from ops.cli.output import Column, put_json, screen
+from ops.cli.output import Column, put_json, screen, talk
 from ops.cli.problems import Exit, Problem, not_found
 from ops.cli.session import Common, Reading, read
 
 T = TypeVar("T")
+
+MANY = 2**63  # PostgreSQL numbers nothing from here on
 
 Cell = Callable[[T], str]
 
@@ -31,6 +33,8 @@ def put_list(
             [column for column, _ in columns],
             [[cell(row) for _, cell in columns] for row in rows],
         )
+    if len(rows) == views.LIST_LIMIT:
+        talk(f"Only the first {views.LIST_LIMIT} are shown.")
 
 
 def find(
@@ -43,7 +47,7 @@ def find(
 
     Raises: Problem, with numbers that may have been meant.
     """
-    found = read(common, lambda tx: query(tx, number))
+    found = read(common, lambda tx: query(tx, number)) if abs(number) < MANY else None
     if found is None:
         raise not_found(kind, str(number), read(common, views.known_numbers)[kind])
     return found

@@ -77,6 +77,11 @@ class Service:
         if code != -signal.SIGKILL:
             raise Stuck(f"Layshaft ended by itself with exit code {code}", f"log: {self._log}")
 
+    @property
+    def exit_code(self) -> int | None:
+        """Negative for a signal; None while it runs."""
+        return self._process.returncode if self._process is not None else None
+
     async def stop(self) -> None:
         """Ended, its work in hand finished."""
         if self._process is not None:

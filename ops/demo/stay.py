@@ -50,8 +50,16 @@ async def stay(stage: Stage, opening: Opening, progress: Progress) -> None:
     known = dict(opening.pause.ledgers)
     records = len(opening.pause.info_records)
     heard = len(stage.plm.received())
+    is_told = False
     while True:
         await asyncio.sleep(POLL_S * 5)
+        ended = stage.service.exit_code
+        if ended is not None and not is_told:
+            is_told = True
+            progress.say(
+                f"Layshaft has ended, exit code {ended}; nothing is lost. Start it again with:"
+                f" {COMMAND} run"
+            )
         for event in stage.plm.received()[heard:]:
             heard += 1
             progress.say(f"PLM receives {event.type} about {event.subject}")
