@@ -106,9 +106,13 @@ class CallFate(msgspec.Struct, frozen=True):
 def call_fate(
     error: Exception, *, attempt: int, policy: RetryPolicy, now: datetime, jitter: float
 ) -> CallFate:
-    """The next state of a step; a call in doubt is never given up, only looked up again."""
+    """The next state of a step.
+
+    A call in doubt is looked up before anything is sent again; one that stays in doubt to the last
+    attempt is put before a person, and tried again it is looked up first as well.
+    """
     match error:
-        case InDoubt():
+        case InDoubt() if attempt < policy.attempts:
             wait_s = policy.settle_s + policy.wait_s(attempt, jitter)
             return CallFate("in_doubt", now + timedelta(seconds=wait_s), error)
         case Unavailable() if attempt < policy.attempts:

@@ -86,8 +86,8 @@ def test_a_bug_at_its_limit_is_a_case_of_ours_that_tells_nothing_of_the_payload(
     [
         (DOUBT, 1, "in_doubt", after(5.5)),
         (DOUBT, 3, "in_doubt", after(9.5)),
-        # Never given up: it may have been applied.
-        (DOUBT, 1_000, "in_doubt", after(9.5)),
+        # Tried to the end: a person looks; it may have been applied.
+        (DOUBT, 1_000, "failed", NOW),
         (AWAY, 1, "ready", after(0.5)),
         (BUSY, 1, "ready", after(60)),
         (AWAY, 4, "failed", NOW),
