@@ -1,6 +1,7 @@
 """Data on standard output: as aligned text, as a coloured table on a terminal, or as JSON.
 
-Nothing is cut: on a terminal long text wraps, elsewhere a row is one line of any length.
+Nothing is cut: on a terminal long text wraps, on a narrow one it goes below its row, elsewhere a
+row is one line of any length.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from textwrap import wrap
 from typing import TextIO
 
 import msgspec
@@ -58,10 +60,13 @@ class Screen:
         shown = [n for n in range(len(columns)) if any(row[n] for row in cells)]
         heads = [columns[n] for n in shown]
         picked = [[row[n] for n in shown] for row in cells]
-        if self._console is not None:
+        if self._console is None:
+            self._stream.writelines(f"{line}\n" for line in _plain_lines(heads, picked))
+        elif fits(heads, picked, self._console.width):
             self._console.print(_rich_table(heads, picked))
         else:
-            self._stream.writelines(f"{line}\n" for line in _plain_lines(heads, picked))
+            for line in narrow_lines(heads, picked, self._console.width):
+                self._console.print(Text(line))
 
 
 def screen() -> Screen:
@@ -132,6 +137,56 @@ def _plain_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> li
             for cell, width, column in zip(line, widths, columns, strict=True)
         ).rstrip()
         for line in lines
+    ]
+
+
+# Prose in a narrower column than this is read letter by letter.
+_TEXT_WIDTH = 24
+
+
+def fits(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a table of these rows can be read on a terminal of that width."""
+    widths = _widths(columns, rows)
+    whole = sum(widths[n] for n, column in enumerate(columns) if not column.is_text)
+    texts = sum(c.is_text for c in columns)
+    return whole + texts * _TEXT_WIDTH + 2 * (len(columns) - 1) <= width
+
+
+def narrow_lines(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """The rows for a narrow terminal: a row's prose below it, or one line a cell."""
+    pieces = [n for n, column in enumerate(columns) if not column.is_text]
+    texts = [n for n, column in enumerate(columns) if column.is_text]
+    heads = [columns[n] for n in pieces]
+    table = _plain_lines(heads, [[row[n] for n in pieces] for row in rows])
+    if max(map(cell_len, table)) > width:
+        return _cell_by_cell(columns, rows, width)
+    head_lines = len(table) - len(rows)
+    lines = table[:head_lines]
+    for line, row in zip(table[head_lines:], rows, strict=True):
+        lines.append(line)
+        for n in texts:
+            lines += wrap(row[n], width, initial_indent="    ", subsequent_indent="    ")
+    return lines
+
+
+def _cell_by_cell(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
+) -> list[str]:
+    name_width = max(cell_len(column.title) for column in columns)
+    lines: list[str] = []
+    for row in rows:
+        lines += [""] if lines else []
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                name = _padded(column.title, name_width, right=False) + "  "
+                lines += wrap(cell, width, initial_indent=name, subsequent_indent=" " * len(name))
+    return lines
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max((cell_len(cell) for cell in (column.title, *(row[n] for row in rows))), default=0)
+        for n, column in enumerate(columns)
     ]
 
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from ops.cli.output import Column, Screen, put_json, screen
+from ops.cli.output import Column, Screen, fits, narrow_lines, put_json, screen
 
 
 def plain(columns: list[Column], rows: list[tuple[str, ...]]) -> list[str]:
@@ -53,3 +53,41 @@ def test_json_ends_with_a_line_break(capsys: pytest.CaptureFixture[str]) -> None
 def test_no_colour_is_written_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     screen().line("done", style="green")
     assert capsys.readouterr().out == "done\n"
+
+
+CASES = (
+    Column("case", is_number=True),
+    Column("owner"),
+    Column("where"),
+    Column("what", is_text=True),
+)
+ROWS = (
+    ("7", "sourcing", "engineering-change/ECO-000451: supplier/S-300", "Teller is not qualified"),
+    ("12", "sender (plm)", "message 09b5cb30707cae7c", "The content breaks its contract"),
+)
+
+
+def test_a_wide_terminal_gets_a_table() -> None:
+    assert fits(CASES, ROWS, 120)
+    assert not fits(CASES, ROWS, 80)
+
+
+def test_on_a_narrow_terminal_prose_stands_below_its_row() -> None:
+    assert narrow_lines(CASES, ROWS, 80) == [
+        "case  owner         where",
+        "   7  sourcing      engineering-change/ECO-000451: supplier/S-300",
+        "    Teller is not qualified",
+        "  12  sender (plm)  message 09b5cb30707cae7c",
+        "    The content breaks its contract",
+    ]
+
+
+def test_on_a_very_narrow_terminal_each_cell_has_its_line_and_nothing_is_cut() -> None:
+    lines = narrow_lines(CASES, ROWS, 40)
+    assert lines[:3] == [
+        "case   7",
+        "owner  sourcing",
+        "where  engineering-change/ECO-000451:",
+    ]
+    assert all(len(line) <= 40 for line in lines)
+    assert "".join(lines).count("supplier/S-300") == 1
