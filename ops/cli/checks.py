@@ -157,7 +157,6 @@ def server_checks(facts: ServerFacts, now: datetime, *, memory_bytes: int) -> It
 
 def _speed_checks(facts: ServerFacts, memory_bytes: int) -> Iterable[Check]:
     buffers = min(GIB, memory_bytes // 4)
-    wal = ("lz4", "zstd") if facts.has_lz4 else ("lz4", "zstd", "pglz", "on")
     low: list[tuple[str, str, str]] = []
     # Servers round to pages: a setting of exactly the advice may come back a little below it.
     if facts.shared_buffers < buffers * 0.98:
@@ -166,8 +165,10 @@ def _speed_checks(facts: ServerFacts, memory_bytes: int) -> Iterable[Check]:
         low.append(("max_wal_size", f"{facts.max_wal_size >> 20} MB", "8GB"))
     if facts.checkpoint_timeout_s < CHECKPOINT_S:
         low.append(("checkpoint_timeout", f"{facts.checkpoint_timeout_s} s", "15min"))
-    if facts.wal_compression not in wal:
-        low.append(("wal_compression", facts.wal_compression, wal[0] if facts.has_lz4 else "pglz"))
+    if facts.wal_compression not in ("lz4", "zstd") and (
+        facts.has_lz4 or facts.wal_compression == "off"
+    ):
+        low.append(("wal_compression", facts.wal_compression, "lz4" if facts.has_lz4 else "pglz"))
     for name, value, advice in low:
         yield Check(
             "warning",
@@ -175,10 +176,11 @@ def _speed_checks(facts: ServerFacts, memory_bytes: int) -> Iterable[Check]:
             f"{name} is {value}, below the recommendation",
             f"Set {name} = {advice} in postgresql.conf",
         )
-    if not low:
-        without = "" if facts.has_lz4 else " (built without lz4: pglz)"
-        what = f"Memory and write-ahead log are as recommended{without}"
-        yield Check("ok", "database-tuned", what)
+    if not facts.has_lz4:
+        what = f"This PostgreSQL is built without lz4 (wal_compression is {facts.wal_compression})"
+        yield Check("warning", "database-no-lz4", what, "Use a build with lz4 in production")
+    elif not low:
+        yield Check("ok", "database-tuned", "Memory and write-ahead log are as recommended")
 
 
 def row_checks(rows: RowFacts) -> Iterable[Check]:
