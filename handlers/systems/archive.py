@@ -73,7 +73,7 @@ def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit_bytes: int) -> bytes:
     # bzip2 and LZMA are refused: their decoders ask for memory before the size is known.
     if member.compress_type not in _KNOWN_METHODS or member.flag_bits & _ENCRYPTED:
-        raise NotImplementedError(member.compress_type)
+        raise zipfile.BadZipFile(f"method {member.compress_type}")
     with archive.open(member) as stream:
         # The size that the archive states is the sender's word; the stream is what counts.
         content = stream.read(limit_bytes + 1)
