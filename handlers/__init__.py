@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from canonical.catalogue import Catalogue
 from canonical.connector import Driver
-from canonical.errors import InvalidMessage, Misconfigured
-from canonical.events import BY_TYPE, SOURCE
+from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from handlers.flows import engineering_change, master_data
 from handlers.systems.arena import inbound as arena
@@ -39,45 +39,4 @@ DRIVERS: dict[str, Driver] = {
     "coupa": coupa_outbound.DRIVER,
 }
 
-
-def recognise(contracts: Sequence[str], delivery: Delivery) -> Handler:
-    """The handler of a delivery from a source with these contracts (message types).
-
-    An event of ours says its type; everything else is known by its content, in the order of
-    `contracts`. Raises: InvalidMessage if it is none of them; Misconfigured for a contract that
-    nobody handles.
-    """
-    if tuple(contracts) == (SOURCE,):
-        row = BY_TYPE.get(delivery.attributes.get("type", ""))
-        handler = HANDLERS.get((SOURCE, row.name)) if row else None
-        if handler is not None:
-            return handler
-        raise _unknown("event-unknown", delivery, [name for who, name in HANDLERS if who == SOURCE])
-    for contract in contracts:
-        handler = _translator(contract)
-        stated = delivery.attributes.get("type", "") == contract
-        if stated or (contract in RECOGNISED and RECOGNISED[contract](delivery)):
-            return handler
-    raise _unknown("contract-unknown", delivery, contracts)
-
-
-def _translator(contract: str) -> Handler:
-    for (who, message_type), handler in HANDLERS.items():
-        if message_type == contract and who != SOURCE:
-            return handler
-    raise Misconfigured(
-        "contract-without-handler",
-        f"No handler takes messages of type {contract}",
-        where=contract,
-        remedy="Correct the contracts of the source in the configuration",
-    )
-
-
-def _unknown(code: str, delivery: Delivery, known: Sequence[str]) -> InvalidMessage:
-    return InvalidMessage(
-        code,
-        f"The content is none of what {delivery.source} may send: {', '.join(known)}",
-        where=f"kind {delivery.kind[:80]!r}" if delivery.kind else "content",
-        remedy="Check what was sent: it begins like none of them. A new kind has to be added to the"
-        " contract first",
-    )
+CATALOGUE = Catalogue(handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
 import asyncpg
 import structlog
-import uvloop
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from broker import amqp_properties, application, connections
@@ -42,14 +41,13 @@ from broker.topology import (
     inbound_queue,
     topology,
 )
+from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
 from canonical.errors import InvalidMessage, Misconfigured
 from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
-from handlers import DRIVERS, HANDLERS, recognise
 from ops.configuration import Configuration, secret
 from ops.health import HealthServer
-from ops.logs import configure_logs
 
 log = structlog.get_logger(__name__)
 
@@ -60,34 +58,19 @@ WITHOUT_READINESS = frozenset({"gauges", "partitions"})
 GAUGES_S = 5.0
 
 
-def handlers_by_name() -> dict[str, Handler]:
-    """Every handler under its subscription name."""
-    return {handler.name: handler for handler in HANDLERS.values()}
-
-
-def handled_events() -> tuple[str, ...]:
-    """Events of ours that a flow consumes."""
-    return tuple(event for (source, event) in HANDLERS if source == SOURCE)
-
-
-def topology_of(settings: Settings) -> Topology:
-    """All exchanges, queues and bindings of this configuration."""
+def topology_of(settings: Settings, handled: Sequence[str]) -> Topology:
+    """All exchanges, queues and bindings of this configuration; handled: events of ours."""
     return topology(
         [
             SourceTopology(s.name, tuple(InboundObject(kind) for kind in s.kinds))
             for s in settings.sources
         ],
-        [EventTopology(event) for event in handled_events()],
+        [EventTopology(event) for event in handled],
         [SubscriberTopology(name, events) for name, events in settings.subscribers.items()],
     )
 
 
-def subscribed_events(settings: Settings) -> frozenset[str]:
-    """Events that a flow or a foreign subscriber takes."""
-    return frozenset(handled_events()).union(*settings.subscribers.values())
-
-
-def inlets_of(settings: Settings, lane: Lane) -> list[Inlet]:
+def inlets_of(settings: Settings, handled: Sequence[str], lane: Lane) -> list[Inlet]:
     """The queues of one lane; dead letters are drained with the standard lane."""
     inlets = [
         Inlet(inbound_queue(s.name, kind, lane), s.name, kind)
@@ -95,9 +78,7 @@ def inlets_of(settings: Settings, lane: Lane) -> list[Inlet]:
         for kind in (*s.kinds, OTHER)
         if lane == "standard"
     ]
-    inlets += [
-        Inlet(event_queue(event, lane), SOURCE, event, ours=True) for event in handled_events()
-    ]
+    inlets += [Inlet(event_queue(event, lane), SOURCE, event, ours=True) for event in handled]
     if lane == "standard":
         inlets.append(Inlet(DEAD, "dead letters", "", dead_letters=True))
     return inlets
@@ -113,36 +94,34 @@ def in_words(error: BaseException) -> str:
     return kind
 
 
-async def declare_topology(settings: Settings) -> None:
+async def declare_topology(settings: Settings, handled: Sequence[str]) -> None:
     """Everything in topology_of exists on the broker."""
     within_s = settings.deadlines.reconnect_max_s
     connection = await connections.connect(
         settings.amqp_url, heartbeat_s=settings.heartbeat_s, within_s=within_s
     )
     try:
-        await declare(await connection.channel(), topology_of(settings))
+        await declare(await connection.channel(), topology_of(settings, handled))
     finally:
         await connections.close(connection, within_s=within_s)
-
-
-def serve(configuration: Configuration) -> None:
-    """The service has run until it was asked to stop."""
-    configure_logs()
-    uvloop.run(App(configuration).run())
 
 
 class App:
     """The service: everything is made here, started in order and stopped in reverse."""
 
     def __init__(
-        self, configuration: Configuration, environ: Mapping[str, str] = os.environ
+        self,
+        configuration: Configuration,
+        *,
+        catalogue: Catalogue,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.configuration = configuration
+        self._catalogue = catalogue
         settings = configuration.settings
         self._settings = settings
         self._environ = environ
         self.metrics = Metrics()
-        self._handlers = handlers_by_name()
         self._fail_points = FailPoints.parse(settings.failpoints)
         self._databases = {
             purpose: self._database(purpose, size)
@@ -161,7 +140,7 @@ class App:
             fail_points=self._fail_points,
             confirm_s=settings.deadlines.confirm_s,
             heartbeat_s=settings.heartbeat_s,
-            subscribed=subscribed_events(settings),
+            subscribed=frozenset(catalogue.events).union(*settings.subscribers.values()),
         )
         self._trouble: dict[str, str] = {}
         self._loops: list[Loop] = []
@@ -188,7 +167,7 @@ class App:
         amqp_properties.install()
         amqp_properties.self_test()
         await self._require_safe_database()
-        await declare_topology(self._settings)
+        await declare_topology(self._settings, self._catalogue.events)
         outlets = {system.name: self._outlet(system) for system in self._settings.systems}
         self.port = await self._health.start()
         relay = self._loop("relay", self._relay.turn, self._settings.deadlines.sweep_s)
@@ -292,7 +271,7 @@ class App:
             lane=lane,
             database=self._databases[f"intake-{lane}"],
             recognise=self._recognise,
-            handler_named=self._handler_named,
+            handler_named=self._catalogue.handler_named,
             rules=self.configuration.rules,
             policy=self._settings.retry,
             metrics=self.metrics,
@@ -307,7 +286,7 @@ class App:
             lane=lane,
             database=self._databases[f"dispatch-{lane}"],
             outlets=outlets,
-            translator=self._translator,
+            translator=self._catalogue.translator,
             slots=self._settings.dispatch.of(lane),
             deadlines=self._settings.deadlines,
             policy=self._settings.retry,
@@ -321,7 +300,7 @@ class App:
         return LaneConsumer(
             lane=lane,
             amqp_url=settings.amqp_url,
-            inlets=inlets_of(settings, lane),
+            inlets=inlets_of(settings, self._catalogue.events, lane),
             origins=self._inlet_of,
             take=pipeline.take,
             prefetch=settings.prefetch.of(lane),
@@ -335,7 +314,7 @@ class App:
 
     async def _restore_topology(self) -> None:
         log.warning("queues are missing, the topology is declared anew")
-        await declare_topology(self._settings)
+        await declare_topology(self._settings, self._catalogue.events)
 
     def _outlet(self, system: System) -> Outlet:
         limits = self._settings.deadlines
@@ -351,16 +330,17 @@ class App:
             fail_point=self._fail_points,
         )
         self._channels[system.name] = channel
-        if system.driver not in DRIVERS:
+        drivers = self._catalogue.drivers
+        if system.driver not in drivers:
             raise Misconfigured(
                 "driver-unknown",
                 f"There is no driver {system.driver!r}",
                 where=f"systems.{system.name}",
-                remedy=f"Use one of {', '.join(sorted(DRIVERS))}",
+                remedy=f"Use one of {', '.join(sorted(drivers))}",
             )
         return Outlet(
             name=system.name,
-            driver=DRIVERS[system.driver],
+            driver=drivers[system.driver],
             perform=channel.perform,
             settle_s=system.settle_s,
         )
@@ -384,7 +364,7 @@ class App:
 
     def _recognise(self, delivery: Delivery) -> Handler:
         if delivery.source == SOURCE:
-            return recognise((SOURCE,), delivery)
+            return self._catalogue.recognise((SOURCE,), delivery)
         source = next((s for s in self._settings.sources if s.name == delivery.source), None)
         if source is None:
             raise InvalidMessage(
@@ -393,28 +373,11 @@ class App:
                 where="exchange",
                 remedy="Configure the source",
             )
-        return recognise(source.contracts, delivery)
-
-    def _handler_named(self, name: str) -> Handler:
-        handler = self._handlers.get(name)
-        if handler is None:
-            raise Misconfigured(
-                "handler-unknown",
-                f"No handler is called {name!r} any more",
-                where=name,
-                remedy="Deploy a version that has it",
-            )
-        return handler
-
-    def _translator(self, answer_type: str) -> Handler:
-        for (_, message_type), handler in HANDLERS.items():
-            if message_type == answer_type:
-                return handler
-        raise Misconfigured("translator-missing", f"Nobody translates {answer_type}")
+        return self._catalogue.recognise(source.contracts, delivery)
 
     def _inlet_of(self, queue: str) -> Inlet | None:
         for lane in LANES:
-            for inlet in inlets_of(self._settings, lane):
+            for inlet in inlets_of(self._settings, self._catalogue.events, lane):
                 if inlet.queue == queue:
                     return inlet
         return None

@@ -27,6 +27,7 @@ from broker.store.diagnosis import RowFacts, ServerFacts
 from broker.store.views import snapshot
 from broker.topology import drift
 from canonical.errors import Failure, Misconfigured
+from handlers import CATALOGUE
 from ops.app import topology_of
 from ops.cli.output import plural
 from ops.cli.session import ACQUIRE_S, STATEMENT_S, without_password
@@ -215,7 +216,9 @@ async def _broker(settings: Settings) -> list[Check]:
                 settings.amqp_url, timeout=BROKER_S, fail_fast=True
             ) as connection:
                 found = [version_check(_server_version(connection), where)]
-                drifts = await drift(connection, topology_of(settings), deadline_s=BROKER_S)
+                drifts = await drift(
+                    connection, topology_of(settings, CATALOGUE.events), deadline_s=BROKER_S
+                )
     except Failure as failure:
         return [Check("problem", failure.code, failure.what, failure.remedy)]
     except (OSError, TimeoutError, AMQPError, ValueError, *CONNECTION_EXCEPTIONS) as error:

@@ -22,7 +22,7 @@ from broker.settings import Settings, Source
 from broker.topology import inbound_exchange
 from canonical.codec import MAX_BODY_BYTES
 from canonical.handler import Delivery
-from handlers import recognise
+from handlers import CATALOGUE
 from ops.cli.output import put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import Reading, configuration, without_password
@@ -111,7 +111,7 @@ def publish_file(
 def preview(file_name: str, delivery: Delivery, source: Source) -> Published:
     """How Layshaft will read the delivery: the same pure functions it reads with."""
     arrival = Arrival(delivery=delivery, lane="standard", queue="")
-    work: Work = read_arrival(arrival, lambda d: recognise(source.contracts, d))
+    work: Work = read_arrival(arrival, lambda d: CATALOGUE.recognise(source.contracts, d))
     envelope = work.entry.envelope
     return Published(
         file=file_name,

@@ -10,6 +10,7 @@ import uvloop
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
 from cyclopts import Parameter
 
+from handlers import CATALOGUE
 from ops.app import App
 from ops.cli.output import screen
 from ops.cli.problems import Exit, Problem
@@ -81,7 +82,7 @@ def show_demo(
 async def _serve(settings: Configuration) -> None:
     """Works until stopped; a server that is away at the start is said so, not traced back."""
     try:
-        await App(settings).run()
+        await App(settings, catalogue=CATALOGUE).run()
     except (asyncpg.PostgresConnectionError, asyncpg.InvalidCatalogNameError) as error:
         raise unreachable(settings.settings.database_url, error) from error
     except (OSError, TimeoutError, AMQPError, *CONNECTION_EXCEPTIONS) as error:

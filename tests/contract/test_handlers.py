@@ -19,7 +19,7 @@ from canonical.errors import DEFECT, OWNERS, Failure, InvalidMessage, Misconfigu
 from canonical.events import EVENTS, SOURCE
 from canonical.facts import DOCUMENT_TYPES, Document, Facts, Known
 from canonical.handler import Delivery, Handler
-from handlers import DRIVERS, HANDLERS, RECOGNISED, recognise
+from handlers import CATALOGUE, DRIVERS, HANDLERS, RECOGNISED
 from tests.fixtures.build_packages import PACKAGES
 from tests.fixtures.gearbox import ANSWERS as COVERAGES
 from tests.fixtures.gearbox import CHANGE, EVERYTHING, ITEMS, NOW, STRUCTURES, SUPPLIERS
@@ -297,18 +297,18 @@ PLM = ("pdx.package", "arena.change")
 @pytest.mark.parametrize("row", [row for row in HANDLERS if row[1] in RECOGNISED], ids="/".join)
 def test_a_vendors_message_is_known_by_its_content_alone(row: Row) -> None:
     bare = Delivery("plm", "", EXAMPLES[row].body)
-    assert recognise(PLM, bare) is HANDLERS[row]
-    assert recognise(PLM[::-1], bare) is HANDLERS[row]
+    assert CATALOGUE.recognise(PLM, bare) is HANDLERS[row]
+    assert CATALOGUE.recognise(PLM[::-1], bare) is HANDLERS[row]
 
 
 @pytest.mark.parametrize("row", [row for row in HANDLERS if row[0] == SOURCE], ids="/".join)
 def test_an_event_of_ours_is_known_by_its_type(row: Row) -> None:
-    assert recognise((SOURCE,), EXAMPLES[row]) is HANDLERS[row]
+    assert CATALOGUE.recognise((SOURCE,), EXAMPLES[row]) is HANDLERS[row]
 
 
 def test_a_message_may_say_its_contract() -> None:
     said = Delivery("suite", "", b"[]", attributes={"type": "coupa.supplier"})
-    assert recognise(("coupa.supplier",), said) is HANDLERS["coupa", "coupa.supplier"]
+    assert CATALOGUE.recognise(("coupa.supplier",), said) is HANDLERS["coupa", "coupa.supplier"]
 
 
 @pytest.mark.parametrize(
@@ -330,11 +330,11 @@ def test_what_nobody_knows_is_refused_with_what_is_known(
     contracts: tuple[str, ...], delivery: Delivery, code: str
 ) -> None:
     with pytest.raises(InvalidMessage) as caught:
-        recognise(contracts, delivery)
+        CATALOGUE.recognise(contracts, delivery)
     assert (caught.value.code, bool(caught.value.remedy)) == (code, True)
 
 
 def test_a_contract_without_a_handler_is_a_fault_of_the_configuration() -> None:
     with pytest.raises(Misconfigured) as caught:
-        recognise(("pdx.pacage",), Delivery("plm", "", b"{}"))
+        CATALOGUE.recognise(("pdx.pacage",), Delivery("plm", "", b"{}"))
     assert caught.value.where == "pdx.pacage"

@@ -14,6 +14,7 @@ import aio_pika
 import msgspec
 import pytest
 
+from handlers import CATALOGUE
 from ops.app import declare_topology
 from ops.cli.tree import run
 from ops.configuration import load
@@ -256,7 +257,7 @@ def test_publish_puts_the_file_into_the_queue_of_its_kind(
 ) -> None:
     path = configuration(tmp_path, database_url, amqp_url)
     missing = layshaft("publish", str(PACKAGE), "--source", "plm")
-    asyncio.run(declare_topology(load(path, {}).settings))
+    asyncio.run(declare_topology(load(path, {}).settings, CATALOGUE.events))
     exit_code, out, err = layshaft("publish", str(PACKAGE), "--source", "plm", "--id", "mine")
     body, message_id = asyncio.run(_get(amqp_url, "in.plm.product-definition.standard"))
     assert missing[0] == 4

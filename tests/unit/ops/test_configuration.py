@@ -6,6 +6,7 @@ import pytest
 
 from broker.topology import LANES
 from canonical.errors import Misconfigured
+from handlers import CATALOGUE
 from ops.app import inlets_of, topology_of
 from ops.configuration import load, secret
 
@@ -38,8 +39,10 @@ def test_the_configuration_of_the_containers_is_complete() -> None:
 
 def test_every_queue_that_is_consumed_is_declared() -> None:
     settings = load(ROOT / "ops/docker/layshaft.toml", URLS).settings
-    declared = {queue.name for queue in topology_of(settings).queues}
-    consumed = {inlet.queue for lane in LANES for inlet in inlets_of(settings, lane)}
+    declared = {queue.name for queue in topology_of(settings, CATALOGUE.events).queues}
+    consumed = {
+        inlet.queue for lane in LANES for inlet in inlets_of(settings, CATALOGUE.events, lane)
+    }
     assert consumed <= declared
     assert declared - consumed == {"out.plm"}
 
