@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 
 from broker import book
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
+from broker.outcomes import not_applied
 from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
 from broker.store import Position, Tx
 from broker.store import casebook as case_rows
@@ -20,7 +20,7 @@ from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
 from broker.store.casebook import Case
 from broker.store.documents import NewDocument
-from broker.store.pending import NewPending
+from broker.store.pending import NewPending, PendingWork
 from canonical.codec import encode
 from canonical.effects import Emit, Open, Plan, Put
 from canonical.errors import Failure
@@ -44,6 +44,8 @@ async def apply(
     stale = await _apply_plans(tx, placed)
     await _open_cases(tx, [(v, p) for v, p in placed if _ledger_key(v) not in stale])
     await _note_stale(tx, verdicts)
+    await _note_superseded(tx, verdicts)
+    await message_rows.set_outcomes(tx, not_applied(verdicts))
     if written:
         await wake_ledgers(tx, sorted(written), context)
 
@@ -77,47 +79,55 @@ async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, context: Context) -> 
 async def _keep_unfinished(
     tx: Tx, placed: Sequence[tuple[Verdict, Position]], context: Context
 ) -> None:
-    """Retries, cases and successors become rows; claimed rows are finished or put back."""
+    """Retries, cases and successors become rows; claimed rows are finished or put back.
+
+    What a finished row has passed is superseded by it, unless it said nothing new itself.
+    """
     new: list[NewPending] = []
-    finished = []
+    finished: list[PendingWork] = []
     for verdict, position in placed:
-        work, pending = verdict.work, verdict.work.pending
-        state, due_at, reason = _unfinished(verdict, context)
-        if pending is not None and state is None:
+        pending, row = verdict.work.pending, _unfinished(verdict, position, context)
+        if pending is not None and row is None:
             finished.append(pending)
-        elif pending is not None:
-            await pending_rows.postpone_pending(
-                tx, pending, state=state or "ready", due_at=due_at, reason=reason
-            )
-        elif state is not None and work.order_key is not None and work.handler is not None:
-            new.append(
-                NewPending(
-                    subscription=work.handler.name,
-                    scope=work.order_key[0],
-                    key=work.order_key[1],
-                    lane=work.lane,
-                    position=position,
-                    state=state,
-                    due_at=due_at,
-                    attempts=0 if state == "parked" else 1,
-                    reason=reason,
-                )
-            )
+            if pending.passed and verdict.fate != Done("stale"):
+                by = f"message {verdict.work.entry.envelope.id}"
+                await pending_rows.supersede_passed(tx, pending, by=by)
+        elif pending is not None and row is not None:
+            await pending_rows.postpone_pending(tx, pending, row)
+        elif row is not None and row.key:
+            new.append(row)
     await pending_rows.add_pending(tx, new)
     if finished:
         await pending_rows.finish_pending(tx, finished)
 
 
-def _unfinished(verdict: Verdict, context: Context) -> tuple[str | None, datetime, str]:
+def _unfinished(verdict: Verdict, position: Position, context: Context) -> NewPending | None:
+    """The row in which a message waits; None where it is done with. Without a key nothing waits."""
+    work = verdict.work
+    state, due_at, attempts, reason = "in_case", context.now, 1, ""
     match verdict.fate:
         case Done():
-            return None, context.now, ""
+            return None
         case Behind():
-            return "parked", context.now, "waits behind an earlier message of its key"
-        case RetryAt(due_at, reason):
-            return "retry", due_at, reason
+            state, attempts, reason = "parked", 0, "waits behind an earlier message of its key"
+        case RetryAt(due_at, reason, burns_attempt):
+            state, attempts = "retry", int(burns_attempt)
         case Park(failure) | Invalid(failure) | DeadLetter(failure):
-            return "in_case", context.now, failure.code
+            reason = failure.code
+    scope, key = work.order_key or ("", "")
+    return NewPending(
+        subscription=work.entry.subscription,
+        scope=scope,
+        key=key,
+        lane=work.lane,
+        position=position,
+        state=state,
+        due_at=due_at,
+        attempts=attempts,
+        reason=reason,
+        version=work.version,
+        passes=work.passes,
+    )
 
 
 async def _store_documents(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> dict[str, int]:
@@ -273,4 +283,19 @@ async def _note_stale(tx: Tx, verdicts: Sequence[Verdict]) -> None:
                 subject=put.key,
                 correlation_id=envelope.correlation_id,
                 detail={"version": put.version, "stated": put.stated, "message": envelope.id},
+            )
+
+
+async def _note_superseded(tx: Tx, verdicts: Sequence[Verdict]) -> None:
+    """What a later version has made unnecessary is on record."""
+    for verdict in verdicts:
+        if verdict.fate == Done("superseded"):
+            envelope = verdict.work.entry.envelope
+            await message_rows.write_audit(
+                tx,
+                actor=envelope.source,
+                action="superseded",
+                subject=envelope.key,
+                correlation_id=envelope.correlation_id,
+                detail={"version": verdict.work.version, "message": envelope.id},
             )

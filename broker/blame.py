@@ -31,10 +31,11 @@ NOBODYS_FAULT = (
 )
 
 
-def blamed(error: Exception, lane: Lane) -> Callable[[Work], Work]:
+def blamed(error: Exception, lane: Lane) -> Callable[[Work], Work] | None:
     """How to mark the message that is to blame for `error`, once it stands alone.
 
-    Raises `error` again where no message is to blame: connection, lock, time-out, our schema.
+    None where no message is to blame: connection, lock, time-out.
+    Raises: Misconfigured where our schema and our code do not fit.
     """
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
@@ -46,11 +47,13 @@ def blamed(error: Exception, lane: Lane) -> Callable[[Work], Work]:
                 remedy="Run `layshaft migrate`; restart after it",
             ) from error
         if not state.startswith(ACCUSES_A_MESSAGE):
-            raise error
+            return None
         return lambda work: refused_by_database(work, state)
     if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         # The client library refuses a value before it is sent, e.g. an integer beyond 64 bits.
         return lambda work: refused_by_database(work, "client")
-    if isinstance(error, NOBODYS_FAULT):
+    if isinstance(error, Misconfigured):
         raise error
+    if isinstance(error, NOBODYS_FAULT):
+        return None
     return lambda work: broken(work, error)

@@ -6,16 +6,26 @@ them. Once one of them does not succeed, the rest of its key waits behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
 from broker.intake import Work
-from broker.policy import Behind, Disposition, Done, RetryPolicy, defect, disposition
+from broker.policy import (
+    Behind,
+    Blocked,
+    Disposition,
+    Done,
+    RetryPolicy,
+    Trial,
+    defect,
+    disposition,
+)
 from broker.store.documents import Stored, digest_of
-from canonical.effects import Effect, Put
+from broker.store.order import OrderKey, Taken
+from canonical.effects import Effect, Open, Put
 from canonical.errors import Conflict, Failure, InvalidMessage
 from canonical.facts import Facts, Known
 from canonical.rules import Rules
@@ -50,14 +60,16 @@ class Desk:
     """The facts of one batch, as the messages decided so far have left them.
 
     documents: what is stored or will be, with their order; known: the same as handlers see it;
-    asked: keys that were looked for, found or not; stopped: (scope, key) that must wait.
+    asked: keys that were looked for, found or not; stopped: (scope, key) that must wait; taken:
+    how far the flows had come with their objects.
     """
 
     context: Context
     documents: dict[str, Stored] = field(default_factory=dict)
     known: dict[str, Known] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
-    stopped: set[tuple[str, str]] = field(default_factory=set)
+    stopped: set[OrderKey] = field(default_factory=set)
+    taken: Mapping[OrderKey, Taken] = field(default_factory=dict)
     _folded: set[str] = field(default_factory=set)
     _broken: dict[int, Exception] = field(default_factory=dict)
 
@@ -89,12 +101,29 @@ class Desk:
 
     def decide(self, work: Work) -> Verdict:
         """What the handler says about one message; nothing is folded in yet."""
+        if self._is_superseded(work):
+            return Verdict(work, Done("superseded"))
+        if self._was_passed(work):
+            return Verdict(work, Done("passed"), (came_too_late(work),))
         if work.order_key in self.stopped:
             return Verdict(work, Behind())
         try:
             return Verdict(work, Done(), self._effects(work))
         except Exception as error:  # the one guard around handlers: a bug fails its message alone
             return self._failed(work, error)
+
+    def _is_superseded(self, work: Work) -> bool:
+        """The latest wins, and a later one was taken."""
+        if work.order_key is None or work.version is None or not work.latest_wins:
+            return False
+        newest = self.taken.get(work.order_key, Taken()).newest
+        return newest is not None and work.version < newest
+
+    def _was_passed(self, work: Work) -> bool:
+        """Its flow has gone on past its number without it."""
+        if work.order_key is None or work.sequence is None or work.pending is not None:
+            return False
+        return work.sequence <= self.taken.get(work.order_key, Taken()).done
 
     def unseen(self, verdict: Verdict) -> set[str]:
         """Keys the verdict writes and nobody has looked at yet."""
@@ -135,14 +164,14 @@ class Desk:
     def _failed(self, work: Work, error: Exception) -> Verdict:
         if work.order_key is not None:
             self.stopped.add(work.order_key)
-        fate = disposition(
-            error,
+        trial = Trial(
             attempt=work.attempt,
-            policy=self.context.policy,
+            lane=work.lane,
             now=self.context.now,
+            failing_since=work.failing_since or self.context.now,
             jitter=self.context.jitter(),
         )
-        return Verdict(work, fate)
+        return Verdict(work, disposition(error, trial, self.context.policy))
 
     def _know(self, documents: dict[str, Stored]) -> None:
         self.documents |= documents
@@ -193,6 +222,35 @@ def refused_by_database(work: Work, sqlstate: str) -> Work:
 def broken(work: Work, error: Exception) -> Work:
     """The work as a failure of ours: what was decided about it cannot be applied."""
     return replace(work, failure=defect(error))
+
+
+def blocked(work: Work, error: Exception) -> Work:
+    """The work put off: it alone meets a lock or a time-out. Raises `error` where it cannot wait,
+    because no key could be read."""
+    if work.order_key is None:
+        raise error
+    return replace(
+        work,
+        failure=Blocked(
+            "blocked",
+            f"The database does not take this message in time ({type(error).__name__})",
+            where=work.entry.envelope.key,
+            remedy="Find out what holds the rows of this object, or what makes it so large",
+        ),
+    )
+
+
+def came_too_late(work: Work) -> Open:
+    """Its flow has taken later events of the object; deciding it now would turn the order round."""
+    envelope = work.entry.envelope
+    return Open(
+        code="sequence-passed",
+        word="ownership_conflict",
+        what=f"Event {envelope.sequence} of this object came after later ones had been taken",
+        where=f"{envelope.key} {envelope.id}",
+        remedy="Compare the object with its source; reprocess the event if it is missing",
+        owner="operations",
+    )
 
 
 def contradiction(put: Put) -> Failure:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
+import msgspec
 import structlog
 
 from broker.book import Settled, settle_calls
@@ -237,12 +238,7 @@ class Dispatcher:
         calls: Sequence[str],
     ) -> Settled:
         ended = datetime.now(UTC)
-        policy = RetryPolicy(
-            ceilings_s=self._policy.ceilings_s,
-            attempts=self._policy.attempts,
-            defect_attempts=self._policy.defect_attempts,
-            settle_s=outlet.settle_s,
-        )
+        policy = msgspec.structs.replace(self._policy, settle_s=outlet.settle_s)
         fate = call_fate(
             error, attempt=claimed.attempts, policy=policy, now=ended, jitter=random.random()
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,17 +13,21 @@ import msgspec
 from broker.policy import defect
 from broker.store import Position
 from broker.store.messages import LogEntry
-from broker.store.pending import PendingWork
+from broker.store.order import LoggedEvent, OrderKey
+from broker.store.pending import Passes, PendingWork
 from broker.topology import is_structured
 from canonical.codec import decode_json
 from canonical.envelope import Envelope, Lane, Message
 from canonical.errors import Failure, InvalidMessage
-from canonical.handler import Delivery, Handler
+from canonical.handler import Delivery, Handler, Order
 
 UNREAD = "unread"
 MAX_ID = 512
 
 Recognise = Callable[[Delivery], Handler]
+
+
+_PASSES: Mapping[Order, Passes] = {"strict": "", "curing": "cases", "latest": "all"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ class Work:
     """One message to decide on, whichever way it came.
 
     entry: its identity and log content. handler is None, and failure set, where it could not be
-    read. pending: the row it was claimed by, if it comes from there.
+    read. version: business version of the whole object it states, where its handler knows one.
+    pending: the row it was claimed by, if it comes from there. caught_up: read from the log
+    because a later event of its object came first.
     """
 
     entry: LogEntry
@@ -65,10 +71,29 @@ class Work:
     handler: Handler | None = None
     message: Message[Any] | None = None
     failure: Failure | None = None
+    version: int | None = None
     pending: PendingWork | None = None
+    caught_up: bool = False
 
     @property
-    def order_key(self) -> tuple[str, str] | None:
+    def sequence(self) -> int | None:
+        """Its number among the events of its object; None for foreign messages."""
+        return self.entry.envelope.sequence
+
+    @property
+    def latest_wins(self) -> bool:
+        """Older versions than the newest one taken are not decided any more."""
+        return self.handler is not None and self.handler.order == "latest"
+
+    @property
+    def passes(self) -> Passes:
+        """What it need not wait for, as long as all of that is older."""
+        if self.version is None or self.handler is None:
+            return ""
+        return _PASSES[self.handler.order]
+
+    @property
+    def order_key(self) -> OrderKey | None:
         """(scope, business key) it keeps its order in; None where no key could be read."""
         if self.handler is None or not self.entry.envelope.key:
             return None
@@ -78,6 +103,11 @@ class Work:
     def attempt(self) -> int:
         """Number of this try, from 1."""
         return self.pending.attempts + 1 if self.pending else 1
+
+    @property
+    def failing_since(self) -> datetime | None:
+        """When its first try failed; None before that."""
+        return self.pending.failing_since if self.pending else None
 
 
 def read_arrival(arrival: Arrival, recognise: Recognise) -> Work:
@@ -101,14 +131,12 @@ def read_pending(pending: PendingWork, handler_named: Callable[[str], Handler]) 
         lambda _: handler_named(pending.subscription),
         pending.position,
     )
-    return Work(
-        entry=work.entry,
-        lane=pending.lane,
-        handler=work.handler,
-        message=work.message,
-        failure=work.failure,
-        pending=pending,
-    )
+    return replace(work, pending=pending)
+
+
+def read_missed(event: LoggedEvent, recognise: Recognise) -> Work:
+    """An event of ours as the log holds it, taken before a later one of its object."""
+    return replace(_read(event.delivery, event.lane, recognise, event.position), caught_up=True)
 
 
 def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position | None) -> Work:
@@ -118,6 +146,7 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         message = handler.read(delivery)
         message = Message(_named_by_sender(message.envelope, delivery), message.payload)
         _check_identity(message.envelope)
+        version = handler.version(message) if handler.version is not None else None
     except Failure as failure:
         return unread(delivery, lane, failure, logged)
     except Exception as error:  # a handler's bug fails its message, never the lane
@@ -133,7 +162,13 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         delivery=_storable(delivery),
         logged=logged,
     )
-    return Work(entry=entry, lane=lane, handler=handler, message=Message(envelope, message.payload))
+    return Work(
+        entry=entry,
+        lane=lane,
+        handler=handler,
+        message=Message(envelope, message.payload),
+        version=version,
+    )
 
 
 def _unwrapped(delivery: Delivery) -> Delivery:

@@ -15,26 +15,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
-from broker.application import apply, keep_id_conflict
 from broker.blame import blamed
-from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, crashes_the_worker
+from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
-from broker.intake import Arrival, Recognise, Work, read_arrival, read_pending, unread
+from broker.intake import Arrival, Recognise, Work, read_arrival, read_missed, read_pending, unread
 from broker.metrics import Metrics
-from broker.outcomes import not_applied, report
+from broker.ordering import claims, gaps, in_order
+from broker.outcomes import report
 from broker.policy import RetryPolicy
-from broker.store import Database, Position, Tx
-from broker.store import documents as document_rows
-from broker.store import messages as rows
-from broker.store import pending as pending_rows
+from broker.store import Position
+from broker.store.order import OrderKey, Taken
+from broker.unit import Storage, Unit
 from canonical.envelope import Lane
 from canonical.handler import Handler
 from canonical.rules import Rules
 
 CRASHES_UNTIL_QUARANTINE = 3
+# Failures in a row that accuse nobody, until one message among many may be what the weather is.
+PATIENCE = 3
 
 
 class Pipeline:
@@ -44,7 +46,7 @@ class Pipeline:
         self,
         *,
         lane: Lane,
-        database: Database,
+        storage: Storage,
         recognise: Recognise,
         handler_named: Callable[[str], Handler],
         rules: Rules,
@@ -53,9 +55,12 @@ class Pipeline:
         fail_points: FailPoints,
         committed: Callable[[], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        jitter: Callable[[], float] = random.random,
+        dedupe_days: int = 30,
     ) -> None:
+        """dedupe_days: how far back missed events are taken from the log."""
         self._lane = lane
-        self._database = database
+        self._storage = storage
         self._recognise = recognise
         self._handler_named = handler_named
         self._rules = rules
@@ -64,41 +69,72 @@ class Pipeline:
         self._fail_points = fail_points
         self._committed = committed
         self._now = now
+        self._jitter = jitter
+        self._missed_for = timedelta(days=dedupe_days)
         # Deliveries that came back and are in hand: crashes counted so far.
         self._begun: dict[bytes, int] = {}
+        # Failures in a row that accuse nobody.
+        self._failed_takes = 0
+        self._failed_rows = 0
 
     async def take(self, arrivals: Sequence[Arrival]) -> None:
         """All arrivals are decided and committed: the caller may acknowledge every one.
 
         Raises only what is not a message's fault: the database is away, the schema does not fit.
+        The caller tries the same arrivals again.
         """
-        again = [a for a in arrivals if a.redelivered]
-        fresh = [a for a in arrivals if not a.redelivered]
-        for arrival in again:
-            await self._take_carefully(arrival)
-        if fresh:
-            await self._fail_points("amqp.delivered")
-            await self._decide_or_halve([read_arrival(a, self._recognise) for a in fresh])
+        try:
+            for arrival in arrivals:
+                if arrival.redelivered:
+                    await self._take_carefully(arrival)
+            fresh = [a for a in arrivals if not a.redelivered]
+            if fresh:
+                await self._fail_points("amqp.delivered")
+                await self._decide_or_halve([read_arrival(a, self._recognise) for a in fresh])
+        except Exception:
+            self._failed_takes += 1
+            raise
+        self._failed_takes = 0
 
     async def _decide_and_commit(self, works: Sequence[Work]) -> None:
         """Steps 3 and 4: everything about these messages happens in one transaction."""
         started = perf_counter()
         context = self._context()
-        async with self._database.transaction() as tx:
-            # 3 decide: what is new, and not held by unfinished work of its key
-            fresh, positions = await self._absorb(tx, works)
-            held = await pending_rows.held_keys(tx, {w.order_key for w in fresh if w.order_key})
-            verdicts = await self._decide(tx, fresh, Desk(context, stopped=set(held)))
+        async with self._storage.unit() as unit:
+            # 3 decide: in order, what is new, and not held by unfinished work of its key
+            ordered, taken = await self._put_in_order(unit, works)
+            fresh, positions = await self._absorb(unit, ordered)
+            held = await unit.held_keys({w.order_key for w in fresh if w.order_key})
+            verdicts = await self._decide(
+                unit, fresh, Desk(context, stopped=set(held), taken=taken)
+            )
             # 4 commit: documents, plans, events, cases, retries
-            await apply(tx, verdicts, positions, context)
-            await rows.set_outcomes(tx, not_applied(verdicts))
+            await unit.apply(verdicts, positions, context)
             await self._fail_points("inbox.before_commit")
         await self._fail_points("inbox.after_commit")
         # 5 settle: returning is the consumer's leave to acknowledge; the relay is woken
         self._committed()
-        self._report(verdicts, repeats=len(works) - len(fresh), since=started)
+        self._report(verdicts, repeats=len(ordered) - len(fresh), since=started)
 
-    async def _absorb(self, tx: Tx, works: Sequence[Work]) -> tuple[list[Work], list[Position]]:
+    async def _put_in_order(
+        self, unit: Unit, works: Sequence[Work]
+    ) -> tuple[list[Work], dict[OrderKey, Taken]]:
+        """The batch in the order of its objects, which are locked, with what it overtook.
+
+        An event that was overtaken by this one in another queue is in the log: it is taken now,
+        and its own delivery will be a repeat.
+        """
+        taken = await unit.lock_order(claims(works))
+        since = self._now() - self._missed_for
+        missed = [
+            replace(work, lane=event.lane)
+            for event in await unit.missed_events(gaps(works, taken), since=since)
+            if (work := read_missed(event, self._recognise)).order_key is not None
+            and work.order_key[0] == event.scope
+        ]
+        return in_order(works, missed), taken
+
+    async def _absorb(self, unit: Unit, works: Sequence[Work]) -> tuple[list[Work], list[Position]]:
         """Works nobody handled before, with their places in the log; repeats are counted.
 
         The same id with other content is not a repeat: the first one counts, the other one is
@@ -107,39 +143,39 @@ class Pipeline:
         first: dict[tuple[str, str, str], Work] = {}
         for work in works:
             first.setdefault(work.entry.identity, work)
-        positions = await rows.admit(tx, [w.entry for w in first.values()])
+        positions = await unit.admit([w.entry for w in first.values()])
         fresh = [w for identity, w in first.items() if identity in positions]
         new = {id(w) for w in fresh}
-        repeats = [w for w in works if id(w) not in new]
+        repeats = [w for w in works if id(w) not in new and not w.caught_up]
         if repeats:
-            known = await rows.record_duplicates(tx, [w.entry for w in repeats])
+            known = await unit.record_duplicates([w.entry for w in repeats])
             for work in repeats:
                 self._metrics.duplicates.labels(work.entry.envelope.source).inc()
                 if known[work.entry.identity] != work.entry.digest:
-                    await keep_id_conflict(tx, work)
+                    await unit.keep_id_conflict(work)
         return fresh, [positions[w.entry.identity] for w in fresh]
 
-    async def _decide(self, tx: Tx, works: Sequence[Work], desk: Desk) -> list[Verdict]:
+    async def _decide(self, unit: Unit, works: Sequence[Work], desk: Desk) -> list[Verdict]:
         """One verdict per message, in order, on facts read in this transaction."""
         for _ in range(MAX_NEED_ROUNDS):
-            if not await self._look_up(tx, desk, desk.wanted(works)):
+            if not await self._look_up(unit, desk, desk.wanted(works)):
                 break
         verdicts: list[Verdict] = []
         for work in works:
             # A predecessor in this batch may have made something known that asks for more.
             for _ in range(MAX_NEED_ROUNDS):
-                if not await self._look_up(tx, desk, desk.wanted([work])):
+                if not await self._look_up(unit, desk, desk.wanted([work])):
                     break
             else:
                 desk.broke(work, RuntimeError("needs without end"))
             verdict = desk.decide(work)
-            await self._look_up(tx, desk, desk.unseen(verdict))
+            await self._look_up(unit, desk, desk.unseen(verdict))
             verdicts.append(desk.fold(verdict))
         return verdicts
 
-    async def _look_up(self, tx: Tx, desk: Desk, keys: set[str]) -> bool:
+    async def _look_up(self, unit: Unit, desk: Desk, keys: set[str]) -> bool:
         if keys:
-            desk.add(keys, await document_rows.load(tx, keys))
+            desk.add(keys, await unit.load_documents(keys))
         return bool(keys)
 
     # With care: what came back, what failed, what was left unfinished
@@ -151,8 +187,9 @@ class Pipeline:
         """
         fingerprint = arrival.fingerprint
         if fingerprint not in self._begun:
-            async with self._database.transaction() as tx:
-                self._begun[fingerprint] = await rows.begin_attempt(tx, fingerprint)
+            async with self._storage.unit() as unit:
+                begun = await unit.begin_attempt(fingerprint)
+            self._begun[fingerprint] = begun
         await self._fail_points("amqp.delivered")
         # The first delivery was one crash already; the message is not even read any more.
         if (crashes := self._begun[fingerprint]) >= CRASHES_UNTIL_QUARANTINE:
@@ -160,20 +197,23 @@ class Pipeline:
         else:
             work = read_arrival(arrival, self._recognise)
         await self._decide_or_halve([work])
-        async with self._database.transaction() as tx:
-            await rows.end_attempt(tx, fingerprint)
+        async with self._storage.unit() as unit:
+            await unit.end_attempt(fingerprint)
         del self._begun[fingerprint]
 
     async def _decide_or_halve(self, works: Sequence[Work]) -> None:
         """The batch is committed; where a message is to blame, the batch is halved, left half
         first, until that message stands alone. Each half is decided anew from fresh facts.
+
+        What accuses nobody is raised, to be tried again with everything; after some failures in a
+        row the batch is halved for it too, as long as the database takes anything at all.
         """
         try:
             await self._decide_and_commit(works)
         except Exception as error:
-            blame = blamed(error, self._lane)
+            judge = await self._judge(error, self._failed_takes)
             if len(works) == 1:
-                await self._decide_and_commit([blame(works[0])])
+                await self._decide_and_commit([judge(works[0])])
                 return
             middle = len(works) // 2
             await self._decide_or_halve(works[:middle])
@@ -182,21 +222,42 @@ class Pipeline:
     async def take_pending(self, limit: int) -> int:
         """Due rows of this lane, one per key, have gone steps 3 and 4; how many there were.
 
-        Where one of them is to blame for a failure they go one by one.
+        Where one of them may be to blame for a failure they go one by one.
         """
         try:
-            return await self._take_rows(limit=limit)
+            taken = await self._take_rows(limit=limit)
         except Exception as error:
-            blamed(error, self._lane)
-        async with self._database.transaction() as tx:
-            due = [p.id for p in await pending_rows.claim_pending(tx, lane=self._lane, limit=limit)]
+            self._failed_rows += 1
+            await self._judge(error, self._failed_rows)
+        else:
+            self._failed_rows = 0
+            return taken
+        async with self._storage.unit() as unit:
+            due = [p.id for p in await unit.claim_pending(lane=self._lane, limit=limit)]
         for row_id in due:
             try:
                 await self._take_rows(limit=1, only=row_id)
             except Exception as error:
-                blame = blamed(error, self._lane)
-                await self._take_rows(limit=1, only=row_id, judge=blame)
+                judge = await self._judge(error, self._failed_rows)
+                await self._take_rows(limit=1, only=row_id, judge=judge)
+        self._failed_rows = 0
         return len(due)
+
+    async def _judge(self, error: Exception, failures: int) -> Callable[[Work], Work]:
+        """How to mark the message that is to blame for `error`, once it stands alone.
+
+        failures: how often in a row this failed. A message that alone meets a lock or a time-out
+        is put off, if a transaction over the same tables goes through meanwhile.
+        Raises: `error` where the fault is nobody's; Misconfigured where schema and code do not fit.
+        """
+        mark = blamed(error, self._lane)
+        if mark is not None:
+            return mark
+        if failures < PATIENCE:
+            raise error
+        async with self._storage.unit() as unit:
+            await unit.probe()
+        return lambda work: blocked(work, error)
 
     async def _take_rows(
         self,
@@ -207,22 +268,22 @@ class Pipeline:
     ) -> int:
         started = perf_counter()
         context = self._context()
-        async with self._database.transaction() as tx:
-            claimed = await pending_rows.claim_pending(tx, lane=self._lane, limit=limit, only=only)
+        async with self._storage.unit() as unit:
+            claimed = await unit.claim_pending(lane=self._lane, limit=limit, only=only)
             if not claimed:
                 return 0
             works = [judge(read_pending(p, self._handler_named)) for p in claimed]
-            verdicts = await self._decide(tx, works, Desk(context))
-            await apply(tx, verdicts, [p.position for p in claimed], context)
-            await rows.set_outcomes(tx, not_applied(verdicts))
+            latest = [w.order_key for w in works if w.latest_wins and w.order_key]
+            newest = await unit.newest_versions(latest)
+            desk = Desk(context, taken={k: Taken(newest=v) for k, v in newest.items()})
+            verdicts = await self._decide(unit, works, desk)
+            await unit.apply(verdicts, [p.position for p in claimed], context)
         self._committed()
         self._report(verdicts, repeats=0, since=started)
         return len(works)
 
     def _context(self) -> Context:
-        return Context(
-            rules=self._rules, policy=self._policy, now=self._now(), jitter=random.random
-        )
+        return Context(rules=self._rules, policy=self._policy, now=self._now(), jitter=self._jitter)
 
     def _report(self, verdicts: Sequence[Verdict], *, repeats: int, since: float) -> None:
         report(self._metrics, self._lane, verdicts, repeats, perf_counter() - since)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from canonical.envelope import Lane
 from canonical.errors import (
     DEFECT,
     OWNERS,
@@ -17,16 +18,21 @@ from canonical.errors import (
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Finished. outcome: applied, duplicate or stale."""
+    """Finished. outcome: applied, duplicate, stale, superseded or passed."""
 
     outcome: str = "applied"
 
 
 class RetryAt(msgspec.Struct, frozen=True):
-    """Tried again when due; its key waits."""
+    """Tried again when due; its key waits. burns_attempt: the message met it, not the weather."""
 
     due_at: datetime
     reason: str
+    burns_attempt: bool = True
+
+
+class Blocked(Unavailable):
+    """Our own database lets everything through but this message, and says nothing against it."""
 
 
 class Park(msgspec.Struct, frozen=True):
@@ -54,42 +60,98 @@ class DeadLetter(msgspec.Struct, frozen=True):
 Disposition = Done | RetryAt | Park | Invalid | Behind | DeadLetter
 
 
-class RetryPolicy(msgspec.Struct, frozen=True):
-    """How long to go on trying.
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often and how long to go on trying one class of failure.
 
-    ceilings_s: seconds under which the wait is drawn, per attempt; the last one repeats.
-    attempts: tries before it is parked. settle_s: how long a target may still be busy with a call
-        whose answer was lost; it is looked up only then.
+    ceilings_s: seconds under which the wait is drawn (full jitter), per attempt; the last one
+        repeats. attempts: tries before it is parked.
     """
 
     ceilings_s: tuple[float, ...] = (1, 3, 9, 27, 81, 243, 729, 900)
     attempts: int = 20
-    defect_attempts: int = 3
+
+    def wait_s(self, attempt: int, jitter: float) -> float:
+        """Seconds until the next try after the `attempt`-th one; `jitter` in [0, 1)."""
+        return self.ceilings_s[min(attempt, len(self.ceilings_s)) - 1] * jitter
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to go on trying, per failure class.
+
+    transient: somebody else is away. defect: a bug of ours; a repair comes with a deploy, not by
+        waiting. Blocked: it alone meets a lock or a time-out of our database while everything else
+        goes through; it is put off without burning an attempt, by at most blocked_s each time.
+    life_s, critical_life_s: seconds after the first failure in which it is tried again at all.
+    retry_after_max_s: the longest pause a target may ask for.
+    settle_s: how long a target may still be busy with a call whose answer was lost; it is looked
+        up only then.
+    """
+
+    transient: Schedule = Schedule()
+    defect: Schedule = Schedule(ceilings_s=(1, 9, 81), attempts=3)
+    blocked_s: float = 30.0
+    life_s: float = 86_400.0
+    critical_life_s: float = 259_200.0
+    retry_after_max_s: float = 3_600.0
     settle_s: float = 5.0
 
-    def wait_s(self, attempt: int, jitter: float, retry_after_s: float | None = None) -> float:
-        """Seconds until the next try; `jitter` in [0, 1); never below what the target asked for."""
-        ceiling = self.ceilings_s[min(attempt, len(self.ceilings_s)) - 1]
-        return max(ceiling * jitter, retry_after_s or 0.0)
+    def asked_s(self, failure: Unavailable) -> float:
+        """The pause the target asked for, clipped; 0 where it did not say."""
+        return min(max(failure.retry_after_s or 0.0, 0.0), self.retry_after_max_s)
+
+    def gives_up_at(self, lane: Lane, failing_since: datetime) -> datetime:
+        """From then on a failure is final."""
+        life_s = self.critical_life_s if lane == "critical" else self.life_s
+        return failing_since + timedelta(seconds=life_s)
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds after which no message is tried again by itself."""
+        return max(self.life_s, self.critical_life_s)
 
 
-def disposition(
-    error: Exception, *, attempt: int, policy: RetryPolicy, now: datetime, jitter: float
-) -> Disposition:
-    """The fate of a message whose handling raised `error` at its `attempt`-th try (from 1)."""
+class Trial(msgspec.Struct, frozen=True):
+    """One try of a message. attempt: from 1. jitter: drawn from [0, 1).
+
+    failing_since: when its first try failed; `now` if this is the first.
+    """
+
+    attempt: int
+    lane: Lane
+    now: datetime
+    failing_since: datetime
+    jitter: float
+
+
+def disposition(error: Exception, trial: Trial, policy: RetryPolicy) -> Disposition:
+    """The fate of a message whose handling raised `error`."""
     match error:
         case InvalidMessage():
             return Invalid(error)
-        case Unavailable() if attempt < policy.attempts:
-            wait_s = policy.wait_s(attempt, jitter, error.retry_after_s)
-            return RetryAt(now + timedelta(seconds=wait_s), error.what)
+        case Blocked():
+            wait_s = policy.blocked_s * trial.jitter
+            again = _again(error.what, wait_s, trial, policy)
+            return msgspec.structs.replace(again, burns_attempt=False) if again else Park(error)
+        case Unavailable() if trial.attempt < policy.transient.attempts:
+            wait_s = policy.transient.wait_s(trial.attempt, trial.jitter)
+            wait_s = max(wait_s, policy.asked_s(error))
+            return _again(error.what, wait_s, trial, policy) or Park(error)
         case Failure():
             return Park(error)
-        case _ if attempt < policy.defect_attempts:
-            wait_s = policy.wait_s(attempt, jitter)
-            return RetryAt(now + timedelta(seconds=wait_s), type(error).__name__)
+        case _ if trial.attempt < policy.defect.attempts:
+            wait_s = policy.defect.wait_s(trial.attempt, trial.jitter)
+            reason = type(error).__name__
+            return _again(reason, wait_s, trial, policy) or DeadLetter(defect(error))
         case _:
             return DeadLetter(defect(error))
+
+
+def _again(reason: str, wait_s: float, trial: Trial, policy: RetryPolicy) -> RetryAt | None:
+    """A retry, unless it would come too late to be tried at all."""
+    due_at = trial.now + timedelta(seconds=wait_s)
+    if due_at > policy.gives_up_at(trial.lane, trial.failing_since):
+        return None
+    return RetryAt(due_at, reason)
 
 
 class CallFate(msgspec.Struct, frozen=True):
@@ -112,11 +174,11 @@ def call_fate(
     attempt is put before a person, and tried again it is looked up first as well.
     """
     match error:
-        case InDoubt() if attempt < policy.attempts:
-            wait_s = policy.settle_s + policy.wait_s(attempt, jitter)
+        case InDoubt() if attempt < policy.transient.attempts:
+            wait_s = policy.settle_s + policy.transient.wait_s(attempt, jitter)
             return CallFate("in_doubt", now + timedelta(seconds=wait_s), error)
-        case Unavailable() if attempt < policy.attempts:
-            wait_s = policy.wait_s(attempt, jitter, error.retry_after_s)
+        case Unavailable() if attempt < policy.transient.attempts:
+            wait_s = max(policy.transient.wait_s(attempt, jitter), policy.asked_s(error))
             return CallFate("ready", now + timedelta(seconds=wait_s), error)
         case Failure():
             return CallFate("failed", now, error)

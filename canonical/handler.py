@@ -9,13 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from canonical.effects import Effect
 from canonical.envelope import Message
 from canonical.facts import Facts
+
+Order = Literal["strict", "curing", "latest"]
+"""What a message has to wait for.
+
+strict: everything unfinished before it of its key.
+curing: it states the whole object; it passes a case of its key if everything that waits there is
+    older by version, and what it passed ends as superseded once it succeeds.
+latest: the newest version wins: it passes retries too, and older versions end as superseded.
+"""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -46,6 +55,9 @@ class Handler:
     read: delivery -> message; raises InvalidMessage.
     needs: message and facts so far -> document keys wanted; asked again until it adds none.
     decide: message, facts, now -> effects.
+    order: what its messages wait for. version: message -> business version of the whole object it
+        states, comparable within the scope; needed unless order is strict, None where a message
+        has none.
     """
 
     name: str
@@ -54,6 +66,8 @@ class Handler:
     read: Callable[[Delivery], Message[Any]]
     needs: Callable[[Message[Any], Facts], frozenset[str]]
     decide: Callable[[Message[Any], Facts, datetime], tuple[Effect, ...]]
+    order: Order = "strict"
+    version: Callable[[Message[Any]], int | None] | None = None
 
 
 def no_needs(message: Message[Any], facts: Facts) -> frozenset[str]:

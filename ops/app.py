@@ -41,6 +41,7 @@ from broker.topology import (
     inbound_queue,
     topology,
 )
+from broker.unit import SqlStorage
 from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
 from canonical.errors import InvalidMessage, Misconfigured
@@ -269,7 +270,7 @@ class App:
     def _pipeline(self, lane: Lane, committed: Callable[[], None]) -> Pipeline:
         return Pipeline(
             lane=lane,
-            database=self._databases[f"intake-{lane}"],
+            storage=SqlStorage(self._databases[f"intake-{lane}"]),
             recognise=self._recognise,
             handler_named=self._catalogue.handler_named,
             rules=self.configuration.rules,

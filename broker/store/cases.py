@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from broker.store.connection import Position, Tx
+from broker.store.messages import delivery_of
 from broker.store.pending import PendingWork
-from canonical.handler import Delivery
 
 
 class OpenCase(msgspec.Struct, frozen=True):
@@ -71,9 +71,9 @@ async def lock_stuck(tx: Tx, position: Position) -> Stuck | None:
             where p.message_at = $1 and p.message_seq = $2 and p.state = 'in_case'
             order by h.scope, h.key for update of h
         )
-        select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, m.at, m.seq, m.source,
-               m.id as message_id, m.kind, m.content_type, m.message_id as amqp_message_id,
-               m.attributes, m.body, m.correlation_id
+        select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, m.at, m.seq,
+               m.source, m.id as sent_id, m.kind, m.content_type, m.message_id, m.attributes,
+               m.body, m.correlation_id
         from held join pending p using (scope, key)
         join message m on m.at = p.message_at and m.seq = p.message_seq
         where p.message_at = $1 and p.message_seq = $2 and p.state = 'in_case'
@@ -92,17 +92,10 @@ async def lock_stuck(tx: Tx, position: Position) -> Stuck | None:
         lane=row["lane"],
         attempts=row["attempts"],
         position=position,
-        delivery=Delivery(
-            source=row["source"],
-            kind=row["kind"],
-            body=row["body"],
-            content_type=row["content_type"],
-            message_id=row["amqp_message_id"],
-            attributes=msgspec.json.decode(row["attributes"], type=dict[str, str]),
-        ),
+        delivery=delivery_of(row),
         correlation_id=row["correlation_id"],
     )
-    return Stuck(work, row["source"], row["message_id"])
+    return Stuck(work, row["source"], row["sent_id"])
 
 
 async def make_ready(tx: Tx, stuck: Stuck) -> None:
@@ -110,7 +103,7 @@ async def make_ready(tx: Tx, stuck: Stuck) -> None:
     await tx.execute(
         """
         update pending set state = 'ready', due_at = now(), attempts = 0,
-               reason = 'tried again by a person'
+               failing_since = null, reason = 'tried again by a person'
         where id = $1
         """,
         stuck.work.id,

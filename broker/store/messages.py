@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from broker.store.connection import Position, Tx
@@ -29,6 +30,18 @@ class LogEntry(msgspec.Struct, frozen=True):
     def identity(self) -> tuple[str, str, str]:
         """What makes it the same message for the same consumer."""
         return self.subscription, self.envelope.source, self.envelope.id
+
+
+def delivery_of(row: asyncpg.Record) -> Delivery:
+    """The delivery in a row of the log, as it came."""
+    return Delivery(
+        source=row["source"],
+        kind=row["kind"],
+        body=row["body"],
+        content_type=row["content_type"],
+        message_id=row["message_id"],
+        attributes=msgspec.json.decode(row["attributes"], type=dict[str, str]),
+    )
 
 
 async def admit(tx: Tx, entries: Sequence[LogEntry]) -> dict[tuple[str, str, str], Position]:

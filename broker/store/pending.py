@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from broker.store.connection import Position, Tx
+from broker.store.messages import delivery_of
 from canonical.envelope import Lane
 from canonical.handler import Delivery
 
+Passes = Literal["", "cases", "all"]
+"""What unfinished work need not wait for, as long as all of it is older by version."""
+
 
 class PendingWork(msgspec.Struct, frozen=True):
-    """A claimed row of unfinished work with the message it is about."""
+    """A claimed row of unfinished work with the message it is about.
+
+    failing_since: when its first try failed. passed: older work of its key is still unfinished.
+    """
 
     id: int
     subscription: str
@@ -24,11 +32,17 @@ class PendingWork(msgspec.Struct, frozen=True):
     position: Position
     delivery: Delivery
     correlation_id: str
+    failing_since: datetime | None = None
     is_replan: bool = False
+    passed: bool = False
 
 
 class NewPending(msgspec.Struct, frozen=True):
-    """Unfinished work to be stored; `merge_key` makes a second one of the same kind vanish."""
+    """Unfinished work to be stored; `merge_key` makes a second one of the same kind vanish.
+
+    version: business version of the whole object the message states. passes: what it need not
+    wait for if that is older.
+    """
 
     subscription: str
     scope: str
@@ -40,6 +54,8 @@ class NewPending(msgspec.Struct, frozen=True):
     attempts: int = 0
     reason: str = ""
     merge_key: str | None = None
+    version: int | None = None
+    passes: Passes = ""
 
 
 async def held_keys(tx: Tx, keys: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
@@ -75,14 +91,16 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
     await tx.execute(
         """
         insert into pending (subscription, scope, key, lane, message_at, message_seq, state,
-                             due_at, attempts, reason, merge_key, is_replan)
+                             due_at, attempts, reason, merge_key, is_replan, version, passes,
+                             failing_since)
         select subscription, scope, key, lane, at, seq, state, due_at, attempts, reason, merge_key,
-               merge_key is not null
+               merge_key is not null, version, passes,
+               case when state in ('retry', 'in_case') then now() end
         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
                     $6::bigint[], $7::text[], $8::timestamptz[], $9::int[], $10::text[],
-                    $11::text[])
+                    $11::text[], $12::bigint[], $13::text[])
              with ordinality as p(subscription, scope, key, lane, at, seq, state, due_at,
-                                  attempts, reason, merge_key, n)
+                                  attempts, reason, merge_key, version, passes, n)
         order by n
         on conflict (merge_key) where merge_key is not null do nothing
         """,
@@ -97,51 +115,80 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
         [r.attempts for r in rows],
         [r.reason for r in rows],
         [r.merge_key for r in rows],
+        [r.version for r in rows],
+        [r.passes for r in rows],
     )
+
+
+# A row p that has to wait for nothing before it: all of that is older by version, waits for a
+# person (or, where the latest wins, for anything), and no call of its object is in doubt.
+_MAY_PASS = """
+    p.passes <> '' and p.state in ('parked', 'retry') and p.due_at <= now()
+    and not exists (
+        select from pending e
+        where e.scope = p.scope and e.key = p.key and e.id < p.id
+          and not (coalesce(e.version < p.version, false)
+                   and (e.state in ('in_case', 'parked') or p.passes = 'all')))
+    and not exists (
+        select from ledger l join step s on s.ledger_id = l.id
+        where l.key = p.key and l.scope = p.scope and s.state = 'in_doubt')
+"""
 
 
 async def claim_pending(
     tx: Tx, *, lane: str, limit: int, only: int | None = None
 ) -> list[PendingWork]:
-    """The oldest row of each due key, its hold locked until the transaction ends.
+    """The row to do next of each due key, its hold locked until the transaction ends.
 
-    only: the row with this id and no other.
+    It is the oldest one; or one that may pass everything before it, which is then older by version
+    and waits for a person, or for a retry where the latest wins. only: the row with this id.
     Keys are claimed, not rows: nobody can take a later message of a key beside this one. Two
     statements on purpose: the second one's snapshot is taken after the locks are held, so a row
     that somebody finished meanwhile is not seen any more.
     """
     held = await tx.fetch(
-        """
+        f"""
         with due as (
-            select distinct p.scope, p.key
+            (select distinct p.scope, p.key
             from pending p
             where p.lane = $1 and p.state in ('ready', 'retry') and p.due_at <= now()
               and not exists (
                   select from pending e where e.scope = p.scope and e.key = p.key and e.id < p.id)
               and ($3::bigint is null or p.id = $3)
-            limit $2
+            limit $2)
+            union
+            (select distinct p.scope, p.key
+            from pending p
+            where p.lane = $1 and {_MAY_PASS} and ($3::bigint is null or p.id = $3)
+            limit $2)
         )
         select h.scope, h.key from hold h join due using (scope, key)
-        order by h.scope, h.key for update of h skip locked
+        order by h.scope, h.key limit $2 for update of h skip locked
         """,
         lane,
         limit,
         only,
     )
     rows = await tx.fetch(
-        """
+        f"""
         select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan,
+               p.failing_since, p.id > p.head as passed,
                m.at, m.seq, m.source, m.kind, m.content_type, m.message_id, m.attributes, m.body,
                m.correlation_id
         from unnest($1::text[], $2::text[]) as l(scope, key)
         cross join lateral (
-            select * from pending h where h.scope = l.scope and h.key = l.key order by h.id limit 1
+            select p.*, head.id as head
+            from (select id from pending h where h.scope = l.scope and h.key = l.key
+                  order by h.id limit 1) head
+            join pending p on p.scope = l.scope and p.key = l.key
+            where p.id = head.id and p.state in ('ready', 'retry') and p.due_at <= now()
+               or {_MAY_PASS}
+            order by p.id limit 1
         ) p
         cross join lateral (
             select * from message where at = p.message_at and seq = p.message_seq limit 1
         ) m
-        where p.lane = $3 and p.state in ('ready', 'retry') and p.due_at <= now()
-          and ($4::bigint is null or p.id = $4)
+        where p.lane = $3 and ($4::bigint is null or p.id = $4)
         order by p.id
         """,
         [r["scope"] for r in held],
@@ -158,16 +205,11 @@ async def claim_pending(
             lane=r["lane"],
             attempts=r["attempts"],
             position=Position(r["at"], r["seq"]),
-            delivery=Delivery(
-                source=r["source"],
-                kind=r["kind"],
-                body=r["body"],
-                content_type=r["content_type"],
-                message_id=r["message_id"],
-                attributes=msgspec.json.decode(r["attributes"], type=dict[str, str]),
-            ),
+            delivery=delivery_of(r),
             correlation_id=r["correlation_id"],
+            failing_since=r["failing_since"],
             is_replan=r["is_replan"],
+            passed=r["passed"],
         )
         for r in rows
     ]
@@ -201,18 +243,60 @@ async def finish_pending(tx: Tx, works: Sequence[PendingWork]) -> None:
     )
 
 
-async def postpone_pending(
-    tx: Tx, work: PendingWork, *, state: str, due_at: datetime, reason: str
-) -> None:
-    """The row stays, to be tried again when due or to wait for a person."""
+async def supersede_passed(tx: Tx, work: PendingWork, *, by: str) -> None:
+    """What this row has passed is done with: superseded, audited, its cases closed.
+
+    The caller holds the key, and every older row of it was passed.
+    """
     await tx.execute(
         """
-        update pending set state = $2, due_at = $3, attempts = attempts + 1, reason = $4,
-               merge_key = null
+        with gone as (
+            delete from pending p where p.scope = $1 and p.key = $2 and p.id < $3
+            returning p.subscription, p.message_at, p.message_seq, p.version
+        ),
+        said as (
+            select g.subscription, g.version, m.source, m.id, m.key, m.correlation_id
+            from gone g
+            cross join lateral (
+                select * from message where at = g.message_at and seq = g.message_seq limit 1
+            ) m
+        ),
+        marked as (
+            update inbox i set outcome = 'superseded' from said s
+            where i.subscription = s.subscription and i.source = s.source and i.id = s.id
+        ),
+        closed as (
+            update exception_case c set state = 'resolved', closed_at = now(), closed_by = $4
+            from gone g
+            where c.message_at = g.message_at and c.message_seq = g.message_seq
+              and c.state = 'open' and c.origin = 'message'
+        )
+        insert into audit (actor, action, subject, correlation_id, detail)
+        select $4, 'superseded', key, correlation_id,
+               jsonb_build_object('message', id, 'source', source, 'version', version)
+        from said
+        """,
+        work.scope,
+        work.key,
+        work.id,
+        by,
+    )
+
+
+async def postpone_pending(tx: Tx, work: PendingWork, row: NewPending) -> None:
+    """The row stays, to be tried again when due or to wait for a person, as `row` says."""
+    await tx.execute(
+        """
+        update pending set state = $2, due_at = $3, attempts = attempts + $4, reason = $5,
+               version = $6, passes = $7, merge_key = null,
+               failing_since = coalesce(failing_since, now())
         where id = $1
         """,
         work.id,
-        state,
-        due_at,
-        reason,
+        row.state,
+        row.due_at,
+        row.attempts,
+        row.reason,
+        row.version,
+        row.passes,
     )

@@ -24,6 +24,49 @@ async def make_partitions(tx: Tx) -> None:
     await tx.fetchval("select ensure_message_partitions($1)", DAYS_AHEAD)
 
 
+async def probe(tx: Tx) -> None:
+    """Every table a message can touch takes a row now; nothing of it stays.
+
+    Raises what PostgreSQL raises where one of them is locked, full or away.
+    """
+    attempt = tx.transaction()
+    await attempt.start()
+    try:
+        await tx.execute(
+            """
+            insert into flow_order (scope, key) values ('probe', 'probe');
+            insert into inbox (subscription, source, id, digest, message_at, message_seq)
+                values ('probe', 'probe', 'probe', '', now(), 0);
+            insert into message (direction, source, id, type, key, correlation_id, causation_id,
+                                 lane, kind, content_type, message_id, attributes, body)
+                values ('in', 'probe', 'probe', '', '', '', '', 'standard', '', '', '', '{}', '');
+            insert into duplicate (subscription, source, id) values ('probe', 'probe', 'probe');
+            insert into hold (scope, key) values ('probe', 'probe');
+            insert into pending (subscription, scope, key, lane, message_at, message_seq, state)
+                values ('probe', 'probe', 'probe', 'standard', now(), 0, 'parked');
+            insert into document (key, row_version, version, stated, digest, body, source,
+                                  message_at, message_seq)
+                values ('probe', 1, 0, 0, '', '', 'probe', now(), 0);
+            insert into document_version
+                select key, row_version, version, stated, digest, body, source, message_at,
+                       message_seq
+                from document where key = 'probe';
+            insert into object_sequence (key, last) values ('probe', 1);
+            insert into outbox (key, exchange, routing_key, message_at, message_seq)
+                values ('probe', '', '', now(), 0);
+            insert into ledger (key, title, version, subscription, scope, lane, source,
+                                correlation_id, message_at, message_seq)
+                values ('probe', '', 0, '', '', 'standard', '', '', now(), 0);
+            lock table target, step, step_event, attempt in row exclusive mode;
+            insert into exception_case (code, word, what, place, remedy, owner)
+                values ('probe', '', '', 'probe', '', '');
+            insert into audit (actor, action, subject, detail) values ('probe', '', '', '{}')
+            """
+        )
+    finally:
+        await attempt.rollback()
+
+
 async def refresh(database: Database, metrics: Metrics) -> bool:
     """The gauges show what the tables say now; never more to do at once."""
     async with database.session() as session:

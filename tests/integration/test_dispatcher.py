@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from broker.failpoints import FailPointHit
-from broker.policy import RetryPolicy
 from broker.settings import Deadlines
 from canonical.errors import Misconfigured
 from canonical.handler import Handler
@@ -19,6 +18,7 @@ from tests.integration.toy import (
     Order,
     Wanted,
     arrivals,
+    at_once,
     bench_on,
     blocked,
     path_of,
@@ -88,7 +88,7 @@ async def test_what_the_target_holds_already_is_not_written(bench: Bench) -> Non
 async def test_a_target_that_is_away_is_tried_again_when_due(bench: Bench) -> None:
     bench.target.faults[path_of("T1")] = ["away"]
     await plan(bench, Wanted("T1", "please"))
-    dispatcher = bench.dispatcher(policy=RetryPolicy(ceilings_s=(3600,)))
+    dispatcher = bench.dispatcher(policy=at_once(wait_s=3600))
     await turn_until_idle(dispatcher)
     assert await steps(bench, "state, attempts, next_at > now() + interval '1 s' as later") == [
         {"state": "ready", "attempts": 1, "later": True}
@@ -290,7 +290,7 @@ async def test_one_target_object_has_one_call_at_a_time(bench: Bench) -> None:
 async def test_an_older_call_that_waits_for_its_retry_is_not_overtaken(bench: Bench) -> None:
     bench.target.faults[path_of("T1")] = ["away"]
     await plan(bench, Wanted("T1", "old"), number=1, key="order/1")
-    dispatcher = bench.dispatcher(policy=RetryPolicy(ceilings_s=(3600,)))
+    dispatcher = bench.dispatcher(policy=at_once(wait_s=3600))
     await turn_until_idle(dispatcher)
     await plan(bench, Wanted("T1", "new"), number=2, key="order/2")
     await turn_until_idle(dispatcher)

@@ -24,6 +24,7 @@ from tests.integration.toy import (
     Wanted,
     arrival,
     arrivals,
+    at_once,
     bench_on,
     blocked,
     repaired,
@@ -170,7 +171,7 @@ async def test_one_bad_message_spoils_nobody_else(bench: Bench, what: str) -> No
     good = [an_order(n, f"order/{n}", emits=(f"S{n}",)) for n in range(7)]
     kind = "bug in recognise" if what == "a bug in recognise" else "order"
     batch = [*arrivals(good[:3]), arrival(BAD[what], kind=kind), *arrivals(good[3:])]
-    pipeline = bench.pipeline(policy=RetryPolicy(ceilings_s=(0,), defect_attempts=1))
+    pipeline = bench.pipeline(policy=at_once(defect_attempts=1))
     async with asyncio.timeout(5):
         await pipeline.take(batch)
     assert await bench.count("inbox") == 8
@@ -319,7 +320,7 @@ async def test_a_released_case_lets_its_key_run_in_order(bench: Bench) -> None:
 
 
 async def test_a_retry_runs_when_it_is_due_and_not_before(bench: Bench) -> None:
-    policy = RetryPolicy(ceilings_s=(3600,))
+    policy = at_once(wait_s=3600)
     order = an_order(1, "order/a", emits=("A",), fault="unavailable")
     await bench.pipeline(policy=policy).take(arrivals([order]))
     later = bench.pipeline(orders=repaired())
@@ -330,7 +331,7 @@ async def test_a_retry_runs_when_it_is_due_and_not_before(bench: Bench) -> None:
 
 
 async def test_tries_are_counted_until_the_limit_and_end_in_one_case(bench: Bench) -> None:
-    pipeline = bench.pipeline(policy=RetryPolicy(ceilings_s=(0,), attempts=3))
+    pipeline = bench.pipeline(policy=at_once(attempts=3))
     await pipeline.take(arrivals([an_order(1, fault="unavailable")]))
     assert await bench.rows("select state, attempts from pending") == [
         {"state": "retry", "attempts": 1}
@@ -601,7 +602,7 @@ async def test_an_old_version_does_not_come_back_through_the_parked_row(bench: B
 
 async def test_the_clock_of_the_pipeline_sets_the_due_time(bench: Bench) -> None:
     then = datetime(2030, 1, 1, tzinfo=UTC)
-    pipeline = bench.pipeline(now=lambda: then, policy=RetryPolicy(ceilings_s=(0,)))
+    pipeline = bench.pipeline(now=lambda: then, policy=at_once())
     await pipeline.take(arrivals([an_order(1, fault="unavailable")]))
     [due_at] = await bench.column("select due_at from pending")
     assert due_at - then < timedelta(seconds=1)

@@ -8,7 +8,7 @@ whole.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import asyncpg
@@ -17,9 +17,11 @@ import pytest
 
 from broker.ledger import Move
 from broker.store import Database, Position, Tx, calls, documents, ledgers, messages
+from broker.store import order as order_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
+from broker.store.order import Claim, Gap
 from canonical.envelope import Envelope
 from canonical.handler import Delivery
 
@@ -31,14 +33,18 @@ NOW = datetime.now(UTC)
 FILL = """
 insert into message (at, seq, direction, source, id, type, key, correlation_id, causation_id, lane,
                      kind, content_type, message_id, attributes, body, sequence)
-select now(), n, 'in', 's', 'm' || n, 't', 'order/' || n, 'c' || n, '', 'standard', '', '', '',
-       '{}', '', n from generate_series(1, $1::int) n;
+select now(), n, case when n % 2 = 0 then 'in' else 'out' end, 's', 'm' || n, 't',
+       'order/' || n, 'c' || n, '', 'standard', '', '', '', '{}', '', n
+from generate_series(1, $1::int) n;
 insert into inbox (subscription, source, id, digest, message_at, message_seq)
 select 'toy', 's', id, '', at, seq from message;
 insert into hold (scope, key) select 'toy', key from message;
-insert into pending (subscription, scope, key, lane, message_at, message_seq, state, due_at)
+insert into flow_order (scope, key, done) select 'toy', key, 1 from message;
+insert into pending (subscription, scope, key, lane, message_at, message_seq, state, due_at,
+                     version, passes)
 select 'toy', 'toy', key, 'standard', at, seq,
-       case when seq % 100 = 0 then 'retry' else 'in_case' end, now() from message;
+       case when seq % 100 = 0 then 'retry' when seq % 100 = 1 then 'parked' else 'in_case' end,
+       now(), seq, case when seq % 100 = 1 then 'cases' else '' end from message;
 insert into outbox (key, exchange, routing_key, message_at, message_seq)
 select key, 'e', 'r', at, seq from message;
 insert into object_sequence (key, last) select key, 1 from message;
@@ -128,12 +134,22 @@ HOT: dict[str, Statement] = {
     "admit known": lambda tx: messages.admit(tx, entries("m")),
     "record_duplicates": lambda tx: messages.record_duplicates(tx, entries("m")),
     "set_outcomes": lambda tx: messages.set_outcomes(tx, dict.fromkeys(IDENTITIES, "stale")),
+    "lock_order": lambda tx: order_rows.lock_order(
+        tx, {("toy", key): Claim(sequence=7, newest=3) for key in KEYS}
+    ),
+    "newest_versions": lambda tx: order_rows.newest_versions(tx, [("toy", key) for key in KEYS]),
+    "missed_events": lambda tx: order_rows.missed_events(
+        tx, [Gap(("toy", key), 2, 5) for key in KEYS], since=NOW - timedelta(days=30)
+    ),
+    "supersede_passed": lambda tx: pending_rows.supersede_passed(
+        tx, pending_works()[0], by="a test"
+    ),
     "held_keys": lambda tx: pending_rows.held_keys(tx, [("toy", key) for key in KEYS]),
     "add_pending": lambda tx: pending_rows.add_pending(tx, new_pending()),
     "claim_pending": lambda tx: pending_rows.claim_pending(tx, lane="standard", limit=50),
     "finish_pending": lambda tx: pending_rows.finish_pending(tx, pending_works()),
     "postpone_pending": lambda tx: pending_rows.postpone_pending(
-        tx, pending_works()[0], state="retry", due_at=NOW, reason=""
+        tx, pending_works()[0], new_pending()[0]
     ),
     "emit": lambda tx: outbox_rows.emit(tx, emissions()),
     "outbox_heads": lambda tx: outbox_rows.outbox_heads(tx, limit=BATCH, stuck=["order/1"]),

@@ -23,9 +23,10 @@ from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.metrics import Metrics
 from broker.pipeline import Pipeline
-from broker.policy import RetryPolicy
+from broker.policy import RetryPolicy, Schedule
 from broker.settings import Deadlines
 from broker.store import Database
+from broker.unit import SqlStorage
 from canonical.codec import decode_json, encode
 from canonical.connector import Absent, Answer, Confirmed, Driver, Observed, Present, Write
 from canonical.effects import Effect, Emit, Open, Plan, Put, Step
@@ -364,6 +365,13 @@ def _confirm(step: Step, response: Response) -> Confirmed:
 TOY_DRIVER = Driver(name="toy", observe=_observe, read=_read, write=_write, confirm=_confirm)
 
 
+def at_once(*, attempts: int = 20, defect_attempts: int = 3, wait_s: float = 0) -> RetryPolicy:
+    """Retries that are due at once, or after at most `wait_s`."""
+    return RetryPolicy(
+        transient=Schedule((wait_s,), attempts), defect=Schedule((wait_s,), defect_attempts)
+    )
+
+
 # The bench: the runtime's parts around one database
 
 
@@ -398,11 +406,11 @@ class Bench:
 
         return Pipeline(
             lane=lane,
-            database=database or self.database,
+            storage=SqlStorage(database or self.database),
             recognise=recognise,
             handler_named=lambda name: handlers[name],
             rules=RULES,
-            policy=policy or RetryPolicy(ceilings_s=(0,), defect_attempts=2),
+            policy=policy or at_once(defect_attempts=2),
             metrics=self.metrics,
             fail_points=FailPoints.parse(fail_points),
             committed=lambda: None,
@@ -430,7 +438,7 @@ class Bench:
             translator=translator,
             slots=slots,
             deadlines=deadlines or Deadlines(),
-            policy=policy or RetryPolicy(ceilings_s=(0,)),
+            policy=policy or at_once(),
             metrics=self.metrics,
             fail_points=FailPoints.parse(fail_points),
             committed=lambda: None,

@@ -9,15 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.policy import (
+    Blocked,
     DeadLetter,
     Invalid,
     Park,
     RetryAt,
     RetryPolicy,
+    Schedule,
+    Trial,
     call_fate,
     defect,
     disposition,
 )
+from canonical.envelope import Lane
 from canonical.errors import (
     Conflict,
     Failure,
@@ -30,7 +34,9 @@ from canonical.errors import (
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-POLICY = RetryPolicy(ceilings_s=(1, 3, 9), attempts=4, defect_attempts=3, settle_s=5)
+POLICY = RetryPolicy(
+    transient=Schedule((1, 3, 9), 4), defect=Schedule((1, 3, 9), 3), retry_after_max_s=120
+)
 BUG = ZeroDivisionError("secret payload")
 
 INVALID = InvalidMessage("i", "no sense")
@@ -40,7 +46,15 @@ DUPLICATE = SuspectedDuplicate("d", "seen before")
 SETTINGS = Misconfigured("m", "no such handler")
 AWAY = Unavailable("u", "nobody there")
 BUSY = Unavailable("u", "slow down", retry_after_s=60)
+VERY_BUSY = Unavailable("u", "slow down", retry_after_s=86_400)
 DOUBT = InDoubt("t", "no answer")
+
+
+BLOCKED = Blocked("blocked", "nobody else")
+
+
+def trial(attempt: int, jitter: float = 0.5) -> Trial:
+    return Trial(attempt=attempt, lane="standard", now=NOW, failing_since=NOW, jitter=jitter)
 
 
 def after(seconds: float) -> datetime:
@@ -63,16 +77,17 @@ def after(seconds: float) -> datetime:
         (AWAY, 4, Park(AWAY)),
         (AWAY, 99, Park(AWAY)),
         (BUSY, 1, RetryAt(after(60), "slow down")),
+        (VERY_BUSY, 1, RetryAt(after(120), "slow down")),
         (BUG, 1, RetryAt(after(0.5), "ZeroDivisionError")),
         (BUG, 2, RetryAt(after(1.5), "ZeroDivisionError")),
     ],
 )
 def test_the_fate_of_a_message(error: Exception, attempt: int, expected: object) -> None:
-    assert disposition(error, attempt=attempt, policy=POLICY, now=NOW, jitter=0.5) == expected
+    assert disposition(error, trial(attempt), POLICY) == expected
 
 
 def test_a_bug_at_its_limit_is_a_case_of_ours_that_tells_nothing_of_the_payload() -> None:
-    fate = disposition(BUG, attempt=3, policy=POLICY, now=NOW, jitter=0.5)
+    fate = disposition(BUG, trial(3), POLICY)
     assert isinstance(fate, DeadLetter)
     failure = fate.failure
     assert (failure.code, failure.word, failure.owner) == ("defect", "defect", "layshaft team")
@@ -109,19 +124,44 @@ def test_a_bug_in_a_driver_fails_its_call_at_once() -> None:
 @given(
     attempt=st.integers(1, 100),
     jitter=st.floats(0, 1, exclude_max=True),
-    retry_after_s=st.none() | st.floats(0, 86_400),
+    retry_after_s=st.none() | st.floats(-10, 86_400),
 )
 def test_a_wait_stays_under_its_ceiling_and_never_below_what_the_target_asked_for(
     attempt: int, jitter: float, retry_after_s: float | None
 ) -> None:
-    wait_s = RetryPolicy().wait_s(attempt, jitter, retry_after_s)
-    assert wait_s >= (retry_after_s or 0)
-    assert wait_s <= max(900, retry_after_s or 0)
+    policy = RetryPolicy(transient=Schedule(attempts=101))
+    busy = Unavailable("u", "slow down", retry_after_s=retry_after_s)
+    fate = disposition(busy, trial(attempt, jitter), policy)
+    assert isinstance(fate, RetryAt)
+    wait_s = (fate.due_at - NOW).total_seconds()
+    asked_s = min(max(retry_after_s or 0, 0), policy.retry_after_max_s)
+    assert asked_s - 1e-5 <= wait_s <= max(900, asked_s)
 
 
 def test_the_default_ceilings_are_those_of_the_retry_schedule() -> None:
-    waits = [RetryPolicy().wait_s(attempt, 1.0) for attempt in range(1, 11)]
+    waits = [Schedule().wait_s(attempt, 1.0) for attempt in range(1, 11)]
     assert waits == [1, 3, 9, 27, 81, 243, 729, 900, 900, 900]
+
+
+@pytest.mark.parametrize(
+    ("lane", "hours", "is_final"),
+    [("standard", 23, False), ("standard", 25, True), ("critical", 71, False),
+     ("critical", 73, True), ("enrichment", 25, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("error", [AWAY, BUG, BLOCKED])
+def test_nothing_is_tried_again_beyond_the_life_of_its_lane(
+    error: Exception, lane: Lane, hours: int, is_final: bool
+) -> None:
+    late = Trial(
+        attempt=2, lane=lane, now=NOW, failing_since=NOW - timedelta(hours=hours), jitter=0.5
+    )
+    assert isinstance(disposition(error, late, POLICY), RetryAt) is not is_final
+
+
+def test_what_our_own_database_holds_up_burns_no_attempt() -> None:
+    assert disposition(BLOCKED, trial(99), POLICY) == RetryAt(
+        after(15), "nobody else", burns_attempt=False
+    )
 
 
 def test_a_defect_keeps_its_cause_for_the_log() -> None:

@@ -1,0 +1,149 @@
+"""One transaction of the path, as the pipeline sees it: everything a batch may do to the database.
+
+The pipeline is written against `Storage` and `Unit`; `SqlStorage` is PostgreSQL, and a simulation
+brings another one that loses commits on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from typing import Protocol
+
+from broker import application
+from broker.decision import Context, Verdict
+from broker.intake import Work
+from broker.store import Database, Position, Tx
+from broker.store import documents as document_rows
+from broker.store import messages as message_rows
+from broker.store import order as order_rows
+from broker.store import pending as pending_rows
+from broker.store import upkeep as upkeep_rows
+from broker.store.documents import Stored
+from broker.store.messages import LogEntry
+from broker.store.order import Claim, Gap, LoggedEvent, OrderKey, Taken
+from broker.store.pending import PendingWork
+
+Identity = tuple[str, str, str]
+
+
+class Unit(Protocol):
+    """What a batch does, in the order in which it may be done.
+
+    Order rows are locked first, then inbox rows are inserted, then holds and facts are read: each
+    a statement of its own, so that it sees what was committed before its lock was given.
+    """
+
+    async def lock_order(self, claims: Mapping[OrderKey, Claim]) -> dict[OrderKey, Taken]:
+        """See broker.store.order."""
+
+    async def missed_events(self, gaps: Sequence[Gap], *, since: datetime) -> list[LoggedEvent]:
+        """See broker.store.order."""
+
+    async def newest_versions(self, keys: Sequence[OrderKey]) -> dict[OrderKey, int]:
+        """See broker.store.order."""
+
+    async def admit(self, entries: Sequence[LogEntry]) -> dict[Identity, Position]:
+        """See broker.store.messages."""
+
+    async def record_duplicates(self, entries: Sequence[LogEntry]) -> dict[Identity, bytes]:
+        """See broker.store.messages."""
+
+    async def keep_id_conflict(self, work: Work) -> None:
+        """See broker.application."""
+
+    async def held_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
+        """See broker.store.pending."""
+
+    async def claim_pending(
+        self, *, lane: str, limit: int, only: int | None = None
+    ) -> list[PendingWork]:
+        """See broker.store.pending."""
+
+    async def load_documents(self, keys: Iterable[str]) -> dict[str, Stored]:
+        """See broker.store.documents."""
+
+    async def apply(
+        self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
+    ) -> None:
+        """See broker.application."""
+
+    async def begin_attempt(self, fingerprint: bytes) -> int:
+        """See broker.store.messages."""
+
+    async def end_attempt(self, fingerprint: bytes) -> None:
+        """See broker.store.messages."""
+
+    async def probe(self) -> None:
+        """See broker.store.upkeep."""
+
+
+class Storage(Protocol):
+    """Where units come from."""
+
+    def unit(self) -> AbstractAsyncContextManager[Unit]:
+        """A unit: committed on leaving, rolled back on an exception."""
+
+
+class SqlUnit:
+    """A unit in a PostgreSQL transaction."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    async def lock_order(self, claims: Mapping[OrderKey, Claim]) -> dict[OrderKey, Taken]:
+        return await order_rows.lock_order(self._tx, claims) if claims else {}
+
+    async def missed_events(self, gaps: Sequence[Gap], *, since: datetime) -> list[LoggedEvent]:
+        return await order_rows.missed_events(self._tx, gaps, since=since) if gaps else []
+
+    async def newest_versions(self, keys: Sequence[OrderKey]) -> dict[OrderKey, int]:
+        return await order_rows.newest_versions(self._tx, keys) if keys else {}
+
+    async def admit(self, entries: Sequence[LogEntry]) -> dict[Identity, Position]:
+        return await message_rows.admit(self._tx, entries)
+
+    async def record_duplicates(self, entries: Sequence[LogEntry]) -> dict[Identity, bytes]:
+        return await message_rows.record_duplicates(self._tx, entries)
+
+    async def keep_id_conflict(self, work: Work) -> None:
+        await application.keep_id_conflict(self._tx, work)
+
+    async def held_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
+        return await pending_rows.held_keys(self._tx, keys)
+
+    async def claim_pending(
+        self, *, lane: str, limit: int, only: int | None = None
+    ) -> list[PendingWork]:
+        return await pending_rows.claim_pending(self._tx, lane=lane, limit=limit, only=only)
+
+    async def load_documents(self, keys: Iterable[str]) -> dict[str, Stored]:
+        return await document_rows.load(self._tx, keys)
+
+    async def apply(
+        self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
+    ) -> None:
+        await application.apply(self._tx, verdicts, positions, context)
+
+    async def begin_attempt(self, fingerprint: bytes) -> int:
+        return await message_rows.begin_attempt(self._tx, fingerprint)
+
+    async def end_attempt(self, fingerprint: bytes) -> None:
+        await message_rows.end_attempt(self._tx, fingerprint)
+
+    async def probe(self) -> None:
+        await upkeep_rows.probe(self._tx)
+
+
+class SqlStorage:
+    """Units in transactions of one pool."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqlUnit]:
+        """See Storage."""
+        async with self._database.transaction() as tx:
+            yield SqlUnit(tx)
