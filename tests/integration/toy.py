@@ -27,6 +27,8 @@ from broker.policy import RetryPolicy, Schedule
 from broker.settings import Deadlines
 from broker.store import Database
 from broker.unit import SqlStorage
+from canonical import events
+from canonical.catalogue import Catalogue
 from canonical.codec import decode_json, encode
 from canonical.connector import Absent, Answer, Confirmed, Driver, Observed, Present, Write
 from canonical.effects import Effect, Emit, Open, Plan, Put, Step
@@ -393,11 +395,19 @@ class Bench:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         lane: Lane = "standard",
         database: Database | None = None,
+        flow: Catalogue | None = None,
     ) -> Pipeline:
-        """A pipeline over this database; by default retries are due at once."""
+        """A pipeline over this database; by default retries are due at once.
+
+        flow: who takes our own events; orders are taken by `orders`.
+        """
         handlers = {orders.name: orders, ANSWERS.name: ANSWERS}
+        if flow is not None:
+            handlers |= {handler.name: handler for handler in flow.handlers.values()}
 
         def recognise(delivery: Delivery) -> Handler:
+            if flow is not None and delivery.source == events.SOURCE:
+                return flow.recognise((events.SOURCE,), delivery)
             if delivery.kind == "bug in recognise":
                 raise KeyError(delivery.kind)
             if delivery.kind not in ("order", "report"):

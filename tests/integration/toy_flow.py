@@ -1,0 +1,147 @@
+"""A toy flow over our own events: it announces what it decided, in the order in which it did.
+
+The taxonomy's own event names are used; a refused approval stands for a change that is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from broker import book
+from broker.intake import Arrival
+from broker.store import Position
+from broker.store import outbox as outbox_rows
+from broker.store.messages import delivery_of
+from canonical.catalogue import Catalogue
+from canonical.codec import decode_json, encode, required
+from canonical.effects import Effect, Emit, Plan
+from canonical.envelope import Envelope, Lane, Message
+from canonical.errors import Rejected, Unavailable
+from canonical.events import SOURCE
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler, Order, no_needs
+from tests.integration.toy import Bench, Wanted, step, supplier
+
+RELEASED = "engineering-change.released"
+CANCELLED = "approval.refused"
+UNHANDLED = "engineering-change.completed"
+CHANGE = "engineering-change/E-1"
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What an event of the toy flow says. fault: what deciding it runs into."""
+
+    version: int | None = None
+    fault: str = ""
+    calls: tuple[str, ...] = ()
+
+
+def _read(delivery: Delivery) -> Message[Notice]:
+    attributes = delivery.attributes
+    envelope = Envelope(
+        id=required(attributes, "id"),
+        source=SOURCE,
+        type=attributes["type"],
+        key=required(attributes, "subject"),
+        sequence=int(attributes["sequence"]),
+    )
+    return Message(envelope, decode_json(delivery.body, Notice))
+
+
+def _decide(message: Message[Notice], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    notice, key = message.payload, message.envelope.key
+    match notice.fault:
+        case "rejected":
+            raise Rejected("toy-rejected", "The toy flow says no")
+        case "unavailable":
+            raise Unavailable("toy-away", "Nobody is there")
+    said = Emit("supplier.changed", "supplier/decisions", supplier("decisions"))
+    if not notice.calls:
+        return (said,)
+    steps = tuple(step(Wanted(c, "please"), key=key) for c in notice.calls)
+    return said, Plan(key, notice.version or 1, "Toy change", steps)
+
+
+def handler(event: str, *, order: Order = "strict", mended: bool = False) -> Handler:
+    """A handler of the flow. mended: faults are forgotten."""
+
+    def decide(message: Message[Notice], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+        payload = message.payload
+        if mended:
+            payload = msgspec.structs.replace(payload, fault="")
+        return _decide(Message(message.envelope, payload), facts, now)
+
+    return Handler(
+        name=f"toy-{event}",
+        scope="toy-change",
+        types=(event,),
+        read=_read,
+        needs=no_needs,
+        decide=decide,
+        order=order,
+        version=lambda message: message.payload.version,
+    )
+
+
+def flow(*, order: Order = "strict", mended: bool = False) -> Catalogue:
+    """The toy flow: it takes RELEASED, with that order, and CANCELLED."""
+    return Catalogue(
+        handlers={
+            (SOURCE, RELEASED): handler(RELEASED, order=order, mended=mended),
+            (SOURCE, CANCELLED): handler(CANCELLED, mended=mended),
+        }
+    )
+
+
+class Said(msgspec.Struct, frozen=True):
+    """An event to emit."""
+
+    event: str = RELEASED
+    lane: Lane = "standard"
+    notice: Notice = Notice()
+    key: str = CHANGE
+
+
+async def say(bench: Bench, *events: Said) -> list[Arrival]:
+    """The events are emitted in this order; their deliveries, each in its lane."""
+    emissions = [
+        book.emission(
+            said.event, said.key, encode(said.notice), lane=said.lane, correlation_id="c",
+            causation_id="cause",
+        )
+        for said in events
+    ]  # fmt: skip
+    async with bench.database.transaction() as tx:
+        await outbox_rows.emit(tx, emissions)
+        rows = await tx.fetch(
+            "select * from message where id = any($1::text[])", [e.id for e in emissions]
+        )
+        arrivals = {
+            row["id"]: Arrival(
+                delivery_of(row),
+                row["lane"],
+                f"{row['kind']}.{row['lane']}",
+                logged=Position(row["at"], row["seq"]),
+            )
+            for row in rows
+        }
+    return [arrivals[e.id] for e in emissions]
+
+
+async def decided(bench: Bench, said: Sequence[Arrival]) -> list[int]:
+    """Which of these events were decided, by their place in the list, in that order."""
+    ids = [arrival.delivery.attributes["id"] for arrival in said]
+    causes = await bench.column(
+        "select causation_id from message where key = 'supplier/decisions' order by sequence"
+    )
+    return [ids.index(cause) for cause in causes if cause in ids]
+
+
+async def outcomes(bench: Bench, said: Sequence[Arrival]) -> list[str]:
+    """What the inbox says of these events; "" where it does not know one."""
+    rows = await bench.rows("select id, outcome from inbox")
+    by_id = {row["id"]: row["outcome"] for row in rows}
+    return [by_id.get(arrival.delivery.attributes["id"], "") for arrival in said]
