@@ -134,6 +134,17 @@ def read_pending(pending: PendingWork, handler_named: Callable[[str], Handler]) 
     return replace(work, pending=pending)
 
 
+def untouched(pending: PendingWork, failure: Failure) -> Work:
+    """A claimed row whose message is not read any more, with its failure."""
+    work = unread(pending.delivery, pending.lane, failure, pending.position)
+    envelope = msgspec.structs.replace(
+        work.entry.envelope, key=pending.key, correlation_id=pending.correlation_id
+    )
+    return replace(
+        work, entry=msgspec.structs.replace(work.entry, envelope=envelope), pending=pending
+    )
+
+
 def read_missed(event: LoggedEvent, recognise: Recognise) -> Work:
     """An event of ours as the log holds it, taken before a later one of its object."""
     return replace(_read(event.delivery, event.lane, recognise, event.position), caught_up=True)

@@ -61,6 +61,14 @@ class Metrics:
         self.outbox_oldest = Gauge(
             "layshaft_outbox_oldest_age_seconds", "Age of the oldest of them", registry=r
         )
+        self.unfinished = Gauge(
+            "layshaft_messages_unfinished", "Messages that wait in rows", ["state"], registry=r
+        )
+        self.stuck_keys = Gauge(
+            "layshaft_stuck_keys",
+            "Parked messages without a hold or a predecessor, and holds of nothing; must be 0",
+            registry=r,
+        )
         self.cases_open = Gauge(
             "layshaft_cases_open", "Open exception cases", ["error_class"], registry=r
         )

@@ -19,16 +19,28 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
+import uuid_utils
+
 from broker.blame import blamed
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
-from broker.intake import Arrival, Recognise, Work, read_arrival, read_missed, read_pending, unread
+from broker.intake import (
+    Arrival,
+    Recognise,
+    Work,
+    read_arrival,
+    read_missed,
+    read_pending,
+    unread,
+    untouched,
+)
 from broker.metrics import Metrics
 from broker.ordering import claims, gaps, in_order
 from broker.outcomes import report
 from broker.policy import RetryPolicy
 from broker.store import Position
 from broker.store.order import OrderKey, Taken
+from broker.store.pending import PendingWork
 from broker.unit import Storage, Unit
 from canonical.envelope import Lane
 from canonical.handler import Handler
@@ -56,9 +68,11 @@ class Pipeline:
         committed: Callable[[], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: Callable[[], float] = random.random,
+        worker: str = "",
         dedupe_days: int = 30,
     ) -> None:
-        """dedupe_days: how far back missed events are taken from the log."""
+        """worker: name of this process and lane, never used twice. dedupe_days: how far back
+        missed events are taken from the log."""
         self._lane = lane
         self._storage = storage
         self._recognise = recognise
@@ -70,6 +84,7 @@ class Pipeline:
         self._committed = committed
         self._now = now
         self._jitter = jitter
+        self._worker = worker or uuid_utils.uuid7().hex
         self._missed_for = timedelta(days=dedupe_days)
         # Deliveries that came back and are in hand: crashes counted so far.
         self._begun: dict[bytes, int] = {}
@@ -222,26 +237,47 @@ class Pipeline:
     async def take_pending(self, limit: int) -> int:
         """Due rows of this lane, one per key, have gone steps 3 and 4; how many there were.
 
-        Where one of them may be to blame for a failure they go one by one.
+        They are begun on record first. One that was begun before and not ended may have killed its
+        process: it goes alone, as does each where one of them may be to blame for a failure.
         """
+        async with self._storage.unit() as unit:
+            begun = await unit.begin_pending(lane=self._lane, limit=limit, worker=self._worker)
+        for row_id in begun.suspects:
+            await self._take_suspect(row_id)
+        if begun.rows:
+            for row_id in await self._take_together(begun.rows):
+                await self._take_alone(row_id)
+        self._failed_rows = 0
+        return len(begun.suspects) + len(begun.rows)
+
+    async def _take_suspect(self, row_id: int) -> None:
+        """A row that may have killed a process is counted, then decided alone; or quarantined."""
+        async with self._storage.unit() as unit:
+            times = await unit.begin_suspect(row_id, worker=self._worker)
+        if times > CRASHES_UNTIL_QUARANTINE:
+            failure = crashes_the_worker(times)
+            # It is not even read any more.
+            await self._take_rows([row_id], read=lambda row: untouched(row, failure))
+        elif times:
+            await self._take_alone(row_id)
+
+    async def _take_together(self, ids: Sequence[int]) -> Sequence[int]:
+        """The rows are decided and committed; or these ids, to be taken one by one."""
         try:
-            taken = await self._take_rows(limit=limit)
+            await self._take_rows(ids)
         except Exception as error:
             self._failed_rows += 1
             await self._judge(error, self._failed_rows)
-        else:
-            self._failed_rows = 0
-            return taken
-        async with self._storage.unit() as unit:
-            due = [p.id for p in await unit.claim_pending(lane=self._lane, limit=limit)]
-        for row_id in due:
-            try:
-                await self._take_rows(limit=1, only=row_id)
-            except Exception as error:
-                judge = await self._judge(error, self._failed_rows)
-                await self._take_rows(limit=1, only=row_id, judge=judge)
-        self._failed_rows = 0
-        return len(due)
+            return ids
+        return ()
+
+    async def _take_alone(self, row_id: int) -> None:
+        """The row is decided and committed, as its own failure if it cannot be otherwise."""
+        try:
+            await self._take_rows([row_id])
+        except Exception as error:
+            judge = await self._judge(error, self._failed_rows)
+            await self._take_rows([row_id], read=lambda row: judge(self._read(row)))
 
     async def _judge(self, error: Exception, failures: int) -> Callable[[Work], Work]:
         """How to mark the message that is to blame for `error`, once it stands alone.
@@ -260,19 +296,16 @@ class Pipeline:
         return lambda work: blocked(work, error)
 
     async def _take_rows(
-        self,
-        *,
-        limit: int,
-        only: int | None = None,
-        judge: Callable[[Work], Work] = lambda work: work,
-    ) -> int:
+        self, ids: Sequence[int], *, read: Callable[[PendingWork], Work] | None = None
+    ) -> None:
+        """Steps 3 and 4 for rows of unfinished work; what is not due any more is left out."""
         started = perf_counter()
         context = self._context()
         async with self._storage.unit() as unit:
-            claimed = await unit.claim_pending(lane=self._lane, limit=limit, only=only)
+            claimed = await unit.claim_pending(lane=self._lane, limit=len(ids), only=ids)
             if not claimed:
-                return 0
-            works = [judge(read_pending(p, self._handler_named)) for p in claimed]
+                return
+            works = [(read or self._read)(row) for row in claimed]
             latest = [w.order_key for w in works if w.latest_wins and w.order_key]
             newest = await unit.newest_versions(latest)
             desk = Desk(context, taken={k: Taken(newest=v) for k, v in newest.items()})
@@ -280,7 +313,9 @@ class Pipeline:
             await unit.apply(verdicts, [p.position for p in claimed], context)
         self._committed()
         self._report(verdicts, repeats=0, since=started)
-        return len(works)
+
+    def _read(self, row: PendingWork) -> Work:
+        return read_pending(row, self._handler_named)
 
     def _context(self) -> Context:
         return Context(rules=self._rules, policy=self._policy, now=self._now(), jitter=self._jitter)

@@ -23,7 +23,7 @@ from broker.store import upkeep as upkeep_rows
 from broker.store.documents import Stored
 from broker.store.messages import LogEntry
 from broker.store.order import Claim, Gap, LoggedEvent, OrderKey, Taken
-from broker.store.pending import PendingWork
+from broker.store.pending import Begun, PendingWork
 
 Identity = tuple[str, str, str]
 
@@ -56,8 +56,14 @@ class Unit(Protocol):
     async def held_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
         """See broker.store.pending."""
 
+    async def begin_pending(self, *, lane: str, limit: int, worker: str) -> Begun:
+        """See broker.store.pending."""
+
+    async def begin_suspect(self, row_id: int, *, worker: str) -> int:
+        """See broker.store.pending."""
+
     async def claim_pending(
-        self, *, lane: str, limit: int, only: int | None = None
+        self, *, lane: str, limit: int, only: Sequence[int] | None = None
     ) -> list[PendingWork]:
         """See broker.store.pending."""
 
@@ -113,8 +119,14 @@ class SqlUnit:
     async def held_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
         return await pending_rows.held_keys(self._tx, keys)
 
+    async def begin_suspect(self, row_id: int, *, worker: str) -> int:
+        return await pending_rows.begin_suspect(self._tx, row_id, worker=worker)
+
+    async def begin_pending(self, *, lane: str, limit: int, worker: str) -> Begun:
+        return await pending_rows.begin_pending(self._tx, lane=lane, limit=limit, worker=worker)
+
     async def claim_pending(
-        self, *, lane: str, limit: int, only: int | None = None
+        self, *, lane: str, limit: int, only: Sequence[int] | None = None
     ) -> list[PendingWork]:
         return await pending_rows.claim_pending(self._tx, lane=lane, limit=limit, only=only)
 

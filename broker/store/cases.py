@@ -103,7 +103,8 @@ async def make_ready(tx: Tx, stuck: Stuck) -> None:
     await tx.execute(
         """
         update pending set state = 'ready', due_at = now(), attempts = 0,
-               failing_since = null, reason = 'tried again by a person'
+               failing_since = null, begun = 0,
+               begun_by = '', reason = 'tried again by a person'
         where id = $1
         """,
         stuck.work.id,

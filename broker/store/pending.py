@@ -13,6 +13,9 @@ from broker.store.messages import delivery_of
 from canonical.envelope import Lane
 from canonical.handler import Delivery
 
+BEGUN_FOR_S = 5.0
+"""A process claims what it has begun within milliseconds; after this it is taken for dead."""
+
 Passes = Literal["", "cases", "all"]
 """What unfinished work need not wait for, as long as all of it is older by version."""
 
@@ -135,18 +138,28 @@ _MAY_PASS = """
 """
 
 
-async def claim_pending(
-    tx: Tx, *, lane: str, limit: int, only: int | None = None
-) -> list[PendingWork]:
-    """The row to do next of each due key, its hold locked until the transaction ends.
+# Per key in ($1, $2), the row to do next if it is of lane $3, due, and one of $4 where given.
+_NEXT = f"""
+    select p.id, p.id > p.head as passed
+    from unnest($1::text[], $2::text[]) as l(scope, key)
+    cross join lateral (
+        select p.*, head.id as head
+        from (select id from pending h where h.scope = l.scope and h.key = l.key
+              order by h.id limit 1) head
+        join pending p on p.scope = l.scope and p.key = l.key
+        where p.id = head.id and p.state in ('ready', 'retry') and p.due_at <= now()
+           or {_MAY_PASS}
+        order by p.id limit 1
+    ) p
+    where p.lane = $3 and ($4::bigint[] is null or p.id = any($4))
+"""
 
-    It is the oldest one; or one that may pass everything before it, which is then older by version
-    and waits for a person, or for a retry where the latest wins. only: the row with this id.
-    Keys are claimed, not rows: nobody can take a later message of a key beside this one. Two
-    statements on purpose: the second one's snapshot is taken after the locks are held, so a row
-    that somebody finished meanwhile is not seen any more.
-    """
-    held = await tx.fetch(
+
+async def _lock_due(
+    tx: Tx, lane: str, limit: int, only: Sequence[int] | None
+) -> list[tuple[str, str]]:
+    """Keys of this lane with something to do, their holds locked; those in work are skipped."""
+    rows = await tx.fetch(
         f"""
         with due as (
             (select distinct p.scope, p.key
@@ -154,12 +167,12 @@ async def claim_pending(
             where p.lane = $1 and p.state in ('ready', 'retry') and p.due_at <= now()
               and not exists (
                   select from pending e where e.scope = p.scope and e.key = p.key and e.id < p.id)
-              and ($3::bigint is null or p.id = $3)
+              and ($3::bigint[] is null or p.id = any($3))
             limit $2)
             union
             (select distinct p.scope, p.key
             from pending p
-            where p.lane = $1 and {_MAY_PASS} and ($3::bigint is null or p.id = $3)
+            where p.lane = $1 and {_MAY_PASS} and ($3::bigint[] is null or p.id = any($3))
             limit $2)
         )
         select h.scope, h.key from hold h join due using (scope, key)
@@ -169,32 +182,94 @@ async def claim_pending(
         limit,
         only,
     )
+    return [(r["scope"], r["key"]) for r in rows]
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """Rows about to be claimed. suspects: a process that is gone began and did not end them."""
+
+    rows: tuple[int, ...]
+    suspects: tuple[int, ...]
+
+
+async def begin_pending(tx: Tx, *, lane: str, limit: int, worker: str) -> Begun:
+    """The rows to do next of due keys, by id; those begun for the first time are marked as ours.
+
+    worker: this process. What another one began a moment ago is left out. To be committed before
+    the rows are claimed: a row that kills its process leaves this trace. Suspects are counted one
+    by one (begin_suspect), or three crashes would accuse their neighbours too.
+    """
+    keys = await _lock_due(tx, lane, limit, None)
+    rows = await tx.fetch(
+        f"""
+        with next as ({_NEXT})
+        update pending p
+        set begun = greatest(p.begun, 1),
+            begun_by = case when p.begun = 0 then $5 else p.begun_by end,
+            begun_at = case when p.begun = 0 then now() else p.begun_at end
+        from next n
+        where p.id = n.id
+          and (p.begun_by in ('', $5) or p.begun_at < now() - make_interval(secs => $6))
+        returning p.id, p.begun_by <> $5 as suspect
+        """,
+        [k[0] for k in keys],
+        [k[1] for k in keys],
+        lane,
+        None,
+        worker,
+        BEGUN_FOR_S,
+    )
+    return Begun(
+        rows=tuple(sorted(r["id"] for r in rows if not r["suspect"])),
+        suspects=tuple(sorted(r["id"] for r in rows if r["suspect"])),
+    )
+
+
+async def begin_suspect(tx: Tx, row_id: int, *, worker: str) -> int:
+    """How many processes have begun this row by now; 0 if another one was faster."""
+    begun = await tx.fetchval(
+        """
+        update pending
+        set begun = begun + (begun_by <> $2)::int, begun_by = $2, begun_at = now()
+        where id = $1 and (begun_by in ('', $2) or begun_at < now() - make_interval(secs => $3))
+        returning begun
+        """,
+        row_id,
+        worker,
+        BEGUN_FOR_S,
+    )
+    return int(begun or 0)
+
+
+async def claim_pending(
+    tx: Tx, *, lane: str, limit: int, only: Sequence[int] | None = None
+) -> list[PendingWork]:
+    """The row to do next of each due key, its hold locked until the transaction ends.
+
+    It is the oldest one; or one that may pass everything before it, which is then older by version
+    and waits for a person, or for a retry where the latest wins. only: rows with these ids.
+    Keys are claimed, not rows: nobody can take a later message of a key beside this one. Two
+    statements on purpose: the second one's snapshot is taken after the locks are held, so a row
+    that somebody finished meanwhile is not seen any more.
+    """
+    ids = None if only is None else list(only)
+    keys = await _lock_due(tx, lane, limit, ids)
     rows = await tx.fetch(
         f"""
         select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan,
-               p.failing_since, p.id > p.head as passed,
-               m.at, m.seq, m.source, m.kind, m.content_type, m.message_id, m.attributes, m.body,
-               m.correlation_id
-        from unnest($1::text[], $2::text[]) as l(scope, key)
-        cross join lateral (
-            select p.*, head.id as head
-            from (select id from pending h where h.scope = l.scope and h.key = l.key
-                  order by h.id limit 1) head
-            join pending p on p.scope = l.scope and p.key = l.key
-            where p.id = head.id and p.state in ('ready', 'retry') and p.due_at <= now()
-               or {_MAY_PASS}
-            order by p.id limit 1
-        ) p
+               p.failing_since, n.passed, m.at, m.seq, m.source, m.kind, m.content_type,
+               m.message_id, m.attributes, m.body, m.correlation_id
+        from ({_NEXT}) n
+        join pending p on p.id = n.id
         cross join lateral (
             select * from message where at = p.message_at and seq = p.message_seq limit 1
         ) m
-        where p.lane = $3 and ($4::bigint is null or p.id = $4)
         order by p.id
         """,
-        [r["scope"] for r in held],
-        [r["key"] for r in held],
+        [k[0] for k in keys],
+        [k[1] for k in keys],
         lane,
-        only,
+        ids,
     )
     return [
         PendingWork(
@@ -288,7 +363,7 @@ async def postpone_pending(tx: Tx, work: PendingWork, row: NewPending) -> None:
     await tx.execute(
         """
         update pending set state = $2, due_at = $3, attempts = attempts + $4, reason = $5,
-               version = $6, passes = $7, merge_key = null,
+               version = $6, passes = $7, merge_key = null, begun = 0, begun_by = '',
                failing_since = coalesce(failing_since, now())
         where id = $1
         """,

@@ -297,6 +297,11 @@ def announcements(
     return told
 
 
+def version(message: Message[EngineeringChange]) -> int:
+    """A change states the whole of itself each time: a later statement replaces an earlier one."""
+    return message.payload.version
+
+
 HANDLER = Handler(
     name="engineering-change",
     scope="engineering-change",
@@ -304,4 +309,6 @@ HANDLER = Handler(
     read=read_event,
     needs=needs,
     decide=decide,
+    order="curing",
+    version=version,
 )

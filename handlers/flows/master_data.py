@@ -39,6 +39,11 @@ def decide(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, 
     return (_put(message.payload),)
 
 
+def version(message: Message[Any]) -> int:
+    """Where the stated object stands in the order of its states; each states the whole of it."""
+    return _put(message.payload).version
+
+
 def _put(document: Item | Bom | Supplier | Coverage) -> Put:
     stated = _micros(document.stated_at)
     match document:
@@ -64,6 +69,8 @@ def _handler(event: str) -> Handler:
         read=read_event,
         needs=document_key,
         decide=decide,
+        order="curing",
+        version=version,
     )
 
 

@@ -18,10 +18,15 @@ create index message_by_sequence on message (key, sequence) where direction = 'o
 
 -- version: business version of a message that states the whole object. passes: what such a message
 -- need not wait for, as long as all of it is older. failing_since: when its first try failed.
+-- begun: how many processes have begun this try, the last one being begun_by; what another process
+-- began a moment ago is left to it, what it began and did not end may have killed it.
 alter table pending
     add column version       bigint,
     add column passes        text not null default '' check (passes in ('', 'cases', 'all')),
-    add column failing_since timestamptz;
+    add column failing_since timestamptz,
+    add column begun         int    not null default 0,
+    add column begun_by      text   not null default '',
+    add column begun_at      timestamptz;
 
 create index pending_passing on pending (lane, due_at)
     where passes <> '' and state in ('parked', 'retry');

@@ -116,6 +116,16 @@ def test_a_subscription_is_named_once() -> None:
 
 
 @each_row
+def test_a_handler_that_lets_messages_pass_others_knows_their_version(row: Row) -> None:
+    handler = HANDLERS[row]
+    if handler.order == "strict":
+        assert handler.version is None
+        return
+    assert handler.version is not None
+    assert isinstance(handler.version(handler.read(EXAMPLES[row])), int)
+
+
+@each_row
 def test_a_row_says_what_its_handler_takes(row: Row) -> None:
     handler = HANDLERS[row]
     assert row[1] in handler.types

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,11 @@ from broker import application
 from broker.decision import Context
 from broker.failpoints import FailPointHit
 from broker.policy import RetryPolicy
+from broker.store.pending import Begun, begin_pending
+from canonical.effects import Effect
+from canonical.envelope import Message
+from canonical.facts import Facts
+from canonical.handler import Handler
 from tests.integration.toy import (
     DEADLINE_S,
     RULES,
@@ -245,6 +251,50 @@ async def test_a_delivery_that_kills_the_process_while_it_is_read_is_quarantined
     assert deaths <= 3
     assert await bench.cases() == ["crashes-the-worker"]
     assert await bench.count("message") == 1
+
+
+async def test_a_retry_that_kills_its_process_is_quarantined_and_its_neighbours_go_on(
+    bench: Bench,
+) -> None:
+    orders = [an_order(n, f"order/{n}", emits=(f"S{n}",), fault="unavailable") for n in range(5)]
+    await bench.pipeline().take(arrivals(orders))
+    deadly = killing("m2")
+    deaths = 0
+    for _ in range(9):
+        # What a dead process has begun is left to it for a while.
+        await bench.execute("update pending set begun_at = begun_at - interval '1 minute'")
+        try:
+            while await bench.pipeline(orders=deadly).take_pending(10):
+                pass
+        except Died:
+            deaths += 1
+    assert deaths == 3
+    assert await bench.cases() == ["crashes-the-worker"]
+    assert await bench.column("select place from exception_case") == ["order/2: message"]
+    assert sorted(await bench.column("select key from outbox")) == [
+        "supplier/S0", "supplier/S1", "supplier/S3", "supplier/S4"
+    ]  # fmt: skip
+
+
+def killing(message_id: str) -> Handler:
+    """The mended handler, but for one message of which the process dies."""
+    mended = repaired()
+
+    def decide(message: Message[Order], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+        if message.envelope.id == message_id:
+            raise Died
+        return mended.decide(message, facts, now)
+
+    return replace(mended, decide=decide)
+
+
+async def test_rows_another_process_has_just_begun_are_left_to_it(bench: Bench) -> None:
+    await bench.pipeline().take(arrivals([an_order(1, fault="unavailable")]))
+    async with bench.database.transaction() as tx:
+        mine = await begin_pending(tx, lane="standard", limit=9, worker="a")
+        assert len(mine.rows) == 1
+        assert await begin_pending(tx, lane="standard", limit=9, worker="b") == Begun((), ())
+        assert await begin_pending(tx, lane="standard", limit=9, worker="a") == mine
 
 
 async def test_a_database_that_is_busy_does_not_count_as_a_crash(

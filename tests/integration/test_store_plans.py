@@ -146,6 +146,10 @@ HOT: dict[str, Statement] = {
     ),
     "held_keys": lambda tx: pending_rows.held_keys(tx, [("toy", key) for key in KEYS]),
     "add_pending": lambda tx: pending_rows.add_pending(tx, new_pending()),
+    "begin_pending": lambda tx: pending_rows.begin_pending(
+        tx, lane="standard", limit=50, worker="w"
+    ),
+    "begin_suspect": lambda tx: pending_rows.begin_suspect(tx, 7, worker="w"),
     "claim_pending": lambda tx: pending_rows.claim_pending(tx, lane="standard", limit=50),
     "finish_pending": lambda tx: pending_rows.finish_pending(tx, pending_works()),
     "postpone_pending": lambda tx: pending_rows.postpone_pending(

@@ -245,6 +245,17 @@ def _unmapped(code: str, what: str, word: str, where: str) -> InvalidMessage:
     )
 
 
+def version(message: Message[ChangeStatement]) -> int | None:
+    """A released statement says all about its change, so a later one mends an earlier one.
+
+    None in any other status: it says nothing of what a released one before it has set off.
+    """
+    change = message.payload.change
+    if CHANGE_STATUS.get(change.lifecycle_status.type) not in RELEASED:
+        return None
+    return microseconds(to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime"))
+
+
 HANDLER = Handler(
     name="arena-change",
     scope="arena",
@@ -252,4 +263,6 @@ HANDLER = Handler(
     read=read,
     needs=no_needs,
     decide=decide,
+    order="curing",
+    version=version,
 )
