@@ -313,7 +313,8 @@ class LaneConsumer:
                 await underlay.basic_ack(tag, multiple=True)
             except CONNECTION_EXCEPTIONS as error:
                 log.info("not acknowledged, will come again", error=repr(error)[:200])
-        await self._fail_points("amqp.after_ack")
+        if __debug__:
+            await self._fail_points("amqp.after_ack")
 
     async def _pause(self, seconds: float) -> None:
         try:

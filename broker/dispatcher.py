@@ -102,7 +102,8 @@ class Dispatcher:
                 lease_s=self._deadlines.lease_s,
             )
         sent_by = monotonic() + self._deadlines.lease_s - self._deadlines.http_total_s
-        await self._fail_points("claim.after")
+        if __debug__:
+            await self._fail_points("claim.after")
         for step in claimed:
             task = asyncio.create_task(self._call(step, sent_by), name=f"call-{step.id}")
             self._calls.add(task)
@@ -131,11 +132,13 @@ class Dispatcher:
         batch = self._ended[:]
         if not batch:
             return False
-        await self._fail_points("result.before_commit")
+        if __debug__:
+            await self._fail_points("result.before_commit")
         async with self._database.transaction() as tx:
             await settle_calls(tx, batch)
         del self._ended[: len(batch)]
-        await self._fail_points("result.after_commit")
+        if __debug__:
+            await self._fail_points("result.after_commit")
         self._committed()
         return True
 
@@ -185,6 +188,8 @@ class Dispatcher:
                 raise Failure(
                     "driver-stuck", "The target differs and the driver has nothing to write"
                 )
+            if __debug__:
+                await self._fail_points("handler.before_effect")
             response = await self._perform(outlet, write.request, calls)
             confirmed = driver.confirm(step, response)
             warnings += confirmed.warnings

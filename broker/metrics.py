@@ -77,3 +77,4 @@ class Metrics:
             "layshaft_approvals_open", "Decisions waited for", ["role"], registry=r
         )
         self.ready = Gauge("layshaft_ready", "1 where this part can work", ["part"], registry=r)
+        self.tasks = Gauge("layshaft_tasks", "asyncio tasks that have not ended", registry=r)

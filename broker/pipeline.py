@@ -104,7 +104,8 @@ class Pipeline:
                     await self._take_carefully(arrival)
             fresh = [a for a in arrivals if not a.redelivered]
             if fresh:
-                await self._fail_points("amqp.delivered")
+                if __debug__:
+                    await self._fail_points("amqp.delivered")
                 await self._decide_or_halve([read_arrival(a, self._recognise) for a in fresh])
         except Exception:
             self._failed_takes += 1
@@ -125,8 +126,10 @@ class Pipeline:
             )
             # 4 commit: documents, plans, events, cases, retries
             await unit.apply(verdicts, positions, context)
-            await self._fail_points("inbox.before_commit")
-        await self._fail_points("inbox.after_commit")
+            if __debug__:
+                await self._fail_points("inbox.before_commit")
+        if __debug__:
+            await self._fail_points("inbox.after_commit")
         # 5 settle: returning is the consumer's leave to acknowledge; the relay is woken
         self._committed()
         self._report(verdicts, repeats=len(ordered) - len(fresh), since=started)
@@ -205,7 +208,8 @@ class Pipeline:
             async with self._storage.unit() as unit:
                 begun = await unit.begin_attempt(fingerprint)
             self._begun[fingerprint] = begun
-        await self._fail_points("amqp.delivered")
+        if __debug__:
+            await self._fail_points("amqp.delivered")
         # The first delivery was one crash already; the message is not even read any more.
         if (crashes := self._begun[fingerprint]) >= CRASHES_UNTIL_QUARANTINE:
             work = unread(arrival.delivery, arrival.lane, crashes_the_worker(crashes))

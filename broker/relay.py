@@ -7,10 +7,12 @@ the subscriber's inbox absorbs it. One relay works at a time, held by a session 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from time import monotonic
+from typing import Any, TypeVar
 
 import aio_pika
+import aiormq
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import PublishError
@@ -24,6 +26,8 @@ from broker.store.outbox import OutboxRow
 from broker.topology import headers_for
 
 log = structlog.get_logger(__name__)
+
+_Confirm = TypeVar("_Confirm")
 
 BATCH = 200
 STUCK_S = 2.0  # a key whose head was not confirmed is tried again after this
@@ -69,8 +73,12 @@ class Relay:
                 )
                 if not heads:
                     return False
+                if __debug__:
+                    await self._fail_points("relay.after_claim")
                 confirmed = await self._publish(heads)
                 await outbox_rows.clear_outbox(session, confirmed)
+                if __debug__:
+                    await self._fail_points("relay.after_mark")
             finally:
                 await outbox_rows.release_relay_lock(session)
         return bool(confirmed)
@@ -105,10 +113,12 @@ class Relay:
                 async with asyncio.timeout(self._confirm_s):
                     channel = await self._open_channel(row.exchange)
                     exchange = await channel.get_exchange(row.exchange, ensure=False)
-                    await exchange.publish(
+                    publish = exchange.publish(
                         _message(row), routing_key=row.routing_key, mandatory=True
                     )
-                    await self._fail_points("relay.after_publish")
+                    if __debug__ and self._fail_points.is_armed("relay.after_publish"):
+                        publish = await self._written(publish, channel)
+                    await publish
             except PublishError:
                 self._metrics.returned.inc()
                 self._stuck[row.key] = monotonic() + STUCK_S
@@ -119,9 +129,33 @@ class Relay:
                 self._stuck[row.key] = monotonic() + STUCK_S
                 log.warning("not confirmed", id=row.event_id, error=repr(error)[:200])
                 return
-            await self._fail_points("relay.after_confirm")
+            if __debug__:
+                await self._fail_points("relay.after_confirm")
             self._metrics.published.labels(row.exchange.rpartition(".")[2]).inc()
             confirmed.append(row.id)
+
+    async def _written(
+        self, publish: Coroutine[Any, Any, _Confirm], channel: AbstractChannel
+    ) -> Coroutine[Any, Any, _Confirm]:
+        """What waits for the confirm of a publish whose bytes have left."""
+        publishing = asyncio.create_task(publish)
+        await asyncio.sleep(0)
+        # The library holds the channel's lock until the frames are written.
+        underlay = await channel.get_underlay_channel()
+        assert isinstance(underlay, aiormq.Channel)
+        async with underlay.lock:
+            pass
+        try:
+            if __debug__:
+                await self._fail_points("relay.after_publish")
+        except BaseException:
+            publishing.cancel()
+            raise
+
+        async def confirm() -> _Confirm:
+            return await publishing
+
+        return confirm()
 
     def _stuck_now(self) -> list[str]:
         """Keys whose head failed a moment ago; the others must not wait behind them."""

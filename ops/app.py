@@ -170,6 +170,8 @@ class App:
         await self._require_safe_database()
         await declare_topology(self._settings, self._catalogue.events)
         outlets = {system.name: self._outlet(system) for system in self._settings.systems}
+        event_loop = asyncio.get_running_loop()
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(event_loop)))
         self.port = await self._health.start()
         relay = self._loop("relay", self._relay.turn, self._settings.deadlines.sweep_s)
         for lane in LANES:

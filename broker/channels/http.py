@@ -153,7 +153,8 @@ class HttpChannel:
         target = self._url(url) if url.startswith("/") else URL(url)
         call = Request(method=method, path=target.raw_path, body=body, effectful=False)
         response = await self._exchange(call, target, headers, _Sending())
-        await self._reach("token.after_fetch")
+        if __debug__:
+            await self._reach("token.after_fetch")
         return response
 
     async def _exchange(
@@ -176,7 +177,7 @@ class HttpChannel:
                     response = await self._read(request, answer)
             except (aiohttp.ClientError, OSError) as error:
                 raise _fate(request, sending, _named(error)) from error
-        if request.effectful:
+        if __debug__ and request.effectful:
             await self._reach("http.after_response")
         return response
 
@@ -210,7 +211,7 @@ class HttpChannel:
         """fresh_connections: a reused one may be dead, which is only found out by sending."""
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_mark_sent)
-        watched = fresh_connections and self._fail_point is not None
+        watched = __debug__ and fresh_connections and self._fail_point is not None
         return aiohttp.ClientSession(
             # `_slots` limits; a second queue inside the connector would only hide the wait.
             connector=aiohttp.TCPConnector(
@@ -240,8 +241,9 @@ class HttpChannel:
         class WatchedRequest(aiohttp.ClientRequest):
             async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
                 response = await super().send(conn)
-                await self.close()  # Waits for the task that writes the body.
-                await reach("http.after_send")
+                if __debug__:
+                    await self.close()  # Waits for the task that writes the body.
+                    await reach("http.after_send")
                 return response
 
         return WatchedRequest

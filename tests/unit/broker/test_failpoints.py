@@ -44,10 +44,13 @@ def test_a_typo_is_refused_when_it_is_read(text: str) -> None:
         FailPoints.parse(text)
 
 
-def test_kill_ends_the_process_without_a_word() -> None:
+@pytest.mark.parametrize(
+    ("action", "number"), [("kill", signal.SIGKILL), ("abort", signal.SIGABRT)]
+)
+def test_kill_and_abort_end_the_process_without_a_word(action: str, number: signal.Signals) -> None:
     code = (
         "import asyncio; from broker.failpoints import FailPoints;"
-        "asyncio.run(FailPoints.parse('claim.after:kill:1')('claim.after')); print('alive')"
+        f"asyncio.run(FailPoints.parse('claim.after:{action}:1')('claim.after')); print('alive')"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, b"")
+    assert (ended.returncode, ended.stdout) == (-number, b"")
