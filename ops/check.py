@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from ops.stack import Servers, Stack, StackUnavailable
 ROOT = Path(__file__).parents[1]
 # Each test has its own, shorter limit; this one is for what hangs outside a test.
 _GROUP_TIMEOUT_S = 1800.0
+_FULL_TIMEOUT_S = 4 * 3600.0
 _INTERRUPT_TIMEOUT_S = 20.0
 
 
@@ -44,10 +46,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Run(msgspec.Struct, frozen=True):
-    """What a group may use: the folder for its logs, and the servers once they are ready."""
+    """What a group may use: the folder for its logs, and the servers once they are ready.
+
+    full: slow tests too, and the fault tests in full size.
+    """
 
     folder: Path
     servers: Callable[[], Servers]
+    full: bool = False
 
 
 def _tools(*commands: tuple[str, ...]) -> Callable[[str, _Run], Outcome]:
@@ -71,6 +77,7 @@ def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
         environment = dict(os.environ)
         if with_servers:
             environment |= run.servers().environment()
+        environment["LAYSHAFT_FULL"] = "1" if run.full else "0"
         log, report = run.folder / f"{name}.log", run.folder / f"{name}.xml"
         for earlier in (log, report):
             earlier.unlink(missing_ok=True)
@@ -78,9 +85,23 @@ def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
             *(*_module("pytest"), f"tests/{name}", "-q"),
             *(f"--junitxml={report}", f"--basetemp={run.folder / 'tmp'}"),
         )
-        return read_report(report, exit_code=_execute(command, log, environment))
+        timeout_s = _FULL_TIMEOUT_S if run.full else _GROUP_TIMEOUT_S
+        return read_report(report, exit_code=_execute(command, log, environment, timeout_s))
 
     return run
+
+
+def _fault_tests(name: str, run: _Run) -> Outcome:
+    """The fault tests; rows without one are named, and a full run leaves its results behind."""
+    outcome = _tests(with_servers=True)(name, run)
+    rows = tomllib.loads((ROOT / "tests" / "faults" / "rows.toml").read_text())
+    if rows["missing"]:
+        print(
+            f"{len(rows['missing'])} rows without a test: {' '.join(rows['missing'])}", end="\n  "
+        )
+    if run.full:
+        write_results(run.folder / f"{name}.xml", ROOT / "tests" / "results" / "full.json")
+    return outcome
 
 
 def _module(name: str) -> tuple[str, ...]:
@@ -98,27 +119,24 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "contract": _tests(with_servers=True),
     "integration": _tests(with_servers=True),
     "e2e": _tests(with_servers=True),
-    "faults": _tests(with_servers=True),
+    "faults": _fault_tests,
 }
-_ONLY_IN_FULL = frozenset({"faults"})
 
 
 def main() -> int:
     """Run the groups named on the command line, or all; the exit code."""
     parser = argparse.ArgumentParser(prog="./check", description="Run every check there is.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(_GROUPS))
-    parser.add_argument("--full", action="store_true", help="the slow fault tests too")
+    parser.add_argument("--full", action="store_true", help="every fault test, in full size: hours")
     arguments = parser.parse_args()
     for name in arguments.groups:
         if name not in _GROUPS:
             parser.error(f"no group {name}; there are {', '.join(_GROUPS)}")
-    chosen = arguments.groups or [
-        name for name in _GROUPS if arguments.full or name not in _ONLY_IN_FULL
-    ]
+    chosen = arguments.groups or list(_GROUPS)
     # A terminated run still stops its servers: they live in sessions of their own.
     signal.signal(signal.SIGTERM, _end)
     try:
-        outcomes = _run_groups(chosen)
+        outcomes = _run_groups(chosen, full=arguments.full)
     except StackUnavailable as error:
         print(f"\n{error}", file=sys.stderr)
         return 3
@@ -147,6 +165,46 @@ def read_report(report: Path, *, exit_code: int) -> Outcome:
     return Outcome(passed=passed, failed=failed, skips=tuple(skips))
 
 
+def write_results(report: Path, results: Path) -> None:
+    """What the fault tests of a full run came to: one entry a test, with row and figures."""
+    if not report.exists():
+        return
+    rows: list[dict[str, object]] = []
+    for case in ElementTree.parse(report).iter("testcase"):
+        figures = {
+            str(found.get("name")): str(found.get("value")) for found in case.iter("property")
+        }
+        if "row" not in figures:
+            continue
+        failed = case.find("failure") is not None or case.find("error") is not None
+        skipped = case.find("skipped") is not None
+        rows.append(
+            {
+                "row": figures.pop("row"),
+                "test": case.get("name"),
+                "result": "failed" if failed else "skipped" if skipped else "passed",
+                "duration_s": round(float(case.get("time", "0")), 1),
+                "seed": int(figures.pop("seed")),
+                "figures": figures,
+            }
+        )
+    results.parent.mkdir(exist_ok=True)
+    document = {"commit": _commit(), "rows": rows}
+    results.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def _commit() -> str:
+    """The commit the tree is at, marked where it has changes that are not committed."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
+
+
 def conclude(outcomes: list[Outcome], *, strict: bool) -> int:
     """Print the skips and the counts; the exit code. If `strict`, a skip is a failure."""
     skips = [skip for outcome in outcomes for skip in outcome.skips]
@@ -160,7 +218,7 @@ def conclude(outcomes: list[Outcome], *, strict: bool) -> int:
     return 1 if failed or (strict and skips) else 0
 
 
-def _run_groups(names: list[str]) -> list[Outcome]:
+def _run_groups(names: list[str], *, full: bool) -> list[Outcome]:
     state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ROOT / ".layshaft"))
     folder = state / "check"
     folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +230,7 @@ def _run_groups(names: list[str]) -> list[Outcome]:
         if not set(names) <= {"lint", "types", "imports", "unit"}:
             starting.append(background.submit(stack.start))
         try:
-            run = _Run(folder, lambda: starting[0].result())
+            run = _Run(folder, lambda: starting[0].result(), full)
             for name in names:
                 outcomes.append(_run_group(name, run))
         finally:
@@ -200,7 +258,12 @@ def _run_group(name: str, run: _Run) -> Outcome:
     return outcome
 
 
-def _execute(command: tuple[str, ...], log: Path, environment: Mapping[str, str]) -> int:
+def _execute(
+    command: tuple[str, ...],
+    log: Path,
+    environment: Mapping[str, str],
+    timeout_s: float = _GROUP_TIMEOUT_S,
+) -> int:
     """Run to the end, output appended to `log`; the exit code."""
     with log.open("ab") as sink:
         process = subprocess.Popen(
@@ -213,9 +276,9 @@ def _execute(command: tuple[str, ...], log: Path, environment: Mapping[str, str]
             start_new_session=True,
         )
         try:
-            return process.wait(_GROUP_TIMEOUT_S)
+            return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            sink.write(f"\nNo end within {_GROUP_TIMEOUT_S:.0f} s.\n".encode())
+            sink.write(f"\nNo end within {timeout_s:.0f} s.\n".encode())
             return 1
         finally:
             _end_session(process)

@@ -71,6 +71,12 @@ def vhost_names(management_url: str) -> set[str]:
     return {vhost["name"] for vhost in _call(management_url, "GET", "/api/vhosts", None)}
 
 
+def unacknowledged(management_url: str, name: str) -> int:
+    """Deliveries of a virtual host that are not acknowledged, as of some seconds ago."""
+    queues = _call(management_url, "GET", f"/api/queues/{quote(name, safe='')}", None)
+    return sum(int(queue.get("messages_unacknowledged", 0)) for queue in queues)
+
+
 def server_version(management_url: str) -> str:
     """The broker's version, for example '3.10.8'."""
     return str(_call(management_url, "GET", "/api/overview", None)["rabbitmq_version"])

@@ -1,0 +1,117 @@
+"""The rows of the fault catalogue and their tests, as data; `python -m tests.faults.catalogue`
+writes the README from them and from the last full run.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+FOLDER = Path(__file__).parent
+ROWS = FOLDER / "rows.toml"
+README = FOLDER / "README.md"
+RESULTS = FOLDER.parent / "results" / "full.json"
+
+HEAD = """\
+# Fault tests
+
+Each row is a fault that Layshaft has to survive: real processes, real servers, a load with a ledger
+of its own, and a target whose journal is the judge. `./check faults` runs the quick ones in small
+size, `./check --full` all of them in full size. The table is written by
+`python -m tests.faults.catalogue`; results are those of the last full run.
+
+How a fault test is written stands at the head of `world.py`; what must hold after each stands in
+`invariants.py`.
+
+"""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One fault of the catalogue."""
+
+    id: str
+    fault: str
+    is_missing: bool
+
+
+class FaultTest(msgspec.Struct, frozen=True):
+    """A test of a row, as its source says."""
+
+    row: str
+    name: str
+    file: str
+    is_quick: bool
+
+
+def rows() -> list[Row]:
+    """All rows that need a test."""
+    document = tomllib.loads(ROWS.read_text())
+    missing = set(document["missing"])
+    return [Row(name, fault, name in missing) for name, fault in document["rows"].items()]
+
+
+def tests() -> list[FaultTest]:
+    """All tests that are marked with a row, in the order of their rows."""
+    found: list[FaultTest] = []
+    for source in sorted(FOLDER.glob("test_*.py")):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found += [
+                    FaultTest(row, node.name, source.name, quick)
+                    for decorator in node.decorator_list
+                    for row, quick in _marked(decorator)
+                ]
+    return sorted(found, key=lambda t: (t.row, t.file, t.name))
+
+
+def _marked(decorator: ast.expr) -> list[tuple[str, bool]]:
+    """(row, quick) where the decorator is `pytest.mark.fault(row, quick=...)`."""
+    if not isinstance(decorator, ast.Call) or ast.unparse(decorator.func) != "pytest.mark.fault":
+        return []
+    quick = next(k.value for k in decorator.keywords if k.arg == "quick")
+    return [(ast.literal_eval(decorator.args[0]), ast.literal_eval(quick))]
+
+
+def problems() -> list[str]:
+    """What the catalogue and the tests disagree about."""
+    tested = {t.row for t in tests()}
+    known = {r.id: r for r in rows()}
+    return [
+        *(f"{r.id} has no test" for r in known.values() if r.id not in tested and not r.is_missing),
+        *(f"{r.id} is listed as missing and has a test" for r in known.values()
+          if r.is_missing and r.id in tested),
+        *(f"{row} is tested and not in the catalogue" for row in sorted(tested - set(known))),
+        *(f"{t.name} does not begin with its row" for t in tests()
+          if not t.name.startswith(f"test_{t.row.lower()}_")),
+    ]  # fmt: skip
+
+
+def readme() -> str:
+    """The README as it should be."""
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    by_test = {r["test"]: r for r in results.get("rows", ())}
+    commit = results.get("commit", "")
+    lines = ["| row | fault | test | quick | seed | last result | commit |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for row in rows():
+        mine = [t for t in tests() if t.row == row.id]
+        if not mine:
+            lines.append(f"| {row.id} | {row.fault} | missing | | | | |")
+        for test in mine:
+            ran = by_test.get(test.name)
+            result = f"{ran['result']}, {ran['duration_s']:.0f} s" if ran else "not run"
+            seed, of = (ran["seed"], commit[:12]) if ran else ("", "")
+            quick = "yes" if test.is_quick else ""
+            lines.append(
+                f"| {row.id} | {row.fault} | `{test.name}` | {quick} | {seed} | {result} | {of} |"
+            )
+    return HEAD + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    README.write_text(readme())

@@ -1,0 +1,95 @@
+"""What every fault test is given: its size, its seed, a world of its own."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ops.stack import Servers as Stack
+from ops.stack import management
+from tests.faults.load import Size
+from tests.faults.world import Servers, World, running
+
+QUICK = Size(rate=100, seconds=3, keys=40)
+FULL = Size(rate=100, seconds=30, keys=500, instances=2)
+TIMEOUT_S = 600
+
+Running = Callable[..., AbstractAsyncContextManager[World]]
+
+
+def is_full() -> bool:
+    """Whether everything is wanted, in full size: `./check --full`."""
+    return os.environ.get("LAYSHAFT_FULL") == "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Outside a full run only the quick ones are run; the others are no skips, just not asked."""
+    chosen: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("fault")
+        if mark is not None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+        wanted = mark is None or mark.kwargs["quick"] or is_full()
+        (chosen if wanted else left).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = chosen
+
+
+@pytest.fixture
+def amqp_url(servers: Stack) -> Iterator[str]:
+    """An empty virtual host for one test."""
+    name = f"{management.vhost_name(servers.amqp_url)}_{secrets.token_hex(4)}"
+    yield management.create_vhost(servers.management_url, servers.amqp_url, name)
+    management.delete_vhost(servers.management_url, name)
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> str:
+    """The row of the catalogue that the test is for."""
+    return str(request.node.get_closest_marker("fault").args[0])
+
+
+@pytest.fixture
+def seed(row: str) -> int:
+    """The row's own seed, unless LAYSHAFT_FAULT_SEED gives another."""
+    return int(os.environ.get("LAYSHAFT_FAULT_SEED") or row.removeprefix("F")) + 1000
+
+
+@pytest.fixture
+def size() -> Size:
+    """Small in an ordinary run, full in a full one."""
+    return FULL if is_full() else QUICK
+
+
+@pytest.fixture
+def run(
+    row: str,
+    seed: int,
+    size: Size,
+    servers: Stack,
+    database_url: str,
+    amqp_url: str,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> Running:
+    """`async with run() as world`; `run(size=..., servers=...)` for others than the usual ones."""
+    record_property("row", row)
+    record_property("seed", seed)
+    usual_size = size
+    usual = Servers(
+        database_url=database_url, amqp_url=amqp_url, management_url=servers.management_url
+    )
+
+    @asynccontextmanager
+    async def start(*, size: Size = usual_size, servers: Servers = usual) -> AsyncIterator[World]:
+        async with running(servers, tmp_path, size, seed) as world:
+            yield world
+        for name, value in world.figures.items():
+            record_property(name, value)
+
+    return start

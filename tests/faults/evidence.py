@@ -1,0 +1,192 @@
+"""Looking: the target's journal, the service's tables, the queues, the processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import asyncpg
+import msgspec
+
+from broker.topology import subscriber_queue
+from ops.sandbox.journal import Entry
+from tests.faults.business import Wanted
+from tests.faults.invariants import Leftovers
+from tests.faults.target import JOURNAL
+
+DEADLINE_S = 10.0
+WITNESS = "witness"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A POST that reached the target."""
+
+    effect_id: str
+    idempotency_key: str
+
+
+class Journalled(msgspec.Struct, frozen=True):
+    """What the target wrote down: rows it made and POSTs it got, both in its order."""
+
+    applied: tuple[Wanted, ...]
+    calls: tuple[Call, ...]
+
+
+def read_journal(folder: Path) -> Journalled:
+    """The journal as it is on disk; a line without its end is still being written."""
+    path = folder / JOURNAL
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    applied: list[Wanted] = []
+    calls: list[Call] = []
+    bodies: dict[int, Wanted] = {}
+    for line in lines:
+        if not line.endswith(b"\n"):
+            continue
+        entry = msgspec.json.decode(line, type=Entry)
+        if entry.kind == "received" and entry.is_write:
+            wanted = bodies[entry.request] = msgspec.json.decode(entry.body, type=Wanted)
+            calls.append(Call(wanted.effect_id, entry.headers["idempotency-key"]))
+        elif entry.kind == "applied":
+            applied.append(bodies[entry.request])
+    return Journalled(tuple(applied), tuple(calls))
+
+
+class Tables(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service's tables say: effect ids that wait for a person or behind such a one, those
+    that are superseded, and how much is not finished."""
+
+    parked: frozenset[str]
+    superseded: frozenset[str]
+    unfinished: int
+
+
+class _Named(msgspec.Struct):
+    effect_id: str = ""
+
+
+async def read_tables(database_url: str) -> Tables:
+    """One consistent look."""
+    connection = await asyncpg.connect(database_url, timeout=DEADLINE_S, command_timeout=DEADLINE_S)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            parked = await connection.fetch(
+                """
+                select m.body from exception_case c
+                join message m on m.at = c.message_at and m.seq = c.message_seq
+                where c.state = 'open' and c.origin = 'message'
+                union all
+                select m.body from pending p
+                join message m on m.at = p.message_at and m.seq = p.message_seq
+                where p.state in ('parked', 'in_case')
+                """
+            )
+            failed = await connection.fetch(
+                """
+                select l.key from step s join ledger l on l.id = s.ledger_id
+                where s.state = 'failed'
+                """
+            )
+            superseded = await connection.fetch(
+                """
+                select m.body from inbox i
+                join message m on m.at = i.message_at and m.seq = i.message_seq
+                where i.outcome in ('stale', 'superseded')
+                """
+            )
+            unfinished = await connection.fetchval(
+                """
+                select (select count(*) from outbox)
+                     + (select count(*) from pending where state in ('ready', 'retry'))
+                     + (select count(*) from step where state in ('in_flight', 'in_doubt', 'ready'))
+                """
+            )
+    finally:
+        await connection.close()
+    return Tables(
+        parked=_effects(parked) | {r["key"].removeprefix("effect/") for r in failed},
+        superseded=_effects(superseded),
+        unfinished=unfinished,
+    )
+
+
+def _effects(rows: Sequence[asyncpg.Record]) -> frozenset[str]:
+    return frozenset(msgspec.json.decode(r["body"], type=_Named).effect_id for r in rows)
+
+
+async def sessions(database_url: str) -> int:
+    """Database sessions besides this one."""
+    return await _number(
+        database_url,
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()",
+    )
+
+
+async def _number(database_url: str, sql: str) -> int:
+    return int((await column(database_url, sql))[0])
+
+
+async def column(database_url: str, sql: str) -> list[Any]:
+    """The first column of a query's answer."""
+    connection = await asyncpg.connect(database_url, timeout=DEADLINE_S, command_timeout=DEADLINE_S)
+    try:
+        return [r[0] for r in await connection.fetch(sql)]
+    finally:
+        await connection.close()
+
+
+async def drain_witness(amqp_url: str) -> dict[str, list[str]]:
+    """Ids of the events in the foreign subscriber's queue, by effect; the queue is empty then."""
+    found: dict[str, list[str]] = {}
+    connection = await aio_pika.connect(amqp_url, timeout=DEADLINE_S)
+    try:
+        channel = await connection.channel()
+        queue = await channel.get_queue(subscriber_queue(WITNESS), ensure=False)
+        while (message := await queue.get(no_ack=True, fail=False)) is not None:
+            effect = msgspec.json.decode(message.body, type=_Named).effect_id
+            found.setdefault(effect, []).append(str(message.headers["ce-id"]))
+    finally:
+        await connection.close()
+    return found
+
+
+class QueueState(msgspec.Struct, frozen=True):
+    """A queue as the broker counts it now."""
+
+    ready: int
+    consumers: int
+
+
+async def read_queues(amqp_url: str, names: Sequence[str]) -> dict[str, QueueState]:
+    """Messages nobody has yet, and consumers, by queue. Raises where one does not exist."""
+    connection = await aio_pika.connect(amqp_url, timeout=DEADLINE_S)
+    try:
+        channel = await connection.channel()
+        found: dict[str, QueueState] = {}
+        for name in names:
+            result = (await channel.declare_queue(name, passive=True)).declaration_result
+            found[name] = QueueState(result.message_count or 0, result.consumer_count or 0)
+        return found
+    finally:
+        await connection.close()
+
+
+async def read_leftovers(
+    database_url: str, queues: dict[str, QueueState], *, unacknowledged: int, instances: int
+) -> Leftovers:
+    """What lies about now."""
+    return Leftovers(
+        leases=await _number(
+            database_url, "select count(*) from target where lease_until is not null"
+        ),
+        unacknowledged=unacknowledged,
+        idle_in_transaction=await _number(
+            database_url,
+            "select count(*) from pg_stat_activity where datname = current_database()"
+            " and state like 'idle in transaction%'"
+            " and state_change < now() - interval '1 second'",
+        ),
+        consumers={name: (q.consumers, instances) for name, q in queues.items()},
+    )

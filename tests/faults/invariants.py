@@ -1,0 +1,152 @@
+"""What must hold after every fault: functions from evidence to the sentences that say what does
+not. They look at nothing by themselves; a test shows of each that it can fail.
+
+I1 to I4, I6, I9 and I12 stand here. I5 (isolation), I7 (no amplification) and I8 (honest health)
+belong below them, in the same form, with the tests of the faults that need them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+
+import msgspec
+
+from tests.faults.business import Wanted
+from tests.faults.load import Sent
+
+SHOWN = 5
+GROWTH = 1.1
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as its judges saw it.
+
+    sent: the sources' ledger. applied: rows the target made, in its order, repeats included.
+    parked, superseded: effect ids that wait in an open case or behind one, and those a policy
+    replaced by a later version; the service's tables tell, for the target cannot.
+    """
+
+    sent: Sequence[Sent]
+    applied: Sequence[Wanted]
+    parked: Set[str] = frozenset()
+    superseded: Set[str] = frozenset()
+
+
+def no_loss(evidence: Evidence) -> list[str]:
+    """I1: what was positively answered is applied, superseded or parked, and one of them only."""
+    confirmed = {s.order.effect_id for s in evidence.sent if s.answer == "confirmed"}
+    fates = {
+        "applied": {w.effect_id for w in evidence.applied},
+        "superseded": evidence.superseded,
+        "parked": evidence.parked,
+    }
+    known = frozenset[str]().union(*fates.values())
+    planned = {s.order.effect_id for s in evidence.sent}
+    wrong = _listed("lost", confirmed - known) + _listed("never sent, yet known", known - planned)
+    names = list(fates)
+    for place, one in enumerate(names):
+        for other in names[place + 1 :]:
+            wrong += _listed(f"{one} and {other}", fates[one] & fates[other])
+    return wrong
+
+
+def effects_once(evidence: Evidence) -> list[str]:
+    """I2: no effect was made twice at the target."""
+    counts = Counter(w.effect_id for w in evidence.applied)
+    return _listed("applied more than once", {e for e, times in counts.items() if times > 1})
+
+
+def indeterminate_at_most_once(evidence: Evidence) -> list[str]:
+    """I3: what was not answered has no effect or one; what was refused has none."""
+    counts = Counter(w.effect_id for w in evidence.applied)
+    unanswered = {s.order.effect_id for s in evidence.sent if s.answer == "indeterminate"}
+    refused = {s.order.effect_id for s in evidence.sent if s.answer == "refused"}
+    return [
+        *_listed("unanswered and applied twice", {e for e in unanswered if counts[e] > 1}),
+        *_listed("refused and applied", {e for e in refused if counts[e]}),
+    ]
+
+
+def ordered_by_key(evidence: Evidence, *, may_pass_parked: bool = False) -> list[str]:
+    """I4: effects of a key come in the order of their versions; nothing passes what is parked,
+    unless the route's policy lets it."""
+    last: dict[str, int] = {}
+    overtaken: set[str] = set()
+    for wanted in evidence.applied:
+        if wanted.version < last.get(wanted.key, 0):
+            overtaken.add(f"{wanted.effect_id} ({wanted.key} v{wanted.version})")
+        last[wanted.key] = max(wanted.version, last.get(wanted.key, 0))
+    wrong = _listed("applied after a later version", overtaken)
+    if not may_pass_parked:
+        parked = [s.order for s in evidence.sent if s.order.effect_id in evidence.parked]
+        passed = {o.effect_id for o in parked if last.get(o.key, 0) > o.version}
+        wrong += _listed("parked, and a later version was applied", passed)
+    return wrong
+
+
+class Recovery(msgspec.Struct, frozen=True):
+    """The time from the end of a fault to the first new effect, and how long it may take."""
+
+    after: str
+    took_s: float
+    bound_s: float
+
+
+def bounded_recovery(recoveries: Sequence[Recovery]) -> list[str]:
+    """I6: work goes on soon after each fault has ended."""
+    return [
+        f"{r.after}: went on after {r.took_s:.1f} s, {r.bound_s:.0f} s are allowed"
+        for r in recoveries
+        if r.took_s > r.bound_s
+    ]
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """What one instance holds. rss: bytes."""
+
+    rss: int
+    sockets: int
+    tasks: int
+    sessions: int
+
+
+def bounded_resources(before: Resources, after: Resources) -> list[str]:
+    """I9: memory, sockets, tasks and database sessions are back at the baseline plus 10 %."""
+    return [
+        f"{name}: {getattr(after, name)}, was {getattr(before, name)}"
+        for name in Resources.__struct_fields__
+        if getattr(after, name) > getattr(before, name) * GROWTH
+    ]
+
+
+class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies about after the work is done; consumers: queue -> (found, expected)."""
+
+    leases: int
+    unacknowledged: int
+    idle_in_transaction: int
+    consumers: Mapping[str, tuple[int, int]]
+
+
+def no_orphans(left: Leftovers) -> list[str]:
+    """I12: no lease without work, no delivery unacknowledged, no session in a transaction, and each
+    queue has the consumers it should have."""
+    counts = {
+        "leases held": left.leases,
+        "deliveries unacknowledged": left.unacknowledged,
+        "sessions idle in a transaction": left.idle_in_transaction,
+    }
+    wrong = [f"{what}: {number}" for what, number in counts.items() if number]
+    return wrong + [
+        f"{queue}: {found} consumers, {expected} expected"
+        for queue, (found, expected) in sorted(left.consumers.items())
+        if found != expected
+    ]
+
+
+def _listed(what: str, ids: Set[str]) -> list[str]:
+    if not ids:
+        return []
+    shown = ", ".join(sorted(ids)[:SHOWN])
+    return [f"{what}: {len(ids)} ({shown}{', ...' if len(ids) > SHOWN else ''})"]

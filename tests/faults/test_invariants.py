@@ -1,0 +1,128 @@
+"""Each invariant holds for a good run, and fails for a run that is doctored to break it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.faults.business import Order, Wanted
+from tests.faults.invariants import (
+    Evidence,
+    Leftovers,
+    Recovery,
+    Resources,
+    bounded_recovery,
+    bounded_resources,
+    effects_once,
+    indeterminate_at_most_once,
+    no_loss,
+    no_orphans,
+    ordered_by_key,
+)
+from tests.faults.load import Answer, Sent
+
+
+def sent(effect_id: str, version: int, answer: Answer = "confirmed", key: str = "k") -> Sent:
+    return Sent("source-1", Order(effect_id, key, version, effect_id), answer)
+
+
+def row(effect_id: str, version: int, key: str = "k") -> Wanted:
+    return Wanted(key, version, effect_id, "standard")
+
+
+GOOD = Evidence(
+    sent=[
+        sent("e1", 1),
+        sent("e2", 2),
+        sent("e3", 3),
+        sent("e4", 1, "indeterminate", key="l"),
+        sent("e5", 1, "indeterminate", key="m"),
+        sent("e6", 1, "refused", key="n"),
+        sent("e7", 1, key="o"),
+    ],
+    applied=[row("e2", 2), row("e4", 1, key="l")],
+    superseded={"e1"},
+    parked={"e3", "e7"},
+)
+
+
+def doctored(**changes: object) -> Evidence:
+    return msgspec.structs.replace(GOOD, **changes)
+
+
+def test_a_good_run_breaks_nothing() -> None:
+    for invariant in (no_loss, effects_once, indeterminate_at_most_once, ordered_by_key):
+        assert invariant(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("evidence", "said"),
+    [
+        (doctored(parked={"e3"}), "lost: 1 (e7)"),
+        (doctored(superseded=set[str]()), "lost: 1 (e1)"),
+        (doctored(applied=[row("e4", 1, key="l")]), "lost: 1 (e2)"),
+        (doctored(parked={"e3", "e7", "e2"}), "applied and parked: 1 (e2)"),
+        (doctored(superseded={"e1", "e2"}), "applied and superseded: 1 (e2)"),
+        (doctored(superseded={"e1", "e7"}), "superseded and parked: 1 (e7)"),
+        (doctored(parked={"e3", "e7", "e9"}), "never sent, yet known: 1 (e9)"),
+    ],
+)
+def test_i1_a_confirmed_message_without_exactly_one_fate_is_found(
+    evidence: Evidence, said: str
+) -> None:
+    assert no_loss(evidence) == [said]
+
+
+def test_i2_an_effect_made_twice_is_found() -> None:
+    twice = doctored(applied=[*GOOD.applied, row("e2", 2)])
+    assert effects_once(twice) == ["applied more than once: 1 (e2)"]
+
+
+def test_i3_an_unanswered_message_applied_twice_is_found() -> None:
+    twice = doctored(applied=[*GOOD.applied, row("e4", 1, key="l")])
+    assert indeterminate_at_most_once(twice) == ["unanswered and applied twice: 1 (e4)"]
+
+
+def test_i3_a_refused_message_that_was_applied_is_found() -> None:
+    applied = doctored(applied=[*GOOD.applied, row("e6", 1, key="n")])
+    assert indeterminate_at_most_once(applied) == ["refused and applied: 1 (e6)"]
+
+
+def test_i4_an_earlier_version_after_a_later_one_is_found() -> None:
+    late = doctored(applied=[row("e2", 2), row("e1", 1)], superseded=set[str]())
+    assert ordered_by_key(late) == ["applied after a later version: 1 (e1 (k v1))"]
+
+
+def test_i4_a_version_that_passes_a_parked_one_is_found_unless_it_may() -> None:
+    passed = doctored(applied=[row("e3", 3)], parked={"e2"})
+    assert ordered_by_key(passed) == ["parked, and a later version was applied: 1 (e2)"]
+    assert ordered_by_key(passed, may_pass_parked=True) == []
+
+
+def test_i6_a_recovery_that_takes_too_long_is_found() -> None:
+    assert bounded_recovery([Recovery("SIGKILL", 9.9, 10)]) == []
+    assert len(bounded_recovery([Recovery("SIGKILL", 10.1, 10)])) == 1
+
+
+@pytest.mark.parametrize("grown", ["rss", "sockets", "tasks", "sessions"])
+def test_i9_growth_beyond_a_tenth_is_found(grown: str) -> None:
+    before = Resources(rss=100, sockets=100, tasks=100, sessions=100)
+    assert bounded_resources(before, msgspec.structs.replace(before, **{grown: 110})) == []
+    found = bounded_resources(before, msgspec.structs.replace(before, **{grown: 111}))
+    assert found == [f"{grown}: 111, was 100"]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"leases": 1},
+        {"unacknowledged": 1},
+        {"idle_in_transaction": 1},
+        {"consumers": {"q": (0, 1)}},
+        {"consumers": {"q": (2, 1)}},
+    ],
+)
+def test_i12_anything_left_over_is_found(left: dict[str, object]) -> None:
+    nothing = Leftovers(leases=0, unacknowledged=0, idle_in_transaction=0, consumers={"q": (1, 1)})
+    assert no_orphans(nothing) == []
+    assert len(no_orphans(msgspec.structs.replace(nothing, **left))) == 1

@@ -1,0 +1,158 @@
+"""F01 to F10: the service dies, is asked to end, or runs out of memory."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.faults.business import ledger_of
+from tests.faults.conftest import Running, is_full
+from tests.faults.load import Size
+from tests.faults.target import Fault
+from tests.faults.world import World
+
+LEASE_S = 4.0
+SETTLE_S = 0.5
+EXIT_S = 25.0
+
+
+async def killed_at(world: World, point: str, *, bound_s: float = 10.0) -> None:
+    """The service dies at the fail point in the middle of the load, and is started again."""
+    await world.start()
+    await world.warm_up()
+    # Messages go in batches, so there are fewer passes than messages.
+    passes = world.size.messages // 20
+    failpoints = f"{point}:kill:{world.chance.randrange(passes // 3, passes)}"
+    await world.arm(failpoints)
+    async with world.load():
+        assert await world.dies(world.service) == -signal.SIGKILL
+        await world.relaunch(world.service)
+        await world.recovers(failpoints, bound_s)
+
+
+def require_one_key_per_effect(world: World) -> None:
+    """Every call of an effect carried the same idempotency key."""
+    keys: dict[str, set[str]] = {}
+    for call in world.journal().calls:
+        keys.setdefault(call.effect_id, set()).add(call.idempotency_key)
+    assert [e for e, used in keys.items() if len(used) > 1] == []
+
+
+async def require_one_event_per_effect(world: World) -> None:
+    """A foreign subscriber got each event once or twice, each time under the same id."""
+    for effect_id, ids in (await world.witnessed()).items():
+        assert len(set(ids)) == 1, f"{effect_id} was announced under several ids"
+        assert len(ids) <= 2, f"{effect_id} was announced {len(ids)} times"
+
+
+@pytest.mark.fault("F01", quick=True)
+async def test_f01_killed_after_the_inbox_commit_before_the_ack(run: Running) -> None:
+    async with run() as world:
+        await killed_at(world, "inbox.after_commit")
+        await world.settled()
+        # What was committed and not acknowledged came again, and was only counted.
+        assert (await world.service.metrics())["layshaft_inbox_duplicates_total"] >= 1
+        await world.judge()
+
+
+@pytest.mark.fault("F02", quick=True)
+async def test_f02_killed_after_the_decision_before_its_commit(run: Running) -> None:
+    async with run() as world:
+        await killed_at(world, "inbox.before_commit")
+        await world.judge()
+        # The attempt that died left no event behind.
+        events = await world.column("select count(*) from message where direction = 'out'")
+        assert events == [world.size.messages]
+
+
+@pytest.mark.fault("F02", quick=False)
+async def test_f02_killed_after_the_call_before_its_result_is_committed(run: Running) -> None:
+    async with run() as world:
+        await killed_at(world, "result.before_commit")
+        await world.judge()
+        attempts = await world.column("select max(attempts) from step")
+        assert attempts == [2]
+        require_one_key_per_effect(world)
+
+
+@pytest.mark.fault("F03", quick=True)
+async def test_f03_killed_after_the_publish_before_its_confirm(run: Running) -> None:
+    async with run() as world:
+        await killed_at(world, "relay.after_publish")
+        await world.judge()
+        await require_one_event_per_effect(world)
+
+
+@pytest.mark.fault("F04", quick=False)
+async def test_f04_killed_after_the_confirm_before_the_row_goes(run: Running) -> None:
+    async with run() as world:
+        await killed_at(world, "relay.after_confirm")
+        await world.judge()
+        await require_one_event_per_effect(world)
+
+
+@pytest.mark.fault("F05", quick=True)
+async def test_f05_killed_after_the_answer_of_the_target_before_it_is_recorded(
+    run: Running,
+) -> None:
+    async with run() as world:
+        await killed_at(world, "http.after_response")
+        await world.judge()
+        require_one_key_per_effect(world)
+        # The call whose answer was lost was looked up and found done, not sent again.
+        assert len(world.journal().calls) == len(world.journal().applied)
+
+
+@pytest.mark.fault("F06", quick=True)
+async def test_f06_killed_while_the_request_is_in_flight(run: Running) -> None:
+    async with run() as world:
+        await world.start()
+        await world.warm_up()
+        await world.set_target_faults(Fault("late", times=8, seconds=2.0))
+        await world.arm("http.after_send:kill:1")
+        async with world.load():
+            assert await world.dies(world.service) == -signal.SIGKILL
+            await world.relaunch(world.service)
+            await world.recovers("SIGKILL")
+        await world.judge()
+        doubted = await world.column("select count(*) from step_event where state = 'in_doubt'")
+        assert doubted[0] >= 1
+        require_one_key_per_effect(world)
+
+
+@pytest.mark.fault("F08", quick=True)
+async def test_f08_asked_to_end_under_load_again_and_again(run: Running) -> None:
+    times = 10 if is_full() else 2
+    # A restart takes some seconds: the load has to outlast all of them.
+    size = Size(rate=25, seconds=times * 15, keys=100, instances=2 if is_full() else 1)
+    async with run(size=size) as world:
+        await world.start()
+        await world.warm_up()
+        async with world.load() as load:
+            for n in range(times):
+                instance = world.instances[n % len(world.instances)]
+                await load.passes(20)
+                assert await instance.terminate(EXIT_S) == 0
+                world.injected(f"SIGTERM to {instance.name}")
+                await world.relaunch(instance)
+        found = await world.judge()
+        assert not found.parked
+
+
+@pytest.mark.fault("F10", quick=True)
+async def test_f10_a_message_that_aborts_the_process(run: Running) -> None:
+    async with run() as world:
+        await world.start()
+        await world.warm_up()
+        poison = world.spoil("abort")
+        async with world.load():
+            for _ in range(3):
+                assert await world.dies(world.service) == -signal.SIGABRT
+                await world.relaunch(world.service)
+        # Nobody reads it any more, so nobody knows the key it would hold.
+        found = await world.judge(may_pass_parked=True)
+        assert found.parked == {poison.order.effect_id}
+        codes = await world.column("select code from exception_case where state = 'open'")
+        assert codes == ["crashes-the-worker"]
+        assert ledger_of(poison.order.effect_id) not in await world.column("select key from ledger")

@@ -1,0 +1,367 @@
+"""A run: service instances, the target, the load, one fault or more, and the judgement.
+
+async with running(...) as world:
+    await world.warm_up()
+    async with world.load():
+        ...                      # the fault; world.injected(...) says that it happened
+    await world.judge()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from ops.app import topology_of
+from ops.configuration import load as load_configuration
+from ops.stack import management
+from ops.stack.processes import free_port
+from tests.faults import evidence, invariants
+from tests.faults.business import CATALOGUE, CONTRACT, KIND
+from tests.faults.invariants import Evidence, Recovery, Resources
+from tests.faults.load import Load, Sent, Size, planned
+from tests.faults.service import Child, Instance
+from tests.faults.target import Fault
+
+WARM_UP = 60
+"""Messages sent before the baseline is taken."""
+BURST = 10_000.0
+SETTLE_S = 90.0
+SENT_AT_LEAST = 0.95
+KILL_BOUND_S = 10.0
+
+
+class Servers(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run finds its servers."""
+
+    database_url: str
+    amqp_url: str
+    management_url: str
+
+
+class World:
+    """What a fault test works with."""
+
+    def __init__(self, servers: Servers, folder: Path, size: Size, seed: int) -> None:
+        self.servers = servers
+        self.folder = folder
+        self.size = size
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.faults: list[str] = []
+        self.recoveries: list[Recovery] = []
+        self.figures: dict[str, object] = {}
+        port = free_port()
+        self.target_url = f"http://127.0.0.1:{port}"
+        self.target = Child(
+            "tests.faults.target", str(folder), str(port), log=folder / "target.log"
+        )
+        self._config = folder / "layshaft.toml"
+        self._config.write_text(self._configuration())
+        self.instances = [
+            Instance(f"layshaft-{n}", config=self._config, folder=folder)
+            for n in range(1, size.instances + 1)
+        ]
+        load = planned(size, seed)
+        self._warm_up, self._main = load[:WARM_UP], load[WARM_UP:]
+        self._loads: list[Load] = []
+        self.baseline: Resources | None = None
+
+    @property
+    def service(self) -> Instance:
+        """The first instance, which most faults happen to."""
+        return self.instances[0]
+
+    @property
+    def sent(self) -> list[Sent]:
+        """The whole ledger of the sources."""
+        return [s for load in self._loads for s in load.ledger]
+
+    # Running
+
+    async def start(self) -> None:
+        """The target and all instances work."""
+        if not self.target.is_running:
+            self.target.start()
+        for instance in self.instances:
+            instance.launch(ERP_SECRET="secret")
+        for instance in self.instances:
+            await instance.ready()
+
+    async def relaunch(self, instance: Instance, failpoints: str = "") -> None:
+        """The instance works again after its end."""
+        instance.launch(failpoints=failpoints, ERP_SECRET="secret")
+        await instance.ready()
+
+    async def warm_up(self) -> None:
+        """The first messages are through, all at once, so that pools are as full as they get; what
+        the service holds then is the baseline."""
+        await self._send(self._warm_up, rate=BURST)
+        await self.settled()
+        self.baseline = await self.resources()
+
+    async def arm(self, failpoints: str, instance: Instance | None = None) -> None:
+        """The instance was ended in order and works again with these fail points."""
+        instance = instance or self.service
+        assert await instance.terminate() == 0
+        await self.relaunch(instance, failpoints)
+
+    @asynccontextmanager
+    async def load(self) -> AsyncIterator[Load]:
+        """The rest is being sent; left once all of it is answered or given up."""
+        load = Load(self.servers.amqp_url, self._main, rate=self.size.rate)
+        self._loads.append(load)
+        running = asyncio.create_task(load.run())
+        try:
+            yield load
+            async with asyncio.timeout(self.size.seconds + SETTLE_S):
+                await running
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            load.keep(self.folder / "ledger.jsonl")
+
+    async def _send(self, ledger: list[Sent], rate: float) -> None:
+        load = Load(self.servers.amqp_url, ledger, rate=rate)
+        self._loads.append(load)
+        async with asyncio.timeout(SETTLE_S):
+            await load.run()
+
+    async def stop(self) -> None:
+        """No process of this run is left."""
+        for child in (*self.instances, self.target):
+            child.send(signal.SIGCONT)
+            if child.is_running:
+                await child.kill()
+
+    # Faults
+
+    def spoil(self, fault: str) -> Sent:
+        """One message in the middle of the load will carry a fault; see `Order.fault`."""
+        sent = self._main[len(self._main) // 2]
+        sent.order = msgspec.structs.replace(sent.order, fault=fault)
+        return sent
+
+    def injected(self, what: str) -> None:
+        """The fault has happened; a run without one proves nothing."""
+        self.faults.append(what)
+        print(f"{time.strftime('%H:%M:%S')} fault: {what}")
+
+    async def set_target_faults(self, *faults: Fault) -> None:
+        """The target commits these faults from now on, and no others."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.put(f"{self.target_url}/_faults", data=msgspec.json.encode(faults)) as answer,
+        ):
+            assert answer.status == 204
+
+    async def dies(self, instance: Instance, within_s: float = 60.0) -> int:
+        """The instance has ended by its fail point; its exit code."""
+        code = await instance.ended(within_s)
+        self.injected(f"{instance.name} ended with {code}")
+        return code
+
+    async def recovers(self, after: str, bound_s: float = KILL_BOUND_S) -> None:
+        """A new effect has come since now: how long it took is judged in the end."""
+        began = time.monotonic()
+        before = len(self.journal().applied)
+
+        async def goes_on() -> bool:
+            return len(self.journal().applied) > before
+
+        await until(goes_on, f"an effect after {after}", SETTLE_S)
+        self.recoveries.append(Recovery(after, time.monotonic() - began, bound_s))
+
+    # Looking
+
+    def journal(self) -> evidence.Journalled:
+        """What the target has written down so far."""
+        return evidence.read_journal(self.folder)
+
+    async def found(self) -> Evidence:
+        """Everything the judgement needs."""
+        tables = await evidence.read_tables(self.servers.database_url)
+        return Evidence(
+            sent=self.sent,
+            applied=self.journal().applied,
+            parked=tables.parked,
+            superseded=tables.superseded,
+        )
+
+    async def resources(self) -> Resources:
+        """What all instances together hold."""
+        tasks = [(await i.metrics())["layshaft_tasks"] for i in self.instances]
+        return Resources(
+            rss=sum(i.rss for i in self.instances),
+            sockets=sum(i.sockets for i in self.instances),
+            tasks=round(sum(tasks)),
+            sessions=await evidence.sessions(self.servers.database_url),
+        )
+
+    async def queues(self) -> dict[str, evidence.QueueState]:
+        """All queues that the service consumes."""
+        settings = load_configuration(self._config, {}).settings
+        queues = topology_of(settings, CATALOGUE.events).queues
+        names = [q.name for q in queues if not q.name.startswith("out.")]
+        return await evidence.read_queues(self.servers.amqp_url, names)
+
+    async def settled(self, within_s: float = SETTLE_S) -> None:
+        """Nothing is left to do: every confirmed message has its fate, no work is unfinished and
+        the queues are empty."""
+
+        async def is_settled() -> bool:
+            tables = await evidence.read_tables(self.servers.database_url)
+            known = {w.effect_id for w in self.journal().applied}
+            known |= tables.parked | tables.superseded
+            confirmed = {s.order.effect_id for s in self.sent if s.answer == "confirmed"}
+            if tables.unfinished or not confirmed <= known:
+                return False
+            return not any(q.ready for q in (await self.queues()).values())
+
+        # Whether something is lost says the judgement, with names.
+        try:
+            await until(is_settled, "all work done", within_s)
+        except AssertionError as error:
+            print(f"not settled: {error}")
+
+    async def witnessed(self) -> dict[str, list[str]]:
+        """Ids of the events that a foreign subscriber got, by effect; takes them off its queue."""
+        return await evidence.drain_witness(self.servers.amqp_url)
+
+    async def column(self, sql: str) -> list[Any]:
+        """The first column of a query over the service's tables."""
+        return await evidence.column(self.servers.database_url, sql)
+
+    # Judging
+
+    async def judge(self, *, may_pass_parked: bool = False) -> Evidence:
+        """All invariants hold now, and again after a restart of everything."""
+        assert self.faults, "no fault was injected"
+        answered = [s for s in self.sent if s.answer != "planned"]
+        assert len(answered) >= SENT_AT_LEAST * self.size.messages, (
+            f"only {len(answered)} of {self.size.messages} messages were sent"
+        )
+        began = time.monotonic()
+        await self.settled()
+        self.figures["settled_s"] = round(time.monotonic() - began, 1)
+        await self._require(may_pass_parked=may_pass_parked, what="after the fault")
+        await self.restart_all()
+        await self.settled()
+        found = await self._require(may_pass_parked=may_pass_parked, what="after a restart")
+        self._report(found)
+        return found
+
+    async def restart_all(self) -> None:
+        """Every instance was ended in order and works again."""
+        for instance in self.instances:
+            code = await instance.terminate()
+            assert code == 0, f"{instance.name} ended with {code}"
+        await self.start()
+
+    async def _require(self, *, may_pass_parked: bool, what: str) -> Evidence:
+        found = await self.found()
+        wrong = [
+            *(f"I1 {w}" for w in invariants.no_loss(found)),
+            *(f"I2 {w}" for w in invariants.effects_once(found)),
+            *(f"I3 {w}" for w in invariants.indeterminate_at_most_once(found)),
+            *(f"I4 {w}" for w in invariants.ordered_by_key(found, may_pass_parked=may_pass_parked)),
+            *(f"I6 {w}" for w in invariants.bounded_recovery(self.recoveries)),
+            *(f"I9 {w}" for w in await self._overgrown()),
+            *(f"I12 {w}" for w in await self._orphans()),
+        ]
+        assert not wrong, "\n".join([f"{what}, seed {self.seed}:", *wrong, f"see {self.folder}"])
+        return found
+
+    async def _overgrown(self) -> list[str]:
+        """Sockets and tasks of calls that have just ended go within a moment."""
+        if self.baseline is None:
+            return []
+        baseline = self.baseline
+        return await settles(lambda: self._growth(baseline), within_s=10.0)
+
+    async def _growth(self, baseline: Resources) -> list[str]:
+        return invariants.bounded_resources(baseline, await self.resources())
+
+    async def _orphans(self) -> list[str]:
+        """The broker's statistics are some seconds old."""
+        return await settles(self._leftovers, within_s=20.0)
+
+    async def _leftovers(self) -> list[str]:
+        vhost = management.vhost_name(self.servers.amqp_url)
+        left = await evidence.read_leftovers(
+            self.servers.database_url,
+            await self.queues(),
+            unacknowledged=management.unacknowledged(self.servers.management_url, vhost),
+            instances=len(self.instances),
+        )
+        return invariants.no_orphans(left)
+
+    def _report(self, found: Evidence) -> None:
+        answers = [s.answer for s in found.sent]
+        self.figures |= {
+            "planned": self.size.messages,
+            "confirmed": answers.count("confirmed"),
+            "indeterminate": answers.count("indeterminate"),
+            "refused": answers.count("refused"),
+            "applied": len(found.applied),
+            "parked": len(found.parked),
+            "superseded": len(found.superseded),
+            "calls": len(self.journal().calls),
+            "recovery_s": [round(r.took_s, 1) for r in self.recoveries],
+            "rss_mib": round(sum(i.rss for i in self.instances) / 2**20),
+            "faults": len(self.faults),
+        }
+        print(f"seed {self.seed}: {self.figures}")
+
+    def _configuration(self) -> str:
+        sources = "".join(
+            f'[[settings.sources]]\nname = "{name}"\nkinds = ["{KIND}"]\n'
+            f'contracts = ["{CONTRACT}"]\n\n'
+            for name in self.size.source_names
+        )
+        template = Template(Path(__file__).with_name("layshaft.toml").read_text())
+        return template.substitute(
+            database_url=self.servers.database_url,
+            amqp_url=self.servers.amqp_url,
+            target_url=self.target_url,
+            sources=sources,
+        )
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str, within_s: float) -> None:
+    """Looks again and again until it holds; fails after the deadline."""
+    end = time.monotonic() + within_s
+    while not await holds():
+        assert time.monotonic() < end, f"not within {within_s} s: {what}"
+        await asyncio.sleep(0.1)
+
+
+async def settles(wrong: Callable[[], Awaitable[list[str]]], within_s: float) -> list[str]:
+    """What is still wrong after the deadline; empty as soon as nothing is."""
+    end = time.monotonic() + within_s
+    found = await wrong()
+    while found and time.monotonic() < end:
+        await asyncio.sleep(0.5)
+        found = await wrong()
+    return found
+
+
+@asynccontextmanager
+async def running(servers: Servers, folder: Path, size: Size, seed: int) -> AsyncIterator[World]:
+    """A world whose processes are gone afterwards."""
+    print(f"seed {seed}, {size.messages} messages, {size.instances} instance(s)")
+    world = World(servers, folder, size, seed)
+    try:
+        yield world
+    finally:
+        await world.stop()
