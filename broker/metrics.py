@@ -76,5 +76,25 @@ class Metrics:
         self.approvals_open = Gauge(
             "layshaft_approvals_open", "Decisions waited for", ["role"], registry=r
         )
+        self.inbox_expired = Counter(
+            "layshaft_inbox_expired", "Dedupe rows forgotten after their time", registry=r
+        )
+        self.log_partitions = Gauge(
+            "layshaft_log_partitions", "Days of the message log", ["state"], registry=r
+        )
+        self.log_kept = Gauge(
+            "layshaft_log_kept_messages", "Unfinished messages that outlived their day", registry=r
+        )
+        self.housekeeping_success = Gauge(
+            "layshaft_housekeeping_last_success_timestamp_seconds",
+            "When housekeeping last went through without a failure",
+            registry=r,
+        )
+        self.housekeeping_failures = Counter(
+            "layshaft_housekeeping_failures", "Steps that failed", ["step"], registry=r
+        )
+        self.housekeeping_delays = Counter(
+            "layshaft_housekeeping_delays", "Steps that gave way to others", ["step"], registry=r
+        )
         self.ready = Gauge("layshaft_ready", "1 where this part can work", ["part"], registry=r)
         self.tasks = Gauge("layshaft_tasks", "asyncio tasks that have not ended", registry=r)

@@ -21,6 +21,7 @@ from time import perf_counter
 
 import uuid_utils
 
+from broker.application import RaceLost
 from broker.blame import blamed
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
@@ -169,6 +170,8 @@ class Pipeline:
             known = await unit.record_duplicates([w.entry for w in repeats])
             for work in repeats:
                 self._metrics.duplicates.labels(work.entry.envelope.source).inc()
+                if work.entry.identity not in known:
+                    raise RaceLost("a repeat was forgotten between our look and our count")
                 if known[work.entry.identity] != work.entry.digest:
                     await unit.keep_id_conflict(work)
         return fresh, [positions[w.entry.identity] for w in fresh]

@@ -5,10 +5,13 @@ Read from `LAYSHAFT_*` variables by ops; times are seconds, sizes bytes.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from broker.policy import RetryPolicy
 from canonical.envelope import Lane
+from canonical.errors import Misconfigured
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +83,17 @@ class PerLane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return self.enrichment
 
 
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many days what was handled is remembered; unfinished work always is.
+
+    dedupe_days: a message that comes again within them is known to be a repeat. log_days: its
+    content can be looked at and replayed within them.
+    """
+
+    dedupe_days: int = 30
+    log_days: int = 90
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration of one process."""
 
@@ -90,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscribers: dict[str, tuple[str, ...]] = {}
     deadlines: Deadlines = Deadlines()
     retry: RetryPolicy = RetryPolicy()
+    retention: Retention = Retention()
     # Messages decided in one commit at most, and unacked at once: three batches, so that one is
     # being decided while the next arrives; far below the point where prefetch stops paying.
     batch: PerLane = PerLane(20, 200, 50)
@@ -98,3 +113,27 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dispatch: PerLane = PerLane(8, 8, 2)
     heartbeat_s: int = 10
     failpoints: str = ""
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    """Everything is remembered for as long as something else relies on it.
+
+    Raises: Misconfigured("retention-too-short").
+    """
+    retention, retry = settings.retention, settings.retry
+    for name, days, least, why in (
+        ("dedupe_days", retention.dedupe_days, _days(retry.longest_s), "retries go on"),
+        ("log_days", retention.log_days, retention.dedupe_days, "repeats are known"),
+    ):
+        if days < least:
+            raise Misconfigured(
+                "retention-too-short",
+                f"{name} is {days}, but {why} for {least} days",
+                where=f"settings.retention.{name}",
+                remedy=f"Set {name} = {least} or more",
+            )
+
+
+def _days(seconds: float) -> int:
+    """Whole days that hold so many seconds, at least one."""
+    return max(1, math.ceil(seconds / 86_400))

@@ -20,6 +20,7 @@ from broker.consumer import Inlet, LaneConsumer
 from broker.decision import Context
 from broker.dispatcher import Dispatcher, Outlet
 from broker.failpoints import FailPoints
+from broker.housekeeper import Housekeeper
 from broker.looper import Loop
 from broker.metrics import Metrics
 from broker.pipeline import Pipeline
@@ -55,7 +56,7 @@ log = structlog.get_logger(__name__)
 PENDING_BATCH = 50
 HOUSEKEEPING_S = 600.0
 # Loops whose failure keeps nobody from working.
-WITHOUT_READINESS = frozenset({"gauges", "partitions"})
+WITHOUT_READINESS = frozenset({"gauges", "housekeeping"})
 GAUGES_S = 5.0
 
 
@@ -180,7 +181,7 @@ class App:
         fact_sweep_s = self._settings.deadlines.fact_sweep_s
         self._loop("lapsed calls", self._dispatchers[0].lapse, fact_sweep_s)
         self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
-        self._loop("partitions", lambda: self._make_partitions(upkeep), HOUSEKEEPING_S)
+        self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
         self._loop("gauges", lambda: self._refresh_gauges(upkeep), GAUGES_S)
         for loop in self._loops:
             loop.start()
@@ -277,9 +278,18 @@ class App:
             handler_named=self._catalogue.handler_named,
             rules=self.configuration.rules,
             policy=self._settings.retry,
+            dedupe_days=self._settings.retention.dedupe_days,
             metrics=self.metrics,
             fail_points=self._fail_points,
             committed=committed,
+        )
+
+    def _housekeeper(self, database: Database) -> Housekeeper:
+        return Housekeeper(
+            database=database,
+            retention=self._settings.retention,
+            metrics=self.metrics,
+            fail_points=self._fail_points,
         )
 
     def _dispatcher(
@@ -405,11 +415,6 @@ class App:
     async def _refresh_gauges(self, database: Database) -> bool:
         self.trouble()
         return await upkeep_rows.refresh(database, self.metrics)
-
-    async def _make_partitions(self, database: Database) -> bool:
-        async with database.transaction() as tx:
-            await upkeep_rows.make_partitions(tx)
-        return False
 
     async def _require_safe_database(self) -> None:
         """Refuses a database that may lose what it said was committed."""

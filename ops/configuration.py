@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from broker.settings import Settings
+from broker.settings import Settings, refuse_contradictions
 from canonical.errors import Misconfigured
 from canonical.rules import Rules
 
@@ -46,7 +46,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     if environ.get("LAYSHAFT_LISTEN_PORT"):
         document["listen_port"] = int(environ["LAYSHAFT_LISTEN_PORT"])
     try:
-        return msgspec.convert(document, Configuration)
+        configuration = msgspec.convert(document, Configuration)
     except msgspec.ValidationError as error:
         raise Misconfigured(
             "configuration-invalid",
@@ -54,6 +54,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
             where=str(path) if path else "environment",
             remedy=_hint(str(error)),
         ) from error
+    refuse_contradictions(configuration.settings)
+    return configuration
 
 
 def secret(reference: str, environ: Mapping[str, str]) -> Callable[[], str]:

@@ -13,7 +13,10 @@ PARTITION_DAYS = 2
 
 
 class ServerFacts(msgspec.Struct, frozen=True):
-    """How the server is set up. Sizes in bytes; now: its clock; has_lz4: it was built with it."""
+    """How the server is set up. Sizes in bytes; now: its clock; has_lz4: it was built with it.
+
+    max_locks: locks a session may hold on average. sessions: how many there may be.
+    """
 
     version: str
     now: datetime
@@ -25,18 +28,24 @@ class ServerFacts(msgspec.Struct, frozen=True):
     checkpoint_timeout_s: int
     wal_compression: str
     has_lz4: bool
+    max_locks: int
+    sessions: int
 
 
 class RowFacts(msgspec.Struct, frozen=True):
     """Rows that tell of trouble.
 
-    missing_days: days from today on without a partition of the log. stuck: parked rows with
-    nothing before them, and holds without rows: nobody would ever wake them. late_outbox: events
-    not confirmed for more than OUTBOX_LATE_S.
+    missing_days: days from today on without a partition of the log. fallen_rows: messages that
+    stand in the default because their day had none; kept_rows: unfinished ones that outlived their
+    day, as they should. old_days: days past the log's time that are still there.
+    stuck: parked rows with nothing before them, and holds without rows: nobody would ever wake
+    them. late_outbox: events not confirmed for more than OUTBOX_LATE_S.
     """
 
     missing_days: tuple[str, ...]
-    default_rows: int
+    fallen_rows: int
+    kept_rows: int
+    old_days: int
     stuck: int
     late_outbox: int
     open_cases: int
@@ -58,16 +67,22 @@ async def server_facts(tx: Tx) -> ServerFacts:
                    as checkpoint_timeout_s,
                current_setting('wal_compression') as wal_compression,
                exists (select from pg_settings where name = 'wal_compression'
-                       and 'lz4' = any(enumvals)) as has_lz4
+                       and 'lz4' = any(enumvals)) as has_lz4,
+               current_setting('max_locks_per_transaction')::int as max_locks,
+               current_setting('max_connections')::int as sessions
         """
     )
     return msgspec.convert(dict(row or {}), ServerFacts)
 
 
-async def row_facts(tx: Tx) -> RowFacts:
-    """Counts of what should not be there; needs an up-to-date schema."""
+async def row_facts(tx: Tx, *, log_days: int) -> RowFacts:
+    """Counts of what should not be there; needs an up-to-date schema. log_days: as in Retention."""
     row = await tx.fetchrow(
         """
+        with log as (
+            select (((now() at time zone 'UTC')::date - $3::int)::timestamp at time zone 'UTC')
+                   as start
+        )
         select array(
                    select to_char(day, 'YYYY-MM-DD')
                    from generate_series(0, $1::int) n
@@ -75,7 +90,12 @@ async def row_facts(tx: Tx) -> RowFacts:
                         (select (now() at time zone 'UTC')::date + n as day) d
                    where to_regclass('message_' || to_char(day, 'YYYYMMDD')) is null
                ) as missing_days,
-               (select count(*) from message_default) as default_rows,
+               (select count(*) from message_default where at >= log.start) as fallen_rows,
+               (select count(*) from message_default where at < log.start) as kept_rows,
+               (select count(*) from pg_inherits i join pg_class c on c.oid = i.inhrelid
+                where i.inhparent = 'message'::regclass
+                  and to_date(substring(c.relname from '^message_(\\d{8})$'), 'YYYYMMDD')
+                      < (log.start at time zone 'UTC')::date - 1) as old_days,
                (select count(*) from pending p where state = 'parked' and not exists (
                     select from pending b
                     where b.scope = p.scope and b.key = p.key and b.id < p.id))
@@ -86,8 +106,10 @@ async def row_facts(tx: Tx) -> RowFacts:
                (select count(*) from exception_case where state = 'open') as open_cases,
                (select count(*) from step where kind = 'approval' and state = 'ready')
                    as open_approvals
+        from log
         """,
         PARTITION_DAYS,
         OUTBOX_LATE_S,
+        log_days,
     )
     return msgspec.convert(dict(row or {}), RowFacts)

@@ -118,7 +118,10 @@ async def trace(tx: Tx, name: str, kinds: Sequence[str]) -> Trace | None:
         ),
         *await _note_lines(tx, keys, messages.keys, whole),
     ]
-    matched = _matched(story, named, keys, messages, step_ids)
+    known = {*messages.keys, *(line.subject for line in lines)}
+    is_known = bool(named) or not known.isdisjoint(keys)
+    is_part = bool(step_ids) and not named
+    matched = _matched(story, messages, is_known=is_known, is_part=is_part)
     if not lines or not matched:
         return None
     lines.sort(key=lambda line: (line.at, _RANK[line.what]))
@@ -132,18 +135,15 @@ async def trace(tx: Tx, name: str, kinds: Sequence[str]) -> Trace | None:
 
 
 def _matched(
-    story: Sequence[str],
-    named: set[int],
-    keys: Sequence[str],
-    messages: _Messages,
-    step_ids: Sequence[int],
+    story: Sequence[str], messages: _Messages, *, is_known: bool, is_part: bool
 ) -> tuple[Match, ...]:
+    """is_known: as a business key. is_part: as an object of steps of other changes."""
     found: list[Match] = []
     if story:
         found.append("correlation")
-    if named or set(keys) & set(messages.keys):
+    if is_known:
         found.append("key")
-    if step_ids and not named and not story:
+    if is_part and not story:
         found.append("object")
     if not found and messages.ats:
         found.append("message")
@@ -156,6 +156,8 @@ async def _story(tx: Tx, name: str) -> list[str]:
         """
         select correlation_id from message where id = $1
         union select correlation_id from message where correlation_id = $1
+        -- its messages may have left the log long ago
+        union select correlation_id from ledger where correlation_id = $1
         limit 20
         """,
         name,
@@ -317,9 +319,10 @@ async def _document_lines(
     """Versions of the documents; of whole stories all that their messages stated."""
     rows = await tx.fetch(
         """
-        select d.key, d.row_version, d.source, d.stored_at, m.id, m.correlation_id
+        select d.key, d.row_version, d.source, d.stored_at, coalesce(m.id, '') as id,
+               coalesce(m.correlation_id, '') as correlation_id
         from document_version d
-        join message m on m.at = d.message_at and m.seq = d.message_seq
+        left join message m on m.at = d.message_at and m.seq = d.message_seq
         where d.key = any($1)
         union
         select d.key, d.row_version, d.source, d.stored_at, m.id, m.correlation_id

@@ -1,11 +1,9 @@
-"""SQL for the service's own upkeep: safe settings, partitions, and gauges read from tables."""
+"""SQL for the service's own upkeep: safe settings, and gauges read from tables."""
 
 from __future__ import annotations
 
 from broker.metrics import Metrics
 from broker.store.connection import Database, Tx
-
-DAYS_AHEAD = 3
 
 
 async def unsafe_settings(session: Tx) -> list[str]:
@@ -17,11 +15,6 @@ async def unsafe_settings(session: Tx) -> list[str]:
         """
     )
     return [r["name"] for r in rows]
-
-
-async def make_partitions(tx: Tx) -> None:
-    """A partition of the log exists for today and the next days."""
-    await tx.fetchval("select ensure_message_partitions($1)", DAYS_AHEAD)
 
 
 async def probe(tx: Tx) -> None:

@@ -24,6 +24,7 @@ from broker import amqp_properties
 from broker.settings import Settings
 from broker.store import Database, diagnosis
 from broker.store.diagnosis import RowFacts, ServerFacts
+from broker.store.log_days import DAYS_AHEAD
 from broker.store.views import snapshot
 from broker.topology import drift
 from canonical.errors import Failure, Misconfigured
@@ -40,6 +41,9 @@ GIB = 1 << 30
 MAX_WAL_BYTES = 8 * GIB
 CHECKPOINT_S = 900
 CLOCK_S = 2.0
+# A day of the log is a table and its indexes; a process has about twenty sessions.
+LOCKS_A_DAY = 5
+SESSIONS = 20
 DISK_BYTES = 1 * GIB
 SYSTEM_S = 2.0
 BROKER_S = 5.0
@@ -61,7 +65,7 @@ async def examine(configuration: Configuration, environ: Mapping[str, str]) -> l
     """All checks that need a configuration, in the order in which they are shown."""
     settings = configuration.settings
     groups = await asyncio.gather(
-        _database(settings.database_url),
+        _database(settings),
         _broker(settings),
         _systems(settings),
     )
@@ -97,7 +101,8 @@ def disk(folder: Path) -> Check:
     return Check("ok", "disk-space", f"{free >> 30} GB free at {place.resolve()}")
 
 
-async def _database(url: str) -> list[Check]:
+async def _database(settings: Settings) -> list[Check]:
+    url, log_days = settings.database_url, settings.retention.log_days
     where = without_password(url)
     database = Database(
         url=url, purpose="cli", size=1, acquire_s=ACQUIRE_S, statement_s=STATEMENT_S
@@ -111,6 +116,7 @@ async def _database(url: str) -> list[Check]:
         found = [
             Check("ok", "database", f"PostgreSQL {facts.version} at {where}"),
             *server_checks(facts, middle, memory_bytes=_memory_bytes(url)),
+            *lock_checks(facts, log_days),
         ]
         missing = await pending(url)
         if missing:
@@ -118,7 +124,7 @@ async def _database(url: str) -> list[Check]:
             what = f"Migrations not applied: {', '.join(missing)}"
             return [*found, Check("problem", "migrations-pending", what, fix)]
         async with snapshot(database) as tx:
-            rows = await diagnosis.row_facts(tx)
+            rows = await diagnosis.row_facts(tx, log_days=log_days)
         return [*found, Check("ok", "migrations", "The schema is current"), *row_checks(rows)]
     except Misconfigured as failure:
         return [Check("problem", failure.code, f"{failure.where}: {failure.what}", failure.remedy)]
@@ -184,15 +190,32 @@ def _speed_checks(facts: ServerFacts, memory_bytes: int) -> Iterable[Check]:
         yield Check("ok", "database-tuned", "Memory and write-ahead log are as recommended")
 
 
+def lock_checks(facts: ServerFacts, log_days: int) -> Iterable[Check]:
+    """Whether the server's lock table has room for the log: a look-up locks every day of it."""
+    needed = (log_days + DAYS_AHEAD) * LOCKS_A_DAY * SESSIONS
+    room = facts.max_locks * facts.sessions
+    if room < needed:
+        what = f"The lock table holds {room} locks; {log_days} days of the log may need {needed}"
+        fix = f"Set max_locks_per_transaction = {-(-needed // facts.sessions)} and restart"
+        yield Check("warning", "database-lock-table", what, fix)
+
+
 def row_checks(rows: RowFacts) -> Iterable[Check]:
     """Rows that should not be there, and what waits for people."""
     if rows.missing_days:
         what = f"The log has no partition for {', '.join(rows.missing_days)}"
         yield Check("problem", "partition-missing", what, "Start layshaft run: it makes them")
-    if rows.default_rows:
-        what = f"{rows.default_rows} messages stand in message_default, outside their day"
-        fix = "Move them into their day's partition before it is needed"
+    if rows.fallen_rows:
+        what = f"{rows.fallen_rows} messages stand in message_default: their day had no partition"
+        fix = "Start layshaft run: it makes the day and moves them"
         yield Check("warning", "partition-default", what, fix)
+    if rows.old_days:
+        what = f"{rows.old_days} days of the log are older than retention.log_days"
+        fix = "See layshaft_housekeeping_* in /metrics; end long transactions that read the log"
+        yield Check("warning", "partition-old", what, fix)
+    if rows.kept_rows:
+        what = f"{rows.kept_rows} unfinished messages have outlived their day of the log"
+        yield Check("ok", "partition-kept", what, "They go once what they are about is finished")
     if rows.stuck:
         what = f"{rows.stuck} rows wait for nothing that would wake them"
         yield Check("problem", "stuck-rows", what, "Report it: this is a defect of Layshaft")
@@ -200,7 +223,7 @@ def row_checks(rows: RowFacts) -> Iterable[Check]:
         what = f"{rows.late_outbox} events are not confirmed for over {diagnosis.OUTBOX_LATE_S} s"
         fix = "See that layshaft run is up and RabbitMQ takes messages (queues full?)"
         yield Check("problem", "outbox-late", what, fix)
-    if not (rows.missing_days or rows.default_rows or rows.stuck or rows.late_outbox):
+    if not (rows.missing_days or rows.fallen_rows or rows.stuck or rows.late_outbox):
         yield Check("ok", "rows", "Partitions ready; nothing stuck, nothing late in the outbox")
     if rows.open_cases or rows.open_approvals:
         people = plural(rows.open_approvals, "approval"), plural(rows.open_cases, "case")

@@ -113,6 +113,8 @@ def server_settings(*, port: int, wal_compression: str, memory_bytes: int) -> Ma
         "max_wal_size": "8GB",
         "checkpoint_timeout": "15min",
         "wal_compression": wal_compression,
+        # A look-up in the log may lock each of its days, and each index of it.
+        "max_locks_per_transaction": "128",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

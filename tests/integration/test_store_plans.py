@@ -16,7 +16,17 @@ import msgspec
 import pytest
 
 from broker.ledger import Move
-from broker.store import Database, Position, Tx, calls, documents, ledgers, messages
+from broker.store import (
+    Database,
+    Position,
+    Tx,
+    calls,
+    documents,
+    expiry,
+    ledgers,
+    log_days,
+    messages,
+)
 from broker.store import order as order_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
@@ -28,6 +38,7 @@ from canonical.handler import Delivery
 ROWS = 20_000
 BATCH = 200
 NOW = datetime.now(UTC)
+OLD = NOW - timedelta(days=31)
 
 # Rows as a busy week leaves them: nearly all is done, some is due.
 FILL = """
@@ -38,6 +49,10 @@ select now(), n, case when n % 2 = 0 then 'in' else 'out' end, 's', 'm' || n, 't
 from generate_series(1, $1::int) n;
 insert into inbox (subscription, source, id, digest, message_at, message_seq)
 select 'toy', 's', id, '', at, seq from message;
+update inbox set received_at = now() - interval '40 days' where message_seq % 20 = 0;
+insert into duplicate (subscription, source, id, at)
+select 'toy', 's', 'm' || n, now() - case when n % 20 = 0 then interval '40 days' else '0' end
+from generate_series(1, $1::int) n;
 insert into hold (scope, key) select 'toy', key from message;
 insert into flow_order (scope, key, done) select 'toy', key, 1 from message;
 insert into pending (subscription, scope, key, lane, message_at, message_seq, state, due_at,
@@ -72,6 +87,11 @@ select (n - 1) % ($1::int / 10) + 1, 'i' || n, 1,
 from generate_series(1, $1::int) n;
 update target t set lease_until = now() from step s
 where s.target_id = t.id and s.state = 'in_flight';
+insert into message_default (at, seq, direction, source, id, type, key, correlation_id,
+                             causation_id, lane, kind, content_type, message_id, attributes, body)
+select at - interval '100 days', seq, direction, source, id, type, key, correlation_id,
+       causation_id, lane, kind, content_type, message_id, attributes, body
+from message where seq % 10 = 0;
 """
 
 KEYS = [f"order/{n}" for n in range(5, 5 + BATCH)]
@@ -164,6 +184,10 @@ HOT: dict[str, Statement] = {
     "claim and record": claim_and_record,
     "lapse_calls": lambda tx: calls.lapse_calls(tx, settle_s=0),
     "newly_known": lambda tx: ledgers.newly_known(tx, ["supplier/51", "supplier/101"]),
+    "expire_inbox": lambda tx: expiry.expire_inbox(tx, before=OLD, after=None, limit=1000),
+    "expire_duplicates": lambda tx: expiry.expire_duplicates(tx, before=OLD, limit=1000),
+    "weigh_unfinished": lambda tx: log_days.weigh_unfinished(tx, OLD.date()),
+    "forget_finished": lambda tx: log_days.forget_finished(tx, first_day=OLD.date(), limit=1000),
     "sweep for facts": lambda tx: ledgers.newly_known(tx, None),
 }
 

@@ -240,14 +240,14 @@ async def test_a_case_without_anything_waiting_cannot_be_retried(database: Datab
 
 async def test_doctors_rows_are_counted(database: Database) -> None:
     async with views.snapshot(database) as tx:
-        facts = await diagnosis.row_facts(tx)
-    assert facts == diagnosis.RowFacts((), 0, 0, 0, 2, 1)
+        facts = await diagnosis.row_facts(tx, log_days=90)
+    assert facts == diagnosis.RowFacts((), 0, 0, 0, 0, 0, 2, 1)
     async with database.transaction() as tx:
         await tx.execute("delete from pending where state = 'in_case'")
         await tx.execute("insert into hold (scope, key) values ('definition', 'item/none')")
         await tx.execute("drop table message_" + await tx.fetchval("select to_char(now() at time "
             "zone 'UTC' + interval '2 days', 'YYYYMMDD')"))  # fmt: skip
     async with views.snapshot(database) as tx:
-        facts = await diagnosis.row_facts(tx)
+        facts = await diagnosis.row_facts(tx, log_days=90)
     assert facts.stuck == 2
     assert len(facts.missing_days) == 1

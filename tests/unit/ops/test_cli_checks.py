@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from broker.store.diagnosis import RowFacts, ServerFacts
-from ops.cli.checks import Check, row_checks, server_checks, version_check
+from ops.cli.checks import Check, lock_checks, row_checks, server_checks, version_check
 from ops.cli.doctor import verdict
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -26,8 +26,10 @@ GOOD = ServerFacts(
     checkpoint_timeout_s=900,
     wal_compression="lz4",
     has_lz4=True,
+    max_locks=128,
+    sessions=200,
 )
-CLEAN = RowFacts((), 0, 0, 0, 0, 0)
+CLEAN = RowFacts((), 0, 0, 0, 0, 0, 0, 0)
 
 
 def findings(checks: list[Check]) -> dict[str, str]:
@@ -99,7 +101,8 @@ def test_a_small_machine_is_asked_for_a_quarter_of_its_memory() -> None:
     ("changed", "code"),
     [
         ({"missing_days": ("2026-03-03",)}, "partition-missing"),
-        ({"default_rows": 1}, "partition-default"),
+        ({"fallen_rows": 1}, "partition-default"),
+        ({"old_days": 1}, "partition-old"),
         ({"stuck": 1}, "stuck-rows"),
         ({"late_outbox": 1}, "outbox-late"),
     ],
@@ -107,6 +110,19 @@ def test_a_small_machine_is_asked_for_a_quarter_of_its_memory() -> None:
 def test_rows_that_should_not_be_there_are_findings(changed: dict[str, Any], code: str) -> None:
     facts = msgspec.structs.replace(CLEAN, **changed)
     assert list(findings(list(row_checks(facts)))) == [code]
+
+
+def test_a_lock_table_too_small_for_the_log_is_a_finding() -> None:
+    usual = msgspec.structs.replace(GOOD, max_locks=64, sessions=100)
+    fix = "Set max_locks_per_transaction = 97 and restart"
+    assert findings(list(lock_checks(usual, 90))) == {"database-lock-table": fix}
+    assert findings(list(lock_checks(GOOD, 90))) == {}
+
+
+def test_unfinished_messages_that_outlived_their_day_are_no_finding() -> None:
+    checks = list(row_checks(msgspec.structs.replace(CLEAN, kept_rows=3)))
+    assert findings(checks) == {}
+    assert checks[0].what == "3 unfinished messages have outlived their day of the log"
 
 
 def test_work_for_people_is_no_finding() -> None:

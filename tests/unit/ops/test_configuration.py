@@ -55,6 +55,13 @@ def test_the_environment_overrules_the_file(tmp_path: Path) -> None:
     assert configuration.listen_port == 0
 
 
+def test_a_retention_that_contradicts_itself_is_refused_at_load(tmp_path: Path) -> None:
+    file = written(tmp_path, MINIMAL + "[settings.retention]\nlog_days = 10\n")
+    with pytest.raises(Misconfigured) as refused:
+        load(file, URLS)
+    assert refused.value.code == "retention-too-short"
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
     file = written(tmp_path, MINIMAL.replace("sources", "heartbeats = 3\nsources"))
     with pytest.raises(Misconfigured) as refused:

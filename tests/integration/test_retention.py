@@ -1,0 +1,154 @@
+"""What was handled is forgotten after its time, and a message that comes later than that is
+stale; what is unfinished is never forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from broker.application import RaceLost
+from tests.integration.aging import DAY, days, keep_house, let_pass
+from tests.integration.toy import (
+    Bench,
+    Order,
+    Stated,
+    arrival,
+    bench_on,
+    blocked,
+    until,
+)
+
+
+@pytest.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    """A bench on a fresh database."""
+    async with bench_on(database_url) as made:
+        yield made
+
+
+def an_order(number: int = 1, **fields: Any) -> Order:
+    fields.setdefault("states", (Stated("1", version=number, name=f"Name {number}"),))
+    return Order(id=f"m{number}", key="order/1", version=number, **fields)
+
+
+async def versions(bench: Bench) -> list[int]:
+    return await bench.column("select row_version from document_version order by row_version")
+
+
+# F47: a late repeat
+
+
+async def test_f47_a_repeat_29_days_later_is_absorbed(bench: Bench) -> None:
+    await bench.pipeline().take([arrival(an_order())])
+    await let_pass(bench, 29 * DAY)
+    await keep_house(bench)
+    await bench.pipeline().take([arrival(an_order())])
+    assert await versions(bench) == [1]
+    assert await bench.count("duplicate") == 1
+    assert await bench.cases() == []
+
+
+async def test_f47_a_repeat_31_days_later_is_stale_and_audited_(
+    bench: Bench,
+) -> None:
+    await bench.pipeline().take([arrival(an_order(1)), arrival(an_order(2))])
+    await let_pass(bench, 31 * DAY)
+    await keep_house(bench)
+    assert await bench.count("inbox") == 0
+    await bench.pipeline().take([arrival(an_order(1))])
+    assert await bench.column(
+        "select convert_from(body, 'utf8') like '%Name 2%' from document"
+    ) == [True]
+    assert await bench.rows("select action, subject from audit") == [
+        {"action": "stale-refused", "subject": "supplier/1"}
+    ]
+    assert await bench.cases() == []
+
+
+async def test_a_repeat_forgotten_while_it_is_looked_up_is_decided_again(bench: Bench) -> None:
+    await bench.pipeline().take([arrival(an_order())])
+    async with bench.database.transaction() as tx:
+        # The pipeline has found the repeat and is about to count it.
+        await tx.execute("lock table duplicate in exclusive mode")
+        taking = asyncio.create_task(bench.pipeline().take([arrival(an_order())]))
+        await until(lambda: blocked(bench), "the repeat is being counted")
+        await bench.execute("delete from inbox")
+    with pytest.raises(RaceLost):
+        await taking
+    await bench.pipeline().take([arrival(an_order())])
+    assert await versions(bench) == [1]
+    assert await bench.cases() == []
+
+
+async def test_f35_a_message_on_both_sides_of_midnight_has_one_effect(bench: Bench) -> None:
+    await bench.pipeline().take([arrival(an_order())])
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    [at] = await bench.column("select at from message")
+    await let_pass(bench, at - midnight + timedelta(seconds=1))
+    assert await bench.column("select at from message") == [midnight - timedelta(seconds=1)]
+    await bench.pipeline().take([arrival(an_order()), arrival(an_order(2))])
+    # Two days of the log, three deliveries, two effects.
+    assert await bench.column("select count(distinct tableoid) from message") == [2]
+    assert await versions(bench) == [1, 2]
+    assert await bench.count("duplicate") == 1
+
+
+# Forgetting
+
+
+async def test_dedupe_rows_expire_batch_by_batch_and_unfinished_ones_stay(bench: Bench) -> None:
+    await bench.execute(
+        """
+        insert into inbox (subscription, source, id, digest, message_at, message_seq, received_at)
+        select 'toy', 's', 'm' || n, '', now() - interval '40 days', n,
+               now() - interval '40 days' + n * interval '1 second'
+        from generate_series(1, 2500) n;
+        insert into inbox (subscription, source, id, digest, message_at, message_seq)
+        values ('toy', 's', 'young', '', now(), 0);
+        insert into hold (scope, key) values ('toy', 'order/1');
+        insert into pending (subscription, scope, key, lane, message_at, message_seq, state)
+        select 'toy', 'toy', 'order/1', 'standard', message_at, message_seq, 'in_case'
+        from inbox where message_seq in (1, 1200);
+        insert into outbox (key, exchange, routing_key, message_at, message_seq)
+        select 'k', 'e', 'r', message_at, message_seq from inbox where message_seq = 3
+        """
+    )
+    await keep_house(bench)
+    left = await bench.column("select id from inbox order by message_seq")
+    assert left == ["young", "m1", "m3", "m1200"]
+    assert bench.metrics.inbox_expired._value.get() == 2497
+    # Finished, they go as well.
+    await bench.execute("delete from pending; delete from outbox")
+    await keep_house(bench)
+    assert await bench.column("select id from inbox") == ["young"]
+
+
+async def test_counted_repeats_and_left_attempt_counters_expire(bench: Bench) -> None:
+    await bench.execute(
+        """
+        insert into duplicate (subscription, source, id, at)
+        values ('toy', 's', 'old', now() - interval '31 days'), ('toy', 's', 'young', now());
+        insert into delivery_attempt (fingerprint, attempts, last_at)
+        values ('old', 1, now() - interval '31 days'), ('young', 1, now())
+        """
+    )
+    await keep_house(bench)
+    assert await bench.column("select id from duplicate") == ["young"]
+    assert await bench.column("select fingerprint from delivery_attempt") == [b"young"]
+
+
+async def test_two_housekeepers_do_not_work_at_once(bench: Bench) -> None:
+    await bench.pipeline().take([arrival(an_order())])
+    await let_pass(bench, 100 * DAY)
+    async with bench.database.transaction() as tx:
+        await tx.fetchval("select pg_advisory_xact_lock($1)", 0x4C61_794B)
+        await keep_house(bench)
+        assert await bench.count("inbox") == 1
+        assert len(await days(bench)) == 1
+    await keep_house(bench)
+    assert await bench.count("inbox") == 0
+    assert await days(bench) == []
