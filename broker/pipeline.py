@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import perf_counter
 
 import uuid_utils
@@ -35,6 +35,7 @@ from broker.intake import (
     unread,
     untouched,
 )
+from broker.lateness import Memory, refuse_late
 from broker.metrics import Metrics
 from broker.ordering import claims, gaps, in_order
 from broker.outcomes import report
@@ -70,10 +71,10 @@ class Pipeline:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: Callable[[], float] = random.random,
         worker: str = "",
-        dedupe_days: int = 30,
+        memory: Memory = Memory(),  # noqa: B008 - frozen
     ) -> None:
-        """worker: name of this process and lane, never used twice. dedupe_days: how far back
-        missed events are taken from the log."""
+        """worker: name of this process and lane, never used twice. memory: how old an arrival may
+        be; missed events are taken from the log as far back."""
         self._lane = lane
         self._storage = storage
         self._recognise = recognise
@@ -86,7 +87,7 @@ class Pipeline:
         self._now = now
         self._jitter = jitter
         self._worker = worker or uuid_utils.uuid7().hex
-        self._missed_for = timedelta(days=dedupe_days)
+        self._memory = memory
         # Deliveries that came back and are in hand: crashes counted so far.
         self._begun: dict[bytes, int] = {}
         # Failures in a row that accuse nobody.
@@ -107,11 +108,16 @@ class Pipeline:
             if fresh:
                 if __debug__:
                     await self._fail_points("amqp.delivered")
-                await self._decide_or_halve([read_arrival(a, self._recognise) for a in fresh])
+                await self._decide_or_halve([self._read_arrival(a) for a in fresh])
         except Exception:
             self._failed_takes += 1
             raise
         self._failed_takes = 0
+
+    def _read_arrival(self, arrival: Arrival) -> Work:
+        """The arrival as work; too old a one is work that is refused."""
+        work = read_arrival(arrival, self._recognise)
+        return refuse_late(work, now=self._now(), memory=self._memory)
 
     async def _decide_and_commit(self, works: Sequence[Work]) -> None:
         """Steps 3 and 4: everything about these messages happens in one transaction."""
@@ -144,7 +150,7 @@ class Pipeline:
         and its own delivery will be a repeat.
         """
         taken = await unit.lock_order(claims(works))
-        since = self._now() - self._missed_for
+        since = self._now() - self._memory.window
         missed = [
             replace(work, lane=event.lane)
             for event in await unit.missed_events(gaps(works, taken), since=since)
@@ -217,7 +223,7 @@ class Pipeline:
         if (crashes := self._begun[fingerprint]) >= CRASHES_UNTIL_QUARANTINE:
             work = unread(arrival.delivery, arrival.lane, crashes_the_worker(crashes))
         else:
-            work = read_arrival(arrival, self._recognise)
+            work = self._read_arrival(arrival)
         await self._decide_or_halve([work])
         async with self._storage.unit() as unit:
             await unit.end_attempt(fingerprint)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -203,6 +204,8 @@ def _message(row: OutboxRow) -> aio_pika.Message:
         "correlationid": row.correlation_id,
         "causationid": row.causation_id,
         "logposition": f"{row.position.at.isoformat()}/{row.position.seq}",
+        # An event that waited long to go out is not a late repeat (broker.lateness).
+        "publishtime": datetime.now(UTC).isoformat(),
     }
     return aio_pika.Message(
         row.body,

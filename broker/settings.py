@@ -6,9 +6,11 @@ Read from `LAYSHAFT_*` variables by ops; times are seconds, sizes bytes.
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import msgspec
 
+from broker.lateness import Memory
 from broker.policy import RetryPolicy
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
@@ -18,12 +20,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A system that publishes to us.
 
     kinds: routing keys it uses; each gets a queue of its own. contracts: message types its
-    messages are recognised by, in the order tried.
+    messages are recognised by, in the order tried. trusted_time: its CloudEvents time says when it
+    sent the message, so that one older than the dedupe window is refused.
     """
 
     name: str
     kinds: tuple[str, ...]
     contracts: tuple[str, ...]
+    trusted_time: bool = False
 
 
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +117,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dispatch: PerLane = PerLane(8, 8, 2)
     heartbeat_s: int = 10
     failpoints: str = ""
+
+    @property
+    def memory(self) -> Memory:
+        """How old a message may be, and who is believed about it."""
+        return Memory(
+            window=timedelta(days=self.retention.dedupe_days),
+            trusted=frozenset(s.name for s in self.sources if s.trusted_time),
+        )
 
 
 def refuse_contradictions(settings: Settings) -> None:

@@ -278,7 +278,7 @@ class App:
             handler_named=self._catalogue.handler_named,
             rules=self.configuration.rules,
             policy=self._settings.retry,
-            dedupe_days=self._settings.retention.dedupe_days,
+            memory=self._settings.memory,
             metrics=self.metrics,
             fail_points=self._fail_points,
             committed=committed,

@@ -92,6 +92,9 @@ async def test_f35_an_old_day_goes_and_its_unfinished_messages_stay_readable(
     # The event goes out, the retry succeeds, the case shows its message.
     event_sent = await published(bench, amqp_url)
     assert event_sent.body.startswith(b'{"number":"6"')
+    # To its subscribers it is as old as its publication, so that nobody takes it for a late repeat.
+    at = datetime.fromisoformat(str(event_sent.headers["ce-publishtime"]))
+    assert datetime.now(UTC) - at < DAY
     assert await bench.pipeline(orders=repaired()).take_pending(10) == 1
     async with views.snapshot(bench.database) as tx:
         shown = await views.case(tx, 1)

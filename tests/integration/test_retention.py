@@ -1,16 +1,20 @@
-"""What was handled is forgotten after its time, and a message that comes later than that is
-stale; what is unfinished is never forgotten."""
+"""What was handled is forgotten after its time, and a message that comes later than that is refused
+or stale; what is unfinished is never forgotten."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from broker.application import RaceLost
+from broker.intake import Arrival
+from broker.lateness import Memory
+from broker.store import Position
 from tests.integration.aging import DAY, days, keep_house, let_pass
 from tests.integration.toy import (
     Bench,
@@ -19,8 +23,11 @@ from tests.integration.toy import (
     arrival,
     bench_on,
     blocked,
+    repaired,
     until,
 )
+
+TRUSTING = Memory(trusted=frozenset({"shop"}))
 
 
 @pytest.fixture
@@ -33,6 +40,11 @@ async def bench(database_url: str) -> AsyncIterator[Bench]:
 def an_order(number: int = 1, **fields: Any) -> Order:
     fields.setdefault("states", (Stated("1", version=number, name=f"Name {number}"),))
     return Order(id=f"m{number}", key="order/1", version=number, **fields)
+
+
+def sent(order: Order, at: datetime) -> Arrival:
+    """The order, saying when it was sent."""
+    return arrival(order, attributes={"time": at.isoformat()})
 
 
 async def versions(bench: Bench) -> list[int]:
@@ -52,20 +64,83 @@ async def test_f47_a_repeat_29_days_later_is_absorbed(bench: Bench) -> None:
     assert await bench.cases() == []
 
 
-async def test_f47_a_repeat_31_days_later_is_stale_and_audited_(
+async def test_f47_a_repeat_31_days_later_is_refused_to_a_case_where_its_time_is_trusted(
+    bench: Bench,
+) -> None:
+    then = datetime.now(UTC) - 31 * DAY
+    pipeline = bench.pipeline(memory=TRUSTING)
+    await bench.pipeline(memory=TRUSTING, now=lambda: then).take([sent(an_order(), then)])
+    await let_pass(bench, 31 * DAY)
+    await keep_house(bench)
+    assert await bench.count("inbox") == 0
+    await pipeline.take([sent(an_order(), then)])
+    assert await versions(bench) == [1]
+    [case] = await bench.rows("select code, word, owner, remedy, key from exception_case")
+    assert case == {
+        "code": "too-old",
+        "word": "data_quality",
+        "owner": "sender (shop)",
+        "remedy": "If it never was handled, replay it or send it anew under an id of its own",
+        "key": "order/1",
+    }
+    # The refused bytes are kept, and nobody waits behind a message that is refused for good.
+    assert await bench.column(
+        "select convert_from(m.body, 'utf8') like '%\"m1\"%' from message m"
+        " join exception_case c on m.at = c.message_at and m.seq = c.message_seq"
+    ) == [True]
+    assert await bench.count("hold") == 0
+    await pipeline.take([sent(an_order(2), datetime.now(UTC))])
+    assert await versions(bench) == [1, 2]
+
+
+async def test_f47_a_repeat_31_days_later_is_stale_and_audited_where_its_age_is_unknown(
     bench: Bench,
 ) -> None:
     await bench.pipeline().take([arrival(an_order(1)), arrival(an_order(2))])
     await let_pass(bench, 31 * DAY)
     await keep_house(bench)
     assert await bench.count("inbox") == 0
-    await bench.pipeline().take([arrival(an_order(1))])
+    # The source says a time, but is not believed: it may stamp each try anew.
+    await bench.pipeline().take([sent(an_order(1), datetime.now(UTC) - 31 * DAY)])
     assert await bench.column(
         "select convert_from(body, 'utf8') like '%Name 2%' from document"
     ) == [True]
     assert await bench.rows("select action, subject from audit") == [
         {"action": "stale-refused", "subject": "supplier/1"}
     ]
+    assert await bench.cases() == []
+
+
+async def test_a_late_repeat_that_is_still_remembered_is_a_repeat(bench: Bench) -> None:
+    then = datetime.now(UTC)
+    await bench.pipeline(memory=TRUSTING).take([sent(an_order(), then)])
+    later = bench.pipeline(memory=TRUSTING, now=lambda: then + 31 * DAY)
+    await later.take([sent(an_order(), then)])
+    assert await bench.cases() == []
+    assert await bench.count("duplicate") == 1
+    assert await bench.count("message") == 1
+
+
+async def test_an_event_of_ours_older_than_the_window_is_refused_by_its_place_in_the_log(
+    bench: Bench,
+) -> None:
+    place = Position(datetime.now(UTC) - 100 * DAY, 7)
+    await bench.pipeline().take([replace(arrival(an_order()), logged=place)])
+    assert await bench.cases() == ["too-old"]
+    assert await versions(bench) == []
+    # Its old day may be gone, so its bytes are in today's log.
+    assert await bench.column("select at > now() - interval '1 hour' from message") == [True]
+
+
+async def test_an_event_published_late_is_taken_like_a_new_one(bench: Bench) -> None:
+    place = Position(datetime.now(UTC) - 100 * DAY, 7)
+    order = an_order(fault="unavailable")
+    late = arrival(order, attributes={"publishtime": datetime.now(UTC).isoformat()})
+    await bench.pipeline().take([replace(late, logged=place)])
+    # Its old place in the log is gone since it was published: it has a new one to be tried from.
+    await keep_house(bench)
+    assert await bench.pipeline(orders=repaired()).take_pending(10) == 1
+    assert await versions(bench) == [1]
     assert await bench.cases() == []
 
 
@@ -80,6 +155,22 @@ async def test_a_repeat_forgotten_while_it_is_looked_up_is_decided_again(bench: 
     with pytest.raises(RaceLost):
         await taking
     await bench.pipeline().take([arrival(an_order())])
+    assert await versions(bench) == [1]
+    assert await bench.cases() == []
+
+
+async def test_an_old_message_that_comes_back_is_refused_like_a_new_one(bench: Bench) -> None:
+    long_ago = sent(an_order(), datetime.now(UTC) - 31 * DAY)
+    await bench.pipeline(memory=TRUSTING).take([replace(long_ago, redelivered=True)])
+    assert await bench.cases() == ["too-old"]
+
+
+async def test_a_retry_is_never_too_old(bench: Bench) -> None:
+    then = datetime.now(UTC)
+    order = an_order(fault="unavailable")
+    await bench.pipeline(memory=TRUSTING).take([sent(order, then)])
+    later = bench.pipeline(memory=TRUSTING, orders=repaired(), now=lambda: then + 40 * DAY)
+    assert await later.take_pending(10) == 1
     assert await versions(bench) == [1]
     assert await bench.cases() == []
 

@@ -21,6 +21,7 @@ import msgspec
 from broker.dispatcher import Dispatcher, Outlet
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
+from broker.lateness import Memory
 from broker.metrics import Metrics
 from broker.pipeline import Pipeline
 from broker.policy import RetryPolicy, Schedule
@@ -396,6 +397,7 @@ class Bench:
         lane: Lane = "standard",
         database: Database | None = None,
         flow: Catalogue | None = None,
+        memory: Memory = Memory(),  # noqa: B008 - frozen
     ) -> Pipeline:
         """A pipeline over this database; by default retries are due at once.
 
@@ -421,6 +423,7 @@ class Bench:
             handler_named=lambda name: handlers[name],
             rules=RULES,
             policy=policy or at_once(defect_attempts=2),
+            memory=memory,
             metrics=self.metrics,
             fail_points=FailPoints.parse(fail_points),
             committed=lambda: None,

@@ -9,7 +9,7 @@ import pytest
 
 from broker.housekeeper import CLOCKS_DIFFER, horizon
 from broker.policy import RetryPolicy
-from broker.settings import Retention, Settings, refuse_contradictions
+from broker.settings import Retention, Settings, Source, refuse_contradictions
 from canonical.errors import Misconfigured
 
 
@@ -47,6 +47,13 @@ def test_repeats_are_known_for_as_long_as_a_retry_may_last() -> None:
     with pytest.raises(Misconfigured):
         refuse_contradictions(settings(retry=patient, retention=Retention(dedupe_days=40)))
     refuse_contradictions(settings(retry=patient, retention=Retention(dedupe_days=41)))
+
+
+def test_only_sources_configured_so_are_believed_about_time() -> None:
+    sources = (Source("plm", (), (), trusted_time=True), Source("erp", (), ()))
+    memory = settings(sources=sources, retention=Retention(dedupe_days=40)).memory
+    assert memory.trusted == {"plm"}
+    assert memory.window == timedelta(days=40)
 
 
 def test_days_are_days_of_utc_and_rows_stay_a_little_longer_than_messages_are_taken() -> None:
