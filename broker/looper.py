@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -81,7 +82,8 @@ class Loop:
             failures = 0
             self._failed(None)
             if not busy:
-                await self._rest(self._rest_s)
+                # Not in step with the other processes.
+                await self._rest(self._rest_s * random.uniform(0.75, 1.25))
 
     async def _rest(self, seconds: float) -> None:
         if self._stopping:

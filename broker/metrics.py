@@ -34,7 +34,16 @@ class Metrics:
             registry=r,
         )
         self.published = Counter(
-            "layshaft_events_published", "Events confirmed by the broker", ["lane"], registry=r
+            "layshaft_events_published",
+            "Events confirmed by the broker, from memory or swept from the outbox",
+            ["lane", "path"],
+            registry=r,
+        )
+        self.publish_failures = Counter(
+            "layshaft_publish_failures",
+            "Publishes that were not confirmed: nacked, returned, timeout, connection",
+            ["reason"],
+            registry=r,
         )
         self.returned = Counter(
             "layshaft_amqp_returned", "Events the broker could not route", registry=r

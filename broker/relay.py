@@ -1,215 +1,220 @@
-"""Outbox rows become published events: confirmed, mandatory, in commit order per key.
+"""Events leave from memory right after their commit; what cannot is left to the sweeper.
 
-Crash after publish and before the row goes: the event is published again under the same id and
-the subscriber's inbox absorbs it. One relay works at a time, held by a session lock.
+A row is ours until its lease ends. No publish is begun whose deadline could end after that, so
+the sweeper of another process never works on a row we still speak for. A key whose row did not go
+out is given up as a whole: its rows are the sweeper's, in their order.
+
+Crash after a publish and before the row goes: the lease ends, the sweeper publishes it again under
+the same id, and the subscriber's inbox absorbs it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, TypeVar
 
-import aio_pika
-import aiormq
+import asyncpg
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import PublishError
 
-from broker import connections
 from broker.failpoints import FailPoints
+from broker.lineup import Lineup
 from broker.metrics import Metrics
+from broker.publisher import CHANNELS, OUT, Publisher
 from broker.store import Database
 from broker.store import outbox as outbox_rows
-from broker.store.outbox import OutboxRow
-from broker.topology import headers_for
+from broker.store.handover import STOPPED, OutboxRow, Owned
 
 log = structlog.get_logger(__name__)
 
-_Confirm = TypeVar("_Confirm")
-
-BATCH = 200
-STUCK_S = 2.0  # a key whose head was not confirmed is tried again after this
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# Unconfirmed rows per channel.
+WINDOW = 512
+# Copies of rows in memory at most; what exceeds them is the sweeper's.
+MEMORY_ROWS = 2_000
+MEMORY_BYTES = 16 * 1024 * 1024
+# Rows cleared or given back in one statement.
+SETTLE_BATCH = 1_000
 
 
 class Relay:
-    """Publishes what the outbox holds. `turn` is one look; a Loop repeats it."""
+    """Takes over rows after their commit and publishes them. `turn` clears what is confirmed."""
 
     def __init__(
         self,
         *,
-        amqp_url: str,
+        publisher: Publisher,
         database: Database,
         metrics: Metrics,
         fail_points: FailPoints,
-        confirm_s: float,
-        heartbeat_s: int,
-        subscribed: frozenset[str],
+        memory_rows: int = MEMORY_ROWS,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
-        """subscribed: events that somebody takes; the others stay in the log and go nowhere."""
-        self._amqp_url = amqp_url
+        self._publisher = publisher
         self._database = database
         self._metrics = metrics
         self._fail_points = fail_points
-        self._confirm_s = confirm_s
-        self._heartbeat_s = heartbeat_s
-        self._subscribed = subscribed
-        self._connection: AbstractConnection | None = None
-        self._has_connected = False
-        # One per exchange: a missing one closes its channel, and its channel only.
-        self._channels: dict[str, AbstractChannel] = {}
-        self._opening = asyncio.Lock()
-        self._stuck: dict[str, float] = {}
+        self._memory_rows = memory_rows
+        self._memory_bytes = memory_bytes
+        self._lineup = Lineup(channels=CHANNELS, window=WINDOW)
+        self._until: dict[int, float] = {}
+        # The newest row of a key that is ours and not cleared.
+        self._tails: dict[str, int] = {}
+        # Keys given up, and until when rows chained to the rows given up may still come in.
+        self._stopped: dict[str, float] = {}
+        self._confirmed: dict[int, str] = {}
+        self._given_up: set[int] = set()
+        self._publishes: set[asyncio.Task[None]] = set()
+        self._is_drained = False
+        self.wake: Callable[[], None] = lambda: None
+        self.wake_sweeper: Callable[[], None] = lambda: None
+
+    # What emitting transactions ask and bring (broker.store.handover.Handover)
+
+    @property
+    def lease_s(self) -> float:
+        """Time to commit, hand over and begin a publish, and then its whole deadline."""
+        return 2 * self._publisher.confirm_s
+
+    @property
+    def in_hand(self) -> int:
+        """Rows not confirmed, and rows confirmed and not cleared."""
+        return self._lineup.rows + len(self._confirmed)
+
+    def has_room(self, rows: int, body_bytes: int) -> bool:
+        """Whether so much more fits, and the broker took what came last."""
+        return (
+            self._publisher.is_working
+            and not self._is_drained
+            and self.in_hand + rows <= self._memory_rows
+            and self._lineup.body_bytes + body_bytes <= self._memory_bytes
+        )
+
+    def tails(self, keys: Collection[str]) -> Mapping[str, int]:
+        """The newest row in hand, by key; STOPPED for a key given up a moment ago."""
+        return {
+            key: STOPPED if key in self._stopped else self._tails[key]
+            for key in keys
+            if key in self._tails or key in self._stopped
+        }
+
+    def take(self, owned: Sequence[Owned], *, others: bool) -> None:
+        """The rows are on their way, or given up where there is no room or an older one was."""
+        for each in owned:
+            row = each.row
+            if row.key in self._stopped or not self.has_room(1, len(row.body)):
+                self._give_up(row.key, [row])
+                continue
+            self._lineup.add(row)
+            self._until[row.id] = each.until
+            self._tails[row.key] = row.id
+        self._start()
+        if others:
+            self.wake_sweeper()
+
+    # Publishing
+
+    def _start(self) -> None:
+        """Everything that may go out now is being published."""
+        for row in () if self._is_drained else self._lineup.startable():
+            if monotonic() + self._publisher.confirm_s > self._until[row.id]:
+                self._stop(row.key)
+                continue
+            task = asyncio.create_task(self._publish(row), name=f"publish-{row.id}")
+            self._publishes.add(task)
+            task.add_done_callback(self._ended)
+
+    async def _publish(self, row: OutboxRow) -> None:
+        """One row is out, or its key is given up."""
+        is_out = False
+        try:
+            await self._fail_points("relay.after_claim")
+            outcome = await self._publisher.publish(row, self._lineup.slot_of(row))
+            if outcome == "confirmed":
+                await self._fail_points("relay.after_confirm")
+                self._metrics.published.labels(_lane(row), "memory").inc()
+            is_out = outcome in OUT
+        finally:
+            if is_out:
+                self._lineup.confirmed(row)
+                del self._until[row.id]
+                self._confirmed[row.id] = row.key
+                self.wake()
+            else:
+                self._stop(row.key)
+            self._start()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._publishes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("publish failed", task=task.get_name(), exc_info=error)
+
+    def _stop(self, key: str) -> None:
+        self._give_up(key, self._lineup.stop(key))
+
+    def _give_up(self, key: str, rows: Iterable[OutboxRow]) -> None:
+        """The rows are the sweeper's; rows that were chained to them will be."""
+        for row in rows:
+            self._until.pop(row.id, None)
+            self._given_up.add(row.id)
+        self._stopped[key] = monotonic() + self.lease_s
+        self._tails.pop(key, None)
+        self.wake()
+
+    # Settling, in turns of a Loop
 
     async def turn(self) -> bool:
-        """Publishes up to a batch; True if there may be more."""
-        async with self._database.session() as session:
-            if not await outbox_rows.try_relay_lock(session):
-                return False
-            try:
-                heads = await outbox_rows.outbox_heads(
-                    session, limit=BATCH, stuck=self._stuck_now()
-                )
-                if not heads:
-                    return False
-                if __debug__:
-                    await self._fail_points("relay.after_claim")
-                confirmed = await self._publish(heads)
-                await outbox_rows.clear_outbox(session, confirmed)
-                if __debug__:
-                    await self._fail_points("relay.after_mark")
-            finally:
-                await outbox_rows.release_relay_lock(session)
-        return bool(confirmed)
+        """Confirmed rows are cleared, rows given up are the sweeper's; True if there are more.
 
-    async def close(self) -> None:
-        """The connection is closed."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connections.close(connection, within_s=self._confirm_s)
-
-    async def _publish(self, heads: list[OutboxRow]) -> list[int]:
-        """Ids of the confirmed rows: keys side by side, one key strictly one after the other."""
-        await self._connect()
-        by_key: dict[str, list[OutboxRow]] = {}
-        for row in heads:
-            by_key.setdefault(row.key, []).append(row)
-        confirmed: list[int] = []
-        async with asyncio.TaskGroup() as group:
-            for key_rows in by_key.values():
-                group.create_task(self._publish_key(key_rows, confirmed))
-        return confirmed
-
-    async def _publish_key(self, key_rows: Iterable[OutboxRow], confirmed: list[int]) -> None:
-        """Adds the ids of confirmed rows to `confirmed`, up to the first row that was not: the
-        rest of its key must not overtake."""
-        for row in key_rows:
-            if row.routing_key not in self._subscribed:
-                confirmed.append(row.id)
-                continue
-            try:
-                # Covers the wait for the connection too, which the library's timeout does not.
-                async with asyncio.timeout(self._confirm_s):
-                    channel = await self._open_channel(row.exchange)
-                    exchange = await channel.get_exchange(row.exchange, ensure=False)
-                    publish = exchange.publish(
-                        _message(row), routing_key=row.routing_key, mandatory=True
-                    )
-                    if __debug__ and self._fail_points.is_armed("relay.after_publish"):
-                        publish = await self._written(publish, channel)
-                    await publish
-            except PublishError:
-                self._metrics.returned.inc()
-                self._stuck[row.key] = monotonic() + STUCK_S
-                log.error("not routable", routing_key=row.routing_key, id=row.event_id)
-                return
-            # Whatever one key met, the confirmations of the others count.
-            except Exception as error:
-                self._stuck[row.key] = monotonic() + STUCK_S
-                log.warning("not confirmed", id=row.event_id, error=repr(error)[:200])
-                return
-            if __debug__:
-                await self._fail_points("relay.after_confirm")
-            self._metrics.published.labels(row.exchange.rpartition(".")[2]).inc()
-            confirmed.append(row.id)
-
-    async def _written(
-        self, publish: Coroutine[Any, Any, _Confirm], channel: AbstractChannel
-    ) -> Coroutine[Any, Any, _Confirm]:
-        """What waits for the confirm of a publish whose bytes have left."""
-        publishing = asyncio.create_task(publish)
-        await asyncio.sleep(0)
-        # The library holds the channel's lock until the frames are written.
-        underlay = await channel.get_underlay_channel()
-        assert isinstance(underlay, aiormq.Channel)
-        async with underlay.lock:
-            pass
-        try:
-            if __debug__:
-                await self._fail_points("relay.after_publish")
-        except BaseException:
-            publishing.cancel()
-            raise
-
-        async def confirm() -> _Confirm:
-            return await publishing
-
-        return confirm()
-
-    def _stuck_now(self) -> list[str]:
-        """Keys whose head failed a moment ago; the others must not wait behind them."""
+        Crash before: confirmed rows are published again; rows given up lapse. Raises where the
+        database is away (all is kept for the next turn) and where RabbitMQ takes nothing.
+        """
         now = monotonic()
-        self._stuck = {key: until for key, until in self._stuck.items() if until > now}
-        return sorted(self._stuck)
+        self._stopped = {key: until for key, until in self._stopped.items() if until > now}
+        await self._settle()
+        if not self._publisher.is_working:
+            await self._publisher.ready()
+        return bool(self._confirmed or self._given_up)
 
-    async def _connect(self) -> None:
-        """There is a connection that is alive; raises where RabbitMQ cannot be reached."""
-        if self._connection is None or not connections.is_alive(self._connection):
-            await self.close()
-            self._connection = await connections.connect(
-                self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._confirm_s
-            )
-            if self._has_connected:
-                self._metrics.reconnects.labels("relay").inc()
-            self._has_connected = True
-            self._channels.clear()
+    async def _settle(self) -> bool:
+        cleared = dict(list(self._confirmed.items())[:SETTLE_BATCH])
+        given_up = list(self._given_up)[:SETTLE_BATCH]
+        if not cleared and not given_up:
+            return False
+        async with self._database.session() as session:
+            if cleared:
+                await outbox_rows.clear_rows(session, cleared)
+            if given_up:
+                await outbox_rows.release_rows(session, given_up)
+        await self._fail_points("relay.after_mark")
+        for row_id, key in cleared.items():
+            del self._confirmed[row_id]
+            if self._tails.get(key) == row_id:
+                del self._tails[key]
+        if given_up:
+            self._given_up.difference_update(given_up)
+            self.wake_sweeper()
+        return True
 
-    async def _open_channel(self, exchange: str) -> AbstractChannel:
-        async with self._opening:
-            await self._connect()
-            assert self._connection is not None
-            channel = self._channels.get(exchange)
-            if channel is None or channel.is_closed:
-                # Unroutable is an error only on a channel that raises on returns.
-                channel = await self._connection.channel(
-                    publisher_confirms=True, on_return_raises=True
-                )
-                self._channels[exchange] = channel
-            return channel
+    async def drain(self, deadline_s: float) -> None:
+        """Publishes under way have ended and are settled, as far as the deadline allows.
+
+        What is left lapses to the sweeper of whoever runs next.
+        """
+        until = monotonic() + deadline_s
+        while self._publishes and (left_s := until - monotonic()) > 0:
+            await asyncio.wait(set(self._publishes), timeout=left_s)
+        self._is_drained = True
+        if self._publishes:
+            for task in self._publishes:
+                task.cancel()
+            await asyncio.wait(set(self._publishes), timeout=1)
+        try:
+            while await self._settle():
+                pass
+        except DATABASE_ERRORS as error:
+            log.warning("not settled: rows will be published again", error=repr(error)[:200])
 
 
-def _message(row: OutboxRow) -> aio_pika.Message:
-    """The event on the wire. message_id is left to the library: fresh per try, since returns are
-    matched by it; the business id travels in the headers."""
-    attributes = {
-        "specversion": "1.0",
-        "id": row.event_id,
-        "source": "layshaft",
-        "type": row.type,
-        "subject": row.key,
-        "time": row.position.at.isoformat(),
-        "sequence": str(row.sequence),
-        "correlationid": row.correlation_id,
-        "causationid": row.causation_id,
-        "logposition": f"{row.position.at.isoformat()}/{row.position.seq}",
-        # An event that waited long to go out is not a late repeat (broker.lateness).
-        "publishtime": datetime.now(UTC).isoformat(),
-    }
-    return aio_pika.Message(
-        row.body,
-        headers=dict(headers_for(attributes)),
-        content_type="application/json",
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-    )
+def _lane(row: OutboxRow) -> str:
+    return row.exchange.rpartition(".")[2]

@@ -24,10 +24,12 @@ from broker.housekeeper import Housekeeper
 from broker.looper import Loop
 from broker.metrics import Metrics
 from broker.pipeline import Pipeline
+from broker.publisher import Publisher, Unpublishable
 from broker.relay import Relay
 from broker.settings import Settings, System
 from broker.store import Database
 from broker.store import upkeep as upkeep_rows
+from broker.sweeper import Sweeper
 from broker.topology import (
     DEAD,
     LANES,
@@ -88,6 +90,8 @@ def inlets_of(settings: Settings, handled: Sequence[str], lane: Lane) -> list[In
 
 def in_words(error: BaseException) -> str:
     """Which server keeps a loop from working, as far as its exception tells."""
+    if isinstance(error, Unpublishable):
+        return str(error)
     kind = type(error).__name__
     if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
         return f"PostgreSQL does not answer as it should ({kind})"
@@ -125,25 +129,37 @@ class App:
         self._environ = environ
         self.metrics = Metrics()
         self._fail_points = FailPoints.parse(settings.failpoints)
-        self._databases = {
-            purpose: self._database(purpose, size)
-            for purpose, size in (
-                *((f"intake-{lane}", 3) for lane in LANES),
-                *((f"dispatch-{lane}", 2) for lane in LANES),
-                ("relay", 1),
-                ("upkeep", 2),
-            )
-        }
-        self._channels: dict[str, HttpChannel] = {}
-        self._relay = Relay(
+        self._publisher = Publisher(
             amqp_url=settings.amqp_url,
-            database=self._databases["relay"],
             metrics=self.metrics,
             fail_points=self._fail_points,
             confirm_s=settings.deadlines.confirm_s,
             heartbeat_s=settings.heartbeat_s,
             subscribed=frozenset(catalogue.events).union(*settings.subscribers.values()),
         )
+        relay_database = self._database("relay", 2)
+        self._relay = Relay(
+            publisher=self._publisher,
+            database=relay_database,
+            metrics=self.metrics,
+            fail_points=self._fail_points,
+        )
+        self._sweeper = Sweeper(
+            publisher=self._publisher,
+            database=relay_database,
+            metrics=self.metrics,
+            fail_points=self._fail_points,
+        )
+        self._databases = {
+            "relay": relay_database,
+            "upkeep": self._database("upkeep", 2),
+            **{
+                purpose: self._database(purpose, size, handover=self._relay)
+                for lane in LANES
+                for purpose, size in ((f"intake-{lane}", 3), (f"dispatch-{lane}", 2))
+            },
+        }
+        self._channels: dict[str, HttpChannel] = {}
         self._trouble: dict[str, str] = {}
         self._loops: list[Loop] = []
         self._consumers: list[LaneConsumer] = []
@@ -159,7 +175,7 @@ class App:
     def trouble(self) -> dict[str, str]:
         """Parts and what keeps them from working; "" where nothing does."""
         lanes = {f"lane {c.lane}": c.trouble for c in self._consumers}
-        found = {**self._trouble, **lanes}
+        found = {**self._trouble, **lanes, "events": self._sweeper.trouble}
         for part, why in found.items():
             self.metrics.ready.labels(part).set(0 if why else 1)
         return found
@@ -174,9 +190,11 @@ class App:
         event_loop = asyncio.get_running_loop()
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(event_loop)))
         self.port = await self._health.start()
-        relay = self._loop("relay", self._relay.turn, self._settings.deadlines.sweep_s)
+        sweep_s = self._settings.deadlines.sweep_s
+        self._relay.wake = self._loop("relay", self._relay.turn, sweep_s).wake
+        self._relay.wake_sweeper = self._loop("sweeper", self._sweeper.turn, sweep_s).wake
         for lane in LANES:
-            self._start_lane(lane, relay, outlets)
+            self._start_lane(lane, outlets)
         upkeep = self._databases["upkeep"]
         fact_sweep_s = self._settings.deadlines.fact_sweep_s
         self._loop("lapsed calls", self._dispatchers[0].lapse, fact_sweep_s)
@@ -204,7 +222,8 @@ class App:
                 group.create_task(loop.stop(drain_s))
         for dispatcher in self._dispatchers:
             await dispatcher.drain(max(until - monotonic(), 0.1))
-        await self._relay.close()
+        await self._relay.drain(max(until - monotonic(), 0.1))
+        await self._publisher.close()
         for channel in self._channels.values():
             await channel.close()
         for database in self._databases.values():
@@ -234,13 +253,14 @@ class App:
 
     # Parts
 
-    def _database(self, purpose: str, size: int) -> Database:
+    def _database(self, purpose: str, size: int, *, handover: Relay | None = None) -> Database:
         return Database(
             url=self._settings.database_url,
             purpose=purpose,
             size=size,
             acquire_s=self._settings.deadlines.acquire_s,
             statement_s=self._settings.deadlines.statement_s,
+            handover=handover,
         )
 
     def _loop(self, name: str, turn: Callable[[], Awaitable[bool]], rest_s: float) -> Loop:
@@ -252,10 +272,10 @@ class App:
         self._loops.append(loop)
         return loop
 
-    def _start_lane(self, lane: Lane, relay: Loop, outlets: Mapping[str, Outlet]) -> None:
+    def _start_lane(self, lane: Lane, outlets: Mapping[str, Outlet]) -> None:
         """One lane's consumer, pipeline, row worker and dispatcher, wired to wake each other."""
         sweep_s = self._settings.deadlines.sweep_s
-        wakes: list[Callable[[], None]] = [relay.wake]
+        wakes: list[Callable[[], None]] = []
 
         def committed() -> None:
             for wake in wakes:

@@ -7,17 +7,21 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 import msgspec
+
+from broker.store.handover import Handover, Unit
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     Tx = PoolConnectionProxy[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record]
 else:
     Tx = object
+    Connection = asyncpg.Connection
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
@@ -25,6 +29,17 @@ class Position(msgspec.Struct, frozen=True, order=True):
 
     at: datetime
     seq: int
+
+
+class Session(Connection):
+    """A connection that remembers what its transaction emitted."""
+
+    unit: Unit
+
+
+def unit_of(tx: Tx) -> Unit:
+    """What this transaction leaves to be handed over after its commit."""
+    return cast(Session, tx).unit
 
 
 class Database:
@@ -38,12 +53,15 @@ class Database:
         size: int,
         acquire_s: float,
         statement_s: float,
+        handover: Handover | None = None,
     ) -> None:
+        """handover: publishes what is emitted here, from memory; without it the sweeper does."""
         self._url = url
         self._purpose = purpose
         self._size = size
         self._acquire_s = acquire_s
         self._statement_s = statement_s
+        self._handover = handover
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -57,7 +75,8 @@ class Database:
                 timeout=self._acquire_s,
                 # Slightly above the server's own limit, so that the server's answer wins.
                 command_timeout=self._statement_s + 3,
-                init=_keep_alive,
+                connection_class=Session,
+                init=_prepare,
                 server_settings={
                     "application_name": f"layshaft-{self._purpose}",
                     "statement_timeout": str(statement_ms),
@@ -86,16 +105,23 @@ class Database:
     async def transaction(self) -> AsyncIterator[Tx]:
         """A READ COMMITTED transaction: committed on leaving, rolled back on an exception.
 
+        What it emitted is handed over once the commit was answered. Where the answer is lost
+        nothing is: the rows, if there are any, lapse to the sweeper.
+
         Whoever needs begin-to-commit to survive a cancellation runs it in a task of its own and
         shields it (broker.looper.finish).
         """
         if self._pool is None:
             raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
-        async with (
-            self._pool.acquire(timeout=self._acquire_s) as connection,
-            connection.transaction(),
-        ):
-            yield connection
+        async with self._pool.acquire(timeout=self._acquire_s) as connection:
+            unit = unit_of(connection)
+            unit.begin(self._handover)
+            try:
+                async with connection.transaction():
+                    yield connection
+                unit.committed()
+            finally:
+                unit.begin(None)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Tx]:
@@ -106,7 +132,12 @@ class Database:
             yield connection
 
 
-async def _keep_alive(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    cast(Session, connection).unit = Unit()
+    _keep_alive(connection)
+
+
+def _keep_alive(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """asyncpg sets no keepalive: a dead server would be noticed only by a write."""
     transport = getattr(connection, "_transport", None)
     sock = transport.get_extra_info("socket") if transport else None

@@ -1,44 +1,31 @@
-"""Events leave the outbox in order per key, once confirmed, and come to a subscriber once."""
+"""Events leave from memory right after their commit; the sweeper takes the rest, in order."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import datetime
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractConnection
 
-from broker.failpoints import FailPointHit, FailPoints
-from broker.looper import Loop
-from broker.relay import Relay
-from broker.topology import (
-    EventTopology,
-    SubscriberTopology,
-    declare,
-    event_queue,
-    events_exchange,
-    topology,
+from broker.store import Database
+from tests.integration.relaying import (
+    EXCHANGE,
+    Process,
+    broker_at,
+    drained,
+    emit,
+    first_seen,
+    process_on,
+    received,
 )
-from canonical.events import EVENTS
-from tests.integration.toy import DEADLINE_S, Bench, Order, arrivals, bench_on, until, wire_to
-
-WANTED = topology(
-    [],
-    [EventTopology("supplier.changed", ("standard",))],
-    [SubscriberTopology("planning", ("supplier.changed",))],
-)
-QUEUE = event_queue("supplier.changed", "standard")
-EXCHANGE = events_exchange("standard")
-# The last one has a subscriber by configuration only: its queue is missing.
-SUBSCRIBED = frozenset({*EVENTS, "nobody.listens"})
+from tests.integration.toy import Bench, bench_on, until
 
 
 @pytest.fixture
 async def bench(database_url: str) -> AsyncIterator[Bench]:
-    """A bench on a fresh database."""
+    """A look at the database from outside."""
     async with bench_on(database_url) as made:
         yield made
 
@@ -46,237 +33,247 @@ async def bench(database_url: str) -> AsyncIterator[Bench]:
 @pytest.fixture
 async def broker(amqp_url: str) -> AsyncIterator[AbstractConnection]:
     """A connection of the tests' own, the topology declared and its queues empty."""
-    async with await aio_pika.connect(amqp_url) as connection:
-        await declare(await connection.channel(), WANTED)
-        channel = await connection.channel()
-        for name in (QUEUE, "out.planning"):
-            await (await channel.get_queue(name)).purge()
+    async with broker_at(amqp_url) as connection:
         yield connection
 
 
 @pytest.fixture
-async def relay(bench: Bench, amqp_url: str) -> AsyncIterator[Relay]:
-    """The relay of this bench."""
-    made = relay_of(bench, amqp_url)
-    yield made
-    await made.close()
+async def process(database_url: str, amqp_url: str) -> AsyncIterator[Process]:
+    """A process whose relay and sweeper do not turn by themselves."""
+    async with process_on(database_url, amqp_url) as made:
+        yield made
 
 
-def relay_of(
-    bench: Bench,
-    amqp_url: str,
-    *,
-    fail_points: str = "",
-    subscribed: frozenset[str] = SUBSCRIBED,
-) -> Relay:
-    return Relay(
-        amqp_url=amqp_url,
-        database=bench.database,
-        metrics=bench.metrics,
-        fail_points=FailPoints.parse(fail_points),
-        confirm_s=2,
-        heartbeat_s=10,
-        subscribed=subscribed,
-    )
+async def is_empty(bench: Bench) -> bool:
+    return await bench.count("outbox") == 0
 
 
-async def emit(bench: Bench, *suppliers: str, number: int = 1) -> None:
-    """An order was decided that announces these suppliers as changed."""
-    order = Order(id=f"m{number}", key=f"order/{number}", emits=suppliers)
-    await bench.pipeline().take(arrivals([order]))
-
-
-async def received(
-    connection: AbstractConnection, count: int, queue: str = QUEUE
-) -> list[tuple[str, int, str]]:
-    """The next messages of a queue: key, sequence, id; and nothing is left behind them."""
-    channel: AbstractChannel = await connection.channel()
-    source = await channel.get_queue(queue, ensure=False)
-    found: list[tuple[str, int, str]] = []
-    async with asyncio.timeout(DEADLINE_S), source.iterator(no_ack=True) as messages:
-        while len(found) < count:
-            headers = (await anext(messages)).headers
-            sequence = int(str(headers["ce-sequence"]))
-            found.append((str(headers["ce-subject"]), sequence, str(headers["ce-id"])))
-    declared = await channel.declare_queue(queue, passive=True)
-    assert declared.declaration_result.message_count == 0
-    return found
-
-
-async def fewer_than(bench: Bench, rows: int) -> bool:
-    return await bench.count("outbox") < rows
-
-
-async def test_events_are_published_in_the_order_of_their_numbers(
-    bench: Bench, relay: Relay, broker: AbstractConnection
+async def test_a_committed_event_leaves_from_memory_and_its_row_goes(
+    bench: Bench, process: Process, broker: AbstractConnection
 ) -> None:
-    for number in range(5):
-        await emit(bench, "A", "B", "A", number=number)
-    assert await relay.turn()
-    got = await received(broker, 15)
-    assert [n for key, n, _ in got if key == "supplier/A"] == list(range(1, 11))
-    assert [n for key, n, _ in got if key == "supplier/B"] == list(range(1, 6))
-    assert await bench.count("outbox") == 0
-    assert await received(broker, 15, "out.planning") == got
-    assert not await relay.turn()
+    await process.emit("A", "B", "A")
+    got = await received(broker, 3)
+    assert first_seen(got, "A") == [1, 2]
+    await until(lambda: settled(process), "rows are cleared")
+    assert await is_empty(bench)
+    assert (process.published("memory"), process.published("sweep")) == (3, 0)
 
 
-async def test_an_event_carries_its_attributes_as_headers(
-    bench: Bench, relay: Relay, broker: AbstractConnection
+async def settled(process: Process) -> bool:
+    """The relay has nothing in hand and has cleared what it confirmed."""
+    await process.relay.turn()
+    return process.relay.in_hand == 0
+
+
+async def test_many_events_of_one_key_leave_from_memory_one_behind_the_other(
+    bench: Bench, process: Process, broker: AbstractConnection
 ) -> None:
-    await emit(bench, "A")
-    await relay.turn()
-    channel = await broker.channel()
-    message = await (await channel.get_queue(QUEUE)).get(no_ack=True)
-    [logged] = await bench.rows("select * from message where direction = 'out'")
-    ours = {name: value for name, value in message.headers.items() if name.startswith("ce-")}
-    # Fresh per try, and never before the event was emitted.
-    assert datetime.fromisoformat(str(ours.pop("ce-publishtime"))) >= logged["at"]
-    assert ours == {
-        "ce-specversion": "1.0",
-        "ce-id": logged["id"],
-        "ce-source": "layshaft",
-        "ce-type": "com.layshaft.supplier.changed.v1",
-        "ce-subject": "supplier/A",
-        "ce-time": logged["at"].isoformat(),
-        "ce-sequence": "1",
-        "ce-correlationid": logged["correlation_id"],
-        "ce-causationid": "m1",
-        "ce-logposition": f"{logged['at'].isoformat()}/{logged['seq']}",
-    }
-    assert message.body == logged["body"]
-    assert message.content_type == "application/json"
-    assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
-    # Returns are matched by it, so it is fresh per try and never the event's id.
-    assert message.message_id != logged["id"]
+    for _ in range(30):
+        await process.emit("A", "A")
+    got = await received(broker, 60)
+    assert [n for _, n, _ in got] == list(range(1, 61))
+    assert process.published("memory") == 60
 
 
-async def test_an_event_nobody_takes_stays_in_the_outbox_and_stops_only_its_key(
-    bench: Bench, relay: Relay, broker: AbstractConnection
+async def test_a_transaction_that_emits_a_key_twice_keeps_its_order_in_memory(
+    process: Process, broker: AbstractConnection
 ) -> None:
-    await emit(bench, "A", "A", "B")
-    await bench.execute(
-        "update outbox set routing_key = 'nobody.listens'"
-        " where id = (select min(id) from outbox where key = 'supplier/A')"
-    )
-    await relay.turn()
+    async with process.database.transaction() as tx:
+        await emit(tx, "A", "B")
+        await emit(tx, "B", "A")
+    got = await received(broker, 4)
+    assert (first_seen(got, "A"), first_seen(got, "B")) == ([1, 2], [1, 2])
+    assert process.published("memory") == 4
+
+
+async def test_a_transaction_rolled_back_publishes_nothing(
+    bench: Bench, process: Process, broker: AbstractConnection
+) -> None:
+    with contextlib.suppress(ZeroDivisionError):
+        async with process.database.transaction() as tx:
+            await emit(tx, "A")
+            raise ZeroDivisionError
+    await process.emit("B")
     assert [key for key, _, _ in await received(broker, 1)] == ["supplier/B"]
-    assert await bench.column("select key from outbox") == ["supplier/A", "supplier/A"]
-    assert bench.metrics.registry.get_sample_value("layshaft_amqp_returned_total") == 1
 
 
-async def test_many_events_that_cannot_leave_do_not_hold_back_the_others(
-    bench: Bench, relay: Relay, broker: AbstractConnection
+async def test_an_event_behind_one_of_a_dead_process_waits_for_it(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
 ) -> None:
-    await emit(bench, *(f"N{n % 3}" for n in range(250)), number=1)
-    await bench.execute("update outbox set routing_key = 'nobody.listens'")
-    await emit(bench, "B", number=2)
-    await relay.turn()
-    await relay.turn()
-    assert [key for key, _, _ in await received(broker, 1)] == ["supplier/B"]
-    assert await bench.count("outbox") == 250
+    async with process_on(
+        database_url, amqp_url, confirm_s=0.5, fail_points="relay.after_claim:sleep=60:1"
+    ) as dead:
+        await dead.emit("A", "A")
+        await dead.die()
+        async with process_on(database_url, amqp_url, confirm_s=0.5) as process:
+            await process.emit("A", "B")
+            assert not await process.sweeper.turn()
+            assert [key for key, _, _ in await received(broker, 1)] == ["supplier/B"]
+            process.start()
+            await until(lambda: is_empty(bench), "the rows of the dead process have lapsed")
+    assert [n for _, n, _ in await received(broker, 3)] == [1, 2, 3]
 
 
-async def test_a_missing_exchange_stops_only_its_own_events(
-    bench: Bench, relay: Relay, broker: AbstractConnection
+async def test_a_row_in_the_hands_of_a_living_process_is_not_swept_by_another_one(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
 ) -> None:
-    await emit(bench, *(f"N{n}" for n in range(5)), number=1)
-    await bench.execute("update outbox set exchange = 'layshaft.events.gone'")
-    await emit(bench, "B", "C", number=2)
-    # The broker closes the channel over it, so turns fail; the loop is what goes on.
-    loop = Loop("relay", relay.turn, rest_s=0.02)
-    loop.start()
-    await until(lambda: fewer_than(bench, 6), "the others are published")
-    await loop.stop(DEADLINE_S)
-    assert set(await bench.column("select exchange from outbox")) == {"layshaft.events.gone"}
+    point = "relay.after_claim:sleep=0.5:1"
+    async with (
+        process_on(database_url, amqp_url, fail_points=point) as owner,
+        process_on(database_url, amqp_url) as other,
+    ):
+        await owner.emit("A")
+        assert not await other.sweeper.turn()
+        assert len(await received(broker, 1)) == 1
+        assert (owner.published("memory"), other.published("sweep")) == (1, 0)
 
 
-@pytest.mark.parametrize("point", ["relay.after_publish", "relay.after_confirm"])
-async def test_a_relay_that_dies_before_it_clears_publishes_the_same_id_again(
-    bench: Bench, relay: Relay, broker: AbstractConnection, amqp_url: str, point: str
+async def test_a_key_whose_row_is_returned_is_the_sweepers_and_keeps_its_order(
+    bench: Bench, process: Process, broker: AbstractConnection
 ) -> None:
-    await emit(bench, "A")
-    dying = relay_of(bench, amqp_url, fail_points=f"{point}:raise:1")
-    with contextlib.suppress(FailPointHit, ExceptionGroup):
-        await dying.turn()
-    await dying.close()
-    assert await bench.count("outbox") == 1
-    assert await relay.turn()
-    first, second = await received(broker, 2)
-    assert first == second
-    assert await bench.count("outbox") == 0
-
-
-async def test_a_lost_connection_costs_one_turn_and_no_event(
-    bench: Bench, broker: AbstractConnection, amqp_url: str
-) -> None:
-    async with wire_to(amqp_url) as (wire, url):
-        relay = relay_of(bench, url)
-        loop = Loop("relay", relay.turn, rest_s=0.02)
-        loop.start()
-        for number in range(3):
-            await emit(bench, "A", "A", number=number)
-            await until(lambda: fewer_than(bench, 1), "all is published")
-            wire.cut()
-        await loop.stop(DEADLINE_S)
-        await relay.close()
-    got = await received(broker, 6)
-    assert [n for _, n, _ in got] == [1, 2, 3, 4, 5, 6]
-
-
-async def test_a_broker_that_is_away_leaves_every_row(bench: Bench) -> None:
-    await emit(bench, "A", "B")
-    away = relay_of(bench, "amqp://127.0.0.1:1/")
-    with pytest.raises((OSError, aio_pika.AMQPException)):
-        await away.turn()
-    await away.close()
-    assert await bench.count("outbox") == 2
-    # The lock of the one relay is free again.
-    assert await bench.column("select 1 from pg_locks where locktype = 'advisory'") == []
-
-
-async def test_one_relay_works_at_a_time(
-    bench: Bench, relay: Relay, broker: AbstractConnection, amqp_url: str
-) -> None:
-    for number in range(4):
-        await emit(bench, "A", "B", number=number)
-    other = relay_of(bench, amqp_url)
-    await asyncio.gather(relay.turn(), other.turn())
-    await relay.turn()
-    await other.close()
-    got = await received(broker, 8)
-    assert len({event_id for _, _, event_id in got}) == 8
-    assert [n for key, n, _ in got if key == "supplier/A"] == [1, 2, 3, 4]
-
-
-async def test_a_full_queue_refuses_and_the_event_leaves_later(
-    bench: Bench, relay: Relay, broker: AbstractConnection, amqp_url: str
-) -> None:
+    async with process.database.transaction() as tx:
+        await emit(tx, "A")
+        await emit(tx, "A", event="nobody.listens")
+        await emit(tx, "A", "B")
+    got = await received(broker, 2)
+    assert sorted(key for key, _, _ in got) == ["supplier/A", "supplier/B"]
+    # Emitted when the key is stopped already: it stands behind the others.
+    await process.emit("A")
     channel = await broker.channel()
-    full = await channel.declare_queue(
-        "full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
-    )
-    await full.bind(EXCHANGE, "supplier.changed")
-    await emit(bench, "A", "A")
-    assert not await relay.turn()
-    assert await bench.count("outbox") == 2
-    await full.delete(if_empty=False)
-    # Another process, which does not know that the key was refused a moment ago.
-    other = relay_of(bench, amqp_url)
-    assert await other.turn()
-    await other.close()
-    assert await bench.count("outbox") == 0
+    taker = await channel.declare_queue("taker")
+    await taker.bind(EXCHANGE, "nobody.listens")
+    await taker.bind(EXCHANGE, "supplier.changed")
+    process.start()
+    await until(lambda: is_empty(bench), "all is published")
+    rest = await received(broker, 3, "taker")
+    assert first_seen(rest, "A") == [2, 3, 4]
+    assert process.published("sweep") == 3
+    await taker.delete()
 
 
-async def test_an_event_nobody_takes_by_configuration_stays_in_the_log_only(
-    bench: Bench, amqp_url: str, broker: AbstractConnection
+async def test_a_key_given_up_is_published_from_memory_again_later(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
 ) -> None:
-    await emit(bench, "S1")
-    relay = relay_of(bench, amqp_url, subscribed=frozenset({"item.released"}))
-    await relay.turn()
-    await relay.close()
-    assert await bench.count("outbox") == 0
-    assert await bench.column("select count(*) from message where direction = 'out'") == [1]
-    channel = await broker.channel()
-    declared = await channel.declare_queue(QUEUE, passive=True)
-    assert declared.declaration_result.message_count == 0
+    async with process_on(database_url, amqp_url, confirm_s=0.3) as process:
+        await process.emit("A", event="nobody.listens")
+        await until(lambda: failed(process, "returned"), "it came back")
+        await bench.execute("delete from outbox")
+
+        async def from_memory() -> bool:
+            await process.relay.turn()
+            await process.emit("A")
+            await process.sweeper.turn()
+            return process.published("memory") > 0
+
+        await until(from_memory, "the key is ours again")
+        await until(lambda: settled(process), "nothing is in hand")
+    seen = first_seen(await drained(broker), "A")
+    assert seen == sorted(seen)
+
+
+async def failed(process: Process, reason: str) -> bool:
+    return process.failures(reason) > 0
+
+
+async def test_two_processes_that_emit_the_same_keys_in_turn_keep_their_order(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
+) -> None:
+    async with (
+        process_on(database_url, amqp_url) as one,
+        process_on(database_url, amqp_url) as two,
+    ):
+        one.start()
+        two.start()
+        for _ in range(40):
+            await one.emit("A", "B")
+            await two.emit("A", "C")
+        await until(lambda: is_empty(bench), "all is published")
+    got = await drained(broker)
+    assert first_seen(got, "A") == list(range(1, 81))
+    assert first_seen(got, "B") == first_seen(got, "C") == list(range(1, 41))
+    assert len({event_id for _, _, event_id in got}) == 160
+
+
+@pytest.mark.parametrize("limit", ["rows", "bytes"])
+async def test_copies_in_memory_are_bounded_and_what_exceeds_them_is_swept(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str, limit: str
+) -> None:
+    rows, size = (3, 10**6) if limit == "rows" else (10, 3_000)
+    async with process_on(database_url, amqp_url, memory_rows=rows, memory_bytes=size) as process:
+        await process.emit("N1", "N2", "N3", "N4", body=b" " * 1_000)
+        assert process.relay.in_hand == 0
+        await process.emit("N5", "N6", "N7", body=b" " * 1_000)
+        assert process.relay.in_hand == 3
+        process.start()
+        await until(lambda: is_empty(bench), "all is published")
+        assert (process.published("memory"), process.published("sweep")) == (3, 4)
+    assert len(await received(broker, 7)) == 7
+
+
+async def test_a_foreign_transaction_without_end_stalls_no_other_event(
+    bench: Bench, process: Process, broker: AbstractConnection
+) -> None:
+    async with bench.database.transaction() as foreign:
+        await emit(foreign, "A")
+        await bench_emits(bench.database, "C")
+        await process.emit("B")
+        await process.sweeper.turn()
+        got = await received(broker, 2)
+        assert sorted(key for key, _, _ in got) == ["supplier/B", "supplier/C"]
+    await process.sweeper.turn()
+    assert [key for key, _, _ in await received(broker, 1)] == ["supplier/A"]
+
+
+async def bench_emits(database: Database, *keys: str) -> None:
+    """Events committed by a process that does not publish, the command line for one."""
+    async with database.transaction() as tx:
+        await emit(tx, *keys)
+
+
+async def test_an_event_nobody_takes_is_cleared_without_a_publish(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
+) -> None:
+    async with process_on(database_url, amqp_url, subscribed=frozenset()) as process:
+        await process.emit("A")
+        await until(lambda: settled(process), "its row is cleared")
+    assert await is_empty(bench)
+    assert await drained(broker) == []
+
+
+POINTS = ["relay.after_claim", "relay.after_publish", "relay.after_confirm"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_what_stops_between_publish_and_clearing_is_published_again_under_its_id(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str, point: str
+) -> None:
+    async with process_on(database_url, amqp_url, fail_points=f"{point}:raise:1") as process:
+        await process.emit("A")
+        process.start()
+        await until(lambda: is_empty(bench), "it is swept")
+    times = 1 if point == "relay.after_claim" else 2
+    assert len(set(await received(broker, times))) == 1
+
+
+async def test_a_stop_publishes_what_is_in_hand(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
+) -> None:
+    async with process_on(database_url, amqp_url) as process:
+        await process.emit(*(f"N{n}" for n in range(50)))
+    assert await is_empty(bench)
+    assert len(await received(broker, 50)) == 50
+
+
+async def test_a_broker_that_is_away_gives_rows_back_at_once(
+    bench: Bench, database_url: str
+) -> None:
+    async with process_on(database_url, "amqp://127.0.0.1:1/") as process:
+        await process.emit("A")
+        await until(lambda: failed(process, "connection"), "it did not go out")
+        with pytest.raises((OSError, aio_pika.AMQPException)):
+            await process.relay.turn()
+        # Nothing is taken into memory until the broker answers again.
+        await process.emit("B")
+        assert process.relay.in_hand == 0
+    due = await bench.column("select sweep_at <= now() from outbox")
+    assert due == [True, True]

@@ -176,8 +176,13 @@ HOT: dict[str, Statement] = {
         tx, pending_works()[0], new_pending()[0]
     ),
     "emit": lambda tx: outbox_rows.emit(tx, emissions()),
-    "outbox_heads": lambda tx: outbox_rows.outbox_heads(tx, limit=BATCH, stuck=["order/1"]),
-    "clear_outbox": lambda tx: outbox_rows.clear_outbox(tx, range(5, 5 + BATCH)),
+    "due_rows": outbox_rows.due_rows,
+    "clear_rows": lambda tx: outbox_rows.clear_rows(tx, range(5, 5 + BATCH)),
+    "release_rows": lambda tx: outbox_rows.release_rows(tx, range(5, 5 + BATCH)),
+    "refuse_rows": lambda tx: outbox_rows.refuse_rows(
+        tx, [outbox_rows.Refusal(n, "nacked", 0.5) for n in range(5, 5 + BATCH)]
+    ),
+    "refused_events": lambda tx: outbox_rows.refused_events(tx, for_s=5),
     "load documents": lambda tx: documents.load(tx, [f"supplier/{n}" for n in range(BATCH)]),
     "load_steps": lambda tx: step_rows.load_steps(tx, 7),
     "move_steps": move_fifty,
