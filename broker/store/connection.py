@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import asyncpg
 import msgspec
 
-from broker.store.handover import Handover, Unit
+from broker.store.handover import Emitted, Handover
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -34,12 +34,12 @@ class Position(msgspec.Struct, frozen=True, order=True):
 class Session(Connection):
     """A connection that remembers what its transaction emitted."""
 
-    unit: Unit
+    emitted: Emitted
 
 
-def unit_of(tx: Tx) -> Unit:
+def emitted_by(tx: Tx) -> Emitted:
     """What this transaction leaves to be handed over after its commit."""
-    return cast(Session, tx).unit
+    return cast(Session, tx).emitted
 
 
 class Database:
@@ -114,14 +114,14 @@ class Database:
         if self._pool is None:
             raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
         async with self._pool.acquire(timeout=self._acquire_s) as connection:
-            unit = unit_of(connection)
-            unit.begin(self._handover)
+            emitted = emitted_by(connection)
+            emitted.begin(self._handover)
             try:
                 async with connection.transaction():
                     yield connection
-                unit.committed()
+                emitted.committed()
             finally:
-                unit.begin(None)
+                emitted.begin(None)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Tx]:
@@ -133,7 +133,7 @@ class Database:
 
 
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    cast(Session, connection).unit = Unit()
+    cast(Session, connection).emitted = Emitted()
     _keep_alive(connection)
 
 

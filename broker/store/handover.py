@@ -54,7 +54,7 @@ class Handover(Protocol):
         """The commit is known; others: rows were left to the sweeper."""
 
 
-class Unit:
+class Emitted:
     """What a connection's transaction emitted; empty outside one."""
 
     def __init__(self) -> None:

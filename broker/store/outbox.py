@@ -13,8 +13,8 @@ from time import monotonic
 
 import msgspec
 
-from broker.store.connection import Position, Tx, unit_of
-from broker.store.handover import Handover, OutboxRow, Owned, Unit
+from broker.store.connection import Position, Tx, emitted_by
+from broker.store.handover import Emitted, Handover, OutboxRow, Owned
 from canonical.envelope import Lane
 
 RELAY_LOCK = 0x4C61_7953  # "LayS"
@@ -70,12 +70,12 @@ async def emit(tx: Tx, emissions: Sequence[Emission]) -> None:
     numbers = await _number(tx, emissions)
     # The rows just locked keep every other emitter of these keys waiting until we commit. So this
     # later statement sees all older rows of its keys, and none can come in before ours.
-    unit = unit_of(tx)
+    emitted = emitted_by(tx)
     body_bytes = sum(len(e.body) for e in emissions)
-    handover = unit.handover
+    handover = emitted.handover
     if handover is not None and not handover.has_room(len(emissions), body_bytes):
         handover = None
-    tails = _tails(unit, handover, {e.key for e in emissions})
+    tails = _tails(emitted, handover, {e.key for e in emissions})
     asked_at = monotonic()
     rows = await tx.fetch(
         """
@@ -138,12 +138,12 @@ async def emit(tx: Tx, emissions: Sequence[Emission]) -> None:
     )
     for r in rows:
         if not r["is_owned"] or handover is None:
-            unit.others = True
+            emitted.others = True
             continue
         emission, number = emissions[r["n"] - 1], numbers[r["n"] - 1]
         row = _row(r["id"], Position(r["at"], r["seq"]), emission, number)
-        unit.owned.append(Owned(row, until=asked_at + handover.lease_s))
-        unit.tails[row.key] = row.id
+        emitted.owned.append(Owned(row, until=asked_at + handover.lease_s))
+        emitted.tails[row.key] = row.id
 
 
 async def _number(tx: Tx, emissions: Sequence[Emission]) -> list[int]:
@@ -170,9 +170,9 @@ async def _number(tx: Tx, emissions: Sequence[Emission]) -> list[int]:
     return numbers
 
 
-def _tails(unit: Unit, handover: Handover | None, keys: set[str]) -> dict[str, int | None]:
+def _tails(emitted: Emitted, handover: Handover | None, keys: set[str]) -> dict[str, int | None]:
     """The newest row of each key that we hold, in memory or in this transaction."""
-    held = {**handover.tails(keys), **unit.tails} if handover else {}
+    held = {**handover.tails(keys), **emitted.tails} if handover else {}
     return {key: held.get(key) for key in sorted(keys)}
 
 
