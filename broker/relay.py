@@ -73,8 +73,11 @@ class Relay:
 
     @property
     def lease_s(self) -> float:
-        """Time to commit, hand over and begin a publish, and then its whole deadline."""
-        return 2 * self._publisher.confirm_s
+        """Time to commit, hand over and begin a publish, and then its whole deadline.
+
+        It is what a dead process keeps others waiting, so no longer than needed.
+        """
+        return 1.5 * self._publisher.confirm_s
 
     @property
     def in_hand(self) -> int:

@@ -147,7 +147,7 @@ async def process_on(
     *,
     fail_points: str = "",
     subscribed: frozenset[str] = SUBSCRIBED,
-    confirm_s: float = 2.0,
+    confirm_s: float = 4.0,
     memory_rows: int = MEMORY_ROWS,
     memory_bytes: int = MEMORY_BYTES,
     refused_s: float = 0.0,
