@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 import uuid_utils
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractConnection
 
 from broker.failpoints import FailPoints
 from broker.looper import Loop
@@ -210,14 +210,19 @@ async def received(
     connection: AbstractConnection, count: int, queue: str = QUEUE
 ) -> list[tuple[str, int, str]]:
     """The next messages of a queue: key, sequence, id; and nothing is left behind them."""
-    channel: AbstractChannel = await connection.channel()
+    channel = await connection.channel()
     source = await channel.get_queue(queue, ensure=False)
     found: list[tuple[str, int, str]] = []
-    async with asyncio.timeout(DEADLINE_S), source.iterator(no_ack=True) as messages:
+    # One by one: a consumer would be sent, and swallow, what stands behind them.
+    async with asyncio.timeout(DEADLINE_S):
         while len(found) < count:
-            headers = (await anext(messages)).headers
-            sequence = int(str(headers["ce-sequence"]))
-            found.append((str(headers["ce-subject"]), sequence, str(headers["ce-id"])))
+            message = await source.get(no_ack=True, fail=False)
+            if message is None:
+                await asyncio.sleep(0.01)
+                continue
+            sequence = int(str(message.headers["ce-sequence"]))
+            key, event_id = message.headers["ce-subject"], message.headers["ce-id"]
+            found.append((str(key), sequence, str(event_id)))
     declared = await channel.declare_queue(queue, passive=True)
     assert declared.declaration_result.message_count == 0
     return found

@@ -59,6 +59,10 @@ async def test_a_committed_event_leaves_from_memory_and_its_row_goes(
     assert (process.published("memory"), process.published("sweep")) == (3, 0)
 
 
+async def from_memory(process: Process, count: int) -> bool:
+    return process.published("memory") == count
+
+
 async def settled(process: Process) -> bool:
     """The relay has nothing in hand and has cleared what it confirmed."""
     await process.relay.turn()
@@ -72,7 +76,7 @@ async def test_many_events_of_one_key_leave_from_memory_one_behind_the_other(
         await process.emit("A", "A")
     got = await received(broker, 60)
     assert [n for _, n, _ in got] == list(range(1, 61))
-    assert process.published("memory") == 60
+    await until(lambda: from_memory(process, 60), "all were published from memory")
 
 
 async def test_a_transaction_that_emits_a_key_twice_keeps_its_order_in_memory(
@@ -83,7 +87,7 @@ async def test_a_transaction_that_emits_a_key_twice_keeps_its_order_in_memory(
         await emit(tx, "B", "A")
     got = await received(broker, 4)
     assert (first_seen(got, "A"), first_seen(got, "B")) == ([1, 2], [1, 2])
-    assert process.published("memory") == 4
+    await until(lambda: from_memory(process, 4), "all were published from memory")
 
 
 async def test_a_transaction_rolled_back_publishes_nothing(
@@ -125,7 +129,8 @@ async def test_a_row_in_the_hands_of_a_living_process_is_not_swept_by_another_on
         await owner.emit("A")
         assert not await other.sweeper.turn()
         assert len(await received(broker, 1)) == 1
-        assert (owner.published("memory"), other.published("sweep")) == (1, 0)
+        await until(lambda: from_memory(owner, 1), "its confirm has come")
+        assert other.published("sweep") == 0
 
 
 async def test_a_key_whose_row_is_returned_is_the_sweepers_and_keeps_its_order(
@@ -159,13 +164,13 @@ async def test_a_key_given_up_is_published_from_memory_again_later(
         await until(lambda: failed(process, "returned"), "it came back")
         await bench.execute("delete from outbox")
 
-        async def from_memory() -> bool:
+        async def is_ours_again() -> bool:
             await process.relay.turn()
             await process.emit("A")
             await process.sweeper.turn()
             return process.published("memory") > 0
 
-        await until(from_memory, "the key is ours again")
+        await until(is_ours_again, "the key is ours again")
         await until(lambda: settled(process), "nothing is in hand")
     seen = first_seen(await drained(broker), "A")
     assert seen == sorted(seen)

@@ -103,6 +103,32 @@ async def test_an_event_nobody_takes_stays_in_the_outbox_and_stops_only_its_key(
     assert process.metrics.registry.get_sample_value("layshaft_amqp_returned_total") == 1
 
 
+async def test_no_row_is_swept_past_an_older_one_that_is_somebodys(
+    bench: Bench, process: Process, broker: AbstractConnection
+) -> None:
+    await emit(bench, "A", "A", "A")
+    await bench.execute(
+        "update outbox set sweep_at = now() + interval '1 hour'"
+        " where id = (select min(id) + 1 from outbox)"
+    )
+    await process.sweeper.turn()
+    assert not await process.sweeper.turn()
+    assert [n for _, n, _ in await received(broker, 1)] == [1]
+
+
+async def test_a_sweep_takes_no_more_bytes_than_its_share_and_at_least_one_row(
+    bench: Bench, process: Process, broker: AbstractConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await emit(bench, "A", "A", "B")
+    monkeypatch.setattr("broker.store.outbox.SWEEP_BYTES", 1)
+    await process.sweeper.turn()
+    assert len(await received(broker, 1)) == 1
+    while await process.sweeper.turn():
+        pass
+    got = await received(broker, 2)
+    assert sorted(key for key, _, _ in got) == ["supplier/A", "supplier/B"]
+
+
 async def test_many_events_that_cannot_leave_do_not_hold_back_the_others(
     bench: Bench, process: Process, broker: AbstractConnection
 ) -> None:
