@@ -6,21 +6,24 @@ Consumers have connections of their own: an alarm blocks publishers, and acks mu
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from collections.abc import Coroutine
+from typing import Any, Literal, TypeVar
 
 import aio_pika
+import aiormq
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 
 from broker import connections
-from broker.failpoints import FailPoints
+from broker.failpoints import FailPointHit, FailPoints
 from broker.lineup import Slot
 from broker.metrics import Metrics
 from broker.store.handover import OutboxRow
 from broker.topology import headers_for
 
 log = structlog.get_logger(__name__)
+_Confirm = TypeVar("_Confirm")
 
 # Per exchange. A channel carries one publish after the other; more than a few gain nothing.
 CHANNELS = 4
@@ -90,8 +93,6 @@ class Publisher:
             return "unwanted"
         outcome, why = await self._try(row, slot)
         if outcome == "confirmed":
-            # The broker has it; that it said so is not acted on yet.
-            await self._fail_points("relay.after_publish")
             self.is_working = True
             return outcome
         if outcome == "timeout" or not self.is_connected:
@@ -116,7 +117,12 @@ class Publisher:
             async with asyncio.timeout(self.confirm_s):
                 channel = await self._open_channel(slot)
                 exchange = await channel.get_exchange(slot.exchange, ensure=False)
-                await exchange.publish(_message(row), routing_key=row.routing_key, mandatory=True)
+                publish = exchange.publish(
+                    _message(row), routing_key=row.routing_key, mandatory=True
+                )
+                if __debug__ and self._fail_points.is_armed("relay.after_publish"):
+                    publish = await self._written(publish, channel)
+                await publish
         except PublishError as error:
             return "returned", str(error)
         except DeliveryError as error:
@@ -125,9 +131,34 @@ class Publisher:
             return "timeout", f"no confirm within {self.confirm_s} s"
         except CONNECTION_EXCEPTIONS as error:
             return "connection", repr(error)[:200]
+        except FailPointHit:
+            raise
         except Exception as error:  # a row that cannot be published stops its own key only
             return "defect", repr(error)[:200]
         return "confirmed", ""
+
+    async def _written(
+        self, publish: Coroutine[Any, Any, _Confirm], channel: AbstractChannel
+    ) -> Coroutine[Any, Any, _Confirm]:
+        """What waits for the confirm of a publish whose bytes have left."""
+        publishing = asyncio.create_task(publish)
+        await asyncio.sleep(0)
+        # The library holds the channel's lock until the frames are written.
+        underlay = await channel.get_underlay_channel()
+        assert isinstance(underlay, aiormq.Channel)
+        async with underlay.lock:
+            pass
+        try:
+            if __debug__:
+                await self._fail_points("relay.after_publish")
+        except BaseException:
+            publishing.cancel()
+            raise
+
+        async def confirm() -> _Confirm:
+            return await publishing
+
+        return confirm()
 
     async def _open_channel(self, slot: Slot) -> AbstractChannel:
         channel = self._channels.get(slot)

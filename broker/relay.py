@@ -131,10 +131,12 @@ class Relay:
         """One row is out, or its key is given up."""
         is_out = False
         try:
-            await self._fail_points("relay.after_claim")
+            if __debug__:
+                await self._fail_points("relay.after_claim")
             outcome = await self._publisher.publish(row, self._lineup.slot_of(row))
             if outcome == "confirmed":
-                await self._fail_points("relay.after_confirm")
+                if __debug__:
+                    await self._fail_points("relay.after_confirm")
                 self._metrics.published.labels(_lane(row), "memory").inc()
             is_out = outcome in OUT
         finally:
@@ -189,7 +191,8 @@ class Relay:
                 await outbox_rows.clear_rows(session, cleared)
             if given_up:
                 await outbox_rows.release_rows(session, given_up)
-        await self._fail_points("relay.after_mark")
+        if __debug__:
+            await self._fail_points("relay.after_mark")
         for row_id, key in cleared.items():
             del self._confirmed[row_id]
             if self._tails.get(key) == row_id:

@@ -73,10 +73,12 @@ class Sweeper:
         if not rows:
             return False
         await self._publisher.ready()
-        await self._fail_points("relay.after_claim")
+        if __debug__:
+            await self._fail_points("relay.after_claim")
         out, refused = await self._publish(rows)
         await outbox_rows.clear_rows(session, [r.id for r in out])
-        await self._fail_points("relay.after_mark")
+        if __debug__:
+            await self._fail_points("relay.after_mark")
         if refused and not self._publisher.is_connected:
             raise Unpublishable("the connection to RabbitMQ was lost")
         if refused:
@@ -97,7 +99,8 @@ class Sweeper:
             outcome = await self._publisher.publish(row, lineup.slot_of(row))
             if outcome in OUT:
                 if outcome == "confirmed":
-                    await self._fail_points("relay.after_confirm")
+                    if __debug__:
+                        await self._fail_points("relay.after_confirm")
                     lane = row.exchange.rpartition(".")[2]
                     self._metrics.published.labels(lane, "sweep").inc()
                 out.append(row)
