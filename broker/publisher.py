@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 import aio_pika
@@ -208,6 +209,8 @@ def _message(row: OutboxRow) -> aio_pika.Message:
         "correlationid": row.correlation_id,
         "causationid": row.causation_id,
         "logposition": f"{row.position.at.isoformat()}/{row.position.seq}",
+        # An event that waited long to go out is not a late repeat (broker.lateness).
+        "publishtime": datetime.now(UTC).isoformat(),
     }
     return aio_pika.Message(
         row.body,
