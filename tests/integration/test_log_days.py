@@ -18,12 +18,12 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from broker.failpoints import FailPoints
 from broker.housekeeper import Housekeeper
-from broker.relay import Relay
 from broker.settings import Retention
 from broker.store import diagnosis, traces, views
 from broker.topology import EventTopology, declare, event_queue, topology
 from canonical.events import EVENTS
 from tests.integration.aging import DAY, days, housekeeper, keep_house, let_pass
+from tests.integration.relaying import process_on
 from tests.integration.toy import (
     Bench,
     Order,
@@ -110,21 +110,10 @@ async def published(bench: Bench, amqp_url: str) -> AbstractIncomingMessage:
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         await declare(channel, topology([], [EventTopology("supplier.changed", ("standard",))], []))
-        relay = Relay(
-            amqp_url=amqp_url,
-            database=bench.database,
-            metrics=bench.metrics,
-            fail_points=FailPoints({}),
-            confirm_s=2,
-            heartbeat_s=10,
-            subscribed=frozenset({"supplier.changed"}),
-        )
-        try:
-            await relay.turn()
-            queue = await channel.get_queue(event_queue("supplier.changed", "standard"))
-            message = await queue.get(no_ack=True, timeout=5)
-        finally:
-            await relay.close()
+        async with process_on(bench.url, amqp_url) as process:
+            await process.sweeper.turn()
+        queue = await channel.get_queue(event_queue("supplier.changed", "standard"))
+        message = await queue.get(no_ack=True, timeout=5)
     assert message is not None
     assert await bench.count("outbox") == 0
     return message
