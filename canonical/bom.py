@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
+from canonical.bounds import Instant
 from canonical.quantity import Quantity
 
 
@@ -38,8 +37,8 @@ class Bom(msgspec.Struct, frozen=True):
     base: Quantity
     lines: tuple[BomLine, ...]
     change: str = ""
-    released_at: datetime | None = None
-    stated_at: datetime | None = None
+    released_at: Instant | None = None
+    stated_at: Instant | None = None
 
 
 class PlantBom(msgspec.Struct, frozen=True):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
+from canonical.bounds import Instant, Int64
 from canonical.effectivity import Effectivity
 from canonical.item import Lifecycle
 
@@ -46,7 +46,7 @@ class EngineeringChange(msgspec.Struct, frozen=True):
     """
 
     number: str
-    version: int
+    version: Int64
     status: ChangeStatus
     title: str
     affected: tuple[AffectedItem, ...]
@@ -56,7 +56,7 @@ class EngineeringChange(msgspec.Struct, frozen=True):
     family: str = ""
     plants: tuple[str, ...] = ()
     requester: str = ""
-    released_at: datetime | None = None
+    released_at: Instant | None = None
     effectivity: Effectivity | None = None
     source_id: str = ""
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from canonical.bounds import Instant
 from canonical.errors import InvalidMessage
 
 # How vendors write "no end" where they require a date.
@@ -35,8 +36,8 @@ class DateEffectivity(msgspec.Struct, frozen=True, tag_field="kind", tag="date")
     zone: IANA name of the plant's zone, by which instants become days and days instants.
     """
 
-    start: datetime
-    end: datetime | None
+    start: Instant
+    end: Instant | None
     zone: str
 
     def __post_init__(self) -> None:

@@ -5,11 +5,10 @@ Type on the wire: `com.layshaft.<object>.<past-tense>.v<n>`. The short form name
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
 from canonical.bom import Bom
+from canonical.bounds import Instant, Int64
 from canonical.change import EngineeringChange
 from canonical.envelope import Lane
 from canonical.item import Item
@@ -37,7 +36,7 @@ class ApprovalDecided(msgspec.Struct, frozen=True):
     question: str
     about: str
     by: str
-    at: datetime
+    at: Instant
     reason: str = ""
 
 
@@ -45,7 +44,7 @@ class ChangeCompleted(msgspec.Struct, frozen=True):
     """Every step of the change is true in every plant and system."""
 
     number: str
-    version: int
+    version: Int64
     title: str
     plants: tuple[str, ...]
     items: tuple[str, ...]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
+from canonical.bounds import Instant, Int64
 from canonical.quantity import ItemUnit, Quantity
 from canonical.revision import Revision
 
@@ -26,7 +26,7 @@ class ApprovedManufacturer(msgspec.Struct, frozen=True):
     manufacturer: str
     part: str
     status: ApprovalStatus
-    rank: int | None = None
+    rank: Int64 | None = None
     note: str = ""
 
 
@@ -62,8 +62,8 @@ class Item(msgspec.Struct, frozen=True):
     weight: Quantity | None = None
     compliance: tuple[ComplianceMark, ...] = ()
     manufacturers: tuple[ApprovedManufacturer, ...] = ()
-    released_at: datetime | None = None
-    stated_at: datetime | None = None
+    released_at: Instant | None = None
+    stated_at: Instant | None = None
     change: str = ""
     source_id: str = ""
 

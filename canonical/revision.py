@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
+from canonical.bounds import Int64
 from canonical.errors import InvalidMessage, Misconfigured
 
 Scheme = Literal[
@@ -58,7 +59,7 @@ class Revision(msgspec.Struct, frozen=True):
 
     scheme: Scheme
     label: str
-    ordinal: int | None = None
+    ordinal: Int64 | None = None
     change: str | None = None
 
     def __post_init__(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 import msgspec
 
+from canonical.bounds import Instant, Int64
 from canonical.money import UnitPrice
 
 SourcingMode = Literal["central", "local"]
@@ -26,7 +27,7 @@ class CoverageLine(msgspec.Struct, frozen=True):
     order_unit: str
     first_day: date
     last_day: date | None = None
-    lead_time_days: int = 0
+    lead_time_days: Int64 = 0
     minimum_quantity: str = ""
     plants: tuple[str, ...] = ()
 
@@ -41,7 +42,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
     item: str
     lines: tuple[CoverageLine, ...]
-    stated_at: datetime | None = None
+    stated_at: Instant | None = None
 
 
 def coverage_key(item: str) -> str:

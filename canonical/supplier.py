@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 import msgspec
+
+from canonical.bounds import Instant
 
 QualificationStatus = Literal["qualified", "conditional", "in_qualification", "disqualified"]
 
@@ -33,7 +35,7 @@ class Supplier(msgspec.Struct, frozen=True):
     active: bool
     qualification: Qualification
     source_id: str = ""
-    stated_at: datetime | None = None
+    stated_at: Instant | None = None
 
 
 def supplier_key(number: str) -> str:

@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from canonical.bounds import Int64
 from canonical.errors import InvalidMessage, Misconfigured
 
 # The one code for "each" and "piece"; EA and C62 of a partner become it on arrival.
@@ -39,8 +40,8 @@ class UnknownUnit(InvalidMessage):
 class Ratio(msgspec.Struct, frozen=True):
     """An exact fraction that survives JSON, kept in lowest terms with a positive denominator."""
 
-    numerator: int
-    denominator: int = 1
+    numerator: Int64
+    denominator: Int64 = 1
 
     def __post_init__(self) -> None:
         top, bottom = self.numerator, self.denominator

@@ -15,7 +15,7 @@ from canonical.change import (
     EngineeringChange,
     change_key,
 )
-from canonical.codec import check_keys, decode_json, guard
+from canonical.codec import decode_json, guard
 from canonical.effectivity import DateEffectivity, from_inclusive_dates
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
@@ -64,8 +64,9 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
     Identity: the event of Arena's queue, else the change and the time of its present status.
     Raises: InvalidMessage for content that is no such statement, naming the field.
     """
-    statement = decode_json(delivery.body, ChangeStatement, where="change statement")
-    check_keys(delivery.body, where="change statement")
+    statement = decode_json(
+        delivery.body, ChangeStatement, where="change statement", keys_once=True
+    )
     change = statement.change
     status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
     event = statement.event

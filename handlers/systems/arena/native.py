@@ -5,13 +5,12 @@ Fields that are not named here are ignored: workspaces add their own and release
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
-# Arena's times end in Z; one without an offset would be read in a zone nobody stated.
-Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+from canonical.bounds import Instant, Int64
+
 # No object has an empty id or number.
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 # An offset/limit page of the interface has 400 rows at most; a body may join several.
@@ -89,10 +88,10 @@ class Change(_Native, frozen=True):
     number: Name
     title: str
     lifecycle_status: Typed
-    lifecycle_date_time: Timestamp
+    lifecycle_date_time: Instant
     effectivity_type: Name
     implementation_status: str | None = None
-    effective_date_time: Timestamp | None = None
+    effective_date_time: Instant | None = None
     description: str | None = None
     category: Named | None = None
     creator: Person | None = None
@@ -102,7 +101,7 @@ class Change(_Native, frozen=True):
 class ChangeItems(_Native, frozen=True):
     """The list of affected items; count: of the whole list, not of the page."""
 
-    count: int
+    count: Int64
     results: Annotated[tuple[ChangeItem, ...], msgspec.Meta(max_length=MAX_ROWS)]
 
 

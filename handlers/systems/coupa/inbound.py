@@ -102,7 +102,7 @@ def _message(delivery: Delivery, kind: str, content: type[T]) -> Message[T]:
         causation_id=attributes.get("causationid", ""),
         traceparent=attributes.get("traceparent", ""),
     )
-    return Message(envelope, decode_json(delivery.body, content, where=kind))
+    return Message(envelope, decode_json(delivery.body, content, where=kind, keys_once=True))
 
 
 def _subject(message: Message[Any], kind: str) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import msgspec
 
+from canonical.bounds import Int64
+
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -44,7 +46,7 @@ class SupplierFields(_Native, frozen=True):
 class Supplier(_Native, frozen=True):
     """A supplier; number: the ERP's."""
 
-    id: int
+    id: Int64
     number: Name
     status: str
     name: str | None = None
@@ -65,7 +67,7 @@ class ContractLine(_Native, frozen=True):
     price_unit_quantity: str | None = None
     start_date: str | None = None
     end_date: str | None = None
-    lead_time: int | None = None
+    lead_time: Int64 | None = None
     minimum_order_quantity: str | None = None
 
 
@@ -111,7 +113,7 @@ class ItemBody(_Native, frozen=True):
 class Item(_Native, frozen=True):
     """An item as it is read."""
 
-    id: int
+    id: Int64
     item_number: Name
     name: str | None = None
     description: str | None = None
@@ -133,7 +135,7 @@ class ReviewBody(_Native, frozen=True):
 class Review(_Native, frozen=True):
     """A request to decide on a supplier, as it is read."""
 
-    id: int
+    id: Int64
     external_ref: Name
     supplier: SupplierNumber
     status: str = ""

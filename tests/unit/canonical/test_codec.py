@@ -1,0 +1,141 @@
+"""Everything that is no sound JSON of its contract is the sender's, and is refused cheaply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canonical.bounds import Instant, Int64
+from canonical.codec import (
+    MAX_BODY_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+    check_keys,
+    check_nul,
+    check_shape,
+    decode_json,
+)
+from canonical.errors import InvalidMessage
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A contract with one field of each bounded kind."""
+
+    number: str = ""
+    pieces: Int64 = 0
+    due: Instant | None = None
+
+
+def refused(read: Callable[[], Any]) -> str:
+    with pytest.raises(InvalidMessage) as caught:
+        read()
+    assert caught.value.remedy
+    assert caught.value.what.isprintable()
+    return caught.value.code
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    {
+        "empty": (b"", "body-empty"),
+        "blanks": (b" \r\n\t ", "body-empty"),
+        "too large": (b'"' + b"x" * MAX_BODY_BYTES + b'"', "body-too-large"),
+        "nested": (b'{"number":' + nested(MAX_DEPTH) + b"}", "body-too-deep"),
+        "nested where nobody looks": (b'{"x":' + nested(100_000) + b"}", "body-too-deep"),
+        "only opened": (b"[" * 100_000, "body-too-deep"),
+        "many values": (b"[" + b"1," * MAX_VALUES + b"1]", "body-too-many-values"),
+        "cut off": (b'{"number":"P', "undecodable"),
+        "integer too long": (b'{"pieces":' + b"9" * 4_000 + b"}", "contract-violated"),
+        "integer of 64 bits": (b'{"pieces":9223372036854775808}', "contract-violated"),
+        "1e400": (b'{"pieces":1e400}', "contract-violated"),
+        "NaN": (b'{"pieces":NaN}', "undecodable"),
+        "NaN where nobody looks": (b'{"x":NaN}', "undecodable"),
+        "text for integer": (b'{"pieces":"1"}', "contract-violated"),
+        "bool for integer": (b'{"pieces":true}', "contract-violated"),
+        "no UTF-8 where nobody looks": (b'{"x":"\xff"}', "undecodable"),
+        "overlong UTF-8": (b'{"number":"\xc0\x80"}', "undecodable"),
+        "lone surrogate": (b'{"number":"\\ud800"}', "undecodable"),
+        "key twice": (b'{"pieces":1,"pieces":2}', "key-twice"),
+        "key twice, escaped": (b'{"pieces":1,"piece\\u0073":2}', "key-twice"),
+        "key twice where nobody looks": (b'{"x":[{"a":1,"a":1}]}', "key-twice"),
+        "no offset": (b'{"due":"2024-01-01T00:00:00"}', "contract-violated"),
+        "leap second": (b'{"due":"2016-12-31T23:59:60Z"}', "contract-violated"),
+        "byte order mark": (b'\xef\xbb\xbf{"pieces":1}', "undecodable"),
+        "UTF-16": ('{"pieces":1}'.encode("utf-16"), "undecodable"),
+        "NUL at the end": (b'{"pieces":1}\0', "undecodable"),
+        "rest at the end": (b'{"pieces":1} {}', "undecodable"),
+        "comment": (b'{"pieces":1 /* one */}', "undecodable"),
+    }.values(),
+)
+def test_what_is_no_sound_content_is_refused(body: bytes, code: str) -> None:
+    assert refused(lambda: decode_json(body, Order, keys_once=True)) == code
+
+
+@pytest.mark.parametrize("text", [b"\\u0000", b"a\\u0000b", b"\\\\\\u0000"])
+def test_a_nul_in_any_text_is_refused(text: bytes) -> None:
+    assert refused(lambda: check_nul(b'{"x":"' + text + b'"}')) == "character-forbidden"
+
+
+def test_what_only_looks_like_it_is_taken() -> None:
+    # A backslash and then "u0000", brackets and commas in a text, a repeated text.
+    odd = {
+        "number": "\\u0000" + "[" * 200_000 + "," * 200_000,
+        "x": ["twice", "twice"],
+        "pieces": 1,
+    }
+    assert decode_json(json.dumps(odd).encode(), Order, keys_once=True).pieces == 1
+    check_nul(json.dumps(odd).encode())
+    most = b'{"pieces":1,"x":' + nested(MAX_DEPTH - 1) + b"}"
+    assert decode_json(most, Order).pieces == 1
+    assert len(decode_json(b"[" + b"1," * (MAX_VALUES - 2) + b"1]", list[int])) == MAX_VALUES - 1
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(alphabet='a"\\[]{},\n'),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet='a"\\[{,'), inner),
+    max_leaves=60,
+)
+
+
+def depth_of(value: object) -> int:
+    match value:
+        case dict():
+            return 1 + max(map(depth_of, value.values()), default=0)
+        case list():
+            return 1 + max(map(depth_of, value), default=0)
+        case _:
+            return 0
+
+
+@given(JSON, st.integers(0, MAX_DEPTH + 2))
+def test_the_depth_is_told_without_parsing(value: Any, around: int) -> None:
+    # Enough brackets beside it that the cheap count does not answer already.
+    document: Any = [[], value, *([[]] * MAX_DEPTH)]
+    for _ in range(around):
+        document = {"a": document}
+    body = json.dumps(document).encode()
+    if depth_of(document) > MAX_DEPTH:
+        assert refused(lambda: check_shape(body)) == "body-too-deep"
+    else:
+        check_shape(body)
+
+
+def test_a_key_that_stands_twice_is_found_at_once_among_many() -> None:
+    # Compared with each other they would take minutes.
+    keys = b",".join(b'"%d":1' % n for n in range(60_000))
+    assert refused(lambda: check_keys(b"{" + keys + b',"59999":2}')) == "key-twice"
+
+
+def test_a_number_of_thousands_of_digits_is_no_reason_to_refuse_what_nobody_reads() -> None:
+    body = b'{"pieces":1,"x":[' + b",".join([b"9" * 5_000] * 3) + b"]}"
+    assert decode_json(body, Order, keys_once=True).pieces == 1
