@@ -32,12 +32,12 @@ _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T.{1,30})?", re.ASCII)
 
 def read_supplier(delivery: Delivery) -> Message[tuple[native.Supplier, ...]]:
     """The suppliers of an answer; raises InvalidMessage for content that is no such list."""
-    return _message(delivery, SUPPLIER_ANSWER, tuple[native.Supplier, ...])
+    return _message(delivery, SUPPLIER_ANSWER, native.Suppliers)
 
 
 def read_contracts(delivery: Delivery) -> Message[tuple[native.Contract, ...]]:
     """The contracts of an answer; raises InvalidMessage for content that is no such list."""
-    return _message(delivery, CONTRACTS_ANSWER, tuple[native.Contract, ...])
+    return _message(delivery, CONTRACTS_ANSWER, native.Contracts)
 
 
 def decide_supplier(

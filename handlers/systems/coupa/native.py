@@ -12,6 +12,8 @@ import msgspec
 from canonical.bounds import Int64
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+# Far beyond a page of the interface, and beyond the lines of the largest contract.
+MAX_ROWS = 10_000
 
 
 class _Native(msgspec.Struct, frozen=True, rename="kebab"):
@@ -79,7 +81,11 @@ class Contract(_Native, frozen=True):
     status: str
     start_date: str
     end_date: str | None = None
-    lines: tuple[ContractLine, ...] = ()
+    lines: Annotated[tuple[ContractLine, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+
+
+Suppliers = Annotated[tuple[Supplier, ...], msgspec.Meta(max_length=MAX_ROWS)]
+Contracts = Annotated[tuple[Contract, ...], msgspec.Meta(max_length=MAX_ROWS)]
 
 
 class Manufacturer(_Native, frozen=True):

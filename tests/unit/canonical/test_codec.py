@@ -130,12 +130,17 @@ def test_the_depth_is_told_without_parsing(value: Any, around: int) -> None:
         check_shape(body)
 
 
+def test_a_key_that_stands_twice_is_named() -> None:
+    with pytest.raises(InvalidMessage, match="The key b stands twice"):
+        check_keys(b'{"a":1,"x":[{"b":"a:b","c":2,"b":{}}]}', where="order")
+
+
 def test_a_key_that_stands_twice_is_found_at_once_among_many() -> None:
     # Compared with each other they would take minutes.
     keys = b",".join(b'"%d":1' % n for n in range(60_000))
     assert refused(lambda: check_keys(b"{" + keys + b',"59999":2}')) == "key-twice"
 
 
-def test_a_number_of_thousands_of_digits_is_no_reason_to_refuse_what_nobody_reads() -> None:
-    body = b'{"pieces":1,"x":[' + b",".join([b"9" * 5_000] * 3) + b"]}"
-    assert decode_json(body, Order, keys_once=True).pieces == 1
+@given(JSON)
+def test_keys_that_stand_once_are_taken(value: Any) -> None:
+    check_keys(json.dumps(value).encode())

@@ -16,8 +16,8 @@ from handlers.systems.coupa import native as coupa
 
 CONTRACTS: dict[str, Any] = {
     "arena.change": ChangeStatement,
-    "coupa.supplier": tuple[coupa.Supplier, ...],
-    "coupa.contracts": tuple[coupa.Contract, ...],
+    "coupa.supplier": coupa.Suppliers,
+    "coupa.contracts": coupa.Contracts,
     **{name: row.data for name, row in EVENTS.items()},
 }
 
