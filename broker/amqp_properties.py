@@ -35,8 +35,8 @@ entries x bytes: within these two limits the worst table takes about 2 ms of the
 MAX_TABLE_DEPTH: Final = 16
 """Levels of tables and arrays; RabbitMQ's own x-death headers need two."""
 
-RAW_HEADERS_KEPT_BYTES: Final = 8 * 1024
-"""Of an undecoded table; enough to see who sends it, small enough for a database row."""
+RAW_HEADERS_KEPT_BYTES: Final = 1_536
+"""Of an undecoded table; enough to see who sends it. Its base64 fills one attribute in the log."""
 
 _DAMAGE_KEY: Final = "layshaft-damage"
 

@@ -9,6 +9,7 @@ those in a running transaction finish and are not acknowledged.
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
@@ -20,17 +21,23 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
 from broker import connections
-from broker.amqp_properties import violations
+from broker.amqp_properties import damage, violations
 from broker.blame import NOBODYS_FAULT
+from broker.door import refusal
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.looper import finish
 from broker.metrics import Metrics
 from broker.store import Position
 from broker.topology import attributes_from
+from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
 from canonical.errors import InvalidMessage, Misconfigured
 from canonical.handler import Delivery
+
+# Attribute under which a header table nobody could decode is kept, as base64; no sender can set it,
+# a CloudEvents attribute has no hyphen.
+UNDECODED_HEADERS = "undecoded-headers"
 
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
 
@@ -42,6 +49,7 @@ class Inlet(msgspec.Struct, frozen=True):
 
     source: the sender's configured name. ours: our own events, whose headers we trust.
     dead_letters: the broker's dead-letter queue; its routing key names the queue they come from.
+    users: logins its messages must be from; empty = whoever may publish to the exchange.
     """
 
     queue: str
@@ -49,6 +57,7 @@ class Inlet(msgspec.Struct, frozen=True):
     kind: str
     ours: bool = False
     dead_letters: bool = False
+    users: tuple[str, ...] = ()
 
 
 class LaneConsumer:
@@ -69,8 +78,10 @@ class LaneConsumer:
         metrics: Metrics,
         fail_points: FailPoints,
         restore: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
-        """restore: declares the topology anew; asked when a queue of ours is missing."""
+        """restore: declares the topology anew; asked when a queue of ours is missing.
+        max_body_bytes: a longer body is kept and not read."""
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
@@ -83,6 +94,7 @@ class LaneConsumer:
         self._metrics = metrics
         self._fail_points = fail_points
         self._restore = restore
+        self._max_body_bytes = max_body_bytes
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -224,8 +236,8 @@ class LaneConsumer:
                 attributes = attributes_from(message.headers)
             except InvalidMessage as failure:
                 wrong = (failure.what,)
-        if (message.content_encoding or "identity") != "identity":
-            wrong = (*wrong, "content_encoding: compressed bodies are not taken")
+        if (mark := damage(message.headers)) and mark.raw_headers:
+            attributes = {UNDECODED_HEADERS: base64.b64encode(mark.raw_headers).decode()}
         return Arrival(
             delivery=Delivery(
                 source=origin.source,
@@ -240,7 +252,14 @@ class LaneConsumer:
             tag=message.delivery_tag or 0,
             channel=channel,
             redelivered=bool(message.redelivered) or inlet.dead_letters,
-            violations=wrong,
+            refusal=refusal(
+                violations=wrong,
+                content_encoding=message.content_encoding or "",
+                user_id=message.user_id or "",
+                users=origin.users,
+                body=message.body,
+                max_body_bytes=self._max_body_bytes,
+            ),
             logged=_log_position(attributes) if origin.ours else None,
         )
 

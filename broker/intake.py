@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -20,9 +22,11 @@ from canonical.codec import decode_json
 from canonical.envelope import Envelope, Lane, Message
 from canonical.errors import Failure, InvalidMessage
 from canonical.handler import Delivery, Handler, Order
+from canonical.text import normalise_id
 
 UNREAD = "unread"
 MAX_ID = 512
+TURN_S = 0.01  # of reading, after which others on the event loop go first
 
 Recognise = Callable[[Delivery], Handler]
 
@@ -34,8 +38,8 @@ _PASSES: Mapping[Order, Passes] = {"strict": "", "curing": "cases", "latest": "a
 class Arrival:
     """One delivery as the consumer hands it over.
 
-    violations: what was wrong with its AMQP properties; `logged`: its place in the log if it is
-    an event of ours; tag and channel belong to whoever settles it.
+    refusal: why it is not to be read; `logged`: its place in the log if it is an event of ours;
+    tag and channel belong to whoever settles it.
     """
 
     delivery: Delivery
@@ -44,7 +48,7 @@ class Arrival:
     tag: int = 0
     channel: object = None
     redelivered: bool = False
-    violations: tuple[str, ...] = ()
+    refusal: InvalidMessage | None = None
     logged: Position | None = None
 
     @property
@@ -110,16 +114,25 @@ class Work:
         return self.pending.failing_since if self.pending else None
 
 
+async def read_arrivals(arrivals: Sequence[Arrival], read: Callable[[Arrival], Work]) -> list[Work]:
+    """Each delivery as work, in order; between them the event loop gets its turn.
+
+    One body may take some 50 ms to read, and a batch has hundreds: heartbeats must not wait.
+    """
+    works: list[Work] = []
+    turn_began = perf_counter()
+    for arrival in arrivals:
+        works.append(read(arrival))
+        if perf_counter() - turn_began > TURN_S:
+            await asyncio.sleep(0)
+            turn_began = perf_counter()
+    return works
+
+
 def read_arrival(arrival: Arrival, recognise: Recognise) -> Work:
     """The delivery as work: recognised, decoded, checked against its contract; or its failure."""
-    if arrival.violations:
-        failure = InvalidMessage(
-            "amqp-property",
-            "; ".join(arrival.violations),
-            where="AMQP properties",
-            remedy="Change the named properties in the client that publishes; they are not taken",
-        )
-        return unread(arrival.delivery, arrival.lane, failure)
+    if arrival.refusal is not None:
+        return unread(arrival.delivery, arrival.lane, arrival.refusal)
     return _read(arrival.delivery, arrival.lane, recognise, arrival.logged)
 
 
@@ -155,14 +168,13 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         delivery = _unwrapped(delivery)
         handler = recognise(delivery)
         message = handler.read(delivery)
-        message = Message(_named_by_sender(message.envelope, delivery), message.payload)
-        _check_identity(message.envelope)
+        envelope = _identified(_named_by_sender(message.envelope, delivery))
+        message = Message(envelope, message.payload)
         version = handler.version(message) if handler.version is not None else None
     except Failure as failure:
         return unread(delivery, lane, failure, logged)
     except Exception as error:  # a handler's bug fails its message, never the lane
         return unread(delivery, lane, defect(error), logged)
-    envelope = message.envelope
     if not envelope.correlation_id:
         # A message that starts a story gives it its id; stable, so that a re-delivery agrees.
         envelope = msgspec.structs.replace(envelope, correlation_id=_story(envelope))
@@ -186,7 +198,7 @@ def _unwrapped(delivery: Delivery) -> Delivery:
     """A CloudEvent in structured mode as the delivery it stands for: attributes and data apart."""
     if not is_structured(delivery.content_type):
         return delivery
-    event = decode_json(delivery.body, dict[str, msgspec.Raw], where="CloudEvent")
+    event = decode_json(delivery.body, dict[str, msgspec.Raw], where="CloudEvent", keys_once=True)
     text: dict[str, str] = {}
     for name, raw in event.items():
         if name not in ("data", "data_base64"):
@@ -207,21 +219,38 @@ def _named_by_sender(envelope: Envelope, delivery: Delivery) -> Envelope:
     return msgspec.structs.replace(envelope, id=sent) if sent else envelope
 
 
-def _check_identity(envelope: Envelope) -> None:
-    """Ids and keys become log lines and primary keys: short and printable, or refused."""
-    for name, value, may_be_empty in (
-        ("id", envelope.id, False),
-        ("subject", envelope.key, False),
-        ("correlationid", envelope.correlation_id, True),
-        ("causationid", envelope.causation_id, True),
-    ):
-        if not (value or may_be_empty) or len(value) > MAX_ID or not value.isprintable():
-            raise InvalidMessage(
-                "identity-unusable",
-                f"The {name} is empty, longer than {MAX_ID} characters or not printable",
-                where=name,
-                remedy=f"Send a printable {name}",
-            )
+def _identified(envelope: Envelope) -> Envelope:
+    """The envelope with id, key and story in their one normal form.
+
+    They become log lines and primary keys: short, visible and not in disguise, or refused.
+    """
+    return msgspec.structs.replace(
+        envelope,
+        id=_normal("id", envelope.id),
+        key=_normal_key(envelope.key),
+        correlation_id=_normal("correlationid", envelope.correlation_id, may_be_empty=True),
+        causation_id=_normal("causationid", envelope.causation_id, may_be_empty=True),
+    )
+
+
+def _normal_key(key: str) -> str:
+    """The kind is a word of ours: only the number behind it is judged, in a script of its own."""
+    kind, slash, number = key.partition("/")
+    return f"{kind}/{_normal('subject', number)}" if slash else _normal("subject", key)
+
+
+def _normal(name: str, value: str, *, may_be_empty: bool = False) -> str:
+    if may_be_empty and not value:
+        return value
+    try:
+        return normalise_id(value, where=name, max_chars=MAX_ID)
+    except InvalidMessage as error:
+        raise InvalidMessage(
+            "identity-unusable",
+            f"The {name} cannot be used: {error.what}",
+            where=name,
+            remedy=error.remedy,
+        ) from error
 
 
 def _story(envelope: Envelope) -> str:

@@ -30,6 +30,7 @@ from broker.intake import (
     Recognise,
     Work,
     read_arrival,
+    read_arrivals,
     read_missed,
     read_pending,
     unread,
@@ -108,7 +109,7 @@ class Pipeline:
             if fresh:
                 if __debug__:
                     await self._fail_points("amqp.delivered")
-                await self._decide_or_halve([self._read_arrival(a) for a in fresh])
+                await self._decide_or_halve(await read_arrivals(fresh, self._read_arrival))
         except Exception:
             self._failed_takes += 1
             raise

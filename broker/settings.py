@@ -12,6 +12,7 @@ import msgspec
 
 from broker.lateness import Memory
 from broker.policy import RetryPolicy
+from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
 
@@ -21,13 +22,16 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kinds: routing keys it uses; each gets a queue of its own. contracts: message types its
     messages are recognised by, in the order tried. trusted_time: its CloudEvents time says when it
-    sent the message, so that one older than the dedupe window is refused.
+    sent the message, so that one older than the dedupe window is refused. users: broker logins it
+    publishes with; where they are given, each message has to say one of them as its user_id, which
+    the broker checks.
     """
 
     name: str
     kinds: tuple[str, ...]
     contracts: tuple[str, ...]
     trusted_time: bool = False
+    users: tuple[str, ...] = ()
 
 
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +119,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefetch: PerLane = PerLane(60, 600, 150)
     # Claims of calls at once per lane.
     dispatch: PerLane = PerLane(8, 8, 2)
+    # What is longer is kept and not read. A broker of its own accord takes up to 128 MiB; its
+    # max_message_size should be no more than this.
+    max_body_bytes: int = MAX_BODY_BYTES
     heartbeat_s: int = 10
     failpoints: str = ""
 

@@ -29,8 +29,10 @@ class Catalogue:
         """The handler of a delivery from a source with these contracts (message types).
 
         An event of ours says its type; everything else is known by its content, in the order of
-        `contracts`. Raises: InvalidMessage if it is none of them; Misconfigured for a contract
-        that nobody handles.
+        `contracts`, unless it says a message type, or a version of one, that is none of them: the
+        content may look alike and mean something else.
+        Raises: InvalidMessage if it is none of them; Misconfigured for a contract that nobody
+        handles.
         """
         if tuple(contracts) == (SOURCE,):
             row = BY_TYPE.get(delivery.attributes.get("type", ""))
@@ -38,12 +40,23 @@ class Catalogue:
             if handler is not None:
                 return handler
             raise _unknown("event-unknown", delivery, self.events)
+        stated = delivery.attributes.get("type", "")
+        if stated not in contracts and self._is_of_ours(stated):
+            raise _unknown("contract-unknown", delivery, contracts)
         for contract in contracts:
             handler = self.translator(contract)
-            stated = delivery.attributes.get("type", "") == contract
-            if stated or (contract in self.recognised and self.recognised[contract](delivery)):
+            known = contract in self.recognised and self.recognised[contract](delivery)
+            if known or stated == contract:
                 return handler
         raise _unknown("contract-unknown", delivery, contracts)
+
+    def _is_of_ours(self, stated: str) -> bool:
+        """Whether it is a message type, or a version of one: `arena.change`, `arena.change.v99`."""
+        return any(
+            stated == message_type or stated.startswith(f"{message_type}.v")
+            for who, message_type in self.handlers
+            if who != SOURCE
+        )
 
     def translator(self, contract: str) -> Handler:
         """The handler of messages of that vendor type, whoever sends them.

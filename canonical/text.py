@@ -32,7 +32,7 @@ _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 _VARIATION_SELECTORS = "".join(map(chr, (*range(0x180B, 0x180E), *range(0xFE00, 0xFE10))))
 
 
-def normalise_id(text: str, *, where: str = "") -> str:
+def normalise_id(text: str, *, where: str = "", max_chars: int = MAX_ID_CHARS) -> str:
     """The form under which an id is compared: NFC without blanks around it.
 
     Raises: InvalidMessage for an empty or overlong id, for control, zero-width and bidi characters
@@ -40,8 +40,8 @@ def normalise_id(text: str, *, where: str = "") -> str:
         styled, or Greek and Cyrillic twins among Latin letters.
     """
     # The raw length is checked first: normalising costs time in proportion to hostile input.
-    if len(text) > 2 * MAX_ID_CHARS:
-        raise _too_long(len(text), MAX_ID_CHARS, where)
+    if len(text) > 2 * max_chars:
+        raise _too_long(len(text), max_chars, where)
     trimmed = text.strip(_EDGE_BLANKS)
     if not trimmed:
         raise InvalidMessage(
@@ -53,8 +53,8 @@ def normalise_id(text: str, *, where: str = "") -> str:
         normal = unicodedata.normalize("NFC", trimmed)
         _refuse_forbidden(normal, allowed="", where=where)
         _refuse_disguise(normal, where=where)
-    if len(normal) > MAX_ID_CHARS:
-        raise _too_long(len(normal), MAX_ID_CHARS, where)
+    if len(normal) > max_chars:
+        raise _too_long(len(normal), max_chars, where)
     return normal
 
 

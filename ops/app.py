@@ -19,6 +19,7 @@ from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
 from broker.decision import Context
 from broker.dispatcher import Dispatcher, Outlet
+from broker.door import check_claim
 from broker.failpoints import FailPoints
 from broker.housekeeper import Housekeeper
 from broker.looper import Loop
@@ -77,7 +78,7 @@ def topology_of(settings: Settings, handled: Sequence[str]) -> Topology:
 def inlets_of(settings: Settings, handled: Sequence[str], lane: Lane) -> list[Inlet]:
     """The queues of one lane; dead letters are drained with the standard lane."""
     inlets = [
-        Inlet(inbound_queue(s.name, kind, lane), s.name, kind)
+        Inlet(inbound_queue(s.name, kind, lane), s.name, kind, users=s.users)
         for s in settings.sources
         for kind in (*s.kinds, OTHER)
         if lane == "standard"
@@ -343,6 +344,7 @@ class App:
             metrics=self.metrics,
             fail_points=self._fail_points,
             restore=self._restore_topology,
+            max_body_bytes=settings.max_body_bytes,
         )
 
     async def _restore_topology(self) -> None:
@@ -406,6 +408,8 @@ class App:
                 where="exchange",
                 remedy="Configure the source",
             )
+        others = (SOURCE, *(s.name for s in self._settings.sources))
+        check_claim(delivery.attributes, source.name, others)
         return self._catalogue.recognise(source.contracts, delivery)
 
     def _inlet_of(self, queue: str) -> Inlet | None:

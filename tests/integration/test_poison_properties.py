@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Self
 
 import aio_pika
-import pamqp.frame
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from pamqp import commands, decode, heartbeat
-from yarl import URL
+from pamqp import commands, decode
 
 from broker import amqp_properties
 from broker.amqp_properties import damage, violations
+from tests.amqp_wire import HEADERS, MESSAGE_ID, TIMESTAMP, RawPublisher, table
 
 DEADLINE_S = 20.0
 HEALTHY = 60
-
-MESSAGE_ID, TIMESTAMP, HEADERS = 128, 64, 8192
-
-
-def table(entries: bytes) -> bytes:
-    return struct.pack(">I", len(entries)) + entries
 
 
 def nested_tables(levels: int) -> bytes:
@@ -56,66 +45,6 @@ POISON: dict[str, tuple[int, bytes, str]] = {
         "headers: undecodable table, ValueError (11 bytes)",
     ),
 }
-
-
-class RawPublisher:
-    """Publishes content headers as bytes, each confirmed; what no client library would send."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, amqp_url: str) -> AsyncIterator[Self]:
-        url = URL(amqp_url)
-        reader, writer = await asyncio.open_connection(url.host, url.port)
-        publisher = cls(reader, writer)
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                await publisher._open(url)
-            yield publisher
-        finally:
-            writer.close()
-
-    async def publish(
-        self, queue: bytes, body: bytes, *, flag: int, properties: bytes, exchange: bytes = b""
-    ) -> None:
-        """Returns when the broker has confirmed it."""
-        publish = struct.pack(">HHH", 60, 40, 0)
-        publish += bytes([len(exchange)]) + exchange + bytes([len(queue)]) + queue + b"\0"
-        content = struct.pack(">HHQH", 60, 0, len(body), flag) + properties
-        for kind, payload in ((1, publish), (2, content), (3, body)):
-            frame = struct.pack(">BHI", kind, 1, len(payload)) + payload + b"\xce"
-            self._writer.write(frame)
-        async with asyncio.timeout(DEADLINE_S):
-            await self._expect(commands.Basic.Ack)
-
-    async def _open(self, url: URL) -> None:
-        self._writer.write(b"AMQP\x00\x00\x09\x01")
-        await self._expect(commands.Connection.Start)
-        login = f"\0{url.user}\0{url.password}"
-        self._send(0, commands.Connection.StartOk({}, "PLAIN", login, "en_US"))
-        await self._expect(commands.Connection.Tune)
-        self._send(0, commands.Connection.TuneOk(1, 131_072, 0))
-        self._send(0, commands.Connection.Open(url.path.removeprefix("/")))
-        await self._expect(commands.Connection.OpenOk)
-        self._send(1, commands.Channel.Open())
-        await self._expect(commands.Channel.OpenOk)
-        self._send(1, commands.Confirm.Select())
-        await self._expect(commands.Confirm.SelectOk)
-
-    def _send(self, channel: int, method: pamqp.frame.FrameTypes) -> None:
-        self._writer.write(pamqp.frame.marshal(method, channel))
-
-    async def _expect(self, kind: type[pamqp.frame.FrameTypes]) -> None:
-        while True:
-            head = await self._reader.readexactly(7)
-            rest = await self._reader.readexactly(struct.unpack(">BHI", head)[2] + 1)
-            _, _, received = pamqp.frame.unmarshal(head + rest)
-            if not isinstance(received, heartbeat.Heartbeat):
-                assert isinstance(received, kind), received
-                return
 
 
 class Consumer:
@@ -198,7 +127,7 @@ async def test_poison_is_delivered_among_healthy_messages_without_a_lost_connect
     }
     kept = next(damage(m.headers) for m in consumer.messages if m.body == b"H05")
     assert kept is not None
-    assert kept.raw_headers == MANY_ENTRIES[:8192]
+    assert kept.raw_headers == MANY_ENTRIES[:1536]
 
 
 @pytest.mark.usefixtures("installed_readers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.intake import MAX_ID, Arrival, read_arrival, read_pending
+from broker.intake import MAX_ID, Arrival, read_arrival, read_arrivals, read_pending
 from broker.store import Position
 from broker.store.pending import PendingWork
 from canonical.envelope import Envelope, Message
@@ -98,14 +99,51 @@ def test_the_longest_id_and_letters_of_every_script_are_taken() -> None:
         assert read_arrival(arrival(), lambda delivery, v=value: handler(key=v)).failure is None  # type: ignore[misc]
 
 
+def test_composed_and_decomposed_forms_are_one_id_and_one_key() -> None:
+    works = [
+        read_arrival(arrival(), lambda delivery, t=text: handler(id=t, key=f"item/{t}"))  # type: ignore[misc]
+        for text in ("\u00fc-1", "u\u0308-1", " \u00fc-1 ")
+    ]
+    assert {work.entry.identity for work in works} == {("toy", "plm", "\u00fc-1")}
+    assert {work.order_key for work in works} == {("flow", "item/\u00fc-1")}
+
+
+def test_a_number_wholly_in_its_own_script_is_no_disguise() -> None:
+    cyrillic = "\u0410\u0411\u0412-1"
+    assert read_arrival(arrival(), lambda delivery: handler(key=f"item/{cyrillic}")).failure is None
+    mixed = read_arrival(arrival(), lambda delivery: handler(key=f"item/E{cyrillic}")).failure
+    assert mixed is not None
+    assert mixed.code == "identity-unusable"
+
+
+async def test_a_batch_is_read_in_order_and_lets_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.intake.TURN_S", 0.0)
+    turns: list[int] = []
+
+    async def count() -> None:
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    bodies = [b"%d" % number for number in range(20)]
+    works = await read_arrivals(
+        [arrival(body) for body in bodies], lambda a: read_arrival(a, lambda delivery: handler())
+    )
+    counting.cancel()
+    assert [work.entry.delivery.body for work in works] == bodies
+    assert len(turns) >= 20
+
+
 def test_damaged_properties_are_a_failure_before_anybody_reads_the_body() -> None:
     def never(delivery: Delivery) -> Handler:
         pytest.fail("read although its properties are damaged")
 
-    damaged = Arrival(arrival().delivery, "standard", "q", violations=("message_id: bad",))
-    work = read_arrival(damaged, never)
-    assert work.failure is not None
-    assert (work.failure.code, work.failure.what) == ("amqp-property", "message_id: bad")
+    failure = InvalidMessage("amqp-property", "message_id: bad")
+    damaged = Arrival(arrival().delivery, "standard", "q", refusal=failure)
+    assert read_arrival(damaged, never).failure is failure
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), ValueError("secret")])
