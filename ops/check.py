@@ -119,6 +119,7 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "contract": _tests(with_servers=True),
     "integration": _tests(with_servers=True),
     "e2e": _tests(with_servers=True),
+    "hostile": _tests(with_servers=True),
     "faults": _fault_tests,
 }
 
