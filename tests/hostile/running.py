@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 import aio_pika
-import asyncpg
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from broker.settings import Settings
 from canonical.codec import encode
-from canonical.events import SOURCE
+from handlers import CATALOGUE
 from ops.app import topology_of
 from ops.configuration import load
 from tests.amqp_wire import RawPublisher
 from tests.fixtures.gearbox import item
+from tests.hostile.found import (
+    Before,
+    Found,
+    assert_applied_once,
+    connected,
+    found_of,
+    holds,
+    is_settled,
+    until,
+)
 from tests.hostile.sending import KIND, OWN, Sent, own, supplier, unique
 from tests.hostile.service import LONGEST_TURN
 
 ROOT = Path(__file__).parents[2]
 READY_S = 30.0
-DEADLINE_S = 15.0
 # Nothing hostile may keep the event loop longer than about 50 ms; three times that, so that only a
 # change of behaviour fails.
 LONGEST_TURN_S = 0.150
@@ -72,31 +79,6 @@ central_purchasing_org = "1000"
 """
 
 
-class Case(msgspec.Struct, frozen=True):
-    """What a case says, without its free text."""
-
-    code: str
-    word: str
-    owner: str
-    place: str
-
-
-class Found(msgspec.Struct, frozen=True):
-    """What became of one message.
-
-    kept: the body as it stands in the log. lines: warnings about it in the service's log.
-    """
-
-    id: str
-    source: str
-    key: str
-    outcome: str
-    attributes: Mapping[str, str]
-    kept: bytes
-    cases: tuple[Case, ...]
-    lines: tuple[Mapping[str, Any], ...]
-
-
 class Running:
     """The service as a process of its own, its servers, and one look at all of it."""
 
@@ -127,7 +109,9 @@ class Running:
         return self.amqp_url.partition("://")[2].partition(":")[0]
 
     def start(self) -> None:
-        """Ready."""
+        """Ready; starting it again changes nothing."""
+        if self._process is not None:
+            return
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.hostile.service", str(self._config)],
@@ -143,7 +127,8 @@ class Running:
 
     def stop(self) -> None:
         """Ended by SIGTERM; fails if it ended in any other way."""
-        assert self._process is not None
+        if self._process is None:
+            return
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(READY_S) == 0, self._log.read_text()
 
@@ -199,67 +184,80 @@ class Running:
         return longest_s
 
     async def take(self, *sent: Sent, neighbours: int = 2) -> list[Found]:
-        """What became of these messages, which stood in one queue between healthy neighbours.
+        """What became of these messages, which stood in one queue between healthy neighbours."""
+        around = [self.neighbour(sent[0]) for _ in range(2 * neighbours)]
+        before = await self.before()
+        await self.publish(*around[:neighbours], *sent, *around[neighbours:])
+        return await self.after(before, sent, around)
+
+    async def before(self) -> Before:
+        """What there is already."""
+        self._longest_s = 0.0
+        async with connected(self.database_url) as database:
+            return Before(
+                received=self.metric("layshaft_messages_received_total"),
+                warnings=len(self.warnings()),
+                seq=await database.fetchval("select coalesce(max(seq), 0) from message"),
+                case=await database.fetchval("select coalesce(max(id), 0) from exception_case"),
+            )
+
+    async def after(
+        self, before: Before, sent: Sequence[Sent], around: Sequence[Sent]
+    ) -> list[Found]:
+        """What became of the messages, and nothing else happened.
 
         True when it returns: everything was delivered once and acknowledged, the neighbours are
         applied once each, nothing is tried again, and no connection was lost.
         """
-        around = [self._neighbour(sent[0]) for _ in range(2 * neighbours)]
-        queue = [*around[:neighbours], *sent, *around[neighbours:]]
-        received = self.metric("layshaft_messages_received_total")
-        self._longest_s = 0.0
-        said = len(self.warnings())
         async with connected(self.database_url) as database:
-            cases = await database.fetchval("select coalesce(max(id), 0) from exception_case")
-            seq = await database.fetchval("select coalesce(max(seq), 0) from message")
-            await self.publish(*queue)
-            for message in queue:
-                await until(lambda m=message: is_settled(database, m, seq), "all are settled")  # type: ignore[misc]
+            for message in (*sent, *around):
+                await until(lambda m=message: is_settled(database, m, before.seq), "all settled")  # type: ignore[misc]
             for message in around:
-                await assert_applied_once(database, message, seq)
-            found = [await self._found(database, message, seq, cases) for message in sent]
-            judged = sum(len(one.cases) for one in found)
-            opened = await database.fetchval(
-                "select count(*) from exception_case where id > $1", cases
-            )
-            assert opened == judged, "a case that belongs to none of these messages"
-            events = await database.fetchval(
-                "select count(*) from message where direction = 'out' and seq > $1", seq
-            )
-            retried = await database.fetch("select * from pending where state in ('ready','retry')")
-            assert retried == []
-        refused = sum(1 for one in found if one.cases)
-        await until(lambda: holds(len(self.warnings()) >= said + refused), "it is in the log")
-        lines = self.warnings()[said:]
-        assert len(lines) == refused, lines
-        assert self.metric("layshaft_amqp_reconnects_total") == 0
+                await assert_applied_once(database, message, before.seq)
+            found = [await found_of(database, message, before) for message in sent]
+            opened = "select count(*) from exception_case where id > $1"
+            assert await database.fetchval(opened, before.case) == sum(len(f.cases) for f in found)
+            retried = "select count(*) from pending where state in ('ready', 'retry')"
+            assert await database.fetchval(retried) == 0
+            emitted = "select count(*) from message where direction = 'out' and seq > $1"
+            events = await database.fetchval(emitted, before.seq)
+        lines = await self._lines_about(found, before)
         # The events that follow are received as well, once each.
-        expected = received + len(queue) + events
-        await until(
-            lambda: holds(self.metric("layshaft_messages_received_total") >= expected),
-            "what follows is received",
-        )
-        assert self.metric("layshaft_messages_received_total") == expected
+        expected = before.received + len(sent) + len(around) + events
+        await until(lambda: holds(self._received() >= expected), "what follows is received")
+        assert self._received() == expected
+        assert self.metric("layshaft_amqp_reconnects_total") == 0
         return [
-            msgspec.structs.replace(
-                one, lines=tuple(line for line in lines if line.get("id") == one.id)
-            )
-            for one in found
+            msgspec.structs.replace(f, lines=tuple(w for w in lines if w.get("id") == f.id))
+            for f in found
         ]
 
-    async def repeats(self, sent: Sent) -> dict[tuple[str, str, str], int]:
-        """What it was a repeat of, and how often, once it was absorbed."""
-        before = self.metric("layshaft_inbox_duplicates_total")
-        await self.publish(sent)
+    async def _lines_about(self, found: Sequence[Found], before: Before) -> list[dict[str, Any]]:
+        """The warnings in the log since: one for each message that was refused, no other."""
+        refused = sum(1 for one in found if one.cases)
         await until(
-            lambda: holds(self.metric("layshaft_inbox_duplicates_total") > before),
-            "it is absorbed as a repeat",
+            lambda: holds(len(self.warnings()) >= before.warnings + refused), "it is in the log"
         )
+        lines = self.warnings()[before.warnings :]
+        assert len(lines) == refused, lines
+        return lines
+
+    def _received(self) -> float:
+        return self.metric("layshaft_messages_received_total")
+
+    async def repeats(self, sent: Sent) -> list[tuple[str, str, str]]:
+        """What it is a repeat of, once it was absorbed as one."""
+        query = "select subscription, source, id from duplicate order by at offset $1"
         async with connected(self.database_url) as database:
-            rows = await database.fetch(
-                "select subscription, source, id, count(*) from duplicate group by 1, 2, 3"
-            )
-        return {(row["subscription"], row["source"], row["id"]): row["count"] for row in rows}
+            known = await database.fetchval("select count(*) from duplicate")
+            await self.publish(sent)
+
+            async def is_absorbed() -> bool:
+                return bool(await database.fetch(query, known))
+
+            await until(is_absorbed, "it is absorbed as a repeat")
+            rows = await database.fetch(query, known)
+            return [(row["subscription"], row["source"], row["id"]) for row in rows]
 
     async def publish(self, *sent: Sent) -> None:
         """All of them are in their queues, in this order."""
@@ -273,27 +271,7 @@ class Running:
                     exchange=message.exchange.encode(),
                 )
 
-    async def _found(self, database: Any, sent: Sent, seq: int, since: int) -> Found:
-        row = await database.fetchrow(f"{_LOGGED} order by m.seq limit 1", digest_of(sent), seq)
-        cases = await database.fetch(
-            "select code, word, owner, place from exception_case"
-            " where message_at = $1 and message_seq = $2 and id > $3",
-            row["at"],
-            row["seq"],
-            since,
-        )
-        return Found(
-            id=row["id"],
-            source=row["source"],
-            key=row["key"],
-            outcome=row["outcome"],
-            attributes=json.loads(row["attributes"]),
-            kept=row["body"],
-            cases=tuple(Case(**dict(case)) for case in cases),
-            lines=(),
-        )
-
-    def _neighbour(self, among: Sent) -> Sent:
+    def neighbour(self, among: Sent) -> Sent:
         """A healthy message for the same queue, with an effect that can be counted."""
         if among.exchange == OWN:
             number = unique("OWN")
@@ -301,84 +279,20 @@ class Running:
         number = unique("S")
         return supplier(number, exchange=among.exchange, user=self.user)
 
+    def settings(self) -> Settings:
+        """As it reads them."""
+        return load(self._config, {}).settings
+
     async def left_in_queues(self) -> dict[str, int]:
         """Messages by queue, where there are any; true of a stopped service only."""
         left: dict[str, int] = {}
         async with await aio_pika.connect(self.amqp_url) as connection:
             channel = await connection.channel()
-            for queue in topology_of(load(self._config, {}).settings, ("item.released",)).queues:
+            for queue in topology_of(self.settings(), CATALOGUE.events).queues:
                 declared = await channel.declare_queue(queue.name, passive=True)
                 if count := declared.declaration_result.message_count:
                     left[queue.name] = count
         return left
 
 
-_LOGGED = """
-    select m.*, i.outcome from message m
-    join inbox i on i.message_at = m.at and i.message_seq = m.seq
-    where m.direction = 'in' and m.seq > $2 and sha256(m.body) = $1
-"""
-
-
-def digest_of(sent: Sent) -> bytes:
-    """By which its body is found in the log."""
-    return hashlib.sha256(sent.body).digest()
-
-
-async def is_settled(database: Any, sent: Sent, seq: int) -> bool:
-    """Its fate is committed, at a place in the log after `seq`."""
-    query = f"select true from ({_LOGGED}) m limit 1"
-    return bool(await database.fetchval(query, digest_of(sent), seq))
-
-
-async def assert_applied_once(database: Any, sent: Sent, seq: int) -> None:
-    """The document it states is there in its first version, and nothing of it is there twice."""
-    rows = await database.fetch(_LOGGED, digest_of(sent), seq)
-    assert [row["outcome"] for row in rows] == ["applied"]
-    key = rows[0]["key"]
-
-    async def is_known() -> bool:
-        return bool(await database.fetchval("select true from document where key = $1", key))
-
-    await until(is_known, f"{key} is a document")
-    assert await database.fetchval("select count(*) from document_version where key = $1", key) == 1
-    events = await database.fetchval(
-        "select count(*) from message where direction = 'out' and key = $1", key
-    )
-    assert events == (0 if rows[0]["source"] == SOURCE else 1)
-
-
-async def holds(condition: bool) -> bool:
-    return condition
-
-
-async def until(condition: Callable[[], Any], what: str) -> None:
-    """Looks again and again until it holds; fails after the deadline."""
-    end = time.monotonic() + DEADLINE_S
-    while not await condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.02)
-
-
 Prepare = Callable[..., AbstractContextManager[Running]]
-
-
-class connected:
-    """A connection to the database of the service."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    async def __aenter__(self) -> Any:
-        self._connection = await asyncpg.connect(self._url)
-        return self._connection
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._connection.close()
-
-
-def case(found: Found, code: str, where: str, *, word: str = "data_quality") -> Sequence[Case]:
-    """The one case of a message that was not read, exactly."""
-    about = f"message {found.id[:16]} from {found.source}"
-    owner = f"sender ({found.source})"
-    return (Case(code, word, owner, f"{about}: {where}" if where else about),)

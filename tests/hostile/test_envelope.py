@@ -11,7 +11,8 @@ import pytest
 from canonical.codec import MAX_BODY_BYTES, encode
 from tests.amqp_wire import CONTENT_ENCODING, USER_ID, Refused, properties, short_text
 from tests.fixtures.gearbox import item
-from tests.hostile.running import LONGEST_TURN_S, Running, case
+from tests.hostile.found import case
+from tests.hostile.running import LONGEST_TURN_S, Running
 from tests.hostile.sending import (
     GUARDED,
     KIND,
@@ -125,20 +126,18 @@ async def test_h11_its_own_name_and_a_name_of_the_senders_own_are_taken(
     assert (found.outcome, found.source) == ("applied", "plm")
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
+async def test_h12_unknown_contracts_and_versions_are_one_case_each(service: Running) -> None:
+    sent = [
         told({"n": 1}, type="acme.thing", id="1"),
         told({"n": 2}),
         told(statement(), type="arena.change.v99"),
         told(statement(), type="pdx.package.v2"),
-    ],
-    ids=["unknown", "none", "another version", "another contract's version"],
-)
-async def test_h12_an_unknown_contract_or_version_is_one_case(service: Running, sent: Sent) -> None:
-    (found,) = await service.take(sent)
-    assert found.cases == case(found, "contract-unknown", f"kind '{KIND}'")
-    assert found.kept == sent.body
+    ]
+    found = await service.take(*sent)
+    assert [one.cases for one in found] == [
+        case(one, "contract-unknown", f"kind '{KIND}'") for one in found
+    ]
+    assert [one.kept for one in found] == [message.body for message in sent]
 
 
 async def test_h12_version_99_of_an_event_of_ours_is_one_case(service: Running) -> None:
@@ -167,24 +166,29 @@ async def test_h13_where_content_cannot_say_it_the_missing_id_is_one_case(
     assert found.cases == case(found, "attribute-missing", "ce-id")
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["x" * 10_000, "a\0b", "a\nb", "a\r\nlevel=info b", "\x1b[2J\x1b[31mall is well"],
-    ids=["10 kB", "NUL", "newline", "forged line", "escapes"],
-)
-@pytest.mark.parametrize(
-    ("attribute", "name"),
-    [("id", "id"), ("subject", "subject"), ("correlationid", "correlationid")],
-    ids=["id", "subject", "correlation"],
-)
-async def test_h13_an_id_that_is_none_is_one_case_and_the_log_line_stays_one(
-    service: Running, attribute: str, name: str, value: str
+NO_IDS = {
+    "10 kB": "x" * 10_000,
+    "NUL": "a\0b",
+    "newline": "a\nb",
+    "forged line": "a\r\nlevel=info b",
+    "escapes": "\x1b[2J\x1b[31mall is well",
+}
+
+
+@pytest.mark.parametrize("attribute", ["id", "subject", "correlationid"])
+async def test_h13_ids_that_are_none_are_one_case_each_and_the_log_line_stays_one(
+    service: Running, attribute: str
 ) -> None:
-    (found,) = await service.take(supplier(unique("S"), **{attribute: value}))
-    assert found.cases == case(found, "identity-unusable", name)
-    (line,) = found.lines
-    assert len(str(line)) < 1_000
-    assert all(str(field).isprintable() for field in line.values())
+    found = await service.take(
+        *(supplier(unique("S"), **{attribute: value}) for value in NO_IDS.values())
+    )
+    assert [one.cases for one in found] == [
+        case(one, "identity-unusable", attribute) for one in found
+    ]
+    lines = [line for one in found for line in one.lines]
+    assert len(lines) == len(NO_IDS)
+    assert all(len(str(line)) < 1_000 for line in lines)
+    assert all(str(field).isprintable() for line in lines for field in line.values())
 
 
 async def test_h13_what_stands_in_the_property_message_id_is_no_identity(service: Running) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-import pytest
-
-from tests.hostile.running import Running, case
+from tests.hostile.found import case
+from tests.hostile.running import Running
 from tests.hostile.sending import arena, statement, supplier, unique
 
 REFUSED = {
@@ -27,21 +26,23 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("number", "code"), REFUSED.values(), ids=REFUSED)
-async def test_h26_a_number_that_hides_or_disguises_a_character_is_one_case(
-    service: Running, number: str, code: str
+async def test_h26_numbers_that_hide_or_disguise_a_character_are_one_case_each(
+    service: Running,
 ) -> None:
-    (found,) = await service.take(arena(statement(number=number)))
-    assert found.cases == case(found, code, "change.number")
-    assert found.key == ""
+    found = await service.take(*(arena(statement(number=n)) for n, _ in REFUSED.values()))
+    assert [one.cases for one in found] == [
+        case(one, code, "change.number")
+        for one, (_, code) in zip(found, REFUSED.values(), strict=True)
+    ]
+    assert {one.key for one in found} == {""}
 
 
-@pytest.mark.parametrize("number", [text for text, _ in REFUSED.values()], ids=REFUSED)
-async def test_h26_an_id_that_hides_or_disguises_a_character_is_one_case(
-    service: Running, number: str
+async def test_h26_ids_that_hide_or_disguise_a_character_are_one_case_each(
+    service: Running,
 ) -> None:
-    (found,) = await service.take(supplier(unique("S"), id=f"{unique('m')}{number}"))
-    assert found.cases == case(found, "identity-unusable", "id")
+    ids = [f"{unique('m')}{text}" for text, _ in REFUSED.values()]
+    found = await service.take(*(supplier(unique("S"), id=id_) for id_ in ids))
+    assert [one.cases for one in found] == [case(one, "identity-unusable", "id") for one in found]
 
 
 async def test_h26_composed_and_decomposed_forms_of_a_number_are_one_key(
@@ -68,13 +69,12 @@ async def test_h26_composed_and_decomposed_forms_of_an_id_are_one_message(
     again = supplier(found.key.partition("/")[2], id=unicodedata.normalize("NFD", id_))
     assert again.raw != first.raw
     assert again.body == first.body
-    assert await service.repeats(again) == {("coupa-supplier", "plm", id_): 1}
+    assert await service.repeats(again) == [("coupa-supplier", "plm", id_)]
 
 
-@pytest.mark.parametrize(
-    "number", ["\u0410\u0411\u0412-1", "\u03a9-1", "10 k\u2126", "\u87ba\u4e1d-1"]
-)
-async def test_h26_a_number_in_a_script_of_its_own_is_taken(service: Running, number: str) -> None:
-    (found,) = await service.take(arena(statement(number=number)))
-    assert found.key == f"engineering-change/{unicodedata.normalize('NFC', number)}"
-    assert found.cases == ()
+async def test_h26_numbers_in_a_script_of_their_own_are_taken(service: Running) -> None:
+    numbers = ["\u0410\u0411\u0412-1", "\u03a9-1", "10 k\u2126", "\u87ba\u4e1d-1"]
+    found = await service.take(*(arena(statement(number=number)) for number in numbers))
+    assert [(one.key, one.cases) for one in found] == [
+        (f"engineering-change/{unicodedata.normalize('NFC', number)}", ()) for number in numbers
+    ]

@@ -8,7 +8,8 @@ import pytest
 
 from broker.amqp_properties import RAW_HEADERS_KEPT_BYTES
 from tests.amqp_wire import HEADERS, MESSAGE_ID, TIMESTAMP, short_text, table
-from tests.hostile.running import LONGEST_TURN_S, Running, case
+from tests.hostile.found import case
+from tests.hostile.running import LONGEST_TURN_S, Running
 from tests.hostile.sending import Sent, raw
 
 NESTED = b""
