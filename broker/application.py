@@ -11,15 +11,18 @@ from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
 from broker.outcomes import not_applied
 from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
+from broker.repeats import unsaid
 from broker.store import Position, Tx
 from broker.store import casebook as case_rows
 from broker.store import documents as document_rows
+from broker.store import history as history_rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
 from broker.store.casebook import Case
 from broker.store.documents import NewDocument
+from broker.store.outbox import Emission
 from broker.store.pending import NewPending, PendingWork
 from canonical.codec import encode
 from canonical.effects import Emit, Open, Plan, Put
@@ -136,8 +139,9 @@ async def _store_documents(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -
     for verdict, position in placed:
         for effect in verdict.effects:
             if isinstance(effect, Put):
-                source = verdict.work.entry.envelope.source
-                latest[effect.key] = NewDocument(effect, source, position)
+                work = verdict.work
+                source = work.entry.envelope.source
+                latest[effect.key] = NewDocument(effect, source, position, work.cause)
     if not latest:
         return {}
     written = await document_rows.store(tx, list(latest.values()))
@@ -147,22 +151,35 @@ async def _store_documents(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -
 
 
 async def _emit_events(tx: Tx, verdicts: Sequence[Verdict]) -> None:
-    emissions = [
+    replayed = [v for v in verdicts if v.work.pending and v.work.pending.replay_id is not None]
+    before = await history_rows.said(tx, [_cause(v) for v in replayed])
+    emissions: list[Emission] = []
+    for verdict in verdicts:
+        # A plan made anew says again what the first one said; its events went out then.
+        if not (verdict.work.pending and verdict.work.pending.is_replan):
+            emissions += unsaid(_said_by(verdict), before.get(_cause(verdict), ()))
+    await outbox_rows.emit(tx, emissions)
+
+
+def _said_by(verdict: Verdict) -> list[Emission]:
+    correlation_id, causation_id = _cause(verdict)
+    return [
         book.emission(
             effect.event,
             effect.key,
             encode(effect.data),
             lane=effect.lane,
-            correlation_id=verdict.work.entry.envelope.correlation_id,
-            causation_id=verdict.work.entry.envelope.id,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
         )
-        for verdict in verdicts
-        # A plan made anew says again what the first one said; its events went out then.
-        if not (verdict.work.pending and verdict.work.pending.is_replan)
         for effect in verdict.effects
         if isinstance(effect, Emit)
     ]
-    await outbox_rows.emit(tx, emissions)
+
+
+def _cause(verdict: Verdict) -> history_rows.Cause:
+    envelope = verdict.work.entry.envelope
+    return envelope.correlation_id, envelope.id
 
 
 async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> set[str]:

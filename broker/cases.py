@@ -60,6 +60,14 @@ async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
     return stuck is not None
 
 
+async def read_at_last(tx: Tx, *, case_id: int, by: str, reason: str) -> None:
+    """The case of a message that nobody could read is closed: it is read now and goes its way.
+
+    Raises: Rejected("not-found"), Conflict("not-open").
+    """
+    await _resolve(tx, await _open_case(tx, case_id), "case-replayed", by, reason)
+
+
 async def _open_case(tx: Tx, case_id: int) -> OpenCase:
     case = await rows.find(tx, case_id)
     if case is None:

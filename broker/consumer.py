@@ -107,6 +107,11 @@ class LaneConsumer:
         """What keeps the lane from working; "" where nothing does."""
         return self._batch_trouble or self._connection_trouble
 
+    @property
+    def backlog(self) -> int:
+        """Deliveries that have come and are not being decided yet."""
+        return self._arrived.qsize()
+
     def start(self) -> None:
         """Two tasks run: one keeps consuming, one keeps deciding."""
         self._tasks = [

@@ -139,7 +139,10 @@ class Desk:
             if not isinstance(effect, Put):
                 kept.append(effect)
                 continue
-            weight = weigh(self.documents.get(effect.key), effect)
+            stored = self.documents.get(effect.key)
+            weight = weigh(stored, effect)
+            if weight == "conflict" and stored and corrects(verdict.work, stored):
+                weight = "newer"
             if weight == "conflict":
                 return self._failed(verdict.work, contradiction(effect))
             if weight == "stale":
@@ -195,6 +198,16 @@ def weigh(stored: Stored | None, put: Put) -> Weight:
     if is_now == was:
         return "same" if same else "conflict"
     return "newer"
+
+
+def corrects(work: Work, stored: Stored) -> bool:
+    """Whether a message may say otherwise what is stored in this very version: it goes back to the
+    same foreign message, and was said by a later reading of it."""
+    place = work.entry.logged
+    if place is None or stored.place is None or work.cause != stored.cause:
+        return False
+    # What one decision says has one time in the log: it must not contradict itself.
+    return place == stored.place or place.at > stored.place.at
 
 
 def crashes_the_worker(attempts: int) -> Failure:

@@ -35,6 +35,8 @@ NAMES = (
     "relay.after_confirm",
     "relay.after_mark",
     "partition.before_drop",
+    "replay.before_commit",
+    "replay.after_commit",
 )
 
 _SLEEP = re.compile(r"sleep=\d+(\.\d+)?")

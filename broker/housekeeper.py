@@ -20,6 +20,7 @@ from broker.metrics import Metrics
 from broker.settings import Retention
 from broker.store import Database, Tx, expiry
 from broker.store import log_days as rows
+from broker.store import replays as replay_rows
 
 BATCH = 1_000
 # Between batches, so that intake has the disk for itself most of the time.
@@ -167,7 +168,11 @@ class Housekeeper:
         return len(due) > 1
 
     async def _droppable(self, tx: Tx, due: list[date]) -> date | None:
+        needed = await replay_rows.log_needed_from(tx)
         for day in due:
+            if needed is not None and day >= needed.astimezone(UTC).date():
+                log.warning("day of the log stays: a replay needs it", day=day.isoformat())
+                return None
             found = await rows.weigh_unfinished(tx, day)
             if found.messages <= self._moved_at_most and found.body_bytes <= MOVED_BYTES_AT_MOST:
                 return day

@@ -104,6 +104,11 @@ class Work:
         return self.handler.scope, self.entry.envelope.key
 
     @property
+    def cause(self) -> str:
+        """Id of the message that what it says goes back to: its cause's, or its own."""
+        return self.entry.envelope.causation_id or self.entry.envelope.id
+
+    @property
     def attempt(self) -> int:
         """Number of this try, from 1."""
         return self.pending.attempts + 1 if self.pending else 1

@@ -26,6 +26,12 @@ class Metrics:
         self.duplicates = Counter(
             "layshaft_inbox_duplicates", "Repeats absorbed by the inbox", ["source"], registry=r
         )
+        self.replayed = Counter(
+            "layshaft_replay_messages",
+            "Messages that replays looked at, and what they did about them",
+            ["mode", "outcome"],
+            registry=r,
+        )
         self.batch_seconds = Histogram(
             "layshaft_batch_duration_seconds",
             "Decide and commit of one batch",

@@ -122,6 +122,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # What is longer is kept and not read. A broker of its own accord takes up to 128 MiB; its
     # max_message_size should be no more than this.
     max_body_bytes: int = MAX_BODY_BYTES
+    # Messages per second that a replay queues at most, unless it is started with another rate: far
+    # below what a lane decides.
+    replay_rate: float = 50.0
     heartbeat_s: int = 10
     failpoints: str = ""
 

@@ -19,7 +19,6 @@ from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
 from broker.decision import Context
 from broker.dispatcher import Dispatcher, Outlet
-from broker.door import check_claim
 from broker.failpoints import FailPoints
 from broker.housekeeper import Housekeeper
 from broker.looper import Loop
@@ -27,6 +26,7 @@ from broker.metrics import Metrics
 from broker.pipeline import Pipeline
 from broker.publisher import Publisher, Unpublishable
 from broker.relay import Relay
+from broker.replay import Replayer
 from broker.settings import Settings, System
 from broker.store import Database
 from broker.store import upkeep as upkeep_rows
@@ -48,19 +48,20 @@ from broker.topology import (
 from broker.unit import SqlStorage
 from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
-from canonical.errors import InvalidMessage, Misconfigured
+from canonical.errors import Misconfigured
 from canonical.events import SOURCE
-from canonical.handler import Delivery, Handler
 from ops.configuration import Configuration, secret
 from ops.health import HealthServer
+from ops.sources import recogniser
 
 log = structlog.get_logger(__name__)
 
 PENDING_BATCH = 50
 HOUSEKEEPING_S = 600.0
 # Loops whose failure keeps nobody from working.
-WITHOUT_READINESS = frozenset({"gauges", "housekeeping"})
+WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "replay"})
 GAUGES_S = 5.0
+REPLAY_S = 0.1
 
 
 def topology_of(settings: Settings, handled: Sequence[str]) -> Topology:
@@ -127,6 +128,7 @@ class App:
         self._catalogue = catalogue
         settings = configuration.settings
         self._settings = settings
+        self._recognise = recogniser(settings, catalogue)
         self._environ = environ
         self.metrics = Metrics()
         self._fail_points = FailPoints.parse(settings.failpoints)
@@ -201,6 +203,7 @@ class App:
         self._loop("lapsed calls", self._dispatchers[0].lapse, fact_sweep_s)
         self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
         self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
+        self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
         self._loop("gauges", lambda: self._refresh_gauges(upkeep), GAUGES_S)
         for loop in self._loops:
             loop.start()
@@ -347,6 +350,22 @@ class App:
             max_body_bytes=settings.max_body_bytes,
         )
 
+    def _replayer(self, database: Database) -> Replayer:
+        def wake_rows() -> None:
+            for loop in self._loops:
+                if loop.name.startswith("rows "):
+                    loop.wake()
+
+        return Replayer(
+            database=database,
+            recognise=self._recognise,
+            dedupe_window=self._settings.memory.window,
+            metrics=self.metrics,
+            fail_points=self._fail_points,
+            busy=lambda: any(c.backlog > self._settings.batch.of(c.lane) for c in self._consumers),
+            committed=wake_rows,
+        )
+
     async def _restore_topology(self) -> None:
         log.warning("queues are missing, the topology is declared anew")
         await declare_topology(self._settings, self._catalogue.events)
@@ -394,23 +413,6 @@ class App:
             where=f"systems.{system.name}.auth",
             remedy="Use s4 or oauth2",
         )
-
-    # Who handles what
-
-    def _recognise(self, delivery: Delivery) -> Handler:
-        if delivery.source == SOURCE:
-            return self._catalogue.recognise((SOURCE,), delivery)
-        source = next((s for s in self._settings.sources if s.name == delivery.source), None)
-        if source is None:
-            raise InvalidMessage(
-                "source-unknown",
-                f"No source {delivery.source!r} is configured",
-                where="exchange",
-                remedy="Configure the source",
-            )
-        others = (SOURCE, *(s.name for s in self._settings.sources))
-        check_claim(delivery.attributes, source.name, others)
-        return self._catalogue.recognise(source.contracts, delivery)
 
     def _inlet_of(self, queue: str) -> Inlet | None:
         for lane in LANES:

@@ -16,21 +16,25 @@ from canonical.facts import DOCUMENT_TYPES, Known
 class Stored(msgspec.Struct, frozen=True):
     """A document with what decides whether another statement is newer.
 
-    version, stated: as in Put. digest: of the content.
+    version, stated: as in Put. digest: of the content. cause: id of the foreign message it goes
+    back to, "" where that is not known; place: of the message that stated it in the log.
     """
 
     known: Known
     version: int
     stated: int
     digest: bytes
+    cause: str = ""
+    place: Position | None = None
 
 
 class NewDocument(msgspec.Struct, frozen=True):
-    """A document to write, and the message it follows from."""
+    """A document to write, and the message it follows from. cause: as in Stored."""
 
     put: Put
     source: str
     position: Position
+    cause: str = ""
 
 
 def digest_of(put: Put) -> bytes:
@@ -42,7 +46,8 @@ async def load(tx: Tx, keys: Iterable[str]) -> dict[str, Stored]:
     """The documents with those keys; unknown ones are missing."""
     rows = await tx.fetch(
         """
-        select d.key, d.row_version, d.version, d.stated, d.digest, d.body
+        select d.key, d.row_version, d.version, d.stated, d.digest, d.body, d.cause, d.message_at,
+               d.message_seq
         from document d join unnest($1::text[]) as w(key) using (key)
         """,
         sorted(set(keys)),
@@ -58,6 +63,8 @@ async def load(tx: Tx, keys: Iterable[str]) -> dict[str, Stored]:
             version=r["version"],
             stated=r["stated"],
             digest=r["digest"],
+            cause=r["cause"],
+            place=Position(r["message_at"], r["message_seq"]),
         )
         for r in rows
     }
@@ -74,18 +81,22 @@ async def store(tx: Tx, documents: Sequence[NewDocument]) -> dict[str, int]:
         """
         with written as (
             insert into document as d (key, row_version, version, stated, digest, body, source,
-                                       message_at, message_seq)
-            select key, 1, version, stated, digest, body, source, at, seq
+                                       message_at, message_seq, cause)
+            select key, 1, version, stated, digest, body, source, at, seq, cause
             from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[],
-                        $6::text[], $7::timestamptz[], $8::bigint[])
-                 as n(key, version, stated, digest, body, source, at, seq)
+                        $6::text[], $7::timestamptz[], $8::bigint[], $9::text[])
+                 as n(key, version, stated, digest, body, source, at, seq, cause)
             on conflict (key) do update
             set row_version = d.row_version + 1, version = excluded.version,
                 stated = excluded.stated, digest = excluded.digest, body = excluded.body,
                 source = excluded.source, message_at = excluded.message_at,
-                message_seq = excluded.message_seq, updated_at = now()
-            -- never the old over the new
+                message_seq = excluded.message_seq, cause = excluded.cause, updated_at = now()
+            -- never the old over the new; the message it goes back to may be read better
             where (d.version, d.stated) < (excluded.version, excluded.stated)
+               or ((d.version, d.stated) = (excluded.version, excluded.stated)
+                   and d.cause = excluded.cause and d.cause <> ''
+                   and (d.message_at, d.message_seq)
+                       <= (excluded.message_at, excluded.message_seq))
             returning *
         ),
         kept as (
@@ -104,5 +115,6 @@ async def store(tx: Tx, documents: Sequence[NewDocument]) -> dict[str, int]:
         [d.source for d in ordered],
         [d.position.at for d in ordered],
         [d.position.seq for d in ordered],
+        [d.cause for d in ordered],
     )
     return {r["key"]: r["row_version"] for r in rows}

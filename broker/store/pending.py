@@ -38,6 +38,7 @@ class PendingWork(msgspec.Struct, frozen=True):
     failing_since: datetime | None = None
     is_replan: bool = False
     passed: bool = False
+    replay_id: int | None = None
 
 
 class NewPending(msgspec.Struct, frozen=True):
@@ -256,7 +257,7 @@ async def claim_pending(
     keys = await _lock_due(tx, lane, limit, ids)
     rows = await tx.fetch(
         f"""
-        select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan,
+        select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan, p.replay_id,
                p.failing_since, n.passed, m.at, m.seq, m.source, m.kind, m.content_type,
                m.message_id, m.attributes, m.body, m.correlation_id
         from ({_NEXT}) n
@@ -285,6 +286,7 @@ async def claim_pending(
             failing_since=r["failing_since"],
             is_replan=r["is_replan"],
             passed=r["passed"],
+            replay_id=r["replay_id"],
         )
         for r in rows
     ]

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import cast
 
+import asyncpg
 import msgspec
 
 from broker.ledger import Insert, LedgerStep, Move, Replace, watched_fact
@@ -65,22 +66,24 @@ async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
         """,
         ledger_id,
     )
-    return [
-        LedgerStep(
-            id=r["id"],
-            identity=r["identity"],
-            generation=r["generation"],
-            kind=cast(StepKind, r["kind"]),
-            state=r["state"],
-            version=r["version"],
-            digest=r["digest"],
-            depends_on=tuple(r["depends_on"]),
-            reason=r["reason"],
-            withdrawn=r["withdrawn"],
-            watched=(r["fact"], r["seen"]) if r["fact"] is not None else None,
-        )
-        for r in rows
-    ]
+    return [ledger_step(r) for r in rows]
+
+
+def ledger_step(row: asyncpg.Record) -> LedgerStep:
+    """A row of the table as the ledger's rules see it."""
+    return LedgerStep(
+        id=row["id"],
+        identity=row["identity"],
+        generation=row["generation"],
+        kind=cast(StepKind, row["kind"]),
+        state=row["state"],
+        version=row["version"],
+        digest=row["digest"],
+        depends_on=tuple(row["depends_on"]),
+        reason=row["reason"],
+        withdrawn=row["withdrawn"],
+        watched=(row["fact"], row["seen"]) if row["fact"] is not None else None,
+    )
 
 
 async def mark_withdrawn(tx: Tx, withdrawals: Sequence[tuple[LedgerStep, bool]]) -> None:

@@ -399,6 +399,7 @@ async def known_numbers(tx: Tx) -> dict[str, list[str]]:
                array(select id::text from step where kind = 'approval' order by id desc limit 500)
                    as tasks,
                array(select id::text from exception_case order by id desc limit 500) as cases,
+               array(select id::text from replay order by id desc limit 500) as replays,
                array(select key from document order by updated_at desc limit 5000) as documents
         """
     )
@@ -407,6 +408,7 @@ async def known_numbers(tx: Tx) -> dict[str, list[str]]:
         "change": [_number(key) for key in row["changes"]],
         "task": list(row["tasks"]),
         "case": list(row["cases"]),
+        "replay": list(row["replays"]),
         "trace": [_number(key) for key in (*row["changes"], *row["documents"])],
     }
 

@@ -23,9 +23,12 @@ from broker.store import (
     calls,
     documents,
     expiry,
+    history,
     ledgers,
     log_days,
     messages,
+    replays,
+    selections,
 )
 from broker.store import order as order_rows
 from broker.store import outbox as outbox_rows
@@ -68,6 +71,10 @@ insert into document (key, row_version, version, stated, digest, body, source, m
 select 'supplier/' || n, 2, 1, 0, '',
        '{"number":"S","name":"N","active":true,"qualification":{"status":"qualified"}}',
        's', now(), n from generate_series(1, $1::int) n;
+insert into document_version (key, row_version, version, stated, digest, body, source, message_at,
+                              message_seq)
+select key, row_version, version, stated, digest, body, source, message_at, message_seq
+from document;
 insert into ledger (key, title, version, subscription, scope, lane, source, correlation_id,
                     message_at, message_seq)
 select 'order/' || n, '', 1, 'toy', 'toy', 'standard', 's', '', now(), n
@@ -195,6 +202,33 @@ HOT: dict[str, Statement] = {
     "forget_finished": lambda tx: log_days.forget_finished(tx, first_day=OLD.date(), limit=1000),
     "sweep for facts": lambda tx: ledgers.newly_known(tx, None),
 }
+
+
+# What a replay does per slice, and what replayed rows do beyond others.
+OF_REPLAYS: dict[str, Statement] = {
+    "take_turn": replays.take_turn,
+    "load": lambda tx: replays.load(tx, 1, bound=50),
+    "next_slice": lambda tx: selections.next_slice(
+        tx,
+        selections.Selection(types=("t",)),
+        after=Position(NOW - timedelta(days=1), 0),
+        end=Position(NOW + timedelta(days=1), 0),
+        limit=100,
+    ),
+    "standing": lambda tx: replays.standing(tx, IDENTITIES, [("toy", key) for key in KEYS]),
+    "mark": lambda tx: replays.mark(
+        tx,
+        1,
+        [replays.Queued("toy", "toy", k, Position(NOW, n)) for n, k in enumerate(KEYS, start=5)],
+        dict.fromkeys(IDENTITIES, True),
+    ),
+    "remove_unbegun": lambda tx: replays.remove_unbegun(tx, 1),
+    "said": lambda tx: history.said(tx, [(f"c{n}", f"m{n}") for n in range(BATCH)]),
+    "documents_before": lambda tx: history.documents_before(
+        tx, [f"supplier/{n}" for n in range(BATCH)], Position(NOW, 1)
+    ),
+}
+HOT |= OF_REPLAYS
 
 
 class Recorder:

@@ -1,0 +1,184 @@
+"""What people do with replays: plan, start, pause, let go on, cancel; what changes is on record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+import msgspec
+
+from broker.intake import Recognise
+from broker.replay import SLICE, Fate, sort
+from broker.store import Tx
+from broker.store import messages as message_rows
+from broker.store import replays as rows
+from broker.store import selections as selection_rows
+from broker.store.replays import Mode, NewReplay, Replay, State
+from broker.store.selections import Group, Selection
+from canonical.errors import Conflict, Rejected
+
+SAMPLE = 10
+# So many messages are read to say what would become of them; the rest is judged by these.
+READ_AT_MOST = 10_000
+
+_ENDS: frozenset[State] = frozenset({"cancelled", "done"})
+
+
+class Sampled(msgspec.Struct, frozen=True):
+    """One of the first messages of a selection, and what a replay would do about it."""
+
+    at: datetime
+    source: str
+    type: str
+    key: str
+    id: str
+    fate: Fate
+
+
+class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay would do; nothing is changed.
+
+    fates: word -> messages, of those that were read. seconds: at that rate, if nothing holds it up.
+    """
+
+    mode: Mode
+    selection: Selection
+    messages: int
+    keys: int
+    groups: tuple[Group, ...]
+    read: int
+    fates: dict[str, int]
+    sample: tuple[Sampled, ...]
+    rate: float
+    seconds: float
+
+
+async def plan(
+    tx: Tx,
+    *,
+    mode: Mode,
+    selection: Selection,
+    rate: float,
+    recognise: Recognise,
+    oldest: datetime,
+) -> ReplayPlan:
+    """What a replay started now would do."""
+    extent = await selection_rows.extent(tx, selection)
+    fates: Counter[str] = Counter()
+    sample: list[Sampled] = []
+    async for messages in selection_rows.pieces(
+        tx, selection, extent, size=SLICE, at_most=READ_AT_MOST
+    ):
+        for s in await sort(tx, messages, mode=mode, recognise=recognise, oldest=oldest):
+            fates[s.fate] += 1
+            if len(sample) < SAMPLE:
+                m = s.message
+                source = m.delivery.source
+                sample.append(Sampled(m.position.at, source, m.type, m.key, m.id, s.fate))
+    read = fates.total()
+    share = (fates["queued"] + fates["released"]) / read if read else 0.0
+    return ReplayPlan(
+        mode=mode,
+        selection=selection,
+        messages=extent.messages,
+        keys=extent.keys,
+        groups=tuple(await selection_rows.groups(tx, selection)),
+        read=read,
+        fates=dict(sorted(fates.items())),
+        sample=tuple(sample),
+        rate=rate,
+        seconds=extent.messages * share / rate,
+    )
+
+
+async def start(
+    tx: Tx, *, mode: Mode, selection: Selection, rate: float, by: str, reason: str
+) -> int:
+    """A replay of what is selected now runs; its number. What is logged later is none of it.
+
+    Raises: Rejected("nothing-selected").
+    """
+    extent = await selection_rows.extent(tx, selection)
+    if extent.span is None:
+        raise Rejected(
+            "nothing-selected",
+            "No message of the log is selected",
+            where="selection",
+            remedy="Widen it; layshaft replay plan shows what it selects",
+        )
+    replay_id = await rows.start(
+        tx,
+        NewReplay(
+            mode=mode,
+            selection=selection,
+            rate=rate,
+            expected=extent.messages,
+            span=extent.span,
+            created_by=by,
+            reason=reason,
+        ),
+    )
+    detail = {"mode": mode, "messages": extent.messages, "reason": reason, "rate": rate}
+    await _write_audit(tx, replay_id, "replay-started", by, {**detail, "selection": selection})
+    return replay_id
+
+
+async def pause(tx: Tx, *, replay_id: int, by: str, reason: str) -> None:
+    """No further slice; what is queued already, two slices at most, is finished.
+
+    Raises: Rejected("not-found"), Conflict("not-in-state").
+    """
+    await _lock(tx, replay_id, "paused", {"running"})
+    await rows.change_state(tx, replay_id, "paused")
+    await _write_audit(tx, replay_id, "replay-paused", by, {"reason": reason})
+
+
+async def resume(tx: Tx, *, replay_id: int, by: str, reason: str) -> None:
+    """It goes on where it stood.
+
+    Raises: Rejected("not-found"), Conflict("not-in-state").
+    """
+    await _lock(tx, replay_id, "resumed", {"paused", "failed"})
+    await rows.change_state(tx, replay_id, "running")
+    await _write_audit(tx, replay_id, "replay-resumed", by, {"reason": reason})
+
+
+async def cancel(tx: Tx, *, replay_id: int, by: str, reason: str) -> int:
+    """No further slice; what was to be decided again and is not begun is taken back: how much.
+
+    Raises: Rejected("not-found"), Conflict("not-in-state").
+    """
+    await _lock(tx, replay_id, "cancelled", {"running", "paused", "failed"})
+    removed = await rows.remove_unbegun(tx, replay_id)
+    await rows.change_state(tx, replay_id, "cancelled")
+    detail = {"reason": reason, "removed": removed}
+    await _write_audit(tx, replay_id, "replay-cancelled", by, detail)
+    return removed
+
+
+async def _lock(tx: Tx, replay_id: int, to_be: str, allowed: set[State]) -> Replay:
+    replay = await rows.lock(tx, replay_id)
+    if replay is None:
+        raise Rejected("not-found", f"There is no replay {replay_id}", where=f"replay {replay_id}")
+    if replay.state not in allowed:
+        ended = replay.state in _ENDS
+        raise Conflict(
+            "not-in-state",
+            f"A replay that is {replay.state} cannot be {to_be}",
+            where=f"replay {replay_id}",
+            remedy="Start another one" if ended else f"layshaft replay show {replay_id}",
+        )
+    return replay
+
+
+async def _write_audit(
+    tx: Tx, replay_id: int, action: str, by: str, detail: dict[str, object]
+) -> None:
+    await message_rows.write_audit(
+        tx,
+        actor=by,
+        action=action,
+        subject=f"replay/{replay_id}",
+        correlation_id="",
+        detail=detail,
+    )
