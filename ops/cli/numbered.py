@@ -1,5 +1,5 @@
-"""What tasks and cases have in common: people list them, look one up by its number, and act on it
-under their name, for a reason.
+"""What tasks, cases and replays have in common: people list them, look one up by its number, and
+act on it under their name, for a reason.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def put_list(
 
 def find(
     common: Common,
-    kind: Literal["task", "case"],
+    kind: Literal["task", "case", "replay"],
     number: int,
     query: Callable[[Tx, int], Awaitable[T | None]],
 ) -> T:

@@ -37,6 +37,8 @@ _DOCTOR = """Check servers, schema, topology and systems.
 
 Nothing is changed. Exit code 0: all well; 1: findings; 3: a server is away."""
 
+_REPLAY = "Take messages down the path once more: plan, shadow, start, list, show, pause, cancel."
+
 # By name, imported when used: `change list` needs neither AMQP nor HTTP libraries.
 for _order, (_name, _place, _help) in enumerate(
     (
@@ -48,6 +50,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("change", "ops.cli.change:app", "See where engineering changes stand: list, show."),
         ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
+        ("replay", "ops.cli.replay:app", _REPLAY),
         ("trace", "ops.cli.trace:show_trace", "See the path of everything that touched a thing."),
     )
 ):
