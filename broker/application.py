@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from broker import book
+from broker.consequences import (
+    Consequences,
+    Note,
+    case_of,
+    consequences,
+    stale_plan,
+    under_own_identity,
+)
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
-from broker.outcomes import not_applied
-from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
 from broker.repeats import unsaid
 from broker.store import Position, Tx
 from broker.store import casebook as case_rows
@@ -20,13 +24,10 @@ from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
-from broker.store.casebook import Case
 from broker.store.documents import NewDocument
 from broker.store.outbox import Emission
-from broker.store.pending import NewPending, PendingWork
-from canonical.codec import encode
-from canonical.effects import Emit, Open, Plan, Put
-from canonical.errors import Failure
+from broker.store.pending import NewPending
+from canonical.effects import Open, Plan
 
 
 class RaceLost(Exception):
@@ -40,15 +41,17 @@ async def apply(
 
     Order of tables as in broker.store, so that two batches never wait for each other in a ring.
     """
-    placed = list(zip(verdicts, positions, strict=True))
-    await _keep_unfinished(tx, placed, context)
-    written = await _store_documents(tx, placed)
-    await _emit_events(tx, verdicts)
-    stale = await _apply_plans(tx, placed)
-    await _open_cases(tx, [(v, p) for v, p in placed if _ledger_key(v) not in stale])
-    await _note_stale(tx, verdicts)
-    await _note_superseded(tx, verdicts)
-    await message_rows.set_outcomes(tx, not_applied(verdicts))
+    rows = consequences(verdicts, positions, context)
+    await _keep_unfinished(tx, rows)
+    written = await _store_documents(tx, rows.documents)
+    await _emit_events(tx, verdicts, rows.said)
+    stale = await _apply_plans(tx, verdicts, positions)
+    cases = [c for c in rows.cases if c.ledger_key not in stale]
+    if cases:
+        await case_rows.open_cases(tx, cases)
+    for note in rows.notes:
+        await _write(tx, note)
+    await message_rows.set_outcomes(tx, rows.outcomes)
     if written:
         await wake_ledgers(tx, sorted(written), context)
 
@@ -79,102 +82,44 @@ async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, context: Context) -> 
     return len(waiting)
 
 
-async def _keep_unfinished(
-    tx: Tx, placed: Sequence[tuple[Verdict, Position]], context: Context
-) -> None:
-    """Retries, cases and successors become rows; claimed rows are finished or put back.
-
-    What a finished row has passed is superseded by it, unless it said nothing new itself.
-    """
-    new: list[NewPending] = []
-    finished: list[PendingWork] = []
-    for verdict, position in placed:
-        pending, row = verdict.work.pending, _unfinished(verdict, position, context)
-        if pending is not None and row is None:
-            finished.append(pending)
-            if pending.passed and verdict.fate != Done("stale"):
-                by = f"message {verdict.work.entry.envelope.id}"
-                await pending_rows.supersede_passed(tx, pending, by=by)
-        elif pending is not None and row is not None:
-            await pending_rows.postpone_pending(tx, pending, row)
-        elif row is not None and row.key:
-            new.append(row)
-    await pending_rows.add_pending(tx, new)
-    if finished:
-        await pending_rows.finish_pending(tx, finished)
+async def keep_id_conflict(tx: Tx, work: Work) -> None:
+    """The second content under a known id is kept under an identity of its own, with a case."""
+    positions = await message_rows.admit(tx, [under_own_identity(work.entry)])
+    for position in positions.values():
+        await case_rows.open_cases(tx, [case_of(id_conflict(work), work, position)])
 
 
-def _unfinished(verdict: Verdict, position: Position, context: Context) -> NewPending | None:
-    """The row in which a message waits; None where it is done with. Without a key nothing waits."""
-    work = verdict.work
-    state, due_at, attempts, reason = "in_case", context.now, 1, ""
-    match verdict.fate:
-        case Done():
-            return None
-        case Behind():
-            state, attempts, reason = "parked", 0, "waits behind an earlier message of its key"
-        case RetryAt(due_at, reason, burns_attempt):
-            state, attempts = "retry", int(burns_attempt)
-        case Park(failure) | Invalid(failure) | DeadLetter(failure):
-            reason = failure.code
-    scope, key = work.order_key or ("", "")
-    return NewPending(
-        subscription=work.entry.subscription,
-        scope=scope,
-        key=key,
-        lane=work.lane,
-        position=position,
-        state=state,
-        due_at=due_at,
-        attempts=attempts,
-        reason=reason,
-        version=work.version,
-        passes=work.passes,
-    )
+async def _keep_unfinished(tx: Tx, rows: Consequences) -> None:
+    """Claimed rows are finished or put back, in the order in which they were decided before new
+    ones are stored."""
+    for work, by in rows.passing:
+        await pending_rows.supersede_passed(tx, work, by=by)
+    for work, row in rows.postponed:
+        await pending_rows.postpone_pending(tx, work, row)
+    await pending_rows.add_pending(tx, rows.waiting)
+    if rows.finished:
+        await pending_rows.finish_pending(tx, rows.finished)
 
 
-async def _store_documents(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> dict[str, int]:
-    """The last statement of the batch about each document is stored."""
-    latest: dict[str, NewDocument] = {}
-    for verdict, position in placed:
-        for effect in verdict.effects:
-            if isinstance(effect, Put):
-                work = verdict.work
-                source = work.entry.envelope.source
-                latest[effect.key] = NewDocument(effect, source, position, work.cause)
-    if not latest:
+async def _store_documents(tx: Tx, documents: Sequence[NewDocument]) -> dict[str, int]:
+    if not documents:
         return {}
-    written = await document_rows.store(tx, list(latest.values()))
-    if len(written) != len(latest):
-        raise RaceLost(f"{len(latest) - len(written)} documents were overtaken")
+    written = await document_rows.store(tx, documents)
+    if len(written) != len(documents):
+        raise RaceLost(f"{len(documents) - len(written)} documents were overtaken")
     return written
 
 
-async def _emit_events(tx: Tx, verdicts: Sequence[Verdict]) -> None:
+async def _emit_events(
+    tx: Tx, verdicts: Sequence[Verdict], said: Sequence[tuple[Emission, ...]]
+) -> None:
+    """What is decided again in a replay says only what was not said before."""
     replayed = [v for v in verdicts if v.work.pending and v.work.pending.replay_id is not None]
     before = await history_rows.said(tx, [_cause(v) for v in replayed])
     emissions: list[Emission] = []
-    for verdict in verdicts:
-        # A plan made anew says again what the first one said; its events went out then.
-        if not (verdict.work.pending and verdict.work.pending.is_replan):
-            emissions += unsaid(_said_by(verdict), before.get(_cause(verdict), ()))
+    for verdict, said_now in zip(verdicts, said, strict=True):
+        emissions += unsaid(said_now, before.get(_cause(verdict), ()))
     await outbox_rows.emit(tx, emissions)
-
-
-def _said_by(verdict: Verdict) -> list[Emission]:
-    correlation_id, causation_id = _cause(verdict)
-    return [
-        book.emission(
-            effect.event,
-            effect.key,
-            encode(effect.data),
-            lane=effect.lane,
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-        )
-        for effect in verdict.effects
-        if isinstance(effect, Emit)
-    ]
 
 
 def _cause(verdict: Verdict) -> history_rows.Cause:
@@ -182,29 +127,25 @@ def _cause(verdict: Verdict) -> history_rows.Cause:
     return envelope.correlation_id, envelope.id
 
 
-async def _apply_plans(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> set[str]:
+async def _apply_plans(
+    tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position]
+) -> set[str]:
     """Plans are in their ledgers; keys of those that were stale: they say nothing either."""
     stale: set[str] = set()
     plans = [
-        (effect, verdict.effects, verdict.work, position)
-        for verdict, position in placed
+        (effect, verdict, position)
+        for verdict, position in zip(verdicts, positions, strict=True)
         for effect in verdict.effects
         if isinstance(effect, Plan)
     ]
-    for plan, opened, work, position in sorted(plans, key=lambda p: p[0].key):
+    for plan, verdict, position in sorted(plans, key=lambda p: p[0].key):
+        work = verdict.work
         if await book.apply_plan(tx, plan, _origin(work, position), work.lane):
-            said = [(e.code, e.where) for e in opened if isinstance(e, Open)]
+            said = [(e.code, e.where) for e in verdict.effects if isinstance(e, Open)]
             await case_rows.close_unsaid_cases(tx, ledger_key=plan.key, said=said)
         else:
             stale.add(plan.key)
-            await message_rows.write_audit(
-                tx,
-                actor=work.entry.envelope.source,
-                action="stale-refused",
-                subject=plan.key,
-                correlation_id=work.entry.envelope.correlation_id,
-                detail={"version": plan.version, "message": work.entry.envelope.id},
-            )
+            await _write(tx, stale_plan(plan, work))
     return stale
 
 
@@ -221,98 +162,12 @@ def _origin(work: Work, position: Position) -> book.Origin:
     )
 
 
-async def _open_cases(tx: Tx, placed: Sequence[tuple[Verdict, Position]]) -> None:
-    cases: list[Case] = []
-    for verdict, position in placed:
-        envelope = verdict.work.entry.envelope
-        match verdict.fate:
-            case Park(failure) | Invalid(failure) | DeadLetter(failure):
-                cases.append(_case_of(failure, verdict.work, position))
-        for effect in verdict.effects:
-            if isinstance(effect, Open):
-                cases.append(
-                    Case(
-                        code=effect.code,
-                        word=effect.word,
-                        what=effect.what,
-                        place=effect.where,
-                        remedy=effect.remedy,
-                        owner=effect.owner,
-                        source=envelope.source,
-                        key=envelope.key,
-                        position=position,
-                        ledger_key=_ledger_key(verdict),
-                        origin="plan" if _ledger_key(verdict) else "message",
-                    )
-                )
-    if cases:
-        await case_rows.open_cases(tx, cases)
-
-
-def _case_of(failure: Failure, work: Work, position: Position) -> Case:
-    """The case says what is wrong, in which message, whose turn it is and what to do."""
-    envelope = work.entry.envelope
-    about = envelope.key or f"message {envelope.id[:16]} from {envelope.source}"
-    return Case(
-        code=failure.code,
-        word=failure.word,
-        what=failure.what,
-        place=f"{about}: {failure.where}" if failure.where else about,
-        remedy=failure.remedy,
-        owner=f"{failure.owner} ({envelope.source})"
-        if failure.owner == "sender"
-        else failure.owner,
-        source=envelope.source,
-        key=envelope.key,
-        position=position,
+async def _write(tx: Tx, note: Note) -> None:
+    await message_rows.write_audit(
+        tx,
+        actor=note.actor,
+        action=note.action,
+        subject=note.subject,
+        correlation_id=note.correlation_id,
+        detail=note.detail,
     )
-
-
-async def keep_id_conflict(tx: Tx, work: Work) -> None:
-    """The second content under a known id is kept under an identity of its own, with a case."""
-    entry = work.entry
-    kept = msgspec.structs.replace(
-        entry,
-        subscription="id-conflict",
-        envelope=msgspec.structs.replace(
-            entry.envelope, id=f"{entry.envelope.id}#{entry.digest.hex()[:16]}"
-        ),
-        logged=None,
-    )
-    positions = await message_rows.admit(tx, [kept])
-    for position in positions.values():
-        await case_rows.open_cases(tx, [_case_of(id_conflict(work), work, position)])
-
-
-def _ledger_key(verdict: Verdict) -> str:
-    return next((e.key for e in verdict.effects if isinstance(e, Plan)), "")
-
-
-async def _note_stale(tx: Tx, verdicts: Sequence[Verdict]) -> None:
-    """A statement older than what is known writes nothing but is on record."""
-    for verdict in verdicts:
-        for put in verdict.stale:
-            envelope = verdict.work.entry.envelope
-            await message_rows.write_audit(
-                tx,
-                actor=envelope.source,
-                action="stale-refused",
-                subject=put.key,
-                correlation_id=envelope.correlation_id,
-                detail={"version": put.version, "stated": put.stated, "message": envelope.id},
-            )
-
-
-async def _note_superseded(tx: Tx, verdicts: Sequence[Verdict]) -> None:
-    """What a later version has made unnecessary is on record."""
-    for verdict in verdicts:
-        if verdict.fate == Done("superseded"):
-            envelope = verdict.work.entry.envelope
-            await message_rows.write_audit(
-                tx,
-                actor=envelope.source,
-                action="superseded",
-                subject=envelope.key,
-                correlation_id=envelope.correlation_id,
-                detail={"version": verdict.work.version, "message": envelope.id},
-            )
