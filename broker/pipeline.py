@@ -120,14 +120,17 @@ class Pipeline:
         work = read_arrival(arrival, self._recognise)
         return refuse_late(work, now=self._now(), memory=self._memory)
 
-    async def _decide_and_commit(self, works: Sequence[Work]) -> None:
-        """Steps 3 and 4: everything about these messages happens in one transaction."""
+    async def _decide_and_commit(self, works: list[Work]) -> None:
+        """Steps 3 and 4: everything about these messages happens in one transaction.
+
+        `works` becomes what is decided: in order, with what was overtaken.
+        """
         started = perf_counter()
         context = self._context()
         async with self._storage.unit() as unit:
             # 3 decide: in order, what is new, and not held by unfinished work of its key
-            ordered, taken = await self._put_in_order(unit, works)
-            fresh, positions = await self._absorb(unit, ordered)
+            works[:], taken = await self._put_in_order(unit, works)
+            fresh, positions = await self._absorb(unit, works)
             held = await unit.held_keys({w.order_key for w in fresh if w.order_key})
             verdicts = await self._decide(
                 unit, fresh, Desk(context, stopped=set(held), taken=taken)
@@ -140,7 +143,7 @@ class Pipeline:
             await self._fail_points("inbox.after_commit")
         # 5 settle: returning is the consumer's leave to acknowledge; the relay is woken
         self._committed()
-        self._report(verdicts, repeats=len(ordered) - len(fresh), since=started)
+        self._report(verdicts, repeats=len(works) - len(fresh), since=started)
 
     async def _put_in_order(
         self, unit: Unit, works: Sequence[Work]
@@ -232,21 +235,23 @@ class Pipeline:
 
     async def _decide_or_halve(self, works: Sequence[Work]) -> None:
         """The batch is committed; where a message is to blame, the batch is halved, left half
-        first, until that message stands alone. Each half is decided anew from fresh facts.
+        first, until that message stands alone. Each half is decided anew from fresh facts. What
+        the batch has overtaken is part of it: that may be what is to blame.
 
         What accuses nobody is raised, to be tried again with everything; after some failures in a
         row the batch is halved for it too, as long as the database takes anything at all.
         """
+        together = list(works)
         try:
-            await self._decide_and_commit(works)
+            await self._decide_and_commit(together)
         except Exception as error:
             judge = await self._judge(error, self._failed_takes)
-            if len(works) == 1:
-                await self._decide_and_commit([judge(works[0])])
+            if len(together) == 1:
+                await self._decide_and_commit([judge(together[0])])
                 return
-            middle = len(works) // 2
-            await self._decide_or_halve(works[:middle])
-            await self._decide_or_halve(works[middle:])
+            middle = len(together) // 2
+            await self._decide_or_halve(together[:middle])
+            await self._decide_or_halve(together[middle:])
 
     async def take_pending(self, limit: int) -> int:
         """Due rows of this lane, one per key, have gone steps 3 and 4; how many there were.
