@@ -41,6 +41,8 @@ async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
             remedy="Have the sender correct it and send it again, then close the case",
         )
     await _resolve(tx, case, "case-retried", by, reason)
+    if stuck is not None:
+        await rows.park_without_case(tx, stuck)
     return released
 
 
@@ -52,11 +54,12 @@ async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
     """
     case = await _open_case(tx, case_id)
     stuck = await rows.lock_stuck(tx, case.position) if case.position else None
+    await _resolve(tx, case, "case-closed", by, reason)
     if stuck is not None:
+        await rows.park_without_case(tx, stuck)
         await pending_rows.finish_pending(tx, [stuck.work])
         identity = (stuck.work.subscription, stuck.source, stuck.message_id)
         await message_rows.set_outcomes(tx, {identity: "discarded"})
-    await _resolve(tx, case, "case-closed", by, reason)
     return stuck is not None
 
 

@@ -111,6 +111,26 @@ async def make_ready(tx: Tx, stuck: Stuck) -> None:
     )
 
 
+async def park_without_case(tx: Tx, stuck: Stuck) -> None:
+    """Other rows of its key that waited in the same case are decided again in their turn.
+
+    What fails like an older message that it may pass joins the case of that one.
+    """
+    await tx.execute(
+        """
+        update pending p set state = 'parked', due_at = now()
+        where p.scope = $1 and p.key = $2 and p.id <> $3 and p.state = 'in_case'
+          and not exists (
+              select from exception_case c
+              where c.message_at = p.message_at and c.message_seq = p.message_seq
+                and c.state = 'open')
+        """,
+        stuck.work.scope,
+        stuck.work.key,
+        stuck.work.id,
+    )
+
+
 async def resolve(tx: Tx, case_id: int, by: str) -> bool:
     """The case is closed, what goes wrong again opens a new one; False if it was not open."""
     closed = await tx.fetchval(
