@@ -116,6 +116,7 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "types": _tools(_module("mypy")),
     "imports": _tools((str(Path(sys.executable).with_name("lint-imports")),)),
     "unit": _tests(with_servers=False),
+    "simulation": _tests(with_servers=False),
     "contract": _tests(with_servers=True),
     "integration": _tests(with_servers=True),
     "e2e": _tests(with_servers=True),
@@ -228,7 +229,7 @@ def _run_groups(names: list[str], *, full: bool) -> list[Outcome]:
     with ThreadPoolExecutor(max_workers=1) as background:
         starting: list[Future[Servers]] = []
         # Servers take seconds to start: they do it while the first groups run.
-        if not set(names) <= {"lint", "types", "imports", "unit"}:
+        if not set(names) <= {"lint", "types", "imports", "unit", "simulation"}:
             starting.append(background.submit(stack.start))
         try:
             run = _Run(folder, lambda: starting[0].result(), full)

@@ -1,0 +1,187 @@
+"""A simulation that cannot fail is worth nothing: each promise is broken once, and noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+
+import pytest
+from msgspec.structs import replace
+
+from broker.decision import Context, Verdict, broken
+from broker.intake import Arrival, Work
+from broker.pipeline import Pipeline
+from broker.store import Position
+from broker.store.messages import LogEntry
+from broker.store.order import Claim, Gap, LoggedEvent, OrderKey, Taken
+from broker.store.outbox import Emission
+from broker.store.pending import NewPending, PendingWork
+from canonical.envelope import Lane
+from tests.simulation.memory import MemoryStorage, MemoryUnit
+from tests.simulation.simulate import run
+from tests.simulation.tables import Identity, InboxRow, OrderRow
+from tests.simulation.world import Broker, Channel, Violation, World
+
+SEEDS = range(300)
+
+
+class NoOrderLocks(MemoryUnit):
+    """Batches of one object are decided side by side."""
+
+    async def lock_order(self, claims: Mapping[OrderKey, Claim]) -> dict[OrderKey, Taken]:
+        taken: dict[OrderKey, Taken] = {}
+        for key, claim in claims.items():
+            row = self.tx.order.get(key) or OrderRow(0, 0, None)
+            newest = max((v for v in (row.newest, claim.newest) if v is not None), default=None)
+            taken[key] = Taken(row.done, newest)
+            self.tx.order.put(key, OrderRow(max(row.done, claim.sequence), row.done, newest))
+        return taken
+
+
+class NothingMissed(MemoryUnit):
+    """An event that was overtaken is not taken along."""
+
+    async def missed_events(self, gaps: Sequence[Gap], *, since: datetime) -> list[LoggedEvent]:
+        return []
+
+
+class NoHolds(MemoryUnit):
+    """What waits holds nothing back."""
+
+    async def held_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
+        return frozenset()
+
+
+class NoInbox(MemoryUnit):
+    """Repeats are taken for new messages."""
+
+    async def admit(self, entries: Sequence[LogEntry]) -> dict[Identity, Position]:
+        positions = await super().admit(entries)
+        for entry in entries:
+            known = self.tx.inbox.get(entry.identity)
+            assert known is not None
+            positions.setdefault(entry.identity, known.position)
+        return positions
+
+
+class InboxAhead(MemoryUnit):
+    """The inbox row is there before the transaction that it belongs to is committed."""
+
+    async def admit(self, entries: Sequence[LogEntry]) -> dict[Identity, Position]:
+        positions = await super().admit(entries)
+        for entry in entries:
+            if entry.identity in positions:
+                row = InboxRow(entry.digest, positions[entry.identity])
+                self.tx.tables.inbox[entry.identity] = row
+        return positions
+
+
+class EventsAhead(MemoryUnit):
+    """Events are out before the transaction that says them is committed."""
+
+    async def _emit(self, emissions: Sequence[Emission]) -> None:
+        await super()._emit(emissions)
+        for view in (self.tx.log, self.tx.events, self.tx.outbox, self.tx.numbers):
+            view.commit()
+
+
+class NobodyNext(MemoryUnit):
+    """A row that is done does not free the next one."""
+
+    def _finish(self, works: Sequence[PendingWork]) -> None:
+        for work in works:
+            self.tx.pending.drop(work.id)
+
+
+class NoCases(MemoryUnit):
+    """What waits for a person is shown to nobody."""
+
+    async def apply(
+        self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
+    ) -> None:
+        await super().apply(verdicts, positions, context)
+        for row in list(self.tx.cases.new_rows()):
+            self.tx.cases.drop(row.id)
+
+
+class WeatherBurns(MemoryUnit):
+    """Waiting behind another message counts as a try."""
+
+    async def _add_pending(self, rows: Sequence[NewPending]) -> None:
+        await super()._add_pending([replace(row, attempts=1) for row in rows])
+
+
+class GapInNumbers(MemoryUnit):
+    """A number is given to no event."""
+
+    async def _emit(self, emissions: Sequence[Emission]) -> None:
+        await super()._emit(emissions)
+        for key in sorted({e.key for e in emissions})[:1]:
+            self.tx.numbers.put(key, (self.tx.numbers.get(key) or 0) + 1)
+
+
+class BlamesAnybody(Pipeline):
+    """A database that is away is a message's fault."""
+
+    async def _judge(self, error: Exception, failures: int) -> Callable[[Work], Work]:
+        return lambda work: broken(work, error)
+
+
+class AckFirst(Broker):
+    """Deliveries are acknowledged when they are taken, not when they are committed."""
+
+    def deliver(self, lane: Lane, channel: Channel, limit: int) -> list[Arrival]:
+        arrivals = super().deliver(lane, channel, limit)
+        self.acknowledge(channel, arrivals)
+        return arrivals
+
+
+@pytest.mark.parametrize(
+    ("unit", "noticed"),
+    [
+        (NoOrderLocks, "order|overtaken|end"),
+        (NothingMissed, "passed"),
+        (NoHolds, "overtaken"),
+        (NoInbox, "effects|passed"),
+        (InboxAhead, "not in the log|lost|effects"),
+        (EventsAhead, "effects"),
+        (NobodyNext, "hold without rows|waits for nothing"),
+        (NoCases, "in no case"),
+        (WeatherBurns, "blamed for nothing"),
+        (GapInNumbers, "numbers of"),
+    ],
+)
+def test_a_broken_unit_is_noticed(unit: type[MemoryUnit], noticed: str) -> None:
+    class Storage(MemoryStorage):
+        unit_type = unit
+
+    class Broken(World):
+        storage_type = Storage
+
+    with pytest.raises(Violation, match=noticed):
+        _run_all(Broken)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "noticed"),
+    [(BlamesAnybody, "blamed for nothing")],
+)
+def test_a_broken_pipeline_is_noticed(pipeline: type[Pipeline], noticed: str) -> None:
+    class Broken(World):
+        pipeline_type = pipeline
+
+    with pytest.raises(Violation, match=noticed):
+        _run_all(Broken)
+
+
+def test_an_early_acknowledgement_is_noticed() -> None:
+    class Broken(World):
+        broker_type = AckFirst
+
+    with pytest.raises(Violation, match="lost"):
+        _run_all(Broken)
+
+
+def _run_all(world_type: type[World]) -> None:
+    for seed in SEEDS:
+        run(seed, world_type)
