@@ -114,11 +114,14 @@ async def make_ready(tx: Tx, stuck: Stuck) -> None:
 async def park_without_case(tx: Tx, stuck: Stuck) -> None:
     """Other rows of its key that waited in the same case are decided again in their turn.
 
-    What fails like an older message that it may pass joins the case of that one.
+    What fails like another message of its key that is in a case joins that case.
     """
     await tx.execute(
         """
-        update pending p set state = 'parked', due_at = now()
+        with head as (select min(id) as id from pending where scope = $1 and key = $2)
+        update pending p
+        set state = case when p.id = head.id then 'ready' else 'parked' end, due_at = now()
+        from head
         where p.scope = $1 and p.key = $2 and p.id <> $3 and p.state = 'in_case'
           and not exists (
               select from exception_case c

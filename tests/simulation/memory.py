@@ -114,6 +114,14 @@ def may_pass(row: PendingRow, queue: Sequence[PendingRow], now: datetime) -> boo
     )
 
 
+def may_begin(row: PendingRow, worker: str, now: datetime) -> bool:
+    """Nobody else has begun the row, or so long ago that it is taken for dead."""
+    if row.begun_by in ("", worker):
+        return True
+    assert row.begun_at is not None
+    return row.begun_at < now - timedelta(seconds=BEGUN_FOR_S)
+
+
 class MemoryUnit:
     """A unit in memory; its statements are those of broker.store, under the same names."""
 
@@ -266,7 +274,7 @@ class MemoryUnit:
         rows: list[int] = []
         suspects: list[int] = []
         for row, _ in self._next_of(keys, lane, None):
-            if not self._may_begin(row, worker):
+            if not may_begin(row, worker, self.tx.began_at):
                 continue
             if row.begun == 0:
                 marked = replace(row, begun=1, begun_by=worker, begun_at=self.tx.began_at)
@@ -281,19 +289,12 @@ class MemoryUnit:
         await self._weather.before("begin_suspect")
         await self.tx.lock("pending", [row_id])
         row = self.tx.pending.get(row_id)
-        if row is None or not self._may_begin(row, worker):
+        if row is None or not may_begin(row, worker, self.tx.began_at):
             return 0
         begun = row.begun + (row.begun_by != worker)
         marked = replace(row, begun=begun, begun_by=worker, begun_at=self.tx.began_at)
         self.tx.pending.put(row_id, marked)
         return begun
-
-    def _may_begin(self, row: PendingRow, worker: str) -> bool:
-        """Nobody else has begun it, or so long ago that it is taken for dead."""
-        if row.begun_by in ("", worker):
-            return True
-        assert row.begun_at is not None
-        return row.begun_at < self.tx.began_at - timedelta(seconds=BEGUN_FOR_S)
 
     async def claim_pending(
         self, *, lane: str, limit: int, only: Sequence[int] | None = None
@@ -582,11 +583,12 @@ class MemoryUnit:
 
     def _park_without_case(self, stuck: PendingRow) -> None:
         in_cases = {c.case.position for c in self.tx.cases.rows() if c.state == "open"}
-        for row in list(self.tx.pending.rows()):
-            is_other = (row.scope, row.key) == (stuck.scope, stuck.key) and row.id != stuck.id
-            if is_other and row.state == "in_case" and row.position not in in_cases:
-                parked = replace(row, state="parked", due_at=self.tx.began_at)
-                self.tx.pending.put(row.id, parked)
+        queue = queues_of(self.tx.pending.rows())[stuck.scope, stuck.key]
+        for row in queue:
+            is_other = row.id != stuck.id and row.state == "in_case"
+            if is_other and row.position not in in_cases:
+                state = "ready" if row is queue[0] else "parked"
+                self.tx.pending.put(row.id, replace(row, state=state, due_at=self.tx.began_at))
 
     async def _resolve(self, case_id: int, action: str, by: str) -> None:
         opened = self.tx.cases.get(case_id)

@@ -26,6 +26,7 @@ from broker.outcomes import outcome_word
 from broker.pipeline import Pipeline
 from broker.policy import Done, RetryPolicy, Schedule
 from broker.store import Position
+from broker.store.pending import BEGUN_FOR_S
 from canonical.codec import decode_json, encode
 from canonical.effects import Emit
 from canonical.envelope import Lane
@@ -46,6 +47,7 @@ from tests.simulation.memory import (
     MemoryUnit,
     Weather,
     may_be_next,
+    may_begin,
     queues_of,
 )
 from tests.simulation.tables import CaseRow, LogRow, Tables
@@ -108,9 +110,10 @@ class Channel:
 
 @dataclass(slots=True)
 class Process:
-    """A replica of the service: a pipeline and a channel per lane."""
+    """A replica of the service: a pipeline, its name and a channel per lane."""
 
     number: int
+    workers: dict[Lane, str]
     pipelines: dict[Lane, Pipeline]
     channels: dict[Lane, Channel]
 
@@ -314,13 +317,15 @@ class World:
             self._crash(self._processes[actor.process])
 
     def _start(self, number: int) -> Process:
+        workers: dict[Lane, str] = {lane: f"worker-{self.tables.next_number()}" for lane in LANES}
         return Process(
             number,
-            {lane: self._pipeline(lane, number) for lane in LANES},
+            workers,
+            {lane: self._pipeline(lane, worker) for lane, worker in workers.items()},
             {lane: Channel() for lane in LANES},
         )
 
-    def _pipeline(self, lane: Lane, number: int) -> Pipeline:
+    def _pipeline(self, lane: Lane, worker: str) -> Pipeline:
         return self.pipeline_type(
             lane=lane,
             storage=self.storage,
@@ -333,7 +338,7 @@ class World:
             committed=lambda: None,
             now=lambda: self.now,
             jitter=self.chance.random,
-            worker=f"worker-{self.tables.next_number()}",
+            worker=worker,
         )
 
     def _crash(self, process: Process) -> None:
@@ -377,7 +382,7 @@ class World:
 
     def _start_looper(self, number: int, lane: Lane) -> bool:
         name = f"looper {number} {lane}"
-        if not self.tables.pending or self._is_acting(name) or not self._has_due(lane):
+        if not self.tables.pending or self._is_acting(name) or not self._has_due(number, lane):
             return False
         self._act(name, self._loop(name, self._processes[number], lane), number)
         return True
@@ -395,23 +400,27 @@ class World:
         self._act("person", self._treat(case))
         return True
 
-    def _has_due(self, lane: Lane) -> bool:
+    def _has_due(self, number: int, lane: Lane) -> bool:
+        worker = self._processes[number].workers[lane]
         queues = queues_of(self.tables.pending.values())
         return any(
-            row.lane == lane and may_be_next(row, queue, self.now)
+            row.lane == lane
+            and may_be_next(row, queue, self.now)
+            and may_begin(row, worker, self.now)
             for queue in queues.values()
             for row in queue
         )
 
     def _wait(self) -> bool:
         """Time passes until something is due; False if nothing will be."""
-        times = [
-            row.due_at
-            for row in self.tables.pending.values()
-            if row.state in ("ready", "retry") and row.due_at > self.now
-        ]
+        times: list[datetime] = []
+        for row in self.tables.pending.values():
+            if row.state in ("ready", "retry"):
+                times.append(row.due_at)
+            if row.begun_at is not None:
+                times.append(row.begun_at + timedelta(seconds=BEGUN_FOR_S, milliseconds=1))
         self._timers = [at for at in self._timers if at > self.now]
-        times += self._timers
+        times = [at for at in times + self._timers if at > self.now]
         if times:
             self.now = min(times)
         return bool(times)
