@@ -93,6 +93,17 @@ async def test_an_event_taken_along_into_a_case_holds_the_one_that_took_it(bench
     assert [await bench.count(t) for t in ("pending", "hold")] == [0, 0]
 
 
+async def test_an_event_taken_along_that_the_database_refuses_is_to_blame_itself(
+    bench: Bench,
+) -> None:
+    unstorable = Said(RELEASED, "enrichment", Notice(fault="unstorable"))
+    said = await say(bench, unstorable, Said(CANCELLED, "critical"))
+    await pipeline(bench, "critical").take(said[1:])
+    assert await states(bench) == ["in_case", "parked"]
+    assert await outcomes(bench, said) == ["invalid", "behind"]
+    assert await bench.cases() == ["unstorable"]
+
+
 async def test_a_message_in_retry_holds_later_ones_of_its_key_and_only_those(bench: Bench) -> None:
     other = Said(RELEASED, key="engineering-change/E-2")
     said = await say(bench, Said(RELEASED, notice=AWAY), Said(CANCELLED, "critical"), other)
@@ -235,6 +246,22 @@ async def test_a_curing_message_passes_a_case_and_closes_it(bench: Bench) -> Non
         {"actor": f"message {newest}", "action": "superseded", "version": "1"},
         {"actor": f"message {newest}", "action": "superseded", "version": "2"},
     ]
+
+
+async def test_messages_that_share_a_case_go_on_together_once_it_is_settled(bench: Bench) -> None:
+    said = await say(bench, state(1, "rejected"), state(2, "rejected"))
+    for one in said:
+        await pipeline(bench, catalogue=CURING).take([one])
+        await drain(bench, CURING)
+    assert await states(bench) == ["in_case", "in_case"]
+    [case_id] = await bench.column("select id from exception_case")
+    async with bench.database.transaction() as tx:
+        await cases.discard(tx, case_id=case_id, by="ann", reason="in vain")
+    assert await states(bench) == ["ready"]
+    await drain(bench, flow(order="curing", mended=True))
+    assert await decided(bench, said) == [1]
+    assert await outcomes(bench, said) == ["discarded", "applied"]
+    assert await bench.count("hold") == 0
 
 
 async def test_a_curing_message_waits_behind_a_retry(bench: Bench) -> None:

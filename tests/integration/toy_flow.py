@@ -17,7 +17,7 @@ from broker.store import outbox as outbox_rows
 from broker.store.messages import delivery_of
 from canonical.catalogue import Catalogue
 from canonical.codec import decode_json, encode, required
-from canonical.effects import Effect, Emit, Plan
+from canonical.effects import Effect, Emit, Open, Plan
 from canonical.envelope import Envelope, Lane, Message
 from canonical.errors import Rejected, Unavailable
 from canonical.events import SOURCE
@@ -58,6 +58,8 @@ def _decide(message: Message[Notice], facts: Facts, now: datetime) -> tuple[Effe
             raise Rejected("toy-rejected", "The toy flow says no")
         case "unavailable":
             raise Unavailable("toy-away", "Nobody is there")
+        case "unstorable":
+            return (Open("toy", "business_rule", "\0", key, "Look", "engineering"),)
     said = Emit("supplier.changed", "supplier/decisions", supplier("decisions"))
     if not notice.calls:
         return (said,)
