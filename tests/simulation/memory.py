@@ -375,7 +375,7 @@ class MemoryUnit:
         await self._weather.before("apply: documents")
         await self._store(rows.documents)
         await self._weather.before("apply: events")
-        await self._emit(rows.emissions)
+        await self._emit([event for said in rows.said for event in said])
         await self._weather.before("apply: cases")
         await self._open_cases(rows.cases)
         for note in rows.notes:

@@ -308,7 +308,8 @@ class World:
 
     def _step(self, actor: Actor) -> None:
         try:
-            actor.ready = actor.run.send(None)
+            # A mere asyncio.sleep(0) names no condition.
+            actor.ready = actor.run.send(None) or _always
         except StopIteration:
             self._actors.remove(actor)
         except Died:
