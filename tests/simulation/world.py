@@ -308,8 +308,11 @@ class World:
 
     def _step(self, actor: Actor) -> None:
         try:
-            # A mere asyncio.sleep(0) names no condition.
-            actor.ready = actor.run.send(None) or _always
+            ready = actor.run.send(None)
+            # Reading gives way by the real clock, which must not change a run: it goes on at once.
+            while ready is None:
+                ready = actor.run.send(None)
+            actor.ready = ready
         except StopIteration:
             self._actors.remove(actor)
         except Died:
