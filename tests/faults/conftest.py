@@ -13,7 +13,7 @@ from ops.stack import management
 from tests.faults.load import Size
 from tests.faults.world import Servers, World, running
 
-QUICK = Size(rate=100, seconds=3, keys=40)
+QUICK = Size(rate=100, seconds=3, keys=40, judged_again=False)
 FULL = Size(rate=100, seconds=30, keys=500, instances=2)
 TIMEOUT_S = 600
 

@@ -1,8 +1,8 @@
 """What must hold after every fault: functions from evidence to the sentences that say what does
 not. They look at nothing by themselves; a test shows of each that it can fail.
 
-I1 to I4, I6, I9 and I12 stand here. I5 (isolation), I7 (no amplification) and I8 (honest health)
-belong below them, in the same form, with the tests of the faults that need them.
+I1 to I4, I6 to I9 and I12 stand here. I5 (isolation) belongs below them, in the same form, with the
+tests of the faults that need it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from tests.faults.load import Sent
 
 SHOWN = 5
 GROWTH = 1.1
+ATTEMPTS = 1.1
+IDLE_SHARE = 0.1
+SLACK = 3.0
+"""Deadlines that are behaviour may take so much longer: the machines of the tests are shared."""
+UNREADY_S = 10.0
+READY_S = 20.0
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +106,93 @@ def bounded_recovery(recoveries: Sequence[Recovery]) -> list[str]:
         for r in recoveries
         if r.took_s > r.bound_s
     ]
+
+
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
+    """Tries towards something that fails: how many there were for so many units of work; probes
+    are the tries by which it is found out whether it works again."""
+
+    what: str
+    attempts: int
+    offered: int
+    probes: int = 0
+
+
+def no_amplification(efforts: Sequence[Effort]) -> list[str]:
+    """I7: trouble does not multiply the tries: at most the work plus 10 %, besides the probes."""
+    return [
+        f"{e.what}: {e.attempts} tries for {e.offered} units of work and {e.probes} probes"
+        for e in efforts
+        if e.attempts > e.offered * ATTEMPTS + e.probes
+    ]
+
+
+class Idling(msgspec.Struct, frozen=True):
+    """Processor time used while nothing could be done."""
+
+    what: str
+    cpu_s: float
+    wall_s: float
+
+    @property
+    def share(self) -> float:
+        """Of one processor."""
+        return self.cpu_s / self.wall_s
+
+
+def no_busy_loop(idlings: Sequence[Idling]) -> list[str]:
+    """I7: a service that waits for another one uses under 10 % of a processor."""
+    return [
+        f"{i.what}: {i.share:.0%} of a processor, doing nothing"
+        for i in idlings
+        if i.share >= IDLE_SHARE
+    ]
+
+
+class Illness(msgspec.Struct, kw_only=True):
+    """What a service told about a fault it cannot work under, from outside.
+
+    unready_s: until readiness was false; ready_s: from the end of the fault until it was true
+    again; None where it never was. causes: all that readiness named meanwhile. metric: whether the
+    metric of a part was 0 while it was, and all were 1 in the end. dead: how often liveness failed.
+    """
+
+    why: str
+    names: str
+    logs: str
+    unready_s: float | None = None
+    ready_s: float | None = None
+    causes: Set[str] = frozenset()
+    metric: bool = False
+    logged: bool = False
+    dead: int = 0
+
+
+def honest_health(illnesses: Sequence[Illness]) -> list[str]:
+    """I8: readiness goes soon, comes back by itself and names the cause, as do a metric and a log
+    line; liveness stays."""
+    return [f"{i.why}: {wrong}" for i in illnesses for wrong in _dishonesties(i)]
+
+
+def _dishonesties(illness: Illness) -> list[str]:
+    if illness.unready_s is None:
+        return ["was ready all the time"]
+    wrong: list[str] = []
+    if illness.unready_s > UNREADY_S * SLACK:
+        wrong.append(f"was ready for {illness.unready_s:.1f} s")
+    if illness.ready_s is None:
+        wrong.append("was not ready again by itself")
+    elif illness.ready_s > READY_S * SLACK:
+        wrong.append(f"was ready again only after {illness.ready_s:.1f} s")
+    if not any(illness.names in cause for cause in illness.causes):
+        wrong.append(f"readiness did not name {illness.names!r}, but {sorted(illness.causes)}")
+    if not illness.metric:
+        wrong.append("no metric told of it, or it did not clear")
+    if not illness.logged:
+        wrong.append(f"no log line holds {illness.logs!r}")
+    if illness.dead:
+        wrong.append(f"liveness failed {illness.dead} times")
+    return wrong
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,13 +40,17 @@ class Sent(msgspec.Struct):
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is sent: messages a second for so many seconds, by so many sources."""
+    """How much is sent: messages a second for so many seconds, by so many sources.
+
+    judged_again: once more after a restart of everything, as a full run always is.
+    """
 
     rate: int
     seconds: float
     keys: int
     sources: int = 4
     instances: int = 1
+    judged_again: bool = True
 
     @property
     def messages(self) -> int:

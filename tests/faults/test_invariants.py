@@ -7,14 +7,20 @@ import pytest
 
 from tests.faults.business import Order, Wanted
 from tests.faults.invariants import (
+    Effort,
     Evidence,
+    Idling,
+    Illness,
     Leftovers,
     Recovery,
     Resources,
     bounded_recovery,
     bounded_resources,
     effects_once,
+    honest_health,
     indeterminate_at_most_once,
+    no_amplification,
+    no_busy_loop,
     no_loss,
     no_orphans,
     ordered_by_key,
@@ -102,6 +108,51 @@ def test_i4_a_version_that_passes_a_parked_one_is_found_unless_it_may() -> None:
 def test_i6_a_recovery_that_takes_too_long_is_found() -> None:
     assert bounded_recovery([Recovery("SIGKILL", 9.9, 10)]) == []
     assert len(bounded_recovery([Recovery("SIGKILL", 10.1, 10)])) == 1
+
+
+def test_i7_more_tries_than_work_are_found() -> None:
+    assert no_amplification([Effort(what="ERP", attempts=113, offered=100, probes=3)]) == []
+    assert len(no_amplification([Effort(what="ERP", attempts=114, offered=100, probes=3)])) == 1
+
+
+def test_i7_a_blocked_service_that_works_the_processor_is_found() -> None:
+    assert no_busy_loop([Idling("layshaft-1", 0.49, 5.0)]) == []
+    assert no_busy_loop([Idling("layshaft-1", 0.5, 5.0)]) == [
+        "layshaft-1: 10% of a processor, doing nothing"
+    ]
+
+
+def told(**changes: object) -> Illness:
+    """A fault that was told as it should be, but for the changes."""
+    honest = Illness(
+        why="alarm",
+        names="RabbitMQ",
+        logs="blocked",
+        unready_s=9.0,
+        ready_s=2.0,
+        causes={"relay: RabbitMQ takes nothing"},
+        metric=True,
+        logged=True,
+    )
+    return msgspec.structs.replace(honest, **changes)
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"unready_s": None}, "was ready all the time"),
+        ({"unready_s": 30.1}, "was ready for 30.1 s"),
+        ({"ready_s": None}, "was not ready again by itself"),
+        ({"ready_s": 60.1}, "was ready again only after 60.1 s"),
+        ({"causes": {"relay: ?"}}, "readiness did not name 'RabbitMQ', but ['relay: ?']"),
+        ({"metric": False}, "no metric told of it, or it did not clear"),
+        ({"logged": False}, "no log line holds 'blocked'"),
+        ({"dead": 1}, "liveness failed 1 times"),
+    ],
+)
+def test_i8_a_fault_that_is_not_told_is_found(lie: dict[str, object], said: str) -> None:
+    assert honest_health([told()]) == []
+    assert honest_health([told(**lie)]) == [f"alarm: {said}"]
 
 
 @pytest.mark.parametrize("grown", ["rss", "sockets", "tasks", "sessions"])

@@ -125,7 +125,13 @@ async def test_f06_killed_while_the_request_is_in_flight(run: Running) -> None:
 async def test_f08_asked_to_end_under_load_again_and_again(run: Running) -> None:
     times = 10 if is_full() else 2
     # A restart takes some seconds: the load has to outlast all of them.
-    size = Size(rate=25, seconds=times * 15, keys=100, instances=2 if is_full() else 1)
+    size = Size(
+        rate=25,
+        seconds=times * 15,
+        keys=100,
+        instances=2 if is_full() else 1,
+        judged_again=is_full(),
+    )
     async with run(size=size) as world:
         await world.start()
         await world.warm_up()
