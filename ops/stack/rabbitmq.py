@@ -51,6 +51,120 @@ class _Ports(msgspec.Struct, frozen=True, kw_only=True):
     prometheus: int
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A node whose files and ports are ready: it can be started, and started again as it was."""
+
+    name: str
+    folder: Path
+    log: Path
+    password: str
+    installation: Installation
+    ports: _Ports
+    environment: Mapping[str, str]
+
+    @property
+    def broker(self) -> Broker:
+        """How the node is reached once it runs."""
+        version = self.installation.rabbitmq_home.name.removeprefix("rabbitmq_server-")
+        ports, user = self.ports, f"{USER}:{self.password}"
+        return Broker(
+            amqp_url=f"amqp://{user}@127.0.0.1:{ports.amqp}/{quote(VHOST)}",
+            management_url=f"http://{user}@127.0.0.1:{ports.management}",
+            prometheus_url=f"http://127.0.0.1:{ports.prometheus}/metrics",
+            origin=f"RabbitMQ {version} from {self.installation.source}, port {ports.amqp}",
+        )
+
+    def tool(self, name: str, *arguments: str) -> list[str]:
+        """The command line of rabbitmqctl or one of its siblings; needs `environment`."""
+        return [str(self.installation.rabbitmq_home / "sbin" / name), *arguments]
+
+    def start_port_mapper(self) -> ProcessRecord:
+        """The node's epmd answers; nodes of one cluster share it.
+
+        Without its own the node would look for one and start it as a daemon nobody stops.
+        """
+        port = self.ports.epmd
+        return spawn(
+            [
+                str(self.installation.erlang_bin / "epmd"),
+                *("-address", "127.0.0.1", "-port", str(port)),
+            ],
+            name="RabbitMQ's port mapper (epmd)",
+            marker=str(port),
+            environment=self.environment,
+            log=self.log,
+            clean_signal=signal.SIGTERM,
+            discard_signal=signal.SIGKILL,
+        )
+
+    def start(self) -> ProcessRecord:
+        """The node's process exists; it is not necessarily ready."""
+        return spawn(
+            # Unknown arguments reach the Erlang command line, where they mark the process as ours.
+            self.tool("rabbitmq-server", "-layshaft", str(self.folder)),
+            name="RabbitMQ",
+            marker=str(self.folder),
+            environment=self.environment,
+            log=self.log,
+            clean_signal=signal.SIGTERM,
+            discard_signal=signal.SIGKILL,
+        )
+
+    def wait_for(self, process: ProcessRecord) -> None:
+        """The port mapper or the node itself is ready. Raises: StackUnavailable if it never is."""
+        is_node = process.name == "RabbitMQ"
+        wait_until(
+            lambda: (
+                _speaks_amqp(self.ports.amqp) if is_node else accepts_connections(self.ports.epmd)
+            ),
+            process=process,
+            log=self.log,
+            timeout_s=_START_TIMEOUT_S,
+        )
+
+
+def prepare_node(
+    folder: Path,
+    *,
+    log: Path,
+    packages: Path,
+    ignore_system: bool,
+    beside: Node | None = None,
+) -> Node:
+    """The files of a node, all in `folder`; downloads go to `packages`, nothing is started.
+
+    beside: a node whose cluster this one is to join; it gets its port mapper, cookie and password.
+    Raises: StackUnavailable if there are no files to be had.
+    """
+    installation = _system_installation() if not ignore_system else None
+    if installation is None:
+        installation = _unpacked_installation(fetch_rabbitmq(packages))
+    folder.mkdir(parents=True, exist_ok=True)
+    password = _password(folder) if beside is None else beside.password
+    numbers = {name: free_port() for name in _Ports.__struct_fields__}
+    name = "layshaft"
+    if beside is not None:
+        numbers["epmd"] = beside.ports.epmd
+        name = f"layshaft-{numbers['amqp']}"
+    ports = _Ports(**numbers)
+    _link_plugins(installation.rabbitmq_home / "plugins", folder / "plugins")
+    (folder / "enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
+    configuration = folder / "rabbitmq.conf"
+    configuration.touch(mode=0o600)
+    configuration.write_text(render_configuration(ports, password=password))
+    log.unlink(missing_ok=True)
+    home = folder / "home" if beside is None else Path(beside.environment["HOME"])
+    return Node(
+        name=f"{name}@localhost",
+        folder=folder,
+        log=log,
+        password=password,
+        installation=installation,
+        ports=ports,
+        environment=_environment(folder, installation, ports, home=home, name=name),
+    )
+
+
 def start_rabbitmq(
     folder: Path,
     *,
@@ -64,56 +178,12 @@ def start_rabbitmq(
     `remember` is called as soon as a process exists, before it is ready.
     Raises: StackUnavailable if there are no files to be had or the start fails.
     """
-    installation = _system_installation() if not ignore_system else None
-    if installation is None:
-        installation = _unpacked_installation(fetch_rabbitmq(packages))
-    folder.mkdir(parents=True, exist_ok=True)
-    password = _password(folder)
-    ports = _Ports(**{name: free_port() for name in _Ports.__struct_fields__})
-    _link_plugins(installation.rabbitmq_home / "plugins", folder / "plugins")
-    (folder / "enabled_plugins").write_text(f"[{','.join(PLUGINS)}].\n")
-    configuration = folder / "rabbitmq.conf"
-    configuration.touch(mode=0o600)
-    configuration.write_text(render_configuration(ports, password=password))
-
-    log.unlink(missing_ok=True)
-    environment = _environment(folder, installation, ports)
-    epmd = spawn(
-        [
-            str(installation.erlang_bin / "epmd"),
-            *("-address", "127.0.0.1", "-port", str(ports.epmd)),
-        ],
-        name="RabbitMQ's port mapper (epmd)",
-        marker=str(ports.epmd),
-        environment=environment,
-        log=log,
-        clean_signal=signal.SIGTERM,
-        discard_signal=signal.SIGKILL,
-    )
-    remember(epmd)
-    # Without its own epmd the node would look for one and start it as a daemon nobody stops.
-    wait_until(
-        lambda: accepts_connections(ports.epmd), process=epmd, log=log, timeout_s=_START_TIMEOUT_S
-    )
-    node = spawn(
-        # Unknown arguments reach the Erlang command line, where they mark the process as ours.
-        [str(installation.rabbitmq_home / "sbin/rabbitmq-server"), "-layshaft", str(folder)],
-        name="RabbitMQ",
-        marker=str(folder),
-        environment=environment,
-        log=log,
-        clean_signal=signal.SIGTERM,
-        discard_signal=signal.SIGKILL,
-    )
-    remember(node)
-    wait_until(lambda: _speaks_amqp(ports.amqp), process=node, log=log, timeout_s=_START_TIMEOUT_S)
-    version = installation.rabbitmq_home.name.removeprefix("rabbitmq_server-")
-    return Broker(
-        amqp_url=f"amqp://{USER}:{password}@127.0.0.1:{ports.amqp}/{quote(VHOST)}",
-        management_url=f"http://{USER}:{password}@127.0.0.1:{ports.management}",
-        prometheus_url=f"http://127.0.0.1:{ports.prometheus}/metrics",
-        origin=f"RabbitMQ {version} from {installation.source}, port {ports.amqp}",
-    )
+    node = prepare_node(folder, log=log, packages=packages, ignore_system=ignore_system)
+    for start in (node.start_port_mapper, node.start):
+        process = start()
+        remember(process)
+        node.wait_for(process)
+    return node.broker
 
 
 def discard_rabbitmq(folder: Path) -> None:
@@ -205,9 +275,10 @@ def _password(folder: Path) -> str:
     return file.read_text()
 
 
-def _environment(folder: Path, installation: Installation, ports: _Ports) -> Mapping[str, str]:
-    home = folder / "home"  # Erlang keeps the node's cookie in HOME.
-    home.mkdir(exist_ok=True)
+def _environment(
+    folder: Path, installation: Installation, ports: _Ports, *, home: Path, name: str
+) -> Mapping[str, str]:
+    home.mkdir(exist_ok=True)  # Erlang keeps the node's cookie there.
     libraries = ":".join(map(str, installation.library_path))
     return {
         "PATH": f"{installation.erlang_bin}:{os.defpath}",
@@ -223,7 +294,7 @@ def _environment(folder: Path, installation: Installation, ports: _Ports) -> Map
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOGS": "-",  # To standard output, which is our log file; the rest of the logs:
         "RABBITMQ_LOG_BASE": str(folder / "log"),
-        "RABBITMQ_NODENAME": "layshaft@localhost",
+        "RABBITMQ_NODENAME": f"{name}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(ports.amqp),
         "RABBITMQ_DIST_PORT": str(ports.distribution),

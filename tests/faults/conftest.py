@@ -11,6 +11,7 @@ import pytest
 from ops.stack import Servers as Stack
 from ops.stack import management
 from tests.faults.load import Size
+from tests.faults.nodes import PrivateNode, private_node
 from tests.faults.world import Servers, World, running
 
 QUICK = Size(rate=100, seconds=3, keys=40, judged_again=False)
@@ -48,6 +49,14 @@ def amqp_url(servers: Stack) -> Iterator[str]:
     management.delete_vhost(servers.management_url, name)
 
 
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
+    """A RabbitMQ node for the tests of one module that strike all of it."""
+    packages = Path(os.environ.get("LAYSHAFT_STATE_DIR", ".layshaft")) / "packages"
+    with private_node(tmp_path_factory.mktemp("rabbitmq"), packages.absolute()) as started:
+        yield started
+
+
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> str:
     """The row of the catalogue that the test is for."""
@@ -67,13 +76,19 @@ def size() -> Size:
 
 
 @pytest.fixture
+def usual(servers: Stack, database_url: str, amqp_url: str) -> Servers:
+    """The servers that everybody uses, a database and a virtual host for this test."""
+    return Servers(
+        database_url=database_url, amqp_url=amqp_url, management_url=servers.management_url
+    )
+
+
+@pytest.fixture
 def run(
     row: str,
     seed: int,
     size: Size,
-    servers: Stack,
-    database_url: str,
-    amqp_url: str,
+    usual: Servers,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> Running:
@@ -81,9 +96,6 @@ def run(
     record_property("row", row)
     record_property("seed", seed)
     usual_size = size
-    usual = Servers(
-        database_url=database_url, amqp_url=amqp_url, management_url=servers.management_url
-    )
 
     @asynccontextmanager
     async def start(*, size: Size = usual_size, servers: Servers = usual) -> AsyncIterator[World]:
