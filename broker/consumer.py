@@ -3,7 +3,8 @@
 The callback only hands over; the work runs in a task of ours, because the client library cancels
 its callbacks whenever their channel closes. A lane has a connection of its own and a channel per
 queue. When a channel closes, its undecided deliveries leave the batcher, since they come again;
-those in a running transaction finish and are not acknowledged.
+those in a running transaction finish and are not acknowledged. Only what a deleted queue delivered
+is decided nevertheless, for it does not come again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-from collections.abc import Callable, Coroutine, Sequence
+import weakref
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +34,7 @@ from broker.store import Position
 from broker.topology import attributes_from
 from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
-from canonical.errors import InvalidMessage, Misconfigured
+from canonical.errors import Failure, InvalidMessage, Misconfigured
 from canonical.handler import Delivery
 
 # Attribute under which a header table nobody could decode is kept, as base64; no sender can set it,
@@ -40,6 +42,8 @@ from canonical.handler import Delivery
 UNDECODED_HEADERS = "undecoded-headers"
 
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
+
+_CONNECTION_LOST = (TimeoutError, *CONNECTION_EXCEPTIONS)
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +64,11 @@ class Inlet(msgspec.Struct, frozen=True):
     users: tuple[str, ...] = ()
 
 
+Restore = Callable[[Collection[str]], Coroutine[Any, Any, Mapping[str, str]]]
+"""The queues exist again as far as they can; returns by queue how one that exists differs from what
+it should be. Only who declares can tell: to a consumer they look alike."""
+
+
 class LaneConsumer:
     """Consumes the queues of one lane until stopped, and gathers what arrives into batches."""
 
@@ -77,10 +86,10 @@ class LaneConsumer:
         reconnect_max_s: float,
         metrics: Metrics,
         fail_points: FailPoints,
-        restore: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        restore: Restore | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
-        """restore: declares the topology anew; asked when a queue of ours is missing.
+        """restore: asked when queues of ours are missing or were deleted; see `Restore`.
         max_body_bytes: a longer body is kept and not read."""
         self.lane = lane
         self._amqp_url = amqp_url
@@ -99,13 +108,23 @@ class LaneConsumer:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
+        # What came through these does not come again: their queues are gone.
+        self._bereft: weakref.WeakSet[AbstractChannel] = weakref.WeakSet()
+        self._different: dict[str, str] = {}
         self._connection_trouble = "starting"
         self._batch_trouble = ""
 
     @property
     def trouble(self) -> str:
-        """What keeps the lane from working; "" where nothing does."""
-        return self._batch_trouble or self._connection_trouble
+        """What keeps the lane from working as configured; "" where nothing does."""
+        return (
+            self._batch_trouble
+            or self._connection_trouble
+            or "; ".join(
+                f"queue {name} was declared otherwise: {how}"
+                for name, how in sorted(self._different.items())
+            )
+        )
 
     @property
     def backlog(self) -> int:
@@ -136,10 +155,17 @@ class LaneConsumer:
             try:
                 await self._consume_until_closed()
                 pause_s = 0.5
-            except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
+            except Exception as error:  # the lane goes on whatever it was, and says so
                 self._connection_trouble = f"RabbitMQ: {type(error).__name__}"
-                log.warning("consumer lost", lane=self.lane, error=repr(error)[:200])
+                log.warning(
+                    "consumer lost",
+                    lane=self.lane,
+                    error=repr(error)[:200],
+                    exc_info=None if isinstance(error, _CONNECTION_LOST) else error,
+                )
                 pause_s = min(pause_s * 2, self._reconnect_max_s)
+            if self._stopping.is_set():
+                return
             self._metrics.reconnects.labels(self.lane).inc()
             await self._pause(random.uniform(0.1, pause_s))
 
@@ -152,11 +178,15 @@ class LaneConsumer:
         closed = asyncio.Event()
         connection.close_callbacks.add(lambda *_: closed.set())
         attached: dict[str, AbstractChannel] = {}
+        # Queues of which it is not known whether they are as they should be.
+        unsure = set(self._different)
         try:
             while not (closed.is_set() or self._stopping.is_set()):
+                unsure |= {name for name, channel in attached.items() if channel.is_closed}
                 missing = await self._attach_missing(connection, attached)
-                if missing and self._restore is not None:
-                    await self._restore()
+                unsure.update(missing)
+                if unsure and await self._restore_queues(unsure):
+                    unsure.clear()
                     missing = await self._attach_missing(connection, attached)
                 names = ", ".join(missing)
                 self._connection_trouble = f"queues not consumed: {names}" if missing else ""
@@ -169,6 +199,26 @@ class LaneConsumer:
                 self._connection_trouble = "RabbitMQ: connection lost"
         finally:
             await connections.close(connection, within_s=self._heartbeat_s)
+
+    async def _restore_queues(self, names: Collection[str]) -> bool:
+        """The queues exist as they should, or it is known how they differ; False if neither.
+
+        A queue that differs is consumed all the same: its messages are taken, its lane complains.
+        """
+        if self._restore is None:
+            return False
+        try:
+            different = await self._restore(names)
+        except (Failure, *_CONNECTION_LOST) as error:
+            # The lane's own connection works: it is not lost over this.
+            log.error("queues not restored", lane=self.lane, error=repr(error)[:200])
+            return False
+        for name in names:
+            self._different.pop(name, None)
+        self._different |= different
+        for name, how in different.items():
+            log.error("queue declared otherwise", lane=self.lane, queue=name, how=how)
+        return True
 
     async def _attach_missing(
         self, connection: AbstractConnection, attached: dict[str, AbstractChannel]
@@ -202,6 +252,7 @@ class LaneConsumer:
             self._arrived.put_nowait(self._arrival(message, inlet, channel))
 
         def give_up(*_: object) -> None:
+            self._bereft.add(channel)
             # Not awaited: this runs inside the channel's reader, which has to read the answer.
             closing = asyncio.create_task(self._close(channel))
             self._closing.add(closing)
@@ -217,7 +268,7 @@ class LaneConsumer:
         try:
             async with asyncio.timeout(self._heartbeat_s):
                 await channel.close()
-        except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
+        except _CONNECTION_LOST as error:
             log.info("channel not closed", lane=self.lane, error=repr(error)[:200])
 
     async def _first_of(self, *events: asyncio.Event, within_s: float) -> None:
@@ -288,7 +339,16 @@ class LaneConsumer:
         batch = [first.result()]
         while len(batch) < self._batch and not self._arrived.empty():
             batch.append(self._arrived.get_nowait())
-        return _deliverable(batch)
+        return self._worthwhile(batch)
+
+    def _worthwhile(self, batch: Sequence[Arrival]) -> list[Arrival]:
+        """Those that can be acknowledged, and those nobody will send again."""
+        return [
+            arrival
+            for arrival in batch
+            if isinstance(channel := arrival.channel, AbstractChannel)
+            and (not channel.is_closed or channel in self._bereft)
+        ]
 
     async def _decide_until_committed(self, batch: list[Arrival]) -> None:
         """Tries again while the fault is nobody's in the batch; no attempt of a message is burnt.
@@ -315,7 +375,7 @@ class LaneConsumer:
                     exc_info=None if isinstance(error, NOBODYS_FAULT) else error,
                 )
                 await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
-                batch = _deliverable(batch)
+                batch = self._worthwhile(batch)
                 continue
             self._batch_trouble = ""
             await self._acknowledge(batch)
@@ -346,11 +406,6 @@ class LaneConsumer:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-def _deliverable(batch: Sequence[Arrival]) -> list[Arrival]:
-    """Those whose channel is open: only they can be acknowledged."""
-    return [a for a in batch if isinstance(a.channel, AbstractChannel) and not a.channel.is_closed]
 
 
 def _log_position(attributes: dict[str, str]) -> Position | None:

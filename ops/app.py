@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -41,6 +41,7 @@ from broker.topology import (
     SubscriberTopology,
     Topology,
     declare,
+    drift,
     event_queue,
     inbound_queue,
     topology,
@@ -112,6 +113,29 @@ async def declare_topology(settings: Settings, handled: Sequence[str]) -> None:
         await declare(await connection.channel(), topology_of(settings, handled))
     finally:
         await connections.close(connection, within_s=within_s)
+
+
+async def restore_topology(
+    settings: Settings, handled: Sequence[str], lost: Collection[str]
+) -> dict[str, str]:
+    """Everything in topology_of exists; by name, how those of the lost queues differ that somebody
+    else has declared with other arguments."""
+    within_s = settings.deadlines.reconnect_max_s
+    wanted = topology_of(settings, handled)
+    connection = await connections.connect(
+        settings.amqp_url, heartbeat_s=settings.heartbeat_s, within_s=within_s
+    )
+    try:
+        suspects = tuple(queue for queue in wanted.queues if queue.name in lost)
+        found = await drift(connection, Topology((), suspects, ()))
+        different = {
+            d.subject.removeprefix("queue "): d.detail for d in found if d.kind == "mismatch"
+        }
+        rest = tuple(queue for queue in wanted.queues if queue.name not in different)
+        await declare(await connection.channel(), Topology(wanted.exchanges, rest, wanted.bindings))
+    finally:
+        await connections.close(connection, within_s=within_s)
+    return different
 
 
 class App:
@@ -366,9 +390,9 @@ class App:
             committed=wake_rows,
         )
 
-    async def _restore_topology(self) -> None:
-        log.warning("queues are missing, the topology is declared anew")
-        await declare_topology(self._settings, self._catalogue.events)
+    async def _restore_topology(self, queues: Collection[str]) -> Mapping[str, str]:
+        log.warning("queues were lost, the topology is declared anew", queues=sorted(queues))
+        return await restore_topology(self._settings, self._catalogue.events, queues)
 
     def _outlet(self, system: System) -> Outlet:
         limits = self._settings.deadlines

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +20,7 @@ import pytest
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from broker.consumer import Inlet, LaneConsumer
+from broker.consumer import Inlet, LaneConsumer, Restore
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.topology import (
@@ -74,7 +82,7 @@ async def consuming(
     inlets: Sequence[Inlet] = INLETS,
     prefetch: int = 50,
     batch: int = 10,
-    restore: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    restore: Restore | None = None,
 ) -> AsyncIterator[LaneConsumer]:
     """A consumer at work."""
     consumer = LaneConsumer(
@@ -368,8 +376,10 @@ async def test_stopping_finishes_the_batch_in_hand_and_leaves_the_rest_to_the_br
 async def test_a_deleted_queue_comes_back_by_itself_where_the_topology_may_be_declared(
     bench: Bench, broker: AbstractConnection, amqp_url: str
 ) -> None:
-    async def restore() -> None:
+    async def restore(names: Collection[str]) -> Mapping[str, str]:
+        assert set(names) == {QUEUE}
         await declare(await broker.channel(), WANTED)
+        return {}
 
     async with consuming(bench, amqp_url, restore=restore) as consumer:
         await publish(broker, [0])
@@ -389,3 +399,55 @@ async def test_a_deleted_queue_comes_back_by_itself_where_the_topology_may_be_de
         await publish(broker, [1])
         await until(lambda: has_handled(bench, 2), "its messages are taken")
         await until(lambda: is_free_of_trouble(consumer), "it says that it works")
+
+
+async def test_what_a_deleted_queue_had_delivered_is_decided_for_nobody_sends_it_again(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    taken: list[int] = []
+    go_on = asyncio.Event()
+    pipeline = bench.pipeline()
+
+    async def take(arrivals: Sequence[Arrival]) -> None:
+        taken.append(len(arrivals))
+        if len(taken) == 1:
+            await go_on.wait()
+        await pipeline.take(arrivals)
+
+    async with consuming(bench, amqp_url, take=take, batch=1) as consumer:
+        await publish(broker, range(10))
+        await until(lambda: count_is(taken, 1), "the first one is in hand")
+        channel = await broker.channel()
+        await channel.queue_delete(QUEUE)
+        await until(lambda: names_in_trouble(consumer, QUEUE), "it says which queue is missing")
+        go_on.set()
+        await until(lambda: has_handled(bench, 10), "all are handled")
+    assert await handled(bench) == list(range(10))
+
+
+async def test_a_queue_declared_otherwise_is_told_and_consumed_and_stops_no_other(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    different = {QUEUE: "inequivalent arg"}
+
+    async def restore(names: Collection[str]) -> Mapping[str, str]:
+        return {name: different[name] for name in names if name in different}
+
+    async with consuming(bench, amqp_url, restore=restore) as consumer:
+        await publish(broker, [0])
+        await until(lambda: has_handled(bench, 1), "the queue is consumed")
+        channel = await broker.channel()
+        await channel.queue_delete(QUEUE)
+        queue = await channel.declare_queue(QUEUE, durable=True)
+        await queue.bind(inbound_exchange(SOURCE), "order.#")
+        await until(lambda: names_in_trouble(consumer, "inequivalent arg"), "it says how it is")
+        await publish(broker, [1])
+        await publish(broker, [2], kind="report")
+        await until(lambda: has_handled(bench, 3), "both queues are consumed")
+        different.clear()
+        await channel.queue_delete(QUEUE)
+        await declare(await broker.channel(), WANTED)
+        await until(lambda: is_free_of_trouble(consumer), "it says that it works")
+        assert not bench.metrics.registry.get_sample_value(
+            "layshaft_amqp_reconnects_total", {"role": "standard"}
+        )
