@@ -41,6 +41,7 @@ from canonical.handler import Delivery
 # a CloudEvents attribute has no hyphen.
 UNDECODED_HEADERS = "undecoded-headers"
 
+REDELIVERED = 10  # at most in a batch
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
 
 _CONNECTION_LOST = (TimeoutError, *CONNECTION_EXCEPTIONS)
@@ -328,7 +329,11 @@ class LaneConsumer:
                 await self._decide_until_committed(batch)
 
     async def _gather(self) -> list[Arrival]:
-        """The next arrival and whatever else has come already; empty when stopping."""
+        """The next arrival and whatever else has come already; empty when stopping.
+
+        What comes again is decided one by one: gathered, it would only be acknowledged later, and
+        each loss of the connection brings all of it nearer to the delivery limit.
+        """
         first = asyncio.create_task(self._arrived.get())
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({first, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -337,8 +342,10 @@ class LaneConsumer:
             first.cancel()
             return []
         batch = [first.result()]
-        while len(batch) < self._batch and not self._arrived.empty():
+        again = int(batch[0].redelivered)
+        while len(batch) < self._batch and again < REDELIVERED and not self._arrived.empty():
             batch.append(self._arrived.get_nowait())
+            again += batch[-1].redelivered
         return self._worthwhile(batch)
 
     def _worthwhile(self, batch: Sequence[Arrival]) -> list[Arrival]:

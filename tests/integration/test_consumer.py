@@ -451,3 +451,30 @@ async def test_a_queue_declared_otherwise_is_told_and_consumed_and_stops_no_othe
         assert not bench.metrics.registry.get_sample_value(
             "layshaft_amqp_reconnects_total", {"role": "standard"}
         )
+
+
+async def test_what_comes_again_is_acknowledged_in_small_batches(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    sizes: list[int] = []
+    go_on = asyncio.Event()
+    pipeline = bench.pipeline()
+
+    async def take(arrivals: Sequence[Arrival]) -> None:
+        await go_on.wait()
+        if arrivals[0].redelivered:
+            sizes.append(len(arrivals))
+        await pipeline.take(arrivals)
+
+    async with (
+        wire_to(amqp_url) as (wire, url),
+        consuming(bench, url, take=take, batch=50) as consumer,
+    ):
+        await publish(broker, range(30))
+        await until(lambda: holds(broker, 0), "all are delivered")
+        wire.cut()
+        await until(lambda: reconnected(wire), "the consumer is back")
+        await until(lambda: is_free_of_trouble(consumer), "it says that it works")
+        go_on.set()
+        await until(lambda: has_handled(bench, 30), "all are handled")
+    assert max(sizes) <= 10
