@@ -32,7 +32,8 @@ SYSTEM = "erp"
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a source. fault: "abort" (the process dies of it), "refuse" (a business
-    rule), "invalid", "defect"; padding: weight."""
+    rule), "invalid", "defect"; not_before: seconds since 1970 until which it cannot be decided;
+    padding: weight."""
 
     id: str
     key: str
@@ -40,6 +41,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     effect_id: str
     lane: Lane = "standard"
     fault: str = ""
+    not_before: float = 0.0
     padding: str = ""
 
 
@@ -68,6 +70,9 @@ def _decide_order(message: Message[Order], facts: Facts, now: datetime) -> tuple
             raise InvalidMessage("order-invalid", f"{order.effect_id} makes no sense")
         case "defect":
             raise ZeroDivisionError
+    wait_s = order.not_before - now.timestamp()
+    if wait_s > 0:
+        raise Unavailable("not-yet", "It is too early for this order", retry_after_s=wait_s)
     wanted = Wanted(order.key, order.version, order.effect_id, order.lane)
     return (Emit(EVENT, order.key, wanted, order.lane),)
 

@@ -12,7 +12,7 @@ from ops.stack import Servers as Stack
 from ops.stack import management
 from tests.faults.load import Size
 from tests.faults.nodes import PrivateNode, private_node
-from tests.faults.world import Servers, World, running
+from tests.faults.world import RECONNECT_MAX_S, Servers, World, running
 
 QUICK = Size(rate=100, seconds=3, keys=40, judged_again=False)
 FULL = Size(rate=100, seconds=30, keys=500, instances=2)
@@ -98,8 +98,13 @@ def run(
     usual_size = size
 
     @asynccontextmanager
-    async def start(*, size: Size = usual_size, servers: Servers = usual) -> AsyncIterator[World]:
-        async with running(servers, tmp_path, size, seed) as world:
+    async def start(
+        *,
+        size: Size = usual_size,
+        servers: Servers = usual,
+        reconnect_max_s: float = RECONNECT_MAX_S,
+    ) -> AsyncIterator[World]:
+        async with running(servers, tmp_path, size, seed, reconnect_max_s=reconnect_max_s) as world:
             yield world
         for name, value in world.figures.items():
             record_property(name, value)

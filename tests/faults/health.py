@@ -32,7 +32,7 @@ class Watch:
         self._began = time.monotonic()
         self._logged_before = instance.log.stat().st_size
         self._ended: float | None = None
-        self._went = asyncio.Event()
+        self._told = asyncio.Event()
         self._came_back = asyncio.Event()
 
     async def run(self) -> None:
@@ -42,8 +42,8 @@ class Watch:
             await asyncio.sleep(LOOK_S)
 
     async def showed(self) -> None:
-        """Readiness went, or had the time to."""
-        await _happens(self._went, UNREADY_S * SLACK)
+        """Readiness went and named the cause, or had the time to."""
+        await _happens(self._told, UNREADY_S * SLACK)
 
     async def ended(self) -> None:
         """The fault is over: readiness came back, or had the time to."""
@@ -63,10 +63,11 @@ class Watch:
         if status == 503:
             if illness.unready_s is None:
                 illness.unready_s = now - self._began
-                self._went.set()
             illness.ready_s = None
             trouble = msgspec.json.decode(text, type=_Readiness).trouble
             illness.causes |= {f"{part}: {why}" for part, why in trouble.items()}
+            if any(illness.names in cause for cause in illness.causes):
+                self._told.set()
             illness.metric = illness.metric or bool(await self._parts_down())
         elif status == 200 and self._ended is not None and illness.ready_s is None:
             illness.ready_s = now - self._ended

@@ -16,7 +16,7 @@ from ops.stack.processes import ProcessRecord
 from ops.stack.rabbitmq import Node, prepare_node
 from tests.faults.world import Servers
 
-TOOL_S = 90.0
+TOOL_S = 180.0
 SERVICE_USER = "service"
 
 
@@ -67,6 +67,14 @@ class PrivateNode:
     async def set(self, name: str, value: int) -> None:
         """A setting of the broker's application, from now on."""
         await self.control("eval", f"application:set_env(rabbit, {name}, {value}).")
+
+    async def lead(self, vhost: str, queue: str) -> None:
+        """This member was asked to lead a quorum queue."""
+        await self.control(
+            "eval",
+            f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue,'
+            f" <<\"{queue}\">>)), rabbit_quorum_queue:transfer_leadership(Q, '{self.node.name}').",
+        )
 
     def join(self, other: PrivateNode) -> None:
         """A member of the other's cluster; what it held is gone."""

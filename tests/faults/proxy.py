@@ -32,13 +32,16 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     """What a line does to what passes.
 
     freeze: nothing moves. drop: bytes that way are lost. delay_s, jitter_s: each chunk waits so
-    long, and up to so much longer. rate: bytes a second, 0 is no limit.
+    long, and up to so much longer. hold: this share of the chunks waits hold_s more. rate: bytes a
+    second each way, over all connections; 0 is no limit.
     """
 
     freeze: bool = False
     drop: Direction | None = None
     delay_s: float = 0.0
     jitter_s: float = 0.0
+    hold: float = 0.0
+    hold_s: float = 2.0
     rate: int = 0
 
 
@@ -57,6 +60,7 @@ class Line:
         self._cut_after: int | None = None
         self._watch: Callable[[], CommitCut] | None = None
         self._moving = asyncio.Event()
+        self._full_until: dict[Direction, float] = {}
         self.weather = CLEAR
         self.change(CLEAR)
         self.taken = 0
@@ -81,6 +85,7 @@ class Line:
     def change(self, weather: Weather) -> None:
         """All connections, those that are open too, meet this weather from now on."""
         self.weather = weather
+        self._full_until.clear()
         if weather.freeze:
             self._moving.clear()
         else:
@@ -131,8 +136,8 @@ class Line:
         pair: _Pair,
     ) -> None:
         try:
-            while data := await reader.read(CHUNK):
-                await self._weathered(len(data))
+            while data := await reader.read(self._chunk):
+                await self._weathered(len(data), direction)
                 if self.weather.drop == direction:
                     continue
                 passed = self._passed(data, direction, pair)
@@ -148,13 +153,25 @@ class Line:
             if not writer.is_closing():
                 writer.close()
 
-    async def _weathered(self, size: int) -> None:
+    @property
+    def _chunk(self) -> int:
+        """Bytes read at once: few on a thin line, as packets are, for others wait behind them."""
+        rate = self.weather.rate
+        return min(CHUNK, max(rate // 8, 64)) if rate else CHUNK
+
+    async def _weathered(self, size: int, direction: Direction) -> None:
         """The chunk has waited as long as the weather wants."""
         weather = self.weather
-        if weather.delay_s or weather.jitter_s:
-            await asyncio.sleep(weather.delay_s + self._chance.uniform(0, weather.jitter_s))
+        wait_s = weather.delay_s + self._chance.uniform(0, weather.jitter_s)
+        if weather.hold and self._chance.random() < weather.hold:
+            wait_s += weather.hold_s
         if weather.rate:
-            await asyncio.sleep(size / weather.rate)
+            now = asyncio.get_running_loop().time()
+            begins = max(now, self._full_until.get(direction, now))
+            self._full_until[direction] = begins + size / weather.rate
+            wait_s += self._full_until[direction] - now
+        if wait_s:
+            await asyncio.sleep(wait_s)
         await self._moving.wait()
 
     def _passed(self, data: bytes, direction: Direction, pair: _Pair) -> bytes:
