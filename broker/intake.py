@@ -152,15 +152,47 @@ def read_pending(pending: PendingWork, handler_named: Callable[[str], Handler]) 
     return replace(work, pending=pending)
 
 
+def quarantined(arrival: Arrival, recognise: Recognise, failure: Failure) -> Work:
+    """A delivery whose content is not read any more, with its failure.
+
+    An event of ours is known by its headers: it keeps its identity and holds its object.
+    """
+    delivery, attributes = arrival.delivery, arrival.delivery.attributes
+    if arrival.logged is None or not (attributes.get("id") and attributes.get("subject")):
+        return unread(delivery, arrival.lane, failure, arrival.logged)
+    try:
+        handler = recognise(delivery)
+    except Failure:
+        return unread(delivery, arrival.lane, failure, arrival.logged)
+    sequence = attributes.get("sequence", "")
+    envelope = Envelope(
+        id=attributes["id"],
+        source=delivery.source,
+        type=attributes.get("type", ""),
+        key=attributes["subject"],
+        correlation_id=attributes.get("correlationid", ""),
+        causation_id=attributes.get("causationid", ""),
+        sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else None,
+        lane=arrival.lane,
+    )
+    digest = hashlib.sha256(delivery.body).digest()
+    entry = LogEntry(handler.name, envelope, digest, _storable(delivery), arrival.logged)
+    return Work(entry=entry, lane=arrival.lane, handler=handler, failure=failure)
+
+
 def untouched(pending: PendingWork, failure: Failure) -> Work:
     """A claimed row whose message is not read any more, with its failure."""
     work = unread(pending.delivery, pending.lane, failure, pending.position)
     envelope = msgspec.structs.replace(
-        work.entry.envelope, key=pending.key, correlation_id=pending.correlation_id
+        work.entry.envelope,
+        id=pending.sent_id,
+        key=pending.key,
+        correlation_id=pending.correlation_id,
     )
-    return replace(
-        work, entry=msgspec.structs.replace(work.entry, envelope=envelope), pending=pending
+    entry = msgspec.structs.replace(
+        work.entry, subscription=pending.subscription, envelope=envelope
     )
+    return replace(work, entry=entry, pending=pending)
 
 
 def read_missed(event: LoggedEvent, recognise: Recognise) -> Work:

@@ -14,11 +14,12 @@ what comes again is a duplicate.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
 
+import structlog
 import uuid_utils
 
 from broker.application import RaceLost
@@ -29,11 +30,11 @@ from broker.intake import (
     Arrival,
     Recognise,
     Work,
+    quarantined,
     read_arrival,
     read_arrivals,
     read_missed,
     read_pending,
-    unread,
     untouched,
 )
 from broker.lateness import Memory, refuse_late
@@ -48,6 +49,8 @@ from broker.unit import Storage, Unit
 from canonical.envelope import Lane
 from canonical.handler import Handler
 from canonical.rules import Rules
+
+log = structlog.get_logger(__name__)
 
 CRASHES_UNTIL_QUARANTINE = 3
 # Failures in a row that accuse nobody, until one message among many may be what the weather is.
@@ -89,8 +92,6 @@ class Pipeline:
         self._jitter = jitter
         self._worker = worker or uuid_utils.uuid7().hex
         self._memory = memory
-        # Deliveries that came back and are in hand: crashes counted so far.
-        self._begun: dict[bytes, int] = {}
         # Failures in a row that accuse nobody.
         self._failed_takes = 0
         self._failed_rows = 0
@@ -216,22 +217,34 @@ class Pipeline:
 
         Counted once per process: a crash ends the process, a lost database does not.
         """
-        fingerprint = arrival.fingerprint
-        if fingerprint not in self._begun:
-            async with self._storage.unit() as unit:
-                begun = await unit.begin_attempt(fingerprint)
-            self._begun[fingerprint] = begun
+        fingerprint, worker = arrival.fingerprint, self._worker
+        async with self._storage.unit() as unit:
+            crashes = await unit.begin_attempt(fingerprint, worker=worker)
         if __debug__:
             await self._fail_points("amqp.delivered")
-        # The first delivery was one crash already; the message is not even read any more.
-        if (crashes := self._begun[fingerprint]) >= CRASHES_UNTIL_QUARANTINE:
-            work = unread(arrival.delivery, arrival.lane, crashes_the_worker(crashes))
-        else:
-            work = self._read_arrival(arrival)
-        await self._decide_or_halve([work])
+        try:
+            # The first delivery was one crash already; the message is not even read any more.
+            if crashes >= CRASHES_UNTIL_QUARANTINE:
+                work = quarantined(arrival, self._recognise, crashes_the_worker(crashes))
+            else:
+                work = self._read_arrival(arrival)
+            await self._decide_or_halve([work])
+        except Exception:
+            await self._withdraw(lambda unit: unit.withdraw_attempt(fingerprint, worker=worker))
+            raise
         async with self._storage.unit() as unit:
             await unit.end_attempt(fingerprint)
-        del self._begun[fingerprint]
+
+    async def _withdraw(self, withdraw: Callable[[Unit], Awaitable[None]]) -> None:
+        """What this process began and could not end is not counted: it lives.
+
+        If that cannot be said either, it stays counted, once.
+        """
+        try:
+            async with self._storage.unit() as unit:
+                await withdraw(unit)
+        except Exception as error:
+            log.info("stays counted as begun", lane=self._lane, error=repr(error)[:200])
 
     async def _decide_or_halve(self, works: Sequence[Work]) -> None:
         """The batch is committed; where a message is to blame, the batch is halved, left half
@@ -261,13 +274,18 @@ class Pipeline:
         """
         async with self._storage.unit() as unit:
             begun = await unit.begin_pending(lane=self._lane, limit=limit, worker=self._worker)
-        for row_id in begun.suspects:
-            await self._take_suspect(row_id)
-        if begun.rows:
-            for row_id in await self._take_together(begun.rows):
-                await self._take_alone(row_id)
+        ids = (*begun.suspects, *begun.rows)
+        try:
+            for row_id in begun.suspects:
+                await self._take_suspect(row_id)
+            if begun.rows:
+                for row_id in await self._take_together(begun.rows):
+                    await self._take_alone(row_id)
+        except Exception:
+            await self._withdraw(lambda unit: unit.withdraw_pending(ids, worker=self._worker))
+            raise
         self._failed_rows = 0
-        return len(begun.suspects) + len(begun.rows)
+        return len(ids)
 
     async def _take_suspect(self, row_id: int) -> None:
         """A row that may have killed a process is counted, then decided alone; or quarantined."""

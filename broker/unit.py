@@ -75,7 +75,13 @@ class Unit(Protocol):
     ) -> None:
         """See broker.application."""
 
-    async def begin_attempt(self, fingerprint: bytes) -> int:
+    async def withdraw_pending(self, rows: Sequence[int], *, worker: str) -> None:
+        """See broker.store.pending."""
+
+    async def begin_attempt(self, fingerprint: bytes, *, worker: str) -> int:
+        """See broker.store.messages."""
+
+    async def withdraw_attempt(self, fingerprint: bytes, *, worker: str) -> None:
         """See broker.store.messages."""
 
     async def end_attempt(self, fingerprint: bytes) -> None:
@@ -138,8 +144,14 @@ class SqlUnit:
     ) -> None:
         await application.apply(self._tx, verdicts, positions, context)
 
-    async def begin_attempt(self, fingerprint: bytes) -> int:
-        return await message_rows.begin_attempt(self._tx, fingerprint)
+    async def withdraw_pending(self, rows: Sequence[int], *, worker: str) -> None:
+        await pending_rows.withdraw_pending(self._tx, rows, worker=worker)
+
+    async def begin_attempt(self, fingerprint: bytes, *, worker: str) -> int:
+        return await message_rows.begin_attempt(self._tx, fingerprint, worker=worker)
+
+    async def withdraw_attempt(self, fingerprint: bytes, *, worker: str) -> None:
+        await message_rows.withdraw_attempt(self._tx, fingerprint, worker=worker)
 
     async def end_attempt(self, fingerprint: bytes) -> None:
         await message_rows.end_attempt(self._tx, fingerprint)

@@ -94,6 +94,7 @@ async def lock_stuck(tx: Tx, position: Position) -> Stuck | None:
         position=position,
         delivery=delivery_of(row),
         correlation_id=row["correlation_id"],
+        sent_id=row["sent_id"],
     )
     return Stuck(work, row["source"], row["sent_id"])
 

@@ -165,17 +165,39 @@ async def write_audit(
     )
 
 
-async def begin_attempt(tx: Tx, fingerprint: bytes) -> int:
-    """How often a delivery that came back has been begun, this time included."""
+async def begin_attempt(tx: Tx, fingerprint: bytes, *, worker: str) -> int:
+    """How many processes have begun a delivery that came back, this one included.
+
+    worker: this process. Saying it again, after an answer was lost, counts nothing.
+    """
     return int(
         await tx.fetchval(
             """
-            insert into delivery_attempt as d (fingerprint, attempts) values ($1, 1)
-            on conflict (fingerprint) do update set attempts = d.attempts + 1, last_at = now()
+            insert into delivery_attempt as d (fingerprint, attempts, worker) values ($1, 1, $2)
+            on conflict (fingerprint) do update
+            set attempts = d.attempts + (d.worker <> excluded.worker)::int,
+                worker = excluded.worker, last_at = now()
             returning attempts
             """,
             fingerprint,
+            worker,
         )
+    )
+
+
+async def withdraw_attempt(tx: Tx, fingerprint: bytes, *, worker: str) -> None:
+    """This process could not end what it began, and lives: that was no crash."""
+    await tx.execute(
+        """
+        with uncounted as (
+            delete from delivery_attempt
+            where fingerprint = $1 and worker = $2 and attempts <= 1
+        )
+        update delivery_attempt set attempts = attempts - 1, worker = ''
+        where fingerprint = $1 and worker = $2 and attempts > 1
+        """,
+        fingerprint,
+        worker,
     )
 
 

@@ -23,7 +23,8 @@ Passes = Literal["", "cases", "all"]
 class PendingWork(msgspec.Struct, frozen=True):
     """A claimed row of unfinished work with the message it is about.
 
-    failing_since: when its first try failed. passed: older work of its key is still unfinished.
+    sent_id: id under which it is known in the inbox. failing_since: when its first try failed.
+    passed: older work of its key is still unfinished.
     """
 
     id: int
@@ -35,6 +36,7 @@ class PendingWork(msgspec.Struct, frozen=True):
     position: Position
     delivery: Delivery
     correlation_id: str
+    sent_id: str
     failing_since: datetime | None = None
     is_replan: bool = False
     passed: bool = False
@@ -242,6 +244,19 @@ async def begin_suspect(tx: Tx, row_id: int, *, worker: str) -> int:
     return int(begun or 0)
 
 
+async def withdraw_pending(tx: Tx, rows: Sequence[int], *, worker: str) -> None:
+    """This process could not end what it began, and lives: the rows are anybody's, uncounted."""
+    await tx.execute(
+        """
+        update pending p set begun = p.begun - 1, begun_by = ''
+        from unnest($1::bigint[]) as w(id)
+        where p.id = w.id and p.begun_by = $2 and p.begun > 0
+        """,
+        sorted(rows),
+        worker,
+    )
+
+
 async def claim_pending(
     tx: Tx, *, lane: str, limit: int, only: Sequence[int] | None = None
 ) -> list[PendingWork]:
@@ -259,7 +274,7 @@ async def claim_pending(
         f"""
         select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan, p.replay_id,
                p.failing_since, n.passed, m.at, m.seq, m.source, m.kind, m.content_type,
-               m.message_id, m.attributes, m.body, m.correlation_id
+               m.message_id, m.attributes, m.body, m.correlation_id, m.id as sent_id
         from ({_NEXT}) n
         join pending p on p.id = n.id
         cross join lateral (
@@ -283,6 +298,7 @@ async def claim_pending(
             position=Position(r["at"], r["seq"]),
             delivery=delivery_of(r),
             correlation_id=r["correlation_id"],
+            sent_id=r["sent_id"],
             failing_since=r["failing_since"],
             is_replan=r["is_replan"],
             passed=r["passed"],

@@ -506,7 +506,7 @@ class SameRun(RuleBasedStateMachine):
                     ],
                     held,
                     newest,
-                    await unit.begin_attempt(b"looked"),
+                    await unit.begin_attempt(b"looked", worker="looker"),
                 )
 
         self._run(self._on_both(*(ask(side) for side in self._sides)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -405,3 +406,22 @@ async def test_while_a_table_is_locked_the_lane_waits_and_nobody_is_parked(bench
         await taking.take(said)
     assert await outcomes(bench, said) == ["applied"] * 4
     assert [await bench.count(t) for t in ("pending", "exception_case")] == [0, 0]
+
+
+async def test_a_quarantined_event_keeps_its_identity_and_holds_what_follows(bench: Bench) -> None:
+    said = await say(bench, Said(RELEASED), Said(CANCELLED))
+    deadly = replace(said[0], redelivered=True)
+    await bench.execute(
+        "insert into delivery_attempt (fingerprint, attempts, worker) values ($1, 2, 'dead')",
+        deadly.fingerprint,
+    )
+    await pipeline(bench).take([deadly])
+    await pipeline(bench).take([said[1]])
+    assert await bench.cases() == ["crashes-the-worker"]
+    assert await outcomes(bench, said) == ["invalid", "behind"]
+    assert await decided(bench, said) == []
+    [case_id] = await bench.column("select id from exception_case")
+    async with bench.database.transaction() as tx:
+        await cases.retry(tx, case_id=case_id, by="ann", reason="repaired")
+    await drain(bench)
+    assert await decided(bench, said) == [0, 1]

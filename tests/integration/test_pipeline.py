@@ -288,6 +288,41 @@ def killing(message_id: str) -> Handler:
     return replace(mended, decide=decide)
 
 
+async def test_living_processes_that_fail_for_the_databases_sake_accuse_no_row(
+    bench: Bench, database_url: str
+) -> None:
+    await bench.pipeline().take(arrivals([an_order(1, emits=("S1",), fault="unavailable")]))
+    async with bench_on(database_url, statement_s=0.2) as hasty:
+        workers = [hasty.pipeline(orders=repaired()) for _ in range(2)]
+        async with bench.database.transaction() as other:
+            await other.execute("lock table outbox in access exclusive mode")
+            for turn in range(6):
+                # Long enough apart for what a dead process had begun to be taken over.
+                await bench.execute("update pending set begun_at = begun_at - interval '1 minute'")
+                with pytest.raises(asyncpg.QueryCanceledError):
+                    await workers[turn % 2].take_pending(10)
+            assert await bench.column("select begun from pending") == [0]
+        assert await workers[0].take_pending(10) == 1
+    assert await bench.cases() == []
+    assert await bench.column("select key from outbox") == ["supplier/S1"]
+
+
+async def test_a_delivery_that_moves_between_living_processes_is_not_taken_for_deadly(
+    bench: Bench, database_url: str
+) -> None:
+    order = an_order(1, emits=("S1",))
+    async with bench_on(database_url, statement_s=0.2) as hasty:
+        workers = [hasty.pipeline() for _ in range(2)]
+        async with bench.database.transaction() as other:
+            await other.execute("lock table outbox in access exclusive mode")
+            for turn in range(6):
+                with pytest.raises(asyncpg.QueryCanceledError):
+                    await workers[turn % 2].take([arrival(order, redelivered=True)])
+        await workers[0].take([arrival(order, redelivered=True)])
+    assert await bench.cases() == []
+    assert await bench.count("delivery_attempt") == 0
+
+
 async def test_rows_another_process_has_just_begun_are_left_to_it(bench: Bench) -> None:
     await bench.pipeline().take(arrivals([an_order(1, fault="unavailable")]))
     async with bench.database.transaction() as tx:

@@ -136,7 +136,7 @@ def pending_works() -> list[pending_rows.PendingWork]:
     delivery = Delivery(source="s", kind="k", body=b"")
     return [
         pending_rows.PendingWork(
-            n, "toy", "toy", key, "standard", 0, Position(NOW, n), delivery, ""
+            n, "toy", "toy", key, "standard", 0, Position(NOW, n), delivery, "", f"m{n}"
         )
         for n, key in enumerate(KEYS, start=5)
     ]

@@ -239,13 +239,26 @@ class MemoryUnit:
         for position in (await self.admit([under_own_identity(work.entry)])).values():
             await self._open_cases([case_of(id_conflict(work), work, position)])
 
-    async def begin_attempt(self, fingerprint: bytes) -> int:
+    async def begin_attempt(self, fingerprint: bytes, *, worker: str) -> int:
         """See broker.unit.Unit."""
         await self._weather.before("begin_attempt")
         await self.tx.lock("delivery_attempt", [fingerprint])
-        begun = (self.tx.attempts.get(fingerprint) or 0) + 1
-        self.tx.attempts.put(fingerprint, begun)
+        begun, last = self.tx.attempts.get(fingerprint) or (0, "")
+        begun += last != worker
+        self.tx.attempts.put(fingerprint, (begun, worker))
         return begun
+
+    async def withdraw_attempt(self, fingerprint: bytes, *, worker: str) -> None:
+        """See broker.unit.Unit."""
+        await self._weather.before("withdraw_attempt")
+        await self.tx.lock("delivery_attempt", [fingerprint])
+        begun, last = self.tx.attempts.get(fingerprint) or (0, "")
+        if last != worker:
+            return
+        if begun > 1:
+            self.tx.attempts.put(fingerprint, (begun - 1, ""))
+        else:
+            self.tx.attempts.drop(fingerprint)
 
     async def end_attempt(self, fingerprint: bytes) -> None:
         """See broker.unit.Unit."""
@@ -296,6 +309,15 @@ class MemoryUnit:
         self.tx.pending.put(row_id, marked)
         return begun
 
+    async def withdraw_pending(self, rows: Sequence[int], *, worker: str) -> None:
+        """See broker.unit.Unit."""
+        await self._weather.before("withdraw_pending")
+        await self.tx.lock("pending", sorted(rows))
+        for row_id in sorted(rows):
+            row = self.tx.pending.get(row_id)
+            if row is not None and row.begun_by == worker and row.begun > 0:
+                self.tx.pending.put(row_id, replace(row, begun=row.begun - 1, begun_by=""))
+
     async def claim_pending(
         self, *, lane: str, limit: int, only: Sequence[int] | None = None
     ) -> list[PendingWork]:
@@ -345,6 +367,7 @@ class MemoryUnit:
             position=row.position,
             delivery=logged.delivery,
             correlation_id=logged.correlation_id,
+            sent_id=logged.id,
             failing_since=row.failing_since,
             is_replan=row.is_replan,
             passed=passed,

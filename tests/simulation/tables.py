@@ -155,7 +155,7 @@ class Tables:
         self.numbers: dict[str, int] = {}
         self.outbox: dict[int, OutboxRow] = {}
         self.cases: dict[int, CaseRow] = {}
-        self.attempts: dict[bytes, int] = {}
+        self.attempts: dict[bytes, tuple[int, str]] = {}
         self.audit: dict[int, Note] = {}
         self.duplicates: dict[int, Identity] = {}
         self.locks: dict[Hashable, Transaction] = {}

@@ -230,6 +230,7 @@ def pending(attempts: int = 2) -> PendingWork:
         position=Position(datetime(2026, 1, 1, tzinfo=UTC), 5),
         delivery=arrival().delivery,
         correlation_id="abc",
+        sent_id="m1",
     )
 
 
