@@ -193,11 +193,11 @@ def _add_source(
         Exchange(inbound, "topic", {"alternate-exchange": other}),
     ]
     rest = inbound_queue(source.name, OTHER, "standard")
-    queues.append(_work_queue(rest))
+    queues.append(_in_sending_order(_work_queue(rest)))
     bindings.append(Binding(other, rest, ""))
     for inbound_object in source.objects:
         queue = inbound_queue(source.name, inbound_object.kind, inbound_object.lane)
-        queues.append(_work_queue(queue))
+        queues.append(_in_sending_order(_work_queue(queue)))
         # "#" also matches nothing: the bare kind, and senders that append what happened to it.
         bindings.append(Binding(inbound, queue, f"{inbound_object.kind}.#"))
 
@@ -219,6 +219,15 @@ def _work_queue(name: str) -> Queue:
             "x-max-length-bytes": MAX_QUEUE_BYTES,
         },
     )
+
+
+def _in_sending_order(queue: Queue) -> Queue:
+    """One process at a time consumes it; the next takes over when that one goes.
+
+    Events of ours carry a number, by which one that was overtaken is taken along. A sender's
+    messages have none: with two processes, the later version of an object could be decided first.
+    """
+    return Queue(queue.name, {**queue.arguments, "x-single-active-consumer": True})
 
 
 def _dead_letter_queue() -> Queue:

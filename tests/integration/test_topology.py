@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aio_pika
 import pytest
 from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import DeliveryError
 
 from broker.topology import (
@@ -82,6 +82,31 @@ async def test_each_object_of_a_source_finds_its_queue_and_unknown_ones_the_othe
     )
     await publish(channel, inbound, "part", b"unknown")
     assert await take(channel, "in.plm.other.standard") == (b"unknown", "part")
+
+
+async def test_messages_of_a_source_go_to_one_process_until_it_ends(
+    connection: AbstractConnection, amqp_url: str
+) -> None:
+    channel = await connection.channel(on_return_raises=True)
+    name, inbound = inbound_queue("plm", "engineering-change", "critical"), inbound_exchange("plm")
+    got: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+    async with await aio_pika.connect(amqp_url) as first, connection.channel() as second:
+        for who, consuming in (("first", await first.channel()), ("second", second)):
+            queue = await consuming.get_queue(name, ensure=False)
+
+            async def hand_over(message: AbstractIncomingMessage, who: str = who) -> None:
+                if who == "second":
+                    await message.ack()
+                got.put_nowait((who, message.body))
+
+            await queue.consume(hand_over)
+        for n in range(4):
+            await publish(channel, inbound, "engineering-change", str(n).encode())
+        async with asyncio.timeout(DEADLINE_S):
+            assert [await got.get() for _ in range(4)] == [("first", b"%d" % n) for n in range(4)]
+            await first.close()
+            # What it did not acknowledge comes again, in the same order.
+            assert [await got.get() for _ in range(4)] == [("second", b"%d" % n) for n in range(4)]
 
 
 async def test_an_event_reaches_our_queue_and_the_subscriber_in_its_lane(

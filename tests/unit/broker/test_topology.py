@@ -85,7 +85,7 @@ def test_work_queues_are_finite_and_lose_nothing() -> None:
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
             "x-max-length-bytes": 2_147_483_648,
-        }
+        } | ({"x-single-active-consumer": True} if queue.name.startswith("in.") else {})
 
 
 def test_the_dead_letter_queue_has_no_way_out_but_its_consumer() -> None:
