@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import asyncpg
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from broker.application import RaceLost
 from broker.decision import broken, refused_by_database
@@ -13,6 +14,13 @@ from broker.intake import Work
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
 
+# An OSError may be of either server.
+DATABASE_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    TimeoutError,
+)
 # PostgreSQL accuses a message only with these classes: data exception, integrity, limits.
 ACCUSES_A_MESSAGE = ("22", "23", "54")
 # Our schema and our code do not fit each other: no message can help that.
@@ -29,6 +37,31 @@ NOBODYS_FAULT = (
     RaceLost,
     FailPointHit,
 )
+# Sessions ended by an operator, no room on the disk, no session to be had: the same for everybody.
+FOR_EVERYBODY = ("53100", "53300", "57P01", "57P03", "08001", "08004")
+
+
+def is_weather(error: Exception) -> bool:
+    """Whether no message is to blame: connection, lock, time-out."""
+    return isinstance(error, (asyncpg.PostgresError, *NOBODYS_FAULT))
+
+
+def may_be_one_message(error: Exception) -> bool:
+    """Whether it is imaginable that a failure which accuses nobody is about one message alone: a
+    lock that only it needs, a time-out, a server process that dies of it."""
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate not in FOR_EVERYBODY
+    return not isinstance(error, ConnectionRefusedError)
+
+
+def server_in_words(error: BaseException) -> str:
+    """Which server keeps a part from working, as far as its exception tells."""
+    kind = type(error).__name__
+    if isinstance(error, DATABASE_ERRORS):
+        return f"PostgreSQL does not answer as it should ({kind})"
+    if isinstance(error, CONNECTION_EXCEPTIONS):
+        return f"RabbitMQ or PostgreSQL cannot be reached ({kind})"
+    return kind
 
 
 def blamed(error: Exception, lane: Lane) -> Callable[[Work], Work] | None:

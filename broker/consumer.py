@@ -24,7 +24,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
 from broker import connections
 from broker.amqp_properties import damage, violations
-from broker.blame import NOBODYS_FAULT
+from broker.blame import is_weather, server_in_words
 from broker.door import refusal
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
@@ -373,13 +373,13 @@ class LaneConsumer:
                 return
             except Exception as error:  # the lane goes on whatever it was, and says so
                 failures += 1
-                self._batch_trouble = f"not committed: {type(error).__name__}"
+                self._batch_trouble = f"not committed: {server_in_words(error)}"
                 log.warning(
                     "batch not committed",
                     lane=self.lane,
                     failures=failures,
                     error=repr(error)[:200],
-                    exc_info=None if isinstance(error, NOBODYS_FAULT) else error,
+                    exc_info=None if is_weather(error) else error,
                 )
                 await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
                 batch = self._worthwhile(batch)

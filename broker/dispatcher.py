@@ -14,9 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
+import asyncpg
 import msgspec
 import structlog
 
+from broker.blame import may_be_one_message
 from broker.book import Settled, settle_calls
 from broker.failpoints import FailPoints
 from broker.metrics import Metrics
@@ -37,6 +39,11 @@ log = structlog.get_logger(__name__)
 
 # An update may need several writes (header, lines); more rounds than this is a driver's defect.
 MAX_WRITES = 200
+# A result that cannot be stored, as its ledger is locked, is tried again after this. It keeps its
+# slot: where none can be stored, no more calls are made.
+LEFT_S = 5.0
+# What PostgreSQL or its client library may say against one result.
+RESULT_ERRORS = (asyncpg.PostgresError, ValueError)
 
 
 class Outlet:
@@ -85,12 +92,14 @@ class Dispatcher:
         self._committed = committed
         self._calls: set[asyncio.Task[None]] = set()
         self._ended: list[Settled] = []
+        # Results that could not be stored alone either, by their id, and until when they are left.
+        self._left_until: dict[int, float] = {}
         self.wake: Callable[[], None] = lambda: None
 
     async def turn(self) -> bool:
         """Settles what has ended, then claims as many due calls as slots are free."""
         settled = await self._settle()
-        free = self._slots - len(self._calls)
+        free = self._slots - len(self._calls) - len(self._left_until)
         if free <= 0:
             return settled
         async with self._database.transaction() as tx:
@@ -116,6 +125,7 @@ class Dispatcher:
             await asyncio.wait(set(self._calls), timeout=deadline_s)
         for task in set(self._calls):
             task.cancel()
+        self._left_until.clear()
         await self._settle()
 
     async def lapse(self) -> bool:
@@ -125,22 +135,63 @@ class Dispatcher:
             return await rows.lapse_calls(tx, settle_s=settle_s) > 0
 
     async def _settle(self) -> bool:
-        """Everything that has ended so far is committed together.
+        """Everything that has ended so far is committed together; where one ledger is locked, or
+        one result cannot be stored, each alone, and that one is left for a while.
 
-        What could not be committed is kept for the next turn; should we die before, it lapses.
+        What could not be committed is kept for a later turn; should we die before, it lapses.
+        Raises: what kept all of them from being stored.
         """
-        batch = self._ended[:]
+        now = monotonic()
+        batch = [s for s in self._ended if self._left_until.get(id(s), now) <= now]
         if not batch:
             return False
+        try:
+            await self._settle_together(batch)
+        except RESULT_ERRORS as error:
+            if not _is_about_a_result(error):
+                raise
+            if len(batch) == 1:
+                self._leave(batch[0], error)
+                raise
+            if not await self._settle_each(batch):
+                raise
+        return True
+
+    async def _settle_each(self, batch: Sequence[Settled]) -> bool:
+        """All but those that fail alone too are committed; whether there were any."""
+        stored = False
+        for settled in batch:
+            try:
+                await self._settle_together([settled])
+                stored = True
+            except RESULT_ERRORS as error:
+                if not _is_about_a_result(error):
+                    raise
+                self._leave(settled, error)
+        return stored
+
+    def _leave(self, settled: Settled, error: Exception) -> None:
+        """The result is not tried again for a while."""
+        self._left_until[id(settled)] = monotonic() + LEFT_S
+        log.warning(
+            "result not stored",
+            step=settled.result.claimed.step.identity,
+            ledger=settled.result.claimed.ledger_key,
+            error=repr(error)[:200],
+        )
+
+    async def _settle_together(self, batch: Sequence[Settled]) -> None:
         if __debug__:
             await self._fail_points("result.before_commit")
         async with self._database.transaction() as tx:
             await settle_calls(tx, batch)
-        del self._ended[: len(batch)]
+        done = {id(settled) for settled in batch}
+        self._ended = [settled for settled in self._ended if id(settled) not in done]
+        for number in done:
+            self._left_until.pop(number, None)
         if __debug__:
             await self._fail_points("result.after_commit")
         self._committed()
-        return True
 
     async def _call(self, claimed: ClaimedStep, sent_by: float) -> None:
         """One try of one step, as a result to settle."""
@@ -306,6 +357,11 @@ def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: dat
             },
         ),
     )
+
+
+def _is_about_a_result(error: Exception) -> bool:
+    """Whether others may well be stored where this one was not."""
+    return may_be_one_message(error) and not isinstance(error, asyncpg.PostgresConnectionError)
 
 
 def _storable(text: str) -> str:

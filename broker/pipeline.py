@@ -23,7 +23,7 @@ import structlog
 import uuid_utils
 
 from broker.application import RaceLost
-from broker.blame import blamed
+from broker.blame import blamed, may_be_one_message
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
 from broker.intake import (
@@ -326,7 +326,7 @@ class Pipeline:
         mark = blamed(error, self._lane)
         if mark is not None:
             return mark
-        if failures < PATIENCE:
+        if failures < PATIENCE or not may_be_one_message(error):
             raise error
         async with self._storage.unit() as unit:
             await unit.probe()

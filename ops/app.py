@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
-import asyncpg
 import structlog
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from broker import amqp_properties, application, connections
+from broker.blame import server_in_words
 from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
@@ -92,15 +91,8 @@ def inlets_of(settings: Settings, handled: Sequence[str], lane: Lane) -> list[In
 
 
 def in_words(error: BaseException) -> str:
-    """Which server keeps a loop from working, as far as its exception tells."""
-    if isinstance(error, Unpublishable):
-        return str(error)
-    kind = type(error).__name__
-    if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
-        return f"PostgreSQL does not answer as it should ({kind})"
-    if isinstance(error, CONNECTION_EXCEPTIONS):
-        return f"RabbitMQ or PostgreSQL cannot be reached ({kind})"
-    return kind
+    """What keeps a loop from working, as far as its exception tells."""
+    return str(error) if isinstance(error, Unpublishable) else server_in_words(error)
 
 
 async def declare_topology(settings: Settings, handled: Sequence[str]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 
+from broker.dispatcher import Dispatcher
 from broker.failpoints import FailPointHit
 from broker.settings import Deadlines
 from canonical.errors import Misconfigured
@@ -392,6 +395,30 @@ async def test_a_plan_and_a_claim_at_once_leave_no_lease_without_a_call(bench: B
     assert await no_lease_is_left(bench)
     await turn_until_idle(dispatcher)
     assert await bench.states() == {"T1": "done"}
+
+
+async def test_a_locked_ledger_keeps_no_other_call_and_no_other_result_waiting(
+    bench: Bench,
+) -> None:
+    await plan(bench, Wanted("T1", "held"))
+    gate = bench.target.gates[path_of("T1")] = asyncio.Event()
+    dispatcher = bench.dispatcher()
+    await dispatcher.turn()
+    await until(lambda: reached(bench, 1), "the call is at the target")
+    await plan(bench, Wanted("T2", "free"), number=2, key="order/2")
+    async with bench.database.transaction() as other:
+        await other.execute("select from ledger where id = (select min(id) from ledger) for update")
+        gate.set()
+        await until(lambda: _is_done(dispatcher, bench, "T2"), "the other one is done")
+        assert (await bench.states())["T1"] == "in_flight"
+    await until(lambda: _is_done(dispatcher, bench, "T1"), "the first one too")
+    assert bench.target.rows == {path_of("T1"): b"held", path_of("T2"): b"free"}
+
+
+async def _is_done(dispatcher: Dispatcher, bench: Bench, target: str) -> bool:
+    with contextlib.suppress(asyncpg.LockNotAvailableError):
+        await dispatcher.turn()
+    return (await bench.states())[target] == "done"
 
 
 SUPPLIER = b'{"number":"S1","name":"Known","version":7}'
