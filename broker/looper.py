@@ -18,7 +18,8 @@ class Loop:
 
     A turn returns whether there was work; without work the loop rests until it is woken or
     `rest_s` has passed. A turn that raises is logged, the loop rests longer each time (up to
-    `rest_max_s`) and goes on: this is the only broad guard besides the pipeline's.
+    `rest_max_s`, with jitter, so that all loops of all processes do not come back in one step) and
+    goes on: this is the only broad guard besides the pipeline's.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Loop:
         turn: Callable[[], Awaitable[bool]],
         *,
         rest_s: float,
-        rest_max_s: float = 15.0,
+        rest_max_s: float = 5.0,
         failed: Callable[[BaseException | None], None] = lambda error: None,
     ) -> None:
         self.name = name
@@ -75,7 +76,8 @@ class Loop:
                     error=repr(error)[:300],
                     exc_info=error if failures == 1 else None,
                 )
-                await self._rest(min(self._rest_s * 2**failures, self._rest_max_s))
+                longest_s = min(self._rest_s * 2**failures, self._rest_max_s)
+                await self._rest(longest_s * random.uniform(0.5, 1))
                 continue
             if failures:
                 log.info("loop recovered", loop=self.name, failures=failures)
