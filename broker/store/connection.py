@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import asyncpg
 import msgspec
 
 from broker.store.handover import Emitted, Handover
+from canonical.errors import Misconfigured
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 else:
     Tx = object
     Connection = asyncpg.Connection
+
+# What the client library raises by itself where a connection is lost in the middle.
+CLIENT_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Position(msgspec.Struct, frozen=True, order=True):
@@ -65,7 +70,27 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
-        """The pool is connected; raises what asyncpg raises where it cannot be."""
+        """The pool is connected, each connection a session of PostgreSQL's; raises what asyncpg
+        raises where it cannot be.
+
+        Raises: Misconfigured where a pooler stands in between.
+        """
+        try:
+            await self._connect()
+        except asyncpg.ProtocolViolationError as error:
+            if "startup parameter" not in str(error):
+                raise
+            raise _pooled() from error
+        async with self.session() as session:
+            # A pooler invents the number that it gives its clients. No prepared statement is used
+            # to find out: that is what it breaks first.
+            number = session.get_server_pid()
+            found = await session.execute(f"select 1 where pg_backend_pid() = {number}")
+        if found != "SELECT 1":
+            await self.close()
+            raise _pooled()
+
+    async def _connect(self) -> None:
         statement_ms = int(self._statement_s * 1000)
         async with asyncio.timeout(self._acquire_s * 5):
             self._pool = await asyncpg.create_pool(
@@ -84,6 +109,8 @@ class Database:
                     "idle_in_transaction_session_timeout": "10000",
                     "client_connection_check_interval": "5000",
                     "timezone": "UTC",
+                    # A statement has to see what was committed before its lock was given.
+                    "default_transaction_isolation": "read committed",
                     # Statements are prepared while tables are young and assumed tiny: at the
                     # default of 4 they would go on reading them as a whole (claims: 96 ms, not 2).
                     "random_page_cost": "1.1",
@@ -117,7 +144,7 @@ class Database:
             emitted = emitted_by(connection)
             emitted.begin(self._handover)
             try:
-                async with connection.transaction():
+                async with _begun(connection):
                     yield connection
                 emitted.committed()
             finally:
@@ -130,6 +157,31 @@ class Database:
             raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
         async with self._pool.acquire(timeout=self._acquire_s) as connection:
             yield connection
+
+
+def _pooled() -> Misconfigured:
+    """Session locks, prepared statements and the time-outs of a session do not survive a pooler."""
+    return Misconfigured(
+        "database-pooler",
+        "A connection pooler stands between Layshaft and PostgreSQL",
+        where="database_url",
+        remedy="Name PostgreSQL itself, not the pooler; Layshaft keeps small pools of its own",
+    )
+
+
+@asynccontextmanager
+async def _begun(connection: Tx) -> AsyncIterator[None]:
+    """A transaction that tells its first failure: with the connection lost there is nothing to roll
+    back, and the pool does not keep what it cannot reset."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(asyncpg.PostgresError, *CLIENT_ERRORS):
+            await transaction.rollback()
+        raise
+    await transaction.commit()
 
 
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
