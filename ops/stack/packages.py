@@ -1,4 +1,4 @@
-"""RabbitMQ from Debian's packages without installing them: downloaded, unpacked, made movable.
+"""Servers from Debian's packages without installing them: downloaded, unpacked, made movable.
 
 Needs apt-get and dpkg but no rights: package lists, downloads and files stay in one folder.
 """
@@ -8,17 +8,38 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
+
 from ops.stack.servers import StackUnavailable
 
-_APT_LINE = "apt-get install -y rabbitmq-server"
+
+class _Server(msgspec.Struct, frozen=True, kw_only=True):
+    """What is fetched under one name, and what people may do where it cannot be."""
+
+    name: str
+    apt_line: str
+    instead: str = ""
+    packages: str
+
+
 # The server, the parts of Erlang it needs, and shared libraries a bare system may lack.
-_PACKAGES = """
+_RABBITMQ = _Server(
+    name="RabbitMQ",
+    apt_line="apt-get install -y rabbitmq-server",
+    instead="\nor set LAYSHAFT_AMQP_URL to a running one.",
+    packages="""
 rabbitmq-server
 erlang-asn1 erlang-base erlang-crypto erlang-eldap erlang-ftp erlang-inets erlang-mnesia
 erlang-os-mon erlang-parsetools erlang-public-key erlang-runtime-tools erlang-snmp erlang-ssl
 erlang-syntax-tools erlang-tftp erlang-tools erlang-xmerl
 libsctp1 libtinfo6 libwrap0 socat
-"""
+""",
+)
+_PGBOUNCER = _Server(
+    name="PgBouncer",
+    apt_line="apt-get install -y pgbouncer",
+    packages="pgbouncer libc-ares2 libevent-2.1-7",
+)
 _TIMEOUT_S = 300.0
 
 
@@ -27,30 +48,44 @@ def fetch_rabbitmq(folder: Path) -> Path:
 
     Raises: StackUnavailable if apt-get is missing or does not deliver.
     """
-    prefix = folder / "rabbitmq"
-    if not prefix.exists():
-        if not (shutil.which("apt-get") and shutil.which("dpkg")):
-            raise _unavailable("its Debian packages cannot be fetched without apt-get and dpkg.")
-        work = folder / "rabbitmq.new"
-        shutil.rmtree(work, ignore_errors=True)
-        try:
-            _download_and_unpack(work)
-            # Renamed only when complete: an interrupted download starts afresh.
-            (work / "prefix").rename(prefix)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    prefix = _fetched(_RABBITMQ, folder)
     _set_erlang_root(prefix)
     return prefix
 
 
-def _download_and_unpack(work: Path) -> None:
+def fetch_pgbouncer(folder: Path) -> Path:
+    """The prefix that holds PgBouncer; downloads about 0.5 MB the first time.
+
+    Raises: StackUnavailable if apt-get is missing or does not deliver.
+    """
+    return _fetched(_PGBOUNCER, folder)
+
+
+def _fetched(server: _Server, folder: Path) -> Path:
+    prefix = folder / server.name.lower()
+    if not prefix.exists():
+        if not (shutil.which("apt-get") and shutil.which("dpkg")):
+            reason = "its Debian packages cannot be fetched without apt-get and dpkg."
+            raise _unavailable(server, reason)
+        work = folder / f"{server.name.lower()}.new"
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            _download_and_unpack(server, work)
+            # Renamed only when complete: an interrupted download starts afresh.
+            (work / "prefix").rename(prefix)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return prefix
+
+
+def _download_and_unpack(server: _Server, work: Path) -> None:
     for part in ("lists/partial", "cache/archives/partial", "deb", "prefix"):
         (work / part).mkdir(parents=True)
     options = _private_apt(work)
-    _run(["apt-get", *options, "update"], work)
-    _run(["apt-get", *options, "download", *_PACKAGES.split()], work / "deb")
+    _run(server, ["apt-get", *options, "update"], work)
+    _run(server, ["apt-get", *options, "download", *server.packages.split()], work / "deb")
     for package in sorted((work / "deb").glob("*.deb")):
-        _run(["dpkg", "-x", str(package), str(work / "prefix")], work)
+        _run(server, ["dpkg", "-x", str(package), str(work / "prefix")], work)
 
 
 def _private_apt(work: Path) -> list[str]:
@@ -67,7 +102,7 @@ def _private_apt(work: Path) -> list[str]:
     return ["-q", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(server: _Server, command: list[str], folder: Path) -> None:
     try:
         outcome = subprocess.run(
             command,
@@ -81,17 +116,17 @@ def _run(command: list[str], folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise _unavailable(f"{command[0]} did not end within {_TIMEOUT_S:.0f} s.") from error
+        reason = f"{command[0]} did not end within {_TIMEOUT_S:.0f} s."
+        raise _unavailable(server, reason) from error
     if outcome.returncode != 0:
         last_lines = "\n  ".join(outcome.stdout.strip().splitlines()[-3:])
-        raise _unavailable(f"fetching its Debian packages failed:\n  {last_lines}")
+        raise _unavailable(server, f"fetching its Debian packages failed:\n  {last_lines}")
 
 
-def _unavailable(reason: str) -> StackUnavailable:
+def _unavailable(server: _Server, reason: str) -> StackUnavailable:
     return StackUnavailable(
-        f"No RabbitMQ is installed here, and {reason}\n"
-        f"Install it with: {_APT_LINE}\n"
-        "or set LAYSHAFT_AMQP_URL to a running one."
+        f"No {server.name} is installed here, and {reason}\n"
+        f"Install it with: {server.apt_line}{server.instead}"
     )
 
 

@@ -34,7 +34,7 @@ _START_TIMEOUT_S = 30.0
 _GIB = 1 << 30
 
 
-class _Runner(msgspec.Struct, frozen=True, kw_only=True):
+class Runner(msgspec.Struct, frozen=True, kw_only=True):
     """How this machine lets us run a server that refuses to be root."""
 
     prefix: tuple[str, ...]
@@ -49,27 +49,30 @@ def start_postgres(
     log: Path,
     ignore_system: bool,
     remember: Callable[[ProcessRecord], None],
+    port: int | None = None,
+    other_settings: Mapping[str, str] | None = None,
 ) -> Database:
     """Initialise `folder` if it is empty and start a server on it; its maintenance database.
 
-    `remember` is called as soon as the process exists, before it is ready.
+    `remember` is called as soon as the process exists, before it is ready. Without a port it takes
+    a free one. `other_settings` go over the usual ones (server_settings).
     Raises: StackUnavailable if there are no binaries, no way to run them, or the start fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     binaries, source = _find_binaries(ignore_system=ignore_system)
-    runner = _find_runner()
+    runner = find_runner()
     home = folder
     if runner.moved_out:
         home = _home_of_nobody(folder)
         binaries = _copied_binaries(binaries, home)
     password = _initialise(home, folder, binaries=binaries, runner=runner, log=log)
 
-    port = free_port()
+    port = port or free_port()
     data = home / "data"
     compression = _best_wal_compression(binaries, data, runner)
     settings = server_settings(port=port, wal_compression=compression, memory_bytes=_memory_bytes())
-    (data / "postgresql.conf").write_text(render_settings(settings))
+    (data / "postgresql.conf").write_text(render_settings({**settings, **(other_settings or {})}))
     process = spawn(
         [*runner.prefix, str(binaries / "postgres"), "-D", str(data)],
         name="PostgreSQL",
@@ -147,16 +150,17 @@ def _major(binaries: Path) -> int:
     return int(name) if name.isdigit() else 0
 
 
-def _find_runner() -> _Runner:
+def find_runner() -> Runner:
+    """The way to run a server here. Raises: StackUnavailable where there is none."""
     if os.geteuid() != 0:
-        return _Runner(prefix=(), moved_out=False)
+        return Runner(prefix=(), moved_out=False)
     # In a new user namespace root appears as nobody, which PostgreSQL accepts, while the files
     # stay root's. Container sandboxes often forbid it.
     if _succeeds("unshare", "-U", "true"):
-        return _Runner(prefix=("unshare", "-U"), moved_out=False)
+        return Runner(prefix=("unshare", "-U"), moved_out=False)
     drop = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
     if _succeeds(*drop, "true"):
-        return _Runner(prefix=drop, moved_out=True)
+        return Runner(prefix=drop, moved_out=True)
     raise StackUnavailable(
         "PostgreSQL refuses to run as root, and neither `unshare -U` nor `setpriv` works here.\n"
         "Run the command as an ordinary user."
@@ -188,7 +192,7 @@ def _copied_binaries(binaries: Path, home: Path) -> Path:
     return home / binaries.relative_to(package.parent)
 
 
-def _initialise(home: Path, folder: Path, *, binaries: Path, runner: _Runner, log: Path) -> str:
+def _initialise(home: Path, folder: Path, *, binaries: Path, runner: Runner, log: Path) -> str:
     """Make `home/data` unless it exists; the superuser's password, kept in `folder`."""
     password_file = folder / "password"
     if (home / "data").exists() and password_file.exists():
@@ -227,7 +231,7 @@ def _initialise(home: Path, folder: Path, *, binaries: Path, runner: _Runner, lo
     return password
 
 
-def _best_wal_compression(binaries: Path, data: Path, runner: _Runner) -> str:
+def _best_wal_compression(binaries: Path, data: Path, runner: Runner) -> str:
     """lz4 where the build knows it, else pglz, which every build has and costs more CPU."""
     knows_lz4 = _succeeds(
         *runner.prefix,
