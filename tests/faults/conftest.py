@@ -58,15 +58,19 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
 
 
 @pytest.fixture
-def row(request: pytest.FixtureRequest) -> str:
-    """The row of the catalogue that the test is for."""
-    return str(request.node.get_closest_marker("fault").args[0])
+def row(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> str:
+    """The row of the catalogue that the test is for; goes into the results of a full run."""
+    name = str(request.node.get_closest_marker("fault").args[0])
+    record_property("row", name)
+    return name
 
 
 @pytest.fixture
-def seed(row: str) -> int:
-    """The row's own seed, unless LAYSHAFT_FAULT_SEED gives another."""
-    return int(os.environ.get("LAYSHAFT_FAULT_SEED") or row.removeprefix("F")) + 1000
+def seed(row: str, record_property: Callable[[str, object], None]) -> int:
+    """The row's own seed, unless LAYSHAFT_FAULT_SEED gives another; goes into the results too."""
+    number = int(os.environ.get("LAYSHAFT_FAULT_SEED") or row.removeprefix("F")) + 1000
+    record_property("seed", number)
+    return number
 
 
 @pytest.fixture
@@ -85,7 +89,6 @@ def usual(servers: Stack, database_url: str, amqp_url: str) -> Servers:
 
 @pytest.fixture
 def run(
-    row: str,
     seed: int,
     size: Size,
     usual: Servers,
@@ -93,8 +96,6 @@ def run(
     record_property: Callable[[str, object], None],
 ) -> Running:
     """`async with run() as world`; `run(size=..., servers=...)` for others than the usual ones."""
-    record_property("row", row)
-    record_property("seed", seed)
     usual_size = size
 
     @asynccontextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,12 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Journalled(msgspec.Struct, frozen=True):
-    """What the target wrote down: rows it made and POSTs it got, both in its order."""
+    """What the target wrote down: rows it made and POSTs it got, both in its order, and when each
+    effect was first made, in seconds of the wall clock."""
 
     applied: tuple[Wanted, ...]
     calls: tuple[Call, ...]
+    applied_at: Mapping[str, float]
 
 
 def read_journal(folder: Path) -> Journalled:
@@ -40,6 +43,7 @@ def read_journal(folder: Path) -> Journalled:
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     applied: list[Wanted] = []
     calls: list[Call] = []
+    applied_at: dict[str, float] = {}
     bodies: dict[int, Wanted] = {}
     for line in lines:
         if not line.endswith(b"\n"):
@@ -49,8 +53,10 @@ def read_journal(folder: Path) -> Journalled:
             wanted = bodies[entry.request] = msgspec.json.decode(entry.body, type=Wanted)
             calls.append(Call(wanted.effect_id, entry.headers["idempotency-key"]))
         elif entry.kind == "applied":
-            applied.append(bodies[entry.request])
-    return Journalled(tuple(applied), tuple(calls))
+            wanted = bodies[entry.request]
+            applied.append(wanted)
+            applied_at.setdefault(wanted.effect_id, datetime.fromisoformat(entry.at).timestamp())
+    return Journalled(tuple(applied), tuple(calls), applied_at)
 
 
 class Tables(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,9 +180,13 @@ async def read_queues(amqp_url: str, names: Sequence[str]) -> dict[str, QueueSta
 
 
 async def read_leftovers(
-    database_url: str, queues: dict[str, QueueState], *, unacknowledged: int, instances: int
+    database_url: str,
+    queues: Mapping[str, QueueState],
+    *,
+    unacknowledged: int,
+    consumers: Mapping[str, int],
 ) -> Leftovers:
-    """What lies about now."""
+    """What lies about now; consumers: how many each queue should have."""
     return Leftovers(
         leases=await _number(
             database_url, "select count(*) from target where lease_until is not null"
@@ -188,5 +198,5 @@ async def read_leftovers(
             " and state like 'idle in transaction%'"
             " and state_change < now() - interval '1 second'",
         ),
-        consumers={name: (q.consumers, instances) for name, q in queues.items()},
+        consumers={name: (q.consumers, consumers[name]) for name, q in queues.items()},
     )

@@ -1,8 +1,7 @@
 """What must hold after every fault: functions from evidence to the sentences that say what does
 not. They look at nothing by themselves; a test shows of each that it can fail.
 
-I1 to I4, I6 to I9 and I12 stand here. I5 (isolation) belongs below them, in the same form, with the
-tests of the faults that need it.
+I1 to I9 and I12 stand here, in their order.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ ATTEMPTS = 1.1
 IDLE_SHARE = 0.1
 SLACK = 3.0
 """Deadlines that are behaviour may take so much longer: the machines of the tests are shared."""
+QUICK_S = 1.0
 UNREADY_S = 10.0
 READY_S = 20.0
 
@@ -89,6 +89,38 @@ def ordered_by_key(evidence: Evidence, *, may_pass_parked: bool = False) -> list
         passed = {o.effect_id for o in parked if last.get(o.key, 0) > o.version}
         wrong += _listed("parked, and a later version was applied", passed)
     return wrong
+
+
+class Latencies(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds from sending to effect, of messages that a fault is no business of: those that had
+    their effect before it came, and those sent while it was there."""
+
+    what: str
+    before: Sequence[float]
+    during: Sequence[float]
+
+
+def isolated(latencies: Sequence[Latencies]) -> list[str]:
+    """I5: what is not broken stays as quick as it was: its p99 at most doubles.
+
+    So that a shared machine does not decide, the double may be exceeded by the usual slack, and
+    what takes less than a second is quick.
+    """
+    return [wrong for each in latencies if (wrong := _slowed(each))]
+
+
+def _slowed(latencies: Latencies) -> str:
+    if not latencies.before or not latencies.during:
+        return f"{latencies.what}: nothing was sent before the fault or meanwhile"
+    before, during = p99(latencies.before), p99(latencies.during)
+    if during <= max(2 * before * SLACK, QUICK_S):
+        return ""
+    return f"{latencies.what}: the p99 was {before:.2f} s, and {during:.2f} s under the fault"
+
+
+def p99(seconds: Sequence[float]) -> float:
+    """The value that one in a hundred exceeds."""
+    return sorted(seconds)[max(len(seconds) * 99 // 100 - 1, 0)]
 
 
 class Recovery(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,11 +33,13 @@ WINDOW = 64
 
 
 class Sent(msgspec.Struct):
-    """One message and what became of it as far as its sender knows."""
+    """One message and what became of it as far as its sender knows. at: when it was sent, in
+    seconds of the wall clock, which the target's journal goes by too."""
 
     source: str
     order: Order
     answer: Answer = "planned"
+    at: float = 0.0
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +180,7 @@ async def _send(channel: AbstractChannel, sent: Sent) -> None:
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
     )
-    sent.answer = "indeterminate"
+    sent.answer, sent.at = "indeterminate", time.time()
     try:
         async with asyncio.timeout(CONFIRM_S):
             exchange = await channel.get_exchange(inbound_exchange(sent.source), ensure=False)

@@ -11,6 +11,7 @@ from tests.faults.invariants import (
     Evidence,
     Idling,
     Illness,
+    Latencies,
     Leftovers,
     Recovery,
     Resources,
@@ -19,6 +20,7 @@ from tests.faults.invariants import (
     effects_once,
     honest_health,
     indeterminate_at_most_once,
+    isolated,
     no_amplification,
     no_busy_loop,
     no_loss,
@@ -103,6 +105,23 @@ def test_i4_a_version_that_passes_a_parked_one_is_found_unless_it_may() -> None:
     passed = doctored(applied=[row("e3", 3)], parked={"e2"})
     assert ordered_by_key(passed) == ["parked, and a later version was applied: 1 (e2)"]
     assert ordered_by_key(passed, may_pass_parked=True) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "during", "said"),
+    [
+        ([0.5] * 100, [0.9] * 100, []),
+        ([0.5] * 100, [0.5] * 99 + [20.0], []),
+        ([0.5] * 100, [0.5] * 97 + [20.0] * 3,
+         ["lane b: the p99 was 0.50 s, and 20.00 s under the fault"]),
+        ([0.01] * 100, [0.9] * 100, []),
+        ([0.5], [], ["lane b: nothing was sent before the fault or meanwhile"]),
+    ],
+)  # fmt: skip
+def test_i5_a_lane_slowed_by_the_fault_of_another_is_found(
+    before: list[float], during: list[float], said: list[str]
+) -> None:
+    assert isolated([Latencies(what="lane b", before=before, during=during)]) == said
 
 
 def test_i6_a_recovery_that_takes_too_long_is_found() -> None:
