@@ -1,0 +1,151 @@
+"""F31 and F35: events whose commits come out of the order of their ids, and events that are still
+unsent when their day of the log is to go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from broker.book import emission
+from broker.store import Database, Tx
+from broker.store.outbox import emit
+from canonical.codec import encode
+from tests.faults.business import EVENT, Order, Wanted
+from tests.faults.conftest import Running, is_full
+from tests.faults.load import Sent, Size
+from tests.faults.private_postgres import connected
+from tests.faults.world import World, until
+from tests.integration.aging import DAY, days, let_pass
+from tests.integration.toy import bench_on
+
+SIZE = (
+    Size(rate=50, seconds=30, keys=500, instances=2)
+    if is_full()
+    else Size(rate=40, seconds=10, keys=40, judged_again=False)
+)
+WRITERS = 20
+"""Rounds at once."""
+
+
+class Writer:
+    """Another process of ours that commits events; nobody but the service publishes them."""
+
+    def __init__(self, world: World, database: Database) -> None:
+        self._world = world
+        self._database = database
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """One that waits, and lets wait, for as long as it takes."""
+        async with self._database.transaction() as tx:
+            await tx.execute(
+                "set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0"
+            )
+            yield tx
+
+    async def write(self, tx: Tx, key: str, version: int) -> None:
+        """The event is written and will have an effect once `tx` is committed."""
+        wanted = Wanted(key, version, f"{key}/{version}", "standard")
+        event = emission(
+            EVENT, key, encode(wanted), lane="standard", correlation_id="", causation_id=""
+        )
+        await emit(tx, [event])
+        order = Order(wanted.effect_id, key, version, wanted.effect_id)
+        self._world.written.append(Sent("another process", order, "confirmed"))
+
+    async def is_out(self, key: str) -> bool:
+        """Nothing of the key waits to be published."""
+        async with self._database.session() as session:
+            return not await session.fetchval("select count(*) from outbox where key = $1", key)
+
+
+@asynccontextmanager
+async def another_process(world: World) -> AsyncIterator[Writer]:
+    """A writer beside the service."""
+    database = Database(
+        url=world.servers.database_url,
+        purpose="writer",
+        size=3 * WRITERS,
+        acquire_s=10,
+        statement_s=60,
+    )
+    await database.open()
+    try:
+        yield Writer(world, database)
+    finally:
+        await database.close()
+
+
+@pytest.mark.fault("F31", quick=False)
+async def test_f31_commits_out_of_the_order_of_their_ids(run: Running) -> None:
+    rounds = 1_000 if is_full() else 100
+    async with run(size=SIZE) as world:
+        await world.start()
+        await world.warm_up()
+        async with world.load(), another_process(world) as writer:
+            left = iter(range(rounds))
+
+            async def write_rounds() -> None:
+                for number in left:
+                    await _one_round(writer, f"out-of-order/{number:04}")
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WRITERS):
+                    group.create_task(write_rounds())
+            world.injected(f"{rounds} commits out of order")
+        found = await world.judge()
+        assert not found.parked
+
+
+async def _one_round(writer: Writer, key: str) -> None:
+    """The later id is published before the earlier one is committed; a third event waits for it."""
+    async with writer.transaction() as first:
+        await writer.write(first, key, 1)
+        async with writer.transaction() as second:
+            await writer.write(second, f"{key}/other", 1)
+        third = asyncio.create_task(_write(writer, key, 2))
+        await until(lambda: writer.is_out(f"{key}/other"), "the later id is published", 60)
+    await third
+
+
+async def _write(writer: Writer, key: str, version: int) -> None:
+    async with writer.transaction() as tx:
+        await writer.write(tx, key, version)
+
+
+@pytest.mark.fault("F35", quick=False)
+async def test_f35_a_day_to_go_with_unsent_rows_and_a_busy_reader(run: Running) -> None:
+    async with run(size=SIZE) as world, bench_on(world.servers.database_url) as bench:
+        await world.start()
+        await world.warm_up()
+        for instance in world.instances:
+            assert await instance.terminate() == 0
+        async with another_process(world) as writer:
+            for number in range(20):
+                await _write(writer, f"unsent/{number:02}", 1)
+        await let_pass(bench, 100 * DAY)
+        old = await days(bench)
+        assert old
+        async with world.load(), connected(world.servers.database_url) as reader:
+            await reader.execute("begin; select count(*) from message")
+            await world.start()
+            await until(lambda: _gives_way(world), "the housekeeper gives way", 60)
+            world.injected("a reader is busy while an old day is to be dropped")
+            await world.recovers("the day is kept", 10)
+            assert await days(bench) == old
+        # It tries again after some minutes, or when it is started; gives way to a busy log too.
+        await world.restart_all()
+
+        async def is_gone() -> bool:
+            return not await days(bench)
+
+        await until(is_gone, "the old day is gone", 60)
+        found = await world.judge()
+        assert not found.parked
+
+
+async def _gives_way(world: World) -> bool:
+    return any('"housekeeping gives way"' in i.log.read_text() for i in world.instances)
