@@ -14,7 +14,6 @@ import base64
 import random
 import weakref
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -30,7 +29,7 @@ from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.looper import finish
 from broker.metrics import Metrics
-from broker.store import Position
+from broker.store.messages import log_position
 from broker.topology import attributes_from
 from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
@@ -102,6 +101,7 @@ class LaneConsumer:
         self._heartbeat_s = heartbeat_s
         self._reconnect_max_s = reconnect_max_s
         self._metrics = metrics
+        self._undecided_bytes = metrics.undecided_bytes.labels(lane)
         self._fail_points = fail_points
         self._restore = restore
         self._max_body_bytes = max_body_bytes
@@ -250,6 +250,7 @@ class LaneConsumer:
 
         async def hand_over(message: AbstractIncomingMessage) -> None:
             self._metrics.received.labels(inlet.queue).inc()
+            self._undecided_bytes.inc(len(message.body))
             self._arrived.put_nowait(self._arrival(message, inlet, channel))
 
         def give_up(*_: object) -> None:
@@ -316,8 +317,9 @@ class LaneConsumer:
                 users=origin.users,
                 body=message.body,
                 max_body_bytes=self._max_body_bytes,
+                is_ours=origin.ours,
             ),
-            logged=_log_position(attributes) if origin.ours else None,
+            logged=log_position(attributes.get("logposition", "")) if origin.ours else None,
         )
 
     # Deciding
@@ -325,8 +327,8 @@ class LaneConsumer:
     async def _keep_deciding(self) -> None:
         while not self._stopping.is_set():
             batch = await self._gather()
-            if batch:
-                await self._decide_until_committed(batch)
+            await self._decide_until_committed(self._worthwhile(batch))
+            self._undecided_bytes.dec(sum(len(a.delivery.body) for a in batch))
 
     async def _gather(self) -> list[Arrival]:
         """The next arrival and whatever else has come already; empty when stopping.
@@ -346,7 +348,7 @@ class LaneConsumer:
         while len(batch) < self._batch and again < REDELIVERED and not self._arrived.empty():
             batch.append(self._arrived.get_nowait())
             again += batch[-1].redelivered
-        return self._worthwhile(batch)
+        return batch
 
     def _worthwhile(self, batch: Sequence[Arrival]) -> list[Arrival]:
         """Those that can be acknowledged, and those nobody will send again."""
@@ -413,12 +415,3 @@ class LaneConsumer:
                 await self._stopping.wait()
         except TimeoutError:
             return
-
-
-def _log_position(attributes: dict[str, str]) -> Position | None:
-    """Where an event of ours stands in the log, as the relay wrote it; None if it does not say."""
-    at, _, seq = attributes.get("logposition", "").rpartition("/")
-    try:
-        return Position(datetime.fromisoformat(at), int(seq))
-    except ValueError:
-        return None

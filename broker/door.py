@@ -16,12 +16,13 @@ def refusal(
     users: Collection[str],
     body: bytes,
     max_body_bytes: int,
+    is_ours: bool = False,
 ) -> InvalidMessage | None:
     """Why the delivery is not read at all; None if it is.
 
     violations: what could not be read of its properties. users: logins that may send it, empty =
     whoever may publish to the exchange; the broker vouches for a user_id, and takes no other than
-    the login it came by.
+    the login it came by. is_ours: an event of ours, whose body may stand in the log instead.
     """
     wrong = list(violations)
     if content_encoding not in ("", "identity"):
@@ -43,6 +44,8 @@ def refusal(
             where="user_id",
             remedy="Publish with the source's own login and send its name as user_id",
         )
+    if is_ours:
+        return None
     try:
         check_size(body, limit=max_body_bytes)
     except InvalidMessage as failure:

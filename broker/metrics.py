@@ -17,6 +17,12 @@ class Metrics:
         self.received = Counter(
             "layshaft_messages_received", "Deliveries taken from queues", ["queue"], registry=r
         )
+        self.undecided_bytes = Gauge(
+            "layshaft_undecided_bytes",
+            "Bodies of deliveries whose fate is not committed",
+            ["lane"],
+            registry=r,
+        )
         self.settled = Counter(
             "layshaft_messages_settled",
             "Messages whose fate is committed",

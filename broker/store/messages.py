@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -99,7 +100,8 @@ async def admit(tx: Tx, entries: Sequence[LogEntry]) -> dict[tuple[str, str, str
         [e.delivery.content_type for e in entries],
         [e.delivery.message_id for e in entries],
         [encode(dict(e.delivery.attributes)).decode() for e in entries],
-        [e.delivery.body for e in entries],
+        # What stands in the log already is not sent a second time.
+        [b"" if e.logged else e.delivery.body for e in entries],
         [e.logged.at if e.logged else None for e in entries],
         [e.logged.seq if e.logged else None for e in entries],
     )
@@ -107,6 +109,30 @@ async def admit(tx: Tx, entries: Sequence[LogEntry]) -> dict[tuple[str, str, str
         (r["subscription"], r["source"], r["id"]): Position(r["message_at"], r["message_seq"])
         for r in rows
     }
+
+
+async def bodies(tx: Tx, positions: Sequence[Position]) -> dict[Position, bytes]:
+    """What stands at these places of the log; one whose day was dropped is missing."""
+    rows = await tx.fetch(
+        """
+        select m.at, m.seq, m.body
+        from unnest($1::timestamptz[], $2::bigint[]) as w(at, seq)
+        -- a look-up per row in its day's partition; a join hashes the whole day
+        cross join lateral (select * from message where at = w.at and seq = w.seq limit 1) m
+        """,
+        [p.at for p in positions],
+        [p.seq for p in positions],
+    )
+    return {Position(r["at"], r["seq"]): r["body"] for r in rows}
+
+
+def log_position(text: str) -> Position | None:
+    """The place in the log that `<time>/<number>` names; None if it names none."""
+    at, _, seq = text.rpartition("/")
+    try:
+        return Position(datetime.fromisoformat(at), int(seq))
+    except ValueError:
+        return None
 
 
 async def record_duplicates(

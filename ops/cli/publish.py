@@ -80,19 +80,11 @@ def publish_file(
     """
     body = _body(file)
     settings = configuration(reading).settings
-    sender = _source(settings, source)
+    sender = sender_of(settings, source)
     known_kind, content_type = KIND_OF_FILE.get(
         file.suffix.lower(), ("", "application/octet-stream")
     )
-    routing_key = kind or known_kind
-    if not routing_key:
-        raise Problem(
-            Exit.USAGE,
-            "kind-unknown",
-            f"It is not clear what {file.name} is",
-            why=f"the ending {file.suffix or 'is missing'!s} says nothing",
-            fix=f"Give --kind, one of {', '.join(sender.kinds)}",
-        )
+    routing_key = routing_key_of(file, kind or known_kind, sender)
     delivery = Delivery(
         source=sender.name,
         kind=routing_key,
@@ -101,7 +93,7 @@ def publish_file(
         message_id=message_id or str(uuid_utils.uuid7()),
     )
     published = preview(file.name, delivery, sender)
-    asyncio.run(_publish(settings.amqp_url, delivery))
+    asyncio.run(send(settings.amqp_url, delivery))
     if reading.is_json:
         put_json(published)
     else:
@@ -127,7 +119,7 @@ def preview(file_name: str, delivery: Delivery, source: Source) -> Published:
     )
 
 
-async def _publish(amqp_url: str, delivery: Delivery) -> None:
+async def send(amqp_url: str, delivery: Delivery) -> None:
     """Confirmed by the broker and in a queue; a problem otherwise."""
     name = inbound_exchange(delivery.source)
     where = without_password(amqp_url)
@@ -186,11 +178,28 @@ def _body(file: Path) -> bytes:
             fix="Name a file that exists and may be read",
         ) from error
     if len(body) > MAX_BODY_BYTES:
-        talk(f"{file.name} has {len(body)} bytes; more than {MAX_BODY_BYTES} become a case.")
+        talk(
+            f"{file.name} has {len(body)} bytes; more than {MAX_BODY_BYTES} become a case. "
+            f"Send it by reference: layshaft package put {file.name} --source SOURCE"
+        )
     return body
 
 
-def _source(settings: Settings, name: str) -> Source:
+def routing_key_of(file: Path, kind: str, sender: Source) -> str:
+    """The kind of object the file is sent as; a problem where nobody says it."""
+    if not kind:
+        raise Problem(
+            Exit.USAGE,
+            "kind-unknown",
+            f"It is not clear what {file.name} is",
+            why=f"the ending {file.suffix or 'is missing'!s} says nothing",
+            fix=f"Give --kind, one of {', '.join(sender.kinds)}",
+        )
+    return kind
+
+
+def sender_of(settings: Settings, name: str) -> Source:
+    """The configured source of that name; a problem where there is none."""
     found = next((s for s in settings.sources if s.name == name), None)
     if found is None:
         raise Problem(

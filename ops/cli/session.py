@@ -86,12 +86,27 @@ def database_url(common: Common) -> str:
 
 def read(common: Common, query: Callable[[Tx], Awaitable[T]]) -> T:
     """What the query finds in one snapshot of the database."""
-    return asyncio.run(_work(database_url(common), query, read_only=True))
+
+    async def in_snapshot(database: Database) -> T:
+        async with snapshot(database) as tx:
+            return await query(tx)
+
+    return on_database(common, in_snapshot)
 
 
 def write(common: Common, work: Callable[[Tx], Awaitable[T]]) -> T:
     """What the work returns; committed."""
-    return asyncio.run(_work(database_url(common), work, read_only=False))
+
+    async def in_transaction(database: Database) -> T:
+        async with database.transaction() as tx:
+            return await work(tx)
+
+    return on_database(common, in_transaction)
+
+
+def on_database(common: Common, work: Callable[[Database], Awaitable[T]]) -> T:
+    """What the work returns; it commits what it does in its own pieces."""
+    return asyncio.run(_work(database_url(common), work))
 
 
 def without_password(url: str) -> str:
@@ -118,7 +133,7 @@ def unreachable(url: str, error: BaseException) -> Problem:
     )
 
 
-async def _work(url: str, work: Callable[[Tx], Awaitable[T]], *, read_only: bool) -> T:
+async def _work(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
     database = Database(
         url=url, purpose="cli", size=1, acquire_s=ACQUIRE_S, statement_s=STATEMENT_S
     )
@@ -143,8 +158,7 @@ async def _work(url: str, work: Callable[[Tx], Awaitable[T]], *, read_only: bool
             remedy="Write it as postgresql://user:password@host:port/name",
         ) from error
     try:
-        async with snapshot(database) if read_only else database.transaction() as tx:
-            return await work(tx)
+        return await work(database)
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
         raise Misconfigured(
             "schema-missing",

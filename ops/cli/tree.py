@@ -47,6 +47,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("migrate", "ops.cli.service:migrate_database", "Bring the database up to date."),
         ("doctor", "ops.cli.doctor:run_checks", _DOCTOR),
         ("publish", "ops.cli.publish:publish_file", "Send a file as a source system would."),
+        ("package", "ops.cli.package:app", "Put, list and get what is too large for a message."),
         ("change", "ops.cli.change:app", "See where engineering changes stand: list, show."),
         ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),

@@ -149,6 +149,10 @@ async def test_deliveries_are_handled_in_order_and_acknowledged(
         await until(lambda: has_handled(bench, 30), "all are handled")
         assert consumer.trouble == ""
     assert await ready(broker) == 0
+    undecided = bench.metrics.registry.get_sample_value(
+        "layshaft_undecided_bytes", {"lane": "standard"}
+    )
+    assert undecided == 0
     sent = await handled(bench)
     for key in range(5):
         assert [n for n in sent if n % 5 == key] == list(range(key, 30, 5))
