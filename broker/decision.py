@@ -12,6 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
+from broker.aside import MANY
 from broker.intake import Work
 from broker.policy import (
     Behind,
@@ -76,6 +77,11 @@ class Desk:
     def facts(self) -> Facts:
         """What is known at this moment, for one decision."""
         return Facts(rules=self.context.rules, documents=MappingProxyType(self.known))
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether deciding on so much takes longer than the event loop should wait."""
+        return len(self.known) > MANY
 
     def wanted(self, works: Iterable[Work]) -> set[str]:
         """Keys the handlers of these messages want and nobody has looked for yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
@@ -22,6 +22,7 @@ from canonical.codec import decode_json
 from canonical.envelope import Envelope, Lane, Message
 from canonical.errors import Failure, InvalidMessage
 from canonical.handler import Delivery, Handler, Order
+from canonical.package import MAX_INLINE_BYTES, MAX_PACKAGE_BYTES, is_reference
 from canonical.text import normalise_id
 
 UNREAD = "unread"
@@ -50,6 +51,14 @@ class Arrival:
     redelivered: bool = False
     refusal: InvalidMessage | None = None
     logged: Position | None = None
+
+    @property
+    def content_bytes(self) -> int:
+        """How much it says, as far as it tells: a package is as large as packages get."""
+        if is_reference(self.delivery.content_type):
+            return MAX_PACKAGE_BYTES
+        stated = self.delivery.attributes.get("databytes", "") if self.logged else ""
+        return int(stated) if stated.isascii() and stated.isdigit() else len(self.delivery.body)
 
     @property
     def fingerprint(self) -> bytes:
@@ -109,6 +118,12 @@ class Work:
         return self.entry.envelope.causation_id or self.entry.envelope.id
 
     @property
+    def is_large(self) -> bool:
+        """Whether what it says takes long to work on."""
+        size = len(self.entry.delivery.body)
+        return size > MAX_INLINE_BYTES or is_reference(self.entry.delivery.content_type)
+
+    @property
     def attempt(self) -> int:
         """Number of this try, from 1."""
         return self.pending.attempts + 1 if self.pending else 1
@@ -119,7 +134,9 @@ class Work:
         return self.pending.failing_since if self.pending else None
 
 
-async def read_arrivals(arrivals: Sequence[Arrival], read: Callable[[Arrival], Work]) -> list[Work]:
+async def read_arrivals(
+    arrivals: Sequence[Arrival], read: Callable[[Arrival], Awaitable[Work]]
+) -> list[Work]:
     """Each delivery as work, in order; between them the event loop gets its turn.
 
     One body may take some 50 ms to read, and a batch has hundreds: heartbeats must not wait.
@@ -127,7 +144,7 @@ async def read_arrivals(arrivals: Sequence[Arrival], read: Callable[[Arrival], W
     works: list[Work] = []
     turn_began = perf_counter()
     for arrival in arrivals:
-        works.append(read(arrival))
+        works.append(await read(arrival))
         if perf_counter() - turn_began > TURN_S:
             await asyncio.sleep(0)
             turn_began = perf_counter()
@@ -202,7 +219,7 @@ def read_missed(event: LoggedEvent, recognise: Recognise) -> Work:
 
 def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position | None) -> Work:
     try:
-        delivery = _unwrapped(delivery)
+        delivery = unwrapped(delivery)
         handler = recognise(delivery)
         message = handler.read(delivery)
         envelope = _identified(_named_by_sender(message.envelope, delivery))
@@ -218,7 +235,10 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
     entry = LogEntry(
         subscription=handler.name,
         envelope=msgspec.structs.replace(envelope, lane=lane),
-        digest=hashlib.sha256(delivery.body).digest(),
+        # A package is the same content whether it came inside a message or by reference.
+        digest=delivery.package.sha256
+        if delivery.package
+        else hashlib.sha256(delivery.body).digest(),
         delivery=_storable(delivery),
         logged=logged,
     )
@@ -231,7 +251,7 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
     )
 
 
-def _unwrapped(delivery: Delivery) -> Delivery:
+def unwrapped(delivery: Delivery) -> Delivery:
     """A CloudEvent in structured mode as the delivery it stands for: attributes and data apart."""
     if not is_structured(delivery.content_type):
         return delivery

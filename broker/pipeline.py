@@ -23,31 +23,25 @@ import structlog
 import uuid_utils
 
 from broker.application import RaceLost
+from broker.aside import MANY, aside_if
 from broker.blame import blamed, may_be_one_message
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
-from broker.intake import (
-    Arrival,
-    Recognise,
-    Work,
-    quarantined,
-    read_arrival,
-    read_arrivals,
-    read_missed,
-    read_pending,
-    untouched,
-)
+from broker.intake import Arrival, Recognise, Work, untouched
 from broker.lateness import Memory, refuse_late
 from broker.metrics import Metrics
 from broker.ordering import claims, gaps, in_order
 from broker.outcomes import report
 from broker.policy import RetryPolicy
+from broker.reading import Reader, portions
+from broker.settings import Deadlines
 from broker.store import Position
 from broker.store.order import OrderKey, Taken
 from broker.store.pending import PendingWork
 from broker.unit import Storage, Unit
 from canonical.envelope import Lane
 from canonical.handler import Handler
+from canonical.package import is_reference
 from canonical.rules import Rules
 
 log = structlog.get_logger(__name__)
@@ -72,6 +66,7 @@ class Pipeline:
         metrics: Metrics,
         fail_points: FailPoints,
         committed: Callable[[], None],
+        read_s: float = Deadlines().read_s,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: Callable[[], float] = random.random,
         worker: str = "",
@@ -81,8 +76,9 @@ class Pipeline:
         be; missed events are taken from the log as far back."""
         self._lane = lane
         self._storage = storage
-        self._recognise = recognise
-        self._handler_named = handler_named
+        self._reader = Reader(
+            storage=storage, recognise=recognise, handler_named=handler_named, read_s=read_s
+        )
         self._rules = rules
         self._policy = policy
         self._metrics = metrics
@@ -107,19 +103,19 @@ class Pipeline:
                 if arrival.redelivered:
                     await self._take_carefully(arrival)
             fresh = [a for a in arrivals if not a.redelivered]
-            if fresh:
-                if __debug__:
-                    await self._fail_points("amqp.delivered")
-                await self._decide_or_halve(await read_arrivals(fresh, self._read_arrival))
+            if __debug__ and fresh:
+                await self._fail_points("amqp.delivered")
+            for portion in portions(fresh):
+                await self._decide_or_halve(await self._read(portion))
         except Exception:
             self._failed_takes += 1
             raise
         self._failed_takes = 0
 
-    def _read_arrival(self, arrival: Arrival) -> Work:
-        """The arrival as work; too old a one is work that is refused."""
-        work = read_arrival(arrival, self._recognise)
-        return refuse_late(work, now=self._now(), memory=self._memory)
+    async def _read(self, arrivals: Sequence[Arrival]) -> list[Work]:
+        """The arrivals as works; too old a one is work that is refused."""
+        works = await self._reader.arrivals(arrivals)
+        return [refuse_late(work, now=self._now(), memory=self._memory) for work in works]
 
     async def _decide_and_commit(self, works: list[Work]) -> None:
         """Steps 3 and 4: everything about these messages happens in one transaction.
@@ -159,7 +155,7 @@ class Pipeline:
         missed = [
             replace(work, lane=event.lane)
             for event in await unit.missed_events(gaps(works, taken), since=since)
-            if (work := read_missed(event, self._recognise)).order_key is not None
+            if (work := await self._reader.missed(event)).order_key is not None
             and work.order_key[0] == event.scope
         ]
         return in_order(works, missed), taken
@@ -188,25 +184,36 @@ class Pipeline:
         return fresh, [positions[w.entry.identity] for w in fresh]
 
     async def _decide(self, unit: Unit, works: Sequence[Work], desk: Desk) -> list[Verdict]:
-        """One verdict per message, in order, on facts read in this transaction."""
+        """One verdict per message, in order, on facts read in this transaction.
+
+        Where there is much to decide on, that is done beside the event loop: pure functions on
+        values that nobody else has.
+        """
+        if any(work.is_large for work in works):
+            await unit.allow_long_pauses()
         for _ in range(MAX_NEED_ROUNDS):
-            if not await self._look_up(unit, desk, desk.wanted(works)):
+            wanted = await aside_if(desk.is_crowded, desk.wanted, works)
+            if not await self._look_up(unit, desk, wanted):
                 break
         verdicts: list[Verdict] = []
         for work in works:
             # A predecessor in this batch may have made something known that asks for more.
             for _ in range(MAX_NEED_ROUNDS):
-                if not await self._look_up(unit, desk, desk.wanted([work])):
+                wanted = await aside_if(desk.is_crowded, desk.wanted, [work])
+                if not await self._look_up(unit, desk, wanted):
                     break
             else:
                 desk.broke(work, RuntimeError("needs without end"))
-            verdict = desk.decide(work)
+            large = work.is_large or desk.is_crowded
+            verdict = await aside_if(large, desk.decide, work)
             await self._look_up(unit, desk, desk.unseen(verdict))
-            verdicts.append(desk.fold(verdict))
+            verdicts.append(await aside_if(large, desk.fold, verdict))
         return verdicts
 
     async def _look_up(self, unit: Unit, desk: Desk, keys: set[str]) -> bool:
         if keys:
+            if len(keys) > MANY:
+                await unit.allow_long_pauses()
             desk.add(keys, await unit.load_documents(keys))
         return bool(keys)
 
@@ -225,9 +232,9 @@ class Pipeline:
         try:
             # The first delivery was one crash already; the message is not even read any more.
             if crashes >= CRASHES_UNTIL_QUARANTINE:
-                work = quarantined(arrival, self._recognise, crashes_the_worker(crashes))
+                work = self._reader.quarantined(arrival, crashes_the_worker(crashes))
             else:
-                work = self._read_arrival(arrival)
+                (work,) = await self._read([arrival])
             await self._decide_or_halve([work])
         except Exception:
             await self._withdraw(lambda unit: unit.withdraw_attempt(fingerprint, worker=worker))
@@ -293,8 +300,11 @@ class Pipeline:
             times = await unit.begin_suspect(row_id, worker=self._worker)
         if times > CRASHES_UNTIL_QUARANTINE:
             failure = crashes_the_worker(times)
-            # It is not even read any more.
-            await self._take_rows([row_id], read=lambda row: untouched(row, failure))
+
+            async def not_read(row: PendingWork) -> Work:
+                return untouched(row, failure)
+
+            await self._take_rows([row_id], read=not_read)
         elif times:
             await self._take_alone(row_id)
 
@@ -314,7 +324,11 @@ class Pipeline:
             await self._take_rows([row_id])
         except Exception as error:
             judge = await self._judge(error, self._failed_rows)
-            await self._take_rows([row_id], read=lambda row: judge(self._read(row)))
+
+            async def judged(row: PendingWork) -> Work:
+                return judge(await self._reader.pending(row))
+
+            await self._take_rows([row_id], read=judged)
 
     async def _judge(self, error: Exception, failures: int) -> Callable[[Work], Work]:
         """How to mark the message that is to blame for `error`, once it stands alone.
@@ -333,7 +347,7 @@ class Pipeline:
         return lambda work: blocked(work, error)
 
     async def _take_rows(
-        self, ids: Sequence[int], *, read: Callable[[PendingWork], Work] | None = None
+        self, ids: Sequence[int], *, read: Callable[[PendingWork], Awaitable[Work]] | None = None
     ) -> None:
         """Steps 3 and 4 for rows of unfinished work; what is not due any more is left out."""
         started = perf_counter()
@@ -342,7 +356,9 @@ class Pipeline:
             claimed = await unit.claim_pending(lane=self._lane, limit=len(ids), only=ids)
             if not claimed:
                 return
-            works = [(read or self._read)(row) for row in claimed]
+            if any(is_reference(p.delivery.content_type) for p in claimed):
+                await unit.allow_long_pauses()
+            works = [await (read or self._reader.pending)(row) for row in claimed]
             latest = [w.order_key for w in works if w.latest_wins and w.order_key]
             newest = await unit.newest_versions(latest)
             desk = Desk(context, taken={k: Taken(newest=v) for k, v in newest.items()})
@@ -350,9 +366,6 @@ class Pipeline:
             await unit.apply(verdicts, [p.position for p in claimed], context)
         self._committed()
         self._report(verdicts, repeats=0, since=started)
-
-    def _read(self, row: PendingWork) -> Work:
-        return read_pending(row, self._handler_named)
 
     def _context(self) -> Context:
         return Context(rules=self._rules, policy=self._policy, now=self._now(), jitter=self._jitter)

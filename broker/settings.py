@@ -57,7 +57,7 @@ class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long Layshaft waits for others.
 
     lease_s: a call's claim; longer than the HTTP total, so that a lapsed lease means a dead owner.
-    sweep_s: pause between looks at rows nobody woke us for.
+    sweep_s: pause between looks at rows nobody woke us for. read_s: for reading one large content.
     """
 
     http_connect_s: float = 3.0
@@ -67,6 +67,7 @@ class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirm_s: float = 5.0
     acquire_s: float = 3.0
     statement_s: float = 5.0
+    read_s: float = 60.0
     sweep_s: float = 0.5
     fact_sweep_s: float = 2.0
     reconnect_max_s: float = 15.0

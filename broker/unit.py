@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import IO, Protocol
 
 from broker import application
 from broker.decision import Context, Verdict
 from broker.intake import Work
+from broker.packages import package_file
 from broker.store import Database, Position, Tx
+from broker.store import connection as connection_rows
 from broker.store import documents as document_rows
 from broker.store import messages as message_rows
 from broker.store import order as order_rows
@@ -24,8 +26,12 @@ from broker.store.documents import Stored
 from broker.store.messages import LogEntry
 from broker.store.order import Claim, Gap, LoggedEvent, OrderKey, Taken
 from broker.store.pending import Begun, PendingWork
+from canonical.package import PackageReference
 
 Identity = tuple[str, str, str]
+
+# A plan over 50,000 items takes some seconds of computing, more where other lanes compute too.
+LONG_PAUSE_S = 120
 
 
 class Unit(Protocol):
@@ -70,6 +76,9 @@ class Unit(Protocol):
     async def load_documents(self, keys: Iterable[str]) -> dict[str, Stored]:
         """See broker.store.documents."""
 
+    async def allow_long_pauses(self) -> None:
+        """Between two statements of this unit a long computation may come."""
+
     async def apply(
         self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
     ) -> None:
@@ -96,6 +105,12 @@ class Storage(Protocol):
 
     def unit(self) -> AbstractAsyncContextManager[Unit]:
         """A unit: committed on leaving, rolled back on an exception."""
+
+    async def bodies(self, places: Sequence[Position]) -> dict[Position, bytes]:
+        """See broker.store.messages."""
+
+    def package_file(self, wanted: PackageReference) -> AbstractAsyncContextManager[IO[bytes]]:
+        """See broker.packages."""
 
 
 class SqlUnit:
@@ -139,6 +154,9 @@ class SqlUnit:
     async def load_documents(self, keys: Iterable[str]) -> dict[str, Stored]:
         return await document_rows.load(self._tx, keys)
 
+    async def allow_long_pauses(self) -> None:
+        await connection_rows.allow_pauses(self._tx, LONG_PAUSE_S)
+
     async def apply(
         self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
     ) -> None:
@@ -171,3 +189,12 @@ class SqlStorage:
         """See Storage."""
         async with self._database.transaction() as tx:
             yield SqlUnit(tx)
+
+    async def bodies(self, places: Sequence[Position]) -> dict[Position, bytes]:
+        """See Storage."""
+        async with self._database.session() as session:
+            return await message_rows.bodies(session, places)
+
+    def package_file(self, wanted: PackageReference) -> AbstractAsyncContextManager[IO[bytes]]:
+        """See Storage."""
+        return package_file(self._database, wanted)

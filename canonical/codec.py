@@ -16,9 +16,11 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.events import BY_TYPE, SOURCE
 from canonical.handler import Delivery
+from canonical.package import MAX_EVENT_BYTES, MAX_INLINE_BYTES
 
 T = TypeVar("T")
 
+# At the door. What is larger comes by reference (canonical.package).
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_DEPTH = 32
 # About as many as 2 MiB hold of what our sources send; made of nothing else, they keep the event
@@ -62,7 +64,7 @@ def check_size(body: bytes, *, limit: int = MAX_BODY_BYTES, where: str = "body")
             "body-too-large",
             f"The message has {len(body)} bytes; at most {limit} are taken",
             where=where,
-            remedy="Send it in parts or by reference",
+            remedy="Send it by reference: `layshaft package put FILE --source SOURCE`",
         )
 
 
@@ -226,7 +228,12 @@ def read_event(delivery: Delivery) -> Message[Any]:
         sequence=_sequence(attributes.get("sequence", "")),
         lane=row.lane,
     )
-    content = decode_json(delivery.body, row.data, where=row.name, keys_once=True)
+    if len(delivery.body) > MAX_INLINE_BYTES:
+        # Out of the log, as we encoded it: as deep as its type, and not bound by the door.
+        check_size(delivery.body, limit=MAX_EVENT_BYTES, where=row.name)
+        content = guard(lambda: msgspec.json.decode(delivery.body, type=row.data), where=row.name)
+    else:
+        content = decode_json(delivery.body, row.data, where=row.name, keys_once=True)
     # A driver normalises each text of its source; of what an event holds nobody looks at the texts.
     check_nul(delivery.body, where=row.name)
     return Message(envelope, content)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from io import BytesIO
+from typing import IO, Any, Literal
 
 import msgspec
 
@@ -27,6 +28,18 @@ latest: the newest version wins: it passes retries too, and older versions end a
 """
 
 
+class Package(msgspec.Struct, frozen=True):
+    """Content that a message only refers to, at hand.
+
+    size, sha256: its bytes and their digest. open: gives the content from its start, to be read in
+    pieces; the same file each time.
+    """
+
+    size: int
+    sha256: bytes
+    open: Callable[[], IO[bytes]]
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """A message as it arrived, before anybody looked inside.
 
@@ -34,6 +47,7 @@ class Delivery(msgspec.Struct, frozen=True):
     kind: routing key or kind word given by the sender; "" where there is none.
     attributes: CloudEvents attributes found in the headers, without prefix.
     message_id: AMQP property; counts as identity only where the source's contract says so.
+    package: what the body refers to, for content that is too large for a message.
     """
 
     source: str
@@ -42,6 +56,12 @@ class Delivery(msgspec.Struct, frozen=True):
     content_type: str = ""
     message_id: str = ""
     attributes: Mapping[str, str] = {}
+    package: Package | None = None
+
+
+def content_of(delivery: Delivery) -> IO[bytes]:
+    """What the delivery is about, from its start: the package it refers to, else its body."""
+    return delivery.package.open() if delivery.package else BytesIO(delivery.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import structlog
@@ -28,6 +28,7 @@ from broker.relay import Relay
 from broker.replay import Replayer
 from broker.settings import Settings, System
 from broker.store import Database
+from broker.store import packages as package_rows
 from broker.store import upkeep as upkeep_rows
 from broker.sweeper import Sweeper
 from broker.topology import (
@@ -58,8 +59,11 @@ log = structlog.get_logger(__name__)
 
 PENDING_BATCH = 50
 HOUSEKEEPING_S = 600.0
+# A package may be put days before its message is sent; a put that broke off is over after hours.
+UNUSED_PACKAGE = timedelta(days=7)
+UNFINISHED_PACKAGE = timedelta(days=1)
 # Loops whose failure keeps nobody from working.
-WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "replay"})
+WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "packages", "replay"})
 GAUGES_S = 5.0
 REPLAY_S = 0.1
 
@@ -220,6 +224,7 @@ class App:
         self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
         self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
         self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
+        self._loop("packages", lambda: self._expire_packages(upkeep), HOUSEKEEPING_S)
         self._loop("gauges", lambda: self._refresh_gauges(upkeep), GAUGES_S)
         for loop in self._loops:
             loop.start()
@@ -322,6 +327,7 @@ class App:
             metrics=self.metrics,
             fail_points=self._fail_points,
             committed=committed,
+            read_s=self._settings.deadlines.read_s,
         )
 
     def _housekeeper(self, database: Database) -> Housekeeper:
@@ -457,6 +463,16 @@ class App:
     async def _refresh_gauges(self, database: Database) -> bool:
         self.trouble()
         return await upkeep_rows.refresh(database, self.metrics)
+
+    async def _expire_packages(self, database: Database) -> bool:
+        """Packages nobody refers to are gone, a few at a time."""
+        async with database.transaction() as tx:
+            gone = await package_rows.expire_packages(
+                tx, unused_for=UNUSED_PACKAGE, unfinished_for=UNFINISHED_PACKAGE
+            )
+        if gone:
+            log.info("packages expired", packages=list(gone))
+        return bool(gone)
 
     async def _require_safe_database(self) -> None:
         """Refuses a database that may lose what it said was committed."""

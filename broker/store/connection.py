@@ -201,3 +201,10 @@ def _keep_alive(connection: asyncpg.Connection[asyncpg.Record]) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+
+
+async def allow_pauses(tx: Tx, seconds: int) -> None:
+    """The server does not end this transaction for being idle, for so long at a time."""
+    await tx.execute(
+        "select set_config('idle_in_transaction_session_timeout', $1, true)", f"{seconds * 1000}"
+    )

@@ -1,4 +1,7 @@
-"""Reading XML from strangers into plain elements, with every bound checked while parsing.
+"""Reading XML from strangers piece by piece, with every bound checked while parsing.
+
+A caller names the elements it takes; each is handed over when it ends and is not kept, so that
+memory depends on the largest of them and not on the document.
 
 Only elements and attributes are kept: the formats read with it put no data into text. A document
 type may come along, as genuine packages carry theirs, but nothing is fetched for it, its default
@@ -9,16 +12,15 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
 from xml.parsers import expat
 
 import msgspec
 
 from canonical.errors import InvalidMessage
 
-MAX_XML_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
-MAX_ELEMENTS = 200_000
 MAX_ATTRIBUTES = 256
 # The IPC-2571 document type declares about 290.
 MAX_DECLARATIONS = 5_000
@@ -27,6 +29,8 @@ MAX_DECLARATIONS = 5_000
 _SHOWN_CHARS = 60
 # The parser is stopped between two pieces at the latest, however large the document.
 _PIECE_BYTES = 64 * 1024
+# A name without an end; genuine ones are shorter.
+_MAX_OPEN_REFERENCE = 4096
 _DECLARED_ENCODING = re.compile(
     rb"\A\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']"
 )
@@ -37,6 +41,27 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _ENTITY_REFERENCE = re.compile(rb"&(?!(?:lt|gt|amp|apos|quot);)[^\s#;<&\"']+;")
+_OPEN_REFERENCE = re.compile(rb"&[^\s#;<&\"']*")
+
+Path = tuple[str, ...]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a document may have at most.
+
+    elements: in the whole document. kept: within one element that is handed over.
+    """
+
+    bytes: int
+    elements: int
+    kept: int = 200_000
+
+
+class Source(Protocol):
+    """Where the bytes come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many; b"" at the end."""
 
 
 class Element(msgspec.Struct, frozen=True):
@@ -71,129 +96,141 @@ class DeclaredAttribute(msgspec.Struct, frozen=True):
     choices: frozenset[str] = frozenset()
 
 
-class Document(msgspec.Struct, frozen=True):
-    """A document and the attributes that its own document type declares, by element name."""
+class Reading:
+    """One pass over a document.
 
-    root: Element
-    declared: Mapping[str, Mapping[str, DeclaredAttribute]]
-
-
-def read_xml(body: bytes) -> Document:
-    """The document that the bytes hold.
-
-    Encodings: UTF-8, UTF-16 with byte-order mark, ISO-8859-1, Windows-1252, ASCII.
-    Raises: InvalidMessage for anything else, malformed XML, entities, and documents beyond the
-        bounds of this module.
-    """
-    if len(body) > MAX_XML_BYTES:
-        raise _beyond("bytes", MAX_XML_BYTES, "document")
-    content = _as_utf8(body)
-    builder = _Builder()
-    parser = expat.ParserCreate("utf-8")
-    parser.specified_attributes = True
-    builder.attach(parser)
-    try:
-        for start in range(0, len(content), _PIECE_BYTES):
-            parser.Parse(content[start : start + _PIECE_BYTES], False)
-        parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        raise InvalidMessage(
-            "xml-malformed",
-            f"This is not well-formed XML: {expat.ErrorString(error.code)}",
-            where=f"line {error.lineno}, column {error.offset + 1}",
-            remedy="Send the document as the exporting system wrote it",
-        ) from error
-    # Where a document type may go on elsewhere, the parser drops references that it cannot resolve
-    # from attribute values without a word: PO&x;1 would be read as PO1.
-    if builder.has_document_type and _ENTITY_REFERENCE.search(content):
-        raise _entity("The document refers to an entity", "document")
-    assert builder.root is not None
-    return Document(root=builder.root, declared=builder.declared)
-
-
-def deviations_from_type(document: Document, *, limit: int) -> Iterator[tuple[int, str]]:
-    """Where the document breaks its own document type, as line and sentence; `limit` at most.
-
+    heads: paths of elements that are handed over when they begin, without what is in them.
+    whole: those that are handed over when they end, without the parts that were handed over before.
+    A path is the names below the root, () is the root itself.
+    deviations: where the document breaks its own document type so far, as line and sentence.
     Attributes only: required ones, undeclared ones, choices. Order of elements is not checked,
     since matching a content model that a stranger wrote can take arbitrarily long.
     """
-    if not document.declared:
-        return
-    open_elements = [document.root]
-    while open_elements and limit > 0:
-        element = open_elements.pop()
-        open_elements.extend(reversed(element.children))
-        for what in _attribute_deviations(element, document.declared.get(element.tag, {})):
-            if limit == 0:
-                return
-            limit -= 1
-            yield element.line, what
 
-
-def _attribute_deviations(
-    element: Element, declared: Mapping[str, DeclaredAttribute]
-) -> Iterator[str]:
-    tag = element.tag[:_SHOWN_CHARS]
-    for name, rule in declared.items():
-        if rule.required and name not in element.attributes:
-            yield f"{tag} has no {name[:_SHOWN_CHARS]}, which is required"
-    for name, value in element.attributes.items():
-        known = declared.get(name)
-        if known is None:
-            yield f"{tag} has {name[:_SHOWN_CHARS]}, which is not declared"
-        elif known.choices and value not in known.choices:
-            yield f"{tag} has {name[:_SHOWN_CHARS]}={value[:_SHOWN_CHARS]!r}, none of its choices"
-
-
-class _Frame(msgspec.Struct):
-    """An element whose end has not been seen yet."""
-
-    tag: str
-    attributes: Mapping[str, str]
-    children: list[Element]
-    line: int
-
-
-class _Builder:
-    """Collects what the parser reports; raises as soon as a bound is passed."""
-
-    def __init__(self) -> None:
-        self.root: Element | None = None
-        self.declared: dict[str, dict[str, DeclaredAttribute]] = {}
-        self.has_document_type = False
+    def __init__(
+        self,
+        source: Source,
+        *,
+        limits: Limits,
+        heads: Collection[Path] = (),
+        whole: Collection[Path] = (),
+        max_deviations: int = 0,
+    ) -> None:
+        self.deviations: list[tuple[int, str]] = []
+        self._source = source
+        self._limits = limits
+        self._heads = frozenset(heads)
+        self._whole = frozenset(whole)
+        self._max_deviations = max_deviations
+        self._declared: dict[str, dict[str, DeclaredAttribute]] = {}
+        self._has_document_type = False
+        self._path: list[str] = []
+        # Elements that are kept until the outermost of them ends.
         self._open: list[_Frame] = []
+        self._done: list[tuple[Path, Element]] = []
         self._elements = 0
+        self._kept = 0
         self._declarations = 0
+        self._parser = self._new_parser()
 
-    def attach(self, parser: expat.XMLParserType) -> None:
-        self._parser = parser
+    def __iter__(self) -> Iterator[tuple[Path, Element]]:
+        """The elements asked for, in the order of the document.
+
+        Encodings: UTF-8, UTF-16 with byte-order mark, ISO-8859-1, Windows-1252, ASCII.
+        Raises: InvalidMessage for anything else, malformed XML, entities, and documents beyond the
+            bounds of this module; before the last element or after it.
+        """
+        try:
+            open_reference = b""
+            for piece in _as_utf8(self._source, self._limits.bytes):
+                self._parser.Parse(piece, False)
+                open_reference = self._refuse_references(open_reference + piece)
+                yield from self._handed_over()
+            self._parser.Parse(b"", True)
+        except expat.ExpatError as error:
+            raise InvalidMessage(
+                "xml-malformed",
+                f"This is not well-formed XML: {expat.ErrorString(error.code)}",
+                where=f"line {error.lineno}, column {error.offset + 1}",
+                remedy="Send the document as the exporting system wrote it",
+            ) from error
+        yield from self._handed_over()
+
+    def _handed_over(self) -> Iterator[tuple[Path, Element]]:
+        done, self._done = self._done, []
+        yield from done
+
+    def _refuse_references(self, content: bytes) -> bytes:
+        """Where a document type may go on elsewhere, the parser drops references that it cannot
+        resolve from attribute values without a word: PO&x;1 would be read as PO1.
+
+        Returns the beginning of a reference that goes on in the next piece.
+        """
+        # A document type stands before the first element: pieces before it have no values yet.
+        if self._has_document_type and _ENTITY_REFERENCE.search(content):
+            raise _entity("The document refers to an entity", "document")
+        begun = content[content.rfind(b"&") :] if b"&" in content else b""
+        if not (self._has_document_type and _OPEN_REFERENCE.fullmatch(begun)):
+            return b""
+        if len(begun) > _MAX_OPEN_REFERENCE:
+            raise _entity("The document refers to an entity", "document")
+        return begun
+
+    def _new_parser(self) -> expat.XMLParserType:
+        parser = expat.ParserCreate("utf-8")
+        parser.specified_attributes = True
         parser.StartDoctypeDeclHandler = self._document_type
         parser.AttlistDeclHandler = self._attribute_declared
         parser.EntityDeclHandler = self._entity_declared
         parser.SkippedEntityHandler = self._entity_skipped
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
+        return parser
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._elements += 1
-        if len(self._open) >= MAX_DEPTH:
+        if len(self._path) >= MAX_DEPTH:
             raise _beyond("levels", MAX_DEPTH, self._where())
-        if self._elements > MAX_ELEMENTS:
-            raise _beyond("elements", MAX_ELEMENTS, self._where())
+        if self._elements > self._limits.elements:
+            raise _beyond("elements", self._limits.elements, self._where())
         if len(attributes) > MAX_ATTRIBUTES:
             raise _beyond("attributes on one element", MAX_ATTRIBUTES, self._where())
-        self._open.append(_Frame(tag, attributes, [], self._parser.CurrentLineNumber))
+        line = self._parser.CurrentLineNumber
+        if self._declared and len(self.deviations) < self._max_deviations:
+            self._note_deviations(tag, attributes, line)
+        self._path.append(tag)
+        path = tuple(self._path[1:])
+        if path in self._heads:
+            self._done.append((path, Element(tag, attributes, (), line)))
+        if self._open or path in self._whole:
+            self._kept += 1
+            if self._kept > self._limits.kept:
+                raise _beyond("elements in one element", self._limits.kept, self._where())
+            self._open.append(_Frame(tag, attributes, [], line))
 
     def _end(self, tag: str) -> None:
+        path = tuple(self._path[1:])
+        self._path.pop()
+        if not self._open:
+            return
         frame = self._open.pop()
         element = Element(tag, frame.attributes, tuple(frame.children), frame.line)
-        if self._open:
-            self._open[-1].children.append(element)
+        if path in self._whole:
+            self._done.append((path, element))
+            # What was handed over is kept no longer.
+            self._kept -= frame.kept + 1
         else:
-            self.root = element
+            self._open[-1].children.append(element)
+            self._open[-1].kept += frame.kept + 1
+
+    def _note_deviations(self, tag: str, attributes: dict[str, str], line: int) -> None:
+        for what in _attribute_deviations(tag, attributes, self._declared.get(tag, {})):
+            if len(self.deviations) == self._max_deviations:
+                return
+            self.deviations.append((line, what))
 
     def _document_type(self, name: str, *_: object) -> None:
-        self.has_document_type = True
+        self._has_document_type = True
 
     def _attribute_declared(
         self, element: str, name: str, kind: str, default: str | None, required: bool
@@ -204,7 +241,7 @@ class _Builder:
         choices = kind[1:-1].split("|") if kind.startswith("(") else ()
         rule = DeclaredAttribute(bool(required) and default is None, frozenset(choices))
         # The first declaration counts, as XML has it.
-        self.declared.setdefault(element, {}).setdefault(name, rule)
+        self._declared.setdefault(element, {}).setdefault(name, rule)
 
     def _entity_declared(self, name: str, *_: object) -> None:
         raise _entity("The document declares an entity", self._where())
@@ -216,32 +253,77 @@ class _Builder:
         return f"line {self._parser.CurrentLineNumber}"
 
 
-def _as_utf8(body: bytes) -> bytes:
-    """The document in one encoding; what the declaration says has been taken into account."""
-    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if body.startswith(mark)), "")
-    if not encoding:
-        declared = _DECLARED_ENCODING.match(body[:200])
-        encoding = declared[1].decode("ascii") if declared else "utf-8"
+class _Frame(msgspec.Struct):
+    """An element whose end has not been seen yet. kept: elements kept below it."""
+
+    tag: str
+    attributes: Mapping[str, str]
+    children: list[Element]
+    line: int
+    kept: int = 0
+
+
+def _attribute_deviations(
+    tag: str, attributes: Mapping[str, str], declared: Mapping[str, DeclaredAttribute]
+) -> Iterator[str]:
+    tag = tag[:_SHOWN_CHARS]
+    for name, rule in declared.items():
+        if rule.required and name not in attributes:
+            yield f"{tag} has no {name[:_SHOWN_CHARS]}, which is required"
+    for name, value in attributes.items():
+        known = declared.get(name)
+        if known is None:
+            yield f"{tag} has {name[:_SHOWN_CHARS]}, which is not declared"
+        elif known.choices and value not in known.choices:
+            yield f"{tag} has {name[:_SHOWN_CHARS]}={value[:_SHOWN_CHARS]!r}, none of its choices"
+
+
+def _as_utf8(source: Source, limit_bytes: int) -> Iterator[bytes]:
+    """The document in one encoding, in pieces; its declaration has been taken into account."""
+    piece = source.read(_PIECE_BYTES)
+    encoding = _encoding_of(piece)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    is_first = True
+    size = 0
+    while True:
+        size += len(piece)
+        if size > limit_bytes:
+            raise _beyond("bytes", limit_bytes, "document")
         try:
-            known = codecs.lookup(encoding).name in _ENCODINGS
-        except LookupError:
-            known = False
-        if not known:
+            text = decoder.decode(piece, final=not piece)
+        except UnicodeError as error:
             raise InvalidMessage(
                 "xml-encoding",
-                f"The encoding {encoding[:40]!r} is not taken",
-                where="XML declaration",
-                remedy="Send UTF-8",
-            )
+                f"The bytes are not {encoding}",
+                where="document",
+                remedy="Send UTF-8 and declare it",
+            ) from error
+        if text:
+            yield (text.lstrip("\ufeff") if is_first else text).encode("utf-8")
+            is_first = False
+        if not piece:
+            return
+        piece = source.read(_PIECE_BYTES)
+
+
+def _encoding_of(head: bytes) -> str:
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), "")
+    if encoding:
+        return encoding
+    declared = _DECLARED_ENCODING.match(head[:200])
+    encoding = declared[1].decode("ascii") if declared else "utf-8"
     try:
-        return body.decode(encoding).lstrip("\ufeff").encode("utf-8")
-    except UnicodeError as error:
+        known = codecs.lookup(encoding).name in _ENCODINGS
+    except LookupError:
+        known = False
+    if not known:
         raise InvalidMessage(
             "xml-encoding",
-            f"The bytes are not {encoding}",
-            where="document",
-            remedy="Send UTF-8 and declare it",
-        ) from error
+            f"The encoding {encoding[:40]!r} is not taken",
+            where="XML declaration",
+            remedy="Send UTF-8",
+        )
+    return encoding
 
 
 def _beyond(what: str, limit: int, where: str) -> InvalidMessage:

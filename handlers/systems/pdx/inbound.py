@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 
@@ -28,7 +29,7 @@ from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Delivery, Handler, content_of, no_needs
 from canonical.item import (
     ApprovedManufacturer,
     ComplianceMark,
@@ -41,7 +42,7 @@ from canonical.quantity import Quantity, parse_decimal
 from canonical.revision import Revision, parse_revision
 from canonical.text import normalise_id, normalise_text
 from canonical.units import EACH, to_rec20
-from handlers.systems.archive import MAGIC, read_member
+from handlers.systems.archive import MAGIC, open_member
 from handlers.systems.pdx.native import (
     ROOT,
     BomItem,
@@ -68,10 +69,12 @@ from handlers.systems.pdx.words import (
     SCHEME,
 )
 from handlers.systems.timestamps import microseconds, parse_timestamp
-from handlers.systems.xml_document import MAX_XML_BYTES, read_xml
+from handlers.systems.xml_document import Limits, Source
 
-# Attachments travel along but are not unpacked.
-MAX_PACKAGE_BYTES = 32 * 1024 * 1024
+# What the XML of a package may have, sent in a message and by reference. Attachments travel along
+# but are not unpacked.
+IN_MESSAGE = Limits(bytes=16 * 1024 * 1024, elements=200_000)
+IN_PACKAGE = Limits(bytes=256 * 1024 * 1024, elements=2_000_000)
 MEMBER = "pdx.xml"
 TYPE = "pdx.package"
 
@@ -82,10 +85,45 @@ _LIST_SEPARATORS = re.compile(r"[,;|]")
 
 def recognises(delivery: Delivery) -> bool:
     """Whether the content looks like a package: a ZIP archive, or XML that names the root."""
-    if delivery.body.startswith(MAGIC):
-        return True
-    head = delivery.body[:_HEAD_BYTES]
-    return any(name in head for name in _ROOT_NAMES)
+    head = content_of(delivery).read(_HEAD_BYTES)
+    return head.startswith(MAGIC) or any(name in head for name in _ROOT_NAMES)
+
+
+class _Document:
+    """The XML document of a delivery, which may be opened more than once.
+
+    sha256: of what was read since it was opened last.
+    """
+
+    def __init__(self, delivery: Delivery, limits: Limits) -> None:
+        self._delivery = delivery
+        self.limits = limits
+        self.sha256 = hashlib.sha256()
+
+    @contextmanager
+    def opened(self) -> Iterator[Source]:
+        self.sha256 = hashlib.sha256()
+        file = content_of(self._delivery)
+        is_archive = file.read(len(MAGIC)) == MAGIC
+        file.seek(0)
+        if is_archive:
+            with open_member(file, MEMBER, limit_bytes=self.limits.bytes) as member:
+                yield _Digesting(member, self.sha256)
+        else:
+            yield _Digesting(file, self.sha256)
+
+
+class _Digesting:
+    """A source that takes note of what was read from it."""
+
+    def __init__(self, source: Source, digest: hashlib._Hash) -> None:
+        self._source = source
+        self._digest = digest
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._source.read(size)
+        self._digest.update(piece)
+        return piece
 
 
 def read(delivery: Delivery) -> Message[Package]:
@@ -95,12 +133,10 @@ def read(delivery: Delivery) -> Message[Package]:
     digest of its content. Units and statuses that had to be assumed are among its deviations.
     Raises: InvalidMessage for content that is no package.
     """
-    body = delivery.body
-    check_size(body, limit=MAX_PACKAGE_BYTES, where="package")
-    content = (
-        read_member(body, MEMBER, limit_bytes=MAX_XML_BYTES) if body.startswith(MAGIC) else body
-    )
-    package = read_package(read_xml(content))
+    if delivery.package is None:
+        check_size(delivery.body, where="package")
+    document = _Document(delivery, IN_PACKAGE if delivery.package else IN_MESSAGE)
+    package = read_package(document.opened, document.limits)
     if not (package.items or package.changes):
         raise InvalidMessage(
             "package-empty",
@@ -112,7 +148,7 @@ def read(delivery: Delivery) -> Message[Package]:
         package, deviations=(*package.deviations, *_assumptions(package))
     )
     generated = _time(package.generated, "thisDocumentGenerationDateTime")
-    identity = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    identity = f"sha256:{document.sha256.hexdigest()}"
     if package.identifier and generated:
         identifier = normalise_id(package.identifier, where="thisDocumentIdentifier")
         identity = f"{identifier}@{generated.isoformat()}"

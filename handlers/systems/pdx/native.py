@@ -6,16 +6,27 @@ attributes (custom fields of the exporting system) that are read; thousands of o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import lru_cache
 
 import msgspec
 
 from canonical.errors import InvalidMessage
-from handlers.systems.xml_document import Document, Element, deviations_from_type
+from handlers.systems.xml_document import Element, Limits, Path, Reading, Source
 
 ROOT = "ProductDataeXchangePackage"
 
 MAX_DEVIATIONS = 100
+MAX_BOM_LINES = 100_000
+# Items, their BOM lines and manufacturers, and changes: what is held at once.
+MAX_ROWS = 500_000
+
+_ITEM: Path = ("Items", "Item")
+_LINE: Path = (*_ITEM, "BillOfMaterial", "BillOfMaterialItem")
+_CHANGE: Path = ("Changes", "Change")
+_CONTACT: Path = ("Contacts", "Contact")
+_PART: Path = ("ManufacturerParts", "ManufacturerPart")
 
 # Custom fields by what they mean; the first one that is filled counts.
 _UNIT = ("UOM", "UOM Code")
@@ -171,30 +182,68 @@ class Package(msgspec.Struct, frozen=True):
         return tops.pop() if len(tops) == 1 else self.identifier
 
 
-def read_package(document: Document) -> Package:
+def read_package(opened: Callable[[], AbstractContextManager[Source]], limits: Limits) -> Package:
     """The package that the document holds.
 
-    Raises: InvalidMessage where the root is another one, an item or change has no number, or a
-        reference contradicts the number next to it.
+    Read twice, piece by piece: what its unique ids stand for, which it may say after their use;
+    then items, their BOM lines and changes, one at a time.
+    Raises: InvalidMessage where the root is another one, an item or change has no number, a
+        reference contradicts the number next to it, or there is more of something than is taken.
     """
-    root = document.root
-    if root.tag != ROOT:
-        raise InvalidMessage(
-            "pdx-root",
-            f"The document is a {root.tag[:40]}, not a {ROOT}",
-            where=f"line {root.line}",
-            remedy="Send a package of IPC-2571",
+    with opened() as source:
+        heads = (_ITEM, _CONTACT, _PART)
+        names = _Names.of(Reading(source, limits=limits, heads=((), *heads)))
+    with opened() as source:
+        whole = (_ITEM, _LINE, _CHANGE)
+        reading = Reading(
+            source, limits=limits, heads=[()], whole=whole, max_deviations=MAX_DEVIATIONS
         )
-    names = _Names.of(root)
+        return _package(reading, names)
+
+
+def _package(reading: Reading, names: _Names) -> Package:
+    root: Element | None = None
+    items: list[PackageItem] = []
+    changes: list[Change] = []
+    lines: list[BomItem] = []
+    rows = 0
+    for path, element in reading:
+        if path == _LINE:
+            if len(lines) == MAX_BOM_LINES:
+                raise _too_many(f"a BOM of more than {MAX_BOM_LINES} lines", element)
+            lines.append(_bom_item(element, names))
+        elif path == _ITEM:
+            item = _item(element, names, lines)
+            items.append(item)
+            lines = []
+            rows += len(item.manufacturers)
+        elif path == _CHANGE:
+            changes.append(_change(element, names))
+        else:
+            root = element
+        rows += 1
+        if rows > MAX_ROWS:
+            raise _too_many(
+                f"more than {MAX_ROWS} items, lines, manufacturers and changes", element
+            )
+    assert root is not None
     return Package(
         identifier=root.get("thisDocumentIdentifier"),
         generated=root.get("thisDocumentGenerationDateTime"),
-        items=tuple(_item(item, names) for item in root.within("Items", "Item")),
-        changes=tuple(_change(change, names) for change in root.within("Changes", "Change")),
+        items=tuple(items),
+        changes=tuple(changes),
         deviations=tuple(
-            Deviation(where=f"line {line}", what=what)
-            for line, what in deviations_from_type(document, limit=MAX_DEVIATIONS)
+            Deviation(where=f"line {line}", what=what) for line, what in reading.deviations
         ),
+    )
+
+
+def _too_many(what: str, element: Element) -> InvalidMessage:
+    return InvalidMessage(
+        "package-too-long",
+        f"The package has {what}",
+        where=f"line {element.line}",
+        remedy="Export it in parts",
     )
 
 
@@ -205,18 +254,26 @@ class _Names(msgspec.Struct, frozen=True):
     makers: Mapping[str, str]
 
     @classmethod
-    def of(cls, root: Element) -> _Names:
-        makers = {
-            contact.get("contactUniqueIdentifier"): contact.get("contactName")
-            for contact in root.within("Contacts", "Contact")
-        }
-        for part in root.within("ManufacturerParts", "ManufacturerPart"):
-            makers[part.get("manufacturerPartUniqueIdentifier")] = part.get("manufacturerName")
-        items = {
-            item.get("itemUniqueIdentifier"): item.get("itemIdentifier")
-            for item in root.within("Items", "Item")
-        }
-        return cls(items=items, makers=makers)
+    def of(cls, reading: Reading) -> _Names:
+        items: dict[str, str] = {}
+        contacts: dict[str, str] = {}
+        parts: dict[str, str] = {}
+        for path, element in reading:
+            if path == _ITEM:
+                items[element.get("itemUniqueIdentifier")] = element.get("itemIdentifier")
+            elif path == _CONTACT:
+                contacts[element.get("contactUniqueIdentifier")] = element.get("contactName")
+            elif path == _PART:
+                part = element.get("manufacturerPartUniqueIdentifier")
+                parts[part] = element.get("manufacturerName")
+            elif element.tag != ROOT:
+                raise InvalidMessage(
+                    "pdx-root",
+                    f"The document is a {element.tag[:40]}, not a {ROOT}",
+                    where=f"line {element.line}",
+                    remedy="Send a package of IPC-2571",
+                )
+        return cls(items=items, makers=contacts | parts)
 
     def item(self, element: Element, identifier: str, unique: str) -> str:
         """The item number an element means by number, by unique id or by both."""
@@ -259,7 +316,7 @@ class _Custom:
         return tuple(Stated(name, self._values[name][0]) for name in names if name in self._values)
 
 
-def _item(element: Element, names: _Names) -> PackageItem:
+def _item(element: Element, names: _Names, lines: Sequence[BomItem]) -> PackageItem:
     custom = _Custom(element)
     unit = element.get("globalProductUnitOfMeasureCode")
     return PackageItem(
@@ -278,10 +335,7 @@ def _item(element: Element, names: _Names) -> PackageItem:
         base_quantity=custom.text(_BASE_QUANTITY),
         base_unit=custom.unit(_BASE_UNIT),
         compliance=custom.stated(_COMPLIANCE),
-        lines=tuple(
-            _bom_item(line, names)
-            for line in element.within("BillOfMaterial", "BillOfMaterialItem")
-        ),
+        lines=tuple(lines),
         manufacturers=tuple(
             _manufacturer(entry, names)
             for entry in element.within("ApprovedManufacturerList", "ApprovedManufacturerListItem")
@@ -372,7 +426,13 @@ def _affected(element: Element, names: _Names) -> ChangedItem:
 
 
 def _coded(element: Element, name: str) -> Coded:
-    return Coded(element.get(name), element.get(f"{name}Other"))
+    return _shared_code(element.get(name), element.get(f"{name}Other"))
+
+
+@lru_cache(maxsize=1024)
+def _shared_code(code: str, other: str) -> Coded:
+    """Few codes stand in very many lines."""
+    return Coded(code, other)
 
 
 def _required(element: Element, name: str) -> str:

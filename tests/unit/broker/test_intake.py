@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.intake import MAX_ID, Arrival, read_arrival, read_arrivals, read_pending
+from broker.intake import MAX_ID, Arrival, Work, read_arrival, read_arrivals, read_pending
 from broker.store import Position
 from broker.store.pending import PendingWork
 from canonical.envelope import Envelope, Message
@@ -127,11 +127,12 @@ async def test_a_batch_is_read_in_order_and_lets_others_have_their_turn(
             turns.append(1)
             await asyncio.sleep(0)
 
+    async def read(arrived: Arrival) -> Work:
+        return read_arrival(arrived, lambda delivery: handler())
+
     counting = asyncio.create_task(count())
     bodies = [b"%d" % number for number in range(20)]
-    works = await read_arrivals(
-        [arrival(body) for body in bodies], lambda a: read_arrival(a, lambda delivery: handler())
-    )
+    works = await read_arrivals([arrival(body) for body in bodies], read)
     counting.cancel()
     assert [work.entry.delivery.body for work in works] == bodies
     assert len(turns) >= 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -178,14 +179,17 @@ def test_an_unmapped_unit_is_refused_with_item_and_line() -> None:
     assert failure.where == "item/KIT-2000 line 20 component KIT-2020"
 
 
+def member(package: bytes) -> bytes:
+    with archive.open_member(io.BytesIO(package), "pdx.xml", limit_bytes=10**6) as opened:
+        return opened.read(10**7)
+
+
 def test_the_packages_are_what_their_builder_writes() -> None:
     for name, content in contents().items():
         written = (PACKAGES / name).read_bytes()
         if name.endswith(".pdx"):
             # Deflate may be spelled differently by another zlib; the members may not.
-            assert archive.read_member(written, "pdx.xml", limit_bytes=10**6) == (
-                archive.read_member(content, "pdx.xml", limit_bytes=10**6)
-            )
+            assert member(written) == member(content)
         else:
             assert written == content
 
