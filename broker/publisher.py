@@ -22,6 +22,7 @@ from broker.lineup import Slot
 from broker.metrics import Metrics
 from broker.store.handover import OutboxRow
 from broker.topology import headers_for
+from canonical.package import LOG_REFERENCE, MAX_INLINE_BYTES
 
 log = structlog.get_logger(__name__)
 _Confirm = TypeVar("_Confirm")
@@ -212,8 +213,14 @@ def _message(row: OutboxRow) -> aio_pika.Message:
         # An event that waited long to go out is not a late repeat (broker.lateness).
         "publishtime": datetime.now(UTC).isoformat(),
     }
+    body = row.body
+    if len(body) > MAX_INLINE_BYTES:
+        # The body stands in the log; who needs it takes it from there (broker.reading).
+        attributes["dataref"] = f"{LOG_REFERENCE}{attributes['logposition']}"
+        attributes["databytes"] = str(len(body))
+        body = b""
     return aio_pika.Message(
-        row.body,
+        body,
         headers=dict(headers_for(attributes)),
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from broker.store import Database
 from tests.integration.relaying import (
     EXCHANGE,
+    QUEUE,
     Process,
     broker_at,
     drained,
@@ -282,3 +283,27 @@ async def test_a_broker_that_is_away_gives_rows_back_at_once(
         assert process.relay.in_hand == 0
     due = await bench.column("select sweep_at <= now() from outbox")
     assert due == [True, True]
+
+
+async def test_a_large_event_is_published_with_its_place_in_the_log_instead_of_its_body(
+    bench: Bench, process: Process, broker: AbstractConnection
+) -> None:
+    await process.emit("A", body=b" " * 65_536 + b"{}")
+    await process.emit("A")
+    channel = await broker.channel()
+    queue = await channel.get_queue(QUEUE)
+    got: list[AbstractIncomingMessage] = []
+
+    async def both_came() -> bool:
+        message = await queue.get(no_ack=True, fail=False)
+        got.extend([message] if message else [])
+        return len(got) == 2
+
+    await until(both_came, "both are published")
+    large, small = got
+    rows = await bench.rows("select at, seq from message order by seq")
+    place = f"log/{rows[0]['at'].isoformat()}/{rows[0]['seq']}"
+    assert (large.body, large.headers["ce-databytes"]) == (b"", "65538")
+    assert large.headers["ce-dataref"] == place
+    assert small.body == b"{}"
+    assert "ce-dataref" not in small.headers
