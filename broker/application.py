@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from broker import book
+from broker.aside import aside_if
 from broker.consequences import (
     Consequences,
     Note,
@@ -16,6 +17,7 @@ from broker.consequences import (
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
 from broker.repeats import unsaid
+from broker.slices import slices
 from broker.store import Position, Tx
 from broker.store import casebook as case_rows
 from broker.store import documents as document_rows
@@ -24,7 +26,7 @@ from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
-from broker.store.documents import NewDocument
+from broker.store.documents import DocumentRow
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending
 from canonical.effects import Open, Plan
@@ -41,9 +43,12 @@ async def apply(
 
     Order of tables as in broker.store, so that two batches never wait for each other in a ring.
     """
-    rows = consequences(verdicts, positions, context)
+    large = any(verdict.work.is_large for verdict in verdicts)
+    rows = await aside_if(large, consequences, verdicts, positions, context)
     await _keep_unfinished(tx, rows)
-    written = await _store_documents(tx, rows.documents)
+    written = await _store_documents(
+        tx, await aside_if(large, document_rows.as_rows, rows.documents)
+    )
     await _emit_events(tx, verdicts, rows.said)
     stale = await _apply_plans(tx, verdicts, positions)
     cases = [c for c in rows.cases if c.ledger_key not in stale]
@@ -101,7 +106,7 @@ async def _keep_unfinished(tx: Tx, rows: Consequences) -> None:
         await pending_rows.finish_pending(tx, rows.finished)
 
 
-async def _store_documents(tx: Tx, documents: Sequence[NewDocument]) -> dict[str, int]:
+async def _store_documents(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:
     if not documents:
         return {}
     written = await document_rows.store(tx, documents)
@@ -119,7 +124,8 @@ async def _emit_events(
     emissions: list[Emission] = []
     for verdict, said_now in zip(verdicts, said, strict=True):
         emissions += unsaid(said_now, before.get(_cause(verdict), ()))
-    await outbox_rows.emit(tx, emissions)
+    for some in slices(emissions):
+        await outbox_rows.emit(tx, some)
 
 
 def _cause(verdict: Verdict) -> history_rows.Cause:

@@ -8,6 +8,7 @@ import msgspec
 import uuid_utils
 
 from broker import ledger as rules
+from broker.aside import MANY, aside_if
 from broker.store import Position, Tx
 from broker.store import calls as call_rows
 from broker.store import casebook as case_rows
@@ -81,7 +82,8 @@ async def apply_plan(tx: Tx, plan: Plan, origin: Origin, lane: Lane) -> bool:
     if plan.version < ledger.version:
         return False
     steps = await step_rows.load_steps(tx, ledger.id)
-    diff = rules.diff(steps, plan)
+    large = len(plan.steps) > MANY or len(steps) > MANY
+    diff = await aside_if(large, rules.diff, steps, plan)
     if not is_new:
         changes = bool(diff.inserts or diff.replaces or diff.moves)
         await ledger_rows.renew_ledger(tx, ledger.id, new, reopen=changes)
@@ -103,7 +105,8 @@ async def advance(tx: Tx, ledger: Ledger) -> None:
     The caller holds the ledger's row.
     """
     steps = await step_rows.load_steps(tx, ledger.id)
-    moves = rules.advance(steps)
+    large = len(steps) > MANY
+    moves = await aside_if(large, rules.advance, steps)
     await step_rows.move_steps(tx, moves)
     await _open_left_behind(tx, ledger, moves)
     announced = [m.step.id for m in moves if m.step.kind == "announce" and m.state == "done"]
@@ -124,10 +127,7 @@ async def advance(tx: Tx, ledger: Ledger) -> None:
                 if isinstance(operation := operations[step_id], Announce)
             ],
         )
-    states = {i: s.state for i, s in rules.current(steps).items()}
-    latest = {s.id for s in rules.current(steps).values()}
-    states |= {m.step.identity: m.state for m in moves if m.step.id in latest}
-    if ledger.state != "complete" and rules.is_complete(states.values()):
+    if ledger.state != "complete" and await aside_if(large, rules.ends_with, steps, moves):
         await ledger_rows.complete_ledger(tx, ledger.id)
 
 

@@ -29,7 +29,7 @@ AT_TARGET = frozenset({"in_flight", "in_doubt"})
 SETTLED = frozenset({"done", "cancelled", "superseded"})
 
 
-class LedgerStep(msgspec.Struct, frozen=True):
+class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     """A step as it stands in the ledger.
 
     withdrawn: no longer planned while it was at its target; decided on when it comes back.
@@ -49,7 +49,7 @@ class LedgerStep(msgspec.Struct, frozen=True):
     watched: tuple[str, int] | None = None
 
 
-class Replace(msgspec.Struct, frozen=True):
+class Replace(msgspec.Struct, frozen=True, gc=False):
     """A step that was not sent gets other content or other dependencies in place."""
 
     old: LedgerStep
@@ -57,7 +57,7 @@ class Replace(msgspec.Struct, frozen=True):
     digest: bytes
 
 
-class Insert(msgspec.Struct, frozen=True):
+class Insert(msgspec.Struct, frozen=True, gc=False):
     """A new step, or a follow-up of the same identity after one that was sent."""
 
     step: Step
@@ -65,7 +65,7 @@ class Insert(msgspec.Struct, frozen=True):
     generation: int
 
 
-class Move(msgspec.Struct, frozen=True):
+class Move(msgspec.Struct, frozen=True, gc=False):
     """A step goes from the state it was read in to another one."""
 
     step: LedgerStep
@@ -224,6 +224,15 @@ def _next_state(step: LedgerStep, states: dict[str, str], *, blocked: bool) -> t
     if blocked or any(states.get(d) not in SETTLED for d in step.depends_on):
         return "waiting", ""
     return ("done", "") if step.kind == "announce" else ("ready", "")
+
+
+def ends_with(steps: Sequence[LedgerStep], moves: Sequence[Move]) -> bool:
+    """Whether every current step is settled once these moves are made."""
+    latest = current(steps)
+    states = {identity: step.state for identity, step in latest.items()}
+    ids = {step.id for step in latest.values()}
+    states |= {move.step.identity: move.state for move in moves if move.step.id in ids}
+    return is_complete(states.values())
 
 
 def is_complete(states: Iterable[str]) -> bool:

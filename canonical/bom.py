@@ -8,7 +8,7 @@ from canonical.bounds import Instant
 from canonical.quantity import Quantity
 
 
-class BomLine(msgspec.Struct, frozen=True):
+class BomLine(msgspec.Struct, frozen=True, gc=False):
     """One component of an assembly.
 
     position: find number as the source writes it; may repeat or be "0" at the source.

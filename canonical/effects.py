@@ -13,7 +13,7 @@ from canonical.operations import Operation, StepKind, kind, verb
 Severity = Literal["info", "warning", "stop"]
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """One effect that must become true.
 
     plant: plant code; "" where the effect is not of one plant.

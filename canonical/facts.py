@@ -25,7 +25,7 @@ DOCUMENT_TYPES: dict[str, type[Item] | type[Bom] | type[Supplier] | type[Coverag
 }
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A stored document.
 
     version: counts our own writes of it, 1 for the first; says "newer than what I saw".

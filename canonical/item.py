@@ -17,7 +17,7 @@ Procurement = Literal["make", "buy", "phantom", "none"]
 ApprovalStatus = Literal["approved", "conditional", "disapproved", "obsolete"]
 
 
-class ApprovedManufacturer(msgspec.Struct, frozen=True):
+class ApprovedManufacturer(msgspec.Struct, frozen=True, gc=False):
     """One AML entry: this maker's part may be used for the item.
 
     rank: 1 is preferred; None where the source gives no ranking.
@@ -30,14 +30,14 @@ class ApprovedManufacturer(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class ComplianceMark(msgspec.Struct, frozen=True):
+class ComplianceMark(msgspec.Struct, frozen=True, gc=False):
     """A statement such as RoHS or REACH: scheme, and the value as the source states it."""
 
     scheme: str
     value: str
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One revision of an item as engineering defines it.
 
     base_unit: Rec 20 code (or X-prefixed Rec 21).

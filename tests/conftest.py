@@ -13,6 +13,16 @@ from ops.migrate import migrate
 from ops.stack import Servers, Stack, databases, management
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes runs in `./check --full`; elsewhere it was not asked for."""
+    if os.environ.get("LAYSHAFT_FULL") == "1":
+        return
+    left = [item for item in items if item.get_closest_marker("full")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The servers named by LAYSHAFT_TEST_*, else private ones for this session."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+import asyncpg
 import msgspec
 
+from broker.aside import MANY, aside_if
+from broker.slices import slices
 from broker.store.connection import Position, Tx
 from canonical.codec import encode
 from canonical.effects import Put
 from canonical.facts import DOCUMENT_TYPES, Known
+from canonical.package import MAX_INLINE_BYTES as LARGE_BYTES
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """A document with what decides whether another statement is newer.
 
     version, stated: as in Put. digest: of the content. cause: id of the foreign message it goes
@@ -44,14 +48,23 @@ def digest_of(put: Put) -> bytes:
 
 async def load(tx: Tx, keys: Iterable[str]) -> dict[str, Stored]:
     """The documents with those keys; unknown ones are missing."""
-    rows = await tx.fetch(
-        """
-        select d.key, d.row_version, d.version, d.stated, d.digest, d.body, d.cause, d.message_at,
-               d.message_seq
-        from document d join unnest($1::text[]) as w(key) using (key)
-        """,
-        sorted(set(keys)),
-    )
+    found: dict[str, Stored] = {}
+    wanted = set(keys)
+    for some in slices(await aside_if(len(wanted) > MANY, sorted, wanted)):
+        rows = await tx.fetch(
+            """
+            select d.key, d.row_version, d.version, d.stated, d.digest, d.body, d.cause,
+                   d.message_at, d.message_seq
+            from document d join unnest($1::text[]) as w(key) using (key)
+            """,
+            some,
+        )
+        large = len(rows) > MANY or sum(len(r["body"]) for r in rows) > LARGE_BYTES
+        found |= await aside_if(large, _as_stored, rows)
+    return found
+
+
+def _as_stored(rows: Sequence[asyncpg.Record]) -> dict[str, Stored]:
     return {
         r["key"]: Stored(
             known=Known(
@@ -70,13 +83,45 @@ async def load(tx: Tx, keys: Iterable[str]) -> dict[str, Stored]:
     }
 
 
-async def store(tx: Tx, documents: Sequence[NewDocument]) -> dict[str, int]:
+class DocumentRow(msgspec.Struct, frozen=True):
+    """A document as it is written."""
+
+    key: str
+    version: int
+    stated: int
+    digest: bytes
+    body: bytes
+    source: str
+    position: Position
+    cause: str
+
+
+def as_rows(documents: Sequence[NewDocument]) -> list[DocumentRow]:
+    """The documents encoded, in the order of their keys."""
+    rows: list[DocumentRow] = []
+    for d in sorted(documents, key=lambda d: d.put.key):
+        body = encode(d.put.document)
+        rows.append(
+            DocumentRow(
+                key=d.put.key,
+                version=d.put.version,
+                stated=d.put.stated,
+                digest=hashlib.sha256(body).digest(),
+                body=body,
+                source=d.source,
+                position=d.position,
+                cause=d.cause,
+            )
+        )
+    return rows
+
+
+async def store(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:
     """Row versions of the documents that were written; older statements write nothing.
 
-    Keys in `documents` are distinct. The guard stands in the statement: it holds however many
-    writers there are.
+    Keys in `documents` are distinct and in order. The guard stands in the statement: it holds
+    however many writers there are.
     """
-    ordered = sorted(documents, key=lambda d: d.put.key)
     rows = await tx.fetch(
         """
         with written as (
@@ -107,14 +152,14 @@ async def store(tx: Tx, documents: Sequence[NewDocument]) -> dict[str, int]:
         )
         select key, row_version from written
         """,
-        [d.put.key for d in ordered],
-        [d.put.version for d in ordered],
-        [d.put.stated for d in ordered],
-        [digest_of(d.put) for d in ordered],
-        [encode(d.put.document) for d in ordered],
-        [d.source for d in ordered],
-        [d.position.at for d in ordered],
-        [d.position.seq for d in ordered],
-        [d.cause for d in ordered],
+        [d.key for d in documents],
+        [d.version for d in documents],
+        [d.stated for d in documents],
+        [d.digest for d in documents],
+        [d.body for d in documents],
+        [d.source for d in documents],
+        [d.position.at for d in documents],
+        [d.position.seq for d in documents],
+        [d.cause for d in documents],
     )
     return {r["key"]: r["row_version"] for r in rows}

@@ -134,6 +134,9 @@ async def newly_known(
         where s.fact is not null and s.state in ('waiting', 'ready')
           and d.row_version > s.seen
           and ($1::text[] is null or s.fact = any($1::text[]))
+          -- one is due already, or is being made: the next sweep sees what it has not seen
+          -- (a look-up for each: `not exists` is planned as a read of the whole table)
+          and (select id from pending where merge_key = 'plan:' || l.id limit 1) is null
         order by l.id
         """,
         keys,

@@ -9,9 +9,12 @@ from typing import cast
 import asyncpg
 import msgspec
 
+from broker.aside import MANY, aside_if
 from broker.ledger import Insert, LedgerStep, Move, Replace, watched_fact
+from broker.slices import ROWS, slices
 from broker.store.connection import Tx
 from canonical.codec import encode
+from canonical.effects import Step
 from canonical.operations import Approve, Operation, StepKind, verb
 
 
@@ -58,7 +61,9 @@ async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
 
     Locked too: a claim that is about to take one waits, and one that has it is seen.
     """
-    rows = await tx.fetch(
+    steps: list[LedgerStep] = []
+    # A portal, read in slices: asking for each slice anew would read the whole ledger each time.
+    cursor = await tx.cursor(
         """
         select id, identity, generation, kind, state, version, digest, depends_on, reason,
                withdrawn, fact, seen
@@ -66,7 +71,9 @@ async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
         """,
         ledger_id,
     )
-    return [ledger_step(r) for r in rows]
+    while rows := await cursor.fetch(ROWS):
+        steps += [ledger_step(r) for r in rows]
+    return steps
 
 
 def ledger_step(row: asyncpg.Record) -> LedgerStep:
@@ -100,8 +107,11 @@ async def mark_withdrawn(tx: Tx, withdrawals: Sequence[tuple[LedgerStep, bool]])
 
 async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> None:
     """New steps with the target rows their calls go to."""
-    if not inserts:
-        return
+    for some in slices(inserts):
+        await _insert_some(tx, ledger_id, some)
+
+
+async def _insert_some(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> None:
     steps = [i.step for i in inserts]
     facts = [watched_fact(s) for s in steps]
     await tx.execute(
@@ -143,9 +153,13 @@ async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> Non
                    p.fact, p.seen, 'waiting', t.id, p.lane, p.owner,
                    now() + make_interval(secs => p.due_s)
             from planned p
-            left join target t on p.kind = 'call' and t.system = p.system
-                 and t.object_kind = p.object_kind and t.object_id = p.object_id
-                 and t.plant = p.plant
+            -- a look-up for each: a join reads all targets for every slice of a long plan
+            left join lateral (
+                select id from target
+                where p.kind = 'call' and system = p.system and object_kind = p.object_kind
+                  and object_id = p.object_id and plant = p.plant
+                limit 1
+            ) t on true
             order by p.n
             returning id
         )
@@ -160,7 +174,7 @@ async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> Non
         [s.object_kind for s in steps],
         [s.object_id for s in steps],
         [verb(s.operation) for s in steps],
-        [encode(s.operation) for s in steps],
+        await aside_if(len(steps) > MANY, _encoded, steps),
         [i.digest for i in inserts],
         [encode(s.depends_on).decode() for s in steps],
         [f[0] if f else None for f in facts],
@@ -177,8 +191,11 @@ async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> Non
 
 async def replace_steps(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> None:
     """Steps that were not sent say what the new plan says."""
-    if not replaces:
-        return
+    for some in slices(replaces):
+        await _replace_some(tx, ledger_id, some)
+
+
+async def _replace_some(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> None:
     facts = [watched_fact(r.step) for r in replaces]
     await tx.execute(
         """
@@ -206,7 +223,7 @@ async def replace_steps(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> 
             for r in replaces
         ],
         [r.old.id for r in replaces],
-        [encode(r.step.operation) for r in replaces],
+        await aside_if(len(replaces) > MANY, _encoded, [r.step for r in replaces]),
         [r.digest for r in replaces],
         [encode(r.step.depends_on).decode() for r in replaces],
         [f[0] if f else None for f in facts],
@@ -222,8 +239,11 @@ async def move_steps(tx: Tx, moves: Sequence[Move]) -> None:
     Each is expected in the state and version it was read in; anything else is our defect, since
     the ledger row is locked.
     """
-    if not moves:
-        return
+    for some in slices(moves):
+        await _move_some(tx, some)
+
+
+async def _move_some(tx: Tx, moves: Sequence[Move]) -> None:
     changed = await tx.fetchval(
         """
         with wanted as (
@@ -258,6 +278,10 @@ async def operations_of(tx: Tx, step_ids: Sequence[int]) -> dict[int, Operation]
         list(step_ids),
     )
     return {r["id"]: operation_from(r["operation"]) for r in rows}
+
+
+def _encoded(steps: Sequence[Step]) -> list[bytes]:
+    return [encode(step.operation) for step in steps]
 
 
 def _idempotency_key(ledger_id: int, identity: str, part: str, digest: bytes) -> str:

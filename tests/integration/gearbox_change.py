@@ -148,10 +148,12 @@ async def store_items(tx: Tx, position: Position) -> None:
     """The items of the package are known."""
     await document_rows.store(
         tx,
-        [
-            NewDocument(Put(f"item/{number}", 2, item(number, how)), "plm", position)
-            for number, how in PARTS
-        ],
+        document_rows.as_rows(
+            [
+                NewDocument(Put(f"item/{number}", 2, item(number, how)), "plm", position)
+                for number, how in PARTS
+            ]
+        ),
     )
 
 

@@ -46,7 +46,9 @@ async def planned(tx: Tx, *steps: Step) -> None:
 
 async def stated(tx: Tx, version: int) -> None:
     put = Put("supplier/S1", version, supplier("S1", f"name {version}"))
-    written = await document_rows.store(tx, [NewDocument(put, "procurement", POSITION)])
+    written = await document_rows.store(
+        tx, document_rows.as_rows([NewDocument(put, "procurement", POSITION)])
+    )
     assert written == {"supplier/S1": version}
 
 

@@ -585,11 +585,13 @@ async def wire_to(url: str) -> AsyncIterator[tuple[Wire, str]]:
         await wire.close()
 
 
-async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
+async def until(
+    holds: Callable[[], Awaitable[bool]], what: str, *, within_s: float = DEADLINE_S
+) -> None:
     """Looks again and again until it holds; fails after the deadline."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + within_s
     while not await holds():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
+        assert time.monotonic() < end, f"not within {within_s} s: {what}"
         await asyncio.sleep(0.01)
 
 

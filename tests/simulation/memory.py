@@ -7,9 +7,10 @@ are left out: a handler in the simulation emits, puts, fails and dies, but makes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import cast
+from typing import IO, cast
 
 from msgspec.structs import replace
 
@@ -25,9 +26,11 @@ from broker.store.order import Claim, Gap, LoggedEvent, OrderKey, Taken
 from broker.store.outbox import Emission
 from broker.store.pending import BEGUN_FOR_S, Begun, NewPending, PendingWork
 from canonical.envelope import Lane
+from canonical.errors import InvalidMessage
 from canonical.events import SOURCE
 from canonical.facts import Known
 from canonical.handler import Delivery
+from canonical.package import PackageReference
 from tests.simulation.tables import (
     CaseRow,
     Identity,
@@ -80,6 +83,15 @@ class MemoryStorage:
     def unit(self) -> MemoryUnit:
         """See broker.unit.Storage."""
         return self.unit_type(self)
+
+    async def bodies(self, places: Sequence[Position]) -> dict[Position, bytes]:
+        """See broker.unit.Storage."""
+        log = self.tables.log
+        return {place: log[place].delivery.body for place in places if place in log}
+
+    def package_file(self, wanted: PackageReference) -> AbstractAsyncContextManager[IO[bytes]]:
+        """See broker.unit.Storage; nobody puts packages here."""
+        raise InvalidMessage("package-missing", "There are no packages", where=wanted.reference)
 
 
 def queues_of(rows: Iterable[PendingRow]) -> dict[OrderKey, list[PendingRow]]:
@@ -405,6 +417,9 @@ class MemoryUnit:
             self._note(note)
         for identity, word in rows.outcomes.items():
             self._set_outcome(identity, word)
+
+    async def allow_long_pauses(self) -> None:
+        """See broker.unit.Unit; this one has all the time there is."""
 
     async def probe(self) -> None:
         """See broker.unit.Unit."""
