@@ -283,7 +283,7 @@ class Recorder:
         ]
         given = f"({', '.join(literals)})" if literals else ""
         explained = await self.connection.fetchval(
-            f'explain (format json) execute "{row["name"]}"{given}'
+            "select pg_temp.explained($1)", f'execute "{row["name"]}"{given}'
         )
         [tree] = msgspec.json.decode(explained, type=list[dict[str, Any]])
         return cast("dict[str, Any]", tree["Plan"])
@@ -302,6 +302,18 @@ async def connection(database_url: str) -> AsyncIterator[Tx]:
     database = Database(url=database_url, purpose="test", size=1, acquire_s=3, statement_s=5)
     await database.open()
     async with database.session() as session:
+        # One statement for all looks at a plan: a text of its own for each would push what is to
+        # be looked at out of the client's cache of a hundred.
+        await session.execute(
+            """
+            create function pg_temp.explained(what text) returns json language plpgsql as $$
+            declare plan json;
+            begin
+                execute 'explain (format json) ' || what into plan;
+                return plan;
+            end $$
+            """
+        )
         yield session
     await database.close()
 
