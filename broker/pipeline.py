@@ -117,10 +117,11 @@ class Pipeline:
         works = await self._reader.arrivals(arrivals)
         return [refuse_late(work, now=self._now(), memory=self._memory) for work in works]
 
-    async def _decide_and_commit(self, works: list[Work]) -> None:
+    async def _decide_and_commit(self, works: list[Work], *, begun: bytes = b"") -> None:
         """Steps 3 and 4: everything about these messages happens in one transaction.
 
-        `works` becomes what is decided: in order, with what was overtaken.
+        `works` becomes what is decided: in order, with what was overtaken. begun: the attempt on
+        record that ends with it.
         """
         started = perf_counter()
         context = self._context()
@@ -134,6 +135,8 @@ class Pipeline:
             )
             # 4 commit: documents, plans, events, cases, retries
             await unit.apply(verdicts, positions, context)
+            if begun:
+                await unit.end_attempt(begun)
             if __debug__:
                 await self._fail_points("inbox.before_commit")
         if __debug__:
@@ -235,12 +238,10 @@ class Pipeline:
                 work = self._reader.quarantined(arrival, crashes_the_worker(crashes))
             else:
                 (work,) = await self._read([arrival])
-            await self._decide_or_halve([work])
+            await self._decide_or_halve([work], begun=fingerprint)
         except Exception:
             await self._withdraw(lambda unit: unit.withdraw_attempt(fingerprint, worker=worker))
             raise
-        async with self._storage.unit() as unit:
-            await unit.end_attempt(fingerprint)
 
     async def _withdraw(self, withdraw: Callable[[Unit], Awaitable[None]]) -> None:
         """What this process began and could not end is not counted: it lives.
@@ -253,7 +254,7 @@ class Pipeline:
         except Exception as error:
             log.info("stays counted as begun", lane=self._lane, error=repr(error)[:200])
 
-    async def _decide_or_halve(self, works: Sequence[Work]) -> None:
+    async def _decide_or_halve(self, works: Sequence[Work], *, begun: bytes = b"") -> None:
         """The batch is committed; where a message is to blame, the batch is halved, left half
         first, until that message stands alone. Each half is decided anew from fresh facts. What
         the batch has overtaken is part of it: that may be what is to blame.
@@ -263,15 +264,15 @@ class Pipeline:
         """
         together = list(works)
         try:
-            await self._decide_and_commit(together)
+            await self._decide_and_commit(together, begun=begun)
         except Exception as error:
             judge = await self._judge(error, self._failed_takes)
             if len(together) == 1:
-                await self._decide_and_commit([judge(together[0])])
+                await self._decide_and_commit([judge(together[0])], begun=begun)
                 return
             middle = len(together) // 2
             await self._decide_or_halve(together[:middle])
-            await self._decide_or_halve(together[middle:])
+            await self._decide_or_halve(together[middle:], begun=begun)
 
     async def take_pending(self, limit: int) -> int:
         """Due rows of this lane, one per key, have gone steps 3 and 4; how many there were.

@@ -105,6 +105,17 @@ async def test_a_process_that_dies_between_commit_and_ack_leaves_a_duplicate(ben
     assert [await bench.count("outbox"), await bench.count("duplicate")] == [1, 1]
 
 
+async def test_a_redelivery_that_is_committed_has_no_attempt_on_record(bench: Bench) -> None:
+    order = an_order(1, emits=("S1",))
+    back = arrival(order, redelivered=True)
+    with pytest.raises(FailPointHit):
+        await bench.pipeline(fail_points="inbox.before_commit:raise:1").take([back])
+    assert [await bench.count(t) for t in ("inbox", "delivery_attempt")] == [0, 1]
+    with pytest.raises(FailPointHit):
+        await bench.pipeline(fail_points="inbox.after_commit:raise:1").take([back])
+    assert [await bench.count(t) for t in ("inbox", "delivery_attempt")] == [1, 0]
+
+
 async def test_a_process_that_dies_before_the_commit_leaves_nothing(bench: Bench) -> None:
     order = an_order(1, emits=("S1",))
     with pytest.raises(FailPointHit):
