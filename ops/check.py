@@ -5,6 +5,7 @@ code 0 if nothing failed (and with CI=true nothing was skipped), 1 if not, 3 wit
 """
 
 import argparse
+import ast
 import contextlib
 import os
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -93,14 +94,15 @@ def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
 
 def _fault_tests(name: str, run: _Run) -> Outcome:
     """The fault tests; rows without one are named, and a full run leaves its results behind."""
+    # The commit that is tested: the tree may be at another one by the end of the run.
+    commit = _commit()
     outcome = _tests(with_servers=True)(name, run)
-    rows = tomllib.loads((ROOT / "tests" / "faults" / "rows.toml").read_text())
-    if rows["missing"]:
-        print(
-            f"{len(rows['missing'])} rows without a test: {' '.join(rows['missing'])}", end="\n  "
-        )
+    missing = tomllib.loads((ROOT / "tests" / "faults" / "rows.toml").read_text())["missing"]
+    if missing:
+        print(f"{len(missing)} rows without a test: {' '.join(missing)}", end="\n  ")
     if run.full:
-        write_results(run.folder / f"{name}.xml", ROOT / "tests" / "results" / "full.json")
+        results = ROOT / "tests" / "results" / "full.json"
+        write_results(run.folder / f"{name}.xml", results, commit=commit, missing=missing)
     return outcome
 
 
@@ -167,14 +169,18 @@ def read_report(report: Path, *, exit_code: int) -> Outcome:
     return Outcome(passed=passed, failed=failed, skips=tuple(skips))
 
 
-def write_results(report: Path, results: Path) -> None:
-    """What the fault tests of a full run came to: one entry a test, with row and figures."""
+def write_results(report: Path, results: Path, *, commit: str, missing: Sequence[str] = ()) -> None:
+    """What the fault tests of a full run came to: one entry a test, with row and figures.
+
+    A test that was not reached has none. missing: rows that no test is for.
+    """
     if not report.exists():
         return
     rows: list[dict[str, object]] = []
     for case in ElementTree.parse(report).iter("testcase"):
         figures = {
-            str(found.get("name")): str(found.get("value")) for found in case.iter("property")
+            str(found.get("name")): _figure(str(found.get("value")))
+            for found in case.iter("property")
         }
         if "row" not in figures:
             continue
@@ -186,13 +192,21 @@ def write_results(report: Path, results: Path) -> None:
                 "test": case.get("name"),
                 "result": "failed" if failed else "skipped" if skipped else "passed",
                 "duration_s": round(float(case.get("time", "0")), 1),
-                "seed": int(figures.pop("seed")),
+                "seed": figures.pop("seed"),
                 "figures": figures,
             }
         )
     results.parent.mkdir(exist_ok=True)
-    document = {"commit": _commit(), "rows": rows}
+    document = {"commit": commit, "cores": os.cpu_count(), "rows": rows, "missing": missing}
     results.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def _figure(text: str) -> object:
+    """A figure as it was recorded; pytest writes each as its Python text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 def _commit() -> str:

@@ -1,10 +1,11 @@
 """How `./check` counts."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from ops.check import Outcome, Skip, conclude, read_report
+from ops.check import Outcome, Skip, conclude, read_report, write_results
 
 REPORT = """<?xml version="1.0"?>
 <testsuites><testsuite>
@@ -13,6 +14,20 @@ REPORT = """<?xml version="1.0"?>
 <testcase classname="tests.unit.test_a" name="test_broken"><error message="fixture"/></testcase>
 <testcase classname="tests.unit.test_a" name="test_off"><skipped message="no user namespaces"/>
 </testcase>
+</testsuite></testsuites>
+"""
+
+
+FAULT_REPORT = """<?xml version="1.0"?>
+<testsuites><testsuite>
+<testcase classname="tests.faults.test_a" name="test_f01_killed" time="31.26"><properties>
+<property name="row" value="F01"/><property name="seed" value="1001"/>
+<property name="applied" value="300"/><property name="recovery_s" value="[0.3, None]"/>
+</properties></testcase>
+<testcase classname="tests.faults.test_a" name="test_f02_bad" time="9.04"><properties>
+<property name="row" value="F02"/><property name="seed" value="1002"/></properties>
+<failure message="lost: 1"/></testcase>
+<testcase classname="tests.faults.test_catalogue" name="test_without_a_row" time="0.01"/>
 </testsuite></testsuites>
 """
 
@@ -58,3 +73,42 @@ def test_the_last_line_counts_and_a_skip_fails_only_where_told(
 def test_every_skip_is_listed_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     conclude([Outcome(skips=(Skip("a::b", "no network"),))], strict=False)
     assert "skipped: a::b: no network" in capsys.readouterr().out
+
+
+def test_results_say_of_each_fault_test_what_it_came_to_and_at_which_commit(
+    tmp_path: Path,
+) -> None:
+    report, results = tmp_path / "report.xml", tmp_path / "results" / "full.json"
+    report.write_text(FAULT_REPORT)
+    write_results(report, results, commit="abc-dirty", missing=["F09"])
+    found = json.loads(results.read_text())
+    assert found.pop("cores") >= 1
+    assert found == {
+        "commit": "abc-dirty",
+        "rows": [
+            {
+                "row": "F01",
+                "test": "test_f01_killed",
+                "result": "passed",
+                "duration_s": 31.3,
+                "seed": 1001,
+                "figures": {"applied": 300, "recovery_s": [0.3, None]},
+            },
+            {
+                "row": "F02",
+                "test": "test_f02_bad",
+                "result": "failed",
+                "duration_s": 9.0,
+                "seed": 1002,
+                "figures": {},
+            },
+        ],
+        "missing": ["F09"],
+    }
+
+
+def test_a_run_without_a_report_leaves_the_results_of_the_last_one(tmp_path: Path) -> None:
+    results = tmp_path / "full.json"
+    results.write_text("{}")
+    write_results(tmp_path / "missing.xml", results, commit="abc")
+    assert results.read_text() == "{}"
