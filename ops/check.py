@@ -192,7 +192,7 @@ def write_results(report: Path, results: Path, *, commit: str, missing: Sequence
                 "test": case.get("name"),
                 "result": "failed" if failed else "skipped" if skipped else "passed",
                 "duration_s": round(float(case.get("time", "0")), 1),
-                "seed": figures.pop("seed"),
+                "seed": figures.pop("seed", None),
                 "figures": figures,
             }
         )

@@ -8,6 +8,7 @@ it is to have, the lane to take, and the fault its handler is to run into.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -22,6 +23,7 @@ from canonical.events import EVENTS, SOURCE
 from canonical.exchange import Request, Response
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Order as OrderPolicy
 from canonical.operations import ExtendToPlant
 
 CONTRACT = "fault.order"
@@ -112,6 +114,7 @@ ORDERS = Handler(
     read=_read_order,
     needs=no_needs,
     decide=_decide_order,
+    version=lambda message: message.payload.version,
 )
 
 EFFECTS = Handler(
@@ -171,3 +174,9 @@ CATALOGUE = Catalogue(
     handlers={("shop", CONTRACT): ORDERS, (SOURCE, EVENT): EFFECTS},
     drivers={DRIVER.name: DRIVER},
 )
+
+
+def catalogue(order: OrderPolicy) -> Catalogue:
+    """The business where orders wait for each other as this says; effects are strict always."""
+    orders = replace(ORDERS, order=order)
+    return replace(CATALOGUE, handlers={**CATALOGUE.handlers, ("shop", CONTRACT): orders})

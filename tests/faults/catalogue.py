@@ -105,7 +105,7 @@ def readme() -> str:
         for test in mine:
             ran = by_test.get(test.name)
             result = f"{ran['result']}, {ran['duration_s']:.0f} s" if ran else "not run"
-            seed, of = (ran["seed"], commit[:12]) if ran else ("", "")
+            seed, of = (ran["seed"] or "", commit[:12]) if ran else ("", "")
             quick = "yes" if test.is_quick else ""
             lines.append(
                 f"| {row.id} | {row.fault} | `{test.name}` | {quick} | {seed} | {result} | {of} |"

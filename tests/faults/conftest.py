@@ -2,12 +2,13 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from canonical.handler import Order
 from ops.stack import Servers as Stack
 from ops.stack import management
 from tests.faults.load import Size
@@ -15,7 +16,9 @@ from tests.faults.nodes import PrivateNode, private_node
 from tests.faults.world import RECONNECT_MAX_S, Servers, World, running
 
 QUICK = Size(rate=100, seconds=3, keys=40, judged_again=False)
-FULL = Size(rate=100, seconds=30, keys=500, instances=2)
+# All rows together are to take no longer than 25 minutes on two idle cores. A row has about 25 s
+# besides its load: six starts of a service, the fault, and being judged twice.
+FULL = Size(rate=100, seconds=15, keys=300, instances=2)
 TIMEOUT_S = 600
 
 Running = Callable[..., AbstractAsyncContextManager[World]]
@@ -34,6 +37,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mark = item.get_closest_marker("fault")
         if mark is not None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            # For the results of a full run, whatever a test runs on.
+            item.user_properties.append(("row", mark.args[0]))
         wanted = mark is None or mark.kwargs["quick"] or is_full()
         (chosen if wanted else left).append(item)
     if left:
@@ -104,8 +109,18 @@ def run(
         size: Size = usual_size,
         servers: Servers = usual,
         reconnect_max_s: float = RECONNECT_MAX_S,
+        order: Order = "strict",
+        trusted: Sequence[str] = (),
     ) -> AsyncIterator[World]:
-        async with running(servers, tmp_path, size, seed, reconnect_max_s=reconnect_max_s) as world:
+        async with running(
+            servers,
+            tmp_path,
+            size,
+            seed,
+            reconnect_max_s=reconnect_max_s,
+            order=order,
+            trusted=trusted,
+        ) as world:
             yield world
         for name, value in world.figures.items():
             record_property(name, value)

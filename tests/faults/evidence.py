@@ -143,6 +143,15 @@ async def column(database_url: str, sql: str) -> list[Any]:
         await connection.close()
 
 
+async def execute(database_url: str, sql: str, *arguments: object) -> None:
+    """The statement was carried out."""
+    connection = await asyncpg.connect(database_url, timeout=DEADLINE_S, command_timeout=DEADLINE_S)
+    try:
+        await connection.execute(sql, *arguments)
+    finally:
+        await connection.close()
+
+
 async def drain_witness(amqp_url: str) -> dict[str, list[str]]:
     """Ids of the events in the foreign subscriber's queue, by effect; the queue is empty then."""
     found: dict[str, list[str]] = {}

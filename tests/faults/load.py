@@ -30,16 +30,19 @@ CONFIRM_S = 5.0
 RECONNECT_S = 0.2
 WINDOW = 64
 """Unconfirmed messages of a source."""
+SHUFFLE_WINDOW = 20
 
 
 class Sent(msgspec.Struct):
     """One message and what became of it as far as its sender knows. at: when it was sent, in
-    seconds of the wall clock, which the target's journal goes by too."""
+    seconds of the wall clock, which the target's journal goes by too. time: when the sender says it
+    was sent, RFC 3339; "" where it does not."""
 
     source: str
     order: Order
     answer: Answer = "planned"
     at: float = 0.0
+    time: str = ""
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,34 @@ def planned(size: Size, seed: int) -> list[Sent]:
     return load
 
 
+def shuffled(load: Sequence[Sent], chance: random.Random) -> list[Sent]:
+    """The same places for the same keys, but the versions of a key are mixed up within a window."""
+    mixed = list(load)
+    places: dict[str, list[int]] = {}
+    for place, sent in enumerate(load):
+        places.setdefault(sent.order.key, []).append(place)
+    for mine in places.values():
+        for first in range(0, len(mine), SHUFFLE_WINDOW):
+            window = mine[first : first + SHUFFLE_WINDOW]
+            for place, other in zip(window, chance.sample(window, len(window)), strict=True):
+                mixed[place] = load[other]
+    return mixed
+
+
+def with_twins(load: Sequence[Sent], every: int) -> tuple[list[Sent], list[Sent]]:
+    """The load with a twin behind every so many messages: the same id with another payload; and
+    the twins."""
+    both: list[Sent] = []
+    twins: list[Sent] = []
+    for n, sent in enumerate(load):
+        both.append(sent)
+        if n % every == 0:
+            other = msgspec.structs.replace(sent.order, effect_id=f"{sent.order.effect_id}-twin")
+            twins.append(Sent(sent.source, other))
+            both.append(twins[-1])
+    return both, twins
+
+
 def lane_of(number: int) -> Lane:
     """A key keeps its lane: most are standard."""
     return LANES[(0, 1, 1, 1, 1, 1, 1, 1, 2, 2)[number % 10]]
@@ -94,17 +125,22 @@ def lane_of(number: int) -> Lane:
 class Load:
     """Sends what is planned at its rate and keeps the ledger."""
 
-    def __init__(self, amqp_url: str, ledger: list[Sent], *, rate: float) -> None:
+    def __init__(self, amqp_url: str, ledger: list[Sent], *, rate: float, copies: int = 1) -> None:
+        """copies: how often each message is sent, at once, over as many connections."""
         self._amqp_url = amqp_url
         self.ledger = ledger
         self._rate = rate
-        self._lines: dict[str, _Line] = {}
+        self._copies = copies
+        self._lines: dict[str, list[_Line]] = {}
 
     async def run(self) -> None:
         """Everything planned was sent and answered, or its answer given up."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._lines = {name: _Line(self._amqp_url) for name in {s.source for s in self.ledger}}
+        self._lines = {
+            name: [_Line(self._amqp_url) for _ in range(self._copies)]
+            for name in {s.source for s in self.ledger}
+        }
         by_source: dict[str, list[tuple[float, Sent]]] = {}
         for n, sent in enumerate(self.ledger):
             by_source.setdefault(sent.source, []).append((began + n / self._rate, sent))
@@ -113,19 +149,20 @@ class Load:
                 for source, load in by_source.items():
                     group.create_task(self._send_all(self._lines[source], load))
         finally:
-            for line in self._lines.values():
-                await line.close()
+            for lines in self._lines.values():
+                for line in lines:
+                    await line.close()
 
-    async def _send_all(self, line: _Line, load: Sequence[tuple[float, Sent]]) -> None:
+    async def _send_all(self, lines: Sequence[_Line], load: Sequence[tuple[float, Sent]]) -> None:
         loop = asyncio.get_running_loop()
         window = asyncio.Semaphore(WINDOW)
         async with asyncio.TaskGroup() as group:
             for due, sent in load:
                 await asyncio.sleep(max(due - loop.time(), 0))
                 await window.acquire()
-                channel = await line.channel()
+                channels = [await line.channel() for line in lines]
                 # Tasks start in order, and the channel sends in the order asked.
-                task = group.create_task(_send(channel, sent))
+                task = group.create_task(_send_copies(channels, sent))
                 task.add_done_callback(lambda _: window.release())
 
     async def passes(self, number: int) -> None:
@@ -173,20 +210,26 @@ class _Line:
             await connection.close()
 
 
-async def _send(channel: AbstractChannel, sent: Sent) -> None:
+async def _send_copies(channels: Sequence[AbstractChannel], sent: Sent) -> None:
+    """One answer counts for all copies: confirmed once is confirmed."""
+    sent.answer, sent.at = "indeterminate", time.time()
+    answers = await asyncio.gather(*(_send(channel, sent) for channel in channels))
+    sent.answer = min(answers, key=("confirmed", "indeterminate", "refused").index)
+
+
+async def _send(channel: AbstractChannel, sent: Sent) -> Answer:
     message = aio_pika.Message(
         encode(sent.order),
-        headers=dict(headers_for({"id": sent.order.id, "type": CONTRACT})),
+        headers=dict(headers_for({"id": sent.order.id, "type": CONTRACT, "time": sent.time})),
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
     )
-    sent.answer, sent.at = "indeterminate", time.time()
     try:
         async with asyncio.timeout(CONFIRM_S):
             exchange = await channel.get_exchange(inbound_exchange(sent.source), ensure=False)
             await exchange.publish(message, routing_key=KIND, mandatory=True)
-        sent.answer = "confirmed"
     except (DeliveryError, PublishError):
-        sent.answer = "refused"
+        return "refused"
     except (TimeoutError, *CONNECTION_EXCEPTIONS):
-        return
+        return "indeterminate"
+    return "confirmed"

@@ -14,9 +14,11 @@ from time import monotonic
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from canonical.handler import Order
 from ops.stack.processes import free_port, log_tail
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPILED = ROOT / ".layshaft" / "compiled"
 READY_S = 30.0
 END_S = 30.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -35,6 +37,9 @@ class Child:
         """The process runs; `prefix` is a command it is started by, as prlimit."""
         assert not self.is_running
         kept = {n: v for n, v in os.environ.items() if not n.startswith("LAYSHAFT_")}
+        # Compiling every module anew would be half of the time a start takes.
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        kept.setdefault("PYTHONPYCACHEPREFIX", str(COMPILED))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 (*prefix, *self._command),
@@ -109,8 +114,9 @@ class Child:
 class Instance(Child):
     """One instance of the service."""
 
-    def __init__(self, name: str, *, config: Path, folder: Path) -> None:
-        super().__init__("tests.faults.worker", str(config), log=folder / f"{name}.log")
+    def __init__(self, name: str, *, config: Path, folder: Path, order: Order) -> None:
+        """order: what orders of a key wait for."""
+        super().__init__("tests.faults.worker", str(config), order, log=folder / f"{name}.log")
         self.name = name
         self.port = free_port()
         self.starts = 0
@@ -149,6 +155,10 @@ class Instance(Child):
                 return answer.status, await answer.text()
         except (aiohttp.ClientError, TimeoutError):
             return 0, ""
+
+    async def tasks(self) -> int:
+        """Tasks of its event loop that have not ended."""
+        return round((await self.metrics())["layshaft_tasks"])
 
     async def metrics(self) -> Mapping[str, float]:
         """Samples by name, summed over their labels; empty where nobody answers."""

@@ -1,4 +1,7 @@
-"""`python -m tests.faults.worker FILE`: the service as it is, with the test's catalogue."""
+"""`python -m tests.faults.worker FILE ORDER`: the service as it is, with the test's catalogue.
+
+ORDER: what orders of a key wait for, as canonical.handler.Order has it.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,23 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
 import uvloop
 
+from canonical.handler import Order
 from ops.app import App
 from ops.configuration import load
 from ops.logs import configure_logs
-from tests.faults.business import CATALOGUE
+from tests.faults.business import catalogue
 
 
 def main() -> None:
     """Works until SIGTERM."""
     configuration = load(Path(sys.argv[1]), os.environ)
+    order = msgspec.convert(sys.argv[2], Order)
     configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(App(configuration, catalogue=CATALOGUE).run())
+        runner.run(App(configuration, catalogue=catalogue(order)).run())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from string import Template
@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from canonical.handler import Order
 from ops.app import topology_of
 from ops.configuration import load as load_configuration
 from ops.stack import management
@@ -80,7 +81,10 @@ class World:
         seed: int,
         *,
         reconnect_max_s: float = RECONNECT_MAX_S,
+        order: Order = "strict",
+        trusted: Sequence[str] = (),
     ) -> None:
+        """order: what orders of a key wait for. trusted: sources whose time is believed."""
         self.servers = servers
         self._reconnect_max_s = reconnect_max_s
         self.folder = folder
@@ -99,10 +103,11 @@ class World:
         self.target = Child(
             "tests.faults.target", str(folder), str(port), log=folder / "target.log"
         )
+        self._trusted = trusted
         self._config = folder / "layshaft.toml"
         self._config.write_text(self._configuration())
         self.instances = [
-            Instance(f"layshaft-{n}", config=self._config, folder=folder)
+            Instance(f"layshaft-{n}", config=self._config, folder=folder, order=order)
             for n in range(1, size.instances + 1)
         ]
         load = planned(size, seed)
@@ -142,13 +147,18 @@ class World:
     async def warm_up(self) -> None:
         """The first messages are through, all at once, so that pools are as full as they get; what
         the service holds then is the baseline."""
-        await self._send(self._warm_up, rate=BURST)
+        await self.send(self._warm_up, rate=BURST)
         await self.settled()
         found = await self.resources()
-        # Pools open their connections when they need them; an instance may hold all of them.
-        more = max(POOLED * len(self.instances) - found.sessions, 0)
-        self.baseline = msgspec.structs.replace(
-            found, sessions=found.sessions + more, sockets=found.sockets + more
+        # An instance that stood by may come to open all of its pools, and to do what the busiest
+        # one does (relay, take the inbound queues): no leak.
+        spare = max(POOLED * len(self.instances) - found.sessions, 0)
+        tasks = [await i.tasks() for i in self.instances]
+        self.baseline = Resources(
+            rss=max(i.rss for i in self.instances) * len(self.instances),
+            sockets=found.sockets + spare,
+            tasks=max(tasks) * len(tasks),
+            sessions=found.sessions + spare,
         )
 
     async def arm(self, failpoints: str, instance: Instance | None = None) -> None:
@@ -158,9 +168,12 @@ class World:
         await self.relaunch(instance, failpoints)
 
     @asynccontextmanager
-    async def load(self) -> AsyncIterator[Load]:
-        """The rest is being sent; left once all of it is answered or given up."""
-        load = Load(self.servers.amqp_url, self._main, rate=self.size.rate)
+    async def load(self, *, copies: int = 1) -> AsyncIterator[Load]:
+        """The rest is being sent; left once all of it is answered or given up.
+
+        copies: how often each message is sent at once.
+        """
+        load = Load(self.servers.amqp_url, self._main, rate=self.size.rate, copies=copies)
         self._loads.append(load)
         running = asyncio.create_task(load.run())
         try:
@@ -172,7 +185,8 @@ class World:
             await asyncio.wait({running})
             load.keep(self.folder / "ledger.jsonl")
 
-    async def _send(self, ledger: list[Sent], rate: float) -> None:
+    async def send(self, ledger: list[Sent], rate: float) -> None:
+        """These messages were sent besides the load, and answered or given up."""
         load = Load(self.servers.amqp_url, ledger, rate=rate)
         self._loads.append(load)
         async with asyncio.timeout(SETTLE_S):
@@ -186,6 +200,10 @@ class World:
                 await child.kill()
 
     # Faults
+
+    def plan(self, change: Callable[[list[Sent]], list[Sent]]) -> None:
+        """The load to come is another one."""
+        self._main = change(self._main)
 
     def spoil(self, fault: str) -> Sent:
         """One message in the middle of the load will carry a fault; see `Order.fault`."""
@@ -298,11 +316,11 @@ class World:
 
     async def resources(self) -> Resources:
         """What all instances together hold."""
-        tasks = [(await i.metrics())["layshaft_tasks"] for i in self.instances]
+        tasks = [await i.tasks() for i in self.instances]
         return Resources(
             rss=sum(i.rss for i in self.instances),
             sockets=sum(i.sockets for i in self.instances),
-            tasks=round(sum(tasks)),
+            tasks=sum(tasks),
             sessions=await evidence.sessions(self.servers.database_url),
         )
 
@@ -442,7 +460,7 @@ class World:
     def _configuration(self) -> str:
         sources = "".join(
             f'[[settings.sources]]\nname = "{name}"\nkinds = ["{KIND}"]\n'
-            f'contracts = ["{CONTRACT}"]\n\n'
+            f'contracts = ["{CONTRACT}"]\ntrusted_time = {str(name in self._trusted).lower()}\n\n'
             for name in self.size.source_names
         )
         template = Template(Path(__file__).with_name("layshaft.toml").read_text())
@@ -481,10 +499,20 @@ async def running(
     seed: int,
     *,
     reconnect_max_s: float = RECONNECT_MAX_S,
+    order: Order = "strict",
+    trusted: Sequence[str] = (),
 ) -> AsyncIterator[World]:
     """A world whose processes are gone afterwards."""
     print(f"seed {seed}, {size.messages} messages, {size.instances} instance(s)")
-    world = World(servers, folder, size, seed, reconnect_max_s=reconnect_max_s)
+    world = World(
+        servers,
+        folder,
+        size,
+        seed,
+        reconnect_max_s=reconnect_max_s,
+        order=order,
+        trusted=trusted,
+    )
     try:
         yield world
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from broker.failpoints import FailPoints
@@ -16,23 +17,30 @@ REFERRING = ("inbox", "pending", "outbox", "ledger", "exception_case", "document
 
 async def let_pass(bench: Bench, time: timedelta) -> None:
     """Everything in the log was said, and taken, so much earlier; the days it was said on exist."""
-    await bench.execute(
+    await date_back(bench.execute, time)
+
+
+async def date_back(
+    execute: Callable[[str, timedelta], Awaitable[object]], time: timedelta
+) -> None:
+    """The same for whoever has no bench, but can execute a statement with an argument."""
+    await execute(
         """
         select make_message_partition(day) from (
             select distinct ((at - $1::interval) at time zone 'UTC')::date from message) d(day)
         """,
         time,
     )
-    await bench.execute("update message set at = at - $1::interval", time)
+    await execute("update message set at = at - $1::interval", time)
     for table in REFERRING:
-        await bench.execute(f"update {table} set message_at = message_at - $1::interval", time)
+        await execute(f"update {table} set message_at = message_at - $1::interval", time)
     for table, column in (
         ("inbox", "received_at"),
         ("duplicate", "at"),
         ("delivery_attempt", "last_at"),
         ("ledger", "completed_at"),
     ):
-        await bench.execute(f"update {table} set {column} = {column} - $1::interval", time)
+        await execute(f"update {table} set {column} = {column} - $1::interval", time)
 
 
 def housekeeper(

@@ -25,7 +25,7 @@ FAULT_REPORT = """<?xml version="1.0"?>
 <property name="applied" value="300"/><property name="recovery_s" value="[0.3, None]"/>
 </properties></testcase>
 <testcase classname="tests.faults.test_a" name="test_f02_bad" time="9.04"><properties>
-<property name="row" value="F02"/><property name="seed" value="1002"/></properties>
+<property name="row" value="F02"/></properties>
 <failure message="lost: 1"/></testcase>
 <testcase classname="tests.faults.test_catalogue" name="test_without_a_row" time="0.01"/>
 </testsuite></testsuites>
@@ -99,7 +99,7 @@ def test_results_say_of_each_fault_test_what_it_came_to_and_at_which_commit(
                 "test": "test_f02_bad",
                 "result": "failed",
                 "duration_s": 9.0,
-                "seed": 1002,
+                "seed": None,
                 "figures": {},
             },
         ],
