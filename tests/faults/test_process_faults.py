@@ -56,7 +56,7 @@ async def test_f01_killed_after_the_inbox_commit_before_the_ack(run: Running) ->
         await world.judge()
 
 
-@pytest.mark.fault("F02", quick=True)
+@pytest.mark.fault("F02", quick=False)
 async def test_f02_killed_after_the_decision_before_its_commit(run: Running) -> None:
     async with run() as world:
         await killed_at(world, "inbox.before_commit")
@@ -76,7 +76,7 @@ async def test_f02_killed_after_the_call_before_its_result_is_committed(run: Run
         require_one_key_per_effect(world)
 
 
-@pytest.mark.fault("F03", quick=True)
+@pytest.mark.fault("F03", quick=False)
 async def test_f03_killed_after_the_publish_before_its_confirm(run: Running) -> None:
     async with run() as world:
         await killed_at(world, "relay.after_publish")
@@ -92,7 +92,7 @@ async def test_f04_killed_after_the_confirm_before_the_row_goes(run: Running) ->
         await require_one_event_per_effect(world)
 
 
-@pytest.mark.fault("F05", quick=True)
+@pytest.mark.fault("F05", quick=False)
 async def test_f05_killed_after_the_answer_of_the_target_before_it_is_recorded(
     run: Running,
 ) -> None:
@@ -121,7 +121,7 @@ async def test_f06_killed_while_the_request_is_in_flight(run: Running) -> None:
         require_one_key_per_effect(world)
 
 
-@pytest.mark.fault("F08", quick=True)
+@pytest.mark.fault("F08", quick=False)
 async def test_f08_asked_to_end_under_load_again_and_again(run: Running) -> None:
     times = 10 if is_full() else 2
     # A restart takes some seconds: the load has to outlast all of them.

@@ -39,7 +39,7 @@ def require_no_log_line(world: World, *words: str) -> None:
         assert [line for line in lines if any(word in line for word in words)] == []
 
 
-@pytest.mark.fault("F41", quick=True)
+@pytest.mark.fault("F41", quick=False)
 async def test_f41_each_message_sent_three_times_at_once(run: Running) -> None:
     async with run(size=two()) as world:
         await world.start()
@@ -94,7 +94,7 @@ async def test_f43_an_id_used_again_with_another_payload(run: Running) -> None:
         assert await codes(world) == {"id-reused": len(twins)}
 
 
-@pytest.mark.fault("F45", quick=True)
+@pytest.mark.fault("F45", quick=False)
 async def test_f45_one_key_that_always_fails(run: Running) -> None:
     async with run() as world:
         await world.start()
