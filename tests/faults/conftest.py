@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from canonical.handler import Order
+from canonical.handler import Order as OrderPolicy
 from ops.stack import Servers as Stack
 from ops.stack import management
 from tests.faults.load import Size
@@ -109,7 +109,7 @@ def run(
         size: Size = usual_size,
         servers: Servers = usual,
         reconnect_max_s: float = RECONNECT_MAX_S,
-        order: Order = "strict",
+        order: OrderPolicy = "strict",
         trusted: Sequence[str] = (),
     ) -> AsyncIterator[World]:
         async with running(

@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from canonical.handler import Order
+from canonical.handler import Order as OrderPolicy
 from ops.app import topology_of
 from ops.configuration import load as load_configuration
 from ops.stack import management
@@ -81,7 +81,7 @@ class World:
         seed: int,
         *,
         reconnect_max_s: float = RECONNECT_MAX_S,
-        order: Order = "strict",
+        order: OrderPolicy = "strict",
         trusted: Sequence[str] = (),
     ) -> None:
         """order: what orders of a key wait for. trusted: sources whose time is believed."""
@@ -499,7 +499,7 @@ async def running(
     seed: int,
     *,
     reconnect_max_s: float = RECONNECT_MAX_S,
-    order: Order = "strict",
+    order: OrderPolicy = "strict",
     trusted: Sequence[str] = (),
 ) -> AsyncIterator[World]:
     """A world whose processes are gone afterwards."""
