@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -28,7 +27,7 @@ def test_a_seed_that_once_failed_passes(seed: int) -> None:
     run(seed)
 
 
-@pytest.mark.skipif(os.environ.get("LAYSHAFT_FULL") != "1", reason="only in ./check --full")
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_ten_thousand_seeds_come_to_rest_with_nothing_lost() -> None:
     chunks = [range(first, first + _CHUNK) for first in range(QUICK, FULL, _CHUNK)]
