@@ -58,7 +58,8 @@ from ops.sources import recogniser
 log = structlog.get_logger(__name__)
 
 PENDING_BATCH = 50
-HOUSEKEEPING_S = 600.0
+# A step that gave way to somebody is made at the next turn.
+HOUSEKEEPING_S = 30.0
 # A package may be put days before its message is sent; a put that broke off is over after hours.
 UNUSED_PACKAGE = timedelta(days=7)
 UNFINISHED_PACKAGE = timedelta(days=1)
