@@ -124,6 +124,7 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "e2e": _tests(with_servers=True),
     "hostile": _tests(with_servers=True),
     "faults": _fault_tests,
+    "planted": _tests(with_servers=True),
 }
 
 

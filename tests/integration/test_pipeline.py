@@ -14,7 +14,9 @@ import pytest
 from broker import application
 from broker.decision import Context
 from broker.failpoints import FailPointHit
+from broker.intake import read_arrival
 from broker.policy import RetryPolicy
+from broker.store import messages as message_rows
 from broker.store.pending import Begun, begin_pending
 from canonical.effects import Effect
 from canonical.envelope import Message
@@ -22,6 +24,7 @@ from canonical.facts import Facts
 from canonical.handler import Handler
 from tests.integration.toy import (
     DEADLINE_S,
+    ORDERS,
     RULES,
     Bench,
     Died,
@@ -87,6 +90,21 @@ async def test_three_copies_at_once_have_one_effect(bench: Bench) -> None:
     await asyncio.gather(*(bench.pipeline().take([arrival(order)]) for _ in range(3)))
     counts = [await bench.count(t) for t in ("inbox", "document", "outbox", "step", "duplicate")]
     assert counts == [1, 1, 1, 1, 2]
+
+
+async def test_two_transactions_that_admit_one_message_at_once_admit_it_once(bench: Bench) -> None:
+    entry = read_arrival(arrival(an_order(1)), lambda _: ORDERS).entry
+
+    async def admit() -> int:
+        async with bench.database.transaction() as tx:
+            return len(await message_rows.admit(tx, [entry]))
+
+    async with bench.database.transaction() as first:
+        assert len(await message_rows.admit(first, [entry])) == 1
+        second = asyncio.create_task(admit())
+        await until(lambda: blocked(bench), "the second one waits for the first one")
+    # The unique key decides, without an error.
+    assert await second == 0
 
 
 async def test_copies_within_a_batch_have_one_effect(bench: Bench) -> None:
