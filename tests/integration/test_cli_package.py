@@ -17,6 +17,7 @@ from ops.app import declare_topology
 from ops.cli.tree import run
 from ops.configuration import load
 from tests.integration.test_cli import configuration
+from tests.integration.toy import DEADLINE_S
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -69,8 +70,10 @@ async def _taken(amqp_url: str) -> list[tuple[str | None, bytes]]:
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue("in.plm.product-definition.standard")
-        message = await queue.get(no_ack=True)
-        return [(message.content_type, message.body)]
+        # One consumer at a time: such a queue is consumed, it gives nothing to whoever asks.
+        async with asyncio.timeout(DEADLINE_S), queue.iterator(no_ack=True) as messages:
+            message = await anext(messages)
+            return [(message.content_type, message.body)]
 
 
 def test_put_with_a_source_sends_the_reference(
