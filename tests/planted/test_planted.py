@@ -67,7 +67,7 @@ each_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.patch.stem)
 
 @each_bug
 def test_the_patch_applies(bug: Planted) -> None:
-    apply(bug, ROOT, "--dry-run")
+    apply(bug, ROOT, "--check")
 
 
 @pytest.mark.full
@@ -85,14 +85,16 @@ def test_the_bug_is_noticed(bug: Planted, servers: Servers, tmp_path: Path) -> N
 def apply(bug: Planted, tree: Path, *options: str) -> None:
     """The bug is in the tree, or would be."""
     applied = subprocess.run(
-        ("patch", "--strip=1", "--fuzz=0", *options, "--input", bug.patch),
+        ("git", "apply", *options, bug.patch),
         cwd=tree,
+        # The copy may lie inside a repository; it is none of its parts.
+        env=dict(os.environ) | {"GIT_CEILING_DIRECTORIES": str(tree.parent)},
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    assert applied.returncode == 0, f"{bug.patch.name} does not apply:\n{applied.stdout}"
+    assert applied.returncode == 0, f"{bug.patch.name} does not apply:\n{applied.stderr}"
 
 
 def copy_tree(to: Path) -> None:
