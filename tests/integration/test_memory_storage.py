@@ -240,7 +240,9 @@ class Sql:
                 (r["subscription"], names[r["subscription"], r["source"], r["id"]])
                 for r in fetched["duplicate"]
             ),
-            "delivery_attempt": Counter(r["attempts"] for r in fetched["delivery_attempt"]),
+            "delivery_attempt": Counter(
+                (r["attempts"], r["worker"]) for r in fetched["delivery_attempt"]
+            ),
         }
 
 
