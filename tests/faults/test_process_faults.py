@@ -155,7 +155,9 @@ async def test_f10_a_message_that_aborts_the_process(run: Running) -> None:
         async with world.load():
             for _ in range(3):
                 assert await world.dies(world.service) == -signal.SIGABRT
-                await world.relaunch(world.service)
+                # It may die of it again before it has become ready.
+                world.service.launch(ERP_SECRET="secret")
+            await world.service.ready()
         # Nobody reads it any more, so nobody knows the key it would hold.
         found = await world.judge(may_pass_parked=True)
         assert found.parked == {poison.order.effect_id}
