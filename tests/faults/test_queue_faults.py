@@ -124,10 +124,11 @@ async def test_f20_events_that_no_queue_takes_stay_until_one_does(run: Running) 
     async with run(size=SIZE) as world:
         await world.start()
         await world.warm_up()
+        # The foreign subscriber's go first and come back last: while only his are there, an event
+        # counts as published that our own queue did not get (ARCHITECTURE, limits).
         bindings = [
-            (queue, events_exchange(lane))
-            for lane in LANES
-            for queue in (event_queue(EVENT, lane), subscriber_queue(WITNESS))
+            *((subscriber_queue(WITNESS), events_exchange(lane)) for lane in LANES),
+            *((event_queue(EVENT, lane), events_exchange(lane)) for lane in LANES),
         ]
         async with administrator(world.servers) as admin, world.load() as load:
             await load.passes(20)
@@ -140,12 +141,13 @@ async def test_f20_events_that_no_queue_takes_stay_until_one_does(run: Running) 
                 # Nothing that nobody got is taken for sent.
                 assert (await world.column("select count(*) from outbox"))[0] > 0
                 assert (await world.service.metrics())["layshaft_amqp_returned_total"] > 0
-                for queue, exchange in bindings:
+                for queue, exchange in reversed(bindings):
                     await admin.bind(queue, exchange, EVENT)
                 await world.recovers("the bindings are back", UNREADY_S * SLACK)
         await world.judge()
         events = await world.column("select count(*) from message where direction = 'out'")
-        assert set(await world.witnessed()) == {s.order.effect_id for s in world.sent}
+        # He is no subscriber while he has no binding, and gets nothing that was not sent.
+        assert set(await world.witnessed()) <= {s.order.effect_id for s in world.sent}
         assert events == [len(world.sent)]
 
 
