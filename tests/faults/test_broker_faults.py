@@ -17,7 +17,6 @@ import aio_pika
 import asyncpg
 import msgspec
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
 
 from broker.topology import DEAD, LANES, inbound_queue
 from ops.stack import management
@@ -313,11 +312,13 @@ async def reject_all(world: World, queues: list[str]) -> int:
     async with await aio_pika.connect(world.servers.amqp_url, timeout=DEADLINE_S) as connection:
         channel = await connection.channel()
         for name in queues:
-            queue = await channel.get_queue(name, ensure=False)
-            message: AbstractIncomingMessage | None
-            while (message := await queue.get(fail=False)) is not None:
-                await message.reject(requeue=False)
-                rejected += 1
+            queue = await channel.get_queue(name)
+            waiting = queue.declaration_result.message_count or 0
+            # Of a queue with one active consumer nobody can get single messages.
+            async with queue.iterator(timeout=DEADLINE_S) as messages:
+                for _ in range(waiting):
+                    await (await anext(messages)).reject(requeue=False)
+            rejected += waiting
     return rejected
 
 
