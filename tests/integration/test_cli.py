@@ -315,7 +315,8 @@ async def _get(amqp_url: str, queue_name: str) -> tuple[bytes, str | None]:
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue(queue_name, ensure=False)
-        message = await queue.get(timeout=5)
-        assert message is not None
-        await message.ack()
-        return message.body, message.message_id
+        # One consumer at a time: such a queue is consumed, it gives nothing to whoever asks.
+        async with asyncio.timeout(5), queue.iterator() as messages:
+            message = await anext(messages)
+            await message.ack()
+            return message.body, message.message_id
