@@ -104,6 +104,7 @@ def _accounted_for(world: World, effects: dict[str, list[tuple[str, int]]]) -> N
     times = Counter(n for record in effects.values() for _, n in record)
     waiting = Counter(world.number_of(row.position) for row in tables.pending.values())
     ends: dict[int, list[tuple[str, InboxRow]]] = {}
+    known = {row.case.position for row in tables.cases.values()}
     conflicts = 0
     for (subscription, _, _), row in tables.inbox.items():
         if subscription == "id-conflict":
@@ -129,15 +130,16 @@ def _accounted_for(world: World, effects: dict[str, list[tuple[str, int]]]) -> N
             _hold(times[n] == 0, f"message {n} waits and has effects")
         elif subscription == "unread":
             _hold(word in SET_ASIDE and not times[n], f"message {n} is set aside as {word}")
-            known = {row.case.position for row in tables.cases.values()}
             _hold(
                 world.has_own_fault(ends[n][0][1].position) or world.interruptions >= 3,
                 f"message {n} is set aside for nothing",
             )
             _hold(position in known, f"message {n} is set aside without a case")
         else:
-            # Passed over while nobody could read it, then repaired.
-            passed = word == "passed" and n in world.business.mended
+            # Passed over while nobody could read it, then repaired; or it was in hand in three
+            # processes that ended, so that it is not read any more.
+            excused = n in world.business.mended or world.interruptions >= 3
+            passed = word == "passed" and excused and position in known
             _hold(word in DECIDED or passed, f"message {n} ended as {word}")
             _hold(
                 times[n] == DECIDED.get(word, False), f"message {n} is {word}, effects {times[n]}"

@@ -298,8 +298,10 @@ class MemoryUnit:
         await self._weather.before("begin_pending: rows")
         rows: list[int] = []
         suspects: list[int] = []
-        for row, _ in self._next_of(keys, lane, None):
-            if not may_begin(row, worker, self.tx.began_at):
+        for found, _ in self._next_of(keys, lane, None):
+            await self.tx.lock("pending", [found.id])
+            row = self.tx.pending.get(found.id)
+            if row is None or not may_begin(row, worker, self.tx.began_at):
                 continue
             if row.begun == 0:
                 marked = replace(row, begun=1, begun_by=worker, begun_at=self.tx.began_at)
@@ -402,11 +404,11 @@ class MemoryUnit:
         rows = consequences(verdicts, positions, context)
         await self._weather.before("apply: pending")
         for work, by in rows.passing:
-            self._supersede_passed(work, by)
+            await self._supersede_passed(work, by)
         for work, row in rows.postponed:
-            self._postpone(work, row)
+            await self._postpone(work, row)
         await self._add_pending(rows.waiting)
-        self._finish(rows.finished)
+        await self._finish(rows.finished)
         await self._weather.before("apply: documents")
         await self._store(rows.documents)
         await self._weather.before("apply: events")
@@ -454,7 +456,8 @@ class MemoryUnit:
                 ),
             )
 
-    def _postpone(self, work: PendingWork, row: NewPending) -> None:
+    async def _postpone(self, work: PendingWork, row: NewPending) -> None:
+        await self.tx.lock("pending", [work.id])
         was = self.tx.pending.get(work.id)
         if was is not None:
             changed = replace(
@@ -472,22 +475,31 @@ class MemoryUnit:
             )
             self.tx.pending.put(work.id, changed)
 
-    def _finish(self, works: Sequence[PendingWork]) -> None:
+    async def _finish(self, works: Sequence[PendingWork]) -> None:
         if not works:
             return
+        # Whoever counts a row as begun holds no more than the row.
+        await self.tx.lock("pending", sorted(work.id for work in works))
         for work in works:
             self.tx.pending.drop(work.id)
         queues = queues_of(self.tx.pending.rows())
         for key in sorted({(w.scope, w.key) for w in works}):
             if key not in queues:
                 self.tx.holds.drop(key)
-            elif (head := queues[key][0]).state == "parked":
-                self.tx.pending.put(head.id, replace(head, state="ready", due_at=self.tx.began_at))
+            elif queues[key][0].state == "parked":
+                await self._set_due(queues[key][0], "ready")
 
-    def _supersede_passed(self, work: PendingWork, by: str) -> None:
+    async def _set_due(self, row: PendingRow, state: str) -> None:
+        await self.tx.lock("pending", [row.id])
+        now = self.tx.pending.get(row.id)
+        assert now is not None, "its hold is ours"
+        self.tx.pending.put(row.id, replace(now, state=state, due_at=self.tx.began_at))
+
+    async def _supersede_passed(self, work: PendingWork, by: str) -> None:
         for row in queues_of(self.tx.pending.rows()).get((work.scope, work.key), []):
             if row.id >= work.id:
                 continue
+            await self.tx.lock("pending", [row.id])
             self.tx.pending.drop(row.id)
             said = self.tx.log.get(row.position)
             assert said is not None
@@ -572,8 +584,9 @@ class MemoryUnit:
         row = await self._lock_stuck(case) if case else None
         if case is None or row is None:
             return False
+        await self.tx.lock("pending", [row.id])
         ready = replace(
-            row,
+            self.tx.pending.get(row.id) or row,
             state="ready",
             due_at=self.tx.began_at,
             attempts=0,
@@ -584,7 +597,7 @@ class MemoryUnit:
         )
         self.tx.pending.put(row.id, ready)
         await self._resolve(case_id, "case-retried", by)
-        self._park_without_case(row)
+        await self._park_without_case(row)
         return True
 
     async def discard_case(self, case_id: int, by: str) -> bool:
@@ -596,8 +609,8 @@ class MemoryUnit:
         row = await self._lock_stuck(case)
         await self._resolve(case_id, "case-closed", by)
         if row is not None:
-            self._park_without_case(row)
-            self._finish([self._as_work(row)])
+            await self._park_without_case(row)
+            await self._finish([self._as_work(row)])
             logged = self.tx.log.get(row.position)
             assert logged is not None
             self._set_outcome((row.subscription, logged.delivery.source, logged.id), "discarded")
@@ -619,14 +632,13 @@ class MemoryUnit:
         rows = stuck()
         return rows[0] if rows else None
 
-    def _park_without_case(self, stuck: PendingRow) -> None:
+    async def _park_without_case(self, stuck: PendingRow) -> None:
         in_cases = {c.case.position for c in self.tx.cases.rows() if c.state == "open"}
         queue = queues_of(self.tx.pending.rows())[stuck.scope, stuck.key]
         for row in queue:
             is_other = row.id != stuck.id and row.state == "in_case"
             if is_other and row.position not in in_cases:
-                state = "ready" if row is queue[0] else "parked"
-                self.tx.pending.put(row.id, replace(row, state=state, due_at=self.tx.began_at))
+                await self._set_due(row, "ready" if row is queue[0] else "parked")
 
     async def _resolve(self, case_id: int, action: str, by: str) -> None:
         opened = self.tx.cases.get(case_id)

@@ -88,7 +88,7 @@ class EventsAhead(MemoryUnit):
 class NobodyNext(MemoryUnit):
     """A row that is done does not free the next one."""
 
-    def _finish(self, works: Sequence[PendingWork]) -> None:
+    async def _finish(self, works: Sequence[PendingWork]) -> None:
         for work in works:
             self.tx.pending.drop(work.id)
 

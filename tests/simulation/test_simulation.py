@@ -12,7 +12,7 @@ from tests.simulation.simulate import quiet, run, told
 QUICK, FULL = 500, 10_000
 # Seeds that once failed. What they come up with changes with the simulation, so each defect they
 # found is broken again in test_sabotage.py or has a test of its own.
-REGRESSIONS = (12, 35, 95, 304, 424, 578)
+REGRESSIONS = (12, 35, 95, 304, 424, 578, 726, 8359)
 _CHUNK = 100
 
 
