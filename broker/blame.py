@@ -25,12 +25,13 @@ DATABASE_ERRORS = (
 ACCUSES_A_MESSAGE = ("22", "23", "54")
 # Our schema and our code do not fit each other: no message can help that.
 STOPS_THE_LANE = ("21", "42")
-# The database or the network is away, another batch was faster, or a test asked for it.
+# The database, the network or memory is away, another batch was faster, or a test asked for it.
 NOBODYS_FAULT = (
     asyncpg.InterfaceError,
     # A backend that is killed under a pooled connection leaves its protocol in the middle.
     asyncpg.InternalClientError,
     EOFError,
+    MemoryError,
     OSError,
     TimeoutError,
     Misconfigured,

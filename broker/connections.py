@@ -21,6 +21,11 @@ async def connect(url: str, *, heartbeat_s: int, within_s: float) -> AbstractCon
         return await aio_pika.connect(url, heartbeat=heartbeat_s, timeout=within_s)
 
 
+def silence_s(heartbeat_s: int) -> float:
+    """How long the library waits for a sign of life before it takes a connection for lost."""
+    return 3.0 * (heartbeat_s + 1)
+
+
 def is_alive(connection: AbstractConnection | None) -> bool:
     """Whether it can be used. `is_closed` alone tells only of our own close, never of a loss."""
     return connection is not None and not connection.is_closed and connection.connected.is_set()

@@ -18,11 +18,17 @@ from typing import Any
 
 import msgspec
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractIncomingMessage,
+    AbstractQueue,
+)
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
 from broker import connections
 from broker.amqp_properties import damage, violations
+from broker.backpressure import UNDECIDED_BYTES, Budget, hold_back
 from broker.blame import is_weather, server_in_words
 from broker.door import refusal
 from broker.failpoints import FailPoints
@@ -88,9 +94,11 @@ class LaneConsumer:
         fail_points: FailPoints,
         restore: Restore | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
+        undecided_bytes: int = UNDECIDED_BYTES,
     ) -> None:
         """restore: asked when queues of ours are missing or were deleted; see `Restore`.
-        max_body_bytes: a longer body is kept and not read."""
+        max_body_bytes: a longer body is kept and not read. undecided_bytes: with so many received
+        and not decided, the lane receives no more."""
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
@@ -101,7 +109,7 @@ class LaneConsumer:
         self._heartbeat_s = heartbeat_s
         self._reconnect_max_s = reconnect_max_s
         self._metrics = metrics
-        self._undecided_bytes = metrics.undecided_bytes.labels(lane)
+        self._budget = Budget(undecided_bytes, metrics.undecided_bytes.labels(lane))
         self._fail_points = fail_points
         self._restore = restore
         self._max_body_bytes = max_body_bytes
@@ -142,6 +150,7 @@ class LaneConsumer:
     async def stop(self, deadline_s: float) -> None:
         """Nothing is taken any more; the batch in hand is committed and acknowledged."""
         self._stopping.set()
+        self._budget.lift()
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s)
         for task in late:
             task.cancel()
@@ -151,8 +160,11 @@ class LaneConsumer:
     # Taking
 
     async def _keep_consuming(self) -> None:
+        """A lane that lost its connection while it was full waits for room before it connects: what
+        came is decided or given up first."""
         pause_s = 0.5
         while not self._stopping.is_set():
+            await self._budget.room()
             try:
                 await self._consume_until_closed()
                 pause_s = 0.5
@@ -229,28 +241,42 @@ class LaneConsumer:
         A queue that is missing or was deleted must not detach the others.
         """
         missing: list[str] = []
+        opened: list[tuple[Inlet, AbstractQueue]] = []
         for inlet in self._inlets:
             channel = attached.get(inlet.queue)
             if channel is not None and not channel.is_closed:
                 continue
             try:
-                attached[inlet.queue] = await self._attach(connection, inlet)
+                opened.append((inlet, await self._open(connection, inlet)))
             except ChannelClosed as error:
                 log.warning("queue not consumed", queue=inlet.queue, error=repr(error)[:200])
                 missing.append(inlet.queue)
+            except TimeoutError:
+                if not self._budget.is_spent:
+                    raise
+                missing.append(inlet.queue)  # the answer is behind what we do not read yet
+        # All at once, and only now: what comes for the first one may fill the lane.
+        await asyncio.gather(*(self._consume(inlet, queue) for inlet, queue in opened))
+        attached.update({inlet.queue: queue.channel for inlet, queue in opened})
         return missing
 
-    async def _attach(self, connection: AbstractConnection, inlet: Inlet) -> AbstractChannel:
-        """The queue is consumed through a channel of its own; it must exist already."""
+    async def _open(self, connection: AbstractConnection, inlet: Inlet) -> AbstractQueue:
+        """The queue on a channel of its own, which nothing comes through yet; it must exist."""
         async with asyncio.timeout(self._heartbeat_s):
             channel = await connection.channel(publisher_confirms=False)
         prefetch = 1 if inlet.dead_letters else self._prefetch
         await channel.set_qos(prefetch_count=prefetch, timeout=self._heartbeat_s)
-        queue = await channel.get_queue(inlet.queue, ensure=True)
+        return await channel.get_queue(inlet.queue, ensure=True)
+
+    async def _consume(self, inlet: Inlet, queue: AbstractQueue) -> None:
+        """What the queue holds comes through its channel, as far as there is room for it."""
+        channel = queue.channel
 
         async def hand_over(message: AbstractIncomingMessage) -> None:
+            if self._stopping.is_set():
+                return  # goes back with the connection
             self._metrics.received.labels(inlet.queue).inc()
-            self._undecided_bytes.inc(len(message.body))
+            self._budget.take(len(message.body))
             self._arrived.put_nowait(self._arrival(message, inlet, channel))
 
         def give_up(*_: object) -> None:
@@ -263,8 +289,10 @@ class LaneConsumer:
         # The broker cancels the consumer of a deleted queue and says nothing else about it.
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(give_up)
-        await queue.consume(hand_over, timeout=self._heartbeat_s)
-        return channel
+        hold_back(underlay, self._budget)
+        # The answer may be behind deliveries of another queue, which are not read at any time.
+        patience_s = connections.silence_s(self._heartbeat_s) + self._heartbeat_s
+        await queue.consume(hand_over, timeout=patience_s)
 
     async def _close(self, channel: AbstractChannel) -> None:
         try:
@@ -326,9 +354,15 @@ class LaneConsumer:
 
     async def _keep_deciding(self) -> None:
         while not self._stopping.is_set():
-            batch = await self._gather()
+            await self._decide_next()
+
+    async def _decide_next(self) -> None:
+        """The next batch is decided, and out of memory with the end of this call."""
+        batch = await self._gather()
+        try:
             await self._decide_until_committed(self._worthwhile(batch))
-            self._undecided_bytes.dec(sum(len(a.delivery.body) for a in batch))
+        finally:
+            self._budget.give_back(sum(len(a.delivery.body) for a in batch))
 
     async def _gather(self) -> list[Arrival]:
         """The next arrival and whatever else has come already; empty when stopping.

@@ -92,6 +92,8 @@ class Desk:
                 continue
             try:
                 keys |= work.handler.needs(work.message, facts)
+            except MemoryError:
+                raise
             except Exception as error:  # raised again where the fate of this message is decided
                 self.broke(work, error)
         return keys - self.asked
@@ -115,6 +117,8 @@ class Desk:
             return Verdict(work, Behind())
         try:
             return Verdict(work, Done(), self._effects(work))
+        except MemoryError:  # the process has none left, whatever the message says
+            raise
         except Exception as error:  # the one guard around handlers: a bug fails its message alone
             return self._failed(work, error)
 

@@ -227,6 +227,8 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         version = handler.version(message) if handler.version is not None else None
     except Failure as failure:
         return unread(delivery, lane, failure, logged)
+    except MemoryError:  # the process has none left, whatever the message says
+        raise
     except Exception as error:  # a handler's bug fails its message, never the lane
         return unread(delivery, lane, defect(error), logged)
     if not envelope.correlation_id:

@@ -40,8 +40,9 @@ from canonical.package import (
     read_reference,
 )
 
-# Contents that are in memory together, apart from a package, which comes alone.
-PORTION_BYTES = 16 * 1024 * 1024
+# Contents of one commit, apart from a package, which comes alone. Each is in memory four times by
+# then: as received, as read, as a parameter and in the buffer of the connection.
+PORTION_BYTES = 4 * 1024 * 1024
 
 
 def portions(arrivals: Sequence[Arrival]) -> list[list[Arrival]]:

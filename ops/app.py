@@ -53,6 +53,7 @@ from canonical.errors import Misconfigured
 from canonical.events import SOURCE
 from ops.configuration import Configuration, secret
 from ops.health import HealthServer
+from ops.memory import give_large_blocks_back
 from ops.sources import recogniser
 
 log = structlog.get_logger(__name__)
@@ -263,6 +264,7 @@ class App:
 
     async def run(self) -> None:
         """Works until SIGTERM or SIGINT; a second signal ends it at once."""
+        give_large_blocks_back()
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()
 

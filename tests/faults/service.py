@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -92,6 +93,25 @@ class Child:
     def rss(self) -> int:
         """Bytes in memory."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * _PAGE
+
+    @property
+    def rss_peak(self) -> int:
+        """The most bytes in memory since its start."""
+        return self._status("VmHWM")
+
+    @property
+    def data(self) -> int:
+        """Bytes of address space for data, which `limit_data` caps."""
+        return self._status("VmData")
+
+    def limit_data(self, limit: int) -> None:
+        """It gets no more than so many bytes for data from now on."""
+        resource.prlimit(self.pid, resource.RLIMIT_DATA, (limit, limit))
+
+    def _status(self, name: str) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        kib = next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
+        return int(kib) * 1024
 
     @property
     def cpu_s(self) -> float:

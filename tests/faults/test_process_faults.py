@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
+from msgspec.structs import replace
 
-from tests.faults.business import ledger_of
+from canonical.codec import MAX_BODY_BYTES
+from tests.faults.business import Order, ledger_of
 from tests.faults.conftest import Running, is_full
 from tests.faults.load import Size
 from tests.faults.target import Fault
@@ -15,6 +17,7 @@ from tests.faults.world import World
 LEASE_S = 4.0
 SETTLE_S = 0.5
 EXIT_S = 25.0
+SPARE_BYTES = 60 * 1024 * 1024
 
 
 async def killed_at(world: World, point: str, *, bound_s: float = 10.0) -> None:
@@ -144,6 +147,38 @@ async def test_f08_asked_to_end_under_load_again_and_again(run: Running) -> None
                 await world.relaunch(instance)
         found = await world.judge()
         assert not found.parked
+
+
+@pytest.mark.fault("F09", quick=False)
+async def test_f09_bodies_of_two_mib_under_a_memory_cap(run: Running) -> None:
+    size = Size(rate=15, seconds=300 / 15, keys=40, judged_again=is_full())
+    async with run(size=size) as world:
+        await world.start()
+        await world.warm_up()
+        cap = world.service.data + SPARE_BYTES
+        assert await world.service.terminate() == 0
+        world.change(heavy)
+        # Everything waits in the queues, so that the prefetch, 600, allows far more than the cap.
+        async with world.load():
+            pass
+        world.service.launch(ERP_SECRET="secret")
+        world.service.limit_data(cap)
+        world.injected(f"{size.messages} bodies of 2 MiB under a cap of {cap >> 20} MiB")
+        await world.service.ready()
+        await world.settled()
+        assert world.service.is_running
+        assert "MemoryError" not in world.service.log.read_text()
+        world.figures |= {
+            "cap_mib": cap >> 20,
+            "data_mib": world.service.data >> 20,
+            "rss_peak_mib": world.service.rss_peak >> 20,
+        }
+        await world.judge()
+
+
+def heavy(order: Order) -> Order:
+    """The order in a body of 2 MiB, as large as the door takes."""
+    return replace(order, padding="x" * (MAX_BODY_BYTES - 1024))
 
 
 @pytest.mark.fault("F10", quick=True)

@@ -1,0 +1,146 @@
+"""A lane receives no more bytes than it may keep undecided, whatever its prefetch allows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import aio_pika
+import pytest
+
+from broker.connections import silence_s
+from broker.consumer import LaneConsumer
+from broker.failpoints import FailPoints
+from broker.intake import Arrival
+from broker.metrics import Metrics
+from broker.topology import declare, inbound_exchange
+from tests.integration.test_consumer import INLETS, QUEUE, WANTED
+from tests.integration.toy import DEADLINE_S, SOURCE, until
+
+MIB = 1024 * 1024
+LIMIT = 4 * MIB
+MESSAGES = 40
+HEARTBEAT_S = 1
+# The message that fills the budget, and one the library has in hand already.
+OVERSHOOT = 2 * MIB
+
+
+class Desk:
+    """Decides nothing until it may; keeps the tags of what it decided."""
+
+    def __init__(self) -> None:
+        self.may_decide = asyncio.Event()
+        self.decided: list[str] = []
+
+    async def take(self, arrivals: Sequence[Arrival]) -> None:
+        """See broker.pipeline.Pipeline."""
+        await self.may_decide.wait()
+        self.decided += [a.delivery.message_id for a in arrivals]
+
+
+@asynccontextmanager
+async def consuming(url: str, desk: Desk, metrics: Metrics) -> AsyncIterator[LaneConsumer]:
+    """A consumer at work, whose prefetch would allow everything at once."""
+    consumer = LaneConsumer(
+        lane="standard",
+        amqp_url=url,
+        inlets=INLETS,
+        origins={inlet.queue: inlet for inlet in INLETS}.get,
+        take=desk.take,
+        prefetch=2 * MESSAGES,
+        batch=10,
+        heartbeat_s=HEARTBEAT_S,
+        reconnect_max_s=5,
+        metrics=metrics,
+        fail_points=FailPoints({}),
+        undecided_bytes=LIMIT,
+    )
+    consumer.start()
+    try:
+        yield consumer
+    finally:
+        async with asyncio.timeout(DEADLINE_S):
+            await consumer.stop(5)
+
+
+@pytest.fixture
+async def filled(amqp_url: str) -> AsyncIterator[str]:
+    """The broker, with that many messages of 1 MiB in the queue."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await declare(channel, WANTED)
+        await (await channel.get_queue(QUEUE)).purge()
+        exchange = await channel.get_exchange(inbound_exchange(SOURCE), ensure=False)
+        for n in range(MESSAGES):
+            message = aio_pika.Message(bytes(MIB), message_id=f"m{n}")
+            await exchange.publish(message, "order", timeout=DEADLINE_S)
+        yield amqp_url
+        await (await channel.get_queue(QUEUE)).purge()
+
+
+def undecided(metrics: Metrics) -> float:
+    """What the gauge of the lane shows."""
+    found = metrics.registry.get_sample_value("layshaft_undecided_bytes", {"lane": "standard"})
+    return found or 0.0
+
+
+async def is_full(metrics: Metrics) -> bool:
+    return undecided(metrics) >= LIMIT
+
+
+async def test_what_is_undecided_stays_below_the_limit_and_is_taken_in_order(filled: str) -> None:
+    desk, metrics = Desk(), Metrics()
+    async with consuming(filled, desk, metrics):
+        await until(lambda: is_full(metrics), "a full lane")
+        await asyncio.sleep(1)
+        assert LIMIT <= undecided(metrics) <= LIMIT + OVERSHOOT
+        desk.may_decide.set()
+        most = 0.0
+        while len(desk.decided) < MESSAGES:
+            most = max(most, undecided(metrics))
+            await asyncio.sleep(0.01)
+        assert most <= LIMIT + OVERSHOOT
+        assert desk.decided == [f"m{n}" for n in range(MESSAGES)]
+        assert undecided(metrics) == 0
+
+
+async def test_a_pause_that_loses_the_connection_is_one_loss_and_nothing_is_missing(
+    filled: str,
+) -> None:
+    desk, metrics = Desk(), Metrics()
+    async with consuming(filled, desk, metrics) as consumer:
+        await until(lambda: is_full(metrics), "a full lane")
+        await asyncio.sleep(3 * silence_s(HEARTBEAT_S))
+        assert consumer.trouble
+        assert undecided(metrics) <= LIMIT + OVERSHOOT
+        lost = metrics.registry.get_sample_value(
+            "layshaft_amqp_reconnects_total", {"role": "standard"}
+        )
+        assert lost == 1
+        desk.may_decide.set()
+
+        async def has_decided_all() -> bool:
+            return set(desk.decided) == {f"m{n}" for n in range(MESSAGES)}
+
+        await until(has_decided_all, "all decided")
+        assert not consumer.trouble
+
+
+async def test_a_full_lane_stops_in_time(filled: str) -> None:
+    desk, metrics = Desk(), Metrics()
+    async with consuming(filled, desk, metrics) as consumer:
+        await until(lambda: is_full(metrics), "a full lane")
+        began = monotonic()
+        asyncio.get_running_loop().call_later(0.5, desk.may_decide.set)
+        await consumer.stop(5)
+        assert monotonic() - began < 5
+    async with await aio_pika.connect(filled) as connection:
+        channel = await connection.channel()
+        left = 0
+        while left + len(desk.decided) < MESSAGES:
+            queue = await channel.declare_queue(QUEUE, passive=True)
+            left = queue.declaration_result.message_count or 0
+            await asyncio.sleep(0.05)
+        assert left + len(desk.decided) == MESSAGES
