@@ -65,29 +65,33 @@ def server_in_words(error: BaseException) -> str:
     return kind
 
 
+def accuses(error: Exception) -> bool:
+    """Whether a message is to blame for certain, and no lock or time-out that may be over."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(ACCUSES_A_MESSAGE)
+    # The client library refuses a value before it is sent, e.g. an integer beyond 64 bits.
+    is_value = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+    return is_value or not isinstance(error, NOBODYS_FAULT)
+
+
 def blamed(error: Exception, lane: Lane) -> Callable[[Work], Work] | None:
     """How to mark the message that is to blame for `error`, once it stands alone.
 
     None where no message is to blame: connection, lock, time-out.
     Raises: Misconfigured where our schema and our code do not fit.
     """
-    if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        if state.startswith(STOPS_THE_LANE):
-            raise Misconfigured(
-                "schema-mismatch",
-                f"The database refused a statement of ours ({state})",
-                where=lane,
-                remedy="Run `layshaft migrate`; restart after it",
-            ) from error
-        if not state.startswith(ACCUSES_A_MESSAGE):
-            return None
-        return lambda work: refused_by_database(work, state)
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        # The client library refuses a value before it is sent, e.g. an integer beyond 64 bits.
-        return lambda work: refused_by_database(work, "client")
     if isinstance(error, Misconfigured):
         raise error
-    if isinstance(error, NOBODYS_FAULT):
+    state = error.sqlstate or "" if isinstance(error, asyncpg.PostgresError) else ""
+    if state.startswith(STOPS_THE_LANE):
+        raise Misconfigured(
+            "schema-mismatch",
+            f"The database refused a statement of ours ({state})",
+            where=lane,
+            remedy="Run `layshaft migrate`; restart after it",
+        ) from error
+    if not accuses(error):
         return None
+    if isinstance(error, DATABASE_ERRORS):
+        return lambda work: refused_by_database(work, state or "client")
     return lambda work: broken(work, error)

@@ -24,7 +24,7 @@ import uuid_utils
 
 from broker.application import RaceLost
 from broker.aside import MANY, aside_if
-from broker.blame import blamed, may_be_one_message
+from broker.blame import accuses, blamed, may_be_one_message
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
 from broker.intake import Arrival, Recognise, Work, untouched
@@ -254,19 +254,25 @@ class Pipeline:
         except Exception as error:
             log.info("stays counted as begun", lane=self._lane, error=repr(error)[:200])
 
-    async def _decide_or_halve(self, works: Sequence[Work], *, begun: bytes = b"") -> None:
+    async def _decide_or_halve(
+        self, works: Sequence[Work], *, begun: bytes = b"", again: bool = False
+    ) -> None:
         """The batch is committed; where a message is to blame, the batch is halved, left half
         first, until that message stands alone. Each half is decided anew from fresh facts. What
         the batch has overtaken is part of it: that may be what is to blame.
 
         What accuses nobody is raised, to be tried again with everything; after some failures in a
-        row the batch is halved for it too, as long as the database takes anything at all.
+        row the batch is halved for it too, as long as the database takes anything at all. again:
+        the message stood alone before, and may have been caught by a lock that went with it.
         """
         together = list(works)
         try:
             await self._decide_and_commit(together, begun=begun)
         except Exception as error:
             judge = await self._judge(error, self._failed_takes)
+            if len(together) == 1 and not again and not accuses(error):
+                await self._decide_or_halve(together, begun=begun, again=True)
+                return
             if len(together) == 1:
                 await self._decide_and_commit([judge(together[0])], begun=begun)
                 return
@@ -319,12 +325,16 @@ class Pipeline:
             return ids
         return ()
 
-    async def _take_alone(self, row_id: int) -> None:
-        """The row is decided and committed, as its own failure if it cannot be otherwise."""
+    async def _take_alone(self, row_id: int, *, again: bool = False) -> None:
+        """The row is decided and committed, as its own failure if it cannot be otherwise. again:
+        see `_decide_or_halve`."""
         try:
             await self._take_rows([row_id])
         except Exception as error:
             judge = await self._judge(error, self._failed_rows)
+            if not again and not accuses(error):
+                await self._take_alone(row_id, again=True)
+                return
 
             async def judged(row: PendingWork) -> Work:
                 return judge(await self._reader.pending(row))
@@ -335,7 +345,8 @@ class Pipeline:
         """How to mark the message that is to blame for `error`, once it stands alone.
 
         failures: how often in a row this failed. A message that alone meets a lock or a time-out
-        is put off, if a transaction over the same tables goes through meanwhile.
+        is put off, if a transaction over the same tables goes through meanwhile, and the message
+        fails once more after that.
         Raises: `error` where the fault is nobody's; Misconfigured where schema and code do not fit.
         """
         mark = blamed(error, self._lane)

@@ -48,7 +48,8 @@ async def storm(world: World, line: Line) -> int:
 
 @pytest.mark.fault("F23", quick=False)
 async def test_f23_a_bad_network_makes_no_connection_flap(run: Running, usual: Servers) -> None:
-    size = Size(rate=3, seconds=STORM_S + 40, keys=100, judged_again=is_full())
+    # An eighth of it is sent before the storm, to warm up.
+    size = Size(rate=3, seconds=(STORM_S + 40) * 8 / 7, keys=100, judged_again=is_full())
     async with line_to(usual.amqp_url) as (line, url):
         servers = msgspec.structs.replace(usual, service_amqp_url=url)
         async with run(size=size, servers=servers, reconnect_max_s=RECONNECT_MAX_S) as world:

@@ -55,7 +55,7 @@ async def test_f01_killed_after_the_inbox_commit_before_the_ack(run: Running) ->
         await killed_at(world, "inbox.after_commit")
         await world.settled()
         # What was committed and not acknowledged came again, and was only counted.
-        assert (await world.service.metrics())["layshaft_inbox_duplicates_total"] >= 1
+        assert await world.counted("layshaft_inbox_duplicates_total") >= 1
         await world.judge()
 
 
@@ -189,10 +189,12 @@ async def test_f10_a_message_that_aborts_the_process(run: Running) -> None:
         poison = world.spoil("abort")
         async with world.load():
             for _ in range(3):
-                assert await world.dies(world.service) == -signal.SIGABRT
+                instance, code = await world.one_dies()
+                assert code == -signal.SIGABRT
                 # It may die of it again before it has become ready.
-                world.service.launch(ERP_SECRET="secret")
-            await world.service.ready()
+                instance.launch(ERP_SECRET="secret")
+            for instance in world.instances:
+                await instance.ready()
         # Nobody reads it any more, so nobody knows the key it would hold.
         found = await world.judge(may_pass_parked=True)
         assert found.parked == {poison.order.effect_id}

@@ -162,10 +162,15 @@ class World:
         )
 
     async def arm(self, failpoints: str, instance: Instance | None = None) -> None:
-        """The instance was ended in order and works again with these fail points."""
+        """All instances were ended in order; this one works again with these fail points, then the
+        others do: the inbound queues have one active consumer, which is who comes first."""
         instance = instance or self.service
-        assert await instance.terminate() == 0
+        for running in self.instances:
+            assert await running.terminate() == 0
         await self.relaunch(instance, failpoints)
+        for other in self.instances:
+            if other is not instance:
+                await self.relaunch(other)
 
     @asynccontextmanager
     async def load(self, *, copies: int = 1) -> AsyncIterator[Load]:
@@ -234,6 +239,20 @@ class World:
         code = await instance.ended(within_s)
         self.injected(f"{instance.name} ended with {code}")
         return code
+
+    async def one_dies(self, within_s: float = 60.0) -> tuple[Instance, int]:
+        """An instance has ended by itself, whichever it was; it and its exit code."""
+
+        async def has_ended() -> bool:
+            return not all(i.is_running for i in self.instances)
+
+        await until(has_ended, "the end of an instance", within_s)
+        instance = next(i for i in self.instances if not i.is_running)
+        return instance, await self.dies(instance)
+
+    async def counted(self, metric: str) -> float:
+        """A metric, summed over all instances."""
+        return sum([(await i.metrics()).get(metric, 0.0) for i in self.instances])
 
     async def recovers(self, after: str, bound_s: float = KILL_BOUND_S) -> None:
         """A new effect has come since now: how long it took is judged in the end."""
