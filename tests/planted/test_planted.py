@@ -5,6 +5,7 @@ tests have to fail:
 
     Bug: acknowledges before the inbox commit
     Fails: tests/integration/test_x.py::test_y
+    Full: yes                        (where the test belongs to a full run only)
 
 The patch is applied to a copy of the tree; a patch that no longer applies is a failure, and so is a
 test that still passes, or that never ran.
@@ -30,28 +31,30 @@ DEADLINE_S = 300
 _APPLICABLE = {f"B{n}" for n in range(1, 19)}
 # Not planted: there is no webhook bridge yet, which answers (B12) and verifies signatures (B16).
 WITHOUT_SUBJECT = {"B12", "B16"}
-# One connection for consuming and publishing (B18) shows only under a broker's alarm, and the test
-# with one (F15) runs in full size only: not planted yet.
-NOT_YET = {"B18"}
 
 
 class Planted(msgspec.Struct, frozen=True):
-    """A planted bug. fails: pytest node ids."""
+    """A planted bug. fails: pytest node ids; full: whether they are asked to run in full size."""
 
     id: str
     patch: Path
     bug: str
     fails: tuple[str, ...]
+    full: bool
 
 
 def planted(patch: Path) -> Planted:
     """What the head of a patch says."""
     head = patch.read_text().partition("\n--- ")[0]
     said: dict[str, list[str]] = {}
-    for name, value in re.findall(r"^(Bug|Fails): (.+)$", head, re.MULTILINE):
+    for name, value in re.findall(r"^(Bug|Fails|Full): (.+)$", head, re.MULTILINE):
         said.setdefault(name, []).append(value.strip())
     return Planted(
-        patch.stem.partition("-")[0].upper(), patch, said["Bug"][0], tuple(said["Fails"])
+        id=patch.stem.partition("-")[0].upper(),
+        patch=patch,
+        bug=said["Bug"][0],
+        fails=tuple(said["Fails"]),
+        full="Full" in said,
     )
 
 
@@ -59,7 +62,7 @@ BUGS = [planted(patch) for patch in sorted(Path(__file__).parent.glob("*.patch")
 
 
 def test_every_bug_of_the_catalogue_that_has_a_subject_is_planted() -> None:
-    assert {bug.id for bug in BUGS} == _APPLICABLE - WITHOUT_SUBJECT - NOT_YET
+    assert {bug.id for bug in BUGS} == _APPLICABLE - WITHOUT_SUBJECT
 
 
 each_bug = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.patch.stem)
@@ -77,7 +80,7 @@ def test_the_bug_is_noticed(bug: Planted, servers: Servers, tmp_path: Path) -> N
     tree = tmp_path / "tree"
     copy_tree(tree)
     apply(bug, tree)
-    failed, log = run_tests(tree, bug.fails, servers)
+    failed, log = run_tests(tree, bug, servers)
     missed = [test for test in bug.fails if not failed.get(test.partition("[")[0], False)]
     assert missed == [], f"{bug.bug}: not noticed by {missed}\n{log[-3000:]}"
 
@@ -112,15 +115,17 @@ def copy_tree(to: Path) -> None:
         shutil.copy2(ROOT / name, target)
 
 
-def run_tests(tree: Path, tests: tuple[str, ...], servers: Servers) -> tuple[dict[str, bool], str]:
+def run_tests(tree: Path, bug: Planted, servers: Servers) -> tuple[dict[str, bool], str]:
     """For each test, without its parameters, whether one of its cases failed; and the log."""
     report = tree / "report.xml"
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("PYTEST", "COV", "LAYSHAFT"))}
     ran = subprocess.run(
         (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
-         f"--basetemp={tree / 'tmp'}", *tests),
+         f"--basetemp={tree / 'tmp'}", *bug.fails),
         cwd=tree,
-        env=kept | servers.environment() | {"PYTHONPATH": str(tree)},
+        env=kept
+        | servers.environment()
+        | {"PYTHONPATH": str(tree), "LAYSHAFT_FULL": str(int(bug.full))},
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
