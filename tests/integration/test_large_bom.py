@@ -95,7 +95,8 @@ async def ask(address: str, found: list[float], answered: asyncio.Event) -> None
                 found.append(monotonic() - started)
                 answered.set()
             except aiohttp.ClientError:
-                pass  # not there yet
+                if answered.is_set():
+                    raise
             await asyncio.sleep(0.02)
 
 
@@ -193,6 +194,7 @@ async def test_a_large_bom_goes_through_to_its_steps(
             print((tmp_path / "service.log").read_text()[-5000:])
             raise
         seconds = monotonic() - started
+        assert not asking.done(), "the service did not answer any more"
         asking.cancel()
         assert await bench.cases() == []
         assert await bench.column("select key from ledger") == [f"engineering-change/{CHANGE}"]
