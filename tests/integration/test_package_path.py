@@ -16,7 +16,7 @@ from broker.intake import Arrival
 from broker.packages import pieces_of, put_package
 from broker.pipeline import Pipeline
 from broker.policy import RetryPolicy
-from broker.reading import portions
+from broker.reading import PORTION_BYTES, portions
 from broker.store import Position
 from broker.store.packages import PackageRow
 from broker.unit import SqlStorage
@@ -267,8 +267,8 @@ async def test_a_batch_is_cut_where_its_contents_take_too_much() -> None:
         delivery = Delivery(SOURCE, "bom.released", b"", attributes=attributes)
         return Arrival(delivery, "standard", "events", logged=place)
 
-    mib = 1024 * 1024
-    batch = [large(10 * mib), large(5 * mib), large(2 * mib), arrival(b"{}", PACKAGE_TYPE)]
-    batch += [arrival(b"{}"), large(20 * mib), large(1)]
+    part = PORTION_BYTES // 8
+    batch = [large(5 * part), large(3 * part), large(part), arrival(b"{}", PACKAGE_TYPE)]
+    batch += [arrival(b"{}"), large(10 * part), large(1)]
     assert [len(portion) for portion in portions(batch)] == [2, 1, 1, 1, 1, 1]
     assert [a for portion in portions(batch) for a in portion] == batch
