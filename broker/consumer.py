@@ -256,8 +256,12 @@ class LaneConsumer:
                     raise
                 missing.append(inlet.queue)  # the answer is behind what we do not read yet
         # All at once, and only now: what comes for the first one may fill the lane.
-        await asyncio.gather(*(self._consume(inlet, queue) for inlet, queue in opened))
-        attached.update({inlet.queue: queue.channel for inlet, queue in opened})
+        consumed = await asyncio.gather(*(self._consume(inlet, queue) for inlet, queue in opened))
+        for (inlet, queue), is_consumed in zip(opened, consumed, strict=True):
+            if is_consumed:
+                attached[inlet.queue] = queue.channel
+            else:
+                missing.append(inlet.queue)
         return missing
 
     async def _open(self, connection: AbstractConnection, inlet: Inlet) -> AbstractQueue:
@@ -268,8 +272,9 @@ class LaneConsumer:
         await channel.set_qos(prefetch_count=prefetch, timeout=self._heartbeat_s)
         return await channel.get_queue(inlet.queue, ensure=True)
 
-    async def _consume(self, inlet: Inlet, queue: AbstractQueue) -> None:
-        """What the queue holds comes through its channel, as far as there is room for it."""
+    async def _consume(self, inlet: Inlet, queue: AbstractQueue) -> bool:
+        """What the queue holds comes through its channel, as far as there is room for it; False
+        where the broker refuses."""
         channel = queue.channel
 
         async def hand_over(message: AbstractIncomingMessage) -> None:
@@ -292,7 +297,12 @@ class LaneConsumer:
         hold_back(underlay, self._budget)
         # The answer may be behind deliveries of another queue, which are not read at any time.
         patience_s = connections.silence_s(self._heartbeat_s) + self._heartbeat_s
-        await queue.consume(hand_over, timeout=patience_s)
+        try:
+            await queue.consume(hand_over, timeout=patience_s)
+        except ChannelClosed as error:
+            log.warning("queue not consumed", queue=inlet.queue, error=repr(error)[:200])
+            return False
+        return True
 
     async def _close(self, channel: AbstractChannel) -> None:
         try:
