@@ -254,10 +254,14 @@ class World:
         """A metric, summed over all instances."""
         return sum([(await i.metrics()).get(metric, 0.0) for i in self.instances])
 
-    async def recovers(self, after: str, bound_s: float = KILL_BOUND_S) -> None:
-        """A new effect has come since now: how long it took is judged in the end."""
+    async def recovers(
+        self, after: str, bound_s: float = KILL_BOUND_S, *, before: int | None = None
+    ) -> None:
+        """A new effect has come since now: how long it took is judged in the end. before: effects
+        there were when the fault ended, where that was some time ago."""
         began = time.monotonic()
-        before = len(self.journal().applied)
+        if before is None:
+            before = len(self.journal().applied)
 
         async def goes_on() -> bool:
             return len(self.journal().applied) > before
