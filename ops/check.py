@@ -50,12 +50,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class _Run(msgspec.Struct, frozen=True):
     """What a group may use: the folder for its logs, and the servers once they are ready.
 
-    full: slow tests too, and the fault tests in full size.
+    full: slow tests too, and the fault tests in full size. rows: only these of the fault tests.
     """
 
     folder: Path
     servers: Callable[[], Servers]
     full: bool = False
+    rows: str = ""
 
 
 def _tools(*commands: tuple[str, ...]) -> Callable[[str, _Run], Outcome]:
@@ -80,6 +81,7 @@ def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
         if with_servers:
             environment |= run.servers().environment()
         environment["LAYSHAFT_FULL"] = "1" if run.full else "0"
+        environment["LAYSHAFT_FAULT_ROWS"] = run.rows
         log, report = run.folder / f"{name}.log", run.folder / f"{name}.xml"
         for earlier in (log, report):
             earlier.unlink(missing_ok=True)
@@ -133,7 +135,8 @@ def main() -> int:
     """Run the groups named on the command line, or all; the exit code."""
     parser = argparse.ArgumentParser(prog="./check", description="Run every check there is.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(_GROUPS))
-    parser.add_argument("--full", action="store_true", help="every fault test, in full size: hours")
+    parser.add_argument("--full", action="store_true", help="everything, in full size: an hour")
+    parser.add_argument("--rows", default="", help="of the fault tests only these: F12,F15")
     arguments = parser.parse_args()
     for name in arguments.groups:
         if name not in _GROUPS:
@@ -142,7 +145,7 @@ def main() -> int:
     # A terminated run still stops its servers: they live in sessions of their own.
     signal.signal(signal.SIGTERM, _end)
     try:
-        outcomes = _run_groups(chosen, full=arguments.full)
+        outcomes = _run_groups(chosen, full=arguments.full, rows=arguments.rows)
     except StackUnavailable as error:
         print(f"\n{error}", file=sys.stderr)
         return 3
@@ -172,13 +175,15 @@ def read_report(report: Path, *, exit_code: int) -> Outcome:
 
 
 def write_results(report: Path, results: Path, *, commit: str, missing: Sequence[str] = ()) -> None:
-    """What the fault tests of a full run came to: one entry a test, with row and figures.
+    """What the fault tests of a full run came to: one entry a test, with row, commit and figures.
 
-    A test that was not reached has none. missing: rows that no test is for.
+    A test that was not run keeps the entry it has. missing: rows that no test is for.
     """
     if not report.exists():
         return
-    rows: list[dict[str, object]] = []
+    rows: dict[str, dict[str, object]] = {}
+    if results.exists():
+        rows = {row["test"]: row for row in msgspec.json.decode(results.read_bytes())["rows"]}
     for case in ElementTree.parse(report).iter("testcase"):
         figures = {
             str(found.get("name")): _figure(str(found.get("value")))
@@ -188,18 +193,20 @@ def write_results(report: Path, results: Path, *, commit: str, missing: Sequence
             continue
         failed = case.find("failure") is not None or case.find("error") is not None
         skipped = case.find("skipped") is not None
-        rows.append(
-            {
-                "row": figures.pop("row"),
-                "test": case.get("name"),
-                "result": "failed" if failed else "skipped" if skipped else "passed",
-                "duration_s": round(float(case.get("time", "0")), 1),
-                "seed": figures.pop("seed", None),
-                "figures": figures,
-            }
-        )
+        name = str(case.get("name"))
+        rows[name] = {
+            "row": figures.pop("row"),
+            "test": name,
+            "result": "failed" if failed else "skipped" if skipped else "passed",
+            "duration_s": round(float(case.get("time", "0")), 1),
+            "commit": commit,
+            "cores": os.cpu_count(),
+            "seed": figures.pop("seed", None),
+            "figures": figures,
+        }
     results.parent.mkdir(exist_ok=True)
-    document = {"commit": commit, "cores": os.cpu_count(), "rows": rows, "missing": missing}
+    by_row = sorted(rows.values(), key=lambda row: (str(row["row"]), str(row["test"])))
+    document = {"rows": by_row, "missing": missing}
     results.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 
 
@@ -236,7 +243,7 @@ def conclude(outcomes: list[Outcome], *, strict: bool) -> int:
     return 1 if failed or (strict and skips) else 0
 
 
-def _run_groups(names: list[str], *, full: bool) -> list[Outcome]:
+def _run_groups(names: list[str], *, full: bool, rows: str) -> list[Outcome]:
     state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ROOT / ".layshaft"))
     folder = state / "check"
     folder.mkdir(parents=True, exist_ok=True)
@@ -248,7 +255,7 @@ def _run_groups(names: list[str], *, full: bool) -> list[Outcome]:
         if not set(names) <= {"lint", "types", "imports", "unit", "simulation"}:
             starting.append(background.submit(stack.start))
         try:
-            run = _Run(folder, lambda: starting[0].result(), full)
+            run = _Run(folder, lambda: starting[0].result(), full, rows)
             for name in names:
                 outcomes.append(_run_group(name, run))
         finally:

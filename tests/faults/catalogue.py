@@ -23,7 +23,8 @@ HEAD = """\
 Each row is a fault that Layshaft has to survive: real processes, real servers, a load with a ledger
 of its own, and a target whose journal is the judge. `./check faults` runs the quick ones in small
 size, `./check --full` all of them in full size. The table is written by
-`python -m tests.faults.catalogue`; results are those of the last full run.
+`python -m tests.faults.catalogue`; each result is that of the last run in full size, at the commit
+beside it. `./check --full --rows F12,F15 faults` runs some of them.
 
 How a fault test is written stands at the head of `world.py`; what must hold after each stands in
 `invariants.py`.
@@ -95,7 +96,6 @@ def readme() -> str:
     """The README as it should be."""
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     by_test = {r["test"]: r for r in results.get("rows", ())}
-    commit = results.get("commit", "")
     lines = ["| row | fault | test | quick | seed | last result | commit |",
              "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for row in rows():
@@ -105,7 +105,7 @@ def readme() -> str:
         for test in mine:
             ran = by_test.get(test.name)
             result = f"{ran['result']}, {ran['duration_s']:.0f} s" if ran else "not run"
-            seed, of = (ran["seed"] or "", commit[:12]) if ran else ("", "")
+            seed, of = (ran["seed"] or "", ran["commit"][:12]) if ran else ("", "")
             quick = "yes" if test.is_quick else ""
             lines.append(
                 f"| {row.id} | {row.fault} | `{test.name}` | {quick} | {seed} | {result} | {of} |"

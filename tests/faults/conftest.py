@@ -30,7 +30,9 @@ def is_full() -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Outside a full run only the quick ones are run; the others are no skips, just not asked."""
+    """Outside a full run only the quick ones are run, or of all those of LAYSHAFT_FAULT_ROWS; the
+    others are no skips, just not asked."""
+    rows = frozenset(filter(None, os.environ.get("LAYSHAFT_FAULT_ROWS", "").split(",")))
     chosen: list[pytest.Item] = []
     left: list[pytest.Item] = []
     for item in items:
@@ -40,6 +42,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             # For the results of a full run, whatever a test runs on.
             item.user_properties.append(("row", mark.args[0]))
         wanted = mark is None or mark.kwargs["quick"] or is_full()
+        if rows:
+            wanted = mark is not None and mark.args[0] in rows
         (chosen if wanted else left).append(item)
     if left:
         config.hook.pytest_deselected(items=left)

@@ -82,15 +82,15 @@ def test_results_say_of_each_fault_test_what_it_came_to_and_at_which_commit(
     report.write_text(FAULT_REPORT)
     write_results(report, results, commit="abc-dirty", missing=["F09"])
     found = json.loads(results.read_text())
-    assert found.pop("cores") >= 1
+    assert all(row.pop("cores") >= 1 for row in found["rows"])
     assert found == {
-        "commit": "abc-dirty",
         "rows": [
             {
                 "row": "F01",
                 "test": "test_f01_killed",
                 "result": "passed",
                 "duration_s": 31.3,
+                "commit": "abc-dirty",
                 "seed": 1001,
                 "figures": {"applied": 300, "recovery_s": [0.3, None]},
             },
@@ -99,12 +99,26 @@ def test_results_say_of_each_fault_test_what_it_came_to_and_at_which_commit(
                 "test": "test_f02_bad",
                 "result": "failed",
                 "duration_s": 9.0,
+                "commit": "abc-dirty",
                 "seed": None,
                 "figures": {},
             },
         ],
         "missing": ["F09"],
     }
+
+
+def test_a_run_of_some_rows_leaves_the_results_of_the_others(tmp_path: Path) -> None:
+    report, results = tmp_path / "report.xml", tmp_path / "full.json"
+    report.write_text(FAULT_REPORT)
+    write_results(report, results, commit="first")
+    report.write_text(FAULT_REPORT.replace("f02_bad", "f00_new").replace("F02", "F00"))
+    write_results(report, results, commit="second")
+    assert [(row["row"], row["commit"]) for row in json.loads(results.read_text())["rows"]] == [
+        ("F00", "second"),
+        ("F01", "second"),
+        ("F02", "first"),
+    ]
 
 
 def test_a_run_without_a_report_leaves_the_results_of_the_last_one(tmp_path: Path) -> None:
