@@ -22,7 +22,12 @@ from canonical.codec import decode_json
 from canonical.envelope import Envelope, Lane, Message
 from canonical.errors import Failure, InvalidMessage
 from canonical.handler import Delivery, Handler, Order
-from canonical.package import MAX_INLINE_BYTES, MAX_PACKAGE_BYTES, is_reference
+from canonical.package import (
+    LOG_REFERENCE,
+    MAX_INLINE_BYTES,
+    MAX_PACKAGE_BYTES,
+    is_reference,
+)
 from canonical.text import normalise_id
 
 UNREAD = "unread"
@@ -69,6 +74,11 @@ class Arrival:
         ).digest()
 
 
+def is_by_reference(delivery: Delivery) -> bool:
+    """Whether the content is to be taken from our log."""
+    return delivery.attributes.get("dataref", "").startswith(LOG_REFERENCE)
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One message to decide on, whichever way it came.
@@ -87,6 +97,11 @@ class Work:
     version: int | None = None
     pending: PendingWork | None = None
     caught_up: bool = False
+
+    @property
+    def is_by_reference(self) -> bool:
+        """It came without its content, which is what our log holds at that place."""
+        return is_by_reference(self.entry.delivery) and self.entry.logged is not None
 
     @property
     def sequence(self) -> int | None:

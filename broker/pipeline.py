@@ -182,7 +182,9 @@ class Pipeline:
                 self._metrics.duplicates.labels(work.entry.envelope.source).inc()
                 if work.entry.identity not in known:
                     raise RaceLost("a repeat was forgotten between our look and our count")
-                if known[work.entry.identity] != work.entry.digest:
+                # What a quarantined event refers to was not fetched: its digest tells nothing.
+                is_other = known[work.entry.identity] != work.entry.digest
+                if is_other and not work.is_by_reference:
                     await unit.keep_id_conflict(work)
         return fresh, [positions[w.entry.identity] for w in fresh]
 

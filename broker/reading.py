@@ -18,6 +18,7 @@ from broker.intake import (
     Arrival,
     Recognise,
     Work,
+    is_by_reference,
     quarantined,
     read_arrival,
     read_arrivals,
@@ -33,7 +34,6 @@ from broker.unit import Storage
 from canonical.errors import Failure, InvalidMessage
 from canonical.handler import Delivery, Handler, Package
 from canonical.package import (
-    LOG_REFERENCE,
     MAX_INLINE_BYTES,
     PackageReference,
     is_reference,
@@ -77,7 +77,7 @@ class Reader:
 
     async def arrivals(self, arrivals: Sequence[Arrival]) -> list[Work]:
         """One work for each, in order; what cannot be fetched or read is a failure of its own."""
-        places = [a.logged for a in arrivals if a.logged and _is_by_reference(a)]
+        places = [a.logged for a in arrivals if a.logged and is_by_reference(a.delivery)]
         bodies: Mapping[Position, bytes] = {}
         if places:
             bodies = await self._storage.bodies(places)
@@ -85,7 +85,7 @@ class Reader:
 
     async def _arrival(self, arrival: Arrival, bodies: Mapping[Position, bytes]) -> Work:
         delivery = arrival.delivery
-        if arrival.logged is not None and _is_by_reference(arrival):
+        if arrival.logged is not None and is_by_reference(arrival.delivery):
             if arrival.logged not in bodies:
                 return unread(delivery, arrival.lane, _gone(delivery), arrival.logged)
             delivery = msgspec.structs.replace(delivery, body=bodies[arrival.logged])
@@ -146,10 +146,6 @@ class Reader:
                 return await aside(read, delivery)
         except TimeoutError:
             raise _too_slow(self._read_s) from None
-
-
-def _is_by_reference(arrival: Arrival) -> bool:
-    return arrival.delivery.attributes.get("dataref", "").startswith(LOG_REFERENCE)
 
 
 def _package_of(delivery: Delivery) -> PackageReference | None:

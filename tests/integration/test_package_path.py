@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -246,6 +247,26 @@ async def test_bodies_of_events_are_taken_from_the_log(bench: Bench) -> None:
     # The same event with its body is the same message.
     await path.take([event(r, by_reference=False) for r in rows])
     assert await bench.count("duplicate") == len(rows)
+
+
+async def test_an_event_by_reference_that_was_quarantined_is_no_other_when_it_comes_again(
+    bench: Bench,
+) -> None:
+    await pipeline(bench).take([arrival(GEARBOX)])
+    [row] = await bench.rows(
+        "select at, seq, kind, attributes::text as attributes, body from message"
+        " where kind = 'bom.released' order by seq limit 1"
+    )
+    deadly = replace(event(row, by_reference=True), redelivered=True)
+    await bench.execute(
+        "insert into delivery_attempt (fingerprint, attempts, worker) values ($1, 2, 'dead')",
+        deadly.fingerprint,
+    )
+    await pipeline(bench).take([deadly])
+    assert await bench.cases() == ["crashes-the-worker"]
+    await pipeline(bench).take([event(row, by_reference=True)])
+    assert await bench.cases() == ["crashes-the-worker"]
+    assert await bench.count("duplicate") == 1
 
 
 async def test_an_event_that_is_gone_from_the_log_is_a_case(bench: Bench) -> None:
