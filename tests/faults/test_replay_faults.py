@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.integration.replaying import an_order, emitted, start, view
 from tests.integration.toy import DEADLINE_S, Bench, arrivals, bench_on, repaired
 
 ROOT = Path(__file__).parents[2]
+KILLS = 4
 
 
 async def parked(bench: Bench, keys: int) -> None:
@@ -59,14 +62,21 @@ async def kill_again_and_again(bench: Bench, replay_id: int, pauses_s: Sequence[
 
 @pytest.mark.fault("F46", quick=True)
 async def test_f46_parked_items_are_replayed_under_live_load_through_kills_without_a_duplicate(
-    database_url: str,
+    database_url: str, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
+    chance = random.Random(seed)
+    pauses_s = [round(chance.uniform(0.1, 1.5), 2) for _ in range(KILLS)]
     async with bench_on(database_url) as bench:
-        await survives(bench, keys=5_000 if is_full() else 150)
+        began = monotonic()
+        live, most = await survives(bench, 5_000 if is_full() else 150, pauses_s)
+        figures = {"killed_after_s": pauses_s, "live": live, "most_unfinished": most}
+    for name, value in (figures | {"seconds": round(monotonic() - began, 1)}).items():
+        record_property(name, value)
 
 
-async def survives(bench: Bench, keys: int) -> None:
-    """Two parked orders of each key end applied, once, in order, however often it is killed."""
+async def survives(bench: Bench, keys: int, pauses_s: Sequence[float]) -> tuple[int, int]:
+    """Two parked orders of each key end applied, once, in order, however often it is killed; how
+    many live orders came meanwhile, and how many of the replay were unfinished at most."""
     await parked(bench, keys)
     replay_id = await start(bench, "redeliver", rate=1_000 if is_full() else 100)
     live = 0
@@ -88,7 +98,7 @@ async def survives(bench: Bench, keys: int) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(live_traffic())
         try:
-            await kill_again_and_again(bench, replay_id, [0.2, 0.5, 0.9, 1.3])
+            await kill_again_and_again(bench, replay_id, pauses_s)
         finally:
             ended.set()
     # What a killed process had begun is left to it for a while.
@@ -110,3 +120,4 @@ async def survives(bench: Bench, keys: int) -> None:
     # What came live of a parked key came after what was parked.
     for n in range(min(live, keys)):
         assert place[f"supplier/S{2 * n + 1}"] < place[f"supplier/L{n}"]
+    return live, most
