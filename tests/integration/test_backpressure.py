@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from time import monotonic
 
 import aio_pika
@@ -12,12 +12,12 @@ import pytest
 
 from broker.connections import silence_s
 from broker.consumer import LaneConsumer
-from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.metrics import Metrics
 from broker.topology import declare, inbound_exchange
-from tests.integration.test_consumer import INLETS, QUEUE, WANTED
-from tests.integration.toy import DEADLINE_S, SOURCE, until
+from tests.integration.test_consumer import QUEUE, WANTED
+from tests.integration.test_consumer import consuming as consumer_of
+from tests.integration.toy import DEADLINE_S, SOURCE, Bench, bench_on, until
 
 MIB = 1024 * 1024
 LIMIT = 4 * MIB
@@ -40,29 +40,23 @@ class Desk:
         self.decided += [a.delivery.message_id for a in arrivals]
 
 
-@asynccontextmanager
-async def consuming(url: str, desk: Desk, metrics: Metrics) -> AsyncIterator[LaneConsumer]:
+@pytest.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    """A bench for its metrics."""
+    async with bench_on(database_url) as made:
+        yield made
+
+
+def consuming(bench: Bench, url: str, desk: Desk) -> AbstractAsyncContextManager[LaneConsumer]:
     """A consumer at work, whose prefetch would allow everything at once."""
-    consumer = LaneConsumer(
-        lane="standard",
-        amqp_url=url,
-        inlets=INLETS,
-        origins={inlet.queue: inlet for inlet in INLETS}.get,
+    return consumer_of(
+        bench,
+        url,
         take=desk.take,
         prefetch=2 * MESSAGES,
-        batch=10,
         heartbeat_s=HEARTBEAT_S,
-        reconnect_max_s=5,
-        metrics=metrics,
-        fail_points=FailPoints({}),
         undecided_bytes=LIMIT,
     )
-    consumer.start()
-    try:
-        yield consumer
-    finally:
-        async with asyncio.timeout(DEADLINE_S):
-            await consumer.stop(5)
 
 
 @pytest.fixture
@@ -90,9 +84,11 @@ async def is_full(metrics: Metrics) -> bool:
     return undecided(metrics) >= LIMIT
 
 
-async def test_what_is_undecided_stays_below_the_limit_and_is_taken_in_order(filled: str) -> None:
-    desk, metrics = Desk(), Metrics()
-    async with consuming(filled, desk, metrics):
+async def test_what_is_undecided_stays_below_the_limit_and_is_taken_in_order(
+    bench: Bench, filled: str
+) -> None:
+    desk, metrics = Desk(), bench.metrics
+    async with consuming(bench, filled, desk):
         await until(lambda: is_full(metrics), "a full lane")
         await asyncio.sleep(1)
         assert LIMIT <= undecided(metrics) <= LIMIT + OVERSHOOT
@@ -107,10 +103,10 @@ async def test_what_is_undecided_stays_below_the_limit_and_is_taken_in_order(fil
 
 
 async def test_a_pause_that_loses_the_connection_is_one_loss_and_nothing_is_missing(
-    filled: str,
+    bench: Bench, filled: str
 ) -> None:
-    desk, metrics = Desk(), Metrics()
-    async with consuming(filled, desk, metrics) as consumer:
+    desk, metrics = Desk(), bench.metrics
+    async with consuming(bench, filled, desk) as consumer:
         await until(lambda: is_full(metrics), "a full lane")
         await asyncio.sleep(3 * silence_s(HEARTBEAT_S))
         assert consumer.trouble
@@ -128,9 +124,9 @@ async def test_a_pause_that_loses_the_connection_is_one_loss_and_nothing_is_miss
         assert not consumer.trouble
 
 
-async def test_a_full_lane_stops_in_time(filled: str) -> None:
-    desk, metrics = Desk(), Metrics()
-    async with consuming(filled, desk, metrics) as consumer:
+async def test_a_full_lane_stops_in_time(bench: Bench, filled: str) -> None:
+    desk, metrics = Desk(), bench.metrics
+    async with consuming(bench, filled, desk) as consumer:
         await until(lambda: is_full(metrics), "a full lane")
         began = monotonic()
         asyncio.get_running_loop().call_later(0.5, desk.may_decide.set)

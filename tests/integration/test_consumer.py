@@ -20,6 +20,7 @@ import pytest
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
+from broker.backpressure import UNDECIDED_BYTES
 from broker.consumer import Inlet, LaneConsumer, Restore
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
@@ -83,6 +84,8 @@ async def consuming(
     prefetch: int = 50,
     batch: int = 10,
     restore: Restore | None = None,
+    heartbeat_s: int = 10,
+    undecided_bytes: int = UNDECIDED_BYTES,
 ) -> AsyncIterator[LaneConsumer]:
     """A consumer at work."""
     consumer = LaneConsumer(
@@ -93,11 +96,12 @@ async def consuming(
         take=take or bench.pipeline().take,
         prefetch=prefetch,
         batch=batch,
-        heartbeat_s=10,
+        heartbeat_s=heartbeat_s,
         reconnect_max_s=1,
         metrics=bench.metrics,
         fail_points=FailPoints({}),
         restore=restore,
+        undecided_bytes=undecided_bytes,
     )
     consumer.start()
     try:
