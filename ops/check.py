@@ -142,6 +142,10 @@ def main() -> int:
         if name not in _GROUPS:
             parser.error(f"no group {name}; there are {', '.join(_GROUPS)}")
     chosen = arguments.groups or list(_GROUPS)
+    known = tomllib.loads((ROOT / "tests" / "faults" / "rows.toml").read_text())["rows"]
+    for row in filter(None, arguments.rows.split(",")):
+        if row not in known:
+            parser.error(f"no row {row}; they are listed in tests/faults/rows.toml")
     # A terminated run still stops its servers: they live in sessions of their own.
     signal.signal(signal.SIGTERM, _end)
     try:
