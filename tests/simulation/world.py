@@ -406,14 +406,19 @@ class World:
 
     def _has_due(self, number: int, lane: Lane) -> bool:
         worker = self._processes[number].workers[lane]
-        queues = queues_of(self.tables.pending.values())
-        return any(
-            row.lane == lane
-            and may_be_next(row, queue, self.now)
+        rows = self.tables.pending.values()
+        may = [
+            row
+            for row in rows
+            if row.lane == lane
+            and row.due_at <= self.now
+            and (row.passes or row.state in ("ready", "retry"))
             and may_begin(row, worker, self.now)
-            for queue in queues.values()
-            for row in queue
-        )
+        ]
+        if not may:
+            return False
+        queues = queues_of(rows)
+        return any(may_be_next(row, queues[row.scope, row.key], self.now) for row in may)
 
     def _wait(self) -> bool:
         """Time passes until something is due; False if nothing will be."""
