@@ -126,8 +126,10 @@ class LaneConsumer:
     @property
     def trouble(self) -> str:
         """What keeps the lane from working as configured; "" where nothing does."""
+        ended = [task.get_name() for task in self._tasks if task.done()]
         return (
-            self._batch_trouble
+            (f"ended: {', '.join(ended)}" if ended and not self._stopping.is_set() else "")
+            or self._batch_trouble
             or self._connection_trouble
             or "; ".join(
                 f"queue {name} was declared otherwise: {how}"
@@ -166,7 +168,8 @@ class LaneConsumer:
         while not self._stopping.is_set():
             await self._budget.room()
             try:
-                await self._consume_until_closed()
+                with connections.losses():
+                    await self._consume_until_closed()
                 pause_s = 0.5
             except Exception as error:  # the lane goes on whatever it was, and says so
                 self._connection_trouble = f"RabbitMQ: {type(error).__name__}"
@@ -270,7 +273,7 @@ class LaneConsumer:
             channel = await connection.channel(publisher_confirms=False)
         prefetch = 1 if inlet.dead_letters else self._prefetch
         await channel.set_qos(prefetch_count=prefetch, timeout=self._heartbeat_s)
-        return await channel.get_queue(inlet.queue, ensure=True)
+        return await channel.declare_queue(inlet.queue, passive=True, timeout=self._heartbeat_s)
 
     async def _consume(self, inlet: Inlet, queue: AbstractQueue) -> bool:
         """What the queue holds comes through its channel, as far as there is room for it; False
@@ -306,8 +309,9 @@ class LaneConsumer:
 
     async def _close(self, channel: AbstractChannel) -> None:
         try:
-            async with asyncio.timeout(self._heartbeat_s):
-                await channel.close()
+            with connections.losses():
+                async with asyncio.timeout(self._heartbeat_s):
+                    await channel.close()
         except _CONNECTION_LOST as error:
             log.info("channel not closed", lane=self.lane, error=repr(error)[:200])
 
@@ -446,9 +450,11 @@ class LaneConsumer:
             if channel.is_closed:
                 continue
             try:
-                underlay = await channel.get_underlay_channel()
-                await underlay.basic_ack(tag, multiple=True)
-            except CONNECTION_EXCEPTIONS as error:
+                with connections.losses():
+                    async with asyncio.timeout(self._heartbeat_s):
+                        underlay = await channel.get_underlay_channel()
+                        await underlay.basic_ack(tag, multiple=True)
+            except _CONNECTION_LOST as error:
                 log.info("not acknowledged, will come again", error=repr(error)[:200])
         if __debug__:
             await self._fail_points("amqp.after_ack")

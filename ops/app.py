@@ -108,7 +108,8 @@ async def declare_topology(settings: Settings, handled: Sequence[str]) -> None:
         settings.amqp_url, heartbeat_s=settings.heartbeat_s, within_s=within_s
     )
     try:
-        await declare(await connection.channel(), topology_of(settings, handled))
+        with connections.losses():
+            await declare(await connection.channel(), topology_of(settings, handled))
     finally:
         await connections.close(connection, within_s=within_s)
 
