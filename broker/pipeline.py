@@ -298,6 +298,7 @@ class Pipeline:
                 for row_id in await self._take_together(begun.rows):
                     await self._take_alone(row_id)
         except Exception:
+            self._failed_rows += 1
             await self._withdraw(lambda unit: unit.withdraw_pending(ids, worker=self._worker))
             raise
         self._failed_rows = 0
@@ -320,12 +321,11 @@ class Pipeline:
     async def _take_together(self, ids: Sequence[int]) -> Sequence[int]:
         """The rows are decided and committed; or these ids, to be taken one by one."""
         try:
-            await self._take_rows(ids)
+            are_taken = await self._take_rows(ids)
         except Exception as error:
-            self._failed_rows += 1
             await self._judge(error, self._failed_rows)
             return ids
-        return ()
+        return () if are_taken else ids
 
     async def _take_alone(self, row_id: int, *, again: bool = False) -> None:
         """The row is decided and committed, as its own failure if it cannot be otherwise. again:
@@ -362,15 +362,21 @@ class Pipeline:
 
     async def _take_rows(
         self, ids: Sequence[int], *, read: Callable[[PendingWork], Awaitable[Work]] | None = None
-    ) -> None:
-        """Steps 3 and 4 for rows of unfinished work; what is not due any more is left out."""
+    ) -> bool:
+        """Steps 3 and 4 for rows of unfinished work; what is not due any more is left out.
+
+        False, and nothing done, where one of several refers to a package: reading that takes long,
+        and nobody else's object is to be locked meanwhile.
+        """
         started = perf_counter()
         context = self._context()
         async with self._storage.unit() as unit:
             claimed = await unit.claim_pending(lane=self._lane, limit=len(ids), only=ids)
             if not claimed:
-                return
+                return True
             if any(is_reference(p.delivery.content_type) for p in claimed):
+                if len(claimed) > 1:
+                    return False
                 await unit.allow_long_pauses()
             works = [await (read or self._reader.pending)(row) for row in claimed]
             latest = [w.order_key for w in works if w.latest_wins and w.order_key]
@@ -380,6 +386,7 @@ class Pipeline:
             await unit.apply(verdicts, [p.position for p in claimed], context)
         self._committed()
         self._report(verdicts, repeats=0, since=started)
+        return True
 
     def _context(self) -> Context:
         return Context(rules=self._rules, policy=self._policy, now=self._now(), jitter=self._jitter)
