@@ -230,10 +230,12 @@ class Pipeline:
         Counted once per process: a crash ends the process, a lost database does not.
         """
         fingerprint, worker = arrival.fingerprint, self._worker
+        if __debug__:
+            await self._fail_points("amqp.delivered")
         async with self._storage.unit() as unit:
             crashes = await unit.begin_attempt(fingerprint, worker=worker)
         if __debug__:
-            await self._fail_points("amqp.delivered")
+            await self._fail_points("attempt.after_begin")
         try:
             # The first delivery was one crash already; the message is not even read any more.
             if crashes >= CRASHES_UNTIL_QUARANTINE:
@@ -251,6 +253,8 @@ class Pipeline:
         If that cannot be said either, it stays counted, once.
         """
         try:
+            if __debug__:
+                await self._fail_points("begun.before_withdraw")
             async with self._storage.unit() as unit:
                 await withdraw(unit)
         except Exception as error:
@@ -291,6 +295,8 @@ class Pipeline:
         async with self._storage.unit() as unit:
             begun = await unit.begin_pending(lane=self._lane, limit=limit, worker=self._worker)
         ids = (*begun.suspects, *begun.rows)
+        if __debug__ and ids:
+            await self._fail_points("rows.after_begin")
         try:
             for row_id in begun.suspects:
                 await self._take_suspect(row_id)
@@ -308,6 +314,8 @@ class Pipeline:
         """A row that may have killed a process is counted, then decided alone; or quarantined."""
         async with self._storage.unit() as unit:
             times = await unit.begin_suspect(row_id, worker=self._worker)
+        if __debug__:
+            await self._fail_points("rows.after_suspect")
         if times > CRASHES_UNTIL_QUARANTINE:
             failure = crashes_the_worker(times)
 
@@ -384,6 +392,10 @@ class Pipeline:
             desk = Desk(context, taken={k: Taken(newest=v) for k, v in newest.items()})
             verdicts = await self._decide(unit, works, desk)
             await unit.apply(verdicts, [p.position for p in claimed], context)
+            if __debug__:
+                await self._fail_points("rows.before_commit")
+        if __debug__:
+            await self._fail_points("rows.after_commit")
         self._committed()
         self._report(verdicts, repeats=0, since=started)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -185,6 +186,26 @@ def test_a_retried_case_is_closed_and_cannot_be_retried_again(layshaft: Command)
     assert layshaft("case", "retry", "1", "--by", "Tom")[0] == 0
     assert layshaft("case", "retry", "1", "--by", "Tom")[0] == 6
     assert "1  resolved" in layshaft("case", "list", "--state", "resolved")[1]
+
+
+@pytest.mark.parametrize(
+    ("point", "state", "again"),
+    [("command.before_commit", "open", 0), ("command.after_commit", "resolved", 6)],
+)
+def test_a_command_that_died_did_all_or_nothing_and_may_be_given_again(
+    layshaft: Command, database_url: str, point: str, state: str, again: int
+) -> None:
+    environment = {
+        **os.environ,
+        "LAYSHAFT_DATABASE_URL": database_url,
+        "LAYSHAFT_FAILPOINTS": f"{point}:kill:1",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "ops", "case", "retry", "1", "--by", "Tom"]
+    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert f"1  {state}" in layshaft("case", "list", "--state", state)[1]
+    assert layshaft("case", "retry", "1", "--by", "Tom")[0] == again
 
 
 def test_a_case_that_is_closed_lets_the_next_message_go_on(layshaft: Command) -> None:
