@@ -48,6 +48,7 @@ UNDECODED_HEADERS = "undecoded-headers"
 
 REDELIVERED = 10  # at most in a batch
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
+STOPPED_S = 5.0  # at most, until a lane that schema or settings stopped looks again
 
 _CONNECTION_LOST = (TimeoutError, *CONNECTION_EXCEPTIONS)
 
@@ -417,10 +418,10 @@ class LaneConsumer:
             try:
                 await finish(self._take(batch))
             except Misconfigured as failure:
-                self._batch_trouble = f"{failure.code}: {failure.what}"
-                log.error("lane stopped", lane=self.lane, code=failure.code, what=failure.what)
-                await self._stopping.wait()
-                return
+                self._stopped_by(failure)
+                await self._pause(random.uniform(0.5, 1.0) * STOPPED_S)
+                batch = self._worthwhile(batch)
+                continue
             except Exception as error:  # the lane goes on whatever it was, and says so
                 failures += 1
                 self._batch_trouble = f"not committed: {server_in_words(error)}"
@@ -437,6 +438,19 @@ class LaneConsumer:
             self._batch_trouble = ""
             await self._acknowledge(batch)
             return
+
+    def _stopped_by(self, failure: Misconfigured) -> None:
+        """No message of this lane is taken until that is mended; it is said once in the log."""
+        trouble = f"{failure.code}: {failure.what}"
+        if trouble != self._batch_trouble:
+            log.error(
+                "lane stopped",
+                lane=self.lane,
+                code=failure.code,
+                what=failure.what,
+                remedy=failure.remedy,
+            )
+        self._batch_trouble = trouble
 
     async def _acknowledge(self, batch: Sequence[Arrival]) -> None:
         """One multiple ack per channel, up to the last of the batch: everything before it on that
