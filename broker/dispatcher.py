@@ -102,6 +102,8 @@ class Dispatcher:
         free = self._slots - len(self._calls) - len(self._left_until)
         if free <= 0:
             return settled
+        # Before the claim: the lease counts from its statement, and the commit may take its time.
+        sent_by = monotonic() + self._deadlines.lease_s - self._deadlines.http_total_s
         async with self._database.transaction() as tx:
             claimed = await rows.claim_calls(
                 tx,
@@ -110,7 +112,6 @@ class Dispatcher:
                 limit=free,
                 lease_s=self._deadlines.lease_s,
             )
-        sent_by = monotonic() + self._deadlines.lease_s - self._deadlines.http_total_s
         if __debug__:
             await self._fail_points("claim.after")
         for step in claimed:
@@ -219,15 +220,15 @@ class Dispatcher:
     ) -> tuple[str, Answer | None, str]:
         """Observe, compare, write the difference, until the target holds what the step wants.
 
-        Nothing is sent after `sent_by` (monotonic): its answer might come when the lease is gone.
-        What was written until then stays written; the next claim goes on from there.
+        Nothing is sent after `sent_by` (monotonic): it might be applied when the lease is gone, and
+        somebody else does the same. What was written until then stays written; the next claim goes
+        on from there.
         Returns the target's reference, the content a read brought, and warnings.
         """
         driver, step = outlet.driver, claimed.step
         warnings: list[str] = []
         for _ in range(MAX_WRITES):
-            if monotonic() > sent_by:
-                raise Unavailable("lease-used-up", "The claim is too old to send on")
+            _require_time(sent_by)
             observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
             if isinstance(observed, Present) and observed.equal:
                 return observed.reference, observed.answer, "; ".join(warnings)
@@ -241,6 +242,8 @@ class Dispatcher:
                 )
             if __debug__:
                 await self._fail_points("handler.before_effect")
+            # Again: the observation may have taken as long as a call may.
+            _require_time(sent_by)
             response = await self._perform(outlet, write.request, calls)
             confirmed = driver.confirm(step, response)
             warnings += confirmed.warnings
@@ -357,6 +360,12 @@ def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: dat
             },
         ),
     )
+
+
+def _require_time(sent_by: float) -> None:
+    """A call that is sent now ends within the lease."""
+    if monotonic() > sent_by:
+        raise Unavailable("lease-used-up", "The claim is too old to send on")
 
 
 def _is_about_a_result(error: Exception) -> bool:
