@@ -11,11 +11,13 @@ from broker.settings import Deadlines
 from canonical.exchange import Request, Response
 from tests.integration.toy import (
     DEADLINE_S,
+    WORD_DRIVER,
     Bench,
     Order,
     Target,
     Wanted,
     arrivals,
+    at_once,
     bench_on,
     path_of,
     turn_until_idle,
@@ -97,3 +99,41 @@ async def test_a_lease_counts_from_before_its_claim_was_committed(bench: Bench) 
     await late.drain(DEADLINE_S)
     assert bench.target.journal == []
     assert await bench.states() == {"T1": "ready"}
+
+
+async def test_an_update_of_very_many_writes_goes_on_with_the_next_claim(bench: Bench) -> None:
+    words = " ".join(f"w{n}" for n in range(450))
+    await plan(bench, Wanted("T1", words))
+    # One try is all that it has.
+    patient = bench.dispatcher(driver=WORD_DRIVER, policy=at_once(attempts=1, wait_s=3600))
+    await turn_until_idle(patient)
+    assert await bench.states() == {"T1": "done"}
+    assert bench.target.rows[path_of("T1")] == words.encode()
+    assert bench.target.writes(path_of("T1")) == 450
+    assert await bench.column("select outcome from attempt order by ended_at") == [
+        "unfinished",
+        "unfinished",
+        "applied",
+    ]
+    assert await bench.column("select attempts from step") == [1]
+
+
+async def test_an_update_longer_than_its_lease_burns_no_attempt(bench: Bench, clock: Clock) -> None:
+    # Five calls fit before the claim is too old: two or three writes.
+    target = bench.target = SlowTarget(clock, answer_s=14)
+    await plan(bench, Wanted("T1", "a b c d e f g h"))
+    patient = bench.dispatcher(driver=WORD_DRIVER, policy=at_once(attempts=1, wait_s=3600))
+    await turn_until_idle(patient)
+    assert await bench.states() == {"T1": "done"}
+    assert target.rows[path_of("T1")] == b"a b c d e f g h"
+    assert target.writes(path_of("T1")) == 8
+    assert await bench.column("select attempts from step") == [1]
+
+
+async def test_a_write_that_leaves_everything_different_is_not_repeated(bench: Bench) -> None:
+    bench.target.faults[path_of("T1")] = ["", "forget"]
+    await plan(bench, Wanted("T1", "a b c"))
+    await turn_until_idle(bench.dispatcher(driver=WORD_DRIVER))
+    assert await bench.states() == {"T1": "failed"}
+    assert await bench.cases() == ["driver-stuck"]
+    assert bench.target.writes(path_of("T1")) == 2
