@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from broker.blame import may_be_one_message
 from broker.book import Settled, settle_calls
 from broker.failpoints import FailPoints
 from broker.metrics import Metrics
-from broker.policy import CallFate, RetryPolicy, call_fate
+from broker.policy import CallFate, RetryPolicy, Unfinished, call_fate
 from broker.settings import Deadlines
 from broker.store import Database
 from broker.store import calls as rows
@@ -37,7 +38,8 @@ from canonical.handler import Delivery, Handler
 
 log = structlog.get_logger(__name__)
 
-# An update may need several writes (header, lines); more rounds than this is a driver's defect.
+# An update may need many writes (header, lines); after so many the next claim goes on, so that what
+# is noted about a try stays readable.
 MAX_WRITES = 200
 # A result that cannot be stored, as its ledger is locked, is tried again after this. It keeps its
 # slot: where none can be stored, no more calls are made.
@@ -102,6 +104,8 @@ class Dispatcher:
         free = self._slots - len(self._calls) - len(self._left_until)
         if free <= 0:
             return settled
+        # Before the claim: the lease counts from its statement, and the commit may take its time.
+        sent_by = monotonic() + self._deadlines.lease_s - self._deadlines.http_total_s
         async with self._database.transaction() as tx:
             claimed = await rows.claim_calls(
                 tx,
@@ -110,7 +114,6 @@ class Dispatcher:
                 limit=free,
                 lease_s=self._deadlines.lease_s,
             )
-        sent_by = monotonic() + self._deadlines.lease_s - self._deadlines.http_total_s
         if __debug__:
             await self._fail_points("claim.after")
         for step in claimed:
@@ -222,15 +225,16 @@ class Dispatcher:
     ) -> tuple[str, Answer | None, str]:
         """Observe, compare, write the difference, until the target holds what the step wants.
 
-        Nothing is sent after `sent_by` (monotonic): its answer might come when the lease is gone.
-        What was written until then stays written; the next claim goes on from there.
+        Nothing is sent after `sent_by` (monotonic): it might be applied when the lease is gone, and
+        somebody else does the same. What was written until then stays written; the next claim goes
+        on from there, and no attempt is burnt.
         Returns the target's reference, the content a read brought, and warnings.
         """
         driver, step = outlet.driver, claimed.step
         warnings: list[str] = []
-        for _ in range(MAX_WRITES):
-            if monotonic() > sent_by:
-                raise Unavailable("lease-used-up", "The claim is too old to send on")
+        before = math.inf
+        for written in range(MAX_WRITES):
+            _require_time(sent_by, written)
             observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
             if __debug__:
                 await self._fail_points("call.after_observe")
@@ -239,6 +243,10 @@ class Dispatcher:
             if claimed.withdrawn:
                 # Nobody plans it any more and it was not applied: it lapses without a write.
                 raise Unavailable("withdrawn", "No longer planned, and not applied")
+            left = len(observed.differences) if isinstance(observed, Present) else math.inf
+            if written and left >= before:
+                raise Failure("driver-stuck", "The target confirmed a write and differs as before")
+            before = left
             write = driver.write(step, observed, claimed.idempotency_key)
             if write is None:
                 raise Failure(
@@ -246,12 +254,14 @@ class Dispatcher:
                 )
             if __debug__:
                 await self._fail_points("handler.before_effect")
+            # Again: the observation may have taken as long as a call may.
+            _require_time(sent_by, written)
             response = await self._perform(outlet, write.request, calls)
             confirmed = driver.confirm(step, response)
             warnings += confirmed.warnings
             if write.completes:
                 return confirmed.reference, confirmed.answer, "; ".join(warnings)
-        raise Failure("driver-stuck", f"The target still differs after {MAX_WRITES} writes")
+        raise _unfinished(MAX_WRITES)
 
     async def _perform(self, outlet: Outlet, request: Request, calls: list[str]) -> Response:
         line = f"{request.method} {request.path}"
@@ -321,8 +331,9 @@ class Dispatcher:
             started_at=started,
             ended_at=ended,
             calls=tuple(calls),
-            outcome="in doubt" if isinstance(error, InDoubt) else fate.failure.word,
+            outcome=_outcome(fate.failure),
             note=_storable(f"{fate.failure.code}: {fate.failure.what}"),
+            burns_attempt=fate.burns_attempt,
         )
         case = _case_of(claimed, fate) if fate.state == "failed" else None
         return Settled(result, case=case)
@@ -364,9 +375,33 @@ def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: dat
     )
 
 
+def _require_time(sent_by: float, written: int) -> None:
+    """A call that is sent now ends within the lease. written: writes made under it before."""
+    if monotonic() <= sent_by:
+        return
+    if written:
+        raise _unfinished(written)
+    raise Unavailable("lease-used-up", "The claim is too old to send on")
+
+
+def _unfinished(written: int) -> Unfinished:
+    return Unfinished("unfinished", f"{written} writes are made, the next claim goes on")
+
+
 def _is_about_a_result(error: Exception) -> bool:
     """Whether others may well be stored where this one was not."""
     return may_be_one_message(error) and not isinstance(error, asyncpg.PostgresConnectionError)
+
+
+def _outcome(failure: Failure) -> str:
+    """What the log of tries and the counter of calls say of it."""
+    match failure:
+        case InDoubt():
+            return "in doubt"
+        case Unfinished():
+            return "unfinished"
+        case _:
+            return failure.word
 
 
 def _storable(text: str) -> str:

@@ -35,6 +35,10 @@ class Blocked(Unavailable):
     """Our own database lets everything through but this message, and says nothing against it."""
 
 
+class Unfinished(Unavailable):
+    """A call made part of its step true before its claim was used up; the next one goes on."""
+
+
 class Park(msgspec.Struct, frozen=True):
     """Waits in an exception case and holds its key."""
 
@@ -158,11 +162,13 @@ class CallFate(msgspec.Struct, frozen=True):
     """What becomes of a step whose call failed.
 
     state: ready (try again), in_doubt (look first), failed (a case is opened).
+    burns_attempt: nothing came of it.
     """
 
     state: str
     next_at: datetime
     failure: Failure
+    burns_attempt: bool = True
 
 
 def call_fate(
@@ -177,6 +183,8 @@ def call_fate(
         case InDoubt() if attempt < policy.transient.attempts:
             wait_s = policy.settle_s + policy.transient.wait_s(attempt, jitter)
             return CallFate("in_doubt", now + timedelta(seconds=wait_s), error)
+        case Unfinished():
+            return CallFate("ready", now, error, burns_attempt=False)
         case Unavailable() if attempt < policy.transient.attempts:
             wait_s = max(policy.transient.wait_s(attempt, jitter), policy.asked_s(error))
             return CallFate("ready", now + timedelta(seconds=wait_s), error)

@@ -56,7 +56,8 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long Layshaft waits for others.
 
-    lease_s: a call's claim; longer than the HTTP total, so that a lapsed lease means a dead owner.
+    lease_s: a call's claim. Nothing is sent once less than the HTTP total is left of it, so that
+        nothing is applied after it; twice the total, so that a write fits behind a slow look.
     sweep_s: pause between looks at rows nobody woke us for. read_s: for reading one large content.
     """
 
@@ -139,10 +140,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    """Everything is remembered for as long as something else relies on it.
+    """Everything is remembered for as long as something else relies on it; a claim holds a call.
 
-    Raises: Misconfigured("retention-too-short").
+    Raises: Misconfigured("retention-too-short"), Misconfigured("lease-too-short").
     """
+    deadlines = settings.deadlines
+    if deadlines.lease_s < 2 * deadlines.http_total_s:
+        raise Misconfigured(
+            "lease-too-short",
+            f"lease_s is {deadlines.lease_s:g}, but a look and a write may take"
+            f" {2 * deadlines.http_total_s:g} seconds",
+            where="settings.deadlines.lease_s",
+            remedy=f"Set lease_s = {2 * deadlines.http_total_s:g} or more",
+        )
     retention, retry = settings.retention, settings.retry
     for name, days, least, why in (
         ("dedupe_days", retention.dedupe_days, _days(retry.longest_s), "retries go on"),

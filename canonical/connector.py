@@ -35,7 +35,8 @@ class Present(msgspec.Struct, frozen=True):
     """The target holds the object.
 
     equal: it is what the step wants; nothing is left to write.
-    differences: fields that differ, for people, e.g. "BaseUnit: PC, wanted KG".
+    differences: fields that differ, for people, e.g. "BaseUnit: PC, wanted KG". Each write that
+        does not complete its step leaves fewer of them, or it is not followed by another one.
     reference: the target's own number for it. native: the body read, for `write`.
     """
 

@@ -38,6 +38,7 @@ class CallResult(msgspec.Struct, frozen=True):
     """How a claimed call ended.
 
     state: done, ready, in_doubt or failed. calls: method, path and status of each exchange.
+    burns_attempt: False where it got on and goes on: the claim counts for no attempt.
     """
 
     claimed: ClaimedStep
@@ -49,6 +50,7 @@ class CallResult(msgspec.Struct, frozen=True):
     outcome: str
     note: str
     reference: str = ""
+    burns_attempt: bool = True
 
 
 async def claim_calls(
@@ -147,8 +149,8 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         """
         with ended as (
             select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
-                                 $5::timestamptz[], $6::text[], $7::text[])
-                 as e(id, target_id, fence, state, next_at, note, reference)
+                                 $5::timestamptz[], $6::text[], $7::text[], $8::boolean[])
+                 as e(id, target_id, fence, state, next_at, note, reference, burns_attempt)
         ),
         freed as (
             update target t set lease_until = null
@@ -158,6 +160,7 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         changed as (
             update step s set state = e.state, next_at = e.next_at, reason = e.note,
                    reference = case when e.reference = '' then s.reference else e.reference end,
+                   attempts = s.attempts - case when e.burns_attempt then 0 else 1 end,
                    version = s.version + 1, changed_at = now()
             from ended e join freed f on f.id = e.target_id
             where s.id = e.id and s.state = 'in_flight'
@@ -175,6 +178,7 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         [r.next_at for r in results],
         [r.note for r in results],
         [r.reference for r in results],
+        [r.burns_attempt for r in results],
     )
     await tx.execute(
         """

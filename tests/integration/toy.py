@@ -271,7 +271,8 @@ class Target:
     """A target system in this process. rows: path -> content; journal: every call that reached it.
 
     faults: what the next calls to a path meet: "away" (503), "refuse" (422), "lose" (applied, then
-    never answered). gates: calls to a path wait there until opened.
+    never answered), "forget" (confirmed and not applied). gates: calls to a path wait there until
+    opened.
     """
 
     def __init__(self) -> None:
@@ -309,6 +310,8 @@ class Target:
         if fault == "refuse":
             return Response(422, {}, self.refusal.encode())
         self.keys.append(dict(request.headers)["Idempotency-Key"])
+        if fault == "forget":
+            return Response(200, {}, request.body or b"")
         self.rows[request.path] = request.body or b""
         if fault == "lose":
             raise InDoubt("no-answer", "The answer never came", where=request.path)
@@ -366,6 +369,26 @@ def _confirm(step: Step, response: Response) -> Confirmed:
 
 
 TOY_DRIVER = Driver(name="toy", observe=_observe, read=_read, write=_write, confirm=_confirm)
+
+
+def _read_words(step: Step, response: Response) -> Observed:
+    held, wanted = response.body.split(), _content(step).split()
+    missing = tuple(word.decode() for word in wanted[len(held) :])
+    return Present(equal=not missing, differences=missing, native=response.body)
+
+
+def _write_word(step: Step, observed: Observed, idempotency_key: str) -> Write | None:
+    assert isinstance(observed, Present)
+    headers = (("Idempotency-Key", idempotency_key),)
+    body = b" ".join((*observed.native.split(), observed.differences[0].encode()))
+    completes = len(observed.differences) == 1
+    return Write(Request("PUT", path_of(step.object_id), headers=headers, body=body), completes)
+
+
+# Writes a content word by word, as an ERP takes the lines of a BOM.
+WORD_DRIVER = Driver(
+    name="words", observe=_observe, read=_read_words, write=_write_word, confirm=_confirm
+)
 
 
 def at_once(*, attempts: int = 20, defect_attempts: int = 3, wait_s: float = 0) -> RetryPolicy:
@@ -439,11 +462,10 @@ class Bench:
         settle_s: float = 0.0,
         fail_points: str = "",
         translator: Callable[[str], Handler] = lambda answer_type: ANSWERS,
+        driver: Driver = TOY_DRIVER,
     ) -> Dispatcher:
         """A dispatcher of calls to the toy target; by default retries are due at once."""
-        outlet = Outlet(
-            name="erp", driver=TOY_DRIVER, perform=self.target.perform, settle_s=settle_s
-        )
+        outlet = Outlet(name="erp", driver=driver, perform=self.target.perform, settle_s=settle_s)
         return Dispatcher(
             lane="standard",
             database=self.database,

@@ -9,7 +9,7 @@ import pytest
 
 from broker.housekeeper import CLOCKS_DIFFER, horizon
 from broker.policy import RetryPolicy
-from broker.settings import Retention, Settings, Source, refuse_contradictions
+from broker.settings import Deadlines, Retention, Settings, Source, refuse_contradictions
 from canonical.errors import Misconfigured
 
 
@@ -47,6 +47,15 @@ def test_repeats_are_known_for_as_long_as_a_retry_may_last() -> None:
     with pytest.raises(Misconfigured):
         refuse_contradictions(settings(retry=patient, retention=Retention(dedupe_days=40)))
     refuse_contradictions(settings(retry=patient, retention=Retention(dedupe_days=41)))
+
+
+def test_a_lease_that_does_not_hold_a_look_and_a_write_is_refused() -> None:
+    refuse_contradictions(settings(deadlines=Deadlines(http_total_s=45)))
+    with pytest.raises(Misconfigured) as refused:
+        refuse_contradictions(settings(deadlines=Deadlines(http_total_s=45.5)))
+    assert refused.value.code == "lease-too-short"
+    assert refused.value.where == "settings.deadlines.lease_s"
+    assert refused.value.remedy == "Set lease_s = 91 or more"
 
 
 def test_only_sources_configured_so_are_believed_about_time() -> None:

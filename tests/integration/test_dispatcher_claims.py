@@ -1,0 +1,139 @@
+"""What a claim allows: until when something is sent, and what is settled with which claim."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from broker import dispatcher as dispatching
+from broker.settings import Deadlines
+from canonical.exchange import Request, Response
+from tests.integration.toy import (
+    DEADLINE_S,
+    WORD_DRIVER,
+    Bench,
+    Order,
+    Target,
+    Wanted,
+    arrivals,
+    at_once,
+    bench_on,
+    path_of,
+    turn_until_idle,
+)
+
+
+class Clock:
+    """The dispatcher's monotonic clock, which goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class SlowTarget(Target):
+    """A target each of whose answers takes so many seconds of a clock."""
+
+    def __init__(self, clock: Clock, answer_s: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.answer_s = answer_s
+
+    async def perform(self, request: Request) -> Response:
+        self.clock.now_s += self.answer_s
+        return await super().perform(request)
+
+
+@pytest.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    """A bench on a fresh database."""
+    async with bench_on(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock all dispatchers go by."""
+    made = Clock()
+    monkeypatch.setattr(dispatching, "monotonic", made)
+    return made
+
+
+async def plan(bench: Bench, *wanted: Wanted, number: int = 1, key: str = "order/1") -> None:
+    """An order was decided that wants these steps."""
+    await bench.pipeline().take(arrivals([Order(id=f"m{number}", key=key, plans=wanted)]))
+
+
+async def test_nothing_is_written_that_could_be_applied_after_the_lease(
+    bench: Bench, clock: Clock
+) -> None:
+    # The lease allows 90 s, of which the write may take 30.
+    target = bench.target = SlowTarget(clock, answer_s=61)
+    await plan(bench, Wanted("T1", "please"))
+    slow = bench.dispatcher()
+    await slow.turn()
+    await slow.drain(DEADLINE_S)
+    assert target.journal == [("GET", path_of("T1"))]
+    assert await bench.states() == {"T1": "ready"}
+    target.answer_s = 29
+    await turn_until_idle(bench.dispatcher())
+    assert await bench.states() == {"T1": "done"}
+    assert target.writes(path_of("T1")) == 1
+
+
+async def test_a_lease_counts_from_before_its_claim_was_committed(bench: Bench) -> None:
+    await plan(bench, Wanted("T1", "please"))
+    await bench.execute(
+        """
+        create function linger() returns trigger language plpgsql as $$
+        begin perform pg_sleep(0.5); return null; end $$;
+        create constraint trigger linger after update on target deferrable initially deferred
+        for each row when (new.lease_until is not null) execute function linger()
+        """
+    )
+    late = bench.dispatcher(deadlines=Deadlines(lease_s=30.25, http_total_s=30))
+    await late.turn()
+    await late.drain(DEADLINE_S)
+    assert bench.target.journal == []
+    assert await bench.states() == {"T1": "ready"}
+
+
+async def test_an_update_of_very_many_writes_goes_on_with_the_next_claim(bench: Bench) -> None:
+    words = " ".join(f"w{n}" for n in range(450))
+    await plan(bench, Wanted("T1", words))
+    # One try is all that it has.
+    patient = bench.dispatcher(driver=WORD_DRIVER, policy=at_once(attempts=1, wait_s=3600))
+    await turn_until_idle(patient)
+    assert await bench.states() == {"T1": "done"}
+    assert bench.target.rows[path_of("T1")] == words.encode()
+    assert bench.target.writes(path_of("T1")) == 450
+    assert await bench.column("select outcome from attempt order by ended_at") == [
+        "unfinished",
+        "unfinished",
+        "applied",
+    ]
+    assert await bench.column("select attempts from step") == [1]
+
+
+async def test_an_update_longer_than_its_lease_burns_no_attempt(bench: Bench, clock: Clock) -> None:
+    # Five calls fit before the claim is too old: two or three writes.
+    target = bench.target = SlowTarget(clock, answer_s=14)
+    await plan(bench, Wanted("T1", "a b c d e f g h"))
+    patient = bench.dispatcher(driver=WORD_DRIVER, policy=at_once(attempts=1, wait_s=3600))
+    await turn_until_idle(patient)
+    assert await bench.states() == {"T1": "done"}
+    assert target.rows[path_of("T1")] == b"a b c d e f g h"
+    assert target.writes(path_of("T1")) == 8
+    assert await bench.column("select attempts from step") == [1]
+
+
+async def test_a_write_that_leaves_everything_different_is_not_repeated(bench: Bench) -> None:
+    bench.target.faults[path_of("T1")] = ["", "forget"]
+    await plan(bench, Wanted("T1", "a b c"))
+    await turn_until_idle(bench.dispatcher(driver=WORD_DRIVER))
+    assert await bench.states() == {"T1": "failed"}
+    assert await bench.cases() == ["driver-stuck"]
+    assert bench.target.writes(path_of("T1")) == 2
