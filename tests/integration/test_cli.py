@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,12 +150,41 @@ def test_an_approval_goes_on_with_the_content_that_was_read(layshaft: Command) -
     assert "layshaft change show ECO-2001" in err
     assert layshaft("task", "list")[1] == "Nobody is asked for a decision.\n"
     assert "approved by Mia" in layshaft("task", "show", number)[1]
-    assert layshaft("task", "approve", number, "--reason", "again")[0] == 6
+    again = layshaft("task", "approve", number, "--reason", "r", "--digest", task["digest"])
+    assert again[0] == 6
+    assert "LAY-not-open" in again[2]
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_the_command_that_is_shown_names_the_content_that_is_shown(
+    layshaft: Command, verdict: str
+) -> None:
+    (task,) = data(layshaft("task", "list", "-o", "json")[1])
+    page = layshaft("task", "show", str(task["id"]))[1]
+    (shown,) = [line for line in page.splitlines() if f"layshaft task {verdict} " in line]
+    words = shlex.split(shown.partition("layshaft ")[2])
+    assert words[words.index("--digest") + 1] == task["digest"][:12]
+    assert layshaft(*words)[0] == 0
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_nothing_is_decided_without_the_content_that_was_read(
+    layshaft: Command, verdict: str
+) -> None:
+    (task,) = data(layshaft("task", "list", "-o", "json")[1])
+    number = str(task["id"])
+    exit_code, out, err = layshaft("task", verdict, number, "--reason", "r")
+    assert (exit_code, out) == (2, "")
+    assert "LAY-digest-missing" in err
+    assert f"layshaft task show {number}" in err
+    assert data(layshaft("task", "list", "-o", "json")[1]) == [task]
 
 
 def test_a_rejection_holds_what_stands_behind_it(layshaft: Command) -> None:
     (task,) = data(layshaft("task", "list", "-o", "json")[1])
-    exit_code, _, _ = layshaft("task", "reject", str(task["id"]), "--reason", "no audit")
+    exit_code, _, _ = layshaft(
+        "task", "reject", str(task["id"]), "--reason", "no audit", "--digest", task["digest"]
+    )
     assert exit_code == 0
     steps = data(layshaft("change", "show", "ECO-2001", "-o", "json")[1])["steps"]
     (record,) = [s for s in steps if s["operation"] == "put-info-record"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import asyncpg
 import pytest
@@ -287,3 +288,29 @@ async def told_stuck(database: Database) -> tuple[float | None, int]:
     async with views.snapshot(database) as tx:
         facts = await diagnosis.row_facts(tx, log_days=90)
     return metrics.registry.get_sample_value("layshaft_stuck_keys"), facts.stuck
+
+
+async def test_what_stands_behind_an_approval_is_counted_in_a_large_change(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        # half of them directly behind it, the others behind those
+        await tx.execute(
+            """
+            insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
+                              object_id, verb, operation, digest, idempotency_key, depends_on,
+                              state, lane, owner, due_at)
+            select s.ledger_id, 'many' || n, 1, 'call', '', 'erp', 'item', 'M' || n, 'put-item',
+                   '', '', '',
+                   array[case when n % 2 = 0 then s.identity else 'many' || n + 1 end],
+                   'waiting', 'standard', '', now()
+            from step s, generate_series(1, 50000) n where s.identity = $1
+            """,
+            APPROVAL,
+        )
+    began = monotonic()
+    async with views.snapshot(database) as tx:
+        (listed,) = await views.tasks(tx, "open")
+    took_s = monotonic() - began
+    assert listed.waiting == 50_001
+    assert took_s < 5  # the search of every step in every other took minutes
