@@ -56,7 +56,8 @@ class CallResult(msgspec.Struct, frozen=True):
 async def claim_calls(
     tx: Tx, *, lane: Lane, systems: Sequence[str], limit: int, lease_s: float
 ) -> list[ClaimedStep]:
-    """Due calls of this lane, one per target object, leased to this process.
+    """Due calls of this lane, those that are due longest first, one per target object, leased to
+    this process.
 
     The row of the target is claimed, never the step: one object has one call at a time. A lapsed
     lease was somebody who died: that step was turned in doubt first (lapse_calls).
@@ -64,19 +65,20 @@ async def claim_calls(
     rows = await tx.fetch(
         """
         with candidate as (
-            select h.target_id, h.id
-            -- the head per target, due or not: an older call that waits for its retry or is in
-            -- doubt holds its object, or its old content would overwrite the new
-            from (
-                select distinct on (s.target_id) s.target_id, s.id, s.lane, s.next_at, s.system
-                from step s
-                where s.state in ('ready', 'in_doubt') and s.kind = 'call'
-                order by s.target_id, s.id
-            ) h
-            join target t on t.id = h.target_id
-            where h.lane = $1 and h.next_at <= now() and h.system = any($2::text[])
-              and t.lease_until is null
-            order by h.id
+            select s.target_id, s.id
+            from step s
+            where s.state in ('ready', 'in_doubt') and s.kind = 'call'
+              and s.lane = $1 and s.next_at <= now() and s.system = any($2::text[])
+              -- the head of its target, due or not, of any lane: an older call that waits for its
+              -- retry or is in doubt holds its object, or its old content would overwrite the new
+              -- (look-ups for each: joins are planned as reads of every queue)
+              and s.id = (
+                  select h.id from step h
+                  where h.target_id = s.target_id
+                    and h.state in ('ready', 'in_doubt') and h.kind = 'call'
+                  order by h.target_id, h.id limit 1)
+              and (select t.lease_until from target t where t.id = s.target_id) is null
+            order by s.next_at, s.id
             limit $3
         ),
         locked as (
