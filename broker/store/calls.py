@@ -85,8 +85,9 @@ async def claim_calls(
             select t.id, s.id as step_id, s.state = 'in_doubt' as was_in_doubt
             from candidate c join target t on t.id = c.target_id join step s on s.id = c.id
             where t.lease_until is null and s.state in ('ready', 'in_doubt')
-            -- never waits, so it never waits in a ring with who holds a ledger
-            for update of t, s skip locked
+            -- never waits, so it never waits in a ring with who holds a ledger; no key is
+            -- changed, so the foreign keys of a plan that is being stored keep nobody from calling
+            for no key update of t, s skip locked
         ),
         leased as (
             update target t set lease_until = clock_timestamp() + make_interval(secs => $4),
@@ -209,7 +210,7 @@ async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
             with lapsed as (
                 select id from target
                 where lease_until < now() order by lease_until
-                limit 50 for update skip locked
+                limit 50 for no key update skip locked
             ),
             freed as (
                 update target set lease_until = null, fence = fence + 1

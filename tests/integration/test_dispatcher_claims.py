@@ -137,3 +137,24 @@ async def test_a_write_that_leaves_everything_different_is_not_repeated(bench: B
     assert await bench.states() == {"T1": "failed"}
     assert await bench.cases() == ["driver-stuck"]
     assert bench.target.writes(path_of("T1")) == 2
+
+
+async def test_calls_go_on_while_a_plan_about_their_objects_is_being_stored(bench: Bench) -> None:
+    await plan(bench, Wanted("T1", "claimed"), Wanted("T2", "lapsed"))
+    await bench.execute(
+        """
+        with leased as (
+            update target set lease_until = now() - interval '1 s' where object_id = 'T2'
+            returning id
+        )
+        update step s set state = 'in_flight' from leased l where s.target_id = l.id
+        """
+    )
+    async with bench.database.transaction() as other:
+        # A plan that is not committed yet holds the objects of its calls, by their foreign key.
+        await other.execute("select from target for key share")
+        dispatcher = bench.dispatcher()
+        assert await dispatcher.lapse()
+        assert await dispatcher.turn()
+        await dispatcher.drain(DEADLINE_S)
+        assert await bench.states() == {"T1": "done", "T2": "done"}
