@@ -29,6 +29,7 @@ from broker.store import Database
 from broker.store import calls as rows
 from broker.store.calls import CallResult, ClaimedStep
 from broker.store.casebook import Case
+from broker.store.connection import CLIENT_ERRORS
 from broker.store.messages import LogEntry
 from canonical.connector import Answer, Driver, Present
 from canonical.envelope import Envelope, Lane
@@ -123,13 +124,19 @@ class Dispatcher:
         return settled or bool(claimed)
 
     async def drain(self, deadline_s: float) -> None:
-        """Calls under way have ended and are settled, as far as the deadline allows."""
+        """Calls under way have ended and are settled, as far as the deadline and the database allow.
+
+        What is left lapses, and whoever runs next looks it up.
+        """
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=deadline_s)
         for task in set(self._calls):
             task.cancel()
         self._left_until.clear()
-        await self._settle()
+        try:
+            await self._settle()
+        except (*RESULT_ERRORS, *CLIENT_ERRORS) as error:
+            log.warning("not settled: calls will be looked up", error=repr(error)[:200])
 
     async def lapse(self) -> bool:
         """Calls of processes that died are in doubt; True if there were any."""

@@ -56,7 +56,8 @@ class CallResult(msgspec.Struct, frozen=True):
 async def claim_calls(
     tx: Tx, *, lane: Lane, systems: Sequence[str], limit: int, lease_s: float
 ) -> list[ClaimedStep]:
-    """Due calls of this lane, one per target object, leased to this process.
+    """Due calls of this lane, those that are due longest first, one per target object, leased to
+    this process.
 
     The row of the target is claimed, never the step: one object has one call at a time. A lapsed
     lease was somebody who died: that step was turned in doubt first (lapse_calls).
@@ -64,27 +65,29 @@ async def claim_calls(
     rows = await tx.fetch(
         """
         with candidate as (
-            select h.target_id, h.id
-            -- the head per target, due or not: an older call that waits for its retry or is in
-            -- doubt holds its object, or its old content would overwrite the new
-            from (
-                select distinct on (s.target_id) s.target_id, s.id, s.lane, s.next_at, s.system
-                from step s
-                where s.state in ('ready', 'in_doubt') and s.kind = 'call'
-                order by s.target_id, s.id
-            ) h
-            join target t on t.id = h.target_id
-            where h.lane = $1 and h.next_at <= now() and h.system = any($2::text[])
-              and t.lease_until is null
-            order by h.id
+            select s.target_id, s.id
+            from step s
+            where s.state in ('ready', 'in_doubt') and s.kind = 'call'
+              and s.lane = $1 and s.next_at <= now() and s.system = any($2::text[])
+              -- the head of its target, due or not, of any lane: an older call that waits for its
+              -- retry or is in doubt holds its object, or its old content would overwrite the new
+              -- (look-ups for each: joins are planned as reads of every queue)
+              and s.id = (
+                  select h.id from step h
+                  where h.target_id = s.target_id
+                    and h.state in ('ready', 'in_doubt') and h.kind = 'call'
+                  order by h.target_id, h.id limit 1)
+              and (select t.lease_until from target t where t.id = s.target_id) is null
+            order by s.next_at, s.id
             limit $3
         ),
         locked as (
             select t.id, s.id as step_id, s.state = 'in_doubt' as was_in_doubt
             from candidate c join target t on t.id = c.target_id join step s on s.id = c.id
             where t.lease_until is null and s.state in ('ready', 'in_doubt')
-            -- never waits, so it never waits in a ring with who holds a ledger
-            for update of t, s skip locked
+            -- never waits, so it never waits in a ring with who holds a ledger; no key is
+            -- changed, so the foreign keys of a plan that is being stored keep nobody from calling
+            for no key update of t, s skip locked
         ),
         leased as (
             update target t set lease_until = clock_timestamp() + make_interval(secs => $4),
@@ -207,7 +210,7 @@ async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
             with lapsed as (
                 select id from target
                 where lease_until < now() order by lease_until
-                limit 50 for update skip locked
+                limit 50 for no key update skip locked
             ),
             freed as (
                 update target set lease_until = null, fence = fence + 1

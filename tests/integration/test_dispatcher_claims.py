@@ -137,3 +137,47 @@ async def test_a_write_that_leaves_everything_different_is_not_repeated(bench: B
     assert await bench.states() == {"T1": "failed"}
     assert await bench.cases() == ["driver-stuck"]
     assert bench.target.writes(path_of("T1")) == 2
+
+
+async def test_calls_go_on_while_a_plan_about_their_objects_is_being_stored(bench: Bench) -> None:
+    await plan(bench, Wanted("T1", "claimed"), Wanted("T2", "lapsed"))
+    await bench.execute(
+        """
+        with leased as (
+            update target set lease_until = now() - interval '1 s' where object_id = 'T2'
+            returning id
+        )
+        update step s set state = 'in_flight' from leased l where s.target_id = l.id
+        """
+    )
+    async with bench.database.transaction() as other:
+        # A plan that is not committed yet holds the objects of its calls, by their foreign key.
+        await other.execute("select from target for key share")
+        dispatcher = bench.dispatcher()
+        assert await dispatcher.lapse()
+        assert await dispatcher.turn()
+        await dispatcher.drain(DEADLINE_S)
+        assert await bench.states() == {"T1": "done", "T2": "done"}
+
+
+async def test_an_end_that_cannot_be_settled_is_left_to_whoever_runs_next(bench: Bench) -> None:
+    await plan(bench, Wanted("T1", "please"))
+    dispatcher = bench.dispatcher()
+    await dispatcher.turn()
+    async with bench.database.transaction() as other:
+        await other.execute("select from ledger for update")
+        await dispatcher.drain(DEADLINE_S)
+        assert await bench.states() == {"T1": "in_flight"}
+    await dispatcher.drain(DEADLINE_S)
+    assert await bench.states() == {"T1": "done"}
+
+
+async def test_an_end_without_a_database_is_an_end(bench: Bench, database_url: str) -> None:
+    await plan(bench, Wanted("T1", "please"))
+    async with bench_on(database_url) as other:
+        other.target = bench.target
+        dispatcher = other.dispatcher()
+        await dispatcher.turn()
+    await dispatcher.drain(DEADLINE_S)
+    assert bench.target.writes(path_of("T1")) == 1
+    assert await bench.states() == {"T1": "in_flight"}

@@ -35,7 +35,7 @@ from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
 from broker.store.order import Claim, Gap
-from canonical.envelope import Envelope
+from canonical.envelope import Envelope, Lane
 from canonical.handler import Delivery
 
 ROWS = 20_000
@@ -267,7 +267,23 @@ class Recorder:
         """Empty partitions and tables of settings may be read as a whole."""
         return bool(await self.connection.fetchval(f"select count(*) > 1000 from {table}"))
 
-    async def _kept_plan(self, text: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    async def most_rows_read(self) -> float:
+        """The most rows that one part of a kept plan reads, over all statements; they are run."""
+        self.connection.remove_query_logger(self._note)
+        most = 0.0
+        transaction = self.connection.transaction()
+        await transaction.start()
+        try:
+            for text, arguments in self.sent.items():
+                plan = await self._kept_plan(text, arguments, "analyze, format json")
+                most = max(most, *_rows_read(plan))
+        finally:
+            await transaction.rollback()
+        return most
+
+    async def _kept_plan(
+        self, text: str, arguments: tuple[Any, ...], options: str = "format json"
+    ) -> dict[str, Any]:
         """What the session would do now with the statement it prepared long ago."""
         row = await self.connection.fetchrow(
             "select name, parameter_types::text[] as types from pg_prepared_statements"
@@ -283,7 +299,7 @@ class Recorder:
         ]
         given = f"({', '.join(literals)})" if literals else ""
         explained = await self.connection.fetchval(
-            "select pg_temp.explained($1)", f'execute "{row["name"]}"{given}'
+            "select pg_temp.explained($1, $2)", options, f'execute "{row["name"]}"{given}'
         )
         [tree] = msgspec.json.decode(explained, type=list[dict[str, Any]])
         return cast("dict[str, Any]", tree["Plan"])
@@ -296,6 +312,12 @@ def _scanned(node: dict[str, Any]) -> Iterator[str]:
         yield from _scanned(child)
 
 
+def _rows_read(node: dict[str, Any]) -> Iterator[float]:
+    yield node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+    for child in node.get("Plans", ()):
+        yield from _rows_read(child)
+
+
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[Tx]:
     """One connection of a pool of ours to a fresh database."""
@@ -306,10 +328,11 @@ async def connection(database_url: str) -> AsyncIterator[Tx]:
         # be looked at out of the client's cache of a hundred.
         await session.execute(
             """
-            create function pg_temp.explained(what text) returns json language plpgsql as $$
+            create function pg_temp.explained(options text, what text) returns json
+            language plpgsql as $$
             declare plan json;
             begin
-                execute 'explain (format json) ' || what into plan;
+                execute format('explain (%s) ', options) || what into plan;
                 return plan;
             end $$
             """
@@ -341,6 +364,33 @@ async def test_no_hot_statement_reads_a_big_table_as_a_whole(
         await recorder.run(statement)
     found = await recorder.whole_tables_read()
     assert found == {}, found
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["young statistics", "analysed"])
+@pytest.mark.parametrize("lane", ["critical", "standard"])
+async def test_a_claim_reads_no_more_of_its_lane_than_it_takes(
+    connection: Tx, database_url: str, lane: Lane, analysed: bool
+) -> None:
+    recorder = Recorder(connection)
+    claimed: list[calls.ClaimedStep] = []
+
+    async def claim(tx: Tx) -> None:
+        claimed[:] = await calls.claim_calls(tx, lane=lane, systems=["erp"], limit=8, lease_s=90)
+
+    for _ in range(10):
+        await recorder.run(claim)
+    await fill(database_url, analysed=False)
+    other = await asyncpg.connect(database_url)
+    # Everything is due at once, of it one call in the critical lane.
+    await other.execute("update step set state = 'ready', next_at = now() where kind = 'call'")
+    await other.execute("update step set lane = 'critical' where object_id = 'T19999'")
+    await other.execute("update target set lease_until = null")
+    if analysed:
+        await other.execute("analyze")
+    await other.close()
+    await recorder.run(claim)
+    assert len(claimed) == {"critical": 1, "standard": 8}[lane]
+    assert await recorder.most_rows_read() <= 100
 
 
 async def test_a_statement_that_reads_a_whole_table_is_found(
