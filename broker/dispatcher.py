@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import asyncpg
@@ -42,6 +42,9 @@ MAX_WRITES = 200
 # A result that cannot be stored, as its ledger is locked, is tried again after this. It keeps its
 # slot: where none can be stored, no more calls are made.
 LEFT_S = 5.0
+# A call that is cut off at shutdown ends within this.
+CUT_OFF_S = 1.0
+LEASE_USED_UP = "lease-used-up"
 # What PostgreSQL or its client library may say against one result.
 RESULT_ERRORS = (asyncpg.PostgresError, ValueError)
 
@@ -120,11 +123,16 @@ class Dispatcher:
         return settled or bool(claimed)
 
     async def drain(self, deadline_s: float) -> None:
-        """Calls under way have ended and are settled, as far as the deadline allows."""
+        """Calls under way have ended and are settled, as far as the deadline allows.
+
+        The others are cut off: what had not written anything yet is given back, the rest lapses.
+        """
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=deadline_s)
-        for task in set(self._calls):
-            task.cancel()
+        if late := set(self._calls):
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=CUT_OFF_S)
         self._left_until.clear()
         await self._settle()
 
@@ -201,8 +209,17 @@ class Dispatcher:
         try:
             reference, answer, note = await self._cycle(outlet, claimed, sent_by, calls)
             settled = self._done(claimed, reference, answer, note, started, calls)
+        except asyncio.CancelledError:
+            if not _wrote(calls):
+                why = Unavailable("shutdown", "Layshaft stopped before it wrote anything")
+                self._ended.append(self._unsent(claimed, why, started, wait_s=0.0))
+            raise
         except Exception as error:  # every failure is a fate of this step, defects included
-            settled = self._failed(claimed, outlet, error, started, calls)
+            if isinstance(error, Unavailable) and error.code == LEASE_USED_UP and not _wrote(calls):
+                wait_s = self._policy.transient.wait_s(1, random.random())
+                settled = self._unsent(claimed, error, started, wait_s=wait_s)
+            else:
+                settled = self._failed(claimed, outlet, error, started, calls)
         self._metrics.calls.labels(
             claimed.step.system,
             claimed.step.operation.__struct_config__.tag,
@@ -227,7 +244,7 @@ class Dispatcher:
         warnings: list[str] = []
         for _ in range(MAX_WRITES):
             if monotonic() > sent_by:
-                raise Unavailable("lease-used-up", "The claim is too old to send on")
+                raise Unavailable(LEASE_USED_UP, "The claim is too old to send on")
             observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
             if isinstance(observed, Present) and observed.equal:
                 return observed.reference, observed.answer, "; ".join(warnings)
@@ -250,12 +267,14 @@ class Dispatcher:
 
     async def _perform(self, outlet: Outlet, request: Request, calls: list[str]) -> Response:
         line = f"{request.method} {request.path}"
+        # Stands as it is where the answer is never known.
+        calls.append(f"{line} -> cut off")
         try:
             response = await outlet.perform(request)
         except Failure as failure:
-            calls.append(f"{line} -> {failure.word}")
+            calls[-1] = f"{line} -> {failure.word}"
             raise
-        calls.append(f"{line} -> {response.status}")
+        calls[-1] = f"{line} -> {response.status}"
         return response
 
     def _done(
@@ -268,7 +287,6 @@ class Dispatcher:
         calls: Sequence[str],
     ) -> Settled:
         ended = datetime.now(UTC)
-        wrote = any(not c.startswith("GET ") for c in calls)
         result = CallResult(
             claimed=claimed,
             state="done",
@@ -276,7 +294,7 @@ class Dispatcher:
             started_at=started,
             ended_at=ended,
             calls=tuple(calls),
-            outcome="applied" if wrote else ("read" if answer else "already true"),
+            outcome="applied" if _wrote(calls) else ("read" if answer else "already true"),
             note=_storable(note),
             reference=_storable(reference),
         )
@@ -284,6 +302,33 @@ class Dispatcher:
             return Settled(result)
         handler = self._translator(answer.type)
         return Settled(result, answer_entry(claimed, answer, handler, ended), handler.scope)
+
+    def _unsent(
+        self, claimed: ClaimedStep, why: Unavailable, started: datetime, *, wait_s: float
+    ) -> Settled:
+        """The claim is given back as it was: no try of the step, whoever is to blame."""
+        ended = datetime.now(UTC)
+        log.info(
+            "call not sent",
+            system=claimed.step.system,
+            step=claimed.step.identity,
+            ledger=claimed.ledger_key,
+            correlation_id=claimed.correlation_id,
+            reason=f"{why.code}: {why.what}",
+        )
+        return Settled(
+            CallResult(
+                claimed=claimed,
+                state="in_doubt" if claimed.was_in_doubt else "ready",
+                next_at=ended + timedelta(seconds=wait_s),
+                started_at=started,
+                ended_at=ended,
+                calls=(),
+                outcome="not sent",
+                note=f"{why.code}: {why.what}",
+                is_try=False,
+            )
+        )
 
     def _failed(
         self,
@@ -362,6 +407,11 @@ def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: dat
 def _is_about_a_result(error: Exception) -> bool:
     """Whether others may well be stored where this one was not."""
     return may_be_one_message(error) and not isinstance(error, asyncpg.PostgresConnectionError)
+
+
+def _wrote(calls: Sequence[str]) -> bool:
+    """Whether the target may hold something of it: more than reads has left."""
+    return any(not call.startswith("GET ") for call in calls)
 
 
 def _storable(text: str) -> str:

@@ -38,6 +38,7 @@ class CallResult(msgspec.Struct, frozen=True):
     """How a claimed call ended.
 
     state: done, ready, in_doubt or failed. calls: method, path and status of each exchange.
+    is_try: it counts as an attempt; nothing was sent where it does not.
     """
 
     claimed: ClaimedStep
@@ -49,6 +50,7 @@ class CallResult(msgspec.Struct, frozen=True):
     outcome: str
     note: str
     reference: str = ""
+    is_try: bool = True
 
 
 async def claim_calls(
@@ -141,14 +143,14 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
     """Ids of the steps whose result counted: the claim was still ours.
 
     The caller holds the ledger rows. A result that comes after its lease was taken over is
-    logged as an attempt and changes nothing.
+    logged as an attempt and changes nothing. What was no try gives its attempt back.
     """
     rows = await tx.fetch(
         """
         with ended as (
             select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
-                                 $5::timestamptz[], $6::text[], $7::text[])
-                 as e(id, target_id, fence, state, next_at, note, reference)
+                                 $5::timestamptz[], $6::text[], $7::text[], $8::bool[])
+                 as e(id, target_id, fence, state, next_at, note, reference, is_try)
         ),
         freed as (
             update target t set lease_until = null
@@ -157,6 +159,7 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         ),
         changed as (
             update step s set state = e.state, next_at = e.next_at, reason = e.note,
+                   attempts = s.attempts - (not e.is_try)::int,
                    reference = case when e.reference = '' then s.reference else e.reference end,
                    version = s.version + 1, changed_at = now()
             from ended e join freed f on f.id = e.target_id
@@ -175,7 +178,9 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         [r.next_at for r in results],
         [r.note for r in results],
         [r.reference for r in results],
+        [r.is_try for r in results],
     )
+    tries = [r for r in results if r.is_try]
     await tx.execute(
         """
         insert into attempt (step_id, number, started_at, ended_at, calls, outcome, note)
@@ -184,13 +189,13 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
                     $6::text[], $7::text[])
              as a(id, number, started_at, ended_at, calls, outcome, note)
         """,
-        [r.claimed.id for r in results],
-        [r.claimed.attempts for r in results],
-        [r.started_at for r in results],
-        [r.ended_at for r in results],
-        [encode(r.calls).decode() for r in results],
-        [r.outcome for r in results],
-        [r.note for r in results],
+        [r.claimed.id for r in tries],
+        [r.claimed.attempts for r in tries],
+        [r.started_at for r in tries],
+        [r.ended_at for r in tries],
+        [encode(r.calls).decode() for r in tries],
+        [r.outcome for r in tries],
+        [r.note for r in tries],
     )
     return {r["id"] for r in rows}
 
