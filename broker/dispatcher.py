@@ -12,7 +12,7 @@ import hashlib
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import asyncpg
@@ -45,6 +45,9 @@ MAX_WRITES = 200
 # A result that cannot be stored, as its ledger is locked, is tried again after this. It keeps its
 # slot: where none can be stored, no more calls are made.
 LEFT_S = 5.0
+# A call that is cut off at shutdown ends within this.
+CUT_OFF_S = 1.0
+LEASE_USED_UP = "lease-used-up"
 # What PostgreSQL or its client library may say against one result.
 RESULT_ERRORS = (asyncpg.PostgresError, ValueError)
 
@@ -124,14 +127,17 @@ class Dispatcher:
         return settled or bool(claimed)
 
     async def drain(self, deadline_s: float) -> None:
-        """Calls under way have ended and are settled, as far as the deadline and the database allow.
+        """Calls under way have ended and are settled, as far as deadline and database allow.
 
-        What is left lapses, and whoever runs next looks it up.
+        The others are cut off: what had not written anything yet is given back, the rest lapses,
+        and whoever runs next looks it up.
         """
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=deadline_s)
-        for task in set(self._calls):
-            task.cancel()
+        if late := set(self._calls):
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=CUT_OFF_S)
         self._left_until.clear()
         try:
             await self._settle()
@@ -214,8 +220,17 @@ class Dispatcher:
         try:
             reference, answer, note = await self._cycle(outlet, claimed, sent_by, calls)
             settled = self._done(claimed, reference, answer, note, started, calls)
+        except asyncio.CancelledError:
+            if not _wrote(calls):
+                why = Unavailable("shutdown", "Layshaft stopped before it wrote anything")
+                self._ended.append(self._unsent(claimed, why, started, wait_s=0.0))
+            raise
         except Exception as error:  # every failure is a fate of this step, defects included
-            settled = self._failed(claimed, outlet, error, started, calls)
+            if isinstance(error, Unavailable) and error.code == LEASE_USED_UP and not _wrote(calls):
+                wait_s = self._policy.transient.wait_s(1, random.random())
+                settled = self._unsent(claimed, error, started, wait_s=wait_s)
+            else:
+                settled = self._failed(claimed, outlet, error, started, calls)
         self._metrics.calls.labels(
             claimed.step.system,
             claimed.step.operation.__struct_config__.tag,
@@ -272,12 +287,14 @@ class Dispatcher:
 
     async def _perform(self, outlet: Outlet, request: Request, calls: list[str]) -> Response:
         line = f"{request.method} {request.path}"
+        # Stands as it is where the answer is never known.
+        calls.append(f"{line} -> cut off")
         try:
             response = await outlet.perform(request)
         except Failure as failure:
-            calls.append(f"{line} -> {failure.word}")
+            calls[-1] = f"{line} -> {failure.word}"
             raise
-        calls.append(f"{line} -> {response.status}")
+        calls[-1] = f"{line} -> {response.status}"
         return response
 
     def _done(
@@ -290,7 +307,6 @@ class Dispatcher:
         calls: Sequence[str],
     ) -> Settled:
         ended = datetime.now(UTC)
-        wrote = any(not c.startswith("GET ") for c in calls)
         result = CallResult(
             claimed=claimed,
             state="done",
@@ -298,7 +314,7 @@ class Dispatcher:
             started_at=started,
             ended_at=ended,
             calls=tuple(calls),
-            outcome="applied" if wrote else ("read" if answer else "already true"),
+            outcome="applied" if _wrote(calls) else ("read" if answer else "already true"),
             note=_storable(note),
             reference=_storable(reference),
         )
@@ -306,6 +322,33 @@ class Dispatcher:
             return Settled(result)
         handler = self._translator(answer.type)
         return Settled(result, answer_entry(claimed, answer, handler, ended), handler.scope)
+
+    def _unsent(
+        self, claimed: ClaimedStep, why: Unavailable, started: datetime, *, wait_s: float
+    ) -> Settled:
+        """The claim is given back as it was: no try of the step, whoever is to blame."""
+        ended = datetime.now(UTC)
+        log.info(
+            "call not sent",
+            system=claimed.step.system,
+            step=claimed.step.identity,
+            ledger=claimed.ledger_key,
+            correlation_id=claimed.correlation_id,
+            reason=f"{why.code}: {why.what}",
+        )
+        return Settled(
+            CallResult(
+                claimed=claimed,
+                state="in_doubt" if claimed.was_in_doubt else "ready",
+                next_at=ended + timedelta(seconds=wait_s),
+                started_at=started,
+                ended_at=ended,
+                calls=(),
+                outcome="not sent",
+                note=f"{why.code}: {why.what}",
+                burns_attempt=False,
+            )
+        )
 
     def _failed(
         self,
@@ -388,7 +431,7 @@ def _require_time(sent_by: float, written: int) -> None:
         return
     if written:
         raise _unfinished(written)
-    raise Unavailable("lease-used-up", "The claim is too old to send on")
+    raise Unavailable(LEASE_USED_UP, "The claim is too old to send on")
 
 
 def _unfinished(written: int) -> Unfinished:
@@ -409,6 +452,11 @@ def _outcome(failure: Failure) -> str:
             return "unfinished"
         case _:
             return failure.word
+
+
+def _wrote(calls: Sequence[str]) -> bool:
+    """Whether the target may hold something of it: more than reads has left."""
+    return any(not call.startswith("GET ") for call in calls)
 
 
 def _storable(text: str) -> str:

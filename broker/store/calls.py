@@ -38,7 +38,8 @@ class CallResult(msgspec.Struct, frozen=True):
     """How a claimed call ended.
 
     state: done, ready, in_doubt or failed. calls: method, path and status of each exchange.
-    burns_attempt: False where it got on and goes on: the claim counts for no attempt.
+    burns_attempt: False where it got on and goes on, or where nothing was sent: the claim counts
+        for no attempt.
     """
 
     claimed: ClaimedStep
@@ -146,7 +147,7 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
     """Ids of the steps whose result counted: the claim was still ours.
 
     The caller holds the ledger rows. A result that comes after its lease was taken over is
-    logged as an attempt and changes nothing.
+    logged as an attempt and changes nothing. What burns no attempt gives it back.
     """
     rows = await tx.fetch(
         """
@@ -163,7 +164,7 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         changed as (
             update step s set state = e.state, next_at = e.next_at, reason = e.note,
                    reference = case when e.reference = '' then s.reference else e.reference end,
-                   attempts = s.attempts - case when e.burns_attempt then 0 else 1 end,
+                   attempts = s.attempts - (not e.burns_attempt)::int,
                    version = s.version + 1, changed_at = now()
             from ended e join freed f on f.id = e.target_id
             where s.id = e.id and s.state = 'in_flight'
@@ -183,6 +184,7 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         [r.reference for r in results],
         [r.burns_attempt for r in results],
     )
+    tries = [r for r in results if r.burns_attempt or r.calls]
     await tx.execute(
         """
         insert into attempt (step_id, number, started_at, ended_at, calls, outcome, note)
@@ -191,13 +193,13 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
                     $6::text[], $7::text[])
              as a(id, number, started_at, ended_at, calls, outcome, note)
         """,
-        [r.claimed.id for r in results],
-        [r.claimed.attempts for r in results],
-        [r.started_at for r in results],
-        [r.ended_at for r in results],
-        [encode(r.calls).decode() for r in results],
-        [r.outcome for r in results],
-        [r.note for r in results],
+        [r.claimed.id for r in tries],
+        [r.claimed.attempts for r in tries],
+        [r.started_at for r in tries],
+        [r.ended_at for r in tries],
+        [encode(r.calls).decode() for r in tries],
+        [r.outcome for r in tries],
+        [r.note for r in tries],
     )
     return {r["id"] for r in rows}
 

@@ -212,12 +212,58 @@ async def test_a_result_that_could_not_be_committed_is_settled_by_the_next_turn(
 
 async def test_a_claim_too_old_to_be_sent_is_given_back_unsent(bench: Bench) -> None:
     await plan(bench, Wanted("T1", "please"))
-    late = bench.dispatcher(deadlines=Deadlines(lease_s=10, http_total_s=30))
-    await late.turn()
-    await late.drain(DEADLINE_S)
+    # One attempt is all there is: a claim that counted as one would be the last.
+    once = at_once(attempts=1)
+    late = bench.dispatcher(deadlines=Deadlines(lease_s=10, http_total_s=30), policy=once)
+    for _ in range(3):
+        assert await late.turn()
+        await late.drain(DEADLINE_S)
+        assert await steps(bench, "state, attempts") == [{"state": "ready", "attempts": 0}]
     assert bench.target.journal == []
-    assert await bench.states() == {"T1": "ready"}
+    assert await bench.count("attempt") == 0
     assert await no_lease_is_left(bench)
+    await turn_until_idle(bench.dispatcher(policy=once))
+    assert await steps(bench, "state, attempts") == [{"state": "done", "attempts": 1}]
+
+
+async def test_a_look_up_too_old_to_be_sent_stays_in_doubt(bench: Bench) -> None:
+    bench.target.faults[path_of("T1")] = ["lose"]
+    await plan(bench, Wanted("T1", "please"))
+    await turn_until_idle(bench.dispatcher(settle_s=3600))
+    await bench.execute("update step set next_at = now()")
+    late = bench.dispatcher(deadlines=Deadlines(lease_s=10, http_total_s=30))
+    assert await late.turn()
+    await late.drain(DEADLINE_S)
+    assert await steps(bench, "state, attempts") == [{"state": "in_doubt", "attempts": 1}]
+
+
+async def test_a_call_that_shutdown_cuts_off_before_it_writes_is_given_back(bench: Bench) -> None:
+    gate = bench.target.gates[path_of("T1")] = asyncio.Event()
+    await plan(bench, Wanted("T1", "please"))
+    stopping = bench.dispatcher()
+    await stopping.turn()
+    await until(lambda: reached(bench, 1), "the look is at the target")
+    await stopping.drain(0.01)
+    assert await steps(bench, "state, attempts") == [{"state": "ready", "attempts": 0}]
+    assert await bench.count("attempt") == 0
+    assert await no_lease_is_left(bench)
+    gate.set()
+    await turn_until_idle(bench.dispatcher())
+    assert await steps(bench, "state, attempts") == [{"state": "done", "attempts": 1}]
+    assert bench.target.writes(path_of("T1")) == 1
+
+
+async def test_a_write_that_shutdown_cuts_off_is_in_doubt_and_counts(bench: Bench) -> None:
+    bench.target.gates[f"PUT {path_of('T1')}"] = asyncio.Event()
+    await plan(bench, Wanted("T1", "please"))
+    stopping = bench.dispatcher()
+    await stopping.turn()
+    await until(lambda: reached(bench, 2), "the write is at the target")
+    await stopping.drain(0.01)
+    assert await steps(bench, "state, attempts") == [{"state": "in_flight", "attempts": 1}]
+    await bench.execute("update target set lease_until = now() - interval '1 s'")
+    await until(bench.dispatcher().lapse, "the lease lapses")
+    assert await steps(bench, "state, attempts") == [{"state": "in_doubt", "attempts": 1}]
 
 
 async def test_a_refused_call_fails_with_a_case_and_holds_only_what_follows_it(

@@ -271,8 +271,8 @@ class Target:
     """A target system in this process. rows: path -> content; journal: every call that reached it.
 
     faults: what the next calls to a path meet: "away" (503), "refuse" (422), "lose" (applied, then
-    never answered), "forget" (confirmed and not applied). gates: calls to a path wait there until
-    opened.
+    never answered), "forget" (confirmed and not applied). gates: calls to a path, or to "PUT path",
+    wait there until opened.
     """
 
     def __init__(self) -> None:
@@ -293,8 +293,9 @@ class Target:
             self.most_at_once[request.path], self._inside[request.path]
         )
         try:
-            if request.path in self.gates:
-                await self.gates[request.path].wait()
+            for name in (request.path, f"{request.method} {request.path}"):
+                if name in self.gates:
+                    await self.gates[name].wait()
             return self._answer(request)
         finally:
             self._inside[request.path] -= 1
