@@ -123,7 +123,7 @@ class Dispatcher:
         return settled or bool(claimed)
 
     async def drain(self, deadline_s: float) -> None:
-        """Calls under way have ended and are settled, as far as the deadline and the database allow.
+        """Calls under way have ended and are settled, as far as deadline and database allow.
 
         What is left lapses, and whoever runs next looks it up.
         """
