@@ -41,7 +41,8 @@ async def apply(
 ) -> None:
     """Everything the verdicts say is written; commits nothing by itself.
 
-    Order of tables as in broker.store, so that two batches never wait for each other in a ring.
+    Order of tables as in broker.store, so that two batches hardly ever wait for each other in a
+    ring.
     """
     large = any(verdict.work.is_large for verdict in verdicts)
     rows = await aside_if(large, consequences, verdicts, positions, context)
@@ -50,8 +51,8 @@ async def apply(
         tx, await aside_if(large, document_rows.as_rows, rows.documents)
     )
     await _emit_events(tx, verdicts, rows.said)
-    stale = await _apply_plans(tx, verdicts, positions)
-    cases = [c for c in rows.cases if c.ledger_key not in stale]
+    planned = await _apply_plans(tx, verdicts, positions)
+    cases = [c for c in rows.cases if planned.get(c.ledger_key, c.position) == c.position]
     if cases:
         await case_rows.open_cases(tx, cases)
     for note in rows.notes:
@@ -135,9 +136,10 @@ def _cause(verdict: Verdict) -> history_rows.Cause:
 
 async def _apply_plans(
     tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position]
-) -> set[str]:
-    """Plans are in their ledgers; keys of those that were stale: they say nothing either."""
-    stale: set[str] = set()
+) -> dict[str, Position | None]:
+    """Plans are in their ledgers; by ledger, the place of the message whose plan it took last, None
+    where all were stale. What was said with any other plan does not hold any more."""
+    planned: dict[str, Position | None] = {}
     plans = [
         (effect, verdict, position)
         for verdict, position in zip(verdicts, positions, strict=True)
@@ -146,13 +148,14 @@ async def _apply_plans(
     ]
     for plan, verdict, position in sorted(plans, key=lambda p: p[0].key):
         work = verdict.work
+        planned.setdefault(plan.key, None)
         if await book.apply_plan(tx, plan, _origin(work, position), work.lane):
+            planned[plan.key] = position
             said = [(e.code, e.where) for e in verdict.effects if isinstance(e, Open)]
             await case_rows.close_unsaid_cases(tx, ledger_key=plan.key, said=said)
         else:
-            stale.add(plan.key)
             await _write(tx, stale_plan(plan, work))
-    return stale
+    return planned
 
 
 def _origin(work: Work, position: Position) -> book.Origin:

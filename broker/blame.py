@@ -88,7 +88,7 @@ def blamed(error: Exception, lane: Lane) -> Callable[[Work], Work] | None:
             "schema-mismatch",
             f"The database refused a statement of ours ({state})",
             where=lane,
-            remedy="Run `layshaft migrate`; restart after it",
+            remedy="Run `layshaft migrate`; the lane goes on by itself",
         ) from error
     if not accuses(error):
         return None

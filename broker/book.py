@@ -148,6 +148,10 @@ async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> None:
 
     Crash before the commit: the calls stay in flight, lapse, and are looked up. After it: done.
     """
+    # An answer goes behind what its object waits for: that hold comes before the ledgers.
+    await pending_rows.held_keys(
+        tx, {(s.answer_scope, s.answer.envelope.key) for s in settled if s.answer is not None}
+    )
     ids = sorted({s.result.claimed.ledger_id for s in settled})
     ledgers = await ledger_rows.lock_ledgers(tx, ids)
     counted = await call_rows.record_results(tx, [s.result for s in settled])

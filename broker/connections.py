@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import aio_pika
 import structlog
@@ -17,8 +19,25 @@ _CLOSING_TURNS = 3
 
 async def connect(url: str, *, heartbeat_s: int, within_s: float) -> AbstractConnection:
     """A plain connection: whoever holds it makes the next one; the library restores nothing."""
-    async with asyncio.timeout(within_s):
-        return await aio_pika.connect(url, heartbeat=heartbeat_s, timeout=within_s)
+    with losses():
+        async with asyncio.timeout(within_s):
+            return await aio_pika.connect(url, heartbeat=heartbeat_s, timeout=within_s)
+
+
+@contextmanager
+def losses() -> Iterator[None]:
+    """Within it, a connection that the library gives up is a ConnectionError.
+
+    Where it hears nothing for `silence_s`, it ends whatever waits for that connection with a
+    CancelledError, as if somebody had cancelled the task.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("RabbitMQ was silent for too long") from error
 
 
 def silence_s(heartbeat_s: int) -> float:
@@ -34,8 +53,9 @@ def is_alive(connection: AbstractConnection | None) -> bool:
 async def close(connection: AbstractConnection, *, within_s: float) -> None:
     """The connection is closed, or was lost before."""
     try:
-        async with asyncio.timeout(within_s):
-            await connection.close()
+        with losses():
+            async with asyncio.timeout(within_s):
+                await connection.close()
     except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
         log.info("connection was gone before it was closed", error=repr(error)[:200])
     for _ in range(_CLOSING_TURNS):

@@ -45,8 +45,8 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     finished: claimed rows that are done with. passing: those of them that supersede what they have
     passed, with who did it. postponed: claimed rows that go on waiting. waiting: new unfinished
     work. documents: the last statement about each. said: events, verdict by verdict. cases: those
-    with a ledger_key hold only if the ledger takes the plan they were said with. outcomes: what the
-    inbox is to say.
+    with a ledger_key hold only if the plan they were said with is the last one its ledger takes.
+    outcomes: what the inbox is to say.
     """
 
     finished: tuple[PendingWork, ...]

@@ -48,6 +48,7 @@ UNDECODED_HEADERS = "undecoded-headers"
 
 REDELIVERED = 10  # at most in a batch
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
+STOPPED_S = 5.0  # at most, until a lane that schema or settings stopped looks again
 
 _CONNECTION_LOST = (TimeoutError, *CONNECTION_EXCEPTIONS)
 
@@ -126,8 +127,10 @@ class LaneConsumer:
     @property
     def trouble(self) -> str:
         """What keeps the lane from working as configured; "" where nothing does."""
+        ended = [task.get_name() for task in self._tasks if task.done()]
         return (
-            self._batch_trouble
+            (f"ended: {', '.join(ended)}" if ended and not self._stopping.is_set() else "")
+            or self._batch_trouble
             or self._connection_trouble
             or "; ".join(
                 f"queue {name} was declared otherwise: {how}"
@@ -166,7 +169,8 @@ class LaneConsumer:
         while not self._stopping.is_set():
             await self._budget.room()
             try:
-                await self._consume_until_closed()
+                with connections.losses():
+                    await self._consume_until_closed()
                 pause_s = 0.5
             except Exception as error:  # the lane goes on whatever it was, and says so
                 self._connection_trouble = f"RabbitMQ: {type(error).__name__}"
@@ -270,7 +274,7 @@ class LaneConsumer:
             channel = await connection.channel(publisher_confirms=False)
         prefetch = 1 if inlet.dead_letters else self._prefetch
         await channel.set_qos(prefetch_count=prefetch, timeout=self._heartbeat_s)
-        return await channel.get_queue(inlet.queue, ensure=True)
+        return await channel.declare_queue(inlet.queue, passive=True, timeout=self._heartbeat_s)
 
     async def _consume(self, inlet: Inlet, queue: AbstractQueue) -> bool:
         """What the queue holds comes through its channel, as far as there is room for it; False
@@ -306,8 +310,9 @@ class LaneConsumer:
 
     async def _close(self, channel: AbstractChannel) -> None:
         try:
-            async with asyncio.timeout(self._heartbeat_s):
-                await channel.close()
+            with connections.losses():
+                async with asyncio.timeout(self._heartbeat_s):
+                    await channel.close()
         except _CONNECTION_LOST as error:
             log.info("channel not closed", lane=self.lane, error=repr(error)[:200])
 
@@ -413,10 +418,10 @@ class LaneConsumer:
             try:
                 await finish(self._take(batch))
             except Misconfigured as failure:
-                self._batch_trouble = f"{failure.code}: {failure.what}"
-                log.error("lane stopped", lane=self.lane, code=failure.code, what=failure.what)
-                await self._stopping.wait()
-                return
+                self._stopped_by(failure)
+                await self._pause(random.uniform(0.5, 1.0) * STOPPED_S)
+                batch = self._worthwhile(batch)
+                continue
             except Exception as error:  # the lane goes on whatever it was, and says so
                 failures += 1
                 self._batch_trouble = f"not committed: {server_in_words(error)}"
@@ -434,6 +439,19 @@ class LaneConsumer:
             await self._acknowledge(batch)
             return
 
+    def _stopped_by(self, failure: Misconfigured) -> None:
+        """No message of this lane is taken until that is mended; it is said once in the log."""
+        trouble = f"{failure.code}: {failure.what}"
+        if trouble != self._batch_trouble:
+            log.error(
+                "lane stopped",
+                lane=self.lane,
+                code=failure.code,
+                what=failure.what,
+                remedy=failure.remedy,
+            )
+        self._batch_trouble = trouble
+
     async def _acknowledge(self, batch: Sequence[Arrival]) -> None:
         """One multiple ack per channel, up to the last of the batch: everything before it on that
         channel was committed by this batch or an earlier one."""
@@ -446,9 +464,11 @@ class LaneConsumer:
             if channel.is_closed:
                 continue
             try:
-                underlay = await channel.get_underlay_channel()
-                await underlay.basic_ack(tag, multiple=True)
-            except CONNECTION_EXCEPTIONS as error:
+                with connections.losses():
+                    async with asyncio.timeout(self._heartbeat_s):
+                        underlay = await channel.get_underlay_channel()
+                        await underlay.basic_ack(tag, multiple=True)
+            except _CONNECTION_LOST as error:
                 log.info("not acknowledged, will come again", error=repr(error)[:200])
         if __debug__:
             await self._fail_points("amqp.after_ack")

@@ -141,7 +141,10 @@ class Dispatcher:
         """Calls of processes that died are in doubt; True if there were any."""
         settle_s = max((o.settle_s for o in self._outlets.values()), default=0.0)
         async with self._database.transaction() as tx:
-            return await rows.lapse_calls(tx, settle_s=settle_s) > 0
+            lapsed = await rows.lapse_calls(tx, settle_s=settle_s)
+            if __debug__ and lapsed:
+                await self._fail_points("lapse.before_commit")
+        return lapsed > 0
 
     async def _settle(self) -> bool:
         """Everything that has ended so far is committed together; where one ledger is locked, or
@@ -190,10 +193,10 @@ class Dispatcher:
         )
 
     async def _settle_together(self, batch: Sequence[Settled]) -> None:
-        if __debug__:
-            await self._fail_points("result.before_commit")
         async with self._database.transaction() as tx:
             await settle_calls(tx, batch)
+            if __debug__:
+                await self._fail_points("result.before_commit")
         done = {id(settled) for settled in batch}
         self._ended = [settled for settled in self._ended if id(settled) not in done]
         for number in done:
@@ -239,6 +242,8 @@ class Dispatcher:
         for written in range(MAX_WRITES):
             _require_time(sent_by, written)
             observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
+            if __debug__:
+                await self._fail_points("call.after_observe")
             if isinstance(observed, Present) and observed.equal:
                 return observed.reference, observed.answer, "; ".join(warnings)
             if claimed.withdrawn:

@@ -113,7 +113,12 @@ class Housekeeper:
     async def _alone(self) -> AsyncIterator[Tx | None]:
         """A transaction in which nobody else keeps house; None where somebody does."""
         async with self._database.transaction() as tx:
-            yield tx if await rows.try_housekeeper_lock(tx) else None
+            is_alone = await rows.try_housekeeper_lock(tx)
+            yield tx if is_alone else None
+            if __debug__ and is_alone:
+                await self._fail_points("housekeeping.before_commit")
+        if __debug__ and is_alone:
+            await self._fail_points("housekeeping.after_commit")
 
     async def _make_days(self, at: Horizon) -> bool:
         """The next days have their partitions: a transaction each, the nearest first."""

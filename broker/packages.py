@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO
 
 import structlog
 
 from broker.aside import aside
+from broker.failpoints import FailPoints
 from broker.store import Database
 from broker.store import packages as rows
 from broker.store.packages import PackageRow
@@ -32,6 +34,7 @@ async def put_package(
     content_type: str,
     by: str,
     limit: int = MAX_PACKAGE_BYTES,
+    fail_points: FailPoints = FailPoints({}),  # noqa: B008 - nothing is armed
 ) -> PackageRow:
     """The content is stored, all of it, and can be referred to; the same content is one package.
 
@@ -51,17 +54,41 @@ async def put_package(
             # A connection for each: the source of the content may be slow.
             async with database.session() as session:
                 await rows.add_chunk(session, package_id, n, chunk)
+            if __debug__:
+                await fail_points("package.after_chunk")
             n += 1
         if size == 0:
             raise InvalidMessage(
                 "package-empty", "The package has no content", where=name, remedy="Put it again"
             )
+        if __debug__:
+            await fail_points("package.before_finish")
         async with database.session() as session:
-            return await rows.finish_package(session, package_id, size=size, sha256=digest.digest())
+            row = await rows.finish_package(session, package_id, size=size, sha256=digest.digest())
+        if __debug__:
+            await fail_points("package.after_finish")
+        return row
     except InvalidMessage:
         async with database.session() as session:
             await rows.drop_package(session, package_id)
         raise
+
+
+async def expire_packages(
+    database: Database,
+    *,
+    unused_for: timedelta,
+    unfinished_for: timedelta,
+    fail_points: FailPoints = FailPoints({}),  # noqa: B008 - nothing is armed
+) -> bool:
+    """Packages nobody refers to are gone, a few at a time; whether there were any."""
+    async with database.transaction() as tx:
+        gone = await rows.expire_packages(tx, unused_for=unused_for, unfinished_for=unfinished_for)
+        if __debug__ and gone:
+            await fail_points("package.before_expire")
+    if gone:
+        log.info("packages expired", packages=list(gone))
+    return bool(gone)
 
 
 async def in_chunks(content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

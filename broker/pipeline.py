@@ -230,10 +230,12 @@ class Pipeline:
         Counted once per process: a crash ends the process, a lost database does not.
         """
         fingerprint, worker = arrival.fingerprint, self._worker
+        if __debug__:
+            await self._fail_points("amqp.delivered")
         async with self._storage.unit() as unit:
             crashes = await unit.begin_attempt(fingerprint, worker=worker)
         if __debug__:
-            await self._fail_points("amqp.delivered")
+            await self._fail_points("attempt.after_begin")
         try:
             # The first delivery was one crash already; the message is not even read any more.
             if crashes >= CRASHES_UNTIL_QUARANTINE:
@@ -251,6 +253,8 @@ class Pipeline:
         If that cannot be said either, it stays counted, once.
         """
         try:
+            if __debug__:
+                await self._fail_points("begun.before_withdraw")
             async with self._storage.unit() as unit:
                 await withdraw(unit)
         except Exception as error:
@@ -291,6 +295,8 @@ class Pipeline:
         async with self._storage.unit() as unit:
             begun = await unit.begin_pending(lane=self._lane, limit=limit, worker=self._worker)
         ids = (*begun.suspects, *begun.rows)
+        if __debug__ and ids:
+            await self._fail_points("rows.after_begin")
         try:
             for row_id in begun.suspects:
                 await self._take_suspect(row_id)
@@ -298,6 +304,7 @@ class Pipeline:
                 for row_id in await self._take_together(begun.rows):
                     await self._take_alone(row_id)
         except Exception:
+            self._failed_rows += 1
             await self._withdraw(lambda unit: unit.withdraw_pending(ids, worker=self._worker))
             raise
         self._failed_rows = 0
@@ -307,6 +314,8 @@ class Pipeline:
         """A row that may have killed a process is counted, then decided alone; or quarantined."""
         async with self._storage.unit() as unit:
             times = await unit.begin_suspect(row_id, worker=self._worker)
+        if __debug__:
+            await self._fail_points("rows.after_suspect")
         if times > CRASHES_UNTIL_QUARANTINE:
             failure = crashes_the_worker(times)
 
@@ -320,12 +329,11 @@ class Pipeline:
     async def _take_together(self, ids: Sequence[int]) -> Sequence[int]:
         """The rows are decided and committed; or these ids, to be taken one by one."""
         try:
-            await self._take_rows(ids)
+            are_taken = await self._take_rows(ids)
         except Exception as error:
-            self._failed_rows += 1
             await self._judge(error, self._failed_rows)
             return ids
-        return ()
+        return () if are_taken else ids
 
     async def _take_alone(self, row_id: int, *, again: bool = False) -> None:
         """The row is decided and committed, as its own failure if it cannot be otherwise. again:
@@ -362,15 +370,21 @@ class Pipeline:
 
     async def _take_rows(
         self, ids: Sequence[int], *, read: Callable[[PendingWork], Awaitable[Work]] | None = None
-    ) -> None:
-        """Steps 3 and 4 for rows of unfinished work; what is not due any more is left out."""
+    ) -> bool:
+        """Steps 3 and 4 for rows of unfinished work; what is not due any more is left out.
+
+        False, and nothing done, where one of several refers to a package: reading that takes long,
+        and nobody else's object is to be locked meanwhile.
+        """
         started = perf_counter()
         context = self._context()
         async with self._storage.unit() as unit:
             claimed = await unit.claim_pending(lane=self._lane, limit=len(ids), only=ids)
             if not claimed:
-                return
+                return True
             if any(is_reference(p.delivery.content_type) for p in claimed):
+                if len(claimed) > 1:
+                    return False
                 await unit.allow_long_pauses()
             works = [await (read or self._reader.pending)(row) for row in claimed]
             latest = [w.order_key for w in works if w.latest_wins and w.order_key]
@@ -378,8 +392,13 @@ class Pipeline:
             desk = Desk(context, taken={k: Taken(newest=v) for k, v in newest.items()})
             verdicts = await self._decide(unit, works, desk)
             await unit.apply(verdicts, [p.position for p in claimed], context)
+            if __debug__:
+                await self._fail_points("rows.before_commit")
+        if __debug__:
+            await self._fail_points("rows.after_commit")
         self._committed()
         self._report(verdicts, repeats=0, since=started)
+        return True
 
     def _context(self) -> Context:
         return Context(rules=self._rules, policy=self._policy, now=self._now(), jitter=self._jitter)

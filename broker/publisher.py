@@ -78,8 +78,9 @@ class Publisher:
 
         Raises: what connecting raises, or Unpublishable while an alarm blocks publishers.
         """
-        async with self._opening:
-            connection = await self._connect()
+        with connections.losses():
+            async with self._opening:
+                connection = await self._connect()
         if not await self._is_unblocked(connection):
             raise Unpublishable("RabbitMQ blocks publishers: it is short of memory or disk")
         self.is_working = True
@@ -115,16 +116,10 @@ class Publisher:
 
     async def _try(self, row: OutboxRow, slot: Slot) -> tuple[Outcome, str]:
         try:
-            # Covers the wait for a connection, a channel and room in the socket as well.
-            async with asyncio.timeout(self.confirm_s):
-                channel = await self._open_channel(slot)
-                exchange = await channel.get_exchange(slot.exchange, ensure=False)
-                publish = exchange.publish(
-                    _message(row), routing_key=row.routing_key, mandatory=True
-                )
-                if __debug__ and self._fail_points.is_armed("relay.after_publish"):
-                    publish = await self._written(publish, channel)
-                await publish
+            with connections.losses():
+                # Covers the wait for a connection, a channel and room in the socket as well.
+                async with asyncio.timeout(self.confirm_s):
+                    await self._publish(row, slot)
         except PublishError as error:
             return "returned", str(error)
         except DeliveryError as error:
@@ -138,6 +133,15 @@ class Publisher:
         except Exception as error:  # a row that cannot be published stops its own key only
             return "defect", repr(error)[:200]
         return "confirmed", ""
+
+    async def _publish(self, row: OutboxRow, slot: Slot) -> None:
+        """The broker has confirmed the row. Raises: whatever else became of it."""
+        channel = await self._open_channel(slot)
+        exchange = await channel.get_exchange(slot.exchange, ensure=False)
+        publish = exchange.publish(_message(row), routing_key=row.routing_key, mandatory=True)
+        if __debug__ and self._fail_points.is_armed("relay.after_publish"):
+            publish = await self._written(publish, channel)
+        await publish
 
     async def _written(
         self, publish: Coroutine[Any, Any, _Confirm], channel: AbstractChannel

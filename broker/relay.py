@@ -190,6 +190,8 @@ class Relay:
             if cleared:
                 await outbox_rows.clear_rows(session, cleared)
             if given_up:
+                if __debug__:
+                    await self._fail_points("relay.before_release")
                 await outbox_rows.release_rows(session, given_up)
         if __debug__:
             await self._fail_points("relay.after_mark")

@@ -199,6 +199,8 @@ class Replayer:
             now = await rows.lock(tx, replay.id)
             if now is not None and now.state == "running":
                 await rows.change_state(tx, replay.id, "failed", note=note)
+            if __debug__:
+                await self._fail_points("replay.before_give_up")
 
     async def _queue(self, tx: Tx, replay: Replay, messages: Sequence[Logged]) -> Counts:
         """Unfinished rows for what is to be decided, behind the holds of its keys."""

@@ -82,6 +82,8 @@ class Sweeper:
         if refused and not self._publisher.is_connected:
             raise Unpublishable("the connection to RabbitMQ was lost")
         if refused:
+            if __debug__:
+                await self._fail_points("relay.before_refuse")
             await outbox_rows.refuse_rows(
                 session, [Refusal(row.id, why, random.random()) for row, why in refused]
             )

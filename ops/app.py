@@ -22,13 +22,13 @@ from broker.failpoints import FailPoints
 from broker.housekeeper import Housekeeper
 from broker.looper import Loop
 from broker.metrics import Metrics
+from broker.packages import expire_packages
 from broker.pipeline import Pipeline
 from broker.publisher import Publisher, Unpublishable
 from broker.relay import Relay
 from broker.replay import Replayer
 from broker.settings import Settings, System
 from broker.store import Database
-from broker.store import packages as package_rows
 from broker.store import upkeep as upkeep_rows
 from broker.sweeper import Sweeper
 from broker.topology import (
@@ -108,7 +108,8 @@ async def declare_topology(settings: Settings, handled: Sequence[str]) -> None:
         settings.amqp_url, heartbeat_s=settings.heartbeat_s, within_s=within_s
     )
     try:
-        await declare(await connection.channel(), topology_of(settings, handled))
+        with connections.losses():
+            await declare(await connection.channel(), topology_of(settings, handled))
     finally:
         await connections.close(connection, within_s=within_s)
 
@@ -461,6 +462,8 @@ class App:
         )
         async with database.transaction() as tx:
             await application.wake_ledgers(tx, None, context)
+            if __debug__:
+                await self._fail_points("facts.before_commit")
         return False
 
     async def _refresh_gauges(self, database: Database) -> bool:
@@ -468,14 +471,12 @@ class App:
         return await upkeep_rows.refresh(database, self.metrics)
 
     async def _expire_packages(self, database: Database) -> bool:
-        """Packages nobody refers to are gone, a few at a time."""
-        async with database.transaction() as tx:
-            gone = await package_rows.expire_packages(
-                tx, unused_for=UNUSED_PACKAGE, unfinished_for=UNFINISHED_PACKAGE
-            )
-        if gone:
-            log.info("packages expired", packages=list(gone))
-        return bool(gone)
+        return await expire_packages(
+            database,
+            unused_for=UNUSED_PACKAGE,
+            unfinished_for=UNFINISHED_PACKAGE,
+            fail_points=self._fail_points,
+        )
 
     async def _require_safe_database(self) -> None:
         """Refuses a database that may lose what it said was committed."""

@@ -46,12 +46,12 @@ class HealthServer:
         app.router.add_get("/livez", livez)
         app.router.add_get("/readyz", readyz)
         app.router.add_get("/metrics", make_aiohttp_handler(registry=registry))
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=30)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=30, shutdown_timeout=2)
 
     async def start(self) -> int:
         """Listening; returns the port."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, shutdown_timeout=2)
+        site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         addresses = self._runner.addresses
         return int(addresses[0][1])

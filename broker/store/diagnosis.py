@@ -38,8 +38,7 @@ class RowFacts(msgspec.Struct, frozen=True):
     missing_days: days from today on without a partition of the log. fallen_rows: messages that
     stand in the default because their day had none; kept_rows: unfinished ones that outlived their
     day, as they should. old_days: days past the log's time that are still there.
-    stuck: parked rows with nothing before them, and holds without rows: nobody would ever wake
-    them. late_outbox: events not confirmed for more than OUTBOX_LATE_S.
+    stuck: as stuck_rows counts. late_outbox: events not confirmed for more than OUTBOX_LATE_S.
     """
 
     missing_days: tuple[str, ...]
@@ -96,11 +95,6 @@ async def row_facts(tx: Tx, *, log_days: int) -> RowFacts:
                 where i.inhparent = 'message'::regclass
                   and to_date(substring(c.relname from '^message_(\\d{8})$'), 'YYYYMMDD')
                       < (log.start at time zone 'UTC')::date - 1) as old_days,
-               (select count(*) from pending p where state = 'parked' and not exists (
-                    select from pending b
-                    where b.scope = p.scope and b.key = p.key and b.id < p.id))
-               + (select count(*) from hold h where not exists (
-                    select from pending p where p.scope = h.scope and p.key = h.key)) as stuck,
                (select count(*) from outbox
                 where created_at < now() - make_interval(secs => $2)) as late_outbox,
                (select count(*) from exception_case where state = 'open') as open_cases,
@@ -112,4 +106,23 @@ async def row_facts(tx: Tx, *, log_days: int) -> RowFacts:
         OUTBOX_LATE_S,
         log_days,
     )
-    return msgspec.convert(dict(row or {}), RowFacts)
+    return msgspec.convert(dict(row or {}) | {"stuck": await stuck_rows(tx)}, RowFacts)
+
+
+async def stuck_rows(tx: Tx) -> int:
+    """Rows nobody would ever wake: parked ones with nothing before them, unfinished work without a
+    hold, holds without unfinished work. Must be 0."""
+    return int(
+        await tx.fetchval(
+            """
+            select (select count(*) from pending p
+                    where p.state = 'parked' and not exists (
+                        select from pending b
+                        where b.scope = p.scope and b.key = p.key and b.id < p.id))
+                 + (select count(*) from pending p where not exists (
+                        select from hold h where h.scope = p.scope and h.key = p.key))
+                 + (select count(*) from hold h where not exists (
+                        select from pending p where p.scope = h.scope and p.key = h.key))
+            """
+        )
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from broker.metrics import Metrics
 from broker.store.connection import Database, Tx
+from broker.store.diagnosis import stuck_rows
 
 
 async def unsafe_settings(session: Tx) -> list[str]:
@@ -85,19 +86,7 @@ async def refresh(database: Database, metrics: Metrics) -> bool:
             group by system
             """
         )
-        # Must be 0: rows nobody will wake, holds nobody will lift.
-        stuck = await session.fetchval(
-            """
-            select (select count(*) from pending p
-                    where p.state = 'parked' and not exists (
-                        select from pending b
-                        where b.scope = p.scope and b.key = p.key and b.id < p.id))
-                 + (select count(*) from pending p where not exists (
-                        select from hold h where h.scope = p.scope and h.key = p.key))
-                 + (select count(*) from hold h where not exists (
-                        select from pending p where p.scope = h.scope and p.key = h.key))
-            """
-        )
+        stuck = await stuck_rows(session)
         unfinished = await session.fetch("select state, count(*) from pending group by state")
     metrics.stuck_keys.set(stuck)
     assert outbox is not None

@@ -304,30 +304,40 @@ async def _tasks(
 ) -> list[TaskRow]:
     rows = await tx.fetch(
         """
+        with recursive asked as materialized (
+            select * from step s
+            where s.kind = 'approval' and ($1::text[] is null or s.state = any($1))
+              and ($2::bigint is null or s.id = $2)
+            order by s.due_at, s.id limit $3
+        ),
+        -- joined by equality: a search in the arrays would compare every step with every other
+        dependant as materialized (
+            select b.ledger_id, b.id, b.identity, b.state, d.needs
+            from (select distinct ledger_id from asked) a
+            join step b using (ledger_id) cross join lateral unnest(b.depends_on) as d(needs)
+        ),
+        -- everything behind it, over any number of steps; union ends it whatever the graph
+        behind as (
+            select a.id as task, d.ledger_id, d.id, d.identity, d.state
+            from asked a join dependant d on d.ledger_id = a.ledger_id and d.needs = a.identity
+            union
+            select b.task, d.ledger_id, d.id, d.identity, d.state
+            from behind b join dependant d on d.ledger_id = b.ledger_id and d.needs = b.identity
+        ),
+        waiting as (
+            select task, count(*) as steps from behind where state in ('waiting', 'held')
+            group by task
+        )
         select s.id, l.key as ledger_key, l.title, s.system, s.owner, s.object_kind, s.object_id,
                s.plant, s.operation, s.state, s.changed_at, s.due_at, s.digest,
-               d.decisions, behind.waiting
-        from step s join ledger l on l.id = s.ledger_id
+               d.decisions, coalesce(w.steps, 0) as waiting
+        from asked s join ledger l on l.id = s.ledger_id left join waiting w on w.task = s.id
         left join lateral (
             select json_agg(json_build_object('verdict', verdict, 'by', by_whom, 'reason', reason,
                        'at', at, 'digest', encode(digest, 'hex')) order by id)::text as decisions
             from decision where step_id = s.id
         ) d on true
-        -- everything behind it, over any number of steps; union ends it whatever the graph
-        cross join lateral (
-            with recursive after as (
-                select b.id, b.identity, b.state from step b
-                where b.ledger_id = s.ledger_id and s.identity = any(b.depends_on)
-                union
-                select b.id, b.identity, b.state from step b
-                join after a on a.identity = any(b.depends_on)
-                where b.ledger_id = s.ledger_id
-            )
-            select count(*) filter (where state in ('waiting', 'held')) as waiting from after
-        ) behind
-        where s.kind = 'approval' and ($1::text[] is null or s.state = any($1))
-          and ($2::bigint is null or s.id = $2)
-        order by s.due_at, s.id limit $3
+        order by s.due_at, s.id
         """,
         states,
         task_id,

@@ -33,7 +33,7 @@ from ops.cli.numbered import person, put_list
 from ops.cli.output import Column, moment, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.publish import KIND_OF_FILE, routing_key_of, send, sender_of
-from ops.cli.session import Common, Reading, configuration, on_database, read
+from ops.cli.session import Common, Reading, configuration, fail_points, on_database, read
 
 app = App(name="package", help="Put what is too large for a message; list, show and get it.")
 
@@ -103,6 +103,7 @@ def put_file(
                 name=file.name,
                 content_type=content_type,
                 by=person(by),
+                fail_points=fail_points(),
             )
 
         stored = on_database(reading, put)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from cyclopts import Parameter
 
+from broker.failpoints import FailPoints
 from broker.store import Database, Tx
 from broker.store.views import snapshot
 from canonical.errors import Misconfigured
@@ -22,6 +23,7 @@ from ops.configuration import Configuration, load
 T = TypeVar("T")
 
 DATABASE_VARIABLE = "LAYSHAFT_DATABASE_URL"
+FAIL_POINTS_VARIABLE = "LAYSHAFT_FAILPOINTS"
 ACQUIRE_S = 3.0
 # A trace of a large change is the longest of all.
 STATEMENT_S = 20.0
@@ -95,11 +97,21 @@ def read(common: Common, query: Callable[[Tx], Awaitable[T]]) -> T:
 
 
 def write(common: Common, work: Callable[[Tx], Awaitable[T]]) -> T:
-    """What the work returns; committed."""
+    """What the work returns; committed.
+
+    Crash before the commit: nothing is done. After it: all of it, and the command given again is
+    told so.
+    """
+    points = fail_points()
 
     async def in_transaction(database: Database) -> T:
         async with database.transaction() as tx:
-            return await work(tx)
+            done = await work(tx)
+            if __debug__:
+                await points("command.before_commit")
+        if __debug__:
+            await points("command.after_commit")
+        return done
 
     return on_database(common, in_transaction)
 
@@ -107,6 +119,11 @@ def write(common: Common, work: Callable[[Tx], Awaitable[T]]) -> T:
 def on_database(common: Common, work: Callable[[Database], Awaitable[T]]) -> T:
     """What the work returns; it commits what it does in its own pieces."""
     return asyncio.run(_work(database_url(common), work))
+
+
+def fail_points() -> FailPoints:
+    """Where this command is made to die; nowhere but in tests."""
+    return FailPoints.parse(os.environ.get(FAIL_POINTS_VARIABLE, ""))
 
 
 def without_password(url: str) -> str:

@@ -12,6 +12,7 @@ from broker.store.views import TaskRow
 from canonical.errors import Conflict
 from ops.cli.numbered import find, person, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
+from ops.cli.problems import Exit, Problem
 from ops.cli.session import Common, Reading, read, write
 
 app = App(name="task", help="Decide what only a person can decide.")
@@ -24,7 +25,8 @@ By = Annotated[str, Parameter(help="Who decides; without it, the user of this co
 Digest = Annotated[
     str,
     Parameter(
-        help="Content that was read (`task show`); refused if the task says something else by now."
+        help="Content that was read, from `task show`; refused without it, and if the task says"
+        " something else by now."
     ),
 ]
 STATES = {"ready": "open", "done": "approved", "failed": "rejected"}
@@ -143,8 +145,9 @@ def print_task(page: Screen, task: TaskRow) -> None:
     )
     if task.state == "ready":
         page.line()
-        page.line(f'yes: layshaft task approve {task.id} --reason "..."')
-        page.line(f'no:  layshaft task reject {task.id} --reason "..."')
+        given = f'{task.id} --digest {task.digest[:MIN_DIGEST]} --reason "..."'
+        page.line(f"yes: layshaft task approve {given}")
+        page.line(f"no:  layshaft task reject {given}")
 
 
 def _decide(
@@ -153,7 +156,16 @@ def _decide(
     who, why = person(by), required_reason(reason)
     task = find(common, "task", task_id, views.task)
     given = digest.strip().lower()
-    if given and (len(given) < MIN_DIGEST or not task.digest.startswith(given)):
+    if not given:
+        # Read at this moment it would be of content that nobody may have seen.
+        raise Problem(
+            Exit.USAGE,
+            "digest-missing",
+            "A decision names the content that was read",
+            why="--digest is not given",
+            fix=f"Read it, and copy the command that stands below it: layshaft task show {task.id}",
+        )
+    if len(given) < MIN_DIGEST or not task.digest.startswith(given):
         raise Conflict(
             "content-changed",
             "The task does not say what you read, or the digest is incomplete",

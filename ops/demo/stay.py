@@ -32,8 +32,8 @@ def invitation(stage: Stage, opening: Opening) -> str:
         *(f"  {COMMAND} change show {number}" for number in changes),
         f"  {COMMAND} task list",
         *(
-            f"  {COMMAND} task approve {step.id} --reason 'audit passed'    "
-            f"what is held behind it goes on"
+            f"  {COMMAND} task show {step.id}    "
+            f"what is asked; it ends with the command by which what is held behind it goes on"
             for step in asked
         ),
         f"  {COMMAND} case list",

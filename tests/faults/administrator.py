@@ -37,6 +37,10 @@ class Administrator:
         """The queue exists, with these arguments."""
         await self.channel.declare_queue(queue, durable=True, arguments=dict(arguments))
 
+    async def occupy(self, queue: str) -> None:
+        """The name is taken: nobody but this connection may use, declare or delete the queue."""
+        await self.channel.declare_queue(queue, exclusive=True)
+
     async def bind(self, queue: str, exchange: str, key: str) -> None:
         """The exchange fills the queue."""
         await (await self.channel.get_queue(queue, ensure=False)).bind(exchange, key)

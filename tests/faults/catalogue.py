@@ -27,7 +27,8 @@ size, `./check --full` all of them in full size. The table is written by
 beside it. `./check --full --rows F12,F15 faults` runs some of them.
 
 How a fault test is written stands at the head of `world.py`; what must hold after each stands in
-`invariants.py`.
+`invariants.py`. Load: messages, a second, keys, instances of the service. Each run has to bring
+evidence for I5 to I9; which of them has no meaning for a fault stands below the table.
 
 """
 
@@ -96,21 +97,39 @@ def readme() -> str:
     """The README as it should be."""
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     by_test = {r["test"]: r for r in results.get("rows", ())}
-    lines = ["| row | fault | test | quick | seed | last result | commit |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    lines = ["| row | fault | test | quick | seed | load | last result | commit |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for row in rows():
         mine = [t for t in tests() if t.row == row.id]
         if not mine:
-            lines.append(f"| {row.id} | {row.fault} | missing | | | | |")
+            lines.append(f"| {row.id} | {row.fault} | missing | | | | | |")
         for test in mine:
             ran = by_test.get(test.name)
             result = f"{ran['result']}, {ran['duration_s']:.0f} s" if ran else "not run"
             seed, of = (ran["seed"] or "", ran["commit"][:12]) if ran else ("", "")
             quick = "yes" if test.is_quick else ""
+            load = _load(ran["figures"]) if ran else ""
             lines.append(
-                f"| {row.id} | {row.fault} | `{test.name}` | {quick} | {seed} | {result} | {of} |"
+                f"| {row.id} | {row.fault} | `{test.name}` | {quick} | {seed} | {load} | {result}"
+                f" | {of} |"
             )
-    return HEAD + "\n".join(lines) + "\n"
+    reasons = [_reasons(by_test[t.name]) for t in tests() if t.name in by_test]
+    return HEAD + "\n".join([*lines, "", *filter(None, reasons)]).rstrip() + "\n"
+
+
+def _load(figures: dict[str, Any]) -> str:
+    """How much was sent, where the run recorded it."""
+    load = figures.get("load")
+    if load is None:
+        return ""
+    return f"{load['messages']}, {load['rate']}/s, {load['keys']}, {load['instances']}"
+
+
+def _reasons(ran: dict[str, Any]) -> str:
+    """Which invariants have no meaning for a test, and why."""
+    reasons: dict[str, str] = ran["figures"].get("not_applicable", {})
+    said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    return f"- `{ran['test']}`: {said}." if said else ""
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Watching from outside what an instance says about itself while it cannot work."""
+"""Watching from outside what instances say about themselves, and hold, while a fault is there."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults.invariants import READY_S, SLACK, UNREADY_S, Illness
+from tests.faults.invariants import READY_S, SLACK, UNREADY_S, Candour, Illness
 from tests.faults.service import Instance
 
 LOOK_S = 0.2
@@ -24,7 +24,8 @@ class _Readiness(msgspec.Struct):
 
 
 class Watch:
-    """Looks at the pages of an instance again and again, from its entering on."""
+    """Looks at the pages of an instance again and again, from its entering on. ended_at: when the
+    fault was over, in seconds of the wall clock."""
 
     def __init__(self, instance: Instance, illness: Illness) -> None:
         self.illness = illness
@@ -32,6 +33,7 @@ class Watch:
         self._began = time.monotonic()
         self._logged_before = instance.log.stat().st_size
         self._ended: float | None = None
+        self.ended_at: float | None = None
         self._told = asyncio.Event()
         self._came_back = asyncio.Event()
 
@@ -47,7 +49,7 @@ class Watch:
 
     async def ended(self) -> None:
         """The fault is over: readiness came back, or had the time to."""
-        self._ended = time.monotonic()
+        self._ended, self.ended_at = time.monotonic(), time.time()
         await _happens(self._came_back, READY_S * SLACK)
         self.illness.metric = self.illness.metric and not await self._parts_down()
         with self._instance.log.open("rb") as log:
@@ -102,3 +104,76 @@ async def watched(instance: Instance, why: str, *, names: str, logs: str) -> Asy
         looking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await looking
+
+
+class Round:
+    """Goes round all instances that run, again and again: what they say and how much they hold."""
+
+    def __init__(self, instances: Sequence[Instance]) -> None:
+        self.candours = {i.name: Candour(who=i.name) for i in instances}
+        self.sockets = 0
+        # When somebody said that it cannot work, in seconds of the wall clock.
+        self.unready_at: list[float] = []
+        self._instances = instances
+        # A start is counted as live from its first answer on: which one answered last.
+        self._answered: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Every instance was asked once."""
+        await asyncio.gather(*(self._ask(i) for i in self._instances))
+        with contextlib.suppress(OSError):  # one has just died
+            held = sum(i.sockets for i in self._instances if i.is_running)
+            self.sockets = max(self.sockets, held)
+
+    async def ended(self) -> None:
+        """All that run say they can work, or had the time to."""
+        end = time.monotonic() + READY_S * SLACK
+        await self.look()
+        while time.monotonic() < end and not all(c.is_ready for c in self._asked()):
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    def _asked(self) -> list[Candour]:
+        return [self.candours[i.name] for i in self._instances if i.is_running]
+
+    async def _ask(self, instance: Instance) -> None:
+        start, candour = instance.starts, self.candours[instance.name]
+        if not instance.is_running:
+            return
+        live, _ = await instance.page("/livez")
+        status, text = await instance.page("/readyz")
+        if instance.starts != start or not instance.is_at_work:
+            return  # it was killed, or asked to end, meanwhile
+        if live != 200 and self._answered.get(instance.name) != start:
+            candour.is_ready = False
+            return  # it is still starting
+        self._answered[instance.name] = start
+        candour.looks += 1
+        candour.dead += live != 200
+        candour.is_ready = status == 200
+        if status == 503:
+            trouble = msgspec.json.decode(text, type=_Readiness).trouble
+            candour.nameless += not trouble
+            candour.causes |= {f"{part}: {why}" for part, why in trouble.items()}
+            candour.unready_s += LOOK_S
+            self.unready_at.append(time.time())
+
+
+@asynccontextmanager
+async def gone_round(instances: Sequence[Instance]) -> AsyncIterator[Round]:
+    """A round over the block; the fault has ended where the block is left without an error."""
+    rounds = Round(instances)
+    looking = asyncio.create_task(rounds.run())
+    try:
+        yield rounds
+    finally:
+        looking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await looking
+    await rounds.ended()

@@ -23,6 +23,14 @@ SLACK = 3.0
 QUICK_S = 1.0
 UNREADY_S = 10.0
 READY_S = 20.0
+DRAINED = 0.8
+BACKLOG = 100
+"""Fewer messages say nothing about a rate."""
+HELD = 1.5
+"""Connections made anew stand beside those that are still being closed."""
+TO_BE_SHOWN = ("I5", "I6", "I7", "I8", "I9")
+"""Invariants that a run has to bring evidence for, or a reason why it cannot. The others are read
+from what is left behind, which is always there."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +45,21 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     applied: Sequence[Wanted]
     parked: Set[str] = frozenset()
     superseded: Set[str] = frozenset()
+
+
+def unshown(shown: Mapping[str, int], not_applicable: Mapping[str, str]) -> list[str]:
+    """Nothing holds because nobody looked: each invariant has evidence, or a reason to have none.
+
+    shown: how many pieces of evidence a run has, by invariant.
+    """
+    wrong = [f"{name}: no such invariant" for name in not_applicable if name not in TO_BE_SHOWN]
+    for name in TO_BE_SHOWN:
+        reason = not_applicable.get(name)
+        if reason is None and not shown.get(name):
+            wrong.append(f"{name}: nothing shows it")
+        if reason is not None and (shown.get(name) or not reason):
+            wrong.append(f"{name}: is shown, or no reason is given why it is not")
+    return wrong
 
 
 def no_loss(evidence: Evidence) -> list[str]:
@@ -124,7 +147,8 @@ def p99(seconds: Sequence[float]) -> float:
 
 
 class Recovery(msgspec.Struct, frozen=True):
-    """The time from the end of a fault to the first new effect, and how long it may take."""
+    """The time from the end of a fault until messages sent after it had their effect, one through
+    each queue that was affected; and how long it may take."""
 
     after: str
     took_s: float
@@ -137,6 +161,27 @@ def bounded_recovery(recoveries: Sequence[Recovery]) -> list[str]:
         f"{r.after}: went on after {r.took_s:.1f} s, {r.bound_s:.0f} s are allowed"
         for r in recoveries
         if r.took_s > r.bound_s
+    ]
+
+
+class Draining(msgspec.Struct, frozen=True, kw_only=True):
+    """Effects from the first one after a fault until the last of those it had kept waiting; usual:
+    effects a second where nothing is wrong and as much waits."""
+
+    after: str
+    waiting: int
+    effects: int
+    took_s: float
+    usual: float
+
+
+def drained(drainings: Sequence[Draining]) -> list[str]:
+    """I6: what has piled up goes at 80 % of the usual rate or better, give or take the slack."""
+    return [
+        f"{d.after}: {d.waiting} messages waited, and went at {d.effects / d.took_s:.0f} a second,"
+        f" {d.usual:.0f} are usual"
+        for d in drainings
+        if d.waiting >= BACKLOG and d.effects / d.took_s < DRAINED * d.usual / SLACK
     ]
 
 
@@ -227,6 +272,50 @@ def _dishonesties(illness: Illness) -> list[str]:
     return wrong
 
 
+class Candour(msgspec.Struct, kw_only=True):
+    """What an instance said about itself all through a fault.
+
+    looks: how often it was asked. dead: how often liveness failed; nameless: how often it was not
+    ready and named no cause. unready_s: for how long in all, and causes: what it named. is_ready:
+    whether it said in the end that it can work.
+    """
+
+    who: str
+    looks: int = 0
+    dead: int = 0
+    nameless: int = 0
+    unready_s: float = 0.0
+    causes: set[str] = set()
+    is_ready: bool = False
+
+
+class Standstill(msgspec.Struct, frozen=True):
+    """The longest time in which messages waited, none had its effect, and everybody said that they
+    can work."""
+
+    during: str
+    lasted_s: float
+
+
+def candid(candours: Sequence[Candour], standstills: Sequence[Standstill]) -> list[str]:
+    """I8 where the service can go on: liveness stays, whoever is not ready says why and is ready in
+    the end, and nobody says for long that all is well while nothing goes on."""
+    wrong: list[str] = []
+    for each in candours:
+        if each.dead:
+            wrong.append(f"{each.who}: liveness failed {each.dead} times")
+        if each.nameless:
+            wrong.append(f"{each.who}: was not ready {each.nameless} times and named no cause")
+        if not each.is_ready:
+            wrong.append(f"{each.who}: was not ready again by itself, but {sorted(each.causes)}")
+    wrong += [
+        f"{s.during}: all said they can work, and nothing went on for {s.lasted_s:.1f} s"
+        for s in standstills
+        if s.lasted_s > UNREADY_S * SLACK
+    ]
+    return wrong
+
+
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """What one instance holds. rss: bytes."""
 
@@ -242,6 +331,23 @@ def bounded_resources(before: Resources, after: Resources) -> list[str]:
         f"{name}: {getattr(after, name)}, was {getattr(before, name)}"
         for name in Resources.__struct_fields__
         if getattr(after, name) > getattr(before, name) * GROWTH
+    ]
+
+
+class Peak(msgspec.Struct, frozen=True):
+    """The most sockets that all instances held at once while a fault was there, and before it."""
+
+    during: str
+    sockets: int
+    before: int
+
+
+def no_pile(peaks: Sequence[Peak]) -> list[str]:
+    """I9: connections do not pile up while a fault lasts."""
+    return [
+        f"{p.during}: {p.sockets} sockets at once, {p.before} before"
+        for p in peaks
+        if p.sockets > p.before * HELD
     ]
 
 

@@ -32,11 +32,13 @@ class Child:
     def __init__(self, module: str, *arguments: str, log: Path) -> None:
         self._command = (sys.executable, "-m", module, *arguments)
         self.log = log
+        self._is_asked_to_end = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *prefix: str, **environment: str) -> None:
         """The process runs; `prefix` is a command it is started by, as prlimit."""
         assert not self.is_running
+        self._is_asked_to_end = False
         kept = {n: v for n, v in os.environ.items() if not n.startswith("LAYSHAFT_")}
         # Compiling every module anew would be half of the time a start takes.
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -63,6 +65,11 @@ class Child:
         """Whether it lives, stopped or not."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it lives and was not asked to end."""
+        return self.is_running and not self._is_asked_to_end
+
     def send(self, number: signal.Signals) -> None:
         """The signal was sent, unless the process is gone already."""
         if self.is_running:
@@ -84,6 +91,7 @@ class Child:
 
     async def terminate(self, within_s: float = END_S) -> int:
         """Asked to end, and ended; its exit code."""
+        self._is_asked_to_end = True
         self.send(signal.SIGTERM)
         return await self.ended(within_s)
 

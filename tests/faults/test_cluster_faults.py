@@ -24,8 +24,7 @@ from tests.faults.world import World, until
 STALL_S = 10.0
 SOURCE = "source-2"
 QUEUE = inbound_queue(SOURCE, KIND, "standard")
-# Two instances compete for the queue of a source, which has no order then: each key comes once.
-SIZE = Size(rate=30, seconds=30, keys=10**9, instances=2)
+SIZE = Size(rate=30, seconds=30, keys=100, instances=2)
 
 
 @pytest.fixture
@@ -58,16 +57,20 @@ async def test_f14_the_leader_of_a_queue_dies_and_another_member_takes_over(
         tries_before = len(lost(world))
         async with world.load() as load:
             await load.passes(50)
-            await cluster[2].kill()
-            began, before = time.monotonic(), await confirmed_of(load, SOURCE)
-            world.injected(f"the leader of {QUEUE} was killed")
+            async with world.spared("other sources", lambda sent: sent.source != SOURCE):
+                await cluster[2].kill()
+                began, before = time.monotonic(), await confirmed_of(load, SOURCE)
+                world.injected(f"the leader of {QUEUE} was killed")
+                ended_at = time.time()
 
-            async def goes_on() -> bool:
-                return await confirmed_of(load, SOURCE) > before + 5
+                async def goes_on() -> bool:
+                    return await confirmed_of(load, SOURCE) > before + 5
 
-            await until(goes_on, "the source can publish", STALL_S * SLACK)
-            world.figures["stall_s"] = round(time.monotonic() - began, 1)
-            await world.recovers("the leader was killed", STALL_S * SLACK)
+                await until(goes_on, "the source can publish", STALL_S * SLACK)
+                world.figures["stall_s"] = round(time.monotonic() - began, 1)
+                await world.recovers(
+                    "the leader was killed", STALL_S * SLACK, sources=[SOURCE], ended_at=ended_at
+                )
             assert load.count("refused") == 0
         # Consumers on another member had nothing to do.
         assert len(lost(world)) == tries_before

@@ -7,16 +7,22 @@ import pytest
 
 from tests.faults.business import Order, Wanted
 from tests.faults.invariants import (
+    Candour,
+    Draining,
     Effort,
     Evidence,
     Idling,
     Illness,
     Latencies,
     Leftovers,
+    Peak,
     Recovery,
     Resources,
+    Standstill,
     bounded_recovery,
     bounded_resources,
+    candid,
+    drained,
     effects_once,
     honest_health,
     indeterminate_at_most_once,
@@ -25,7 +31,9 @@ from tests.faults.invariants import (
     no_busy_loop,
     no_loss,
     no_orphans,
+    no_pile,
     ordered_by_key,
+    unshown,
 )
 from tests.faults.load import Answer, Sent
 
@@ -61,6 +69,17 @@ def doctored(**changes: object) -> Evidence:
 def test_a_good_run_breaks_nothing() -> None:
     for invariant in (no_loss, effects_once, indeterminate_at_most_once, ordered_by_key):
         assert invariant(GOOD) == []
+
+
+def test_an_invariant_without_evidence_needs_a_reason() -> None:
+    shown = {"I5": 0, "I6": 1, "I7": 1, "I8": 2, "I9": 1}
+    assert unshown(shown, {"I5": "nobody is spared"}) == []
+    assert unshown(shown, {}) == ["I5: nothing shows it"]
+    assert unshown({}, {}) == [f"{name}: nothing shows it" for name in shown]
+    assert unshown(shown, {"I5": ""}) == ["I5: is shown, or no reason is given why it is not"]
+    contradicted = unshown(shown, {"I5": "nobody is spared", "I6": "nothing ends"})
+    assert contradicted == ["I6: is shown, or no reason is given why it is not"]
+    assert unshown(shown, {"I5": "x", "I99": "y"}) == ["I99: no such invariant"]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +148,18 @@ def test_i6_a_recovery_that_takes_too_long_is_found() -> None:
     assert len(bounded_recovery([Recovery("SIGKILL", 10.1, 10)])) == 1
 
 
+def draining(waiting: int, effects: int) -> Draining:
+    return Draining(after="outage", waiting=waiting, effects=effects, took_s=10, usual=100)
+
+
+def test_i6_a_backlog_that_goes_slowly_is_found() -> None:
+    assert drained([draining(100, 267)]) == []
+    assert drained([draining(99, 99)]) == []
+    assert drained([draining(100, 266)]) == [
+        "outage: 100 messages waited, and went at 27 a second, 100 are usual"
+    ]
+
+
 def test_i7_more_tries_than_work_are_found() -> None:
     assert no_amplification([Effort(what="ERP", attempts=113, offered=100, probes=3)]) == []
     assert len(no_amplification([Effort(what="ERP", attempts=114, offered=100, probes=3)])) == 1
@@ -172,6 +203,33 @@ def told(**changes: object) -> Illness:
 def test_i8_a_fault_that_is_not_told_is_found(lie: dict[str, object], said: str) -> None:
     assert honest_health([told()]) == []
     assert honest_health([told(**lie)]) == [f"alarm: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"dead": 1}, "liveness failed 1 times"),
+        ({"nameless": 2}, "was not ready 2 times and named no cause"),
+        ({"is_ready": False}, "was not ready again by itself, but []"),
+    ],
+)
+def test_i8_an_instance_that_does_not_tell_the_truth_is_found(
+    lie: dict[str, object], said: str
+) -> None:
+    honest = Candour(who="layshaft-1", looks=9, is_ready=True)
+    assert candid([honest], [Standstill("the load", 30.0)]) == []
+    assert candid([msgspec.structs.replace(honest, **lie)], []) == [f"layshaft-1: {said}"]
+
+
+def test_i8_a_standstill_that_nobody_tells_of_is_found() -> None:
+    assert candid([], [Standstill("the load", 30.1)]) == [
+        "the load: all said they can work, and nothing went on for 30.1 s"
+    ]
+
+
+def test_i9_connections_that_pile_up_are_found() -> None:
+    assert no_pile([Peak("the load", 150, 100)]) == []
+    assert no_pile([Peak("the load", 151, 100)]) == ["the load: 151 sockets at once, 100 before"]
 
 
 @pytest.mark.parametrize("grown", ["rss", "sockets", "tasks", "sessions"])

@@ -79,7 +79,7 @@ async def test_f29_an_object_locked_for_long_keeps_no_other_lane_waiting(run: Ru
             await load.passes(world.size.messages // 4)
             key = busiest_key(load, "enrichment")
             async with (
-                world.spared("the other lanes", lambda order: order.lane != "enrichment"),
+                world.spared("the other lanes", lambda sent: sent.order.lane != "enrichment"),
                 connected(world.servers.database_url) as other,
             ):
                 await other.execute("begin")
@@ -106,7 +106,7 @@ async def test_f29_a_ledger_locked_for_long_keeps_no_other_result_waiting(run: R
             key = busiest_key(load, "standard")
             await world.set_target_faults(Fault("slow", key=key, seconds=1.0))
             async with (
-                world.spared("other objects", lambda order: order.key != key),
+                world.spared("other objects", lambda sent: sent.order.key != key),
                 connected(world.servers.database_url) as other,
             ):
                 await other.execute("begin")
@@ -149,19 +149,20 @@ async def test_f30_outbox_locked_as_a_whole(run: Running) -> None:
         async with world.load() as load:
             await load.passes(world.size.messages // 8)
             async with (
-                world.unwell("outbox locked", names="PostgreSQL", logs="LockNotAvailable"),
+                world.unwell("outbox locked", names="PostgreSQL", logs="LockNotAvailable") as watch,
                 connected(world.servers.database_url) as other,
             ):
                 await other.execute("begin; lock table outbox in access exclusive mode")
                 world.injected("outbox locked")
-                waiting = await _most_waiting(world, seconds)
-            await world.recovers("outbox is free", RESTART_BOUND_S)
+                async with world.idling("outbox locked"):
+                    waiting = await _most_waiting(world, seconds)
+            await world.recovers("outbox is free", RESTART_BOUND_S, ended_at=watch.ended_at)
         world.figures["waiting_sessions"] = waiting
         # They give up after a while and do not pile up.
         assert waiting <= usual
         await world.settled()
         await require_no_attempt_burnt(world)
-        await world.judge()
+        await world.judge(not_applicable={"I5": "what every order becomes goes to the outbox"})
 
 
 async def _most_waiting(world: World, seconds: float) -> int:
@@ -197,7 +198,7 @@ async def test_f32_deadlocks_with_a_session_that_locks_in_reverse_order(run: Run
         world.figures["deadlocks"] = deadlocks
         assert deadlocks
         world.injected(f"{deadlocks} deadlocks")
-        found = await world.judge()
+        found = await world.judge(not_applicable={"I5": "the other session locks every object"})
         assert not found.parked
 
 
@@ -241,7 +242,7 @@ async def test_f32_serialization_failures_of_every_fifth_batch(run: Running) -> 
         await world.settled()
         # One that fails again and again while others pass may be put off, never into a case.
         assert await world.column("select code from exception_case") == []
-        await world.judge()
+        await world.judge(not_applicable={"I5": "transactions of every lane are refused"})
 
 
 # Sequences are not rolled back: they count the failures too.

@@ -11,10 +11,13 @@ import pytest
 
 from broker.book import emission
 from broker.store import Database, Tx
+from broker.store.log_days import LOCK_MS
 from broker.store.outbox import emit
 from canonical.codec import encode
 from tests.faults.business import EVENT, Order, Wanted
 from tests.faults.conftest import Running, is_full
+from tests.faults.database import RESTART_BOUND_S
+from tests.faults.invariants import SLACK
 from tests.faults.load import Sent, Size
 from tests.faults.private_postgres import connected
 from tests.faults.world import World, until
@@ -85,17 +88,22 @@ async def test_f31_commits_out_of_the_order_of_their_ids(run: Running) -> None:
     async with run(size=SIZE) as world:
         await world.start()
         await world.warm_up()
-        async with world.load(), another_process(world) as writer:
+        async with world.load() as load, another_process(world) as writer:
+            await load.passes(world.size.messages // 10)
             left = iter(range(rounds))
 
             async def write_rounds() -> None:
                 for number in left:
                     await _one_round(writer, f"out-of-order/{number:04}")
 
-            async with asyncio.TaskGroup() as group:
+            async with (
+                world.spared("orders of the sources", lambda _: True),
+                asyncio.TaskGroup() as group,
+            ):
                 for _ in range(WRITERS):
                     group.create_task(write_rounds())
             world.injected(f"{rounds} commits out of order")
+            await world.recovers("the last commit", RESTART_BOUND_S)
         found = await world.judge()
         assert not found.parked
 
@@ -131,8 +139,11 @@ async def test_f35_a_day_to_go_with_unsent_rows_and_a_busy_reader(run: Running) 
         assert old
         async with world.load(), connected(world.servers.database_url) as reader:
             await reader.execute("begin; select count(*) from message")
-            await world.start()
-            await until(lambda: _gives_way(world), "the housekeeper gives way", 60)
+            async with _relay_watched(world) as waits_s:
+                await world.start()
+                await until(lambda: _gives_way(world), "the housekeeper gives way", 60)
+            world.figures["relay_waited_s"] = round(max(waits_s), 2)
+            assert max(waits_s) < LOCK_MS / 1000 * SLACK
             world.injected("a reader is busy while an old day is to be dropped")
             await world.recovers("the day is kept", 10)
             assert await days(bench) == old
@@ -143,8 +154,37 @@ async def test_f35_a_day_to_go_with_unsent_rows_and_a_busy_reader(run: Running) 
             return not await days(bench)
 
         await until(is_gone, "the old day is gone", 60)
-        found = await world.judge()
+        found = await world.judge(
+            not_applicable={"I5": "the service is started when the day is to go: no before"}
+        )
         assert not found.parked
+
+
+@asynccontextmanager
+async def _relay_watched(world: World) -> AsyncIterator[list[float]]:
+    """For how long sessions of the relay had been waiting for a lock, looked at all the time."""
+    waits_s: list[float] = []
+
+    async def look() -> None:
+        async with connected(world.servers.database_url) as other:
+            while True:
+                waits_s.append(await other.fetchval(RELAY_WAITS))
+                await asyncio.sleep(0.02)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield waits_s
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+    assert waits_s
+
+
+RELAY_WAITS = """
+select coalesce(max(extract(epoch from clock_timestamp() - l.waitstart)), 0)::float8
+from pg_locks l join pg_stat_activity a on a.pid = l.pid
+where not l.granted and a.datname = current_database() and a.application_name = 'layshaft-relay'
+"""
 
 
 async def _gives_way(world: World) -> bool:

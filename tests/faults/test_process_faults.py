@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ LEASE_S = 4.0
 SETTLE_S = 0.5
 EXIT_S = 25.0
 SPARE_BYTES = 60 * 1024 * 1024
+NO_LANE_SPARED = {"I5": "the process that ends works for every lane"}
 
 
 async def killed_at(world: World, point: str, *, bound_s: float = 10.0) -> None:
@@ -30,8 +32,9 @@ async def killed_at(world: World, point: str, *, bound_s: float = 10.0) -> None:
     await world.arm(failpoints)
     async with world.load():
         assert await world.dies(world.service) == -signal.SIGKILL
+        died_at = time.time()
         await world.relaunch(world.service)
-        await world.recovers(failpoints, bound_s)
+        await world.recovers(failpoints, bound_s, ended_at=died_at)
 
 
 def require_one_key_per_effect(world: World) -> None:
@@ -56,24 +59,24 @@ async def test_f01_killed_after_the_inbox_commit_before_the_ack(run: Running) ->
         await world.settled()
         # What was committed and not acknowledged came again, and was only counted.
         assert await world.counted("layshaft_inbox_duplicates_total") >= 1
-        await world.judge()
+        await world.judge(not_applicable=NO_LANE_SPARED)
 
 
 @pytest.mark.fault("F02", quick=False)
 async def test_f02_killed_after_the_decision_before_its_commit(run: Running) -> None:
     async with run() as world:
         await killed_at(world, "inbox.before_commit")
-        await world.judge()
+        await world.judge(not_applicable=NO_LANE_SPARED)
         # The attempt that died left no event behind.
         events = await world.column("select count(*) from message where direction = 'out'")
-        assert events == [world.size.messages]
+        assert events == [len(world.sent)]
 
 
 @pytest.mark.fault("F02", quick=False)
 async def test_f02_killed_after_the_call_before_its_result_is_committed(run: Running) -> None:
     async with run() as world:
         await killed_at(world, "result.before_commit")
-        await world.judge()
+        await world.judge(not_applicable=NO_LANE_SPARED)
         attempts = await world.column("select max(attempts) from step")
         assert attempts == [2]
         require_one_key_per_effect(world)
@@ -83,7 +86,7 @@ async def test_f02_killed_after_the_call_before_its_result_is_committed(run: Run
 async def test_f03_killed_after_the_publish_before_its_confirm(run: Running) -> None:
     async with run() as world:
         await killed_at(world, "relay.after_publish")
-        await world.judge()
+        await world.judge(not_applicable=NO_LANE_SPARED)
         await require_one_event_per_effect(world)
 
 
@@ -91,7 +94,7 @@ async def test_f03_killed_after_the_publish_before_its_confirm(run: Running) -> 
 async def test_f04_killed_after_the_confirm_before_the_row_goes(run: Running) -> None:
     async with run() as world:
         await killed_at(world, "relay.after_confirm")
-        await world.judge()
+        await world.judge(not_applicable=NO_LANE_SPARED)
         await require_one_event_per_effect(world)
 
 
@@ -101,7 +104,7 @@ async def test_f05_killed_after_the_answer_of_the_target_before_it_is_recorded(
 ) -> None:
     async with run() as world:
         await killed_at(world, "http.after_response")
-        await world.judge()
+        await world.judge(not_applicable=NO_LANE_SPARED)
         require_one_key_per_effect(world)
         # The call whose answer was lost was looked up and found done, not sent again.
         assert len(world.journal().calls) == len(world.journal().applied)
@@ -116,9 +119,10 @@ async def test_f06_killed_while_the_request_is_in_flight(run: Running) -> None:
         await world.arm("http.after_send:kill:1")
         async with world.load():
             assert await world.dies(world.service) == -signal.SIGKILL
+            died_at = time.time()
             await world.relaunch(world.service)
-            await world.recovers("SIGKILL")
-        await world.judge()
+            await world.recovers("SIGKILL", ended_at=died_at)
+        await world.judge(not_applicable=NO_LANE_SPARED)
         doubted = await world.column("select count(*) from step_event where state = 'in_doubt'")
         assert doubted[0] >= 1
         require_one_key_per_effect(world)
@@ -144,8 +148,10 @@ async def test_f08_asked_to_end_under_load_again_and_again(run: Running) -> None
                 await load.passes(20)
                 assert await instance.terminate(EXIT_S) == 0
                 world.injected(f"SIGTERM to {instance.name}")
+                ended_at = time.time()
                 await world.relaunch(instance)
-        found = await world.judge()
+                await world.recovers(f"SIGTERM to {instance.name}", ended_at=ended_at)
+        found = await world.judge(not_applicable=NO_LANE_SPARED)
         assert not found.parked
 
 
@@ -165,7 +171,8 @@ async def test_f09_bodies_of_two_mib_under_a_memory_cap(run: Running) -> None:
         world.service.limit_data(cap)
         world.injected(f"{size.messages} bodies of 2 MiB under a cap of {cap >> 20} MiB")
         await world.service.ready()
-        await world.settled()
+        async with world.observed("bodies of 2 MiB"):
+            await world.settled()
         assert world.service.is_running
         assert "MemoryError" not in world.service.log.read_text()
         world.figures |= {
@@ -173,7 +180,12 @@ async def test_f09_bodies_of_two_mib_under_a_memory_cap(run: Running) -> None:
             "data_mib": world.service.data >> 20,
             "rss_peak_mib": world.service.rss_peak >> 20,
         }
-        await world.judge()
+        await world.judge(
+            not_applicable={
+                "I5": "all orders come in through one lane",
+                "I6": "the cap stays, and the service works under it",
+            }
+        )
 
 
 def heavy(order: Order) -> Order:
@@ -195,8 +207,9 @@ async def test_f10_a_message_that_aborts_the_process(run: Running) -> None:
                 instance.launch(ERP_SECRET="secret")
             for instance in world.instances:
                 await instance.ready()
+            await world.recovers("the third crash")
         # Nobody reads it any more, so nobody knows the key it would hold.
-        found = await world.judge(may_pass_parked=True)
+        found = await world.judge(may_pass_parked=True, not_applicable=NO_LANE_SPARED)
         assert found.parked == {poison.order.effect_id}
         codes = await world.column("select code from exception_case where state = 'open'")
         assert codes == ["crashes-the-worker"]

@@ -4,7 +4,12 @@ async with running(...) as world:
     await world.warm_up()
     async with world.load():
         ...                      # the fault; world.injected(...) says that it happened
+        await world.recovers("...")
     await world.judge()
+
+Nothing holds because nobody looked. Health and connections are looked at all through a load; which
+messages the fault spares, and where its end is, only the test can say: `spared`, `recovers`. What
+has no meaning for a fault is told to `judge`, with the reason.
 """
 
 from __future__ import annotations
@@ -14,8 +19,9 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -23,6 +29,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from broker.topology import LANES
 from canonical.handler import Order as OrderPolicy
 from ops.app import topology_of
 from ops.configuration import load as load_configuration
@@ -30,15 +37,19 @@ from ops.stack import management
 from ops.stack.processes import free_port
 from tests.faults import evidence, invariants
 from tests.faults.business import CATALOGUE, CONTRACT, KIND, Order
-from tests.faults.health import Watch, watched
+from tests.faults.health import Watch, gone_round, watched
 from tests.faults.invariants import (
+    Candour,
+    Draining,
     Effort,
     Evidence,
     Idling,
     Illness,
     Latencies,
+    Peak,
     Recovery,
     Resources,
+    Standstill,
 )
 from tests.faults.load import Load, Sent, Size, planned
 from tests.faults.service import Child, Instance
@@ -52,6 +63,7 @@ BURST = 10_000.0
 SETTLE_S = 180.0
 SENT_AT_LEAST = 0.95
 KILL_BOUND_S = 10.0
+IDLE_S = 2.0
 RECONNECT_MAX_S = 2.0
 """How long the service tries to connect, and pauses at most; a bad network needs more."""
 
@@ -68,6 +80,14 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
     management_url: str
     service_database_url: str = ""
     service_amqp_url: str = ""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a fault, in seconds of the wall clock, and the effects it had kept waiting."""
+
+    after: str
+    at: float
+    waiting: frozenset[str]
 
 
 class World:
@@ -97,6 +117,10 @@ class World:
         self.efforts: list[Effort] = []
         self.idlings: list[Idling] = []
         self.illnesses: list[Illness] = []
+        self.candours: list[Candour] = []
+        self.standstills: list[Standstill] = []
+        self.peaks: list[Peak] = []
+        self.endings: list[Ending] = []
         self.figures: dict[str, object] = {}
         port = free_port()
         self.target_url = f"http://127.0.0.1:{port}"
@@ -117,6 +141,7 @@ class World:
         # What a test has brought in by another way than a load.
         self.written: list[Sent] = []
         self.baseline: Resources | None = None
+        self._usual_rate = 0.0
 
     @property
     def service(self) -> Instance:
@@ -149,6 +174,8 @@ class World:
         the service holds then is the baseline."""
         await self.send(self._warm_up, rate=BURST)
         await self.settled()
+        times = self.journal().applied_at.values()
+        self._usual_rate = len(times) / (max(times) - min(times))
         found = await self.resources()
         # An instance that stood by may come to open all of its pools, and to do what the busiest
         # one does (relay, take the inbound queues): no leak.
@@ -174,7 +201,8 @@ class World:
 
     @asynccontextmanager
     async def load(self, *, copies: int = 1) -> AsyncIterator[Load]:
-        """The rest is being sent; left once all of it is answered or given up.
+        """The rest is being sent, and observed what becomes of it; left once all of it is answered
+        or given up.
 
         copies: how often each message is sent at once.
         """
@@ -182,9 +210,10 @@ class World:
         self._loads.append(load)
         running = asyncio.create_task(load.run())
         try:
-            yield load
-            async with asyncio.timeout(self.size.seconds + SETTLE_S):
-                await running
+            async with self.observed("the load"):
+                yield load
+                async with asyncio.timeout(self.size.seconds + SETTLE_S):
+                    await running
         finally:
             running.cancel()
             await asyncio.wait({running})
@@ -255,19 +284,90 @@ class World:
         return sum([(await i.metrics()).get(metric, 0.0) for i in self.instances])
 
     async def recovers(
-        self, after: str, bound_s: float = KILL_BOUND_S, *, before: int | None = None
+        self,
+        after: str,
+        bound_s: float = KILL_BOUND_S,
+        *,
+        sources: Sequence[str] = (),
+        ended_at: float | None = None,
     ) -> None:
-        """A new effect has come since now: how long it took is judged in the end. before: effects
-        there were when the fault ended, where that was some time ago."""
-        began = time.monotonic()
-        if before is None:
-            before = len(self.journal().applied)
+        """A message that each of these sources, or each there is, sent since now has had its
+        effect: how long it took is judged in the end, and how quickly what had waited went.
 
-        async def goes_on() -> bool:
-            return len(self.journal().applied) > before
+        ended_at: when the fault ended, in seconds of the wall clock, where that was before.
+        """
+        ended_at = ended_at or time.time()
+        # What its sender lets wait is not kept waiting by the fault.
+        due = {
+            s.order.effect_id
+            for s in self.sent
+            if s.answer == "confirmed" and s.at < ended_at and s.order.not_before < ended_at
+        }
+        known = self.journal().applied_at
+        waiting = frozenset(e for e in due if known.get(e, ended_at) >= ended_at)
+        self.endings.append(Ending(after=after, at=ended_at, waiting=waiting))
+        probes = self._probes(sources or self.size.source_names)
+        async with asyncio.TaskGroup() as group:
+            for probe in probes:
+                group.create_task(self._goes_through(probe, after))
+        self.recoveries.append(Recovery(after, time.time() - ended_at, bound_s))
 
-        await until(goes_on, f"an effect after {after}", SETTLE_S)
-        self.recoveries.append(Recovery(after, time.monotonic() - began, bound_s))
+    def _probes(self, sources: Sequence[str]) -> list[Sent]:
+        """A message of each of the sources, about an object that there was not before; of all lanes
+        where there are as many sources."""
+        number = sum(s.order.key.startswith("probe/") for s in self.sent)
+        names = [f"probe/{number + n:04}" for n in range(len(sources))]
+        return [
+            Sent(source, Order(name, name, 1, name, LANES[n % len(LANES)]))
+            for n, (source, name) in enumerate(zip(sources, names, strict=True))
+        ]
+
+    async def _goes_through(self, probe: Sent, after: str) -> None:
+        """It was confirmed and has had its effect. Whoever gets no answer sends it once more, as a
+        source does: it is the same message."""
+
+        async def has_effect() -> bool:
+            return probe.order.effect_id in self.journal().applied_at
+
+        self.written.append(probe)
+        async with asyncio.timeout(SETTLE_S):
+            while probe.answer != "confirmed" and not await has_effect():
+                await Load(self.servers.amqp_url, [probe], rate=BURST).run()
+        await until(has_effect, f"an effect of {probe.source} after {after}", SETTLE_S)
+
+    @asynccontextmanager
+    async def observed(self, during: str) -> AsyncIterator[None]:
+        """What all instances say about themselves, and how much they hold, is judged in the end."""
+        began = time.time()
+        async with gone_round(self.instances) as rounds:
+            yield
+            ended = time.time()
+        candours = [c for c in rounds.candours.values() if c.looks]
+        self.candours += candours
+        if candours:
+            # An instance that began without work holds less than one at work does.
+            before = self.baseline.sockets if self.baseline else rounds.sockets
+            self.peaks.append(Peak(during, rounds.sockets, before))
+            lasted_s = self._longest_standstill(began, ended, rounds.unready_at)
+            self.standstills.append(Standstill(during, lasted_s))
+
+    def _longest_standstill(self, began: float, ended: float, told_at: Sequence[float]) -> float:
+        """Seconds in which something confirmed waited, nothing had an effect and nobody told."""
+        applied_at = self.journal().applied_at
+        moments = sorted(
+            [began, ended, *told_at, *(at for at in applied_at.values() if began < at < ended)]
+        )
+        waits = [
+            (max(s.at, s.order.not_before), applied_at.get(s.order.effect_id, ended))
+            for s in self.sent
+            if s.answer == "confirmed" and not s.order.fault
+        ]
+        longest = 0.0
+        for earlier, later in pairwise(moments):
+            since = [begins for begins, ends in waits if begins < later <= ends]
+            if since:
+                longest = max(longest, later - max(earlier, min(since)))
+        return longest
 
     @asynccontextmanager
     async def unwell(
@@ -283,13 +383,14 @@ class World:
             yield watch
 
     @asynccontextmanager
-    async def spared(self, what: str, which: Callable[[Order], bool]) -> AsyncIterator[None]:
+    async def spared(self, what: str, which: Callable[[Sent], bool]) -> AsyncIterator[None]:
         """The fault of the block is no business of these messages: how long those sent meanwhile
         took, against those before it, is judged in the end."""
+        load = self._loads[-1]
         began = time.time()
         yield
         ended = time.time()
-        sent = [s for s in self._loads[-1].ledger if which(s.order) and s.answer == "confirmed"]
+        sent = [s for s in load.ledger if which(s) and s.answer == "confirmed"]
 
         async def have_effect() -> bool:
             return {s.order.effect_id for s in sent if s.at < ended} <= set(
@@ -311,11 +412,17 @@ class World:
         self.latencies.append(latencies)
 
     async def idles(self, why: str, seconds: float = 5.0) -> None:
-        """For so long nobody sends anything and a fault blocks the service: how much processor
-        time it uses is judged in the end."""
+        """For so long there is nothing the service can do: see `idling`."""
+        async with self.idling(why):
+            await asyncio.sleep(seconds)
+
+    @asynccontextmanager
+    async def idling(self, why: str) -> AsyncIterator[None]:
+        """There is nothing the service can do, as nothing comes or a fault blocks it: how much
+        processor time it uses is judged in the end."""
         instances = [i for i in self.instances if i.is_running]
         began, before = time.monotonic(), {i.name: i.cpu_s for i in instances}
-        await asyncio.sleep(seconds)
+        yield
         wall_s = time.monotonic() - began
         self.idlings += [
             Idling(f"{i.name}, {why}", i.cpu_s - before[i.name], wall_s) for i in instances
@@ -389,8 +496,13 @@ class World:
 
     # Judging
 
-    async def judge(self, *, may_pass_parked: bool = False) -> Evidence:
-        """All invariants hold now, and again after a restart of everything where the size asks."""
+    async def judge(
+        self, *, may_pass_parked: bool = False, not_applicable: Mapping[str, str] | None = None
+    ) -> Evidence:
+        """All invariants hold now, and again after a restart of everything where the size asks.
+
+        not_applicable: reasons why there is no evidence for an invariant, by its name.
+        """
         assert self.faults, "no fault was injected"
         answered = [s for s in self.sent if s.answer != "planned"]
         assert len(answered) >= SENT_AT_LEAST * self.size.messages, (
@@ -399,12 +511,52 @@ class World:
         began = time.monotonic()
         await self.settled()
         self.figures["settled_s"] = round(time.monotonic() - began, 1)
+        await self.idles("with nothing left to do", IDLE_S)
+        self.efforts.append(self._calling())
+        self._require_evidence(not_applicable or {})
         found = await self._require(may_pass_parked=may_pass_parked, what="after the fault")
         if self.size.judged_again:
             await self.restart_all()
             await self.settled()
             found = await self._require(may_pass_parked=may_pass_parked, what="after a restart")
         self._report(found)
+        return found
+
+    def _require_evidence(self, not_applicable: Mapping[str, str]) -> None:
+        """There is something to judge each invariant by, or a reason why there is not."""
+        shown = {
+            "I5": len(self.latencies),
+            "I6": len(self.recoveries),
+            "I7": min(len(self.idlings), sum(e.offered for e in self.efforts)),
+            "I8": len(self.candours) + len(self.illnesses),
+            "I9": min(len(self.peaks), int(self.baseline is not None)),
+        }
+        assert not (wrong := invariants.unshown(shown, not_applicable)), "\n".join(wrong)
+        self.figures["not_applicable"] = dict(not_applicable)
+
+    def _calling(self) -> Effort:
+        """What all went through to the target, for so many effects."""
+        journal = self.journal()
+        effects = len({call.effect_id for call in journal.calls})
+        return Effort(what="calls", attempts=len(journal.calls), offered=effects)
+
+    def _drainings(self) -> list[Draining]:
+        """How quickly went what each fault had kept waiting."""
+        applied_at = self.journal().applied_at
+        found: list[Draining] = []
+        for ending in self.endings:
+            after = sorted(at for at in applied_at.values() if at >= ending.at)
+            last = max((applied_at[e] for e in ending.waiting if e in applied_at), default=0.0)
+            meanwhile = [at for at in after if at <= last]
+            if len(meanwhile) > 1:
+                draining = Draining(
+                    after=ending.after,
+                    waiting=len(ending.waiting),
+                    effects=len(meanwhile),
+                    took_s=meanwhile[-1] - meanwhile[0],
+                    usual=self._usual_rate,
+                )
+                found.append(draining)
         return found
 
     async def restart_all(self) -> None:
@@ -423,9 +575,12 @@ class World:
             *(f"I4 {w}" for w in invariants.ordered_by_key(found, may_pass_parked=may_pass_parked)),
             *(f"I5 {w}" for w in invariants.isolated(self.latencies)),
             *(f"I6 {w}" for w in invariants.bounded_recovery(self.recoveries)),
+            *(f"I6 {w}" for w in invariants.drained(self._drainings())),
             *(f"I7 {w}" for w in invariants.no_amplification(self.efforts)),
             *(f"I7 {w}" for w in invariants.no_busy_loop(self.idlings)),
             *(f"I8 {w}" for w in invariants.honest_health(self.illnesses)),
+            *(f"I8 {w}" for w in invariants.candid(self.candours, self.standstills)),
+            *(f"I9 {w}" for w in invariants.no_pile(self.peaks)),
             *(f"I9 {w}" for w in await self._overgrown()),
             *(f"I12 {w}" for w in await self._orphans()),
         ]
@@ -459,7 +614,14 @@ class World:
 
     def _report(self, found: Evidence) -> None:
         answers = [s.answer for s in found.sent]
+        size = self.size
         self.figures |= {
+            "load": {
+                "messages": size.messages,
+                "rate": size.rate,
+                "keys": size.keys,
+                "instances": size.instances,
+            },
             "planned": self.size.messages,
             "confirmed": answers.count("confirmed"),
             "indeterminate": answers.count("indeterminate"),
@@ -469,11 +631,17 @@ class World:
             "superseded": len(found.superseded),
             "calls": len(self.journal().calls),
             "recovery_s": [round(r.took_s, 1) for r in self.recoveries],
+            "drained": [
+                [d.waiting, round(d.effects / d.took_s), round(d.usual)] for d in self._drainings()
+            ],
             "p99_s": {
                 x.what: [round(invariants.p99(s), 2) for s in (x.before, x.during) if s]
                 for x in self.latencies
             },
             "idle_cpu": [round(i.share, 3) for i in self.idlings],
+            "told_s": [round(c.unready_s, 1) for c in self.candours],
+            "standstill_s": [round(s.lasted_s, 1) for s in self.standstills],
+            "peaks": [[p.sockets, p.before] for p in self.peaks],
             "unready_s": [i.unready_s and round(i.unready_s, 1) for i in self.illnesses],
             "rss_mib": round(sum(i.rss for i in self.instances) / 2**20),
             "faults": len(self.faults),

@@ -11,11 +11,11 @@ import aio_pika
 import pytest
 
 from broker.connections import silence_s
-from broker.consumer import LaneConsumer
+from broker.consumer import Inlet, LaneConsumer
 from broker.intake import Arrival
 from broker.metrics import Metrics
-from broker.topology import declare, inbound_exchange
-from tests.integration.test_consumer import QUEUE, WANTED
+from broker.topology import declare, inbound_exchange, inbound_queue
+from tests.integration.test_consumer import ORDERS, QUEUE, WANTED
 from tests.integration.test_consumer import consuming as consumer_of
 from tests.integration.toy import DEADLINE_S, SOURCE, Bench, bench_on, until
 
@@ -122,6 +122,34 @@ async def test_a_pause_that_loses_the_connection_is_one_loss_and_nothing_is_miss
 
         await until(has_decided_all, "all decided")
         assert not consumer.trouble
+
+
+async def test_a_loss_while_a_queue_is_being_looked_for_does_not_end_the_lane(
+    bench: Bench, filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full lane reads no answers, so that the library takes its connection for lost while we wait
+    for one: it ends such waits as if our task had been cancelled."""
+    monkeypatch.setattr("broker.consumer.REATTACH_S", 0.05)
+    missing = Inlet(inbound_queue(SOURCE, "nothing", "standard"), SOURCE, "nothing")
+    desk = Desk()
+    async with consumer_of(
+        bench,
+        filled,
+        take=desk.take,
+        inlets=(ORDERS, missing),
+        prefetch=2 * MESSAGES,
+        heartbeat_s=HEARTBEAT_S,
+        undecided_bytes=LIMIT,
+    ) as consumer:
+        await until(lambda: is_full(bench.metrics), "a full lane")
+        await asyncio.sleep(2 * silence_s(HEARTBEAT_S))
+        desk.may_decide.set()
+
+        async def has_decided_all() -> bool:
+            return set(desk.decided) == {f"m{n}" for n in range(MESSAGES)}
+
+        await until(has_decided_all, "all decided")
+        assert "ended" not in consumer.trouble
 
 
 async def test_a_full_lane_stops_in_time(bench: Bench, filled: str) -> None:

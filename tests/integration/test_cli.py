@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,12 +150,41 @@ def test_an_approval_goes_on_with_the_content_that_was_read(layshaft: Command) -
     assert "layshaft change show ECO-2001" in err
     assert layshaft("task", "list")[1] == "Nobody is asked for a decision.\n"
     assert "approved by Mia" in layshaft("task", "show", number)[1]
-    assert layshaft("task", "approve", number, "--reason", "again")[0] == 6
+    again = layshaft("task", "approve", number, "--reason", "r", "--digest", task["digest"])
+    assert again[0] == 6
+    assert "LAY-not-open" in again[2]
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_the_command_that_is_shown_names_the_content_that_is_shown(
+    layshaft: Command, verdict: str
+) -> None:
+    (task,) = data(layshaft("task", "list", "-o", "json")[1])
+    page = layshaft("task", "show", str(task["id"]))[1]
+    (shown,) = [line for line in page.splitlines() if f"layshaft task {verdict} " in line]
+    words = shlex.split(shown.partition("layshaft ")[2])
+    assert words[words.index("--digest") + 1] == task["digest"][:12]
+    assert layshaft(*words)[0] == 0
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_nothing_is_decided_without_the_content_that_was_read(
+    layshaft: Command, verdict: str
+) -> None:
+    (task,) = data(layshaft("task", "list", "-o", "json")[1])
+    number = str(task["id"])
+    exit_code, out, err = layshaft("task", verdict, number, "--reason", "r")
+    assert (exit_code, out) == (2, "")
+    assert "LAY-digest-missing" in err
+    assert f"layshaft task show {number}" in err
+    assert data(layshaft("task", "list", "-o", "json")[1]) == [task]
 
 
 def test_a_rejection_holds_what_stands_behind_it(layshaft: Command) -> None:
     (task,) = data(layshaft("task", "list", "-o", "json")[1])
-    exit_code, _, _ = layshaft("task", "reject", str(task["id"]), "--reason", "no audit")
+    exit_code, _, _ = layshaft(
+        "task", "reject", str(task["id"]), "--reason", "no audit", "--digest", task["digest"]
+    )
     assert exit_code == 0
     steps = data(layshaft("change", "show", "ECO-2001", "-o", "json")[1])["steps"]
     (record,) = [s for s in steps if s["operation"] == "put-info-record"]
@@ -185,6 +216,26 @@ def test_a_retried_case_is_closed_and_cannot_be_retried_again(layshaft: Command)
     assert layshaft("case", "retry", "1", "--by", "Tom")[0] == 0
     assert layshaft("case", "retry", "1", "--by", "Tom")[0] == 6
     assert "1  resolved" in layshaft("case", "list", "--state", "resolved")[1]
+
+
+@pytest.mark.parametrize(
+    ("point", "state", "again"),
+    [("command.before_commit", "open", 0), ("command.after_commit", "resolved", 6)],
+)
+def test_a_command_that_died_did_all_or_nothing_and_may_be_given_again(
+    layshaft: Command, database_url: str, point: str, state: str, again: int
+) -> None:
+    environment = {
+        **os.environ,
+        "LAYSHAFT_DATABASE_URL": database_url,
+        "LAYSHAFT_FAILPOINTS": f"{point}:kill:1",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "ops", "case", "retry", "1", "--by", "Tom"]
+    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert f"1  {state}" in layshaft("case", "list", "--state", state)[1]
+    assert layshaft("case", "retry", "1", "--by", "Tom")[0] == again
 
 
 def test_a_case_that_is_closed_lets_the_next_message_go_on(layshaft: Command) -> None:

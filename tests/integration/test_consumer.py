@@ -16,9 +16,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aio_pika
+import aiohttp
 import pytest
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
+from prometheus_client import CollectorRegistry
 
 from broker.backpressure import UNDECIDED_BYTES
 from broker.consumer import Inlet, LaneConsumer, Restore
@@ -34,11 +36,14 @@ from broker.topology import (
     topology,
 )
 from canonical.codec import encode
+from canonical.envelope import Lane
+from ops.health import HealthServer
 from tests.integration.toy import (
     DEADLINE_S,
     SOURCE,
     Bench,
     Order,
+    Stated,
     bench_on,
     until,
     wire_to,
@@ -48,9 +53,10 @@ WANTED = topology([SourceTopology(SOURCE, (InboundObject("order"), InboundObject
 QUEUE = inbound_queue(SOURCE, "order", "standard")
 REPORTS = inbound_queue(SOURCE, "report", "standard")
 ORDERS = Inlet(QUEUE, SOURCE, "order")
+REPORT_ORDERS = Inlet(REPORTS, SOURCE, "order")
 INLETS = (
     ORDERS,
-    Inlet(REPORTS, SOURCE, "order"),
+    REPORT_ORDERS,
     Inlet(DEAD, "dead letters", "", dead_letters=True),
 )
 Take = Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]]
@@ -86,14 +92,15 @@ async def consuming(
     restore: Restore | None = None,
     heartbeat_s: int = 10,
     undecided_bytes: int = UNDECIDED_BYTES,
+    lane: Lane = "standard",
 ) -> AsyncIterator[LaneConsumer]:
     """A consumer at work."""
     consumer = LaneConsumer(
-        lane="standard",
+        lane=lane,
         amqp_url=url,
         inlets=inlets,
         origins={inlet.queue: inlet for inlet in INLETS}.get,
-        take=take or bench.pipeline().take,
+        take=take or bench.pipeline(lane=lane).take,
         prefetch=prefetch,
         batch=batch,
         heartbeat_s=heartbeat_s,
@@ -115,12 +122,43 @@ async def publish(
     connection: AbstractConnection, numbers: Iterable[int], *, kind: str = "order", keys: int = 5
 ) -> None:
     """One order per number, confirmed by the broker."""
+    orders = [Order(id=f"m{n}", key=f"order/{n % keys}", emits=(f"S{n % keys}",)) for n in numbers]
+    await send(connection, *orders, kind=kind)
+
+
+async def send(connection: AbstractConnection, *orders: Order, kind: str = "order") -> None:
+    """These orders, confirmed by the broker."""
     channel = await connection.channel()
     exchange = await channel.get_exchange(inbound_exchange(SOURCE), ensure=False)
-    for n in numbers:
-        order = Order(id=f"m{n}", key=f"order/{n % keys}", emits=(f"S{n % keys}",))
+    for order in orders:
         await exchange.publish(aio_pika.Message(encode(order)), kind, timeout=DEADLINE_S)
     await channel.close()
+
+
+@asynccontextmanager
+async def serving(
+    consumers: Mapping[str, LaneConsumer],
+) -> AsyncIterator[Callable[[], Coroutine[Any, Any, tuple[int, dict[str, str]]]]]:
+    """Asks readiness over these lanes: its status, and what it names."""
+    health = HealthServer(
+        host="127.0.0.1",
+        port=0,
+        registry=CollectorRegistry(),
+        trouble=lambda: {part: consumer.trouble for part, consumer in consumers.items()},
+    )
+    port = await health.start()
+
+    async def ask() -> tuple[int, dict[str, str]]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/readyz") as response,
+        ):
+            return response.status, (await response.json())["trouble"]
+
+    try:
+        yield ask
+    finally:
+        await health.close()
 
 
 async def handled(bench: Bench) -> list[int]:
@@ -212,6 +250,49 @@ async def test_a_database_lost_again_and_again_loses_and_doubles_nothing(
             await until(lambda: holds(broker, 0), "all are acknowledged")
     assert sorted(await handled(bench)) == list(range(20))
     assert await bench.cases() == []
+
+
+async def test_a_schema_that_does_not_fit_stops_its_lane_until_it_fits_and_no_other_lane(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    # Only who states something needs that column.
+    await bench.execute("alter table document rename column stated to renamed")
+    stating = Order(id="m0", key="order/0", states=(Stated("S1", 1),), emits=("S1",))
+    async with (
+        consuming(bench, amqp_url, inlets=[ORDERS]) as stopped,
+        consuming(bench, amqp_url, inlets=[REPORT_ORDERS], lane="critical") as other,
+        serving({"lane standard": stopped, "lane critical": other}) as readiness,
+    ):
+        await send(broker, stating)
+        await until(lambda: names_in_trouble(stopped, "schema-mismatch"), "it says what is wrong")
+        await publish(broker, range(1, 4))
+        await publish(broker, range(4, 9), kind="report")
+        await until(lambda: has_handled(bench, 5), "the other lane works")
+        await until(lambda: empty(broker, REPORTS), "and acknowledges")
+        said = "schema-mismatch: The database refused a statement of ours (42703)"
+        assert await readiness() == (503, {"lane standard": said})
+        assert sorted(await handled(bench)) == list(range(4, 9))
+        assert await bench.count("inbox") == 5
+        await bench.execute("alter table document rename column renamed to stated")
+        await until(lambda: has_handled(bench, 9), "what waited is handled")
+        await until(lambda: is_free_of_trouble(stopped), "it says that it works")
+        assert await readiness() == (200, {})
+    # Nothing of it had been acknowledged, and none of it was blamed.
+    await until(lambda: holds(broker, 0), "all are acknowledged")
+    assert [n for n in await handled(bench) if n < 4] == list(range(4))
+    assert await bench.cases() == []
+    assert await bench.count("pending") == 0
+
+
+async def test_what_a_stopped_lane_holds_goes_back_to_the_broker(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    await bench.execute("alter table inbox rename column digest to renamed")
+    await publish(broker, range(5))
+    async with consuming(bench, amqp_url) as consumer:
+        await until(lambda: names_in_trouble(consumer, "schema-mismatch"), "it says what is wrong")
+        assert await ready(broker) == 0
+    await until(lambda: holds(broker, 5), "the broker has all of them again")
 
 
 async def test_an_error_nobody_expected_does_not_end_the_lane(

@@ -148,6 +148,17 @@ async def test_an_event_after_its_place_was_passed_is_a_case_and_holds_nothing(
     assert await bench.count("pending") == 0
 
 
+async def test_only_the_last_plan_of_a_batch_speaks_for_its_change(bench: Bench) -> None:
+    said = await say(
+        bench,
+        Said(notice=Notice(1, calls=("a",), warns=("one",))),
+        Said(notice=Notice(4, calls=("a",), warns=("four",))),
+        Said(notice=Notice(2, calls=("a",), warns=("two",))),
+    )
+    await pipeline(bench).take(said)
+    assert await bench.column("select code from exception_case where state = 'open'") == ["four"]
+
+
 async def test_a_batch_that_is_rolled_back_has_not_gone_on(bench: Bench) -> None:
     said = await say(bench, Said(RELEASED, "enrichment"), Said(CANCELLED, "critical"))
     broken = bench.pipeline(flow=flow(), fail_points="inbox.before_commit:raise:1")
@@ -382,7 +393,7 @@ async def test_rows_that_meet_a_lock_alone_are_put_off_and_the_others_go_on(benc
         taking = pipeline(hasty, catalogue=flow(mended=True))
         async with bench.database.transaction() as other:
             await other.execute("select from ledger where key = 'change/3' for update")
-            for _ in range(PATIENCE - 1):
+            for _ in range(PATIENCE):
                 with pytest.raises(asyncpg.QueryCanceledError):
                     await taking.take_pending(50)
             await taking.take_pending(50)

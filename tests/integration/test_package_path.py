@@ -224,6 +224,26 @@ async def test_a_reference_stays_valid_for_a_retry(bench: Bench) -> None:
     assert await bench.column("select distinct reason from pending") == ["unit-unmapped"]
 
 
+async def test_rows_that_refer_to_packages_are_taken_one_by_one(bench: Bench) -> None:
+    """While a package is read, which may take long, the objects of other rows are not locked."""
+    path = pipeline(bench)
+    for part in ("P-1", "P-2"):
+        item = item_xml(part, inner="", globalProductUnitOfMeasureCode="furlong")
+        row = await put(bench, package_xml(item, identifier=part))
+        await path.take([referring(row)])
+    await bench.execute("update pending set state = 'ready', due_at = now()")
+    before = batches(bench)
+    assert await path.take_pending(10) == 2
+    assert batches(bench) - before == 2
+    assert await bench.column("select attempts from pending") == [2, 2]
+
+
+def batches(bench: Bench) -> float:
+    """How many were committed."""
+    name = "layshaft_batch_duration_seconds_count"
+    return bench.metrics.registry.get_sample_value(name, {"lane": "standard"}) or 0.0
+
+
 def event(row: dict[str, Any], *, by_reference: bool) -> Arrival:
     """An event of ours as it comes from its queue."""
     attributes = msgspec.json.decode(row["attributes"], type=dict[str, str])

@@ -26,6 +26,7 @@ from tests.integration.toy import (
     DEADLINE_S,
     ORDERS,
     RULES,
+    SOURCE,
     Bench,
     Died,
     Order,
@@ -83,6 +84,43 @@ async def test_redelivery_of_a_committed_message_changes_nothing(bench: Bench) -
     assert await everything(bench) == before
     assert await bench.count("duplicate") == 2
     assert await bench.count("delivery_attempt") == 0
+
+
+async def test_a_message_that_comes_through_another_queue_and_lane_has_one_effect(
+    bench: Bench,
+) -> None:
+    order = an_order(
+        1, states=(Stated("S1", 1),), emits=("S1",), plans=(Wanted("S1", "please"),), opens="look"
+    )
+    await bench.pipeline().take([arrival(order, queue="in.shop.order.standard")])
+    before = await everything(bench)
+    # Its lane was changed, then its queue was divided.
+    for redelivered in (False, True):
+        again = arrival(
+            order, lane="critical", queue="in.shop.order.critical.1", redelivered=redelivered
+        )
+        await bench.pipeline(lane="critical").take([again])
+    assert await everything(bench) == before
+    assert [await bench.count(t) for t in ("outbox", "duplicate")] == [1, 2]
+    assert (
+        bench.metrics.registry.get_sample_value(
+            "layshaft_inbox_duplicates_total", {"source": SOURCE}
+        )
+        == 2
+    )
+
+
+async def test_what_waits_in_one_lane_has_one_effect_if_it_comes_through_another(
+    bench: Bench,
+) -> None:
+    order = an_order(1, emits=("S1",), fault="unavailable")
+    await bench.pipeline().take([arrival(order)])
+    assert await bench.column("select state from pending") == ["retry"]
+    again = arrival(order, lane="critical", queue="in.shop.order.critical")
+    await bench.pipeline(lane="critical", orders=repaired()).take([again])
+    assert [await bench.count(t) for t in ("outbox", "duplicate")] == [0, 1]
+    assert await bench.pipeline(orders=repaired()).take_pending(10) == 1
+    assert [await bench.count(t) for t in ("outbox", "duplicate", "pending")] == [1, 1, 0]
 
 
 async def test_three_copies_at_once_have_one_effect(bench: Bench) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import asyncpg
 import pytest
 
 from broker import cases as case_work
-from broker.store import Database, diagnosis, traces, views
+from broker.metrics import Metrics
+from broker.store import Database, diagnosis, traces, upkeep, views
 from broker.store.calls import claim_calls
 from broker.store.traces import Trace
 from canonical.errors import Conflict, Rejected
@@ -251,3 +253,64 @@ async def test_doctors_rows_are_counted(database: Database) -> None:
         facts = await diagnosis.row_facts(tx, log_days=90)
     assert facts.stuck == 2
     assert len(facts.missing_days) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(
+            "delete from pending where state = 'in_case'", id="parked without a predecessor"
+        ),
+        pytest.param(
+            # The reference forbids it; the count does not rely on it.
+            "alter table pending drop constraint pending_scope_key_fkey;"
+            "delete from pending where state = 'parked'; delete from hold",
+            id="unfinished without a hold",
+        ),
+        pytest.param(
+            "insert into hold (scope, key) values ('definition', 'item/none')", id="hold of nothing"
+        ),
+    ],
+)
+async def test_what_nobody_would_wake_is_told_by_the_gauge_and_by_doctor_alike(
+    database: Database, fault: str
+) -> None:
+    assert await told_stuck(database) == (0, 0)
+    async with database.transaction() as tx:
+        await tx.execute(fault)
+    assert await told_stuck(database) == (1, 1)
+
+
+async def told_stuck(database: Database) -> tuple[float | None, int]:
+    """Rows that nobody would wake: as the gauge says, and as doctor does."""
+    metrics = Metrics()
+    await upkeep.refresh(database, metrics)
+    async with views.snapshot(database) as tx:
+        facts = await diagnosis.row_facts(tx, log_days=90)
+    return metrics.registry.get_sample_value("layshaft_stuck_keys"), facts.stuck
+
+
+async def test_what_stands_behind_an_approval_is_counted_in_a_large_change(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        # half of them directly behind it, the others behind those
+        await tx.execute(
+            """
+            insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
+                              object_id, verb, operation, digest, idempotency_key, depends_on,
+                              state, lane, owner, due_at)
+            select s.ledger_id, 'many' || n, 1, 'call', '', 'erp', 'item', 'M' || n, 'put-item',
+                   '', '', '',
+                   array[case when n % 2 = 0 then s.identity else 'many' || n + 1 end],
+                   'waiting', 'standard', '', now()
+            from step s, generate_series(1, 50000) n where s.identity = $1
+            """,
+            APPROVAL,
+        )
+    began = monotonic()
+    async with views.snapshot(database) as tx:
+        (listed,) = await views.tasks(tx, "open")
+    took_s = monotonic() - began
+    assert listed.waiting == 50_001
+    assert took_s < 5  # the search of every step in every other took minutes

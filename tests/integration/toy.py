@@ -528,12 +528,14 @@ def arrival(
     redelivered: bool = False,
     kind: str = "order",
     source: str = SOURCE,
+    lane: Lane = "standard",
+    queue: str = "in.shop.order.standard",
     **properties: Any,
 ) -> Arrival:
-    """An order, or raw bytes, as the consumer hands it over."""
+    """An order, or raw bytes, as the consumer of that lane hands it over."""
     body = order if isinstance(order, bytes) else encode(order)
     delivery = Delivery(source=source, kind=kind, body=body, **properties)
-    return Arrival(delivery, "standard", "in.shop.order.standard", redelivered=redelivered)
+    return Arrival(delivery, lane, queue, redelivered=redelivered)
 
 
 def arrivals(orders: Sequence[Order]) -> list[Arrival]:

@@ -32,11 +32,13 @@ CHANGE = "engineering-change/E-1"
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What an event of the toy flow says. fault: what deciding it runs into."""
+    """What an event of the toy flow says. fault: what deciding it runs into; warns: what a person
+    is to look at."""
 
     version: int | None = None
     fault: str = ""
     calls: tuple[str, ...] = ()
+    warns: tuple[str, ...] = ()
 
 
 def _read(delivery: Delivery) -> Message[Notice]:
@@ -64,7 +66,11 @@ def _decide(message: Message[Notice], facts: Facts, now: datetime) -> tuple[Effe
     if not notice.calls:
         return (said,)
     steps = tuple(step(Wanted(c, "please"), key=key) for c in notice.calls)
-    return said, Plan(key, notice.version or 1, "Toy change", steps)
+    warnings = tuple(
+        Open(code, "business_rule", "Look at this", f"{key} {code}", "Look", "engineering")
+        for code in notice.warns
+    )
+    return said, Plan(key, notice.version or 1, "Toy change", steps), *warnings
 
 
 def handler(event: str, *, order: Order = "strict", mended: bool = False) -> Handler:

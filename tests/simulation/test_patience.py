@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from random import Random
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from broker.decision import Verdict
 from broker.failpoints import FailPoints
@@ -77,3 +79,21 @@ async def test_a_message_that_meets_its_lock_again_is_put_off() -> None:
     await take(pipeline_on(tables, Locked(probes=9)))
     (row,) = tables.pending.values()
     assert (row.state, row.attempts) == ("retry", 0)
+
+
+async def test_a_row_that_may_have_killed_its_process_and_meets_a_lock_is_put_off() -> None:
+    tables = Tables()
+    await take(pipeline_on(tables, Locked(probes=9)))
+    (row,) = tables.pending.values()
+    long_ago = BEGAN_AT - timedelta(hours=1)
+    tables.pending[row.id] = replace(
+        row, due_at=BEGAN_AT, begun=1, begun_by="dead", begun_at=long_ago
+    )
+    pipeline = pipeline_on(tables, Locked(probes=9))
+    for _ in range(PATIENCE):
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await pipeline.take_pending(10)
+    assert await pipeline.take_pending(10) == 1
+    (row,) = tables.pending.values()
+    assert (row.state, row.attempts) == ("retry", 0)
+    assert row.due_at > BEGAN_AT
