@@ -155,7 +155,7 @@ async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> None:
     ids = sorted({s.result.claimed.ledger_id for s in settled})
     ledgers = await ledger_rows.lock_ledgers(tx, ids)
     counted = await call_rows.record_results(tx, [s.result for s in settled])
-    ours = [s for s in settled if s.result.claimed.id in counted]
+    ours = [s for s in settled if (s.result.claimed.id, s.result.claimed.fence) in counted]
     await _take_answers(tx, [s for s in ours if s.answer is not None])
     cases = [s.case for s in ours if s.case is not None]
     if cases:

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import asyncpg
-import msgspec
 import structlog
 
 from broker.blame import may_be_one_message
@@ -359,9 +358,13 @@ class Dispatcher:
         calls: Sequence[str],
     ) -> Settled:
         ended = datetime.now(UTC)
-        policy = msgspec.structs.replace(self._policy, settle_s=outlet.settle_s)
         fate = call_fate(
-            error, attempt=claimed.attempts, policy=policy, now=ended, jitter=random.random()
+            error,
+            attempt=claimed.attempts,
+            policy=self._policy,
+            settle_s=outlet.settle_s,
+            now=ended,
+            jitter=random.random(),
         )
         log.warning(
             "call not done",

@@ -87,8 +87,6 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         goes through; it is put off without burning an attempt, by at most blocked_s each time.
     life_s, critical_life_s: seconds after the first failure in which it is tried again at all.
     retry_after_max_s: the longest pause a target may ask for.
-    settle_s: how long a target may still be busy with a call whose answer was lost; it is looked
-        up only then.
     """
 
     transient: Schedule = Schedule()
@@ -97,7 +95,6 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     life_s: float = 86_400.0
     critical_life_s: float = 259_200.0
     retry_after_max_s: float = 3_600.0
-    settle_s: float = 5.0
 
     def asked_s(self, failure: Unavailable) -> float:
         """The pause the target asked for, clipped; 0 where it did not say."""
@@ -172,16 +169,23 @@ class CallFate(msgspec.Struct, frozen=True):
 
 
 def call_fate(
-    error: Exception, *, attempt: int, policy: RetryPolicy, now: datetime, jitter: float
+    error: Exception,
+    *,
+    attempt: int,
+    policy: RetryPolicy,
+    settle_s: float,
+    now: datetime,
+    jitter: float,
 ) -> CallFate:
     """The next state of a step.
 
+    settle_s: how long its target may still be busy with a call whose answer was lost.
     A call in doubt is looked up before anything is sent again; one that stays in doubt to the last
     attempt is put before a person, and tried again it is looked up first as well.
     """
     match error:
         case InDoubt() if attempt < policy.transient.attempts:
-            wait_s = policy.settle_s + policy.transient.wait_s(attempt, jitter)
+            wait_s = settle_s + policy.transient.wait_s(attempt, jitter)
             return CallFate("in_doubt", now + timedelta(seconds=wait_s), error)
         case Unfinished():
             return CallFate("ready", now, error, burns_attempt=False)

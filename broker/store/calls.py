@@ -143,8 +143,8 @@ async def claim_calls(
     ]
 
 
-async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
-    """Ids of the steps whose result counted: the claim was still ours.
+async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[tuple[int, int]]:
+    """Step and fence of the results that counted: the claim was still ours.
 
     The caller holds the ledger rows. A result that comes after its lease was taken over is
     logged as an attempt and changes nothing. What burns no attempt gives it back.
@@ -159,21 +159,22 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         freed as (
             update target t set lease_until = null
             from ended e where t.id = e.target_id and t.fence = e.fence
-            returning t.id
+            returning t.id, t.fence
         ),
         changed as (
             update step s set state = e.state, next_at = e.next_at, reason = e.note,
                    reference = case when e.reference = '' then s.reference else e.reference end,
                    attempts = s.attempts - (not e.burns_attempt)::int,
                    version = s.version + 1, changed_at = now()
-            from ended e join freed f on f.id = e.target_id
+            -- a late result may come in one batch with that of the next claim
+            from ended e join freed f on f.id = e.target_id and f.fence = e.fence
             where s.id = e.id and s.state = 'in_flight'
-            returning s.id, e.state, e.note
+            returning s.id, e.fence, e.state, e.note
         ),
         noted as (
             insert into step_event (step_id, state, note) select id, state, note from changed
         )
-        select id from changed
+        select id, fence from changed
         """,
         [r.claimed.id for r in results],
         [r.claimed.target_id for r in results],
@@ -201,7 +202,7 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[int]:
         [r.outcome for r in tries],
         [r.note for r in tries],
     )
-    return {r["id"] for r in rows}
+    return {(r["id"], r["fence"]) for r in rows}
 
 
 async def lapse_calls(tx: Tx, *, settle_s: float) -> int:

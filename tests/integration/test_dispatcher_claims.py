@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from broker import dispatcher as dispatching
+from broker.book import Settled, settle_calls
 from broker.settings import Deadlines
+from broker.store.calls import CallResult, ClaimedStep, claim_calls
+from broker.store.casebook import Case
 from canonical.exchange import Request, Response
 from tests.integration.toy import (
     DEADLINE_S,
@@ -181,3 +185,34 @@ async def test_an_end_without_a_database_is_an_end(bench: Bench, database_url: s
     await dispatcher.drain(DEADLINE_S)
     assert bench.target.writes(path_of("T1")) == 1
     assert await bench.states() == {"T1": "in_flight"}
+
+
+@pytest.mark.parametrize("is_late_first", [True, False])
+async def test_a_late_result_in_one_batch_with_its_successor_changes_nothing(
+    bench: Bench, is_late_first: bool
+) -> None:
+    await plan(bench, Wanted("T1", "please"))
+    lost = await claim(bench)
+    await bench.execute("update target set lease_until = now() - interval '1 s'")
+    assert await bench.dispatcher().lapse()
+    ours = await claim(bench)
+    assert (ours.id, ours.fence) == (lost.id, lost.fence + 2)
+    now = datetime.now(UTC)
+    late = CallResult(lost, "failed", now, now, now, (), "transient", "late", reference="R-late")
+    case = Case("late", "transient", "What is over", "T1", "Nothing", "operations", origin="call")
+    done = CallResult(ours, "done", now, now, now, (), "applied", "", reference="R-ours")
+    batch = [Settled(late, case=case), Settled(done)]
+    async with bench.database.transaction() as tx:
+        await settle_calls(tx, batch if is_late_first else batch[::-1])
+    assert await bench.rows("select state, reference, version from step") == [
+        {"state": "done", "reference": "R-ours", "version": ours.version + 1}
+    ]
+    assert await bench.cases() == []
+    assert await bench.column("select count(*) from step_event where state = 'failed'") == [0]
+
+
+async def claim(bench: Bench) -> ClaimedStep:
+    """The one call that is due."""
+    async with bench.database.transaction() as tx:
+        (claimed,) = await claim_calls(tx, lane="standard", systems=["erp"], limit=8, lease_s=60)
+    return claimed

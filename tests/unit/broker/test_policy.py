@@ -114,19 +114,19 @@ def test_a_bug_at_its_limit_is_a_case_of_ours_that_tells_nothing_of_the_payload(
     ],
 )
 def test_the_fate_of_a_call(error: Failure, attempt: int, state: str, next_at: datetime) -> None:
-    fate = call_fate(error, attempt=attempt, policy=POLICY, now=NOW, jitter=0.5)
+    fate = call_fate(error, attempt=attempt, policy=POLICY, settle_s=5, now=NOW, jitter=0.5)
     assert (fate.state, fate.next_at, fate.failure) == (state, next_at, error)
 
 
 def test_a_bug_in_a_driver_fails_its_call_at_once() -> None:
-    fate = call_fate(BUG, attempt=1, policy=POLICY, now=NOW, jitter=0.5)
+    fate = call_fate(BUG, attempt=1, policy=POLICY, settle_s=5, now=NOW, jitter=0.5)
     assert (fate.state, fate.failure.word) == ("failed", "defect")
 
 
 @pytest.mark.parametrize("attempt", [1, 4, 1_000])
 def test_a_call_that_got_on_goes_on_at_once_and_burns_no_attempt(attempt: int) -> None:
     error = Unfinished("u", "200 writes are made")
-    fate = call_fate(error, attempt=attempt, policy=POLICY, now=NOW, jitter=0.5)
+    fate = call_fate(error, attempt=attempt, policy=POLICY, settle_s=5, now=NOW, jitter=0.5)
     assert fate == CallFate("ready", NOW, error, burns_attempt=False)
 
 

@@ -70,6 +70,14 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     assert "heartbeat_s" in refused.value.remedy
 
 
+def test_a_settling_time_is_the_targets_and_refused_among_the_retries(tmp_path: Path) -> None:
+    file = written(tmp_path, MINIMAL + "[settings.retry]\nsettle_s = 60\n")
+    with pytest.raises(Misconfigured) as refused:
+        load(file, URLS)
+    assert refused.value.code == "configuration-invalid"
+    assert "settle_s" in refused.value.what
+
+
 @pytest.mark.parametrize("text", ["[settings", "\x00"])
 def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(Misconfigured, match="configuration-unreadable"):
