@@ -215,6 +215,8 @@ OF_REPLAYS: dict[str, Statement] = {
         end=Position(NOW + timedelta(days=1), 0),
         limit=100,
     ),
+    "extent": lambda tx: selections.extent(tx, selections.Selection(types=("t",))),
+    "extent of keys": lambda tx: selections.extent(tx, selections.Selection(keys=("order/7",))),
     "standing": lambda tx: replays.standing(tx, IDENTITIES, [("toy", key) for key in KEYS]),
     "mark": lambda tx: replays.mark(
         tx,
