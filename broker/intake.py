@@ -378,8 +378,3 @@ def _storable(delivery: Delivery) -> Delivery:
         message_id=clean(delivery.message_id),
         attributes={clean(k): clean(v) for k, v in delivery.attributes.items()},
     )
-
-
-def occurred(work: Work, at: datetime) -> datetime:
-    """When it happened at the source, as far as it says so."""
-    return work.entry.envelope.time or at

@@ -18,7 +18,7 @@ from canonical.errors import (
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Finished. outcome: applied, duplicate, stale, superseded or passed."""
+    """Finished. outcome: applied, stale, superseded or passed."""
 
     outcome: str = "applied"
 

@@ -82,7 +82,7 @@ async def plan(
         selection=selection,
         messages=extent.messages,
         keys=extent.keys,
-        groups=tuple(await selection_rows.groups(tx, selection)),
+        groups=extent.groups,
         read=read,
         fates=dict(sorted(fates.items())),
         sample=tuple(sample),

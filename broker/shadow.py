@@ -37,7 +37,7 @@ Answer = Literal["same", "differs", "not_taken", "not_decided"]
 Load = Callable[[set[str]], Awaitable[dict[str, Stored]]]
 
 # Ends without a decision: there is nothing to compare with.
-_UNDECIDED = frozenset({"superseded", "passed", "discarded", "behind", "duplicate"})
+_UNDECIDED = frozenset({"superseded", "passed", "discarded", "behind"})
 _FAILED = frozenset({"parked", "invalid", "dead-letter", "retry"})
 
 
@@ -224,14 +224,8 @@ def _against(ledger: PlannedLedger, plan: Plan) -> list[Difference]:
 async def _cases(tx: Tx, plan: Plan | None, opens: Sequence[Open]) -> list[Difference]:
     said = [(o.code, o.where) for o in opens]
     ever, of_plan = await rows.opened(tx, said, ledger_key=plan.key if plan else "")
-    found = [
-        absent(f"case {code}", encode({"where": w})) for code, w in said if (code, w) not in ever
-    ]
-    return found + [
-        missing(f"case {code}", encode({"where": w}))
-        for code, w in of_plan
-        if (code, w) not in said
-    ]
+    found = [absent(*_case(*case)) for case in said if case not in ever]
+    return found + [missing(*_case(*case)) for case in of_plan if case not in said]
 
 
 def _case(code: str, where: str) -> tuple[str, bytes]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 import asyncpg
@@ -17,6 +18,7 @@ from canonical.handler import Delivery
 # Rows of the log that one statement looks through for a slice, whatever they are: some 10 ms.
 SCAN = 5_000
 LAST = 2**63 - 1
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -56,14 +58,6 @@ class Slice(msgspec.Struct, frozen=True):
     cursor: Position
 
 
-class Extent(msgspec.Struct, frozen=True):
-    """How much a selection is, and where in the log it begins and ends."""
-
-    messages: int
-    keys: int
-    span: tuple[datetime, datetime] | None
-
-
 class Group(msgspec.Struct, frozen=True):
     """Messages of one type and source on one day (UTC)."""
 
@@ -71,6 +65,15 @@ class Group(msgspec.Struct, frozen=True):
     source: str
     day: str
     messages: int
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """How much a selection is, and where in the log it begins and ends."""
+
+    messages: int
+    keys: int
+    span: tuple[datetime, datetime] | None
+    groups: tuple[Group, ...]
 
 
 # $1 to $7, m is the row of the log
@@ -84,6 +87,11 @@ _SELECTED = """
     and ($6::timestamptz is null or m.at >= $6) and ($7::timestamptz is null or m.at < $7)
     -- refused for how they came, not only for what they say: never by the way
     and (m.type <> 'unread' or 'unread' = any($1) or $5::bigint[] is not null)
+"""
+
+# $8 to $11: behind the first place, up to the second
+_BETWEEN = """
+    m.at >= $8 and m.at <= $10 and (m.at, m.seq) > ($8, $9) and (m.at, m.seq) <= ($10, $11)
 """
 
 
@@ -100,39 +108,65 @@ def _selecting(selection: Selection) -> tuple[object, ...]:
 
 
 async def extent(tx: Tx, selection: Selection) -> Extent:
-    """How much is selected now."""
-    row = await tx.fetchrow(
-        f"""
-        select count(*) as messages, count(distinct m.key) as keys, min(m.at) as first,
-               max(m.at) as last
-        from message m where {_SELECTED}
-        """,
-        *_selecting(selection),
+    """How much is selected now.
+
+    Keys, correlation ids and cases are indexed; for everything else the log is looked through in
+    pieces, as for a slice, so that no statement is long.
+    """
+    rows: list[asyncpg.Record] = []
+    if selection.keys or selection.correlation_id or selection.cases:
+        rows = await _groups(tx, selection, "", ())
+    else:
+        cursor, end = await _ends(tx, selection)
+        while (to := await _window(tx, cursor, end)) is not None:
+            window = (cursor.at, cursor.seq, to.at, to.seq)
+            rows += await _groups(tx, selection, f"and {_BETWEEN}", window)
+            cursor = to
+    counts: Counter[tuple[str, str, str]] = Counter()
+    keys: set[str] = set()
+    for r in rows:
+        counts[r["day"], r["type"], r["source"]] += r["messages"]
+        keys.update(r["keys"])
+    return Extent(
+        messages=counts.total(),
+        keys=len(keys),
+        span=(min(r["first"] for r in rows), max(r["last"] for r in rows)) if rows else None,
+        groups=tuple(
+            Group(type=t, source=source, day=day, messages=counts[day, t, source])
+            for day, t, source in sorted(counts)
+        ),
     )
+
+
+async def _ends(tx: Tx, selection: Selection) -> tuple[Position, Position]:
+    """Places of the log that everything selected now is between."""
+    row = await tx.fetchrow("select min(at) as first, max(at) as last from message")
     assert row is not None
-    span = (row["first"], row["last"]) if row["messages"] else None
-    return Extent(row["messages"], row["keys"], span)
+    first, last = row["first"] or _NEVER, row["last"] or _NEVER
+    since = max(selection.since or first, first)
+    before_until = Position(selection.until or last, -1 if selection.until else LAST)
+    return Position(since, -1), min(before_until, Position(last, LAST))
 
 
-async def groups(tx: Tx, selection: Selection) -> list[Group]:
-    """The selection by type, source and day."""
-    rows = await tx.fetch(
+async def _groups(
+    tx: Tx, selection: Selection, where: str, window: tuple[object, ...]
+) -> list[asyncpg.Record]:
+    return await tx.fetch(
         f"""
         select m.type, m.source, ((m.at at time zone 'UTC')::date)::text as day,
-               count(*) as messages
-        from message m where {_SELECTED} group by 1, 2, 3 order by 3, 1, 2
+               count(*) as messages, min(m.at) as first, max(m.at) as last,
+               array_agg(distinct m.key) as keys
+        from message m where {_SELECTED} {where} group by 1, 2, 3
         """,
         *_selecting(selection),
+        *window,
     )
-    return [Group(**dict(r)) for r in rows]
 
 
-async def next_slice(
-    tx: Tx, selection: Selection, *, after: Position, end: Position, limit: int
-) -> Slice:
-    """The next messages after a place of the log, looking through a bounded part of it."""
+async def _window(tx: Tx, after: Position, end: Position) -> Position | None:
+    """How far one statement looks through the log; None where there is nothing more."""
     # `at` alone prunes the days: row comparisons do not
-    window = await tx.fetchrow(
+    row = await tx.fetchrow(
         """
         select at, seq from (
             select at, seq from message
@@ -146,14 +180,20 @@ async def next_slice(
         end.seq,
         SCAN,
     )
-    if window is None:
+    return Position(row["at"], row["seq"]) if row else None
+
+
+async def next_slice(
+    tx: Tx, selection: Selection, *, after: Position, end: Position, limit: int
+) -> Slice:
+    """The next messages after a place of the log, looking through a bounded part of it."""
+    to = await _window(tx, after, end)
+    if to is None:
         return Slice((), end)
-    to = Position(window["at"], window["seq"])
     rows = await tx.fetch(
         f"""
         select m.* from message m
-        where m.at >= $8 and m.at <= $10 and (m.at, m.seq) > ($8, $9)
-          and (m.at, m.seq) <= ($10, $11) and {_SELECTED}
+        where {_BETWEEN} and {_SELECTED}
         order by m.at, m.seq limit $12
         """,
         *_selecting(selection),

@@ -99,7 +99,7 @@ def put_file(
         async def put(database: Database) -> PackageRow:
             return await work.put_package(
                 database,
-                work.pieces_of(content),
+                _pieces(content, file),
                 name=file.name,
                 content_type=content_type,
                 by=person(by),
@@ -211,8 +211,12 @@ def get_content(
 
         async def copy(database: Database) -> int:
             written = 0
-            async for piece in content(database):
-                written += sink.write(piece)
+            try:
+                async for piece in content(database):
+                    with _writing(to):
+                        written += sink.write(piece)
+            except BrokenPipeError:
+                pass  # nobody reads on: said by the flush, after the database was let go
             return written
 
         written = on_database(common, copy)
@@ -267,13 +271,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         size = file.stat().st_size
         stream = file.open("rb")
     except OSError as error:
-        raise Problem(
-            Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.USAGE,
-            "file-unreadable",
-            f"The file {file} cannot be read",
-            why=error.strerror or type(error).__name__,
-            fix="Name a file that exists and may be read",
-        ) from error
+        raise _unreadable(file, error) from error
     with stream:
         if size > MAX_PACKAGE_BYTES:
             raise Problem(
@@ -286,20 +284,46 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
+async def _pieces(content: BinaryIO, file: Path) -> AsyncIterator[bytes]:
+    try:
+        async for piece in work.pieces_of(content):
+            yield piece
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> Problem:
+    return Problem(
+        Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.USAGE,
+        "file-unreadable",
+        f"The file {file} cannot be read",
+        why=error.strerror or type(error).__name__,
+        fix="Name a file that exists and may be read",
+    )
+
+
 @contextmanager
 def _target(to: Path | None) -> Iterator[BinaryIO]:
     if to is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    with _writing(to), to.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def _writing(to: Path | None) -> Iterator[None]:
+    """What is wrong with the file is not taken for the database's fault."""
     try:
-        with to.open("wb") as file:
-            yield file
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise Problem(
             Exit.USAGE,
             "file-unwritable",
-            f"{to} cannot be written",
+            f"{to or 'Standard output'} cannot be written",
             why=error.strerror or type(error).__name__,
-            fix="Name a file in a folder that may be written",
+            fix="Name a file that may be written, where there is room for it",
         ) from error

@@ -183,7 +183,16 @@ async def _work(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
             where=str(error),
             remedy="Run layshaft migrate, or name another database",
         ) from error
-    except (OSError, TimeoutError, asyncpg.QueryCanceledError) as error:
+    except asyncpg.QueryCanceledError as error:
+        raise Problem(
+            Exit.UNREACHABLE,
+            "statement-ended",
+            f"The database {without_password(url)} ended a statement before it had an answer",
+            why=str(error),
+            fix=f"Ask for less, or again when less is going on; {STATEMENT_S:g} s are allowed",
+        ) from error
+    # OSError: of the network. Work with files of its own says itself what is wrong with them.
+    except (OSError, TimeoutError) as error:
         raise unreachable(url, error) from error
     except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
         raise unreachable(url, error) from error

@@ -18,6 +18,8 @@ import pytest
 
 from handlers import CATALOGUE
 from ops.app import declare_topology
+from ops.cli import session
+from ops.cli.problems import Problem
 from ops.cli.tree import run
 from ops.configuration import load
 from tests.integration.gearbox_change import STORY, seed
@@ -371,3 +373,16 @@ async def _get(amqp_url: str, queue_name: str) -> tuple[bytes, str | None]:
             message = await anext(messages)
             await message.ack()
             return message.body, message.message_id
+
+
+def test_a_statement_that_takes_too_long_is_not_a_database_that_is_away(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAYSHAFT_CONFIG", raising=False)
+    monkeypatch.setenv("LAYSHAFT_DATABASE_URL", database_url)
+    monkeypatch.setattr(session, "STATEMENT_S", 0.2)
+    with pytest.raises(Problem) as ended:
+        session.read(session.Common(), lambda tx: tx.fetch("select pg_sleep(10)"))
+    assert (ended.value.code, ended.value.exit_code) == ("statement-ended", 3)
+    assert "statement timeout" in ended.value.why
+    assert "Start it" not in ended.value.fix

@@ -120,3 +120,15 @@ def test_a_file_beyond_the_limit_is_refused_before_it_is_read(
         file.truncate(256 * 1024 * 1024 + 1)
     exit_code, _, err = layshaft("package", "put", "huge.pdx")
     assert (exit_code, "LAY-package-too-large" in err) == (5, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_not_taken_for_a_database_that_is_away(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "big.bin").write_bytes(bytes(1024 * 1024))
+    assert layshaft("package", "put", "big.bin")[0] == 0
+    exit_code, _, err = layshaft("package", "get", "package/1", "--to", "/dev/full")
+    assert exit_code == 2
+    assert "LAY-file-unwritable" in err
+    assert "No space left on device" in err

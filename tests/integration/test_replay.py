@@ -320,7 +320,9 @@ async def test_a_replayed_message_keeps_the_order_of_its_key(bench: Bench) -> No
 # What is selected
 
 
-async def test_messages_are_selected_by_type_source_key_time_and_story(bench: Bench) -> None:
+async def test_messages_are_selected_by_type_source_key_time_and_story(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await bench.pipeline().take(
         [arrival(an_order(n, f"order/{n}", emits=(f"S{n}",))) for n in range(4)]
         + [arrival(an_order(9, "order/9"), source="other")]
@@ -329,9 +331,13 @@ async def test_messages_are_selected_by_type_source_key_time_and_story(bench: Be
     await bench.execute("update message set at = at - interval '2 hours' where id = 'm3'")
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
 
+    monkeypatch.setattr(selection_rows, "SCAN", 2)
+
     async def selected(**selection: Any) -> int:
         async with bench.database.transaction() as tx:
-            return (await selection_rows.extent(tx, Selection(**selection))).messages
+            extent = await selection_rows.extent(tx, Selection(**selection))
+            assert extent.messages == sum(group.messages for group in extent.groups)
+            return extent.messages
 
     assert await selected() == 9
     assert await selected(types=("toy.order",)) == 5
@@ -341,6 +347,18 @@ async def test_messages_are_selected_by_type_source_key_time_and_story(bench: Be
     assert await selected(correlation_id=story) == 2
     assert await selected(until=hour_ago) == 1
     assert await selected(since=hour_ago, types=("toy.order",)) == 4
+
+
+async def test_no_statement_counts_the_whole_log(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.pipeline().take([arrival(an_order(n, f"order/{n % 3}")) for n in range(10)])
+    monkeypatch.setattr(selection_rows, "SCAN", 4)
+    counting: list[str] = []
+    async with bench.database.transaction() as tx:
+        with tx.query_logger(lambda q: counting.append(q.query) if "count(*)" in q.query else None):
+            extent = await selection_rows.extent(tx, Selection(types=("toy.order",)))
+    assert (extent.messages, extent.keys, len(counting)) == (10, 3, 3)
 
 
 async def test_a_replay_ends_with_what_was_logged_when_it_was_started(bench: Bench) -> None:

@@ -21,6 +21,7 @@ from broker.store import (
     Position,
     Tx,
     calls,
+    casebook,
     documents,
     expiry,
     history,
@@ -94,6 +95,10 @@ select (n - 1) % ($1::int / 10) + 1, 'i' || n, 1,
 from generate_series(1, $1::int) n;
 update target t set lease_until = now() from step s
 where s.target_id = t.id and s.state = 'in_flight';
+insert into exception_case (code, word, what, place, remedy, owner, message_at, message_seq, origin,
+                            state, closed_at, closed_by)
+select 'c', 'business_rule', '', 'order/' || seq, '', '', at, seq, 'plan',
+       case when seq % 100 = 0 then 'open' else 'resolved' end, now(), 'somebody' from message;
 insert into message_default (at, seq, direction, source, id, type, key, correlation_id,
                              causation_id, lane, kind, content_type, message_id, attributes, body)
 select at - interval '100 days', seq, direction, source, id, type, key, correlation_id,
@@ -200,6 +205,10 @@ HOT: dict[str, Statement] = {
     "expire_duplicates": lambda tx: expiry.expire_duplicates(tx, before=OLD, limit=1000),
     "weigh_unfinished": lambda tx: log_days.weigh_unfinished(tx, OLD.date()),
     "forget_finished": lambda tx: log_days.forget_finished(tx, first_day=OLD.date(), limit=1000),
+    "open_cases": lambda tx: casebook.open_cases(
+        tx,
+        [casebook.Case("c", "business_rule", "", key, "", "", origin="plan") for key in KEYS],
+    ),
     "sweep for facts": lambda tx: ledgers.newly_known(tx, None),
 }
 
@@ -215,6 +224,8 @@ OF_REPLAYS: dict[str, Statement] = {
         end=Position(NOW + timedelta(days=1), 0),
         limit=100,
     ),
+    "extent": lambda tx: selections.extent(tx, selections.Selection(types=("t",))),
+    "extent of keys": lambda tx: selections.extent(tx, selections.Selection(keys=("order/7",))),
     "standing": lambda tx: replays.standing(tx, IDENTITIES, [("toy", key) for key in KEYS]),
     "mark": lambda tx: replays.mark(
         tx,
@@ -224,6 +235,7 @@ OF_REPLAYS: dict[str, Statement] = {
     ),
     "remove_unbegun": lambda tx: replays.remove_unbegun(tx, 1),
     "said": lambda tx: history.said(tx, [(f"c{n}", f"m{n}") for n in range(BATCH)]),
+    "outcome": lambda tx: history.outcome(tx, IDENTITIES[0]),
     "documents_before": lambda tx: history.documents_before(
         tx, [f"supplier/{n}" for n in range(BATCH)], Position(NOW, 1)
     ),
