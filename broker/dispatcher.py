@@ -29,6 +29,7 @@ from broker.store import calls as rows
 from broker.store.calls import CallResult, ClaimedStep
 from broker.store.casebook import Case
 from broker.store.messages import LogEntry
+from broker.store.storable import storable
 from canonical.connector import Answer, Driver, Present
 from canonical.envelope import Envelope, Lane
 from canonical.errors import Failure, InDoubt, Unavailable
@@ -277,8 +278,8 @@ class Dispatcher:
             ended_at=ended,
             calls=tuple(calls),
             outcome="applied" if wrote else ("read" if answer else "already true"),
-            note=_storable(note),
-            reference=_storable(reference),
+            note=storable(note),
+            reference=storable(reference),
         )
         if answer is None:
             return Settled(result)
@@ -317,7 +318,7 @@ class Dispatcher:
             ended_at=ended,
             calls=tuple(calls),
             outcome="in doubt" if isinstance(error, InDoubt) else fate.failure.word,
-            note=_storable(f"{fate.failure.code}: {fate.failure.what}"),
+            note=storable(f"{fate.failure.code}: {fate.failure.what}"),
         )
         case = _case_of(claimed, fate) if fate.state == "failed" else None
         return Settled(result, case=case)
@@ -364,17 +365,12 @@ def _is_about_a_result(error: Exception) -> bool:
     return may_be_one_message(error) and not isinstance(error, asyncpg.PostgresConnectionError)
 
 
-def _storable(text: str) -> str:
-    """A target's words as PostgreSQL takes them."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2048]
-
-
 def _case_of(claimed: ClaimedStep, fate: CallFate) -> Case:
     failure, step = fate.failure, claimed.step
     return Case(
         code=failure.code,
         word=failure.word,
-        what=_storable(failure.what),
+        what=storable(failure.what),
         place=f"{claimed.ledger_key}: {step.identity}",
         remedy=failure.remedy or "Repair the cause at the target, then release the step again",
         owner=step.owner if failure.word == "business_rule" else failure.owner,
