@@ -30,6 +30,7 @@ from broker.store.calls import CallResult, ClaimedStep
 from broker.store.casebook import Case
 from broker.store.connection import CLIENT_ERRORS
 from broker.store.messages import LogEntry
+from broker.store.storable import storable
 from canonical.connector import Answer, Driver, Present
 from canonical.envelope import Envelope, Lane
 from canonical.errors import Failure, InDoubt, Unavailable
@@ -314,8 +315,8 @@ class Dispatcher:
             ended_at=ended,
             calls=tuple(calls),
             outcome="applied" if _wrote(calls) else ("read" if answer else "already true"),
-            note=_storable(note),
-            reference=_storable(reference),
+            note=storable(note),
+            reference=storable(reference),
         )
         if answer is None:
             return Settled(result)
@@ -385,7 +386,7 @@ class Dispatcher:
             ended_at=ended,
             calls=tuple(calls),
             outcome=_outcome(fate.failure),
-            note=_storable(f"{fate.failure.code}: {fate.failure.what}"),
+            note=storable(f"{fate.failure.code}: {fate.failure.what}"),
             burns_attempt=fate.burns_attempt,
         )
         case = _case_of(claimed, fate) if fate.state == "failed" else None
@@ -462,17 +463,12 @@ def _wrote(calls: Sequence[str]) -> bool:
     return any(not call.startswith("GET ") for call in calls)
 
 
-def _storable(text: str) -> str:
-    """A target's words as PostgreSQL takes them."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:2048]
-
-
 def _case_of(claimed: ClaimedStep, fate: CallFate) -> Case:
     failure, step = fate.failure, claimed.step
     return Case(
         code=failure.code,
         word=failure.word,
-        what=_storable(failure.what),
+        what=storable(failure.what),
         place=f"{claimed.ledger_key}: {step.identity}",
         remedy=failure.remedy or "Repair the cause at the target, then release the step again",
         owner=step.owner if failure.word == "business_rule" else failure.owner,

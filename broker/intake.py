@@ -17,6 +17,7 @@ from broker.store import Position
 from broker.store.messages import LogEntry
 from broker.store.order import LoggedEvent, OrderKey
 from broker.store.pending import Passes, PendingWork
+from broker.store.storable import storable
 from broker.topology import is_structured
 from canonical.codec import decode_json
 from canonical.envelope import Envelope, Lane, Message
@@ -365,16 +366,12 @@ def _bytes(text: str) -> bytes:
 
 
 def _storable(delivery: Delivery) -> Delivery:
-    """PostgreSQL text takes neither NUL nor lone surrogates; the body stays as it came."""
-
-    def clean(text: str) -> str:
-        return _bytes(text).decode().replace("\0", "\\0")[:2048]
-
+    """What came with a body is storable; the body stays as it came."""
     return Delivery(
         source=delivery.source,
-        kind=clean(delivery.kind),
+        kind=storable(delivery.kind),
         body=delivery.body,
-        content_type=clean(delivery.content_type),
-        message_id=clean(delivery.message_id),
-        attributes={clean(k): clean(v) for k, v in delivery.attributes.items()},
+        content_type=storable(delivery.content_type),
+        message_id=storable(delivery.message_id),
+        attributes={storable(k): storable(v) for k, v in delivery.attributes.items()},
     )

@@ -17,6 +17,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 
 import structlog
@@ -25,6 +26,7 @@ import uuid_utils
 from broker.application import RaceLost
 from broker.aside import MANY, aside_if
 from broker.blame import accuses, blamed, may_be_one_message
+from broker.deciding import decide_one
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
 from broker.intake import Arrival, Recognise, Work, untouched
@@ -203,16 +205,8 @@ class Pipeline:
         verdicts: list[Verdict] = []
         for work in works:
             # A predecessor in this batch may have made something known that asks for more.
-            for _ in range(MAX_NEED_ROUNDS):
-                wanted = await aside_if(desk.is_crowded, desk.wanted, [work])
-                if not await self._look_up(unit, desk, wanted):
-                    break
-            else:
-                desk.broke(work, RuntimeError("needs without end"))
-            large = work.is_large or desk.is_crowded
-            verdict = await aside_if(large, desk.decide, work)
-            await self._look_up(unit, desk, desk.unseen(verdict))
-            verdicts.append(await aside_if(large, desk.fold, verdict))
+            _, verdict = await decide_one(desk, work, partial(self._look_up, unit, desk))
+            verdicts.append(verdict)
         return verdicts
 
     async def _look_up(self, unit: Unit, desk: Desk, keys: set[str]) -> bool:

@@ -15,7 +15,8 @@ from typing import Literal
 import msgspec
 
 from broker import ledger as ledger_rules
-from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict
+from broker.deciding import decide_one
+from broker.decision import Context, Desk, Verdict
 from broker.differences import Difference, absent, differing, missing
 from broker.intake import UNREAD, Recognise, Work
 from broker.ledger import Insert, Replace
@@ -103,17 +104,13 @@ async def compare(tx: Tx, message: Logged, *, recognise: Recognise, rules: Rules
 async def _decide(work: Work, context: Context, load: Load) -> Verdict:
     """What the pipeline would decide about this message alone, with all effects it would have."""
     desk = Desk(context)
-    for _ in range(MAX_NEED_ROUNDS):
-        if not (keys := desk.wanted([work])):
-            break
+
+    async def look_up(keys: set[str]) -> None:
         desk.add(keys, await load(keys))
-    else:
-        desk.broke(work, RuntimeError("needs without end"))
-    verdict = desk.decide(work)
-    if unseen := desk.unseen(verdict):
-        desk.add(unseen, await load(unseen))
+
+    said, verdict = await decide_one(desk, work, look_up)
     # A statement that contradicts what was known fails its message.
-    return replace(verdict, fate=desk.fold(verdict).fate)
+    return replace(said, fate=verdict.fate)
 
 
 async def _outputs(

@@ -314,7 +314,15 @@ async def finish_pending(tx: Tx, works: Sequence[PendingWork]) -> None:
         "delete from pending p using unnest($1::bigint[]) as d(id) where p.id = d.id",
         sorted(w.id for w in works),
     )
-    pairs = sorted({(w.scope, w.key) for w in works})
+    await free_next(tx, {(w.scope, w.key) for w in works})
+
+
+async def free_next(tx: Tx, keys: Iterable[tuple[str, str]]) -> None:
+    """What waited first for each (scope, key) is due; where nothing is left, the hold goes.
+
+    The caller has locked the holds.
+    """
+    pairs = sorted(set(keys))
     await tx.execute(
         """
         with mine as (select * from unnest($1::text[], $2::text[]) as k(scope, key)),

@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from broker.store.connection import Position, Tx
+from broker.store.pending import free_next
 from broker.store.selections import LAST, Selection
 from canonical.codec import encode
 
@@ -340,25 +341,7 @@ async def remove_unbegun(tx: Tx, replay_id: int) -> int:
         """,
         replay_id,
     )
-    await tx.execute(
-        """
-        with mine as (select distinct * from unnest($1::text[], $2::text[]) as k(scope, key)),
-        freed as (
-            update pending p set state = 'ready', due_at = now()
-            from mine m
-            cross join lateral (
-                select id from pending n where n.scope = m.scope and n.key = m.key
-                order by n.id limit 1
-            ) head
-            where p.id = head.id and p.state = 'parked'
-        )
-        delete from hold h using mine m
-        where h.scope = m.scope and h.key = m.key
-          and not exists (select from pending p where p.scope = m.scope and p.key = m.key)
-        """,
-        [r["scope"] for r in removed],
-        [r["key"] for r in removed],
-    )
+    await free_next(tx, {(r["scope"], r["key"]) for r in removed})
     await tx.execute(
         "update replay set removed = removed + $2 where id = $1", replay_id, len(removed)
     )

@@ -1,0 +1,8 @@
+"""Texts that somebody else wrote, as PostgreSQL takes them."""
+
+LONGEST = 2048
+
+
+def storable(text: str) -> str:
+    """The text without NUL and lone surrogates, which are spelled out; its beginning if long."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:LONGEST]
