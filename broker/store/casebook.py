@@ -26,7 +26,7 @@ class Case(msgspec.Struct, frozen=True):
 
 
 async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
-    """Each case is open once; one that is open already is counted.
+    """Each case is open once, with one audit row; one that is open already is counted.
 
     What a plan says is not opened again after somebody resolved it: each new plan says it anew.
     """
@@ -34,19 +34,33 @@ async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
     ordered = [unique[k] for k in sorted(unique)]
     await tx.execute(
         """
-        insert into exception_case (code, word, what, place, remedy, owner, source, key,
-                                    message_at, message_seq, ledger_key, origin)
-        select c.* from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
-                               $6::text[], $7::text[], $8::text[], $9::timestamptz[],
-                               $10::bigint[], $11::text[], $12::text[])
-             as c(code, word, what, place, remedy, owner, source, key, at, seq, ledger_key, origin)
-        where c.origin <> 'plan' or not exists (
-            select from exception_case e
-            where e.code = c.code and e.place = c.place and e.state = 'resolved'
-              and e.closed_by <> 'a newer plan')
-        on conflict (code, place) where state = 'open'
-        do update
-        set seen = exception_case.seen + (excluded.origin <> 'plan')::int, what = excluded.what
+        with said as (
+            insert into exception_case (code, word, what, place, remedy, owner, source, key,
+                                        message_at, message_seq, ledger_key, origin)
+            select c.* from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+                                   $6::text[], $7::text[], $8::text[], $9::timestamptz[],
+                                   $10::bigint[], $11::text[], $12::text[])
+                 as c(code, word, what, place, remedy, owner, source, key, at, seq, ledger_key,
+                      origin)
+            where c.origin <> 'plan' or not exists (
+                select from exception_case e
+                where e.code = c.code and e.place = c.place and e.state = 'resolved'
+                  and e.closed_by <> 'a newer plan')
+            on conflict (code, place) where state = 'open'
+            do update
+            set seen = exception_case.seen + (excluded.origin <> 'plan')::int, what = excluded.what
+            -- a row that was there already carries the lock of this update
+            returning id, code, place, message_at, message_seq, ledger_key, xmax = 0 as is_new
+        )
+        insert into audit (actor, action, subject, correlation_id, detail)
+        select 'layshaft', 'case-opened', s.place,
+               coalesce(
+                   (select m.correlation_id from message m
+                    where m.at = s.message_at and m.seq = s.message_seq limit 1),
+                   (select l.correlation_id from ledger l where l.key = s.ledger_key limit 1),
+                   ''),
+               jsonb_build_object('case', s.id, 'code', s.code)
+        from said s where s.is_new order by s.id
         """,
         [c.code for c in ordered],
         [c.word for c in ordered],

@@ -542,11 +542,11 @@ async def _note_lines(
     tx: Tx, keys: Sequence[str], others: Sequence[str], stories: Sequence[str]
 ) -> list[TraceLine]:
     """Audit rows about the keys, e.g. a stale statement that was refused; about the other keys
-    only those of these stories."""
+    only those of these stories. Decisions and cases have lines of their own."""
     rows = await tx.fetch(
         """
         select at, actor, action, subject, correlation_id, detail from audit
-        where action not in ('approved', 'rejected')
+        where action not in ('approved', 'rejected', 'case-opened')
           and (subject = any($1) or (subject = any($2) and correlation_id = any($3)))
         order by id limit $4
         """,

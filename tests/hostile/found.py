@@ -50,6 +50,7 @@ class Before(msgspec.Struct, frozen=True):
     warnings: int = 0
     seq: int = 0
     case: int = 0
+    audit: int = 0
 
 
 _LOGGED = """
@@ -91,11 +92,11 @@ async def holds(condition: bool) -> bool:
     return condition
 
 
-async def until(condition: Callable[[], Any], what: str) -> None:
+async def until(condition: Callable[[], Any], what: str, *, within_s: float = DEADLINE_S) -> None:
     """Looks again and again until it holds; fails after the deadline."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + within_s
     while not await condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S} s: {what}"
+        assert time.monotonic() < end, f"not within {within_s} s: {what}"
         await asyncio.sleep(0.02)
 
 

@@ -177,6 +177,13 @@ class Running:
         )
         return sum(sample.value for sample in samples if sample.name == name)
 
+    def peak_bytes(self) -> int:
+        """The most memory the process has had in RAM."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        (peak,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1024
+
     def longest_turn_s(self) -> float:
         """CPU seconds of the event loop's longest turn since the last look."""
         self.metric(LONGEST_TURN)
@@ -199,6 +206,7 @@ class Running:
                 warnings=len(self.warnings()),
                 seq=await database.fetchval("select coalesce(max(seq), 0) from message"),
                 case=await database.fetchval("select coalesce(max(id), 0) from exception_case"),
+                audit=await database.fetchval("select coalesce(max(id), 0) from audit"),
             )
 
     async def after(
@@ -215,8 +223,18 @@ class Running:
             for message in around:
                 await assert_applied_once(database, message, before.seq)
             found = [await found_of(database, message, before) for message in sent]
-            opened = "select count(*) from exception_case where id > $1"
-            assert await database.fetchval(opened, before.case) == sum(len(f.cases) for f in found)
+            opened = await database.fetch(
+                "select id, code, place from exception_case where id > $1 order by id", before.case
+            )
+            assert len(opened) == sum(len(f.cases) for f in found)
+            # Each has its one audit row, and nothing else is audited.
+            audited = await database.fetch(
+                "select (detail->>'case')::bigint as id, detail->>'code' as code, subject as place,"
+                " actor, action from audit where id > $1 order by 1",
+                before.audit,
+            )
+            as_opened = [{**row, "actor": "layshaft", "action": "case-opened"} for row in opened]
+            assert [dict(row) for row in audited] == as_opened
             retried = "select count(*) from pending where state in ('ready', 'retry')"
             assert await database.fetchval(retried) == 0
             emitted = "select count(*) from message where direction = 'out' and seq > $1"

@@ -253,11 +253,20 @@ async def test_a_curing_message_passes_a_case_and_closes_it(bench: Bench) -> Non
     assert await bench.cases() == []
     newest = said[2].delivery.attributes["id"]
     assert await bench.rows(
-        "select actor, action, detail->>'version' as version from audit order by 3"
+        "select actor, action, detail->>'version' as version from audit"
+        " where action <> 'case-opened' order by 3"
     ) == [
         {"actor": f"message {newest}", "action": "superseded", "version": "1"},
         {"actor": f"message {newest}", "action": "superseded", "version": "2"},
     ]
+    # Two messages share the case: it was opened once.
+    assert await bench.rows(
+        "select a.actor, a.subject = c.place as is_its,"
+        " (a.detail->>'case')::bigint = c.id as is_it, c.seen,"
+        " a.correlation_id = m.correlation_id as is_story from exception_case c"
+        " join audit a on a.action = 'case-opened'"
+        " join message m on m.at = c.message_at and m.seq = c.message_seq"
+    ) == [{"actor": "layshaft", "is_its": True, "is_it": True, "seen": 2, "is_story": True}]
 
 
 async def test_messages_that_share_a_case_go_on_together_once_it_is_settled(bench: Bench) -> None:

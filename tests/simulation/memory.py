@@ -561,6 +561,7 @@ class MemoryUnit:
             if opened is None:
                 number = self._tables.next_number()
                 self.tx.cases.put(number, CaseRow(number, case))
+                self._note(Note("layshaft", "case-opened", case.place, "", {"code": case.code}))
             else:
                 counted = replace(
                     opened, seen=opened.seen + 1, case=replace(opened.case, what=case.what)
