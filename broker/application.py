@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from broker import book
 from broker.aside import aside_if
@@ -59,10 +60,10 @@ async def apply(
         await _write(tx, note)
     await message_rows.set_outcomes(tx, rows.outcomes)
     if written:
-        await wake_ledgers(tx, sorted(written), context)
+        await wake_ledgers(tx, sorted(written), context.now)
 
 
-async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, context: Context) -> int:
+async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, now: datetime) -> int:
     """Ledgers that wait for one of these documents are planned again; None looks at every wait.
 
     The event the ledger follows from goes down the path once more; one such row per ledger.
@@ -78,7 +79,7 @@ async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, context: Context) -> 
                 lane=lane,
                 position=position,
                 state="ready",
-                due_at=context.now,
+                due_at=now,
                 reason="a fact it waited for is known",
                 merge_key=f"plan:{ledger_id}",
             )

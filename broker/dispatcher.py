@@ -144,15 +144,6 @@ class Dispatcher:
         except (*RESULT_ERRORS, *CLIENT_ERRORS) as error:
             log.warning("not settled: calls will be looked up", error=repr(error)[:200])
 
-    async def lapse(self) -> bool:
-        """Calls of processes that died are in doubt; True if there were any."""
-        settle_s = max((o.settle_s for o in self._outlets.values()), default=0.0)
-        async with self._database.transaction() as tx:
-            lapsed = await rows.lapse_calls(tx, settle_s=settle_s)
-            if __debug__ and lapsed:
-                await self._fail_points("lapse.before_commit")
-        return lapsed > 0
-
     async def _settle(self) -> bool:
         """Everything that has ended so far is committed together; where one ledger is locked, or
         one result cannot be stored, each alone, and that one is left for a while.
@@ -391,6 +382,18 @@ class Dispatcher:
         )
         case = _case_of(claimed, fate) if fate.state == "failed" else None
         return Settled(result, case=case)
+
+
+async def lapse(database: Database, *, settle_s: float, fail_points: FailPoints) -> bool:
+    """Calls of processes that died, of all lanes, are in doubt; True if there were any.
+
+    settle_s: how long the slowest target may still be busy with one.
+    """
+    async with database.transaction() as tx:
+        lapsed = await rows.lapse_calls(tx, settle_s=settle_s)
+        if __debug__ and lapsed:
+            await fail_points("lapse.before_commit")
+    return lapsed > 0
 
 
 def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: datetime) -> LogEntry:

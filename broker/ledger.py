@@ -23,7 +23,6 @@ from canonical.codec import encode
 from canonical.effects import Plan, Step
 from canonical.operations import QUESTIONS, AwaitFact, StepKind
 
-OPEN = frozenset({"waiting", "held", "ready", "in_flight", "in_doubt", "failed"})
 NOT_SENT = frozenset({"waiting", "held", "ready"})
 AT_TARGET = frozenset({"in_flight", "in_doubt"})
 SETTLED = frozenset({"done", "cancelled", "superseded"})

@@ -16,8 +16,7 @@ from broker.blame import server_in_words
 from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
-from broker.decision import Context
-from broker.dispatcher import Dispatcher, Outlet
+from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.failpoints import FailPoints
 from broker.housekeeper import Housekeeper
 from broker.looper import Loop
@@ -223,7 +222,7 @@ class App:
             self._start_lane(lane, outlets)
         upkeep = self._databases["upkeep"]
         fact_sweep_s = self._settings.deadlines.fact_sweep_s
-        self._loop("lapsed calls", self._dispatchers[0].lapse, fact_sweep_s)
+        self._loop("lapsed calls", lambda: self._lapse_calls(upkeep), fact_sweep_s)
         self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
         self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
         self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
@@ -452,16 +451,14 @@ class App:
     async def _take_rows(self, pipeline: Pipeline) -> bool:
         return await pipeline.take_pending(PENDING_BATCH) > 0
 
+    async def _lapse_calls(self, database: Database) -> bool:
+        settle_s = max((system.settle_s for system in self._settings.systems), default=0.0)
+        return await lapse(database, settle_s=settle_s, fail_points=self._fail_points)
+
     async def _wake_waiting(self, database: Database) -> bool:
         """The guarantee behind waking by event: waits whose fact is newer are planned again."""
-        context = Context(
-            rules=self.configuration.rules,
-            policy=self._settings.retry,
-            now=datetime.now(UTC),
-            jitter=lambda: 0.5,
-        )
         async with database.transaction() as tx:
-            await application.wake_ledgers(tx, None, context)
+            await application.wake_ledgers(tx, None, datetime.now(UTC))
             if __debug__:
                 await self._fail_points("facts.before_commit")
         return False

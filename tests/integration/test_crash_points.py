@@ -203,7 +203,7 @@ async def test_a_call_of_a_process_that_died_before_it_wrote_is_looked_at_and_wr
     await killed(bench, "call", f"{point}:kill:1")
     assert await in_flight(bench) == [True]
     living = bench.dispatcher()
-    await until(living.lapse, "the lease lapses")
+    await until(bench.lapse, "the lease lapses")
     assert await bench.states() == {"T1": "in_doubt"}
     await turn_until_idle(living)
     assert await bench.states() == {"T1": "done"}
@@ -216,11 +216,12 @@ async def test_leases_that_could_not_be_ended_are_ended_by_the_next_look(bench: 
     await bench.pipeline().take(arrivals([order]))
     with pytest.raises(FailPointHit):
         await bench.dispatcher(deadlines=SHORT, fail_points="claim.after:raise:1").turn()
-    dying = bench.dispatcher(fail_points="lapse.before_commit:raise:1")
     with pytest.raises(FailPointHit):
-        await until(dying.lapse, "the lease lapses")
+        await until(
+            lambda: bench.lapse(fail_points="lapse.before_commit:raise:1"), "the lease lapses"
+        )
     assert await in_flight(bench) == [True]
-    assert await bench.dispatcher().lapse()
+    assert await bench.lapse()
     assert await bench.states() == {"T1": "in_doubt"}
 
 

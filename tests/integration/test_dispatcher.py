@@ -147,7 +147,7 @@ async def test_a_lapsed_lease_is_in_doubt_and_a_late_result_changes_nothing(benc
     slow = bench.dispatcher(deadlines=hasty)
     assert await slow.turn()
     await until(lambda: reached(bench, 1), "the call is at the target")
-    await until(bench.dispatcher(settle_s=3600).lapse, "the lease lapses")
+    await until(lambda: bench.lapse(settle_s=3600), "the lease lapses")
     assert await bench.states() == {"T1": "in_doubt"}
     before = await steps(bench, "state, version, reference, attempts, next_at")
     gate.set()
@@ -171,7 +171,7 @@ async def test_a_process_that_dies_after_its_claim_leaves_a_call_to_look_up(benc
         await dying.turn()
     assert await bench.states() == {"T1": "in_flight"}
     living = bench.dispatcher()
-    await until(living.lapse, "the lease lapses")
+    await until(bench.lapse, "the lease lapses")
     await turn_until_idle(living)
     assert await bench.states() == {"T1": "done"}
     assert bench.target.writes(path_of("T1")) == 1
@@ -191,7 +191,7 @@ async def test_a_process_that_dies_before_its_result_is_committed_sends_nothing_
         await dying.drain(DEADLINE_S)
     assert bench.target.writes(path_of("T1")) == 1
     living = bench.dispatcher()
-    await until(living.lapse, "the lease lapses")
+    await until(bench.lapse, "the lease lapses")
     await turn_until_idle(living)
     assert await bench.states() == {"T1": "done"}
     assert bench.target.writes(path_of("T1")) == 1

@@ -158,7 +158,7 @@ async def test_calls_go_on_while_a_plan_about_their_objects_is_being_stored(benc
         # A plan that is not committed yet holds the objects of its calls, by their foreign key.
         await other.execute("select from target for key share")
         dispatcher = bench.dispatcher()
-        assert await dispatcher.lapse()
+        assert await bench.lapse()
         assert await dispatcher.turn()
         await dispatcher.drain(DEADLINE_S)
         assert await bench.states() == {"T1": "done", "T2": "done"}
@@ -194,7 +194,7 @@ async def test_a_late_result_in_one_batch_with_its_successor_changes_nothing(
     await plan(bench, Wanted("T1", "please"))
     lost = await claim(bench)
     await bench.execute("update target set lease_until = now() - interval '1 s'")
-    assert await bench.dispatcher().lapse()
+    assert await bench.lapse()
     ours = await claim(bench)
     assert (ours.id, ours.fence) == (lost.id, lost.fence + 2)
     now = datetime.now(UTC)

@@ -12,10 +12,8 @@ import asyncpg
 import pytest
 
 from broker import application
-from broker.decision import Context
 from broker.failpoints import FailPointHit
 from broker.intake import read_arrival
-from broker.policy import RetryPolicy
 from broker.store import messages as message_rows
 from broker.store.pending import Begun, begin_pending
 from canonical.effects import Effect
@@ -25,7 +23,6 @@ from canonical.handler import Handler
 from tests.integration.toy import (
     DEADLINE_S,
     ORDERS,
-    RULES,
     SOURCE,
     Bench,
     Died,
@@ -664,9 +661,8 @@ async def test_a_fact_between_the_look_and_the_plan_is_found_by_the_sweep(bench:
 
 
 async def sweep(bench: Bench) -> None:
-    context = Context(rules=RULES, policy=RetryPolicy(), now=datetime.now(UTC), jitter=lambda: 0.5)
     async with bench.database.transaction() as tx:
-        await application.wake_ledgers(tx, None, context)
+        await application.wake_ledgers(tx, None, datetime.now(UTC))
 
 
 async def test_the_same_plan_again_changes_nothing(bench: Bench) -> None:

@@ -7,19 +7,15 @@ import msgspec
 import pytest
 
 from broker import application, book
-from broker.decision import Context
-from broker.policy import RetryPolicy
 from broker.store import Database, Position, Tx
 from broker.store import documents as document_rows
 from broker.store.documents import NewDocument
 from canonical.effects import Plan, Put, Step
 from canonical.operations import Approve
-from tests.integration.toy import RULES, supplier
+from tests.integration.toy import supplier
 
-POSITION = Position(datetime(2026, 1, 5, tzinfo=UTC), 1)
-CONTEXT = Context(
-    rules=RULES, policy=RetryPolicy(), now=datetime(2026, 1, 5, tzinfo=UTC), jitter=lambda: 0.5
-)
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+POSITION = Position(NOW, 1)
 ASKED = Step(
     "",
     "quality",
@@ -56,10 +52,10 @@ async def test_a_newer_supplier_makes_the_plan_of_an_open_approval_anew(database
     async with database.transaction() as tx:
         await stated(tx, 1)
         await planned(tx, ASKED)
-        assert await application.wake_ledgers(tx, None, CONTEXT) == 0
+        assert await application.wake_ledgers(tx, None, NOW) == 0
         await stated(tx, 2)
-        assert await application.wake_ledgers(tx, ["supplier/S1"], CONTEXT) == 1
-        assert await application.wake_ledgers(tx, ["supplier/other"], CONTEXT) == 0
+        assert await application.wake_ledgers(tx, ["supplier/S1"], NOW) == 1
+        assert await application.wake_ledgers(tx, ["supplier/other"], NOW) == 0
 
 
 async def test_a_plan_made_on_the_newer_state_is_not_woken_again(database: Database) -> None:
@@ -68,7 +64,7 @@ async def test_a_plan_made_on_the_newer_state_is_not_woken_again(database: Datab
         await planned(tx, ASKED)
         await stated(tx, 2)
         await planned(tx, msgspec.structs.replace(ASKED, seen=2))
-        assert await application.wake_ledgers(tx, None, CONTEXT) == 0
+        assert await application.wake_ledgers(tx, None, NOW) == 0
 
 
 async def test_many_facts_wake_a_ledger_once(database: Database) -> None:
@@ -77,7 +73,7 @@ async def test_many_facts_wake_a_ledger_once(database: Database) -> None:
         await planned(tx, ASKED)
         await stated(tx, 2)
         for _ in range(3):
-            await application.wake_ledgers(tx, None, CONTEXT)
+            await application.wake_ledgers(tx, None, NOW)
         assert await tx.fetchval("select count(*) from pending") == 1
 
 
@@ -87,4 +83,4 @@ async def test_a_decided_approval_is_not_woken(database: Database) -> None:
         await planned(tx, ASKED)
         await tx.execute("update step set state = 'done'")
         await stated(tx, 2)
-        assert await application.wake_ledgers(tx, None, CONTEXT) == 0
+        assert await application.wake_ledgers(tx, None, NOW) == 0

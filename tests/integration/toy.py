@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from broker.dispatcher import Dispatcher, Outlet
+from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
 from broker.lateness import Memory
@@ -479,6 +479,11 @@ class Bench:
             fail_points=FailPoints.parse(fail_points),
             committed=lambda: None,
         )
+
+    async def lapse(self, *, settle_s: float = 0.0, fail_points: str = "") -> bool:
+        """Calls whose lease has ended are in doubt; whether there were any."""
+        points = FailPoints.parse(fail_points)
+        return await lapse(self.database, settle_s=settle_s, fail_points=points)
 
     async def rows(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         """What a query says now."""
