@@ -29,6 +29,7 @@ class ClaimedStep(msgspec.Struct, frozen=True):
     attempts: int
     idempotency_key: str
     correlation_id: str
+    was_in_doubt: bool
     withdrawn: bool
     step: Step
 
@@ -82,7 +83,7 @@ async def claim_calls(
             limit $3
         ),
         locked as (
-            select t.id, s.id as step_id
+            select t.id, s.id as step_id, s.state = 'in_doubt' as was_in_doubt
             from candidate c join target t on t.id = c.target_id join step s on s.id = c.id
             where t.lease_until is null and s.state in ('ready', 'in_doubt')
             -- never waits, so it never waits in a ring with who holds a ledger; no key is
@@ -93,14 +94,14 @@ async def claim_calls(
             update target t set lease_until = clock_timestamp() + make_interval(secs => $4),
                    fence = t.fence + 1
             from locked l where t.id = l.id
-            returning t.id, t.fence, l.step_id
+            returning t.id, t.fence, l.step_id, l.was_in_doubt
         ),
         begun as (
             update step s set state = 'in_flight', version = s.version + 1,
                    attempts = s.attempts + 1, changed_at = now()
             from leased l
             where s.id = l.step_id
-            returning s.*, l.fence
+            returning s.*, l.fence, l.was_in_doubt
         ),
         noted as (
             insert into step_event (step_id, state) select id, 'in_flight' from begun
@@ -125,6 +126,7 @@ async def claim_calls(
             attempts=r["attempts"],
             idempotency_key=r["idempotency_key"],
             correlation_id=r["correlation_id"],
+            was_in_doubt=r["was_in_doubt"],
             withdrawn=r["withdrawn"],
             step=Step(
                 plant=r["plant"],

@@ -262,7 +262,7 @@ async def test_a_write_that_shutdown_cuts_off_is_in_doubt_and_counts(bench: Benc
     await stopping.drain(0.01)
     assert await steps(bench, "state, attempts") == [{"state": "in_flight", "attempts": 1}]
     await bench.execute("update target set lease_until = now() - interval '1 s'")
-    await until(bench.dispatcher().lapse, "the lease lapses")
+    await until(bench.lapse, "the lease lapses")
     assert await steps(bench, "state, attempts") == [{"state": "in_doubt", "attempts": 1}]
 
 
