@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import time
 
+import aio_pika
 import pytest
 from msgspec.structs import replace
 
+from broker.topology import subscriber_queue
 from canonical.codec import MAX_BODY_BYTES
 from tests.faults.business import Order, ledger_of
 from tests.faults.conftest import Running, is_full
+from tests.faults.evidence import DEADLINE_S, WITNESS
 from tests.faults.load import Size
 from tests.faults.target import Fault
 from tests.faults.world import World
@@ -20,15 +23,20 @@ SETTLE_S = 0.5
 EXIT_S = 25.0
 SPARE_BYTES = 60 * 1024 * 1024
 NO_LANE_SPARED = {"I5": "the process that ends works for every lane"}
+REFUSED = 8
+"""Calls that the target does not apply at first, so that they are sent again."""
 
 
-async def killed_at(world: World, point: str, *, bound_s: float = 10.0) -> None:
+async def killed_at(
+    world: World, point: str, *, bound_s: float = 10.0, target: tuple[Fault, ...] = ()
+) -> None:
     """The service dies at the fail point in the middle of the load, and is started again."""
     await world.start()
     await world.warm_up()
     # Messages go in batches, so there are fewer passes than messages.
     passes = world.size.messages // 20
     failpoints = f"{point}:kill:{world.chance.randrange(passes // 3, passes)}"
+    await world.set_target_faults(*target)
     await world.arm(failpoints)
     async with world.load():
         assert await world.dies(world.service) == -signal.SIGKILL
@@ -50,6 +58,24 @@ async def require_one_event_per_effect(world: World) -> None:
     for effect_id, ids in (await world.witnessed()).items():
         assert len(set(ids)) == 1, f"{effect_id} was announced under several ids"
         assert len(ids) <= 2, f"{effect_id} was announced {len(ids)} times"
+
+
+async def require_fresh_message_ids(world: World) -> None:
+    """Each try to publish an event had an AMQP message_id of its own, and one event two tries.
+
+    What the foreign subscriber got goes back to his queue.
+    """
+    tries: dict[str, list[str]] = {}
+    connection = await aio_pika.connect(world.servers.amqp_url, timeout=DEADLINE_S)
+    async with connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(subscriber_queue(WITNESS), ensure=False)
+        while (message := await queue.get(fail=False)) is not None:
+            tries.setdefault(str(message.headers["ce-id"]), []).append(message.message_id or "")
+    assert max(len(ids) for ids in tries.values()) > 1
+    used = [i for ids in tries.values() for i in ids]
+    assert "" not in used
+    assert len(set(used)) == len(used)
 
 
 @pytest.mark.fault("F01", quick=True)
@@ -95,6 +121,7 @@ async def test_f04_killed_after_the_confirm_before_the_row_goes(run: Running) ->
     async with run() as world:
         await killed_at(world, "relay.after_confirm")
         await world.judge(not_applicable=NO_LANE_SPARED)
+        await require_fresh_message_ids(world)
         await require_one_event_per_effect(world)
 
 
@@ -103,11 +130,12 @@ async def test_f05_killed_after_the_answer_of_the_target_before_it_is_recorded(
     run: Running,
 ) -> None:
     async with run() as world:
-        await killed_at(world, "http.after_response")
+        await killed_at(world, "http.after_response", target=(Fault("refuse_503", times=REFUSED),))
         await world.judge(not_applicable=NO_LANE_SPARED)
         require_one_key_per_effect(world)
-        # The call whose answer was lost was looked up and found done, not sent again.
-        assert len(world.journal().calls) == len(world.journal().applied)
+        # The call whose answer was lost was looked up and found done; only what the target had not
+        # applied was sent again.
+        assert len(world.journal().calls) == len(world.journal().applied) + REFUSED
 
 
 @pytest.mark.fault("F06", quick=True)
@@ -115,7 +143,9 @@ async def test_f06_killed_while_the_request_is_in_flight(run: Running) -> None:
     async with run() as world:
         await world.start()
         await world.warm_up()
-        await world.set_target_faults(Fault("late", times=8, seconds=2.0))
+        await world.set_target_faults(
+            Fault("late", times=8, seconds=2.0), Fault("refuse_503", times=REFUSED)
+        )
         await world.arm("http.after_send:kill:1")
         async with world.load():
             assert await world.dies(world.service) == -signal.SIGKILL
@@ -125,6 +155,8 @@ async def test_f06_killed_while_the_request_is_in_flight(run: Running) -> None:
         await world.judge(not_applicable=NO_LANE_SPARED)
         doubted = await world.column("select count(*) from step_event where state = 'in_doubt'")
         assert doubted[0] >= 1
+        # Some were sent again: those the target refused.
+        assert len(world.journal().calls) >= len(world.journal().applied) + REFUSED
         require_one_key_per_effect(world)
 
 

@@ -13,6 +13,7 @@ from tests.faults import evidence
 from tests.faults.conftest import Running, is_full
 from tests.faults.invariants import effects_once
 from tests.faults.load import Sent, Size, shuffled, with_twins
+from tests.faults.target import Fault
 from tests.faults.world import World, until
 from tests.integration.aging import date_back
 
@@ -61,6 +62,8 @@ async def test_f42_versions_delivered_shuffled_where_the_latest_wins(run: Runnin
         await world.start()
         await world.warm_up()
         world.plan(lambda load: shuffled(load, world.chance))
+        # The first calls take a second, in which the next version of their object is wanted.
+        await world.set_target_faults(Fault("late", times=world.size.keys, seconds=1.0))
         async with world.load():
             world.injected("versions of each key are shuffled")
         await world.recovers("the last version")

@@ -127,7 +127,9 @@ async def test_three_copies_at_once_have_one_effect(bench: Bench) -> None:
     assert counts == [1, 1, 1, 1, 2]
 
 
-async def test_two_transactions_that_admit_one_message_at_once_admit_it_once(bench: Bench) -> None:
+async def test_f41_two_transactions_that_admit_one_message_at_once_admit_it_once(
+    bench: Bench,
+) -> None:
     entry = read_arrival(arrival(an_order(1)), lambda _: ORDERS).entry
 
     async def admit() -> int:

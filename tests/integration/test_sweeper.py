@@ -89,8 +89,8 @@ async def test_an_event_carries_its_attributes_as_headers(
     assert message.body == logged["body"]
     assert message.content_type == "application/json"
     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
-    # Returns are matched by it, so it is fresh per try and never the event's id.
-    assert message.message_id != logged["id"]
+    # Returns are matched by it: one per try, none of them the event's.
+    assert message.message_id not in (None, "", logged["id"])
 
 
 async def test_an_event_nobody_takes_stays_in_the_outbox_and_stops_only_its_key(
@@ -173,8 +173,21 @@ async def test_a_sweeper_that_dies_on_the_way_publishes_the_same_id_again_or_is_
     async with process_on(database_url, amqp_url) as process:
         await process.sweeper.turn()
     times = 2 if point in ("relay.after_publish", "relay.after_confirm") else 1
-    assert len(set(await received(broker, times))) == 1
+    tries = await tries_of(broker, times)
+    assert len({event_id for event_id, _ in tries}) == 1
+    # The library matches returns by the AMQP message_id: each try has one of its own.
+    assert all(message_id for _, message_id in tries)
+    assert len({message_id for _, message_id in tries}) == times
     assert await bench.count("outbox") == 0
+
+
+async def tries_of(broker: AbstractConnection, count: int) -> list[tuple[str, str]]:
+    """The event's id and the AMQP message_id of all that stands in the queue, which are so many."""
+    channel = await broker.channel()
+    queue = await channel.get_queue(QUEUE)
+    assert queue.declaration_result.message_count == count
+    got = [await queue.get(no_ack=True) for _ in range(count)]
+    return [(str(message.headers["ce-id"]), message.message_id or "") for message in got]
 
 
 async def test_a_lost_connection_costs_one_turn_and_no_event(

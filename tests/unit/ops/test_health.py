@@ -1,0 +1,31 @@
+"""What /readyz says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from ops.health import TROUBLE, readyz
+
+
+async def asked(trouble: Mapping[str, str]) -> tuple[int, object]:
+    """Status and content of the page where the parts say this of themselves."""
+    app = web.Application()
+    app[TROUBLE] = lambda: trouble
+    answer = await readyz(make_mocked_request("GET", "/readyz", app=app))
+    assert isinstance(answer.body, bytes)
+    return answer.status, json.loads(answer.body)
+
+
+async def test_a_part_in_trouble_is_named_and_not_ready() -> None:
+    assert await asked({"relay": "RabbitMQ is away", "upkeep": ""}) == (
+        503,
+        {"ready": False, "trouble": {"relay": "RabbitMQ is away"}},
+    )
+
+
+async def test_without_trouble_it_is_ready() -> None:
+    assert await asked({"relay": ""}) == (200, {"ready": True, "trouble": {}})
