@@ -30,12 +30,14 @@ CONTRACT = "fault.order"
 KIND = "order"
 EVENT = "supplier.changed"
 SYSTEM = "erp"
+UNFINISHED_RULES = "1000"
+"""The purchasing organisation of rules that somebody has still to complete."""
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a source. fault: "abort" (the process dies of it), "refuse" (a business
-    rule), "invalid", "defect"; not_before: seconds since 1970 until which it cannot be decided;
-    padding: weight."""
+    rule), "unruled" (refused while the rules name the first purchasing organisation), "invalid",
+    "defect"; not_before: seconds since 1970 until which it cannot be decided; padding: weight."""
 
     id: str
     key: str
@@ -68,6 +70,8 @@ def _decide_order(message: Message[Order], facts: Facts, now: datetime) -> tuple
             os.abort()
         case "refuse":
             raise Rejected("order-refused", f"{order.effect_id} is against the rules")
+        case "unruled" if facts.rules.central_purchasing_org == UNFINISHED_RULES:
+            raise Rejected("order-unruled", f"{order.effect_id} is not in the rules yet")
         case "invalid":
             raise InvalidMessage("order-invalid", f"{order.effect_id} makes no sense")
         case "defect":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -382,6 +383,34 @@ async def test_a_large_log_is_looked_through_in_bounded_pieces(
     await bench.pipeline().take(arrivals([an_order(n, f"order/{n}") for n in range(20)]))
     row = await replay(bench, "reprocess", keys=("order/2", "order/19"))
     assert (row.counts.looked, row.counts.queued) == (2, 2)
+
+
+async def test_thousands_of_parked_messages_are_all_decided_once_and_in_order(
+    bench: Bench,
+) -> None:
+    keys = 5_000 if os.environ.get("LAYSHAFT_FULL") == "1" else 150
+    # The first order of each key is in a case, the second one waits behind it.
+    works = [
+        an_order(2 * n + m, f"order/{n}", emits=(f"S{2 * n + m}",), fault="" if m else "rejected")
+        for n in range(keys)
+        for m in (0, 1)
+    ]
+    for first in range(0, len(works), 200):
+        await bench.pipeline().take(arrivals(works[first : first + 200]))
+    assert await bench.count("pending") == 2 * keys
+    replay_id = await start(bench, "redeliver")
+    turns, pipeline = replayer(bench), bench.pipeline(orders=repaired())
+    async with asyncio.timeout(20 * DEADLINE_S):
+        while (await view(bench, replay_id)).state == "running" or await bench.count("pending"):
+            await turns.turn()
+            await pipeline.take_pending(50)
+    row = await view(bench, replay_id)
+    assert (row.state, row.counts.looked, row.counts.released) == ("done", row.expected, keys)
+    assert await bench.cases() == []
+    events = await emitted(bench)
+    assert sorted(events) == sorted(f"supplier/S{n}" for n in range(2 * keys))
+    place = {key: n for n, key in enumerate(events)}
+    assert all(place[f"supplier/S{2 * n}"] < place[f"supplier/S{2 * n + 1}"] for n in range(keys))
 
 
 # From where it stood

@@ -1,10 +1,11 @@
 """Replays of all kinds, mixed with everything else that may happen to messages: each still takes
-effect once, and nothing is lost."""
+effect once and in order, and nothing is lost."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -15,11 +16,14 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from broker import replay_orders
 from broker.failpoints import FailPointHit, FailPoints
+from broker.intake import Work
 from broker.replay import Replayer
 from broker.store import Database
 from broker.store import replays as replay_rows
+from broker.store.order import OrderKey
 from broker.store.replays import Mode, ReplayRow
 from broker.store.selections import Selection
+from broker.unit import SqlUnit
 from canonical.envelope import Lane
 from canonical.errors import Conflict, InvalidMessage, Rejected
 from canonical.handler import Delivery, Handler, Order
@@ -62,6 +66,10 @@ class ReplayRun(Run):
         runner.run(self._forget_replays(database))
         super().__init__(runner, (sql,), stock, flow)
         self._database = database
+        # Numbers of messages that are known to have had effects, and of those of them whose
+        # effects are those of their first decision.
+        self._known: set[int] = set()
+        self._first: set[int] = set()
 
     @staticmethod
     async def _forget_replays(database: Database) -> None:
@@ -152,6 +160,44 @@ class ReplayRun(Run):
         assert not [q for q in queues.values() if q[0].startswith("parked")]
         assert [r for r, times in _effects(rows).items() if times > 1] == []
 
+    @invariant()
+    def everything_is_in_order(self) -> None:
+        """What was decided about one object in a flow, the first time, was decided in the order
+        of its events, or else of its arrival."""
+        self._run(self._look_at_the_order())
+
+    async def _look_at_the_order(self) -> None:
+        decided, generations = await self._decided()
+        for records in decided.values():
+            # One that is new now belongs to the decision that its message stands at now.
+            new = {n for n, _ in records} - self._known
+            self._known |= new
+            self._first |= {n for n in new if generations[n] == 1}
+        for record, records in decided.items():
+            places = [place for n, place in records if n in self._first]
+            assert places == sorted(places), f"{record} was decided in the order {records}"
+
+    async def _decided(self) -> tuple[dict[str, list[tuple[int, int]]], dict[int, int]]:
+        """By flow and object: numbers of the messages as they were decided, each with its place
+        among those of the object; and how often each message was to be decided."""
+        async with self._database.session() as session:
+            taken = await session.fetch(
+                """
+                select m.body, i.generation, coalesce(m.sequence, m.seq) as place
+                from inbox i join message m on m.at = i.message_at and m.seq = i.message_seq
+                where i.subscription <> 'unread'
+                """
+            )
+            records = await session.fetch(
+                "select key, body from message where kind = $1 order by key, sequence", RECORD
+            )
+        messages = {said_in(row["body"]): row for row in taken}
+        decided: dict[str, list[tuple[int, int]]] = {}
+        for row in records:
+            n = said_in(row["body"])
+            decided.setdefault(row["key"], []).append((n, messages[n]["place"]))
+        return decided, {n: row["generation"] for n, row in messages.items()}
+
     def teardown(self) -> None:
         """Everything is repaired and comes to an end."""
         self._business.mended |= set(range(self._numbers + 1))
@@ -197,6 +243,7 @@ class ReplayRun(Run):
             await sql.let_time_pass()
             for lane in LANES:
                 await self._pipeline(sql, lane).take_pending(50)
+                await self._look_at_the_order()
             rows = await sql.rows()
             cases = sorted({c[:2] for c in rows["exception_case"] if c[3] == "open"})
             for case in cases:
@@ -217,15 +264,47 @@ def _effects(rows: dict[str, Any]) -> Counter[str]:
 
 
 @pytest.mark.timeout(900)
-def test_whatever_is_replayed_takes_effect_once_and_nothing_is_lost(database_url: str) -> None:
-    with model_database(database_url) as (runner, database):
+def test_whatever_is_replayed_takes_effect_once_and_in_order_and_nothing_is_lost(
+    database_url: str,
+) -> None:
+    _run_all(database_url)
+
+
+async def _nothing_held(unit: SqlUnit, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
+    return frozenset()
+
+
+def _as_it_came(works: Sequence[Work], missed: Iterable[Work]) -> list[Work]:
+    return list(works)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("place", "broken"),
+    [
+        ("broker.unit.SqlUnit.held_keys", _nothing_held),
+        ("broker.pipeline.in_order", _as_it_came),
+    ],
+)
+def test_what_is_decided_out_of_order_is_noticed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, place: str, broken: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(place, broken)
+    with pytest.raises(AssertionError, match="was decided in the order"):
+        _run_all(database_url, shrinks=False)
+
+
+def _run_all(url: str, *, shrinks: bool = True) -> None:
+    with model_database(url) as (runner, database):
         for stock, flow in MIXES:
-            _run(runner, database, stock, flow)
+            _run(runner, database, stock, flow, shrinks=shrinks)
 
 
-def _run(runner: asyncio.Runner, database: Database, stock: Order, flow: Order) -> None:
+def _run(
+    runner: asyncio.Runner, database: Database, stock: Order, flow: Order, *, shrinks: bool
+) -> None:
     class Machine(ReplayRun):
         def __init__(self) -> None:
             super().__init__(runner, database, stock, flow)
 
-    run_examples(Machine, examples=2 * EXAMPLES)
+    run_examples(Machine, examples=2 * EXAMPLES, shrinks=shrinks)
