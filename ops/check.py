@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 # Each test has its own, shorter limit; this one is for what hangs outside a test.
 _GROUP_TIMEOUT_S = 1800.0
 _FULL_TIMEOUT_S = 4 * 3600.0
+_RESULTS = ROOT / "tests" / "results" / "full.json"
 # Private servers and clusters of a test are stopped meanwhile; the report is written after that.
 _INTERRUPT_TIMEOUT_S = 60.0
 
@@ -40,11 +41,12 @@ class Skip(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one group came to."""
+    """What one group came to. notes: lines to print below its own."""
 
     passed: int = 0
     failed: int = 0
     skips: tuple[Skip, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -104,9 +106,19 @@ def _fault_tests(name: str, run: _Run) -> Outcome:
     if missing:
         print(f"{len(missing)} rows without a test: {' '.join(missing)}", end="\n  ")
     if run.full:
-        results = ROOT / "tests" / "results" / "full.json"
-        write_results(run.folder / f"{name}.xml", results, commit=commit, missing=missing)
+        write_results(run.folder / f"{name}.xml", _RESULTS, commit=commit, missing=missing)
     return outcome
+
+
+def _measuring_tests(name: str, run: _Run) -> Outcome:
+    """Tests of which some measure; a full run shows the figures and leaves them behind."""
+    commit = _commit()
+    outcome = _tests(with_servers=True)(name, run)
+    if not run.full:
+        return outcome
+    report = run.folder / f"{name}.xml"
+    write_results(report, _RESULTS, commit=commit)
+    return msgspec.structs.replace(outcome, notes=measured_lines(report))
 
 
 def _module(name: str) -> tuple[str, ...]:
@@ -123,7 +135,7 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "unit": _tests(with_servers=False),
     "simulation": _tests(with_servers=False),
     "contract": _tests(with_servers=True),
-    "integration": _tests(with_servers=True),
+    "integration": _measuring_tests,
     "e2e": _tests(with_servers=True),
     "hostile": _tests(with_servers=True),
     "faults": _fault_tests,
@@ -178,40 +190,64 @@ def read_report(report: Path, *, exit_code: int) -> Outcome:
     return Outcome(passed=passed, failed=failed, skips=tuple(skips))
 
 
-def write_results(report: Path, results: Path, *, commit: str, missing: Sequence[str] = ()) -> None:
-    """What the fault tests of a full run came to: one entry a test, with row, commit and figures.
+def write_results(
+    report: Path, results: Path, *, commit: str, missing: Sequence[str] | None = None
+) -> None:
+    """What tests of a full run came to: one entry a fault test, with row, commit and figures, and
+    below `measured` one for each other test that recorded figures.
 
-    A test that was not run keeps the entry it has. missing: rows that no test is for.
+    A test that was not run keeps the entry it has. missing: rows that no test is for; None keeps
+    what stands there.
     """
     if not report.exists():
         return
-    rows: dict[str, dict[str, object]] = {}
-    if results.exists():
-        rows = {row["test"]: row for row in msgspec.json.decode(results.read_bytes())["rows"]}
-    for case in ElementTree.parse(report).iter("testcase"):
-        figures = {
-            str(found.get("name")): _figure(str(found.get("value")))
-            for found in case.iter("property")
-        }
-        if "row" not in figures:
-            continue
+    known = msgspec.json.decode(results.read_bytes()) if results.exists() else {}
+    rows: dict[str, dict[str, object]] = {row["test"]: row for row in known.get("rows", ())}
+    measured: dict[str, dict[str, object]] = {m["test"]: m for m in known.get("measured", ())}
+    for case, figures in _figures(report):
         failed = case.find("failure") is not None or case.find("error") is not None
         skipped = case.find("skipped") is not None
         name = str(case.get("name"))
-        rows[name] = {
-            "row": figures.pop("row"),
+        entry: dict[str, object] = {
             "test": name,
             "result": "failed" if failed else "skipped" if skipped else "passed",
             "duration_s": round(float(case.get("time", "0")), 1),
             "commit": commit,
             "cores": os.cpu_count(),
-            "seed": figures.pop("seed", None),
-            "figures": figures,
         }
+        if "row" in figures:
+            row, seed = figures.pop("row"), figures.pop("seed", None)
+            rows[name] = {"row": row, **entry, "seed": seed, "figures": figures}
+        else:
+            measured[name] = {**entry, "figures": figures}
     results.parent.mkdir(exist_ok=True)
-    by_row = sorted(rows.values(), key=lambda row: (str(row["row"]), str(row["test"])))
-    document = {"rows": by_row, "missing": missing}
+    document = {
+        "rows": sorted(rows.values(), key=lambda row: (str(row["row"]), str(row["test"]))),
+        "missing": known.get("missing", []) if missing is None else missing,
+        "measured": [measured[name] for name in sorted(measured)],
+    }
     results.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+def measured_lines(report: Path) -> tuple[str, ...]:
+    """A line for each test that recorded figures."""
+    if not report.exists():
+        return ()
+    return tuple(
+        f"{case.get('name')}: {', '.join(f'{name} {value}' for name, value in figures.items())}"
+        for case, figures in _figures(report)
+    )
+
+
+def _figures(report: Path) -> Iterable[tuple[ElementTree.Element, dict[str, object]]]:
+    """The tests of a report that recorded something, with what it was."""
+    for case in ElementTree.parse(report).iter("testcase"):
+        figures = {
+            str(found.get("name")): _figure(str(found.get("value")))
+            for found in case.iter("property")
+        }
+        if figures:
+            yield case, figures
 
 
 def _figure(text: str) -> object:
@@ -280,6 +316,8 @@ def _run_group(name: str, run: _Run) -> Outcome:
     words += [f"{outcome.failed} failed"] if outcome.failed else []
     words += [f"{len(outcome.skips)} skipped"] if outcome.skips else []
     print(f"{', '.join(words):<36}{took_s:6.1f} s", flush=True)
+    for note in outcome.notes:
+        print(f"  {note}", flush=True)
     if outcome.failed:
         log = run.folder / f"{name}.log"
         print(log.read_text(errors="replace").rstrip())

@@ -1,11 +1,12 @@
 """How `./check` counts."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from ops.check import Outcome, Skip, conclude, read_report, write_results
+from ops.check import Outcome, Skip, conclude, measured_lines, read_report, write_results
 
 REPORT = """<?xml version="1.0"?>
 <testsuites><testsuite>
@@ -105,7 +106,42 @@ def test_results_say_of_each_fault_test_what_it_came_to_and_at_which_commit(
             },
         ],
         "missing": ["F09"],
+        "measured": [],
     }
+
+
+MEASURING_REPORT = """<?xml version="1.0"?>
+<testsuites><testsuite>
+<testcase classname="tests.integration.test_a" name="test_large[50000]" time="127.04"><properties>
+<property name="lines" value="50000"/><property name="peak_mib" value="550"/>
+</properties></testcase>
+<testcase classname="tests.integration.test_a" name="test_that_measures_nothing" time="0.01"/>
+</testsuite></testsuites>
+"""
+
+
+def test_figures_of_other_tests_stand_beside_the_rows_and_are_shown(tmp_path: Path) -> None:
+    report, results = tmp_path / "report.xml", tmp_path / "full.json"
+    report.write_text(FAULT_REPORT)
+    write_results(report, results, commit="first", missing=["F09"])
+    before = json.loads(results.read_text())
+    report.write_text(MEASURING_REPORT)
+    write_results(report, results, commit="second")
+    found = json.loads(results.read_text())
+    assert (found["rows"], found["missing"]) == (before["rows"], ["F09"])
+    (entry,) = found["measured"]
+    assert entry.pop("cores") >= 1
+    assert entry == {
+        "test": "test_large[50000]",
+        "result": "passed",
+        "duration_s": 127.0,
+        "commit": "second",
+        "figures": {"lines": 50000, "peak_mib": 550},
+    }
+    assert measured_lines(report) == ("test_large[50000]: lines 50000, peak_mib 550",)
+    report.write_text(FAULT_REPORT)
+    write_results(report, results, commit="third", missing=[])
+    assert json.loads(results.read_text())["measured"] == [entry | {"cores": os.cpu_count()}]
 
 
 def test_a_run_of_some_rows_leaves_the_results_of_the_others(tmp_path: Path) -> None:
