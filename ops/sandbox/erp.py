@@ -156,7 +156,7 @@ def _read(erp: Erp, request: web.Request, resource: Resource) -> web.Response:
         if not found:
             raise _no_entity(target, "")
         entity_set, stored = target, found[0]
-    query = parse_query(entity_set, request.query)
+    query = parse_query(erp.model, entity_set, request.query)
     entity = _shown(erp, request, service, entity_set, stored, query)
     return _entity(entity, stored, status=200)
 
@@ -170,7 +170,7 @@ def _read_set(
     *,
     is_count: bool = False,
 ) -> web.Response:
-    query = parse_query(entity_set, request.query)
+    query = parse_query(erp.model, entity_set, request.query)
     found = erp.tables.find(entity_set.name, where | query.where)
     if is_count:
         return web.Response(text=str(len(found)))
@@ -198,7 +198,14 @@ def _shown(
         _, target = erp.model.find(navigation.set)
         children = erp.tables.find(target.name, {c: row[p] for p, c in navigation.on.items()})
         shown: list[Json] = [
-            render(service, target, row_of(child), child.version, origin=origin)
+            render(
+                service,
+                target,
+                row_of(child),
+                child.version,
+                origin=origin,
+                select=query.select_expanded.get(navigation.name, ()) if query else (),
+            )
             for child in children
         ]
         expanded[navigation.name] = (
@@ -260,7 +267,7 @@ def _create(
     draft = check_payload(erp.model, entity_set, payload, creating=True)
     stored = CREATE[entity_set.name](work, draft)
     expand = tuple(n for n in entity_set.navigation if n.name in draft.children)
-    query = Query({}, expand, (), None, 0, with_count=False)
+    query = Query({}, expand, (), {}, None, 0, with_count=False)
     shown = _shown(erp, request, resource.service, entity_set, stored, query)
     response = _entity(shown, stored, status=201)
     response.headers["Location"] = str(request.url.origin()) + entity_path(

@@ -1,7 +1,7 @@
 """URLs of the ERP stand-in: what a path addresses and what its query asks for. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -38,11 +38,15 @@ class Resource(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """What the query options ask for; `top` None means everything."""
+    """What the query options ask for; `top` None means everything, nothing selected as well.
+
+    select_expanded: what is asked of the children, by navigation.
+    """
 
     where: Row
     expand: tuple[Navigation, ...]
     select: tuple[str, ...]
+    select_expanded: dict[str, tuple[str, ...]]
     top: int | None
     skip: int
     with_count: bool
@@ -139,7 +143,7 @@ def _date_from_literal(literal: str) -> str | None:
     return f"/Date({int(moment.replace(tzinfo=UTC).timestamp()) * 1000})/"
 
 
-def parse_query(entity_set: EntitySet, options: Mapping[str, str]) -> Query:
+def parse_query(model: Model, entity_set: EntitySet, options: Mapping[str, str]) -> Query:
     """The query options of a read.
 
     Raises: Refused 400 for an option or a form of it that the stand-in does not know; silence
@@ -156,18 +160,38 @@ def parse_query(entity_set: EntitySet, options: Mapping[str, str]) -> Query:
         if navigation is None:
             raise _bad_option("$expand", f"names '{name}', which {entity_set.type} does not have")
         expand.append(navigation)
-    select = _names(options.get("$select", ""))
-    for name in select:
-        if entity_set.property(name) is None and entity_set.navigates(name) is None:
-            raise _bad_option("$select", f"names '{name}', which {entity_set.type} does not have")
+    names = _names(options.get("$select", ""))
+    for name in names:
+        _check_selected(model, entity_set, expand, name)
+    of_children = [name.split("/", 1) for name in names if "/" in name]
     return Query(
         where=parse_filter(entity_set, options.get("$filter", "")),
         expand=tuple(expand),
-        select=select,
+        select=tuple(name for name in names if "/" not in name),
+        select_expanded={
+            navigation.name: tuple(field for head, field in of_children if head == navigation.name)
+            for navigation in expand
+        },
         top=_number(options, "$top") if "$top" in options else None,
         skip=_number(options, "$skip") if "$skip" in options else 0,
         with_count=options.get("$inlinecount") == "allpages",
     )
+
+
+def _check_selected(
+    model: Model, entity_set: EntitySet, expand: Sequence[Navigation], name: str
+) -> None:
+    head, is_path, field = name.partition("/")
+    if is_path:
+        navigation = next((n for n in expand if n.name == head), None)
+        if navigation is None:
+            raise _bad_option("$select", f"names '{name}', but '{head}' is not expanded")
+        _, entity_set = model.find(navigation.set)
+        known = entity_set.property(field) is not None
+    else:
+        known = entity_set.property(name) is not None or entity_set.navigates(name) is not None
+    if not known:
+        raise _bad_option("$select", f"names '{name}', which {entity_set.type} does not have")
 
 
 def parse_filter(entity_set: EntitySet, text: str) -> Row:

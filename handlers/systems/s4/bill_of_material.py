@@ -7,6 +7,7 @@ quantity is none.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -37,6 +38,11 @@ SERVICE = "API_BILL_OF_MATERIAL_SRV;v=0002"
 _PLACES = 3
 _MAX_QUANTITY = 10**10
 _MAX_POSITION = 9999
+# A line is read back in 1.1 to 1.4 kB, by the length of its numbers and of the host's name, and
+# 2 MiB of an answer are taken. What could not be read back, could not be confirmed: it is not sent.
+_MAX_LINES = 1500
+# Of a line: written only.
+_UNREAD = frozenset({"BillOfMaterialItemCategory", "IsProductionRelevant"})
 # Base quantities are taken times these until every line fits three decimals.
 _SCALES = (1, 10, 100, 1000)
 
@@ -72,8 +78,17 @@ def observe(bom: PlantBom) -> Request:
         BillOfMaterialCategory=BOM_CATEGORY,
         BillOfMaterialVariantUsage=bom.usage,
     )
+    # Everything of a line is 3.4 kB; what is read of it, a third.
     return odata.get(
-        odata.address(SERVICE, "MaterialBOM"), filter=asked, expand="to_BillOfMaterialItem"
+        odata.address(SERVICE, "MaterialBOM"),
+        filter=asked,
+        expand="to_BillOfMaterialItem",
+        select=",".join(
+            (
+                *odata.fields(BomHeader),
+                *(f"to_BillOfMaterialItem/{f}" for f in odata.fields(BomItem) if f not in _UNREAD),
+            )
+        ),
     )
 
 
@@ -146,8 +161,8 @@ def differences(bom: PlantBom, header: BomHeader) -> tuple[Difference, ...]:
 def wanted(bom: PlantBom) -> _Wanted:
     """The BOM in SAP's units, numbered, at a base quantity that every line fits.
 
-    Raises: Rejected for a BOM without lines, with too many, or with quantities finer than three
-        decimals per 1000 of its base.
+    Raises: Rejected for a BOM without lines, with more than can be confirmed, or with quantities
+        finer than three decimals per 1000 of its base.
     """
     lines = written_lines(bom)
     where = f"bom/{bom.parent}"
@@ -157,6 +172,13 @@ def wanted(bom: PlantBom) -> _Wanted:
             f"The BOM of {bom.parent} has no line with a quantity",
             where=where,
             remedy="Release the structure with its quantities",
+        )
+    if len(lines) > _MAX_LINES:
+        raise Rejected(
+            "bom-too-long",
+            f"The BOM of {bom.parent} has {len(lines)} lines; {_MAX_LINES} can be confirmed",
+            where=where,
+            remedy="Split the assembly",
         )
     for scale in _SCALES:
         quantities = [line.quantity.value * (1 if line.fixed else scale) for line in lines]
@@ -241,24 +263,24 @@ def _paired(
 
     A component may stand on several lines, so every row is given away once.
     """
-    free = list(rows)
-    found: dict[int, BomItem] = {}
-    for is_exact in (True, False):
-        for place, line in enumerate(lines):
-            if place in found:
-                continue
-            row = next((r for r in free if _holds(line, r, exact=is_exact)), None)
-            if row is not None:
-                found[place] = row
-                free = [other for other in free if other is not row]
-    return tuple((line, found.get(place)) for place, line in enumerate(lines))
-
-
-def _holds(line: _Line, row: BomItem, *, exact: bool) -> bool:
-    same_number = unpadded(text_of(row.BillOfMaterialItemNumber)) == unpadded(line.number)
-    return same_id(text_of(row.BillOfMaterialComponent), line.component) and (
-        same_number or not exact
-    )
+    by_both: dict[tuple[str, str], deque[int]] = {}
+    by_component: dict[str, deque[int]] = {}
+    for place, row in enumerate(rows):
+        component = unpadded(text_of(row.BillOfMaterialComponent))
+        number = unpadded(text_of(row.BillOfMaterialItemNumber))
+        by_both.setdefault((component, number), deque()).append(place)
+        by_component.setdefault(component, deque()).append(place)
+    found: dict[int, int] = {}
+    for at, line in enumerate(lines):
+        if same := by_both.get((unpadded(line.component), unpadded(line.number))):
+            found[at] = same.popleft()
+    given = set(found.values())
+    for at, line in enumerate(lines):
+        free = by_component.get(unpadded(line.component), deque())
+        while at not in found and free:
+            if (place := free.popleft()) not in given:
+                found[at] = place
+    return tuple((line, rows[found[at]] if at in found else None) for at, line in enumerate(lines))
 
 
 def _added(bom: PlantBom, header: BomHeader, line: _Line, base: Decimal) -> Difference:
@@ -373,13 +395,6 @@ def _numbers(bom: PlantBom, lines: Sequence[BomLine]) -> list[str]:
     own = [number for number in stated if number is not None]
     if len(set(own)) == len(lines):
         return [f"{number:04}" for number in own]
-    if len(lines) > _MAX_POSITION:
-        raise Rejected(
-            "bom-too-long",
-            f"The BOM of {bom.parent} has {len(lines)} lines; the ERP numbers {_MAX_POSITION}",
-            where=f"bom/{bom.parent}",
-            remedy="Split the assembly",
-        )
     return list(_counted(len(lines)))
 
 

@@ -76,6 +76,12 @@ def equals(**values: str) -> str:
     return " and ".join(f"{name} eq {literal(value)}" for name, value in values.items())
 
 
+def fields(kind: type[Entity]) -> tuple[str, ...]:
+    """The fields of an entity that we know, without its children: for a $select."""
+    names = (field.encode_name for field in msgspec.structs.fields(kind))
+    return tuple(name for name in names if not name.startswith(("__", "to_")))
+
+
 def date_literal(day: date) -> str:
     """The day as an Edm.DateTime in JSON."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)

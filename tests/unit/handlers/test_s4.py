@@ -326,6 +326,21 @@ def test_any_bom_becomes_any_other_line_by_line_unless_its_base_stands_in_the_wa
 
 # --- requests ---
 
+BOM_FIELDS = (
+    *("BillOfMaterial", "BillOfMaterialCategory", "BillOfMaterialVariant", "BillOfMaterialVersion"),
+    *("EngineeringChangeDocument", "Material", "Plant", "BillOfMaterialVariantUsage"),
+    *("BOMHeaderBaseUnit", "BOMHeaderQuantityInBaseUnit", "IsMarkedForDeletion"),
+    *(
+        f"to_BillOfMaterialItem/{name}"
+        for name in (
+            *("BillOfMaterial", "BillOfMaterialCategory", "BillOfMaterialVariant"),
+            *("BillOfMaterialVersion", "BillOfMaterialItemNodeNumber", "HeaderChangeDocument"),
+            *("Material", "Plant", "BillOfMaterialComponent", "BillOfMaterialItemNumber"),
+            *("BillOfMaterialItemUnit", "BillOfMaterialItemQuantity", "FixedQuantity", "IsDeleted"),
+        )
+    ),
+)
+
 
 def test_observations_ask_by_natural_key() -> None:
     asked = [DRIVER.observe(step_of(operation)) for operation in OPERATIONS]
@@ -353,6 +368,7 @@ def test_observations_ask_by_natural_key() -> None:
                     " and BillOfMaterialVariantUsage eq '1'",
                 ),
                 ("$expand", "to_BillOfMaterialItem"),
+                ("$select", ",".join(BOM_FIELDS)),
             ),
             False,
         ),
@@ -491,6 +507,28 @@ def test_lines_without_quantity_are_left_out_and_named() -> None:
     )
     with pytest.raises(Rejected, match="bom-empty"):
         created(bom(line("20", "LABEL", "0")))
+
+
+def test_a_bom_that_could_not_be_read_back_is_not_sent() -> None:
+    lines = [line(str(n), "SEAL", "1") for n in range(1, 1502)]
+    assert len(numbers_of(created(bom(*lines[:1500])))) == 1500
+    with pytest.raises(Rejected, match="bom-too-long"):
+        created(bom(*lines))
+
+
+def test_each_row_is_given_to_one_line_by_number_first_then_in_order() -> None:
+    rows = [("0010", "A"), ("0020", "A"), ("0030", "B"), ("0040", "A")]
+    entity = stored(old := bom(*(line(n, c, "1") for n, c in rows)), created(old))
+    new = bom(line("5", "A", "1"), line("20", "A", "1"), line("40", "A", "2"), line("50", "C", "1"))
+    found = DRIVER.read(step_of(new), shown(new, entity))
+    assert isinstance(found, Present)
+    assert found.differences == (
+        "Line 0050: missing, wanted C",
+        "Line 0010 BillOfMaterialItemNumber: 0010, wanted 0005",
+        "Line 0040 BillOfMaterialItemQuantity: 1.000, wanted 2",
+        "Line 0040 BillOfMaterialItemUnit: PC, wanted PC",
+        "Line 0030: B, wanted none",
+    )
 
 
 def test_texts_that_the_plant_added_to_a_bom_stay() -> None:

@@ -116,6 +116,8 @@ def test_a_filter_is_read_as_values_in_the_form_they_are_stored() -> None:
         ({"$expand": "to_Nothing"}, "$expand names 'to_Nothing'"),
         ({"$expand": "to_Plant/to_ProductPlantProcurement"}, "$expand names 'to_Plant/"),
         ({"$select": "Colour"}, "$select names 'Colour'"),
+        ({"$select": "to_Plant/Plant"}, "'to_Plant' is not expanded"),
+        ({"$select": "to_Plant/Colour", "$expand": "to_Plant"}, "names 'to_Plant/Colour'"),
         ({"$top": "-1"}, "$top must be a number"),
         ({"$orderby": "Product"}, "$orderby is not supported"),
         ({"$format": "atom"}, "$format must be json"),
@@ -125,6 +127,6 @@ def test_a_query_the_stand_in_does_not_understand_is_refused(
     options: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(Refused) as caught:
-        parse_query(MODEL.find("A_Product")[1], options)
+        parse_query(MODEL, MODEL.find("A_Product")[1], options)
     assert (caught.value.status, caught.value.code) == (400, "ZSANDBOX/QUERY_OPTION")
     assert reason in caught.value.text
