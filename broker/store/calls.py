@@ -84,8 +84,11 @@ async def claim_calls(
         ),
         locked as (
             select t.id, s.id as step_id, s.state = 'in_doubt' as was_in_doubt
-            from candidate c join target t on t.id = c.target_id join step s on s.id = c.id
-            where t.lease_until is null and s.state in ('ready', 'in_doubt')
+            from target t join step s on s.target_id = t.id
+            -- (arrays: a join with the candidates is planned as a read of all targets)
+            where t.id = any(array(select target_id from candidate))
+              and s.id = any(array(select id from candidate))
+              and t.lease_until is null and s.state in ('ready', 'in_doubt')
             -- never waits, so it never waits in a ring with who holds a ledger; no key is
             -- changed, so the foreign keys of a plan that is being stored keep nobody from calling
             for no key update of t, s skip locked

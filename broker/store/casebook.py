@@ -42,10 +42,11 @@ async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
                                    $10::bigint[], $11::text[], $12::text[])
                  as c(code, word, what, place, remedy, owner, source, key, at, seq, ledger_key,
                       origin)
-            where c.origin <> 'plan' or not exists (
-                select from exception_case e
-                where e.code = c.code and e.place = c.place and e.state = 'resolved'
-                  and e.closed_by <> 'a newer plan')
+            where c.origin <> 'plan'
+               -- (a look-up for each: `not exists` is planned as a read of the whole table)
+               or (select e.id from exception_case e
+                   where e.code = c.code and e.place = c.place and e.state = 'resolved'
+                     and e.closed_by <> 'a newer plan' limit 1) is null
             on conflict (code, place) where state = 'open'
             do update
             set seen = exception_case.seen + (excluded.origin <> 'plan')::int, what = excluded.what

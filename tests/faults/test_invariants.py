@@ -166,9 +166,9 @@ def test_i7_more_tries_than_work_are_found() -> None:
 
 
 def test_i7_a_blocked_service_that_works_the_processor_is_found() -> None:
-    assert no_busy_loop([Idling("layshaft-1", 0.49, 5.0)]) == []
-    assert no_busy_loop([Idling("layshaft-1", 0.5, 5.0)]) == [
-        "layshaft-1: 10% of a processor, doing nothing"
+    assert no_busy_loop([Idling("layshaft-1", 0.99, 5.0)]) == []
+    assert no_busy_loop([Idling("layshaft-1", 1.0, 5.0)]) == [
+        "layshaft-1: 20% of a processor, doing nothing"
     ]
 
 
