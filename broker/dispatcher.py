@@ -48,6 +48,7 @@ LEFT_S = 5.0
 # A call that is cut off at shutdown ends within this.
 CUT_OFF_S = 1.0
 LEASE_USED_UP = "lease-used-up"
+WITHDRAWN = "withdrawn"
 # What PostgreSQL or its client library may say against one result.
 RESULT_ERRORS = (asyncpg.PostgresError, ValueError)
 
@@ -255,7 +256,7 @@ class Dispatcher:
                 return observed.reference, observed.answer, "; ".join(warnings)
             if claimed.withdrawn:
                 # Nobody plans it any more and it was not applied: it lapses without a write.
-                raise Unavailable("withdrawn", "No longer planned, and not applied")
+                raise Unavailable(WITHDRAWN, "No longer planned, and not applied")
             left = len(observed.differences) if isinstance(observed, Present) else math.inf
             if written and left >= before:
                 raise Failure("driver-stuck", "The target confirmed a write and differs as before")
@@ -358,6 +359,10 @@ class Dispatcher:
             now=ended,
             jitter=random.random(),
         )
+        # A look that failed has cleared no doubt: taken for not sent, it might be cancelled unseen.
+        is_seen = _wrote(calls) or fate.failure.code == WITHDRAWN
+        stays = claimed.was_in_doubt and not is_seen and fate.state == "ready"
+        state = "in_doubt" if stays else fate.state
         log.warning(
             "call not done",
             system=claimed.step.system,
@@ -365,13 +370,13 @@ class Dispatcher:
             ledger=claimed.ledger_key,
             correlation_id=claimed.correlation_id,
             attempt=claimed.attempts,
-            state=fate.state,
+            state=state,
             reason=f"{fate.failure.code}: {fate.failure.what}",
             exc_info=None if isinstance(error, Failure) else error,
         )
         result = CallResult(
             claimed=claimed,
-            state=fate.state,
+            state=state,
             next_at=fate.next_at,
             started_at=started,
             ended_at=ended,

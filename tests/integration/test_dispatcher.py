@@ -138,6 +138,22 @@ async def test_a_lost_answer_is_looked_up_and_not_sent_again(bench: Bench) -> No
     ]
 
 
+async def test_a_call_in_doubt_stays_so_while_nobody_can_look(bench: Bench) -> None:
+    path = path_of("T1")
+    bench.target.faults[path] = ["lose"]
+    await plan(bench, Wanted("T1", "please"))
+    await turn_until_idle(bench.dispatcher(settle_s=3600))
+    bench.target.faults[f"GET {path}"] = ["away"]
+    for _ in range(2):
+        await bench.execute("update step set next_at = now()")
+        await turn_until_idle(bench.dispatcher())
+    states = await bench.column("select state from step_event order by at")
+    assert states[states.index("in_doubt") :] == [
+        "in_doubt", "in_flight", "in_doubt", "in_flight", "done"
+    ]  # fmt: skip
+    assert bench.target.writes(path) == 1
+
+
 async def test_a_lapsed_lease_is_in_doubt_and_a_late_result_changes_nothing(bench: Bench) -> None:
     path = path_of("T1")
     gate = bench.target.gates[path] = asyncio.Event()

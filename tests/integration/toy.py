@@ -271,8 +271,8 @@ class Target:
     """A target system in this process. rows: path -> content; journal: every call that reached it.
 
     faults: what the next calls to a path meet: "away" (503), "refuse" (422), "lose" (applied, then
-    never answered), "forget" (confirmed and not applied). gates: calls to a path, or to "PUT path",
-    wait there until opened.
+    never answered), "forget" (confirmed and not applied); any to "GET path": the look finds nobody.
+    gates: calls to a path, or to "PUT path", wait there until opened.
     """
 
     def __init__(self) -> None:
@@ -302,6 +302,8 @@ class Target:
 
     def _answer(self, request: Request) -> Response:
         if request.method == "GET":
+            if unseen := self.faults.get(f"GET {request.path}"):
+                raise Unavailable(unseen.pop(0), "Nobody can look", where=request.path)
             row = self.rows.get(request.path)
             return Response(404, {}, b"") if row is None else Response(200, {}, row)
         faults = self.faults.get(request.path, [])
