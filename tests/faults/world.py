@@ -91,7 +91,9 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class World:
-    """What a fault test works with."""
+    """What a fault test works with. patience_s: in which something moves while work is left."""
+
+    patience_s = SETTLE_S
 
     def __init__(
         self,
@@ -467,22 +469,30 @@ class World:
             if not q.name.startswith("out.")
         }
 
-    async def settled(self, within_s: float = SETTLE_S) -> None:
+    async def settled(self) -> None:
         """Nothing is left to do: every confirmed message has its fate, no work is unfinished and
-        the queues are empty."""
+        the queues are empty; or nothing has moved for `patience_s`."""
+        seen: tuple[object, ...] = ()
+        moved_at = time.monotonic()
 
         async def is_settled() -> bool:
+            nonlocal seen, moved_at
             tables = await evidence.read_tables(self.servers.database_url)
             known = {w.effect_id for w in self.journal().applied}
             known |= tables.parked | tables.superseded
             confirmed = {s.order.effect_id for s in self.sent if s.answer == "confirmed"}
-            if tables.unfinished or not confirmed <= known:
+            ready = sum(q.ready for q in (await self.queues()).values())
+            if not (tables.unfinished or ready) and confirmed <= known:
+                return True
+            if (now := (len(known), tables.unfinished, ready)) != seen:
+                seen, moved_at = now, time.monotonic()
+            if time.monotonic() - moved_at < self.patience_s:
                 return False
-            return not any(q.ready for q in (await self.queues()).values())
+            raise AssertionError(f"nothing has moved for {self.patience_s:g} s")
 
         # Whether something is lost says the judgement, with names.
         try:
-            await until(is_settled, "all work done", within_s)
+            await until(is_settled, "all work done", SETTLE_S)
         except AssertionError as error:
             print(f"not settled: {error}")
 
@@ -541,12 +551,14 @@ class World:
         return Effort(what="calls", attempts=len(journal.calls), offered=effects)
 
     def _drainings(self) -> list[Draining]:
-        """How quickly went what each fault had kept waiting."""
+        """How quickly went nine tenths of what each fault had kept waiting; the last ones may wait
+        for the lease of a call that died with its process."""
         applied_at = self.journal().applied_at
         found: list[Draining] = []
         for ending in self.endings:
             after = sorted(at for at in applied_at.values() if at >= ending.at)
-            last = max((applied_at[e] for e in ending.waiting if e in applied_at), default=0.0)
+            gone = sorted(applied_at[e] for e in ending.waiting if e in applied_at)
+            last = gone[9 * len(gone) // 10 - 1] if len(gone) > 1 else 0.0
             meanwhile = [at for at in after if at <= last]
             if len(meanwhile) > 1:
                 draining = Draining(
