@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -40,14 +41,25 @@ class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def free_port() -> int:
     """A loopback TCP port nobody listens on."""
-    for _ in range(200):
-        port = _PORTS.start + secrets.randbelow(len(_PORTS))
-        with socket.socket() as probe:
+    (port,) = free_ports(1)
+    return port
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """So many of them, no two the same."""
+    found: list[int] = []
+    with ExitStack() as taken:
+        for _ in range(200 * count):
+            port = _PORTS.start + secrets.randbelow(len(_PORTS))
+            # Kept until all are found: a port that was drawn before is none that is free.
+            probe = taken.enter_context(socket.socket())
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+            found.append(port)
+            if len(found) == count:
+                return tuple(found)
     raise StackUnavailable("no free TCP port between 20000 and 32000 on 127.0.0.1")
 
 

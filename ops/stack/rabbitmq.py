@@ -20,7 +20,7 @@ from ops.stack.packages import fetch_rabbitmq
 from ops.stack.processes import (
     ProcessRecord,
     accepts_connections,
-    free_port,
+    free_ports,
     spawn,
     wait_until,
 )
@@ -141,7 +141,8 @@ def prepare_node(
         installation = _unpacked_installation(fetch_rabbitmq(packages))
     folder.mkdir(parents=True, exist_ok=True)
     password = _password(folder) if beside is None else beside.password
-    numbers = {name: free_port() for name in _Ports.__struct_fields__}
+    names = _Ports.__struct_fields__
+    numbers = dict(zip(names, free_ports(len(names)), strict=True))
     name = "layshaft"
     if beside is not None:
         numbers["epmd"] = beside.ports.epmd

@@ -1,0 +1,31 @@
+"""Ports for servers of ours."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from ops.stack import StackUnavailable
+from ops.stack.processes import free_port, free_ports
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> range:
+    """Three ports, all there are."""
+    first = free_port()
+    ports = range(first, first + 3)
+    monkeypatch.setattr("ops.stack.processes._PORTS", ports)
+    return ports
+
+
+def test_no_port_is_given_twice(few: range) -> None:
+    assert sorted(free_ports(3)) == list(few)
+
+
+def test_a_port_somebody_listens_on_is_left_out(few: range) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", few[1]))
+        assert sorted(free_ports(2)) == [few[0], few[2]]
+        with pytest.raises(StackUnavailable):
+            free_ports(3)
