@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.faults.invariants import READY_S, SLACK, UNREADY_S, Candour, Illness
 from tests.faults.service import Instance
 
+# A process that dies closes its sockets some moments before it is known to be dead.
+DYING_S = 0.5
 LOOK_S = 0.2
 READY = "layshaft_ready"
 
@@ -148,6 +150,8 @@ class Round:
             return
         live, _ = await instance.page("/livez")
         status, text = await instance.page("/readyz")
+        if live != 200:
+            await asyncio.sleep(DYING_S)
         if instance.starts != start or not instance.is_at_work:
             return  # it was killed, or asked to end, meanwhile
         if live != 200 and self._answered.get(instance.name) != start:

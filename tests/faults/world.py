@@ -560,7 +560,7 @@ class World:
             gone = sorted(applied_at[e] for e in ending.waiting if e in applied_at)
             last = gone[9 * len(gone) // 10 - 1] if len(gone) > 1 else 0.0
             meanwhile = [at for at in after if at <= last]
-            if len(meanwhile) > 1:
+            if len(meanwhile) > 1 and meanwhile[-1] > meanwhile[0]:
                 draining = Draining(
                     after=ending.after,
                     waiting=len(ending.waiting),
