@@ -37,26 +37,38 @@ class Journalled(msgspec.Struct, frozen=True):
     applied_at: Mapping[str, float]
 
 
-def read_journal(folder: Path) -> Journalled:
-    """The journal as it is on disk; a line without its end is still being written."""
-    path = folder / JOURNAL
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    applied: list[Wanted] = []
-    calls: list[Call] = []
-    applied_at: dict[str, float] = {}
-    bodies: dict[int, Wanted] = {}
-    for line in lines:
-        if not line.endswith(b"\n"):
-            continue
-        entry = msgspec.json.decode(line, type=Entry)
+class JournalReader:
+    """Reads the target's journal on from where it was: a run looks at it thousands of times."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / JOURNAL
+        self._offset = 0
+        self._applied: list[Wanted] = []
+        self._calls: list[Call] = []
+        self._applied_at: dict[str, float] = {}
+        self._bodies: dict[int, Wanted] = {}
+
+    def read(self) -> Journalled:
+        """The journal as it is on disk; a line without its end is still being written."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._offset += len(line)
+                    self._take(msgspec.json.decode(line, type=Entry))
+        return Journalled(tuple(self._applied), tuple(self._calls), dict(self._applied_at))
+
+    def _take(self, entry: Entry) -> None:
         if entry.kind == "received" and entry.is_write:
-            wanted = bodies[entry.request] = msgspec.json.decode(entry.body, type=Wanted)
-            calls.append(Call(wanted.effect_id, entry.headers["idempotency-key"]))
+            wanted = self._bodies[entry.request] = msgspec.json.decode(entry.body, type=Wanted)
+            self._calls.append(Call(wanted.effect_id, entry.headers["idempotency-key"]))
         elif entry.kind == "applied":
-            wanted = bodies[entry.request]
-            applied.append(wanted)
-            applied_at.setdefault(wanted.effect_id, datetime.fromisoformat(entry.at).timestamp())
-    return Journalled(tuple(applied), tuple(calls), applied_at)
+            wanted = self._bodies[entry.request]
+            self._applied.append(wanted)
+            at = datetime.fromisoformat(entry.at).timestamp()
+            self._applied_at.setdefault(wanted.effect_id, at)
 
 
 class Tables(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,8 +29,18 @@ SIZE = (
     if is_full()
     else Size(rate=40, seconds=10, keys=40, judged_again=False)
 )
+ROUNDS = 1_000 if is_full() else 100
+ROUNDS_A_S = 10
+"""With three events each they leave a shared machine room for the load: its times are compared."""
+BESIDE_ROUNDS = Size(
+    rate=20,
+    seconds=ROUNDS / ROUNDS_A_S + 10,
+    keys=200,
+    instances=2 if is_full() else 1,
+    judged_again=is_full(),
+)
 WRITERS = 20
-"""Rounds at once."""
+"""Rounds at once, at most."""
 
 
 class Writer:
@@ -84,28 +94,27 @@ async def another_process(world: World) -> AsyncIterator[Writer]:
 
 @pytest.mark.fault("F31", quick=False)
 async def test_f31_commits_out_of_the_order_of_their_ids(run: Running) -> None:
-    rounds = 1_000 if is_full() else 100
-    async with run(size=SIZE) as world:
+    async with run(size=BESIDE_ROUNDS) as world:
         await world.start()
         await world.warm_up()
         async with world.load() as load, another_process(world) as writer:
-            await load.passes(world.size.messages // 10)
-            left = iter(range(rounds))
-
-            async def write_rounds() -> None:
-                for number in left:
-                    await _one_round(writer, f"out-of-order/{number:04}")
-
-            async with (
-                world.spared("orders of the sources", lambda _: True),
-                asyncio.TaskGroup() as group,
-            ):
-                for _ in range(WRITERS):
-                    group.create_task(write_rounds())
-            world.injected(f"{rounds} commits out of order")
+            await load.passes(world.size.messages // 20)
+            async with world.spared("orders of the sources", lambda _: True):
+                await _write_rounds(writer)
+            world.injected(f"{ROUNDS} commits out of order")
             await world.recovers("the last commit", RESTART_BOUND_S)
         found = await world.judge()
         assert not found.parked
+
+
+async def _write_rounds(writer: Writer) -> None:
+    places = asyncio.Semaphore(WRITERS)
+    async with asyncio.TaskGroup() as group:
+        for number in range(ROUNDS):
+            await places.acquire()
+            task = group.create_task(_one_round(writer, f"out-of-order/{number:04}"))
+            task.add_done_callback(lambda _: places.release())
+            await asyncio.sleep(1 / ROUNDS_A_S)
 
 
 async def _one_round(writer: Writer, key: str) -> None:

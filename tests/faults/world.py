@@ -129,6 +129,7 @@ class World:
         self.target = Child(
             "tests.faults.target", str(folder), str(port), log=folder / "target.log"
         )
+        self._journal = evidence.JournalReader(folder)
         self._trusted = trusted
         self._config = folder / "layshaft.toml"
         self._config.write_text(self._configuration())
@@ -434,7 +435,7 @@ class World:
 
     def journal(self) -> evidence.Journalled:
         """What the target has written down so far."""
-        return evidence.read_journal(self.folder)
+        return self._journal.read()
 
     async def found(self) -> Evidence:
         """Everything the judgement needs."""
