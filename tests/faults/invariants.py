@@ -17,7 +17,8 @@ from tests.faults.load import Sent
 SHOWN = 5
 GROWTH = 1.1
 ATTEMPTS = 1.1
-# The catalogue says 10 %; a shared machine may be half as fast. What spins takes all of it.
+# The catalogue says 10 %; a shared machine may be half as fast, and the service looks for work 2.5
+# times as often here as it does by default. What spins takes all of it.
 IDLE_SHARE = 0.2
 SLACK = 3.0
 """Deadlines that are behaviour may take so much longer: the machines of the tests are shared."""
@@ -159,9 +160,9 @@ class Recovery(msgspec.Struct, frozen=True):
 def bounded_recovery(recoveries: Sequence[Recovery]) -> list[str]:
     """I6: work goes on soon after each fault has ended."""
     return [
-        f"{r.after}: went on after {r.took_s:.1f} s, {r.bound_s:.0f} s are allowed"
+        f"{r.after}: went on after {r.took_s:.1f} s, {r.bound_s:.0f} s are promised"
         for r in recoveries
-        if r.took_s > r.bound_s
+        if r.took_s > r.bound_s * SLACK
     ]
 
 

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,10 @@ from tests.faults.private_postgres import Postgres, connected, limited_disk, pri
 from tests.faults.proxy import Line, line_to
 from tests.faults.world import Servers, World, until
 
+WRITES_TO = {"intake": "inbox", "dispatch": "step", "relay": "outbox"}
+"""A table that each part of the service writes to, again and again."""
 AT_WORK_S = 30.0
-"""In which some session of a service under load is within a transaction, many times."""
+"""In which each part of a service under load does so many times."""
 NO_LANE_SPARED = {"I5": "every lane lives in the one database"}
 
 
@@ -42,40 +45,45 @@ async def private(
 
 @pytest.mark.fault("F26", quick=True)
 async def test_f26_sessions_terminated_again_and_again(run: Running) -> None:
-    seconds = 60 if is_full() else 6
+    seconds = 60 if is_full() else 8
     async with run(size=lasting(seconds)) as world:
         await world.start()
         await world.warm_up()
+        parts = cycle(WRITES_TO)
         async with world.load():
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                ended = await _terminate(world)
-                world.injected(f"{ended} sessions terminated, one of them within a transaction")
-                await asyncio.sleep(world.chance.uniform(1, 3))
+                part = next(parts)
+                ended = await _terminate(world, part)
+                world.injected(f"{ended} sessions terminated, {part} within a transaction")
+                await asyncio.sleep(world.chance.uniform(0.5, 2))
             await world.recovers("the last termination", RESTART_BOUND_S)
         await world.settled()
         await require_no_attempt_burnt(world)
         await world.judge(not_applicable=NO_LANE_SPARED)
 
 
-async def _terminate(world: World) -> int:
-    """All sessions of the service were ended, as soon as one of them was about to change something:
-    a pool replaces what is idle, and nobody notices. How many they were."""
+async def _terminate(world: World, part: str) -> int:
+    """All sessions of the service were ended, one of that part in the middle of a transaction: what
+    is idle is replaced, and nobody notices. How many they were."""
+
+    async def waits() -> bool:
+        [waiting] = await world.column(
+            f"""
+            select count(*) from pg_stat_activity where {SESSIONS}
+            and application_name like 'layshaft-{part}%' and wait_event_type = 'Lock'
+            """
+        )
+        return bool(waiting)
+
     async with connected(world.servers.database_url) as other:
-        async with asyncio.timeout(AT_WORK_S):
-            while True:
-                ended = await other.fetch(
-                    f"""
-                    select pg_terminate_backend(pid) from pg_stat_activity where {SESSIONS}
-                    and exists (
-                        select from pg_stat_activity
-                        where {SESSIONS} and state = 'idle in transaction'
-                          and backend_xid is not null
-                    )
-                    """
-                )
-                if ended:
-                    return len(ended)
+        await other.execute(f"begin; lock table {WRITES_TO[part]} in share mode")
+        await until(waits, f"{part} writes", AT_WORK_S)
+        ended = await world.column(
+            f"select pg_terminate_backend(pid) from pg_stat_activity where {SESSIONS}"
+        )
+        await other.execute("rollback")
+    return len(ended)
 
 
 @pytest.mark.fault("F26", quick=False)

@@ -144,8 +144,8 @@ def test_i5_a_lane_slowed_by_the_fault_of_another_is_found(
 
 
 def test_i6_a_recovery_that_takes_too_long_is_found() -> None:
-    assert bounded_recovery([Recovery("SIGKILL", 9.9, 10)]) == []
-    assert len(bounded_recovery([Recovery("SIGKILL", 10.1, 10)])) == 1
+    assert bounded_recovery([Recovery("SIGKILL", 29.9, 10)]) == []
+    assert len(bounded_recovery([Recovery("SIGKILL", 30.1, 10)])) == 1
 
 
 def draining(waiting: int, effects: int) -> Draining:
