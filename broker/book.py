@@ -143,25 +143,29 @@ class Settled(msgspec.Struct, frozen=True):
     case: Case | None = None
 
 
-async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> None:
+async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
     """Results are in their ledgers, answers are messages, failures are cases; ledgers advanced.
 
+    Returns those that are to come again, as somebody else is at work on their ledgers: a plan of
+    many steps may take minutes, and nobody waits for it.
     Crash before the commit: the calls stay in flight, lapse, and are looked up. After it: done.
     """
     # An answer goes behind what its object waits for: that hold comes before the ledgers.
     await pending_rows.held_keys(
         tx, {(s.answer_scope, s.answer.envelope.key) for s in settled if s.answer is not None}
     )
-    ids = sorted({s.result.claimed.ledger_id for s in settled})
-    ledgers = await ledger_rows.lock_ledgers(tx, ids)
-    counted = await call_rows.record_results(tx, [s.result for s in settled])
-    ours = [s for s in settled if (s.result.claimed.id, s.result.claimed.fence) in counted]
-    await _take_answers(tx, [s for s in ours if s.answer is not None])
-    cases = [s.case for s in ours if s.case is not None]
-    if cases:
-        await case_rows.open_cases(tx, cases)
-    for ledger_id in ids:
-        await advance(tx, ledgers[ledger_id])
+    ledgers = await ledger_rows.lock_free_ledgers(tx, [s.result.claimed.ledger_id for s in settled])
+    mine = [s for s in settled if s.result.claimed.ledger_id in ledgers]
+    if mine:
+        counted = await call_rows.record_results(tx, [s.result for s in mine])
+        ours = [s for s in mine if (s.result.claimed.id, s.result.claimed.fence) in counted]
+        await _take_answers(tx, [s for s in ours if s.answer is not None])
+        cases = [s.case for s in ours if s.case is not None]
+        if cases:
+            await case_rows.open_cases(tx, cases)
+        for _, ledger in sorted(ledgers.items()):
+            await advance(tx, ledger)
+    return [s for s in settled if s.result.claimed.ledger_id not in ledgers]
 
 
 async def _take_answers(tx: Tx, settled: Sequence[Settled]) -> None:

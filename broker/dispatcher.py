@@ -42,10 +42,11 @@ log = structlog.get_logger(__name__)
 # An update may need many writes (header, lines); after so many the next claim goes on, so that what
 # is noted about a try stays readable.
 MAX_WRITES = 200
-# A result that cannot be stored, as its ledger is locked, is tried again after this. It keeps its
-# slot: where none can be stored, no more calls are made.
+# A result that cannot be stored is tried again after this, one whose ledger somebody else has at
+# work sooner. It keeps its slot: where none can be stored, no more calls are made.
 LEFT_S = 5.0
-# A call that is cut off at shutdown ends within this.
+BUSY_S = 0.2
+# A call that is cut off at shutdown ends within this, and a ledger is waited for so long.
 CUT_OFF_S = 1.0
 LEASE_USED_UP = "lease-used-up"
 WITHDRAWN = "withdrawn"
@@ -139,25 +140,37 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=CUT_OFF_S)
-        self._left_until.clear()
         try:
-            await self._settle()
+            await self._settle_last()
         except (*RESULT_ERRORS, *CLIENT_ERRORS) as error:
             log.warning("not settled: calls will be looked up", error=repr(error)[:200])
+        else:
+            if self._ended:
+                log.warning("ledgers are at work: calls will be looked up", calls=len(self._ended))
+
+    async def _settle_last(self) -> None:
+        """What has ended is settled, some time given to who has a ledger at work."""
+        end = monotonic() + CUT_OFF_S
+        while self._ended:
+            self._left_until.clear()
+            await self._settle()
+            if not self._ended or monotonic() > end:
+                return
+            await asyncio.sleep(BUSY_S)
 
     async def _settle(self) -> bool:
-        """Everything that has ended so far is committed together; where one ledger is locked, or
-        one result cannot be stored, each alone, and that one is left for a while.
+        """Everything that has ended so far is committed together; where one result cannot be
+        stored, each alone, and that one is left for a while.
 
         What could not be committed is kept for a later turn; should we die before, it lapses.
-        Raises: what kept all of them from being stored.
+        Returns whether anything was. Raises: what kept all of them from being stored.
         """
         now = monotonic()
         batch = [s for s in self._ended if self._left_until.get(id(s), now) <= now]
         if not batch:
             return False
         try:
-            await self._settle_together(batch)
+            return await self._settle_together(batch)
         except RESULT_ERRORS as error:
             if not _is_about_a_result(error):
                 raise
@@ -173,8 +186,7 @@ class Dispatcher:
         stored = False
         for settled in batch:
             try:
-                await self._settle_together([settled])
-                stored = True
+                stored |= await self._settle_together([settled])
             except RESULT_ERRORS as error:
                 if not _is_about_a_result(error):
                     raise
@@ -191,18 +203,23 @@ class Dispatcher:
             error=repr(error)[:200],
         )
 
-    async def _settle_together(self, batch: Sequence[Settled]) -> None:
+    async def _settle_together(self, batch: Sequence[Settled]) -> bool:
+        """All but those whose ledgers somebody else has are committed; whether there were any."""
         async with self._database.transaction() as tx:
-            await settle_calls(tx, batch)
+            busy = await settle_calls(tx, batch)
             if __debug__:
                 await self._fail_points("result.before_commit")
-        done = {id(settled) for settled in batch}
+        for settled in busy:
+            self._left_until[id(settled)] = monotonic() + BUSY_S
+        done = {id(settled) for settled in batch} - {id(settled) for settled in busy}
         self._ended = [settled for settled in self._ended if id(settled) not in done]
         for number in done:
             self._left_until.pop(number, None)
         if __debug__:
             await self._fail_points("result.after_commit")
-        self._committed()
+        if done:
+            self._committed()
+        return bool(done)
 
     async def _call(self, claimed: ClaimedStep, sent_by: float) -> None:
         """One try of one step, as a result to settle."""

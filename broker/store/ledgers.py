@@ -110,6 +110,18 @@ async def lock_ledgers(tx: Tx, ids: Iterable[int]) -> dict[int, Ledger]:
     return {r["id"]: _ledger(r) for r in rows}
 
 
+async def lock_free_ledgers(tx: Tx, ids: Iterable[int]) -> dict[int, Ledger]:
+    """Those of the ledgers that nobody else has locked, locked in id order."""
+    rows = await tx.fetch(
+        """
+        select l.* from ledger l join unnest($1::bigint[]) as w(id) using (id)
+        order by l.id for update of l skip locked
+        """,
+        sorted(set(ids)),
+    )
+    return {r["id"]: _ledger(r) for r in rows}
+
+
 async def complete_ledger(tx: Tx, ledger_id: int) -> None:
     """Every step is settled."""
     await tx.execute(

@@ -146,14 +146,15 @@ class Round:
 
     async def _ask(self, instance: Instance) -> None:
         start, candour = instance.starts, self.candours[instance.name]
+        holds = instance.holds
         if not instance.is_running:
             return
         live, _ = await instance.page("/livez")
         status, text = await instance.page("/readyz")
         if live != 200:
             await asyncio.sleep(DYING_S)
-        if instance.starts != start or not instance.is_at_work:
-            return  # it was killed, or asked to end, meanwhile
+        if (instance.starts, instance.holds) != (start, holds) or not instance.is_at_work:
+            return  # it was killed, held still, or asked to end, meanwhile
         if live != 200 and self._answered.get(instance.name) != start:
             candour.is_ready = False
             return  # it is still starting

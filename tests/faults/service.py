@@ -34,11 +34,14 @@ class Child:
         self.log = log
         self._is_asked_to_end = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_held = False
+        # How often it was held still, or let go on.
+        self.holds = 0
 
     def start(self, *prefix: str, **environment: str) -> None:
         """The process runs; `prefix` is a command it is started by, as prlimit."""
         assert not self.is_running
-        self._is_asked_to_end = False
+        self._is_asked_to_end = self._is_held = False
         kept = {n: v for n, v in os.environ.items() if not n.startswith("LAYSHAFT_")}
         # Compiling every module anew would be half of the time a start takes.
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -67,13 +70,16 @@ class Child:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it lives and was not asked to end."""
-        return self.is_running and not self._is_asked_to_end
+        """Whether it lives, was not asked to end and is not held still."""
+        return self.is_running and not self._is_asked_to_end and not self._is_held
 
     def send(self, number: signal.Signals) -> None:
         """The signal was sent, unless the process is gone already."""
         if self.is_running:
             os.kill(self.pid, number)
+            if number in (signal.SIGSTOP, signal.SIGCONT):
+                self._is_held = number == signal.SIGSTOP
+                self.holds += 1
 
     async def ended(self, within_s: float = END_S) -> int:
         """Its exit code; negative for a signal. Fails if it lives on."""

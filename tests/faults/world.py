@@ -376,14 +376,22 @@ class World:
     async def unwell(
         self, why: str, *, names: str, logs: str, instance: Instance | None = None
     ) -> AsyncIterator[Watch]:
-        """The instance cannot work for a part of the block and has to say so: see `Illness`.
+        """The instance, or the one that has taken most, cannot work for a part of the block and
+        has to say so: see `Illness`. One that has nothing to do would not notice.
 
         The fault begins and ends within the block; `watch.showed()` waits until it is told.
         names: a word that the reported cause holds; logs: one that a log line holds.
         """
-        async with watched(instance or self.service, why, names=names, logs=logs) as watch:
+        instance = instance or await self._busiest()
+        async with watched(instance, why, names=names, logs=logs) as watch:
             self.illnesses.append(watch.illness)
             yield watch
+
+    async def _busiest(self) -> Instance:
+        taken = [
+            (await i.metrics()).get("layshaft_messages_received_total", 0.0) for i in self.instances
+        ]
+        return self.instances[taken.index(max(taken))]
 
     @asynccontextmanager
     async def spared(self, what: str, which: Callable[[Sent], bool]) -> AsyncIterator[None]:

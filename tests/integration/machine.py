@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -414,9 +414,8 @@ def model_database(url: str) -> Iterator[tuple[asyncio.Runner, Database]]:
             runner.run(database.close())
 
 
-def run_examples(machine: type[Run], *, examples: int = EXAMPLES, shrinks: bool = True) -> None:
-    """The machine is run for one of the mixes, from the same seed each time. examples: of all;
-    shrinks: a failure is made as small as it can be, which takes long."""
+def run_examples(machine: type[Run], *, examples: int = EXAMPLES) -> None:
+    """The machine is run for one of the mixes, from the same seed each time. examples: of all."""
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -424,8 +423,6 @@ def run_examples(machine: type[Run], *, examples: int = EXAMPLES, shrinks: bool 
             stateful_step_count=40,
             deadline=None,
             derandomize=True,
-            phases=tuple(Phase) if shrinks else (Phase.generate,),
-            report_multiple_bugs=shrinks,
             suppress_health_check=list(HealthCheck),
         ),
     )

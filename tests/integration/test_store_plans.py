@@ -158,6 +158,7 @@ async def claim_and_record(tx: Tx) -> None:
     results = [calls.CallResult(c, "done", NOW, NOW, NOW, (), "applied", "") for c in claimed]
     await calls.record_results(tx, results)
     await ledgers.lock_ledgers(tx, {c.ledger_id for c in claimed})
+    await ledgers.lock_free_ledgers(tx, {c.ledger_id for c in claimed})
     await step_rows.operations_of(tx, [c.id for c in claimed])
 
 

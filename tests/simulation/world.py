@@ -263,7 +263,7 @@ class World:
         self._trouble = chance.choice((0.0, 0.02, 0.06))
         self._processes = [self._start(n) for n in range(chance.choice((1, 2, 2)))]
         self._beginnings = self._may_begin()
-        self._actors: list[Actor] = []
+        self._actors: dict[str, Actor] = {}
         self._is_calm = False
         self._storm_steps = chance.randint(200, 1_500)
         self._left: set[int] = set()
@@ -279,7 +279,7 @@ class World:
         try:
             self._run()
         finally:
-            for actor in self._actors:
+            for actor in self._actors.values():
                 actor.run.close()
 
     def _run(self) -> None:
@@ -287,7 +287,7 @@ class World:
             if step == self._storm_steps:
                 self._calm_down()
             self.now += timedelta(milliseconds=self.chance.randint(1, 20))
-            ready = [a for a in self._actors if a.ready()]
+            ready = [a for a in self._actors.values() if a.ready()]
             if ready and self.chance.random() < 0.8:
                 self._step(self.chance.choice(ready))
             elif self._happen() or ready or self._wait():
@@ -301,10 +301,7 @@ class World:
     # Actors
 
     def _act(self, name: str, run: Coroutine[Any, Any, None], process: int = -1) -> None:
-        self._actors.append(Actor(name, run, process))
-
-    def _is_acting(self, name: str) -> bool:
-        return any(a.name == name for a in self._actors)
+        self._actors[name] = Actor(name, run, process)
 
     def _step(self, actor: Actor) -> None:
         try:
@@ -314,10 +311,10 @@ class World:
                 ready = actor.run.send(None)
             actor.ready = ready
         except StopIteration:
-            self._actors.remove(actor)
+            del self._actors[actor.name]
         except Died:
             self.note(actor.name, "died")
-            self._actors.remove(actor)
+            del self._actors[actor.name]
             self._crash(self._processes[actor.process])
 
     def _start(self, number: int) -> Process:
@@ -349,9 +346,8 @@ class World:
         """The process ends as it is, and another one starts in its place."""
         self.note(f"process {process.number}", "ends")
         self._lost += 1
-        mine = [a for a in self._actors if a.process == process.number]
-        self._actors = [a for a in self._actors if a.process != process.number]
-        for actor in mine:
+        for actor in [a for a in self._actors.values() if a.process == process.number]:
+            del self._actors[actor.name]
             actor.run.close()
         for channel in process.channels.values():
             self.broker.lose(channel)
@@ -365,40 +361,43 @@ class World:
             self._go_wrong()
             return True
         first = self.chance.randrange(len(self._beginnings))
-        return any(begin() for begin in self._beginnings[first:] + self._beginnings[:first])
+        # (a loop: this is where a simulation spends most of its time)
+        for begin in self._beginnings[first:] + self._beginnings[:first]:  # noqa: SIM110
+            if begin():
+                return True
+        return False
 
     def _may_begin(self) -> list[Callable[[], bool]]:
         """What may begin; each does where it can, and says whether it did."""
         begin: list[Callable[[], bool]] = [self._send, self._start_relay, self._start_person]
         for number in range(len(self._processes)):
             for lane in LANES:
-                begin.append(partial(self._start_consumer, number, lane))
-                begin.append(partial(self._start_looper, number, lane))
+                consumer, looper = f"consumer {number} {lane}", f"looper {number} {lane}"
+                begin.append(partial(self._start_consumer, consumer, number, lane))
+                begin.append(partial(self._start_looper, looper, number, lane))
         self.chance.shuffle(begin)
         return begin
 
-    def _start_consumer(self, number: int, lane: Lane) -> bool:
-        name = f"consumer {number} {lane}"
-        if not self.broker.waiting(lane) or self._is_acting(name):
+    def _start_consumer(self, name: str, number: int, lane: Lane) -> bool:
+        if name in self._actors or not self.broker.waiting(lane):
             return False
         self._act(name, self._consume(name, self._processes[number], lane), number)
         return True
 
-    def _start_looper(self, number: int, lane: Lane) -> bool:
-        name = f"looper {number} {lane}"
-        if not self.tables.pending or self._is_acting(name) or not self._has_due(number, lane):
+    def _start_looper(self, name: str, number: int, lane: Lane) -> bool:
+        if not self.tables.pending or name in self._actors or not self._has_due(number, lane):
             return False
         self._act(name, self._loop(name, self._processes[number], lane), number)
         return True
 
     def _start_relay(self) -> bool:
-        if not self.tables.outbox or self._is_acting("relay"):
+        if not self.tables.outbox or "relay" in self._actors:
             return False
         self._act("relay", self._relay())
         return True
 
     def _start_person(self) -> bool:
-        case = None if self._is_acting("person") else self._next_case()
+        case = None if "person" in self._actors else self._next_case()
         if case is None:
             return False
         self._act("person", self._treat(case))
