@@ -53,6 +53,7 @@ from canonical.events import SOURCE
 from ops.configuration import Configuration, secret
 from ops.health import HealthServer
 from ops.memory import give_large_blocks_back
+from ops.roles import ROLES, Role, Share
 from ops.sources import recogniser
 
 log = structlog.get_logger(__name__)
@@ -81,17 +82,21 @@ def topology_of(settings: Settings, handled: Sequence[str]) -> Topology:
     )
 
 
-def inlets_of(settings: Settings, handled: Sequence[str], lane: Lane) -> list[Inlet]:
-    """The queues of one lane; dead letters are drained with the standard lane."""
-    inlets = [
-        Inlet(inbound_queue(s.name, kind, lane), s.name, kind, users=s.users)
-        for s in settings.sources
-        for kind in (*s.kinds, OTHER)
-        if lane == "standard"
-    ]
-    inlets += [Inlet(event_queue(event, lane), SOURCE, event, ours=True) for event in handled]
-    if lane == "standard":
+def inlets_of(
+    settings: Settings, handled: Sequence[str], lane: Lane, roles: Collection[Role] = ROLES
+) -> list[Inlet]:
+    """The queues of one lane that these roles take; dead letters are drained with those of the
+    sources, which come through the standard lane."""
+    inlets: list[Inlet] = []
+    if "translate" in roles and lane == "standard":
+        inlets += [
+            Inlet(inbound_queue(s.name, kind, lane), s.name, kind, users=s.users)
+            for s in settings.sources
+            for kind in (*s.kinds, OTHER)
+        ]
         inlets.append(Inlet(DEAD, "dead letters", "", dead_letters=True))
+    if "decide" in roles:
+        inlets += [Inlet(event_queue(event, lane), SOURCE, event, ours=True) for event in handled]
     return inlets
 
 
@@ -144,9 +149,12 @@ class App:
         configuration: Configuration,
         *,
         catalogue: Catalogue,
+        share: Share = Share(),  # noqa: B008 - frozen
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        """share: what of the work this process does."""
         self.configuration = configuration
+        self._share = share
         self._catalogue = catalogue
         settings = configuration.settings
         self._settings = settings
@@ -180,8 +188,7 @@ class App:
             "upkeep": self._database("upkeep", 2),
             **{
                 purpose: self._database(purpose, size, handover=self._relay)
-                for lane in LANES
-                for purpose, size in ((f"intake-{lane}", 3), (f"dispatch-{lane}", 2))
+                for purpose, size in self._pools()
             },
         }
         self._channels: dict[str, HttpChannel] = {}
@@ -211,28 +218,30 @@ class App:
         amqp_properties.self_test()
         await self._require_safe_database()
         await declare_topology(self._settings, self._catalogue.events)
-        outlets = {system.name: self._outlet(system) for system in self._settings.systems}
         event_loop = asyncio.get_running_loop()
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(event_loop)))
         self.port = await self._health.start()
         sweep_s = self._settings.deadlines.sweep_s
         self._relay.wake = self._loop("relay", self._relay.turn, sweep_s).wake
         self._relay.wake_sweeper = self._loop("sweeper", self._sweeper.turn, sweep_s).wake
-        for lane in LANES:
-            self._start_lane(lane, outlets)
+        self._make_lanes()
         upkeep = self._databases["upkeep"]
-        fact_sweep_s = self._settings.deadlines.fact_sweep_s
-        self._loop("lapsed calls", lambda: self._lapse_calls(upkeep), fact_sweep_s)
-        self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
-        self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
-        self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
-        self._loop("packages", lambda: self._expire_packages(upkeep), HOUSEKEEPING_S)
+        if self._share.consumes:
+            # Where live messages are taken: a replay gives way to them.
+            self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
+        if "upkeep" in self._share.roles:
+            self._make_upkeep(upkeep)
         self._loop("gauges", lambda: self._refresh_gauges(upkeep), GAUGES_S)
         for loop in self._loops:
             loop.start()
         for consumer in self._consumers:
             consumer.start()
-        log.info("started", port=self.port)
+        log.info(
+            "started",
+            port=self.port,
+            roles=sorted(self._share.roles),
+            lanes=list(self._share.lanes),
+        )
 
     async def stop(self) -> None:
         """Intake stopped, work in hand finished as far as the deadline allows, all closed.
@@ -300,8 +309,28 @@ class App:
         self._loops.append(loop)
         return loop
 
-    def _start_lane(self, lane: Lane, outlets: Mapping[str, Outlet]) -> None:
-        """One lane's consumer, pipeline, row worker and dispatcher, wired to wake each other."""
+    def _pools(self) -> list[tuple[str, int]]:
+        """Database pools of this process's lanes, with their sizes."""
+        pools: list[tuple[str, int]] = []
+        for lane in self._share.lanes:
+            if self._share.consumes:
+                pools.append((f"intake-{lane}", 3))
+            if "dispatch" in self._share.roles:
+                pools.append((f"dispatch-{lane}", 2))
+        return pools
+
+    def _make_lanes(self) -> None:
+        outlets: dict[str, Outlet] = {}
+        if "dispatch" in self._share.roles:
+            outlets = {system.name: self._outlet(system) for system in self._settings.systems}
+        for lane in self._share.lanes:
+            self._make_lane(lane, outlets)
+
+    def _make_lane(self, lane: Lane, outlets: Mapping[str, Outlet]) -> None:
+        """One lane's consumer, pipeline, row worker and dispatcher, wired to wake each other.
+
+        Those of other processes find what was committed when they look the next time.
+        """
         sweep_s = self._settings.deadlines.sweep_s
         wakes: list[Callable[[], None]] = []
 
@@ -309,14 +338,30 @@ class App:
             for wake in wakes:
                 wake()
 
-        pipeline = self._pipeline(lane, committed)
-        dispatcher = self._dispatcher(lane, committed, outlets)
-        rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline), sweep_s)
-        calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
-        dispatcher.wake = calls.wake
-        wakes += [rows.wake, calls.wake]
-        self._dispatchers.append(dispatcher)
-        self._consumers.append(self._consumer(lane, pipeline))
+        if self._share.consumes:
+            pipeline = self._pipeline(lane, committed)
+            rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline), sweep_s)
+            wakes.append(rows.wake)
+            if inlets := self._inlets(lane):
+                self._consumers.append(self._consumer(lane, pipeline, inlets))
+        if "dispatch" in self._share.roles:
+            dispatcher = self._dispatcher(lane, committed, outlets)
+            calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
+            dispatcher.wake = calls.wake
+            wakes.append(calls.wake)
+            self._dispatchers.append(dispatcher)
+
+    def _make_upkeep(self, upkeep: Database) -> None:
+        """What goes by the clock; of several processes one does it at a time, or it does not matter
+        who does."""
+        fact_sweep_s = self._settings.deadlines.fact_sweep_s
+        self._loop("lapsed calls", lambda: self._lapse_calls(upkeep), fact_sweep_s)
+        self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
+        self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
+        self._loop("packages", lambda: self._expire_packages(upkeep), HOUSEKEEPING_S)
+
+    def _inlets(self, lane: Lane) -> list[Inlet]:
+        return inlets_of(self._settings, self._catalogue.events, lane, self._share.roles)
 
     def _pipeline(self, lane: Lane, committed: Callable[[], None]) -> Pipeline:
         return Pipeline(
@@ -357,12 +402,12 @@ class App:
             committed=committed,
         )
 
-    def _consumer(self, lane: Lane, pipeline: Pipeline) -> LaneConsumer:
+    def _consumer(self, lane: Lane, pipeline: Pipeline, inlets: Sequence[Inlet]) -> LaneConsumer:
         settings = self._settings
         return LaneConsumer(
             lane=lane,
             amqp_url=settings.amqp_url,
-            inlets=inlets_of(settings, self._catalogue.events, lane),
+            inlets=inlets,
             origins=self._inlet_of,
             take=pipeline.take,
             prefetch=settings.prefetch.of(lane),

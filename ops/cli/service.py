@@ -18,17 +18,32 @@ from ops.cli.session import Common, configuration, database_url, unreachable, wi
 from ops.configuration import Configuration
 from ops.logs import configure_logs
 from ops.migrate import migrate
+from ops.roles import Share, share_of
 
 
-def run_service(*, common: Common = Common()) -> None:  # noqa: B008 - frozen
+def run_service(
+    *,
+    role: str = "",
+    lanes: str = "",
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
     """Run the service until SIGTERM or Ctrl-C; a second one ends it at once.
 
     Logs are JSON lines on standard error; /livez, /readyz and /metrics answer on the listen port.
+
+    Parameters
+    ----------
+    role
+        What this process does: some of translate, decide, dispatch and upkeep, with commas between
+        them. Without it: everything.
+    lanes
+        In which lanes: some of critical, standard and enrichment. Without it: in all.
     """
+    share = share_of(role, lanes)
     settings = configuration(common)
     configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+        runner.run(_serve(settings, share))
 
 
 def migrate_database(*, common: Common = Common()) -> None:  # noqa: B008 - frozen
@@ -79,10 +94,10 @@ def show_demo(
     return main(script=script, output=output, keep=keep, clean=clean)
 
 
-async def _serve(settings: Configuration) -> None:
+async def _serve(settings: Configuration, share: Share) -> None:
     """Works until stopped; a server that is away at the start is said so, not traced back."""
     try:
-        await App(settings, catalogue=CATALOGUE).run()
+        await App(settings, catalogue=CATALOGUE, share=share).run()
     except (asyncpg.PostgresConnectionError, asyncpg.InvalidCatalogNameError) as error:
         raise unreachable(settings.settings.database_url, error) from error
     except (OSError, TimeoutError, AMQPError, *CONNECTION_EXCEPTIONS) as error:

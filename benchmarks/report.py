@@ -1,0 +1,97 @@
+"""What a run comes to: rates, ratios, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.rungs import Passed
+
+AGAINST = ("noop", "handwritten", "celery", "limit")
+LEAST_HANDWRITTEN = 0.06
+"""Of the no-op's rate: less means that the machine did something else."""
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """Of neighbouring passes: the median, the lowest and the highest."""
+
+    middle: float
+    lowest: float
+    highest: float
+
+
+class Report(msgspec.Struct, frozen=True):
+    """rungs: messages a second, medians. ratios: `layshaft/<rung>`. invalid: why it counts for
+    nothing; "" where it counts."""
+
+    rungs: dict[str, float]
+    ratios: dict[str, float]
+    latency_ms: dict[str, float]
+    spread: dict[str, Ratio]
+    settings: dict[str, str]
+    machine: str
+    commit: str
+    invalid: str = ""
+
+
+def ratios(passes: Mapping[str, Sequence[Passed]]) -> dict[str, Ratio]:
+    """The service against each other rung, round by round."""
+    found: dict[str, Ratio] = {}
+    for other in AGAINST:
+        pairs = zip(passes.get("layshaft", ()), passes.get(other, ()), strict=False)
+        each = [mine.rate / theirs.rate for mine, theirs in pairs]
+        if each:
+            found[f"layshaft/{other}"] = Ratio(median(each), min(each), max(each))
+    return found
+
+
+def report(
+    passes: Mapping[str, Sequence[Passed]],
+    *,
+    settings: Mapping[str, str],
+    machine: str,
+    commit: str,
+) -> Report:
+    """The whole run."""
+    rates = {name: median(p.rate for p in each) for name, each in passes.items() if each}
+    spread = ratios(passes)
+    invalid = ""
+    if {"noop", "handwritten"} <= rates.keys():
+        share = rates["handwritten"] / rates["noop"]
+        if share < LEAST_HANDWRITTEN:
+            invalid = f"handwritten is at {share:.3f} of noop: the machine was busy otherwise"
+    return Report(
+        rungs={name: round(rate, 1) for name, rate in rates.items()},
+        ratios={name: round(r.middle, 3) for name, r in spread.items()},
+        latency_ms={},
+        spread=spread,
+        settings=dict(settings),
+        machine=machine,
+        commit=commit,
+        invalid=invalid,
+    )
+
+
+def show(found: Report, what: Mapping[str, str], console: Console) -> None:
+    """The report for people."""
+    durable = ", ".join(f"{name}={value}" for name, value in found.settings.items())
+    console.print(f"PostgreSQL says: {durable}")
+    console.print(f"{found.machine}, commit {found.commit}")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("rung")
+    table.add_column("messages/s", justify="right")
+    table.add_column("layshaft is", justify="right")
+    table.add_column("from", justify="right")
+    table.add_column("to", justify="right")
+    table.add_column("")
+    for name, rate in found.rungs.items():
+        ratio = found.spread.get(f"layshaft/{name}")
+        cells = [f"{r:.2f} x" for r in (ratio.middle, ratio.lowest, ratio.highest)] if ratio else []
+        table.add_row(name, f"{rate:,.0f}", *(cells or ["", "", ""]), what.get(name, ""))
+    console.print(table)
+    if found.invalid:
+        console.print(f"This run counts for nothing: {found.invalid}")
