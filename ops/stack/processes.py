@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +40,11 @@ class ProcessRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Ends it at once; its data is thrown away afterwards."""
 
 
+# Ports given out last by this process: two servers are started side by side, and what one was given
+# is still free when the other asks.
+_given: deque[int] = deque(maxlen=1_000)
+
+
 def free_port() -> int:
     """A loopback TCP port nobody listens on."""
     (port,) = free_ports(1)
@@ -46,11 +52,13 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """So many of them, no two the same."""
+    """So many of them, no two the same, and none that was given out lately."""
     found: list[int] = []
     with ExitStack() as taken:
         for _ in range(200 * count):
             port = _PORTS.start + secrets.randbelow(len(_PORTS))
+            if port in _given:
+                continue
             # Kept until all are found: a port that was drawn before is none that is free.
             probe = taken.enter_context(socket.socket())
             try:
@@ -58,6 +66,7 @@ def free_ports(count: int) -> tuple[int, ...]:
             except OSError:
                 continue
             found.append(port)
+            _given.append(port)
             if len(found) == count:
                 return tuple(found)
     raise StackUnavailable("no free TCP port between 20000 and 32000 on 127.0.0.1")

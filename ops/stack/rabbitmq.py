@@ -177,9 +177,22 @@ def start_rabbitmq(
     """Start a node whose files all lie in `folder`; downloads go to `packages`.
 
     `remember` is called as soon as a process exists, before it is ready.
-    Raises: StackUnavailable if there are no files to be had or the start fails.
+    Raises: StackUnavailable if there are no files to be had or the start fails; a port that
+    somebody else took between being found free and being used is given up for another one, once.
     """
-    node = prepare_node(folder, log=log, packages=packages, ignore_system=ignore_system)
+    try:
+        return _start(
+            prepare_node(folder, log=log, packages=packages, ignore_system=ignore_system), remember
+        )
+    except StackUnavailable as error:
+        if "eaddrinuse" not in str(error):
+            raise
+    return _start(
+        prepare_node(folder, log=log, packages=packages, ignore_system=ignore_system), remember
+    )
+
+
+def _start(node: Node, remember: Callable[[ProcessRecord], None]) -> Broker:
     for start in (node.start_port_mapper, node.start):
         process = start()
         remember(process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 
 import pytest
 
@@ -16,11 +17,18 @@ def few(monkeypatch: pytest.MonkeyPatch) -> range:
     first = free_port()
     ports = range(first, first + 3)
     monkeypatch.setattr("ops.stack.processes._PORTS", ports)
+    monkeypatch.setattr("ops.stack.processes._given", deque(maxlen=10))
     return ports
 
 
 def test_no_port_is_given_twice(few: range) -> None:
     assert sorted(free_ports(3)) == list(few)
+
+
+def test_a_port_that_was_given_out_and_is_not_in_use_yet_is_not_given_again(few: range) -> None:
+    assert sorted([free_port(), free_port(), free_port()]) == list(few)
+    with pytest.raises(StackUnavailable):
+        free_port()
 
 
 def test_a_port_somebody_listens_on_is_left_out(few: range) -> None:
