@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from broker.store.connection import Position, Tx
-from broker.store.pending import free_next
+from broker.store.pending import free_next, held_keys
 from broker.store.selections import LAST, Selection
 from canonical.codec import encode
 
@@ -314,14 +314,9 @@ async def remove_unbegun(tx: Tx, replay_id: int) -> int:
     Messages that the replay admitted stay: theirs is the one handling, a copy of them that came
     meanwhile was absorbed. The caller locked the replay, so that none is added.
     """
-    await tx.execute(
-        """
-        select from hold h
-        where (h.scope, h.key) in (select scope, key from pending where replay_id = $1)
-        order by h.scope, h.key for update of h
-        """,
-        replay_id,
-    )
+    # (not joined with the holds: that may be planned as a look at all of them for each row)
+    keys = await tx.fetch("select distinct scope, key from pending where replay_id = $1", replay_id)
+    await held_keys(tx, [(k["scope"], k["key"]) for k in keys])
     # A statement of its own: it sees what row workers did before they gave the holds up.
     removed = await tx.fetch(
         """
