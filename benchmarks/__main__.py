@@ -29,7 +29,13 @@ def main() -> int:
     parser.add_argument("--rungs", default="", help="only these, with commas between them")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     arguments = parser.parse_args()
-    wanted = [r for r in RUNGS if not arguments.rungs or r.name in arguments.rungs.split(",")]
+    names = arguments.rungs.split(",") if arguments.rungs else [rung.name for rung in RUNGS]
+    if unknown := set(names) - {rung.name for rung in RUNGS}:
+        there_are = ", ".join(rung.name for rung in RUNGS)
+        parser.error(f"no rung {', '.join(sorted(unknown))}; there are {there_are}")
+    if arguments.rounds < 1:
+        parser.error("--rounds: at least 1")
+    wanted = [rung for rung in RUNGS if rung.name in names]
     state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ROOT / ".layshaft"))
     try:
         found = asyncio.run(

@@ -28,7 +28,7 @@ def letters(number: int, *, seed: int) -> list[Letter]:
     """So many messages: news but for the shares above, no id twice but for what is sent again."""
     chance = random.Random(seed)
     written: list[Letter] = []
-    versions = [0] * max(KEYS, 1)
+    versions = [0] * KEYS
     for n in range(number):
         kind = chance.random()
         if written and kind < AGAIN:
