@@ -6,18 +6,20 @@ Consumers have connections of their own: an alarm blocks publishers, and acks mu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Literal
 
-import aio_pika
 import aiormq
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
 
 from broker import connections
-from broker.failpoints import FailPointHit, FailPoints
+from broker.failpoints import FailPoints
+from broker.framing import Outlet, publish_frames
 from broker.lineup import Slot
 from broker.metrics import Metrics
 from broker.store.handover import OutboxRow
@@ -25,15 +27,15 @@ from broker.topology import headers_for
 from canonical.package import LOG_REFERENCE, MAX_INLINE_BYTES
 
 log = structlog.get_logger(__name__)
-_Confirm = TypeVar("_Confirm")
 
-# Per exchange. A channel carries one publish after the other; more than a few gain nothing.
+# Per exchange: what one broken publish takes down with it is a share of them.
 CHANNELS = 4
 # The answer is known at once; this is for a loop that is busy.
 _BLOCKED_LOOK_S = 0.05
 
 Outcome = Literal["confirmed", "unwanted", "nacked", "returned", "timeout", "connection", "defect"]
 OUT: frozenset[Outcome] = frozenset({"confirmed", "unwanted"})
+Settled = Callable[[Sequence[tuple[OutboxRow, Outcome]]], Awaitable[None]]
 
 
 class Unpublishable(Exception):
@@ -41,7 +43,7 @@ class Unpublishable(Exception):
 
 
 class Publisher:
-    """Publishes single rows. Connects when it is needed; whoever fails tries again later."""
+    """Publishes rows. Connects when it is needed; whoever fails tries again later."""
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class Publisher:
         self._heartbeat_s = heartbeat_s
         self._subscribed = subscribed
         self._connection: AbstractConnection | None = None
+        self._outlet: Outlet | None = None
         self._has_connected = False
         # A missing exchange closes a channel, and that channel only.
         self._channels: dict[Slot, AbstractChannel] = {}
@@ -85,19 +88,77 @@ class Publisher:
             raise Unpublishable("RabbitMQ blocks publishers: it is short of memory or disk")
         self.is_working = True
 
-    async def publish(self, row: OutboxRow, slot: Slot) -> Outcome:
-        """What became of one publish, within the confirm deadline.
+    async def publish(self, rows: Sequence[tuple[OutboxRow, Slot]], settled: Settled) -> None:
+        """The rows are written in their order; `settled` is told once of each what became of it,
+        within the confirm deadline.
 
         Only "confirmed" means that the broker has it for good. After "timeout" and "connection" it
         may have it or not. The AMQP message_id is fresh per try, since the library matches returns
         by it; the event's id travels in a header.
         """
-        if row.routing_key not in self._subscribed:
-            return "unwanted"
-        outcome, why = await self._try(row, slot)
+        # Covers the wait for a connection, a channel and room in the socket as well.
+        until = asyncio.get_running_loop().time() + self.confirm_s
+        lot = _Lot(row for row, _ in rows)
+        by_slot: dict[Slot, list[OutboxRow]] = {}
+        for row, slot in rows:
+            if row.routing_key in self._subscribed:
+                by_slot.setdefault(slot, []).append(row)
+            else:
+                lot.settle(row, "unwanted")
+        for slot, its_rows in by_slot.items():
+            await self._write(slot, its_rows, lot, until)
+        while lot.is_open:
+            try:
+                async with asyncio.timeout_at(until):
+                    await lot.something_settled()
+            except TimeoutError as error:
+                lot.fail_rest(error)
+            found = lot.taken()
+            for row, outcome, why in found:
+                self._note(row, outcome, why)
+            await settled([(row, outcome) for row, outcome, _ in found])
+
+    async def close(self) -> None:
+        """The connection is closed."""
+        if self._outlet is not None:
+            self._outlet.close()
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connections.close(connection, within_s=self.confirm_s)
+
+    async def _write(self, slot: Slot, rows: Sequence[OutboxRow], lot: _Lot, until: float) -> None:
+        """The rows are on their way, or settled where they cannot be."""
+        try:
+            with connections.losses():
+                async with asyncio.timeout_at(until):
+                    outlet, channel = await self._open_channel(slot)
+        except Exception as error:  # no channel for these rows; others may have theirs
+            for row in rows:
+                lot.answered(row, error)
+            return
+        for row in rows:
+            message_id = os.urandom(16).hex()
+            try:
+                frames = _frames(row, channel, message_id)
+                outlet.publish(
+                    channel,
+                    frames,
+                    message_id=message_id,
+                    answered=partial(lot.answered, row),
+                )
+            except Exception as error:  # a row that cannot be published stops its own key only
+                lot.answered(row, error)
+        if __debug__ and self._fail_points.is_armed("relay.after_publish"):
+            await outlet.written()
+            for _ in rows:
+                await self._fail_points("relay.after_publish")
+
+    def _note(self, row: OutboxRow, outcome: Outcome, why: str) -> None:
+        """What became of a row is in metrics and log."""
         if outcome == "confirmed":
             self.is_working = True
-            return outcome
+        if outcome in OUT:
+            return
         if outcome == "timeout" or not self.is_connected:
             self.is_working = False
         self._metrics.publish_failures.labels(outcome).inc()
@@ -106,78 +167,25 @@ class Publisher:
         log.warning(
             "not published", id=row.event_id, event_type=row.type, reason=outcome, error=why
         )
-        return outcome
 
-    async def close(self) -> None:
-        """The connection is closed."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connections.close(connection, within_s=self.confirm_s)
-
-    async def _try(self, row: OutboxRow, slot: Slot) -> tuple[Outcome, str]:
-        try:
-            with connections.losses():
-                # Covers the wait for a connection, a channel and room in the socket as well.
-                async with asyncio.timeout(self.confirm_s):
-                    await self._publish(row, slot)
-        except PublishError as error:
-            return "returned", str(error)
-        except DeliveryError as error:
-            return "nacked", type(error.frame).__name__
-        except TimeoutError:
-            return "timeout", f"no confirm within {self.confirm_s} s"
-        except CONNECTION_EXCEPTIONS as error:
-            return "connection", repr(error)[:200]
-        except FailPointHit:
-            raise
-        except Exception as error:  # a row that cannot be published stops its own key only
-            return "defect", repr(error)[:200]
-        return "confirmed", ""
-
-    async def _publish(self, row: OutboxRow, slot: Slot) -> None:
-        """The broker has confirmed the row. Raises: whatever else became of it."""
-        channel = await self._open_channel(slot)
-        exchange = await channel.get_exchange(slot.exchange, ensure=False)
-        publish = exchange.publish(_message(row), routing_key=row.routing_key, mandatory=True)
-        if __debug__ and self._fail_points.is_armed("relay.after_publish"):
-            publish = await self._written(publish, channel)
-        await publish
-
-    async def _written(
-        self, publish: Coroutine[Any, Any, _Confirm], channel: AbstractChannel
-    ) -> Coroutine[Any, Any, _Confirm]:
-        """What waits for the confirm of a publish whose bytes have left."""
-        publishing = asyncio.create_task(publish)
-        await asyncio.sleep(0)
-        # The library holds the channel's lock until the frames are written.
-        underlay = await channel.get_underlay_channel()
-        assert isinstance(underlay, aiormq.Channel)
-        async with underlay.lock:
-            pass
-        try:
-            if __debug__:
-                await self._fail_points("relay.after_publish")
-        except BaseException:
-            publishing.cancel()
-            raise
-
-        async def confirm() -> _Confirm:
-            return await publishing
-
-        return confirm()
-
-    async def _open_channel(self, slot: Slot) -> AbstractChannel:
+    async def _open_channel(self, slot: Slot) -> tuple[Outlet, aiormq.Channel]:
         channel = self._channels.get(slot)
-        if channel is not None and not channel.is_closed and self.is_connected:
-            return channel
-        async with self._opening:
-            connection = await self._connect()
-            channel = self._channels.get(slot)
-            if channel is None or channel.is_closed:
-                # Unroutable is an error only on a channel that raises on returns.
-                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                self._channels[slot] = channel
-            return channel
+        if channel is None or channel.is_closed or not self.is_connected:
+            async with self._opening:
+                connection = await self._connect()
+                channel = self._channels.get(slot)
+                if channel is None or channel.is_closed:
+                    channel = await self._new_channel(connection)
+                    self._channels[slot] = channel
+        assert self._outlet is not None
+        return self._outlet, await _underlay(channel)
+
+    async def _new_channel(self, connection: AbstractConnection) -> AbstractChannel:
+        # Unroutable is an error only on a channel that raises on returns.
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        assert self._outlet is not None
+        self._outlet.adopt(await _underlay(channel))
+        return channel
 
     async def _connect(self) -> AbstractConnection:
         """A connection that is alive; raises where RabbitMQ cannot be reached."""
@@ -187,6 +195,8 @@ class Publisher:
             self._connection = await connections.connect(
                 self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self.confirm_s
             )
+            assert self._connection.transport is not None
+            self._outlet = Outlet(self._connection.transport.connection.write_queue)
             if self._has_connected:
                 self._metrics.reconnects.labels("relay").inc()
             self._has_connected = True
@@ -202,18 +212,82 @@ class Publisher:
         return bool(done)
 
 
-def _message(row: OutboxRow) -> aio_pika.Message:
+class _Lot:
+    """Rows published together, and what became of them; whatever is said of a row first counts."""
+
+    def __init__(self, rows: Iterable[OutboxRow]) -> None:
+        self._open = {row.id: row for row in rows}
+        self._settled: list[tuple[OutboxRow, Outcome, str]] = []
+        self._has_settled = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is to be waited for or taken."""
+        return bool(self._open or self._settled)
+
+    def settle(self, row: OutboxRow, outcome: Outcome, why: str = "") -> None:
+        """This became of the row."""
+        if self._open.pop(row.id, None) is not None:
+            self._settled.append((row, outcome, why))
+            self._has_settled.set()
+
+    def answered(self, row: OutboxRow, error: BaseException | None) -> None:
+        """The row is confirmed, or this went wrong."""
+        self.settle(row, *_outcome(error))
+
+    def fail_rest(self, error: BaseException) -> None:
+        """This went wrong with all that are left."""
+        for row in list(self._open.values()):
+            self.answered(row, error)
+
+    async def something_settled(self) -> None:
+        """Waits until there is something to take."""
+        await self._has_settled.wait()
+
+    def taken(self) -> list[tuple[OutboxRow, Outcome, str]]:
+        """What was settled since it was asked last, in that order."""
+        taken, self._settled = self._settled, []
+        self._has_settled.clear()
+        return taken
+
+
+def _outcome(error: BaseException | None) -> tuple[Outcome, str]:
+    match error:
+        case None:
+            return "confirmed", ""
+        case PublishError():
+            return "returned", str(error)
+        case DeliveryError():
+            return "nacked", type(error.frame).__name__
+        case TimeoutError():
+            return "timeout", "no confirm within the deadline"
+        case asyncio.CancelledError():
+            return "connection", "closed"
+        case _ if isinstance(error, CONNECTION_EXCEPTIONS):
+            return "connection", repr(error)[:200]
+        case _:
+            return "defect", repr(error)[:200]
+
+
+async def _underlay(channel: AbstractChannel) -> aiormq.Channel:
+    underlay = await channel.get_underlay_channel()
+    assert isinstance(underlay, aiormq.Channel)
+    return underlay
+
+
+def _frames(row: OutboxRow, channel: aiormq.Channel, message_id: str) -> bytes:
+    stated_at = row.position.at.isoformat()
     attributes = {
         "specversion": "1.0",
         "id": row.event_id,
         "source": "layshaft",
         "type": row.type,
         "subject": row.key,
-        "time": row.position.at.isoformat(),
+        "time": stated_at,
         "sequence": str(row.sequence),
         "correlationid": row.correlation_id,
         "causationid": row.causation_id,
-        "logposition": f"{row.position.at.isoformat()}/{row.position.seq}",
+        "logposition": f"{stated_at}/{row.position.seq}",
         # An event that waited long to go out is not a late repeat (broker.lateness).
         "publishtime": datetime.now(UTC).isoformat(),
     }
@@ -223,9 +297,12 @@ def _message(row: OutboxRow) -> aio_pika.Message:
         attributes["dataref"] = f"{LOG_REFERENCE}{attributes['logposition']}"
         attributes["databytes"] = str(len(body))
         body = b""
-    return aio_pika.Message(
-        body,
-        headers=dict(headers_for(attributes)),
-        content_type="application/json",
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    return publish_frames(
+        channel.number,
+        exchange=row.exchange,
+        routing_key=row.routing_key,
+        headers=headers_for(attributes),
+        message_id=message_id,
+        body=body,
+        frame_max=channel.connection.connection_tune.frame_max,
     )

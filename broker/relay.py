@@ -18,9 +18,9 @@ import asyncpg
 import structlog
 
 from broker.failpoints import FailPoints
-from broker.lineup import Lineup
+from broker.lineup import Lineup, Slot
 from broker.metrics import Metrics
-from broker.publisher import CHANNELS, OUT, Publisher
+from broker.publisher import CHANNELS, OUT, Outcome, Publisher
 from broker.store import Database
 from broker.store import outbox as outbox_rows
 from broker.store.handover import STOPPED, OutboxRow, Owned
@@ -119,35 +119,49 @@ class Relay:
 
     def _start(self) -> None:
         """Everything that may go out now is being published."""
+        lot: list[tuple[OutboxRow, Slot]] = []
         for row in () if self._is_drained else self._lineup.startable():
             if monotonic() + self._publisher.confirm_s > self._until[row.id]:
                 self._stop(row.key)
-                continue
-            task = asyncio.create_task(self._publish(row), name=f"publish-{row.id}")
+            else:
+                lot.append((row, self._lineup.slot_of(row)))
+        if lot:
+            task = asyncio.create_task(self._publish(lot), name=f"publish-{lot[0][0].id}")
             self._publishes.add(task)
             task.add_done_callback(self._ended)
 
-    async def _publish(self, row: OutboxRow) -> None:
-        """One row is out, or its key is given up."""
-        is_out = False
+    async def _publish(self, lot: Sequence[tuple[OutboxRow, Slot]]) -> None:
+        """Each row is out, or its key is given up."""
+        unsettled = {row.id: row for row, _ in lot}
+
+        async def settled(fates: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+            for row, outcome in fates:
+                if outcome == "confirmed":
+                    if __debug__:
+                        await self._fail_points("relay.after_confirm")
+                    self._metrics.published.labels(_lane(row), "memory").inc()
+                del unsettled[row.id]
+                if outcome in OUT:
+                    self._is_out(row)
+                else:
+                    self._stop(row.key)
+            self._start()
+
         try:
             if __debug__:
-                await self._fail_points("relay.after_claim")
-            outcome = await self._publisher.publish(row, self._lineup.slot_of(row))
-            if outcome == "confirmed":
-                if __debug__:
-                    await self._fail_points("relay.after_confirm")
-                self._metrics.published.labels(_lane(row), "memory").inc()
-            is_out = outcome in OUT
+                for _ in lot:
+                    await self._fail_points("relay.after_claim")
+            await self._publisher.publish(lot, settled)
         finally:
-            if is_out:
-                self._lineup.confirmed(row)
-                del self._until[row.id]
-                self._confirmed[row.id] = row.key
-                self.wake()
-            else:
+            for row in unsettled.values():
                 self._stop(row.key)
             self._start()
+
+    def _is_out(self, row: OutboxRow) -> None:
+        self._lineup.confirmed(row)
+        del self._until[row.id]
+        self._confirmed[row.id] = row.key
+        self.wake()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._publishes.discard(task)

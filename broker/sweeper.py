@@ -97,26 +97,27 @@ class Sweeper:
         out: list[OutboxRow] = []
         refused: list[tuple[OutboxRow, Outcome]] = []
 
-        async def publish(row: OutboxRow) -> None:
-            outcome = await self._publisher.publish(row, lineup.slot_of(row))
-            if outcome in OUT:
+        async def settled(fates: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+            for row, outcome in fates:
                 if outcome == "confirmed":
                     if __debug__:
                         await self._fail_points("relay.after_confirm")
                     lane = row.exchange.rpartition(".")[2]
                     self._metrics.published.labels(lane, "sweep").inc()
-                out.append(row)
-                lineup.confirmed(row)
-            else:
-                refused.append((row, outcome))
-                lineup.stop(row.key)
+                if outcome in OUT:
+                    out.append(row)
+                    lineup.confirmed(row)
+                else:
+                    refused.append((row, outcome))
+                    lineup.stop(row.key)
             start()
 
         async with asyncio.TaskGroup() as group:
 
             def start() -> None:
-                for row in lineup.startable():
-                    group.create_task(publish(row))
+                lot = [(row, lineup.slot_of(row)) for row in lineup.startable()]
+                if lot:
+                    group.create_task(self._publisher.publish(lot, settled))
 
             start()
         return out, refused
