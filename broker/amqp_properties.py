@@ -133,30 +133,53 @@ Reading = tuple[str, FieldValue]
 _NOT_UTF8: Final = "invalid UTF-8"
 
 
-def _read_properties(properties: commands.Basic.Properties, flags: int, data: bytes) -> None:
-    """Takes the place of pamqp's `BasicProperties.unmarshal`; never raises."""
+def read_properties(flags: int, data: bytes) -> dict[str, FieldValue]:
+    """The properties in a content header, by pamqp's names; never raises.
+
+    flags: which ones are there. data: what stands behind the flags.
+    """
+    read: dict[str, FieldValue] = {}
     found: list[str] = []
     raw_headers = b""
-    for name in properties.__slots__:
-        if not flags & properties.flags[name]:
+    for flag, name, kind in _PROPERTIES:
+        if not flags & flag:
             continue
-        kind = properties.amqp_type(name)
         width = _width(kind, data)
         if width > len(data):
             # Where this one ends is unknown, so the ones behind it cannot be found either.
             found.append(f"{name}: runs past the end of its frame")
             break
         piece, data = data[:width], data[width:]
-        problem, value = _READERS[kind](piece)
+        problem, read[name] = _READERS[kind](piece)
         if problem:
             found.append(f"{name}: {problem}")
             if kind == "table":
                 raw_headers = piece[4 : 4 + RAW_HEADERS_KEPT_BYTES]
-        setattr(properties, name, value)
     if found:
         mark = Damage(violations=tuple(found), raw_headers=raw_headers)
+        headers = read.get("headers")
         # The header table is the one place that aio-pika hands on unchanged.
-        properties.headers = {**(properties.headers or {}), _DAMAGE_KEY: mark}  # type: ignore[dict-item]
+        read["headers"] = {
+            **(headers if isinstance(headers, dict) else {}),
+            _DAMAGE_KEY: mark,  # type: ignore[dict-item]
+        }
+    return read
+
+
+_PROPERTIES: Final = tuple(
+    (
+        commands.Basic.Properties.flags[name],
+        name,
+        commands.Basic.Properties.amqp_type(name),
+    )
+    for name in commands.Basic.Properties.__slots__
+)
+
+
+def _read_properties(properties: commands.Basic.Properties, flags: int, data: bytes) -> None:
+    """Takes the place of pamqp's `BasicProperties.unmarshal`; never raises."""
+    for name, value in read_properties(flags, data).items():
+        setattr(properties, name, value)
 
 
 def _width(kind: str, data: bytes) -> int:
@@ -191,6 +214,8 @@ def _timestamp(piece: bytes) -> Reading:
 
 
 def _table(piece: bytes) -> Reading:
+    if (texts := _texts(piece)) is not None:
+        return "", texts
     if problem := _unfit(piece):
         return f"{problem} ({len(piece) - 4} bytes)", {}
     try:
@@ -209,6 +234,12 @@ _READERS: Final[dict[str, Callable[[bytes], Reading]]] = {
 """By AMQP type."""
 
 
+def read_short_string(data: bytes, at: int) -> tuple[int, str]:
+    """Where the short string at that place ends, and what it says."""
+    end = at + 1 + data[at]
+    return end, _text(data[at:end])[1]  # type: ignore[return-value]
+
+
 def _read_short_string(value: bytes) -> tuple[int, str]:
     """Takes the place of pamqp's reader for the short strings of method frames."""
     if not value:
@@ -218,8 +249,36 @@ def _read_short_string(value: bytes) -> tuple[int, str]:
     return end, text  # type: ignore[return-value]
 
 
-# Judging a header table before pamqp decodes it.
+# Judging a header table before pamqp decodes it. Nearly all of them hold nothing but texts; those
+# are read here, in a third of the time.
 
+
+def _texts(table: bytes) -> dict[str, FieldValue] | None:
+    """A sound table (its four length bytes included) of nothing but texts; None for any other."""
+    end = len(table)
+    if end > MAX_TABLE_BYTES:
+        return None
+    texts: dict[str, FieldValue] = {}
+    at = 4
+    try:
+        while at < end:
+            if len(texts) == MAX_TABLE_ENTRIES:
+                return None
+            middle = at + 1 + table[at]
+            begin = middle + 5
+            if table[middle] != _LONG_TEXT:
+                return None
+            stop = begin + int.from_bytes(table[middle + 1 : begin], "big")
+            if stop > end:
+                return None
+            texts[table[at + 1 : middle].decode()] = table[begin:stop].decode()
+            at = stop
+    except (IndexError, UnicodeDecodeError):
+        return None
+    return texts
+
+
+_LONG_TEXT: Final = ord("S")
 _FIXED_WIDTH: Final = {
     **dict.fromkeys(b"tbB", 1),
     **dict.fromkeys(b"su", 2),

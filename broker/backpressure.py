@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
 
-from aiormq.abc import AbstractChannel
 from prometheus_client import Gauge
 
 UNDECIDED_BYTES = 16 * 1024 * 1024
@@ -58,21 +56,3 @@ class Budget:
             self._room.set()
         else:
             self._room.clear()
-
-
-def hold_back(channel: AbstractChannel, budget: Budget) -> None:
-    """Frames of this channel are read only while the budget has room.
-
-    The client library reads a connection frame by frame and waits until the frame's channel has
-    taken it, so that a channel which waits stops the whole connection. That is wanted: all channels
-    of a lane share its budget.
-    """
-    frames: asyncio.Queue[Any] = channel.frames
-    put = frames.put
-
-    async def put_where_there_is_room(item: Any) -> None:
-        await budget.room()
-        await put(item)
-
-    # The library offers no other place to wait at: callbacks run in tasks of their own.
-    frames.put = put_where_there_is_room  # type: ignore[method-assign]

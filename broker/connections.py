@@ -11,17 +11,23 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
+from broker.sieve import SiftedConnection
+
 log = structlog.get_logger(__name__)
 
 # The library ends its close callbacks in tasks of its own, a turn or two of the loop later.
 _CLOSING_TURNS = 3
 
 
-async def connect(url: str, *, heartbeat_s: int, within_s: float) -> AbstractConnection:
+async def connect(url: str, *, heartbeat_s: int, within_s: float) -> SiftedConnection:
     """A plain connection: whoever holds it makes the next one; the library restores nothing."""
     with losses():
         async with asyncio.timeout(within_s):
-            return await aio_pika.connect(url, heartbeat=heartbeat_s, timeout=within_s)
+            connection = await aio_pika.connect(
+                url, connection_class=SiftedConnection, heartbeat=heartbeat_s, timeout=within_s
+            )
+    assert isinstance(connection, SiftedConnection)
+    return connection
 
 
 @contextmanager

@@ -14,27 +14,24 @@ import base64
 import random
 import weakref
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import msgspec
 import structlog
-from aio_pika.abc import (
-    AbstractChannel,
-    AbstractConnection,
-    AbstractIncomingMessage,
-    AbstractQueue,
-)
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
 from broker import connections
 from broker.amqp_properties import damage, violations
-from broker.backpressure import UNDECIDED_BYTES, Budget, hold_back
+from broker.backpressure import UNDECIDED_BYTES, Budget
 from broker.blame import is_weather, server_in_words
 from broker.door import refusal
 from broker.failpoints import FailPoints
-from broker.intake import Arrival
+from broker.intake import TURN_S, Arrival
 from broker.looper import finish
 from broker.metrics import Metrics
+from broker.sieve import Received, SiftedConnection
 from broker.store.messages import log_position
 from broker.topology import attributes_from
 from canonical.codec import MAX_BODY_BYTES
@@ -87,6 +84,7 @@ class LaneConsumer:
         inlets: Sequence[Inlet],
         origins: Callable[[str], Inlet | None],
         take: Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]],
+        read: Callable[[Arrival], Arrival] = lambda arrival: arrival,
         prefetch: int,
         batch: int,
         heartbeat_s: int,
@@ -97,14 +95,15 @@ class LaneConsumer:
         max_body_bytes: int = MAX_BODY_BYTES,
         undecided_bytes: int = UNDECIDED_BYTES,
     ) -> None:
-        """restore: asked when queues of ours are missing or were deleted; see `Restore`.
-        max_body_bytes: a longer body is kept and not read. undecided_bytes: with so many received
-        and not decided, the lane receives no more."""
+        """read: see `broker.intake.read_ahead`. restore: asked when queues of ours are missing or
+        were deleted; see `Restore`. max_body_bytes: a longer body is kept and not read.
+        undecided_bytes: with so many received and not decided, the lane receives no more."""
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
         self._origins = origins
         self._take = take
+        self._read = read
         self._prefetch = prefetch
         self._batch = batch
         self._heartbeat_s = heartbeat_s
@@ -115,6 +114,8 @@ class LaneConsumer:
         self._restore = restore
         self._max_body_bytes = max_body_bytes
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
+        # A batch that was read while the one before it is decided.
+        self._ready: asyncio.Queue[Arrival] = asyncio.Queue(batch)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
@@ -141,19 +142,21 @@ class LaneConsumer:
     @property
     def backlog(self) -> int:
         """Deliveries that have come and are not being decided yet."""
-        return self._arrived.qsize()
+        return self._arrived.qsize() + self._ready.qsize()
 
     def start(self) -> None:
-        """Two tasks run: one keeps consuming, one keeps deciding."""
+        """Three tasks run: one keeps consuming, one reading, one deciding."""
         self._tasks = [
             asyncio.create_task(self._keep_consuming(), name=f"consume-{self.lane}"),
             asyncio.create_task(self._keep_deciding(), name=f"decide-{self.lane}"),
+            asyncio.create_task(self._keep_reading(), name=f"read-{self.lane}"),
         ]
 
     async def stop(self, deadline_s: float) -> None:
         """Nothing is taken any more; the batch in hand is committed and acknowledged."""
         self._stopping.set()
         self._budget.lift()
+        self._tasks[2].cancel()
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s)
         for task in late:
             task.cancel()
@@ -194,6 +197,7 @@ class LaneConsumer:
         )
         closed = asyncio.Event()
         connection.close_callbacks.add(lambda *_: closed.set())
+        connection.sieve.room = self._budget.room
         attached: dict[str, AbstractChannel] = {}
         # Queues of which it is not known whether they are as they should be.
         unsure = set(self._different)
@@ -238,7 +242,7 @@ class LaneConsumer:
         return True
 
     async def _attach_missing(
-        self, connection: AbstractConnection, attached: dict[str, AbstractChannel]
+        self, connection: SiftedConnection, attached: dict[str, AbstractChannel]
     ) -> list[str]:
         """Attaches what is not attached; names of queues that could not be.
 
@@ -260,7 +264,9 @@ class LaneConsumer:
                     raise
                 missing.append(inlet.queue)  # the answer is behind what we do not read yet
         # All at once, and only now: what comes for the first one may fill the lane.
-        consumed = await asyncio.gather(*(self._consume(inlet, queue) for inlet, queue in opened))
+        consumed = await asyncio.gather(
+            *(self._consume(connection, inlet, queue) for inlet, queue in opened)
+        )
         for (inlet, queue), is_consumed in zip(opened, consumed, strict=True):
             if is_consumed:
                 attached[inlet.queue] = queue.channel
@@ -268,7 +274,7 @@ class LaneConsumer:
                 missing.append(inlet.queue)
         return missing
 
-    async def _open(self, connection: AbstractConnection, inlet: Inlet) -> AbstractQueue:
+    async def _open(self, connection: SiftedConnection, inlet: Inlet) -> AbstractQueue:
         """The queue on a channel of its own, which nothing comes through yet; it must exist."""
         async with asyncio.timeout(self._heartbeat_s):
             channel = await connection.channel(publisher_confirms=False)
@@ -276,17 +282,20 @@ class LaneConsumer:
         await channel.set_qos(prefetch_count=prefetch, timeout=self._heartbeat_s)
         return await channel.declare_queue(inlet.queue, passive=True, timeout=self._heartbeat_s)
 
-    async def _consume(self, inlet: Inlet, queue: AbstractQueue) -> bool:
+    async def _consume(
+        self, connection: SiftedConnection, inlet: Inlet, queue: AbstractQueue
+    ) -> bool:
         """What the queue holds comes through its channel, as far as there is room for it; False
         where the broker refuses."""
         channel = queue.channel
+        count = self._metrics.received.labels(inlet.queue).inc
 
-        async def hand_over(message: AbstractIncomingMessage) -> None:
+        def hand_over(received: Received) -> None:
             if self._stopping.is_set():
                 return  # goes back with the connection
-            self._metrics.received.labels(inlet.queue).inc()
-            self._budget.take(len(message.body))
-            self._arrived.put_nowait(self._arrival(message, inlet, channel))
+            count()
+            self._budget.take(len(received.body))
+            self._arrived.put_nowait(self._arrival(received, inlet, channel))
 
         def give_up(*_: object) -> None:
             self._bereft.add(channel)
@@ -298,11 +307,11 @@ class LaneConsumer:
         # The broker cancels the consumer of a deleted queue and says nothing else about it.
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(give_up)
-        hold_back(underlay, self._budget)
+        connection.sieve.keep(underlay.number, hand_over)
         # The answer may be behind deliveries of another queue, which are not read at any time.
         patience_s = connections.silence_s(self._heartbeat_s) + self._heartbeat_s
         try:
-            await queue.consume(hand_over, timeout=patience_s)
+            await queue.consume(_never_called, timeout=patience_s)
         except ChannelClosed as error:
             log.warning("queue not consumed", queue=inlet.queue, error=repr(error)[:200])
             return False
@@ -322,48 +331,68 @@ class LaneConsumer:
         for wait in waits:
             wait.cancel()
 
-    def _arrival(
-        self, message: AbstractIncomingMessage, inlet: Inlet, channel: AbstractChannel
-    ) -> Arrival:
+    def _arrival(self, received: Received, inlet: Inlet, channel: AbstractChannel) -> Arrival:
         """The delivery with what is known before its content is read."""
-        origin, routing_key = inlet, message.routing_key or ""
+        origin, routing_key = inlet, received.routing_key
+        properties = received.properties
+        table = properties.get("headers")
+        headers = table if isinstance(table, dict) else {}
         if inlet.dead_letters:
             origin = self._origins(routing_key) or inlet
             routing_key = origin.kind
-        wrong = violations(message.headers, message.routing_key)
+        wrong = violations(headers, received.routing_key)
         attributes: dict[str, str] = {}
         if not wrong:
             try:
-                attributes = attributes_from(message.headers)
+                attributes = attributes_from(headers)
             except InvalidMessage as failure:
                 wrong = (failure.what,)
-        if (mark := damage(message.headers)) and mark.raw_headers:
+        if (mark := damage(headers)) and mark.raw_headers:
             attributes = {UNDECODED_HEADERS: base64.b64encode(mark.raw_headers).decode()}
         return Arrival(
             delivery=Delivery(
                 source=origin.source,
                 kind=routing_key,
-                body=message.body,
-                content_type=message.content_type or "",
-                message_id=message.message_id or "",
+                body=received.body,
+                content_type=_text(properties, "content_type"),
+                message_id=_text(properties, "message_id"),
                 attributes=attributes,
             ),
             lane=self.lane,
             queue=origin.queue,
-            tag=message.delivery_tag or 0,
+            tag=received.tag,
             channel=channel,
-            redelivered=bool(message.redelivered) or inlet.dead_letters,
+            redelivered=received.redelivered or inlet.dead_letters,
             refusal=refusal(
                 violations=wrong,
-                content_encoding=message.content_encoding or "",
-                user_id=message.user_id or "",
+                content_encoding=_text(properties, "content_encoding"),
+                user_id=_text(properties, "user_id"),
                 users=origin.users,
-                body=message.body,
+                body=received.body,
                 max_body_bytes=self._max_body_bytes,
                 is_ours=origin.ours,
             ),
             logged=log_position(attributes.get("logposition", "")) if origin.ours else None,
         )
+
+    # Reading
+
+    async def _keep_reading(self) -> None:
+        """What has come is read while the batch before it is decided: most of that is waiting."""
+        turn_began = perf_counter()
+        while True:
+            arrival = await self._arrived.get()
+            await self._ready.put(self._read_now(arrival))
+            if perf_counter() - turn_began > TURN_S:
+                await asyncio.sleep(0)
+                turn_began = perf_counter()
+
+    def _read_now(self, arrival: Arrival) -> Arrival:
+        try:
+            return self._read(arrival)
+        except Exception:  # it will be met again where a batch that fails is tried again
+            log.exception("not read ahead", lane=self.lane, queue=arrival.queue)
+            return arrival
 
     # Deciding
 
@@ -385,7 +414,7 @@ class LaneConsumer:
         What comes again is decided one by one: gathered, it would only be acknowledged later, and
         each loss of the connection brings all of it nearer to the delivery limit.
         """
-        first = asyncio.create_task(self._arrived.get())
+        first = asyncio.create_task(self._ready.get())
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({first, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -394,8 +423,8 @@ class LaneConsumer:
             return []
         batch = [first.result()]
         again = int(batch[0].redelivered)
-        while len(batch) < self._batch and again < REDELIVERED and not self._arrived.empty():
-            batch.append(self._arrived.get_nowait())
+        while len(batch) < self._batch and again < REDELIVERED and not self._ready.empty():
+            batch.append(self._ready.get_nowait())
             again += batch[-1].redelivered
         return batch
 
@@ -479,3 +508,13 @@ class LaneConsumer:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _text(properties: Mapping[str, object], name: str) -> str:
+    value = properties.get(name)
+    return value if isinstance(value, str) else ""
+
+
+async def _never_called(_: AbstractIncomingMessage) -> None:
+    """The library's own deliveries: there are none on a channel that is sifted."""
+    raise AssertionError("a delivery went past the sieve")

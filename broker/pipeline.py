@@ -29,7 +29,7 @@ from broker.blame import accuses, blamed, may_be_one_message
 from broker.deciding import decide_one
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
-from broker.intake import Arrival, Recognise, Work, untouched
+from broker.intake import Arrival, Recognise, Work, read_ahead, untouched
 from broker.lateness import Memory, refuse_late
 from broker.metrics import Metrics
 from broker.ordering import claims, gaps, in_order
@@ -81,6 +81,7 @@ class Pipeline:
         self._reader = Reader(
             storage=storage, recognise=recognise, handler_named=handler_named, read_s=read_s
         )
+        self._recognise = recognise
         self._rules = rules
         self._policy = policy
         self._metrics = metrics
@@ -113,6 +114,10 @@ class Pipeline:
             self._failed_takes += 1
             raise
         self._failed_takes = 0
+
+    def read_ahead(self, arrival: Arrival) -> Arrival:
+        """See broker.intake."""
+        return read_ahead(arrival, self._recognise)
 
     async def _read(self, arrivals: Sequence[Arrival]) -> list[Work]:
         """The arrivals as works; too old a one is work that is refused."""
@@ -188,7 +193,8 @@ class Pipeline:
                 is_other = known[work.entry.identity] != work.entry.digest
                 if is_other and not work.is_by_reference:
                     await unit.keep_id_conflict(work)
-        return fresh, [positions[w.entry.identity] for w in fresh]
+        places = [positions[w.entry.identity] for w in fresh]
+        return [replace(w, admitted=at) for w, at in zip(fresh, places, strict=True)], places
 
     async def _decide(self, unit: Unit, works: Sequence[Work], desk: Desk) -> list[Verdict]:
         """One verdict per message, in order, on facts read in this transaction.

@@ -84,6 +84,8 @@ class Reader:
         return await read_arrivals(arrivals, lambda a: self._arrival(a, bodies))
 
     async def _arrival(self, arrival: Arrival, bodies: Mapping[Position, bytes]) -> Work:
+        if arrival.read is not None:
+            return arrival.read
         delivery = arrival.delivery
         if arrival.logged is not None and is_by_reference(arrival.delivery):
             if arrival.logged not in bodies:

@@ -19,6 +19,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -348,6 +349,7 @@ def is_structured(content_type: str | None) -> bool:
     return media_type.strip().lower() == STRUCTURED_CONTENT_TYPE
 
 
+@lru_cache(maxsize=1024)
 def _attribute_name(header: str) -> str | None:
     lowered = header.lower()
     for prefix in _READ_PREFIXES:

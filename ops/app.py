@@ -52,7 +52,7 @@ from canonical.errors import Misconfigured
 from canonical.events import SOURCE
 from ops.configuration import Configuration, secret
 from ops.health import HealthServer
-from ops.memory import give_large_blocks_back
+from ops.memory import collect_rarely, give_large_blocks_back
 from ops.roles import ROLES, Role, Share
 from ops.sources import recogniser
 
@@ -274,6 +274,7 @@ class App:
     async def run(self) -> None:
         """Works until SIGTERM or SIGINT; a second signal ends it at once."""
         give_large_blocks_back()
+        collect_rarely()
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()
 
@@ -410,6 +411,7 @@ class App:
             inlets=inlets,
             origins=self._inlet_of,
             take=pipeline.take,
+            read=pipeline.read_ahead,
             prefetch=settings.prefetch.of(lane),
             batch=settings.batch.of(lane),
             heartbeat_s=settings.heartbeat_s,
