@@ -12,6 +12,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
+import msgspec
+
 from broker.aside import MANY
 from broker.intake import Work
 from broker.policy import (
@@ -172,7 +174,8 @@ class Desk:
             raise self._broken[id(work)]
         assert work.handler is not None
         assert work.message is not None
-        return work.handler.decide(work.message, self.facts(), self.context.now)
+        effects = work.handler.decide(work.message, self.facts(), self.context.now)
+        return tuple(_in_order_of_arrival(e, work) if isinstance(e, Put) else e for e in effects)
 
     def _failed(self, work: Work, error: Exception) -> Verdict:
         if work.order_key is not None:
@@ -194,20 +197,28 @@ class Desk:
         # The database counts one write per batch, however many statements were folded into it.
         before = self.documents.get(put.key)
         number = before.known.version + (put.key not in self._folded) if before else 1
-        return Stored(Known(number, put.document), put.version, put.stated, digest_of(put))
+        return Stored(Known(number, put.document), *put.order, digest_of(put))
 
 
 def weigh(stored: Stored | None, put: Put) -> Weight:
     """Whether a statement about a document is news."""
     if stored is None:
         return "newer"
-    was, is_now = (stored.version, stored.stated), (put.version, put.stated)
+    was, is_now = (stored.version, stored.stated), put.order
     if is_now < was:
         return "stale"
     same = stored.digest == digest_of(put)
     if is_now == was:
         return "same" if same else "conflict"
     return "newer"
+
+
+def _in_order_of_arrival(put: Put, work: Work) -> Put:
+    """The statement with a number for when it was made."""
+    if put.stated is not None:
+        return put
+    assert work.place is not None
+    return msgspec.structs.replace(put, stated=work.place.seq)
 
 
 def corrects(work: Work, stored: Stored) -> bool:

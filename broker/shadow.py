@@ -138,7 +138,7 @@ async def _documents(tx: Tx, place: Position, puts: Sequence[Put]) -> list[Diffe
     found = []
     for put in puts:
         about, known = f"document {put.key}", versions.get(put.key, [])
-        state = (put.version, put.stated)
+        state = put.order
         same_state = [v for v in known if (v.version, v.stated) == state]
         if any(v.digest == digest_of(put) for v in same_state):
             continue

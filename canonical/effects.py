@@ -89,13 +89,21 @@ class Put(msgspec.Struct, frozen=True):
 
     version: the source's own order of the object's states: for items and BOMs the release time of
         the revision, microseconds; a lower one is stale and is not stored.
-    stated: when the source said so, microseconds; decides between statements about one version.
+    stated: when the source said so, microseconds; decides between statements about one version:
+        a second one of the same time must not say otherwise. None where the source does not tell
+        and may say otherwise: the one that arrived last counts.
     """
 
     key: str
     version: int
     document: Document
-    stated: int = 0
+    stated: int | None = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """(version, stated): the greater one is newer. The runtime has set what was None."""
+        assert self.stated is not None
+        return self.version, self.stated
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -8,20 +8,24 @@ from typing import TypeVar
 import msgspec
 
 from canonical.bom import Bom, bom_key
+from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.rules import Rules
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 
-Document = Item | Bom | Supplier | Coverage
-D = TypeVar("D", Item, Bom, Supplier, Coverage)
+Document = Item | Bom | Supplier | Coverage | EngineeringChange
+D = TypeVar("D", Item, Bom, Supplier, Coverage, EngineeringChange)
 
 # Document kind (the part of the key before "/") -> its type.
-DOCUMENT_TYPES: dict[str, type[Item] | type[Bom] | type[Supplier] | type[Coverage]] = {
+DOCUMENT_TYPES: dict[
+    str, type[Item] | type[Bom] | type[Supplier] | type[Coverage] | type[EngineeringChange]
+] = {
     "item": Item,
     "bom": Bom,
     "supplier": Supplier,
     "coverage": Coverage,
+    "engineering-change": EngineeringChange,
 }
 
 
@@ -59,6 +63,10 @@ class Facts(msgspec.Struct, frozen=True):
     def coverage(self, item: str) -> Coverage | None:
         """The item's contract coverage as procurement last stated it, if known."""
         return self._get(coverage_key(item), Coverage)
+
+    def change(self, number: str) -> EngineeringChange | None:
+        """The released engineering change as its PLM last stated it, if known."""
+        return self._get(change_key(number), EngineeringChange)
 
     def version(self, key: str) -> int:
         """Version of a document; 0 where it does not exist."""

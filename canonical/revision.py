@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import msgspec
@@ -23,6 +24,7 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 _ASME = "ABCDEFGHJKLMNPRTUVWY"
 _LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _INITIAL = "-"
+_REMEMBERED_CHARS = 16
 
 # Digits a number in a label may have, and the first ordinal behind all such numbers.
 _NUMBER_DIGITS = 6
@@ -142,6 +144,13 @@ class _Place(NamedTuple):
 
 def _ordinal(label: str, scheme: Scheme) -> _Place | None:
     """The label's place, or None if it is no label of the scheme."""
+    look = _look_up if len(label) <= _REMEMBERED_CHARS else _look_up.__wrapped__
+    return look(label, scheme)
+
+
+# A company writes a handful of labels, and each is looked at several times in a message.
+@lru_cache(maxsize=1024)
+def _look_up(label: str, scheme: Scheme) -> _Place | None:
     match scheme:
         case "asme_letters":
             found = 0 if label == _INITIAL else _letters(label, _ASME, most=2)

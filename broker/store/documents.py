@@ -105,7 +105,7 @@ def as_rows(documents: Sequence[NewDocument]) -> list[DocumentRow]:
             DocumentRow(
                 key=d.put.key,
                 version=d.put.version,
-                stated=d.put.stated,
+                stated=d.put.order[1],
                 digest=hashlib.sha256(body).digest(),
                 body=body,
                 source=d.source,

@@ -521,10 +521,10 @@ class MemoryUnit:
             put = document.put
             await self.tx.lock("document", [put.key])
             was = self.tx.documents.get(put.key)
-            if was is None or (was.version, was.stated) < (put.version, put.stated):
+            if was is None or (was.version, was.stated) < put.order:
                 number = was.known.version + 1 if was else 1
                 known = Known(number, put.document)
-                stored = Stored(known, put.version, put.stated, digest_of(put))
+                stored = Stored(known, *put.order, digest_of(put))
                 self.tx.documents.put(put.key, stored)
                 written += 1
         if written != len(documents):

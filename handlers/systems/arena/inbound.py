@@ -17,11 +17,11 @@ from canonical.change import (
 )
 from canonical.codec import decode_json, guard
 from canonical.effectivity import DateEffectivity, from_inclusive_dates
-from canonical.effects import Effect, Emit
+from canonical.effects import Effect
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Delivery, Handler
 from canonical.item import Lifecycle
 from canonical.revision import parse_revision
 from canonical.text import normalise_id, normalise_text
@@ -45,6 +45,7 @@ from handlers.systems.arena.words import (
     STOCK,
     URGENCY_FIELD,
 )
+from handlers.systems.changes import release
 from handlers.systems.timestamps import microseconds, to_utc
 
 TYPE = "arena.change"
@@ -87,8 +88,13 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
     return Message(envelope, statement)
 
 
+def needs(message: Message[ChangeStatement], facts: Facts) -> frozenset[str]:
+    """The change as it is known."""
+    return frozenset({message.envelope.key})
+
+
 def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """The released change as our event; nothing for a change in any other status.
+    """The released change, on record and as our event; nothing for one in any other status.
 
     Raises: InvalidMessage for words, revisions and times that cannot be understood, and for a list
         of items that is not whole.
@@ -100,8 +106,7 @@ def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tu
         raise _unmapped("status-unmapped", "change status", word, "change.lifecycleStatus.type")
     if status not in RELEASED:
         return ()
-    change = _to_change(statement, status)
-    return (Emit("engineering-change.released", change_key(change.number), change),)
+    return release(_to_change(statement, status), facts)
 
 
 def _to_change(statement: ChangeStatement, status: ChangeStatus) -> EngineeringChange:
@@ -262,7 +267,7 @@ HANDLER = Handler(
     scope="arena",
     types=(TYPE,),
     read=read,
-    needs=no_needs,
+    needs=needs,
     decide=decide,
     order="curing",
     version=version,

@@ -29,7 +29,7 @@ from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, content_of, no_needs
+from canonical.handler import Delivery, Handler, content_of
 from canonical.item import (
     ApprovedManufacturer,
     ComplianceMark,
@@ -43,6 +43,7 @@ from canonical.revision import Revision, parse_revision
 from canonical.text import normalise_id, normalise_text
 from canonical.units import EACH, to_rec20
 from handlers.systems.archive import MAGIC, open_member
+from handlers.systems.changes import release
 from handlers.systems.pdx.native import (
     ROOT,
     BomItem,
@@ -166,8 +167,17 @@ def read(delivery: Delivery) -> Message[Package]:
     return Message(envelope, package)
 
 
+def needs(message: Message[Package], facts: Facts) -> frozenset[str]:
+    """The changes of the package as they are known."""
+    return frozenset(
+        change_key(normalise_id(change.number, where="changeNumber"))
+        for change in message.payload.changes
+    )
+
+
 def decide(message: Message[Package], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """The items of the package, then its BOMs, then its released changes, as events.
+    """The items of the package, then its BOMs, as events; then its released changes, on record and
+    as events.
 
     Raises: InvalidMessage for values that no table or scheme knows, naming item and line;
         Rejected for a change whose items become effective at different times.
@@ -181,9 +191,10 @@ def decide(message: Message[Package], facts: Facts, now: datetime) -> tuple[Effe
         *(Emit("item.released", item_key(item.number), item) for item in items),
         *(Emit("bom.released", bom_key(bom.parent), bom) for bom in boms),
         *(
-            Emit("engineering-change.released", change_key(change.number), change)
+            effect
             for change in changes
             if change.status in RELEASED
+            for effect in release(change, facts)
         ),
     )
 
@@ -485,6 +496,6 @@ HANDLER = Handler(
     scope="pdx",
     types=(TYPE,),
     read=read,
-    needs=no_needs,
+    needs=needs,
     decide=decide,
 )

@@ -59,5 +59,5 @@ def test_ratios_are_of_passes_of_one_round() -> None:
 @pytest.mark.parametrize(("handwritten", "counts"), [(6.1, True), (5.9, False)])
 def test_a_run_on_a_busy_machine_counts_for_nothing(handwritten: float, counts: bool) -> None:
     passes = {"noop": [Passed(100, 1.0)], "handwritten": [Passed(1, 1 / handwritten)]}
-    found = report(passes, settings={}, machine="", commit="")
+    found = report(passes, latency_ms={}, settings={}, machine="", commit="")
     assert (found.invalid == "") is counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from broker.policy import (
     RetryPolicy,
     Schedule,
 )
+from broker.store import Position
 from broker.store.documents import Stored, digest_of
 from canonical.effects import Effect, Emit, Put
 from canonical.envelope import Envelope, Message
@@ -247,6 +249,19 @@ def test_two_contents_of_one_version_in_one_batch_are_a_conflict() -> None:
     assert first.fate == Done()
     assert isinstance(second.fate, Park)
     assert second.fate.failure.code == "same-version-other-content"
+
+
+def test_without_a_time_of_its_own_the_statement_that_came_last_counts() -> None:
+    def said(name: str, place: int) -> Work:
+        stating_it = stating(Put("supplier/S1", 5, supplier(name), stated=None))
+        return replace(work(stating_it, number=name), admitted=Position(NOW, place))
+
+    desk = Desk(CONTEXT)
+    first, later, late = decided(desk, said("A", 7), said("B", 9), said("C", 8))
+    assert first.effects == (Put("supplier/S1", 5, supplier("A"), 7),)
+    assert later.effects == (Put("supplier/S1", 5, supplier("B"), 9),)
+    assert (late.fate, late.effects) == (Done("stale"), ())
+    assert desk.facts().supplier("S1") == supplier("B")
 
 
 def test_the_number_of_a_fact_is_the_one_the_database_will_give_it() -> None:

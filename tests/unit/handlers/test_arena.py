@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from canonical.change import Disposition, EngineeringChange
 from canonical.effectivity import DateEffectivity
-from canonical.effects import Effect, Emit
+from canonical.effects import Effect, Emit, Put
 from canonical.errors import Failure, InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery
@@ -37,12 +37,14 @@ def decided(body: bytes) -> tuple[Effect, ...]:
 
 
 def released(body: bytes) -> EngineeringChange:
-    (effect,) = decided(body)
-    assert isinstance(effect, Emit)
-    assert isinstance(effect.data, EngineeringChange)
-    assert effect.event == "engineering-change.released"
-    assert effect.key == f"engineering-change/{effect.data.number}"
-    return effect.data
+    put, emit = decided(body)
+    assert isinstance(put, Put)
+    assert isinstance(emit, Emit)
+    assert isinstance(emit.data, EngineeringChange)
+    assert emit.event == "engineering-change.released"
+    assert put.key == emit.key == f"engineering-change/{emit.data.number}"
+    assert put == Put(emit.key, emit.data.version, emit.data, stated=None)
+    return emit.data
 
 
 def refused(body: bytes) -> Failure:

@@ -94,6 +94,6 @@ MOMENTS = st.timedeltas(timedelta(days=-7000), timedelta(days=80_000)).map(NOW._
 def test_statements_are_ordered_as_their_times_to_the_microsecond(
     left: datetime, right: datetime
 ) -> None:
-    earlier = put(ITEM_RELEASED, at(item("PIN"), stated_at=left)).stated
-    later = put(ITEM_RELEASED, at(item("PIN"), stated_at=right)).stated
+    earlier = put(ITEM_RELEASED, at(item("PIN"), stated_at=left)).order[1]
+    later = put(ITEM_RELEASED, at(item("PIN"), stated_at=right)).order[1]
     assert later - earlier == (right - left) // timedelta(microseconds=1)

@@ -1,0 +1,34 @@
+"""A released change is on record and announced, unless a newer statement about it is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from canonical.change import EngineeringChange
+from canonical.effects import Emit, Put
+from canonical.facts import Facts, Known
+from canonical.rules import Rules
+from handlers.systems.changes import release
+
+RULES = Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000")
+KEY = "engineering-change/ECO-1"
+
+
+def change(version: int) -> EngineeringChange:
+    return EngineeringChange("ECO-1", version, "released", "Title", ())
+
+
+def knowing(known: EngineeringChange | None = None) -> Facts:
+    return Facts(RULES, {KEY: Known(1, known)} if known else {})
+
+
+@pytest.mark.parametrize("facts", [knowing(), knowing(change(4)), knowing(change(5))])
+def test_what_is_as_new_as_what_is_known_is_recorded_and_announced(facts: Facts) -> None:
+    assert release(change(5), facts) == (
+        Put(KEY, 5, change(5), stated=None),
+        Emit("engineering-change.released", KEY, change(5)),
+    )
+
+
+def test_what_is_older_is_stated_only_and_refused_by_its_version() -> None:
+    assert release(change(4), knowing(change(5))) == (Put(KEY, 4, change(4), stated=None),)
