@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aio_pika
+import aiormq
 import asyncpg
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from benchmarks.changes import Letter
+from broker.framing import Outlet, publish_frames
 from handlers import CATALOGUE
 from ops.app import declare_topology
 from ops.configuration import Configuration, load
@@ -67,6 +69,7 @@ class Place:
         self.other_python = other_python
         self._folder = folder
         self._config = folder / "layshaft.toml"
+        self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._databases = 0
 
@@ -77,8 +80,8 @@ class Place:
         template = databases.create_database(self.servers.database_url, TEMPLATE)
         await migrate(template)
         await declare_topology(self.configuration(template).settings, CATALOGUE.events)
-        connection = await aio_pika.connect(self.servers.amqp_url)
-        async with connection:
+        self._connection = await aio_pika.connect(self.servers.amqp_url)
+        async with self._connection as connection:
             self._channel = await connection.channel()
             yield
 
@@ -111,22 +114,33 @@ class Place:
 
     async def fill(self, written: Sequence[Letter]) -> None:
         """The messages wait in the queue of the source, all of them confirmed."""
-        exchange = await self.channel.get_exchange(f"in.{SOURCE}", ensure=False)
+        assert self._connection is not None
+        assert self._connection.transport is not None
+        outlet = Outlet(self._connection.transport.connection.write_queue)
+        channel = await self.channel.get_underlay_channel()
+        assert isinstance(channel, aiormq.Channel)
+        outlet.adopt(channel)
         for first in range(0, len(written), WINDOW):
-            await asyncio.gather(
-                *(
-                    exchange.publish(
-                        aio_pika.Message(
-                            letter.body,
-                            headers={"ce-id": letter.id, "ce-type": "arena.change"},
-                            content_type="application/json",
-                            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                        ),
-                        routing_key=KIND,
-                    )
-                    for letter in written[first : first + WINDOW]
+            some = written[first : first + WINDOW]
+            answers = [asyncio.get_running_loop().create_future() for _ in some]
+            for letter, answer in zip(some, answers, strict=True):
+                frames = publish_frames(
+                    channel.number,
+                    exchange=f"in.{SOURCE}",
+                    routing_key=KIND,
+                    headers={"ce-id": letter.id, "ce-type": "arena.change"},
+                    message_id=f"{first}-{letter.id}",
+                    body=letter.body,
+                    frame_max=0,
                 )
-            )
+                outlet.publish(
+                    channel,
+                    frames,
+                    message_id=f"{first}-{letter.id}",
+                    answered=answer.set_result,
+                )
+            if any(await asyncio.gather(*answers)):
+                raise Invalid("not everything could be published")
 
     async def waiting(self, queue: str) -> int:
         """Messages of the queue that nobody has been given."""

@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.latency import RATE
 from benchmarks.rungs import Passed
 
 AGAINST = ("noop", "handwritten", "celery", "limit")
@@ -25,12 +26,14 @@ class Ratio(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """rungs: messages a second, medians. ratios: `layshaft/<rung>`. invalid: why it counts for
-    nothing; "" where it counts."""
+    """rungs: messages a second, medians; spans: the least and the most. ratios: `layshaft/<rung>`;
+    spread: the same with the lowest and the highest. latency_ms: see benchmarks.latency. invalid:
+    why it counts for nothing; "" where it counts."""
 
     rungs: dict[str, float]
     ratios: dict[str, float]
     latency_ms: dict[str, float]
+    spans: dict[str, tuple[float, float]]
     spread: dict[str, Ratio]
     settings: dict[str, str]
     machine: str
@@ -52,6 +55,7 @@ def ratios(passes: Mapping[str, Sequence[Passed]]) -> dict[str, Ratio]:
 def report(
     passes: Mapping[str, Sequence[Passed]],
     *,
+    latency_ms: Mapping[str, float],
     settings: Mapping[str, str],
     machine: str,
     commit: str,
@@ -67,7 +71,12 @@ def report(
     return Report(
         rungs={name: round(rate, 1) for name, rate in rates.items()},
         ratios={name: round(r.middle, 3) for name, r in spread.items()},
-        latency_ms={},
+        latency_ms=dict(latency_ms),
+        spans={
+            name: (round(min(p.rate for p in each), 1), round(max(p.rate for p in each), 1))
+            for name, each in passes.items()
+            if each
+        },
         spread=spread,
         settings=dict(settings),
         machine=machine,
@@ -93,5 +102,12 @@ def show(found: Report, what: Mapping[str, str], console: Console) -> None:
         cells = [f"{r:.2f} x" for r in (ratio.middle, ratio.lowest, ratio.highest)] if ratio else []
         table.add_row(name, f"{rate:,.0f}", *(cells or ["", "", ""]), what.get(name, ""))
     console.print(table)
+    if found.latency_ms:
+        ms = found.latency_ms
+        console.print(
+            f"From the broker's confirm to the commit, at {RATE} messages/s:"
+            f" p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms;"
+            f" a bare commit takes {ms['bare_commit']:.1f} ms"
+        )
     if found.invalid:
         console.print(f"This run counts for nothing: {found.invalid}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from benchmarks.place import QUEUE, SINK, Invalid, Place, counted
 PREFETCH = 600
 """What the service has for this lane by default."""
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
-HANDWRITTEN_SINK = "bench.handwritten.events"
+SINKS = {"handwritten": "bench.handwritten.events", "limit": "bench.limit.events"}
 CELERY_QUEUE = "celery.noop"
 _COMPETITORS = "benchmarks.competitors"
 
@@ -53,20 +53,31 @@ async def noop(place: Place, number: int, seed: int) -> Passed:
 
 async def handwritten(place: Place, number: int, seed: int) -> Passed:
     """A transaction a message, and a relay that publishes one after the other."""
+    return await _by_hand("handwritten", str(place.other_python), place, number, seed)
+
+
+async def limit(place: Place, number: int, seed: int) -> Passed:
+    """What one process reaches with everything left out that can be."""
+    return await _by_hand("limit", sys.executable, place, number, seed)
+
+
+async def _by_hand(name: str, python: str, place: Place, number: int, seed: int) -> Passed:
     written = letters(number, seed=seed)
-    database = place.fresh_database_without_schema()
-    await place.channel.declare_queue(HANDWRITTEN_SINK, durable=True, arguments=QUORUM)
-    await place.purge(HANDWRITTEN_SINK)
-    await place.fill(written)
     news = sum(letter.is_news for letter in written)
+    database, sink = place.fresh_database_without_schema(), SINKS[name]
+    await place.channel.declare_queue(sink, durable=True, arguments=QUORUM)
+    await place.purge(sink)
+    await place.fill(written)
     command = (
-        *(str(place.other_python), "-m", f"{_COMPETITORS}.handwritten", place.servers.amqp_url),
-        *(database, QUEUE, HANDWRITTEN_SINK, str(PREFETCH)),
+        *(python, "-m", f"{_COMPETITORS}.{name}", place.servers.amqp_url),
+        *(database, QUEUE, sink, str(PREFETCH)),
     )
-    async with place.process("handwritten", command):
+    async with place.process(name, command):
         began = await _begun(place, QUEUE, number)
-        ended = await place.until(lambda: _holds(place, HANDWRITTEN_SINK, news), "all events out")
-    await place.purge(HANDWRITTEN_SINK)
+        ended = await place.until(lambda: _holds(place, sink, news), "all events out")
+    await place.purge(sink)
+    keys = len({letter.key for letter in written})
+    await _require(database, {"select count(*) from document": keys})
     return Passed(number, ended - began)
 
 
@@ -88,32 +99,63 @@ async def celery(place: Place, number: int, seed: int) -> Passed:
 async def layshaft(place: Place, number: int, seed: int) -> Passed:
     """The service as it is shipped, one hop: from the source's queue to the event's."""
     written = letters(number, seed=seed)
+    news = sum(letter.is_news for letter in written)
     database = place.fresh_database()
     await place.purge(SINK)
     await place.fill(written)
-    ids = len({letter.id for letter in written})
     async with place.service(database, "--role", "translate", "--lanes", "standard"):
         began = await _begun(place, QUEUE, number)
-        ended = await place.until(lambda: _holds(place, SINK, ids), "all events out")
-    await _require_everything(database, written)
+        ended = await place.until(lambda: _holds(place, SINK, news), "all events out")
+        # The last ones are cleared after they are out.
+        await place.until(lambda: _has(database, _OUTBOX, 0), "the outbox is empty")
+    await _require(database, _everything(written))
     await place.purge(SINK)
     return Passed(number, ended - began)
 
 
-async def _require_everything(database: str, written: Sequence[Letter]) -> None:
-    """Each message is in the inbox and in the log, and its event in the log and out."""
+async def layshaft_two_hops(place: Place, number: int, seed: int) -> Passed:
+    """Both hops: the change as an event, and what must become true for it in a ledger."""
+    written = letters(number, seed=seed)
+    news = sum(letter.is_news for letter in written)
+    database = place.fresh_database()
+    await place.purge(SINK)
+    await place.fill(written)
+    async with place.service(database, "--role", "translate,decide"):
+        began = await _begun(place, QUEUE, number)
+        decided = "select count(*) from inbox where source = 'layshaft'"
+        ended = await place.until(lambda: _has(database, decided, news), "all changes planned")
+    return Passed(number, ended - began)
+
+
+_OUTBOX = "select count(*) from outbox"
+
+
+def _everything(written: Sequence[Letter]) -> dict[str, int]:
+    """Each message is in the inbox and in the log, what is news is the document of its change, and
+    its event is in the log and out."""
     ids = len({letter.id for letter in written})
-    for what, sql, wanted in (
-        ("inbox rows", "select count(*) from inbox", ids),
-        ("messages in the log", "select count(*) from message where direction = 'in'", ids),
-        ("events in the log", "select count(*) from message where direction = 'out'", ids),
-        ("rows of the outbox", "select count(*) from outbox", 0),
-        ("cases", "select count(*) from exception_case", 0),
-        ("repeats", "select count(*) from duplicate", len(written) - ids),
-    ):
-        found = await counted(database, sql)
-        if found != wanted:
-            raise Invalid(f"{found} {what}, {wanted} expected")
+    news = sum(letter.is_news for letter in written)
+    return {
+        "select count(*) from inbox": ids,
+        "select count(*) from message where direction = 'in'": ids,
+        "select count(*) from message where direction = 'out'": news,
+        "select count(*) from document": len({letter.key for letter in written}),
+        "select count(*) from audit where action = 'stale-refused'": ids - news,
+        "select count(*) from duplicate": len(written) - ids,
+        "select count(*) from exception_case": 0,
+        "select count(*) from pending": 0,
+        _OUTBOX: 0,
+    }
+
+
+async def _require(database: str, wanted: Mapping[str, int]) -> None:
+    for sql, number in wanted.items():
+        if (found := await counted(database, sql)) != number:
+            raise Invalid(f"{found} instead of {number}: {sql}")
+
+
+async def _has(database: str, sql: str, number: int) -> bool:
+    return await counted(database, sql) >= number if number else not await counted(database, sql)
 
 
 async def _begun(place: Place, queue: str, number: int) -> float:
@@ -133,7 +175,9 @@ async def _holds(place: Place, queue: str, number: int) -> bool:
 
 RUNGS = (
     Rung("noop", "aio-pika: consume and acknowledge", noop, 20_000, 8_000),
+    Rung("layshaft", "the service, one hop", layshaft, 20_000, 6_000),
+    Rung("limit", "what one process reaches by hand", limit, 20_000, 8_000),
     Rung("handwritten", "FastStream, a transaction each, a relay", handwritten, 3_000, 1_000),
     Rung("celery", "a task that does nothing", celery, 6_000, 2_000),
-    Rung("layshaft", "the service, one hop", layshaft, 10_000, 4_000),
+    Rung("layshaft-two-hops", "the service, up to the ledger", layshaft_two_hops, 2_000, 500),
 )
