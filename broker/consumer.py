@@ -31,6 +31,7 @@ from broker.failpoints import FailPoints
 from broker.intake import TURN_S, Arrival
 from broker.looper import finish
 from broker.metrics import Metrics
+from broker.precedence import Pace, Precedence
 from broker.sieve import Received, SiftedConnection
 from broker.store.messages import log_position
 from broker.topology import attributes_from
@@ -85,6 +86,7 @@ class LaneConsumer:
         origins: Callable[[str], Inlet | None],
         take: Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]],
         read: Callable[[Arrival], Arrival] = lambda arrival: arrival,
+        pace: Pace | None = None,
         prefetch: int,
         batch: int,
         heartbeat_s: int,
@@ -95,15 +97,17 @@ class LaneConsumer:
         max_body_bytes: int = MAX_BODY_BYTES,
         undecided_bytes: int = UNDECIDED_BYTES,
     ) -> None:
-        """read: see `broker.intake.read_ahead`. restore: asked when queues of ours are missing or
-        were deleted; see `Restore`. max_body_bytes: a longer body is kept and not read.
-        undecided_bytes: with so many received and not decided, the lane receives no more."""
+        """read: see `broker.intake.read_ahead`. pace: see `broker.precedence`. restore: asked when
+        queues of ours are missing or were deleted; see `Restore`. max_body_bytes: a longer body is
+        kept and not read. undecided_bytes: with so many received and not decided, the lane receives
+        no more."""
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
         self._origins = origins
         self._take = take
         self._read = read
+        self._pace = pace or Pace(lane, Precedence(), share=1.0)
         self._prefetch = prefetch
         self._batch = batch
         self._heartbeat_s = heartbeat_s
@@ -294,6 +298,7 @@ class LaneConsumer:
             if self._stopping.is_set():
                 return  # goes back with the connection
             count()
+            self._pace.came()
             self._budget.take(len(received.body))
             self._arrived.put_nowait(self._arrival(received, inlet, channel))
 
@@ -403,10 +408,13 @@ class LaneConsumer:
     async def _decide_next(self) -> None:
         """The next batch is decided, and out of memory with the end of this call."""
         batch = await self._gather()
+        began = perf_counter()
         try:
             await self._decide_until_committed(self._worthwhile(batch))
         finally:
             self._budget.give_back(sum(len(a.delivery.body) for a in batch))
+        if batch and (rest_s := self._pace.rest_s(len(batch), perf_counter() - began)):
+            await self._pause(rest_s)
 
     async def _gather(self) -> list[Arrival]:
         """The next arrival and whatever else has come already; empty when stopping.
@@ -423,7 +431,8 @@ class LaneConsumer:
             return []
         batch = [first.result()]
         again = int(batch[0].redelivered)
-        while len(batch) < self._batch and again < REDELIVERED and not self._ready.empty():
+        at_most = self._pace.at_most(self._batch)
+        while len(batch) < at_most and again < REDELIVERED and not self._ready.empty():
             batch.append(self._ready.get_nowait())
             again += batch[-1].redelivered
         return batch

@@ -16,6 +16,8 @@ from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
 
+LEAST_SHARE = 0.1
+
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A system that publishes to us.
@@ -121,6 +123,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # being decided while the next arrives; far below the point where prefetch stops paying.
     batch: PerLane = PerLane(20, 200, 50)
     prefetch: PerLane = PerLane(60, 600, 150)
+    # Of its rate alone, what a lower lane is held to while the critical one has work. Never less
+    # than a tenth: the lowest lane has to get there too.
+    yield_share: float = 0.3
     # Claims of calls at once per lane.
     dispatch: PerLane = PerLane(8, 8, 2)
     # What is longer is kept and not read. A broker of its own accord takes up to 128 MiB; its
@@ -142,11 +147,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def refuse_contradictions(settings: Settings) -> None:
-    """Everything is remembered for as long as something else relies on it; a claim holds a call.
+    """Everything is remembered for as long as something else relies on it; a claim holds a call; no
+    lane starves.
 
-    Raises: Misconfigured("retention-too-short"), Misconfigured("lease-too-short").
+    Raises: Misconfigured("retention-too-short"), Misconfigured("lease-too-short"),
+    Misconfigured("share-out-of-bounds").
     """
     deadlines = settings.deadlines
+    if not LEAST_SHARE <= settings.yield_share <= 1:
+        raise Misconfigured(
+            "share-out-of-bounds",
+            f"yield_share is {settings.yield_share:g}",
+            where="settings.yield_share",
+            remedy=f"Set {LEAST_SHARE:g} or more, and 1 for lanes that do not give way",
+        )
     if deadlines.lease_s < 2 * deadlines.http_total_s:
         raise Misconfigured(
             "lease-too-short",

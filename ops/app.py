@@ -23,6 +23,7 @@ from broker.looper import Loop
 from broker.metrics import Metrics
 from broker.packages import expire_packages
 from broker.pipeline import Pipeline
+from broker.precedence import Pace, Precedence
 from broker.publisher import Publisher, Unpublishable
 from broker.relay import Relay
 from broker.replay import Replayer
@@ -65,9 +66,10 @@ HOUSEKEEPING_S = 30.0
 UNUSED_PACKAGE = timedelta(days=7)
 UNFINISHED_PACKAGE = timedelta(days=1)
 # Loops whose failure keeps nobody from working.
-WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "packages", "replay"})
+WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "packages", "precedence", "replay"})
 GAUGES_S = 5.0
 REPLAY_S = 0.1
+PRECEDENCE_S = 0.25
 
 
 def topology_of(settings: Settings, handled: Sequence[str]) -> Topology:
@@ -194,6 +196,7 @@ class App:
         self._channels: dict[str, HttpChannel] = {}
         self._trouble: dict[str, str] = {}
         self._loops: list[Loop] = []
+        self._precedence = Precedence()
         self._consumers: list[LaneConsumer] = []
         self._dispatchers: list[Dispatcher] = []
         self._health = HealthServer(
@@ -227,6 +230,7 @@ class App:
         self._make_lanes()
         upkeep = self._databases["upkeep"]
         if self._share.consumes:
+            self._loop("precedence", lambda: self._exchange_precedence(upkeep), PRECEDENCE_S)
             # Where live messages are taken: a replay gives way to them.
             self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
         if "upkeep" in self._share.roles:
@@ -341,7 +345,8 @@ class App:
 
         if self._share.consumes:
             pipeline = self._pipeline(lane, committed)
-            rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline), sweep_s)
+            pace = self._pace(lane)
+            rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline, pace), sweep_s)
             wakes.append(rows.wake)
             if inlets := self._inlets(lane):
                 self._consumers.append(self._consumer(lane, pipeline, inlets))
@@ -412,6 +417,7 @@ class App:
             origins=self._inlet_of,
             take=pipeline.take,
             read=pipeline.read_ahead,
+            pace=self._pace(lane),
             prefetch=settings.prefetch.of(lane),
             batch=settings.batch.of(lane),
             heartbeat_s=settings.heartbeat_s,
@@ -421,6 +427,9 @@ class App:
             restore=self._restore_topology,
             max_body_bytes=settings.max_body_bytes,
         )
+
+    def _pace(self, lane: Lane) -> Pace:
+        return Pace(lane, self._precedence, self._settings.yield_share)
 
     def _replayer(self, database: Database) -> Replayer:
         def wake_rows() -> None:
@@ -495,8 +504,18 @@ class App:
 
     # Turns of the background loops
 
-    async def _take_rows(self, pipeline: Pipeline) -> bool:
-        return await pipeline.take_pending(PENDING_BATCH) > 0
+    async def _take_rows(self, pipeline: Pipeline, pace: Pace) -> bool:
+        began = monotonic()
+        taken = await pipeline.take_pending(pace.at_most(PENDING_BATCH))
+        if taken and (rest_s := pace.rest_s(taken, monotonic() - began)):
+            await asyncio.sleep(rest_s)
+        return taken > 0
+
+    async def _exchange_precedence(self, database: Database) -> bool:
+        """Nothing is said or asked where nobody would give way."""
+        if self._precedence.has_news or any(c.backlog for c in self._consumers):
+            await self._precedence.exchange(database)
+        return False
 
     async def _lapse_calls(self, database: Database) -> bool:
         settle_s = max((system.settle_s for system in self._settings.systems), default=0.0)

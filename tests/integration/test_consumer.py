@@ -26,6 +26,7 @@ from broker.backpressure import UNDECIDED_BYTES
 from broker.consumer import Inlet, LaneConsumer, Restore
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
+from broker.precedence import Pace
 from broker.topology import (
     DEAD,
     InboundObject,
@@ -93,6 +94,7 @@ async def consuming(
     heartbeat_s: int = 10,
     undecided_bytes: int = UNDECIDED_BYTES,
     lane: Lane = "standard",
+    pace: Pace | None = None,
 ) -> AsyncIterator[LaneConsumer]:
     """A consumer at work."""
     consumer = LaneConsumer(
@@ -109,6 +111,7 @@ async def consuming(
         fail_points=FailPoints({}),
         restore=restore,
         undecided_bytes=undecided_bytes,
+        pace=pace,
     )
     consumer.start()
     try:

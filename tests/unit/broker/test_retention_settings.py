@@ -58,6 +58,14 @@ def test_a_lease_that_does_not_hold_a_look_and_a_write_is_refused() -> None:
     assert refused.value.remedy == "Set lease_s = 91 or more"
 
 
+@pytest.mark.parametrize("share", [0.09, 1.01, -1.0])
+def test_a_share_that_starves_a_lane_is_refused(share: float) -> None:
+    refuse_contradictions(settings(yield_share=0.1))
+    with pytest.raises(Misconfigured) as refused:
+        refuse_contradictions(settings(yield_share=share))
+    assert refused.value.code == "share-out-of-bounds"
+
+
 def test_only_sources_configured_so_are_believed_about_time() -> None:
     sources = (Source("plm", (), (), trusted_time=True), Source("erp", (), ()))
     memory = settings(sources=sources, retention=Retention(dedupe_days=40)).memory
