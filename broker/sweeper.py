@@ -76,7 +76,7 @@ class Sweeper:
         if __debug__:
             await self._fail_points("relay.after_claim")
         out, refused = await self._publish(rows)
-        await outbox_rows.clear_rows(session, [r.id for r in out])
+        await outbox_rows.clear_swept(session, [r.id for r in out])
         if __debug__:
             await self._fail_points("relay.after_mark")
         if refused and not self._publisher.is_connected:

@@ -265,6 +265,26 @@ async def clear_rows(tx: Tx, ids: Iterable[int]) -> None:
     )
 
 
+async def clear_swept(tx: Tx, ids: Iterable[int]) -> None:
+    """The rows are confirmed and go. Where the broker had returned one for want of a queue there is
+    one now: what it returned of the same event and exchange need not rest any longer."""
+    await tx.execute(
+        """
+        with gone as (
+            delete from outbox o using unnest($1::bigint[]) as d(id) where o.id = d.id
+            returning o.exchange, o.routing_key, o.refusal
+        )
+        update outbox o set sweep_at = clock_timestamp()
+        from (select distinct exchange, routing_key from gone where refusal = 'returned') taken
+        where o.refusals > 0 and o.refusal = 'returned'
+          and o.exchange = taken.exchange and o.routing_key = taken.routing_key
+          -- in the statement's snapshot the rows that go are still there
+          and o.id <> all($1::bigint[])
+        """,
+        sorted(ids),
+    )
+
+
 async def release_rows(tx: Tx, ids: Iterable[int]) -> None:
     """The rows are the sweeper's at once."""
     await tx.execute(

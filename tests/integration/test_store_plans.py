@@ -191,6 +191,7 @@ HOT: dict[str, Statement] = {
     "emit": lambda tx: outbox_rows.emit(tx, emissions()),
     "due_rows": outbox_rows.due_rows,
     "clear_rows": lambda tx: outbox_rows.clear_rows(tx, range(5, 5 + BATCH)),
+    "clear_swept": lambda tx: outbox_rows.clear_swept(tx, range(5, 5 + BATCH)),
     "release_rows": lambda tx: outbox_rows.release_rows(tx, range(5, 5 + BATCH)),
     "refuse_rows": lambda tx: outbox_rows.refuse_rows(
         tx, [outbox_rows.Refusal(n, "nacked", 0.5) for n in range(5, 5 + BATCH)]

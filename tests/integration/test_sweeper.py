@@ -13,7 +13,8 @@ from aio_pika.abc import AbstractConnection
 
 from broker.failpoints import FailPointHit
 from broker.looper import Loop
-from tests.integration.relaying import QUEUE, Process, broker_at, process_on, received
+from tests.integration.relaying import EXCHANGE, QUEUE, Process, broker_at, process_on, received
+from tests.integration.relaying import emit as emit_in
 from tests.integration.toy import DEADLINE_S, Bench, Order, arrivals, bench_on, until, wire_to
 
 
@@ -239,3 +240,28 @@ async def test_an_event_nobody_takes_by_configuration_stays_in_the_log_only(
     channel = await broker.channel()
     declared = await channel.declare_queue(QUEUE, passive=True)
     assert declared.declaration_result.message_count == 0
+
+
+async def test_what_no_queue_took_goes_as_soon_as_one_of_it_has_gone(
+    bench: Bench, process: Process, broker: AbstractConnection
+) -> None:
+    channel = await broker.channel()
+    bound = [await channel.get_queue(name) for name in (QUEUE, "out.planning")]
+    for queue in bound:
+        await queue.unbind(EXCHANGE, "supplier.changed")
+    await emit(bench, "A", "B", "C")
+    async with bench.database.transaction() as tx:
+        await emit_in(tx, "D", event="nobody.listens")
+    assert not await process.sweeper.turn()
+    assert await bench.column("select distinct refusal from outbox") == ["returned"]
+    # Long refused: their next tries are far apart. A full queue is another matter than none.
+    await bench.execute("update outbox set sweep_at = now() + interval '1 hour'")
+    await bench.execute("update outbox set refusal = 'nacked' where key = 'supplier/C'")
+    await bench.execute("update outbox set sweep_at = now() where key = 'supplier/A'")
+    for queue in bound:
+        await queue.bind(EXCHANGE, "supplier.changed")
+    assert await process.sweeper.turn()
+    assert await process.sweeper.turn()
+    assert [key for key, _, _ in await received(broker, 2)] == ["supplier/A", "supplier/B"]
+    left = await bench.column("select key from outbox where sweep_at > now() order by key")
+    assert left == ["supplier/C", "supplier/D"]
