@@ -413,8 +413,9 @@ class LaneConsumer:
             await self._decide_until_committed(self._worthwhile(batch))
         finally:
             self._budget.give_back(sum(len(a.delivery.body) for a in batch))
-        if batch and (rest_s := self._pace.rest_s(len(batch), perf_counter() - began)):
-            await self._pause(rest_s)
+        if batch:
+            took_s, more = perf_counter() - began, self.backlog > 0
+            await self._pause(self._pace.rest_s(len(batch), took_s, more=more))
 
     async def _gather(self) -> list[Arrival]:
         """The next arrival and whatever else has come already; empty when stopping.
@@ -512,6 +513,8 @@ class LaneConsumer:
             await self._fail_points("amqp.after_ack")
 
     async def _pause(self, seconds: float) -> None:
+        if not seconds:
+            return
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

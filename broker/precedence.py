@@ -3,7 +3,7 @@
 Lanes have queues, connections and transactions of their own, but WAL, disk and broker are shared
 whatever runs where: a backlog drained at full speed makes a critical message several times as slow.
 While the critical lane had work a moment ago, in this process or another, each lower lane works in
-small batches and rests between them, held to a share of what it does when it is alone.
+small batches and, where more is waiting, rests between them, held to a share of what it does alone.
 """
 
 from __future__ import annotations
@@ -83,10 +83,14 @@ class Pace:
         """Messages to take at once."""
         return min(batch, SMALL_BATCH) if self._gives_way else batch
 
-    def rest_s(self, messages: int, seconds: float) -> float:
-        """How long to rest after so many messages, which took so long."""
+    def rest_s(self, messages: int, seconds: float, *, more: bool) -> float:
+        """How long to rest after so many messages, which took so long.
+
+        more: others were waiting. A lane that keeps up is neither held back nor measured by that.
+        """
         if not self._yields:
             self.came()
+        if not self._yields or not more:
             return 0.0
         if not self._gives_way:
             kept = 0.5 ** (messages / _HALF_LIFE)

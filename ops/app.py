@@ -505,10 +505,10 @@ class App:
     # Turns of the background loops
 
     async def _take_rows(self, pipeline: Pipeline, pace: Pace) -> bool:
-        began = monotonic()
-        taken = await pipeline.take_pending(pace.at_most(PENDING_BATCH))
-        if taken and (rest_s := pace.rest_s(taken, monotonic() - began)):
-            await asyncio.sleep(rest_s)
+        began, limit = monotonic(), pace.at_most(PENDING_BATCH)
+        taken = await pipeline.take_pending(limit)
+        if taken:
+            await asyncio.sleep(pace.rest_s(taken, monotonic() - began, more=taken == limit))
         return taken > 0
 
     async def _exchange_precedence(self, database: Database) -> bool:
