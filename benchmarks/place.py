@@ -104,6 +104,12 @@ class Place:
         name = f"layshaft_bench_{self._databases}"
         return databases.create_database(self.servers.database_url, name)
 
+    def scratch(self, name: str) -> Path:
+        """A file that is not there yet."""
+        path = self._folder / name
+        path.unlink(missing_ok=True)
+        return path
+
     # Queues
 
     @property
@@ -113,7 +119,13 @@ class Place:
         return self._channel
 
     async def fill(self, written: Sequence[Letter]) -> None:
-        """The messages wait in the queue of the source, all of them confirmed."""
+        """The messages wait in the queue of the source, all of them confirmed.
+
+        What an earlier pass had in hand when it was ended may have come back.
+        """
+        if len(written) > 1:
+            await self.until(self._is_left, "nobody consumes")
+            await self.purge(QUEUE)
         assert self._connection is not None
         assert self._connection.transport is not None
         outlet = Outlet(self._connection.transport.connection.write_queue)
@@ -146,6 +158,10 @@ class Place:
         """Messages of the queue that nobody has been given."""
         found = await self.channel.declare_queue(queue, passive=True)
         return found.declaration_result.message_count or 0
+
+    async def _is_left(self) -> bool:
+        found = await self.channel.declare_queue(QUEUE, passive=True)
+        return found.declaration_result.consumer_count == 0
 
     async def purge(self, *queues: str) -> None:
         """Nothing waits there."""
