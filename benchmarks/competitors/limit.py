@@ -208,7 +208,7 @@ class Limit:
 
 
 async def _channel(connection: connections.SiftedConnection, *, confirms: bool) -> aiormq.Channel:
-    channel = await connection.channel(publisher_confirms=confirms, on_return_raises=True)
+    channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
     underlay = await channel.get_underlay_channel()
     assert isinstance(underlay, aiormq.Channel)
     return underlay
