@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import structlog
@@ -34,6 +35,7 @@ from broker.metrics import Metrics
 from broker.precedence import Pace, Precedence
 from broker.sieve import Received, SiftedConnection
 from broker.store.messages import log_position
+from broker.tags import Tags
 from broker.topology import attributes_from
 from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
@@ -74,6 +76,20 @@ Restore = Callable[[Collection[str]], Coroutine[Any, Any, Mapping[str, str]]]
 it should be. Only who declares can tell: to a consumer they look alike."""
 
 
+Take = Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]]
+"""See `broker.pipeline.Pipeline.take`."""
+
+
+class _Shard:
+    """Decides the messages of some objects, batch after batch."""
+
+    def __init__(self, take: Take, ready: asyncio.Queue[Arrival]) -> None:
+        self.take = take
+        self.ready = ready
+        # Why its batch is not committed; "" where it is.
+        self.trouble = ""
+
+
 class LaneConsumer:
     """Consumes the queues of one lane until stopped, and gathers what arrives into batches."""
 
@@ -84,7 +100,7 @@ class LaneConsumer:
         amqp_url: str,
         inlets: Sequence[Inlet],
         origins: Callable[[str], Inlet | None],
-        take: Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]],
+        takes: Sequence[Take],
         read: Callable[[Arrival], Arrival] = lambda arrival: arrival,
         pace: Pace | None = None,
         prefetch: int,
@@ -97,15 +113,15 @@ class LaneConsumer:
         max_body_bytes: int = MAX_BODY_BYTES,
         undecided_bytes: int = UNDECIDED_BYTES,
     ) -> None:
-        """read: see `broker.intake.read_ahead`. pace: see `broker.precedence`. restore: asked when
-        queues of ours are missing or were deleted; see `Restore`. max_body_bytes: a longer body is
-        kept and not read. undecided_bytes: with so many received and not decided, the lane receives
-        no more."""
+        """takes: one for each shard; a message of one object always goes to the same one, so that
+        while one waits for PostgreSQL another decides. read: see `broker.intake.read_ahead`. pace:
+        see `broker.precedence`. restore: asked when queues of ours are missing or were deleted; see
+        `Restore`. max_body_bytes: a longer body is kept and not read. undecided_bytes: with so many
+        received and not decided, the lane receives no more."""
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
         self._origins = origins
-        self._take = take
         self._read = read
         self._pace = pace or Pace(lane, Precedence(), share=1.0)
         self._prefetch = prefetch
@@ -118,8 +134,10 @@ class LaneConsumer:
         self._restore = restore
         self._max_body_bytes = max_body_bytes
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
-        # A batch that was read while the one before it is decided.
-        self._ready: asyncio.Queue[Arrival] = asyncio.Queue(batch)
+        # In each a batch that was read while the one before it is decided.
+        self._shards = [_Shard(take, asyncio.Queue(batch)) for take in takes]
+        self._is_sharded = True
+        self._tags: weakref.WeakKeyDictionary[AbstractChannel, Tags] = weakref.WeakKeyDictionary()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
@@ -127,7 +145,6 @@ class LaneConsumer:
         self._bereft: weakref.WeakSet[AbstractChannel] = weakref.WeakSet()
         self._different: dict[str, str] = {}
         self._connection_trouble = "starting"
-        self._batch_trouble = ""
 
     @property
     def trouble(self) -> str:
@@ -135,7 +152,7 @@ class LaneConsumer:
         ended = [task.get_name() for task in self._tasks if task.done()]
         return (
             (f"ended: {', '.join(ended)}" if ended and not self._stopping.is_set() else "")
-            or self._batch_trouble
+            or next((shard.trouble for shard in self._shards if shard.trouble), "")
             or self._connection_trouble
             or "; ".join(
                 f"queue {name} was declared otherwise: {how}"
@@ -146,21 +163,23 @@ class LaneConsumer:
     @property
     def backlog(self) -> int:
         """Deliveries that have come and are not being decided yet."""
-        return self._arrived.qsize() + self._ready.qsize()
+        return self._arrived.qsize() + sum(shard.ready.qsize() for shard in self._shards)
 
     def start(self) -> None:
-        """Three tasks run: one keeps consuming, one reading, one deciding."""
-        self._tasks = [
-            asyncio.create_task(self._keep_consuming(), name=f"consume-{self.lane}"),
-            asyncio.create_task(self._keep_deciding(), name=f"decide-{self.lane}"),
-            asyncio.create_task(self._keep_reading(), name=f"read-{self.lane}"),
+        """Tasks run: one keeps consuming, one reading, one for each shard deciding."""
+        self._reading = asyncio.create_task(self._keep_reading(), name=f"read-{self.lane}")
+        self._deciding = [
+            asyncio.create_task(self._keep_deciding(shard), name=f"decide-{self.lane}-{n}")
+            for n, shard in enumerate(self._shards)
         ]
+        consuming = asyncio.create_task(self._keep_consuming(), name=f"consume-{self.lane}")
+        self._tasks = [consuming, self._reading, *self._deciding]
 
     async def stop(self, deadline_s: float) -> None:
         """Nothing is taken any more; the batch in hand is committed and acknowledged."""
         self._stopping.set()
         self._budget.lift()
-        self._tasks[2].cancel()
+        self._reading.cancel()
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s)
         for task in late:
             task.cancel()
@@ -217,9 +236,9 @@ class LaneConsumer:
                 self._connection_trouble = f"queues not consumed: {names}" if missing else ""
                 await self._first_of(closed, self._stopping, within_s=REATTACH_S)
             if self._stopping.is_set():
-                # Deliveries nobody decided go back with the connection; the batch in hand is
+                # Deliveries nobody decided go back with the connection; the batches in hand are
                 # acknowledged before, on channels that are still open.
-                await asyncio.wait({self._tasks[1]})
+                await asyncio.wait(self._deciding)
             else:
                 self._connection_trouble = "RabbitMQ: connection lost"
         finally:
@@ -292,6 +311,7 @@ class LaneConsumer:
         """What the queue holds comes through its channel, as far as there is room for it; False
         where the broker refuses."""
         channel = queue.channel
+        tags = self._tags[channel] = Tags()
         count = self._metrics.received.labels(inlet.queue).inc
 
         def hand_over(received: Received) -> None:
@@ -299,6 +319,7 @@ class LaneConsumer:
                 return  # goes back with the connection
             count()
             self._pace.came()
+            tags.came(received.tag)
             self._budget.take(len(received.body))
             self._arrived.put_nowait(self._arrival(received, inlet, channel))
 
@@ -386,11 +407,22 @@ class LaneConsumer:
         """What has come is read while the batch before it is decided: most of that is waiting."""
         turn_began = perf_counter()
         while True:
-            arrival = await self._arrived.get()
-            await self._ready.put(self._read_now(arrival))
+            arrival = self._read_now(await self._arrived.get())
+            shard = await self._shard_of(arrival)
+            await shard.ready.put(arrival)
             if perf_counter() - turn_began > TURN_S:
                 await asyncio.sleep(0)
                 turn_began = perf_counter()
+
+    async def _shard_of(self, arrival: Arrival) -> _Shard:
+        """The shard of its object. Where that is not known it may be any object: it is decided
+        while nothing else is."""
+        affinity = arrival.affinity
+        if self._is_sharded != (affinity is not None):
+            for shard in self._shards:
+                await shard.ready.join()
+            self._is_sharded = affinity is not None
+        return self._shards[crc32((affinity or "").encode()) % len(self._shards)]
 
     def _read_now(self, arrival: Arrival) -> Arrival:
         try:
@@ -401,29 +433,31 @@ class LaneConsumer:
 
     # Deciding
 
-    async def _keep_deciding(self) -> None:
+    async def _keep_deciding(self, shard: _Shard) -> None:
         while not self._stopping.is_set():
-            await self._decide_next()
+            await self._decide_next(shard)
 
-    async def _decide_next(self) -> None:
+    async def _decide_next(self, shard: _Shard) -> None:
         """The next batch is decided, and out of memory with the end of this call."""
-        batch = await self._gather()
+        batch = await self._gather(shard.ready)
         began = perf_counter()
         try:
-            await self._decide_until_committed(self._worthwhile(batch))
+            await self._decide_until_committed(shard, self._worthwhile(batch))
         finally:
             self._budget.give_back(sum(len(a.delivery.body) for a in batch))
+            for _ in batch:
+                shard.ready.task_done()
         if batch:
             took_s, more = perf_counter() - began, self.backlog > 0
             await self._pause(self._pace.rest_s(len(batch), took_s, more=more))
 
-    async def _gather(self) -> list[Arrival]:
+    async def _gather(self, ready: asyncio.Queue[Arrival]) -> list[Arrival]:
         """The next arrival and whatever else has come already; empty when stopping.
 
         What comes again is decided one by one: gathered, it would only be acknowledged later, and
         each loss of the connection brings all of it nearer to the delivery limit.
         """
-        first = asyncio.create_task(self._ready.get())
+        first = asyncio.create_task(ready.get())
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({first, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -433,8 +467,8 @@ class LaneConsumer:
         batch = [first.result()]
         again = int(batch[0].redelivered)
         at_most = self._pace.at_most(self._batch)
-        while len(batch) < at_most and again < REDELIVERED and not self._ready.empty():
-            batch.append(self._ready.get_nowait())
+        while len(batch) < at_most and again < REDELIVERED and not ready.empty():
+            batch.append(ready.get_nowait())
             again += batch[-1].redelivered
         return batch
 
@@ -447,7 +481,7 @@ class LaneConsumer:
             and (not channel.is_closed or channel in self._bereft)
         ]
 
-    async def _decide_until_committed(self, batch: list[Arrival]) -> None:
+    async def _decide_until_committed(self, shard: _Shard, batch: list[Arrival]) -> None:
         """Tries again while the fault is nobody's in the batch; no attempt of a message is burnt.
 
         Deliveries whose channel closed meanwhile are left out: the broker sends them again.
@@ -455,15 +489,15 @@ class LaneConsumer:
         failures = 0
         while batch and not self._stopping.is_set():
             try:
-                await finish(self._take(batch))
+                await finish(shard.take(batch))
             except Misconfigured as failure:
-                self._stopped_by(failure)
+                self._stopped_by(failure, shard)
                 await self._pause(random.uniform(0.5, 1.0) * STOPPED_S)
                 batch = self._worthwhile(batch)
                 continue
             except Exception as error:  # the lane goes on whatever it was, and says so
                 failures += 1
-                self._batch_trouble = f"not committed: {server_in_words(error)}"
+                shard.trouble = f"not committed: {server_in_words(error)}"
                 log.warning(
                     "batch not committed",
                     lane=self.lane,
@@ -474,14 +508,14 @@ class LaneConsumer:
                 await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
                 batch = self._worthwhile(batch)
                 continue
-            self._batch_trouble = ""
+            shard.trouble = ""
             await self._acknowledge(batch)
             return
 
-    def _stopped_by(self, failure: Misconfigured) -> None:
+    def _stopped_by(self, failure: Misconfigured, shard: _Shard) -> None:
         """No message of this lane is taken until that is mended; it is said once in the log."""
         trouble = f"{failure.code}: {failure.what}"
-        if trouble != self._batch_trouble:
+        if not any(s.trouble == trouble for s in self._shards):
             log.error(
                 "lane stopped",
                 lane=self.lane,
@@ -489,18 +523,19 @@ class LaneConsumer:
                 what=failure.what,
                 remedy=failure.remedy,
             )
-        self._batch_trouble = trouble
+        shard.trouble = trouble
 
     async def _acknowledge(self, batch: Sequence[Arrival]) -> None:
-        """One multiple ack per channel, up to the last of the batch: everything before it on that
-        channel was committed by this batch or an earlier one."""
-        last: dict[AbstractChannel, int] = {}
+        """One multiple ack per channel, as far as everything before it was committed, by this batch
+        or another one."""
+        settled: dict[AbstractChannel, list[int]] = {}
         for arrival in batch:
             channel = arrival.channel
             assert isinstance(channel, AbstractChannel)
-            last[channel] = max(last.get(channel, 0), arrival.tag)
-        for channel, tag in last.items():
-            if channel.is_closed:
+            settled.setdefault(channel, []).append(arrival.tag)
+        for channel, its_tags in settled.items():
+            tag = self._tags[channel].settle(its_tags)
+            if not tag or channel.is_closed:
                 continue
             try:
                 with connections.losses():

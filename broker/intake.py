@@ -68,6 +68,16 @@ class Arrival:
         return int(stated) if stated.isascii() and stated.isdigit() else len(self.delivery.body)
 
     @property
+    def affinity(self) -> str | None:
+        """What it has in common with those it must be decided in order with: its key; None where
+        only reading it can tell, and nobody has."""
+        if self.read is not None:
+            return self.read.entry.envelope.key
+        if self.logged is not None and not self.redelivered:
+            return self.delivery.attributes.get("subject")
+        return None
+
+    @property
     def fingerprint(self) -> bytes:
         """The same for every delivery of the same bytes through the same queue.
 

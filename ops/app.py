@@ -70,6 +70,8 @@ WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "packages", "precedence
 GAUGES_S = 5.0
 REPLAY_S = 0.1
 PRECEDENCE_S = 0.25
+# Of a lane, each with a connection to PostgreSQL: more than two gain nothing in one process.
+SHARDS = 2
 
 
 def topology_of(settings: Settings, handled: Sequence[str]) -> Topology:
@@ -319,7 +321,7 @@ class App:
         pools: list[tuple[str, int]] = []
         for lane in self._share.lanes:
             if self._share.consumes:
-                pools.append((f"intake-{lane}", 3))
+                pools.append((f"intake-{lane}", SHARDS + 1))
             if "dispatch" in self._share.roles:
                 pools.append((f"dispatch-{lane}", 2))
         return pools
@@ -344,12 +346,14 @@ class App:
                 wake()
 
         if self._share.consumes:
-            pipeline = self._pipeline(lane, committed)
+            # One for each shard: each has failures of its own.
+            pipelines = [self._pipeline(lane, committed) for _ in range(SHARDS)]
+            pipeline = pipelines[0]
             pace = self._pace(lane)
             rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline, pace), sweep_s)
             wakes.append(rows.wake)
             if inlets := self._inlets(lane):
-                self._consumers.append(self._consumer(lane, pipeline, inlets))
+                self._consumers.append(self._consumer(lane, pipelines, inlets))
         if "dispatch" in self._share.roles:
             dispatcher = self._dispatcher(lane, committed, outlets)
             calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
@@ -408,15 +412,17 @@ class App:
             committed=committed,
         )
 
-    def _consumer(self, lane: Lane, pipeline: Pipeline, inlets: Sequence[Inlet]) -> LaneConsumer:
+    def _consumer(
+        self, lane: Lane, pipelines: Sequence[Pipeline], inlets: Sequence[Inlet]
+    ) -> LaneConsumer:
         settings = self._settings
         return LaneConsumer(
             lane=lane,
             amqp_url=settings.amqp_url,
             inlets=inlets,
             origins=self._inlet_of,
-            take=pipeline.take,
-            read=pipeline.read_ahead,
+            takes=[pipeline.take for pipeline in pipelines],
+            read=pipelines[0].read_ahead,
             pace=self._pace(lane),
             prefetch=settings.prefetch.of(lane),
             batch=settings.batch.of(lane),

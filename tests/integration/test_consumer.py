@@ -102,7 +102,7 @@ async def consuming(
         amqp_url=url,
         inlets=inlets,
         origins={inlet.queue: inlet for inlet in INLETS}.get,
-        take=take or bench.pipeline(lane=lane).take,
+        takes=[take or bench.pipeline(lane=lane).take],
         prefetch=prefetch,
         batch=batch,
         heartbeat_s=heartbeat_s,
