@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -20,11 +21,12 @@ def report(
 ) -> None:
     """One line per batch, and one per message that did not end in Done."""
     metrics.batch_seconds.labels(lane).observe(duration_s)
+    settled: Counter[tuple[str, str]] = Counter()
     for verdict in verdicts:
         work = verdict.work
         handler = work.handler.name if work.handler else UNREAD
         word = outcome_word(verdict.fate)
-        metrics.settled.labels(handler, word).inc()
+        settled[handler, word] += 1
         if not isinstance(verdict.fate, Done):
             log.warning(
                 "not done",
@@ -37,6 +39,8 @@ def report(
                 reason=_reason(verdict.fate),
                 exc_info=_defect(verdict.fate),
             )
+    for (handler, word), number in settled.items():
+        metrics.settled.labels(handler, word).inc(number)
     log.debug(
         "batch",
         lane=lane,

@@ -11,6 +11,7 @@ the same id, and the subscriber's inbox absorbs it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 
@@ -135,11 +136,11 @@ class Relay:
         unsettled = {row.id: row for row, _ in lot}
 
         async def settled(fates: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+            for lane, number in Counter(_lane(r) for r, o in fates if o == "confirmed").items():
+                self._metrics.published.labels(lane, "memory").inc(number)
             for row, outcome in fates:
-                if outcome == "confirmed":
-                    if __debug__:
-                        await self._fail_points("relay.after_confirm")
-                    self._metrics.published.labels(_lane(row), "memory").inc()
+                if __debug__ and outcome == "confirmed":
+                    await self._fail_points("relay.after_confirm")
                 del unsettled[row.id]
                 if outcome in OUT:
                     self._is_out(row)

@@ -14,7 +14,9 @@ from broker.store.connection import Position, Tx
 from canonical.codec import encode
 from canonical.effects import Put
 from canonical.facts import DOCUMENT_TYPES, Known
-from canonical.package import MAX_INLINE_BYTES as LARGE_BYTES
+
+# Decoding so much takes a millisecond or two of the event loop.
+LARGE_BYTES = 256 * 1024
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
