@@ -24,9 +24,11 @@ def give_large_blocks_back() -> None:
 def collect_rarely() -> None:
     """The collector looks after YOUNG_OBJECTS new objects, and never at what there is now.
 
+    What leaves much behind in circles has it look at once (`broker.connections.close`).
+
     By default it looks after 700. A batch holds a hundred times that, all of it alive until its
     commit and hardly any of it in a circle: half of all CPU a message costs went there.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 100)
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
