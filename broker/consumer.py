@@ -13,6 +13,7 @@ import asyncio
 import base64
 import random
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any, cast
@@ -30,6 +31,7 @@ from broker.blame import is_weather, server_in_words
 from broker.door import refusal
 from broker.failpoints import FailPoints
 from broker.intake import TURN_S, Arrival
+from broker.line import Line
 from broker.looper import finish
 from broker.metrics import Metrics
 from broker.precedence import Pace, Precedence
@@ -114,7 +116,8 @@ class LaneConsumer:
         undecided_bytes: int = UNDECIDED_BYTES,
     ) -> None:
         """takes: one for each shard; a message of one object always goes to the same one, so that
-        while one waits for PostgreSQL another decides. read: see `broker.intake.read_ahead`. pace:
+        while one waits for PostgreSQL another decides; the last is for what is taken with care,
+        and of a single one for everything. read: see `broker.intake.read_ahead`. pace:
         see `broker.precedence`. restore: asked when queues of ours are missing or were deleted; see
         `Restore`. max_body_bytes: a longer body is kept and not read. undecided_bytes: with so many
         received and not decided, the lane receives no more."""
@@ -134,9 +137,10 @@ class LaneConsumer:
         self._restore = restore
         self._max_body_bytes = max_body_bytes
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue()
-        # In each a batch that was read while the one before it is decided.
-        self._shards = [_Shard(take, asyncio.Queue(batch)) for take in takes]
-        self._is_sharded = True
+        self._shards = [_Shard(take, asyncio.Queue()) for take in takes]
+        self._lines: defaultdict[str, Line] = defaultdict(Line)
+        # Less than a batch for each shard was read and waits.
+        self._may_read = asyncio.Event()
         self._tags: weakref.WeakKeyDictionary[AbstractChannel, Tags] = weakref.WeakKeyDictionary()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -163,10 +167,12 @@ class LaneConsumer:
     @property
     def backlog(self) -> int:
         """Deliveries that have come and are not being decided yet."""
-        return self._arrived.qsize() + sum(shard.ready.qsize() for shard in self._shards)
+        lines = sum(len(line.waiting) for line in self._lines.values())
+        return self._arrived.qsize() + lines + sum(s.ready.qsize() for s in self._shards)
 
     def start(self) -> None:
         """Tasks run: one keeps consuming, one reading, one for each shard deciding."""
+        self._may_read.set()
         self._reading = asyncio.create_task(self._keep_reading(), name=f"read-{self.lane}")
         self._deciding = [
             asyncio.create_task(self._keep_deciding(shard), name=f"decide-{self.lane}-{n}")
@@ -407,22 +413,27 @@ class LaneConsumer:
         """What has come is read while the batch before it is decided: most of that is waiting."""
         turn_began = perf_counter()
         while True:
+            await self._may_read.wait()
             arrival = self._read_now(await self._arrived.get())
-            shard = await self._shard_of(arrival)
-            await shard.ready.put(arrival)
+            self._lines[arrival.queue].waiting.append(arrival)
+            self._advance(arrival.queue)
             if perf_counter() - turn_began > TURN_S:
                 await asyncio.sleep(0)
                 turn_began = perf_counter()
 
-    async def _shard_of(self, arrival: Arrival) -> _Shard:
-        """The shard of its object. Where that is not known it may be any object: it is decided
-        while nothing else is."""
-        affinity = arrival.affinity
-        if self._is_sharded != (affinity is not None):
-            for shard in self._shards:
-                await shard.ready.join()
-            self._is_sharded = affinity is not None
-        return self._shards[crc32((affinity or "").encode()) % len(self._shards)]
+    def _advance(self, *queues: str) -> None:
+        """What may be decided now is with its shard."""
+        *usual, careful = self._shards
+        usual = usual or [careful]
+        for queue in queues:
+            while (arrival := self._lines[queue].next()) is not None:
+                affinity = arrival.affinity
+                shard = usual[crc32(affinity.encode()) % len(usual)] if affinity else careful
+                shard.ready.put_nowait(arrival)
+        if sum(shard.ready.qsize() for shard in self._shards) < self._batch * len(self._shards):
+            self._may_read.set()
+        else:
+            self._may_read.clear()
 
     def _read_now(self, arrival: Arrival) -> Arrival:
         try:
@@ -445,8 +456,9 @@ class LaneConsumer:
             await self._decide_until_committed(shard, self._worthwhile(batch))
         finally:
             self._budget.give_back(sum(len(a.delivery.body) for a in batch))
-            for _ in batch:
-                shard.ready.task_done()
+            for arrival in batch:
+                self._lines[arrival.queue].in_hand -= 1
+            self._advance(*{arrival.queue for arrival in batch})
         if batch:
             took_s, more = perf_counter() - began, self.backlog > 0
             await self._pause(self._pace.rest_s(len(batch), took_s, more=more))

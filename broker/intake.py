@@ -73,7 +73,7 @@ class Arrival:
         only reading it can tell, and nobody has."""
         if self.read is not None:
             return self.read.entry.envelope.key
-        if self.logged is not None and not self.redelivered:
+        if self.logged is not None:
             return self.delivery.attributes.get("subject")
         return None
 

@@ -321,7 +321,7 @@ class App:
         pools: list[tuple[str, int]] = []
         for lane in self._share.lanes:
             if self._share.consumes:
-                pools.append((f"intake-{lane}", SHARDS + 1))
+                pools.append((f"intake-{lane}", SHARDS + 2))
             if "dispatch" in self._share.roles:
                 pools.append((f"dispatch-{lane}", 2))
         return pools
@@ -346,8 +346,8 @@ class App:
                 wake()
 
         if self._share.consumes:
-            # One for each shard: each has failures of its own.
-            pipelines = [self._pipeline(lane, committed) for _ in range(SHARDS)]
+            # One for each shard and one for what is taken with care: each has failures of its own.
+            pipelines = [self._pipeline(lane, committed) for _ in range(SHARDS + 1)]
             pipeline = pipelines[0]
             pace = self._pace(lane)
             rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline, pace), sweep_s)
