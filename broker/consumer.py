@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import random
 import weakref
 from collections import defaultdict
@@ -49,6 +50,7 @@ from canonical.handler import Delivery
 UNDECODED_HEADERS = "undecoded-headers"
 
 REDELIVERED = 10  # at most in a batch
+LARGE_BYTES = 1024 * 1024  # of a batch, that the collector has not to leave lying
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
 STOPPED_S = 5.0  # at most, until a lane that schema or settings stopped looks again
 
@@ -446,24 +448,29 @@ class LaneConsumer:
 
     async def _keep_deciding(self, shard: _Shard) -> None:
         while not self._stopping.is_set():
-            await self._decide_next(shard)
+            if await self._decide_next(shard) > LARGE_BYTES:
+                # A failure and what it is about are a circle, and hold its content.
+                gc.collect()
 
-    async def _decide_next(self, shard: _Shard) -> None:
-        """The next batch is decided, and out of memory with the end of this call."""
-        batch = await self._gather(shard.ready)
+    async def _decide_next(self, shard: _Shard) -> int:
+        """The next batch is decided, and out of memory with the end of this call; its bytes."""
+        at_most = self._pace.at_most(self._batch)
+        batch = await self._gather(shard.ready, at_most)
+        body_bytes = sum(len(a.delivery.body) for a in batch)
         began = perf_counter()
         try:
             await self._decide_until_committed(shard, self._worthwhile(batch))
         finally:
-            self._budget.give_back(sum(len(a.delivery.body) for a in batch))
+            self._budget.give_back(body_bytes)
             for arrival in batch:
                 self._lines[arrival.queue].in_hand -= 1
             self._advance(*{arrival.queue for arrival in batch})
         if batch:
-            took_s, more = perf_counter() - began, self.backlog > 0
-            await self._pause(self._pace.rest_s(len(batch), took_s, more=more))
+            took_s, full = perf_counter() - began, len(batch) >= at_most
+            await self._pause(self._pace.rest_s(len(batch), took_s, full=full))
+        return body_bytes
 
-    async def _gather(self, ready: asyncio.Queue[Arrival]) -> list[Arrival]:
+    async def _gather(self, ready: asyncio.Queue[Arrival], at_most: int) -> list[Arrival]:
         """The next arrival and whatever else has come already; empty when stopping.
 
         What comes again is decided one by one: gathered, it would only be acknowledged later, and
@@ -478,7 +485,6 @@ class LaneConsumer:
             return []
         batch = [first.result()]
         again = int(batch[0].redelivered)
-        at_most = self._pace.at_most(self._batch)
         while len(batch) < at_most and again < REDELIVERED and not ready.empty():
             batch.append(ready.get_nowait())
             again += batch[-1].redelivered

@@ -3,7 +3,7 @@
 Lanes have queues, connections and transactions of their own, but WAL, disk and broker are shared
 whatever runs where: a backlog drained at full speed makes a critical message several times as slow.
 While the critical lane had work a moment ago, in this process or another, each lower lane works in
-small batches and, where more is waiting, rests between them, held to a share of what it does alone.
+small batches and, where they are full, rests between them, held to a share of what it does alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from canonical.envelope import Lane
 RECENT_S = 1.0
 """For so long after its last work the critical lane is given way to."""
 SMALL_BATCH = 50
-LONGEST_REST_S = 1.0
+LONGEST_REST_S = 0.5
 """No rest is longer: what is measured on one slow batch must not stop a lane."""
 # What was measured counts half as much after so many messages.
 _HALF_LIFE = 2_000
@@ -83,14 +83,15 @@ class Pace:
         """Messages to take at once."""
         return min(batch, SMALL_BATCH) if self._gives_way else batch
 
-    def rest_s(self, messages: int, seconds: float, *, more: bool) -> float:
+    def rest_s(self, messages: int, seconds: float, *, full: bool) -> float:
         """How long to rest after so many messages, which took so long.
 
-        more: others were waiting. A lane that keeps up is neither held back nor measured by that.
+        full: it was all that may be taken at once. A lane that keeps up is neither held back nor
+        measured: a message takes much longer in a small batch than in a large one.
         """
         if not self._yields:
             self.came()
-        if not self._yields or not more:
+        if not self._yields or not full:
             return 0.0
         if not self._gives_way:
             kept = 0.5 ** (messages / _HALF_LIFE)

@@ -24,7 +24,7 @@ def give_large_blocks_back() -> None:
 def collect_rarely() -> None:
     """The collector looks after YOUNG_OBJECTS new objects, and never at what there is now.
 
-    What leaves much behind in circles has it look at once (`broker.connections.close`).
+    Who leaves much behind in circles has it look at once: connections that end, large contents.
 
     By default it looks after 700. A batch holds a hundred times that, all of it alive until its
     commit and hardly any of it in a circle: half of all CPU a message costs went there.

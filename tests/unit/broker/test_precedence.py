@@ -47,7 +47,7 @@ def test_other_lanes_claim_nothing_and_the_critical_one_never_rests(precedence: 
     Pace("standard", precedence, 0.3).came()
     assert not is_claimed(precedence)
     critical = Pace("critical", precedence, 0.3)
-    assert critical.rest_s(200, 1.0, more=True) == 0.0
+    assert critical.rest_s(200, 1.0, full=True) == 0.0
     assert critical.at_most(200) == 200
     assert is_claimed(precedence)
 
@@ -72,10 +72,10 @@ def test_a_lane_is_held_to_its_share_of_what_it_does_alone(
     precedence = Precedence(Clock())
     pace = Pace("enrichment", precedence, share)
     for _ in range(10):
-        assert pace.rest_s(200, 200 / free, more=True) == 0.0
+        assert pace.rest_s(200, 200 / free, full=True) == 0.0
     precedence.worked()
     took = slower * SMALL_BATCH / free
-    rested = pace.rest_s(SMALL_BATCH, took, more=True)
+    rested = pace.rest_s(SMALL_BATCH, took, full=True)
     if rested < LONGEST_REST_S:
         assert SMALL_BATCH / (took + rested) <= share * free * 1.001 or rested == 0.0
         assert rested == 0.0 or SMALL_BATCH / (took + rested) >= share * free * 0.999
@@ -84,14 +84,14 @@ def test_a_lane_is_held_to_its_share_of_what_it_does_alone(
 def test_a_lane_that_never_was_alone_goes_by_its_batch(precedence: Precedence) -> None:
     precedence.worked()
     pace = Pace("standard", precedence, 0.25)
-    assert pace.rest_s(50, 0.1, more=True) == pytest.approx(0.3)
-    assert pace.rest_s(50, 60.0, more=True) == LONGEST_REST_S
+    assert pace.rest_s(50, 0.1, full=True) == pytest.approx(0.3)
+    assert pace.rest_s(50, 60.0, full=True) == LONGEST_REST_S
 
 
 def test_a_lane_that_keeps_up_is_not_held_back(precedence: Precedence) -> None:
     pace = Pace("standard", precedence, 0.3)
     # A slow single message says nothing about what the lane can do.
-    assert pace.rest_s(1, 5.0, more=False) == 0.0
+    assert pace.rest_s(1, 5.0, full=False) == 0.0
     precedence.worked()
-    assert pace.rest_s(1, 0.5, more=False) == 0.0
-    assert pace.rest_s(50, 0.01, more=True) == pytest.approx(0.01 / 0.3 - 0.01)
+    assert pace.rest_s(1, 0.5, full=False) == 0.0
+    assert pace.rest_s(50, 0.01, full=True) == pytest.approx(0.01 / 0.3 - 0.01)
