@@ -1,9 +1,9 @@
 """A publish of ours as ready-made bytes, and many of them in one write.
 
-The library spends some 270 microseconds of CPU on a publish, nearly all of them on objects around
-the bytes, and waits for the socket after each. Put together here it is a tenth of that, on the same
-connection: the library's write queue takes bytes, its books of unconfirmed publishes take anything
-that behaves like a future. benchmarks/results/README.md says what that brought.
+The library spends most of a publish on objects around the bytes, and waits for the socket after
+each. Here the bytes are put together, on the same connection: the library's write queue takes
+bytes, its books of unconfirmed publishes take anything that behaves like a future.
+benchmarks/results/README.md says what that brought.
 
 Only what our events need can be said: text headers, JSON, persistent, mandatory.
 """

@@ -1,7 +1,7 @@
 """Deliveries, taken out of what a connection receives before the library takes it apart.
 
 The library reads a connection frame by frame, three waits and some ten objects each, and starts a
-task per delivery: half of all CPU a message costs. Here what has come is taken apart at once;
+task per delivery. Here what has come is taken apart at once;
 deliveries on consumed channels go to whoever consumes, and everything else to the library, which
 sees a stream that has no deliveries in it. benchmarks/results/README.md says what that brought.
 

@@ -27,7 +27,7 @@ def collect_rarely() -> None:
     Who leaves much behind in circles has it look at once: connections that end, large contents.
 
     By default it looks after 700. A batch holds a hundred times that, all of it alive until its
-    commit and hardly any of it in a circle: half of all CPU a message costs went there.
+    commit and hardly any of it in a circle (benchmarks/results/README.md says what that cost).
     """
     gc.collect()
     gc.freeze()
