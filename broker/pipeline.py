@@ -13,8 +13,10 @@ what comes again is a duplicate.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -73,9 +75,11 @@ class Pipeline:
         jitter: Callable[[], float] = random.random,
         worker: str = "",
         memory: Memory = Memory(),  # noqa: B008 - frozen
+        one_suspect: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
         """worker: name of this process and lane, never used twice. memory: how old an arrival may
-        be; missed events are taken from the log as far back."""
+        be; missed events are taken from the log as far back. one_suspect: a lock that all pipelines
+        of this process share, for what may have killed one before."""
         self._lane = lane
         self._storage = storage
         self._reader = Reader(
@@ -91,6 +95,7 @@ class Pipeline:
         self._jitter = jitter
         self._worker = worker or uuid_utils.uuid7().hex
         self._memory = memory
+        self._one_suspect = one_suspect or asyncio.Lock()
         # Failures in a row that accuse nobody.
         self._failed_takes = 0
         self._failed_rows = 0
@@ -227,19 +232,35 @@ class Pipeline:
     async def _take_carefully(self, arrival: Arrival) -> None:
         """A delivery that came back may be what killed us: begun on record, then decided alone.
 
-        Counted once per process: a crash ends the process, a lost database does not.
+        Counted once per process: a crash ends the process, a lost database does not. What another
+        process had begun and not ended is begun while no other lane has one of that kind, or the
+        deaths of one that kills would be counted for its companions too.
         """
-        fingerprint, worker = arrival.fingerprint, self._worker
         if __debug__:
             await self._fail_points("amqp.delivered")
+        if attempts := await self._begin(arrival, suspect=False):
+            await self._take_begun(arrival, attempts)
+            return
+        async with self._one_suspect:
+            attempts = await self._begin(arrival, suspect=True)
+            await self._take_begun(arrival, attempts)
+
+    async def _begin(self, arrival: Arrival, *, suspect: bool) -> int:
+        """See broker.store.messages.begin_attempt."""
         async with self._storage.unit() as unit:
-            crashes = await unit.begin_attempt(fingerprint, worker=worker)
+            return await unit.begin_attempt(
+                arrival.fingerprint, worker=self._worker, suspect=suspect
+            )
+
+    async def _take_begun(self, arrival: Arrival, attempts: int) -> None:
+        """attempts: how many processes have begun it, this one included."""
+        fingerprint, worker = arrival.fingerprint, self._worker
         if __debug__:
             await self._fail_points("attempt.after_begin")
         try:
             # The first delivery was one crash already; the message is not even read any more.
-            if crashes >= CRASHES_UNTIL_QUARANTINE:
-                work = self._reader.quarantined(arrival, crashes_the_worker(crashes))
+            if attempts >= CRASHES_UNTIL_QUARANTINE:
+                work = self._reader.quarantined(arrival, crashes_the_worker(attempts))
             else:
                 (work,) = await self._read([arrival])
             await self._decide_or_halve([work], begun=fingerprint)
@@ -299,7 +320,8 @@ class Pipeline:
             await self._fail_points("rows.after_begin")
         try:
             for row_id in begun.suspects:
-                await self._take_suspect(row_id)
+                async with self._one_suspect:
+                    await self._take_suspect(row_id)
             if begun.rows:
                 for row_id in await self._take_together(begun.rows):
                     await self._take_alone(row_id)

@@ -87,7 +87,7 @@ class Unit(Protocol):
     async def withdraw_pending(self, rows: Sequence[int], *, worker: str) -> None:
         """See broker.store.pending."""
 
-    async def begin_attempt(self, fingerprint: bytes, *, worker: str) -> int:
+    async def begin_attempt(self, fingerprint: bytes, *, worker: str, suspect: bool) -> int:
         """See broker.store.messages."""
 
     async def withdraw_attempt(self, fingerprint: bytes, *, worker: str) -> None:
@@ -165,8 +165,10 @@ class SqlUnit:
     async def withdraw_pending(self, rows: Sequence[int], *, worker: str) -> None:
         await pending_rows.withdraw_pending(self._tx, rows, worker=worker)
 
-    async def begin_attempt(self, fingerprint: bytes, *, worker: str) -> int:
-        return await message_rows.begin_attempt(self._tx, fingerprint, worker=worker)
+    async def begin_attempt(self, fingerprint: bytes, *, worker: str, suspect: bool) -> int:
+        return await message_rows.begin_attempt(
+            self._tx, fingerprint, worker=worker, suspect=suspect
+        )
 
     async def withdraw_attempt(self, fingerprint: bytes, *, worker: str) -> None:
         await message_rows.withdraw_attempt(self._tx, fingerprint, worker=worker)

@@ -199,6 +199,7 @@ class App:
         self._trouble: dict[str, str] = {}
         self._loops: list[Loop] = []
         self._precedence = Precedence()
+        self._one_suspect = asyncio.Lock()
         self._consumers: list[LaneConsumer] = []
         self._dispatchers: list[Dispatcher] = []
         self._health = HealthServer(
@@ -386,6 +387,7 @@ class App:
             fail_points=self._fail_points,
             committed=committed,
             read_s=self._settings.deadlines.read_s,
+            one_suspect=self._one_suspect,
         )
 
     def _housekeeper(self, database: Database) -> Housekeeper:

@@ -191,24 +191,26 @@ async def write_audit(
     )
 
 
-async def begin_attempt(tx: Tx, fingerprint: bytes, *, worker: str) -> int:
+async def begin_attempt(tx: Tx, fingerprint: bytes, *, worker: str, suspect: bool) -> int:
     """How many processes have begun a delivery that came back, this one included.
 
-    worker: this process. Saying it again, after an answer was lost, counts nothing.
+    worker: this process. Saying it again, after an answer was lost, counts nothing. 0, and nothing
+    is counted, where another one has begun it and it was not asked for as a suspect.
     """
-    return int(
-        await tx.fetchval(
-            """
-            insert into delivery_attempt as d (fingerprint, attempts, worker) values ($1, 1, $2)
-            on conflict (fingerprint) do update
-            set attempts = d.attempts + (d.worker <> excluded.worker)::int,
-                worker = excluded.worker, last_at = now()
-            returning attempts
-            """,
-            fingerprint,
-            worker,
-        )
+    attempts = await tx.fetchval(
+        """
+        insert into delivery_attempt as d (fingerprint, attempts, worker) values ($1, 1, $2)
+        on conflict (fingerprint) do update
+        set attempts = d.attempts + (d.worker <> excluded.worker)::int,
+            worker = excluded.worker, last_at = now()
+        where $3 or (d.attempts = 1 and d.worker = excluded.worker)
+        returning attempts
+        """,
+        fingerprint,
+        worker,
+        suspect,
     )
+    return int(attempts or 0)
 
 
 async def withdraw_attempt(tx: Tx, fingerprint: bytes, *, worker: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,6 +35,8 @@ class Child:
         self._is_asked_to_end = False
         self._process: subprocess.Popen[bytes] | None = None
         self._is_held = False
+        # When it was last seen to have ended, in seconds of the wall clock.
+        self.ended_at = 0.0
         # How often it was held still, or let go on.
         self.holds = 0
 
@@ -88,6 +90,7 @@ class Child:
         while (code := self._process.poll()) is None:
             assert monotonic() < end, f"lives on after {within_s} s\n{log_tail(self.log)}"
             await asyncio.sleep(0.02)
+        self.ended_at = time()
         return code
 
     async def kill(self) -> None:

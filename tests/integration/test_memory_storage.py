@@ -150,7 +150,7 @@ class SameRun(Run):
                     ],
                     held,
                     newest,
-                    await unit.begin_attempt(b"looked", worker="looker"),
+                    await unit.begin_attempt(b"looked", worker="looker", suspect=True),
                 )
 
         self._run(self._on_all(*(ask(side) for side in self._sides)))

@@ -17,7 +17,7 @@ from broker.intake import read_arrival
 from broker.store import messages as message_rows
 from broker.store.pending import Begun, begin_pending
 from canonical.effects import Effect
-from canonical.envelope import Message
+from canonical.envelope import Lane, Message
 from canonical.facts import Facts
 from canonical.handler import Handler
 from tests.integration.toy import (
@@ -317,6 +317,47 @@ async def test_a_delivery_that_kills_the_process_while_it_is_read_is_quarantined
     assert deaths <= 3
     assert await bench.cases() == ["crashes-the-worker"]
     assert await bench.count("message") == 1
+
+
+async def test_what_other_lanes_have_in_hand_when_a_process_dies_is_not_accused(
+    bench: Bench,
+) -> None:
+    killer = arrival(an_order(1, fault="death in read"), redelivered=True)
+    others: tuple[Lane, ...] = ("critical", "enrichment")
+    companions = [
+        arrival(an_order(n, f"order/{n}", emits=(f"S{n}",)), redelivered=True, lane=lane)
+        for n, lane in enumerate(others, start=2)
+    ]
+    deaths = 0
+    for _ in range(6):
+        # A process: its lanes begin what came back at once; the companions wait for the database
+        # until it dies.
+        one_suspect = asyncio.Lock()
+        async with bench.database.transaction() as other:
+            await other.execute("lock table outbox in access exclusive mode")
+            takes = [
+                asyncio.create_task(
+                    bench.pipeline(lane=each.lane, one_suspect=one_suspect).take([each])
+                )
+                for each in (killer, *companions)
+            ]
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    await takes[0]
+            except Died:
+                deaths += 1
+            else:
+                break
+            finally:
+                for take in takes:
+                    take.cancel()
+                await asyncio.wait(takes)
+    assert deaths == 2
+    assert await bench.cases() == ["crashes-the-worker"]
+    assert await bench.column("select attempts from delivery_attempt") == [1, 1]
+    for each in companions:
+        await bench.pipeline(lane=each.lane).take([each])
+    assert sorted(await bench.column("select key from outbox")) == ["supplier/S2", "supplier/S3"]
 
 
 async def test_a_retry_that_kills_its_process_is_quarantined_and_its_neighbours_go_on(

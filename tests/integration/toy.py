@@ -424,6 +424,7 @@ class Bench:
         database: Database | None = None,
         flow: Catalogue | None = None,
         memory: Memory = Memory(),  # noqa: B008 - frozen
+        one_suspect: asyncio.Lock | None = None,
     ) -> Pipeline:
         """A pipeline over this database; by default retries are due at once.
 
@@ -454,6 +455,7 @@ class Bench:
             fail_points=FailPoints.parse(fail_points),
             committed=lambda: None,
             now=now,
+            one_suspect=one_suspect,
         )
 
     def dispatcher(

@@ -251,11 +251,13 @@ class MemoryUnit:
         for position in (await self.admit([under_own_identity(work.entry)])).values():
             await self._open_cases([case_of(id_conflict(work), work, position)])
 
-    async def begin_attempt(self, fingerprint: bytes, *, worker: str) -> int:
+    async def begin_attempt(self, fingerprint: bytes, *, worker: str, suspect: bool) -> int:
         """See broker.unit.Unit."""
         await self._weather.before("begin_attempt")
         await self.tx.lock("delivery_attempt", [fingerprint])
         begun, last = self.tx.attempts.get(fingerprint) or (0, "")
+        if begun and not suspect and (begun, last) != (1, worker):
+            return 0
         begun += last != worker
         self.tx.attempts.put(fingerprint, (begun, worker))
         return begun

@@ -75,6 +75,21 @@ class _Suspended:
         yield self._ready
 
 
+class Turn:
+    """One actor at a time; which of those that wait comes next is a matter of chance."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+
+    async def __aenter__(self) -> None:
+        while self._is_taken:
+            await _Suspended(lambda: not self._is_taken)
+        self._is_taken = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_taken = False
+
+
 def _always() -> bool:
     return True
 
@@ -319,14 +334,15 @@ class World:
 
     def _start(self, number: int) -> Process:
         workers: dict[Lane, str] = {lane: f"worker-{self.tables.next_number()}" for lane in LANES}
+        one_suspect = Turn()
         return Process(
             number,
             workers,
-            {lane: self._pipeline(lane, worker) for lane, worker in workers.items()},
+            {lane: self._pipeline(lane, worker, one_suspect) for lane, worker in workers.items()},
             {lane: Channel() for lane in LANES},
         )
 
-    def _pipeline(self, lane: Lane, worker: str) -> Pipeline:
+    def _pipeline(self, lane: Lane, worker: str, one_suspect: Turn) -> Pipeline:
         return self.pipeline_type(
             lane=lane,
             storage=self.storage,
@@ -340,6 +356,7 @@ class World:
             now=lambda: self.now,
             jitter=self.chance.random,
             worker=worker,
+            one_suspect=one_suspect,
         )
 
     def _crash(self, process: Process) -> None:
