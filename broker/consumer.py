@@ -52,6 +52,7 @@ UNDECODED_HEADERS = "undecoded-headers"
 REDELIVERED = 10  # at most in a batch
 LARGE_BYTES = 1024 * 1024  # of a batch, that the collector has not to leave lying
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
+LEAVE_S = 10.0  # at most, for what came through a channel that is being left
 STOPPED_S = 5.0  # at most, until a lane that schema or settings stopped looks again
 
 _CONNECTION_LOST = (TimeoutError, *CONNECTION_EXCEPTIONS)
@@ -103,6 +104,7 @@ class LaneConsumer:
         lane: Lane,
         amqp_url: str,
         inlets: Sequence[Inlet],
+        dealt: Callable[[], Sequence[Inlet]] = lambda: (),
         origins: Callable[[str], Inlet | None],
         takes: Sequence[Take],
         read: Callable[[Arrival], Arrival] = lambda arrival: arrival,
@@ -117,7 +119,8 @@ class LaneConsumer:
         max_body_bytes: int = MAX_BODY_BYTES,
         undecided_bytes: int = UNDECIDED_BYTES,
     ) -> None:
-        """takes: one for each shard; a message of one object always goes to the same one, so that
+        """dealt: queues to take besides inlets, at the moment; `look_again` where that has changed.
+        takes: one for each shard; a message of one object always goes to the same one, so that
         while one waits for PostgreSQL another decides; the last is for what is taken with care,
         and of a single one for everything. read: see `broker.intake.read_ahead`. pace:
         see `broker.precedence`. restore: asked when queues of ours are missing or were deleted; see
@@ -126,6 +129,9 @@ class LaneConsumer:
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
+        self._dealt = dealt
+        self._is_dealt_anew = asyncio.Event()
+        self._attached: dict[str, AbstractChannel] = {}
         self._origins = origins
         self._read = read
         self._pace = pace or Pace(lane, Precedence(), share=1.0)
@@ -144,6 +150,13 @@ class LaneConsumer:
         # Less than a batch for each shard was read and waits.
         self._may_read = asyncio.Event()
         self._tags: weakref.WeakKeyDictionary[AbstractChannel, Tags] = weakref.WeakKeyDictionary()
+        self._consumer_tags: weakref.WeakKeyDictionary[AbstractChannel, str] = (
+            weakref.WeakKeyDictionary()
+        )
+        # Set once everything that came through a channel that is being left is acknowledged.
+        self._leaving: weakref.WeakKeyDictionary[AbstractChannel, asyncio.Event] = (
+            weakref.WeakKeyDictionary()
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
@@ -171,6 +184,15 @@ class LaneConsumer:
         """Deliveries that have come and are not being decided yet."""
         lines = sum(len(line.waiting) for line in self._lines.values())
         return self._arrived.qsize() + lines + sum(s.ready.qsize() for s in self._shards)
+
+    @property
+    def attached(self) -> frozenset[str]:
+        """Queues that something may come from, or did and is not settled yet."""
+        return frozenset(q for q, channel in self._attached.items() if not channel.is_closed)
+
+    def look_again(self) -> None:
+        """What is dealt has changed."""
+        self._is_dealt_anew.set()
 
     def start(self) -> None:
         """Tasks run: one keeps consuming, one reading, one for each shard deciding."""
@@ -229,11 +251,13 @@ class LaneConsumer:
         closed = asyncio.Event()
         connection.close_callbacks.add(lambda *_: closed.set())
         connection.sieve.room = self._budget.room
-        attached: dict[str, AbstractChannel] = {}
+        attached = self._attached = {}
         # Queues of which it is not known whether they are as they should be.
         unsure = set(self._different)
         try:
             while not (closed.is_set() or self._stopping.is_set()):
+                self._is_dealt_anew.clear()
+                self._leave_unwanted(attached)
                 unsure |= {name for name, channel in attached.items() if channel.is_closed}
                 missing = await self._attach_missing(connection, attached)
                 unsure.update(missing)
@@ -242,7 +266,9 @@ class LaneConsumer:
                     missing = await self._attach_missing(connection, attached)
                 names = ", ".join(missing)
                 self._connection_trouble = f"queues not consumed: {names}" if missing else ""
-                await self._first_of(closed, self._stopping, within_s=REATTACH_S)
+                await self._first_of(
+                    closed, self._stopping, self._is_dealt_anew, within_s=REATTACH_S
+                )
             if self._stopping.is_set():
                 # Deliveries nobody decided go back with the connection; the batches in hand are
                 # acknowledged before, on channels that are still open.
@@ -251,6 +277,41 @@ class LaneConsumer:
                 self._connection_trouble = "RabbitMQ: connection lost"
         finally:
             await connections.close(connection, within_s=self._heartbeat_s)
+
+    def _leave_unwanted(self, attached: dict[str, AbstractChannel]) -> None:
+        """Queues that are not this process's to take any more are being left."""
+        wanted = {inlet.queue for inlet in self._wanted()}
+        for queue in attached.keys() - wanted:
+            channel = attached[queue]
+            if channel.is_closed:
+                del attached[queue]
+            elif not self._tags[channel].is_closing:
+                self._tags[channel].is_closing = True
+                self._leaving[channel] = asyncio.Event()
+                leaving = asyncio.create_task(self._leave(queue, attached), name=f"leave-{queue}")
+                self._closing.add(leaving)
+                leaving.add_done_callback(self._closing.discard)
+
+    async def _leave(self, queue: str, attached: dict[str, AbstractChannel]) -> None:
+        """What came from the queue is decided and acknowledged, and its channel is closed; what
+        comes meanwhile goes back with it. The consumer is cancelled only with the acknowledgement,
+        or the next one would begin before that."""
+        channel = attached[queue]
+        done = self._leaving[channel]
+        channel.close_callbacks.add(lambda *_: done.set())
+        if self._tags[channel].is_settled:
+            done.set()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await done.wait()
+        except TimeoutError:
+            log.warning("left with deliveries in hand, they come again", queue=queue)
+        await self._close(channel)
+        attached.pop(queue, None)
+        self.look_again()
+
+    def _wanted(self) -> list[Inlet]:
+        return [*self._inlets, *self._dealt()]
 
     async def _restore_queues(self, names: Collection[str]) -> bool:
         """The queues exist as they should, or it is known how they differ; False if neither.
@@ -281,7 +342,7 @@ class LaneConsumer:
         """
         missing: list[str] = []
         opened: list[tuple[Inlet, AbstractQueue]] = []
-        for inlet in self._inlets:
+        for inlet in self._wanted():
             channel = attached.get(inlet.queue)
             if channel is not None and not channel.is_closed:
                 continue
@@ -323,8 +384,8 @@ class LaneConsumer:
         count = self._metrics.received.labels(inlet.queue).inc
 
         def hand_over(received: Received) -> None:
-            if self._stopping.is_set():
-                return  # goes back with the connection
+            if self._stopping.is_set() or tags.is_closing:
+                return  # goes back with the connection, or its channel
             count()
             self._pace.came()
             tags.came(received.tag)
@@ -345,7 +406,7 @@ class LaneConsumer:
         # The answer may be behind deliveries of another queue, which are not read at any time.
         patience_s = connections.silence_s(self._heartbeat_s) + self._heartbeat_s
         try:
-            await queue.consume(_never_called, timeout=patience_s)
+            self._consumer_tags[channel] = await queue.consume(_never_called, timeout=patience_s)
         except ChannelClosed as error:
             log.warning("queue not consumed", queue=inlet.queue, error=repr(error)[:200])
             return False
@@ -524,6 +585,8 @@ class LaneConsumer:
                     error=repr(error)[:200],
                     exc_info=None if is_weather(error) else error,
                 )
+                # Error and frames are a circle; while nothing works nobody else has them collected.
+                gc.collect(1)
                 await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
                 batch = self._worthwhile(batch)
                 continue
@@ -552,16 +615,22 @@ class LaneConsumer:
             channel = cast(AbstractChannel, arrival.channel)
             settled.setdefault(channel, []).append(arrival.tag)
         for channel, its_tags in settled.items():
-            tag = self._tags[channel].settle(its_tags)
+            tags = self._tags[channel]
+            tag = tags.settle(its_tags)
             if not tag or channel.is_closed:
                 continue
             try:
                 with connections.losses():
                     async with asyncio.timeout(self._heartbeat_s):
                         underlay = await channel.get_underlay_channel()
+                        if tags.is_closing:
+                            # Or the room that this makes would be filled once more.
+                            await underlay.basic_cancel(self._consumer_tags[channel], nowait=True)
                         await underlay.basic_ack(tag, multiple=True)
             except _CONNECTION_LOST as error:
                 log.info("not acknowledged, will come again", error=repr(error)[:200])
+            if tags.is_closing:
+                self._leaving[channel].set()
         if __debug__:
             await self._fail_points("amqp.after_ack")
 

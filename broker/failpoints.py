@@ -55,6 +55,10 @@ NAMES = (
     "package.before_finish",
     "package.after_finish",
     "package.before_expire",
+    "partitions.after_plan",
+    "partitions.after_switch",
+    "partitions.before_delete",
+    "partitions.after_delete",
     "command.before_commit",
     "command.after_commit",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -76,6 +77,8 @@ class Loop:
                     error=repr(error)[:300],
                     exc_info=error if failures == 1 else None,
                 )
+                # Error and frames are a circle; while nothing works nobody else has them collected.
+                gc.collect(1)
                 longest_s = min(self._rest_s * 2**failures, self._rest_max_s)
                 await self._rest(longest_s * random.uniform(0.5, 1))
                 continue

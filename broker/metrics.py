@@ -17,6 +17,9 @@ class Metrics:
         self.received = Counter(
             "layshaft_messages_received", "Deliveries taken from queues", ["queue"], registry=r
         )
+        self.partitions = Gauge(
+            "layshaft_partitions", "Partitions that this process takes", ["lane"], registry=r
+        )
         self.undecided_bytes = Gauge(
             "layshaft_undecided_bytes",
             "Bodies of deliveries whose fate is not committed",

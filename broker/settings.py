@@ -63,12 +63,14 @@ class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_s: a call's claim. Nothing is sent once less than the HTTP total is left of it, so that
         nothing is applied after it; twice the total, so that a write fits behind a slow look.
     sweep_s: pause between looks at rows nobody woke us for. read_s: for reading one large content.
+    partition_lease_s: how long the partitions of a process that died wait for others.
     """
 
     http_connect_s: float = 3.0
     http_read_s: float = 15.0
     http_total_s: float = 30.0
     lease_s: float = 90.0
+    partition_lease_s: float = 6.0
     confirm_s: float = 5.0
     acquire_s: float = 3.0
     statement_s: float = 5.0

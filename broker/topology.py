@@ -9,6 +9,8 @@ AMQP 0-9-1 headers stands here too: the CloudEvents AMQP binding is for AMQP 1.0
       in.<source>.other.standard         every other routing key: nothing is lost unseen
     layshaft.events.<lane>   topic, one a lane: a full queue refuses for its own lane only
       <event>.<lane>                     our subscriptions
+      <event>.<lane>.r<number>       consistent-hash, where the event is partitioned
+        <event>.<lane>.r<number>.p<n>  one partition: the objects whose keys fall to it
       out.<subscriber>                   foreign subscribers: bounded, oldest dropped, never refuse
     layshaft.dead            fanout: what a work queue gave up on -> queue layshaft.dead
 """
@@ -31,6 +33,7 @@ from aio_pika.exceptions import (
     ChannelPreconditionFailed,
 )
 
+from broker.partitions import Ring
 from canonical.envelope import Lane
 from canonical.errors import InvalidMessage, Misconfigured, Unavailable
 
@@ -50,8 +53,11 @@ REPLICAS: Final = 3
 """Members of a quorum queue; a smaller cluster makes fewer, without an error."""
 SUBSCRIBER_BYTES: Final = 256 * 1024**2
 
+EQUAL_WEIGHT: Final = "1"
+"""Routing key of a binding to a ring: its share of the ring, the same for all."""
+
 Argument = str | int
-ExchangeKind = Literal["topic", "fanout"]
+ExchangeKind = Literal["topic", "fanout", "x-consistent-hash"]
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -77,12 +83,23 @@ class Binding(msgspec.Struct, frozen=True):
     routing_key: str
 
 
+class Link(msgspec.Struct, frozen=True):
+    """What comes to `exchange` with a matching routing key goes to the exchange `ring` as well."""
+
+    exchange: str
+    ring: str
+    routing_key: str
+
+
 class Topology(msgspec.Struct, frozen=True):
-    """Everything that has to exist, in the order in which it can be declared."""
+    """Everything that has to exist, in the order in which it can be declared; and what must not
+    (cuts), which is taken away after that."""
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
+    links: tuple[Link, ...] = ()
+    cuts: tuple[Binding | Link, ...] = ()
 
     @property
     def parts(self) -> tuple[Exchange | Queue, ...]:
@@ -105,10 +122,15 @@ class SourceTopology(msgspec.Struct, frozen=True):
 
 
 class EventTopology(msgspec.Struct, frozen=True):
-    """An event of ours that we consume ourselves, e.g. "engineering-change.released"."""
+    """An event of ours that we consume ourselves, e.g. "engineering-change.released".
+
+    rings: those whose exchanges and queues have to exist. Where none is current, the event
+    goes to its one queue per lane, which exists in any case.
+    """
 
     name: str
     lanes: tuple[Lane, ...] = LANES
+    rings: tuple[Ring, ...] = ()
 
 
 class SubscriberTopology(msgspec.Struct, frozen=True):
@@ -137,8 +159,13 @@ def events_exchange(lane: Lane) -> str:
 
 
 def event_queue(event: str, lane: Lane) -> str:
-    """The queue of one event in one lane; partitions of a hot event would append `.p<n>`."""
+    """The queue of one event in one lane, where it is not partitioned."""
     return f"{event}.{lane}"
+
+
+def unpartitioned(queue: str) -> str:
+    """The event's queue that this one is a partition of; `queue` itself if it is none."""
+    return _PARTITION.sub("", queue)
 
 
 def subscriber_queue(subscriber: str) -> str:
@@ -165,11 +192,23 @@ def topology(
     for source in sources:
         _add_source(source, exchanges, queues, bindings)
     exchanges += [Exchange(events_exchange(lane), "topic") for lane in LANES]
+    links: list[Link] = []
+    cuts: list[Binding | Link] = []
     for event in events:
         for lane in event.lanes:
             queue = event_queue(event.name, lane)
             queues.append(_work_queue(queue))
-            bindings.append(Binding(events_exchange(lane), queue, event.name))
+            alone = Binding(events_exchange(lane), queue, event.name)
+            is_split = any(r.state == "current" for r in event.rings)
+            (cuts if is_split else bindings).append(alone)
+            for ring in event.rings:
+                spread = ring.exchange(lane)
+                exchanges.append(Exchange(spread, "x-consistent-hash", {"hash-header": KEY_HEADER}))
+                for partition in ring.queues(lane):
+                    queues.append(_one_at_a_time(_work_queue(partition)))
+                    bindings.append(Binding(spread, partition, EQUAL_WEIGHT))
+                link = Link(events_exchange(lane), spread, event.name)
+                (links if ring.state == "current" else cuts).append(link)
     for subscriber in subscribers:
         queue = subscriber_queue(subscriber.name)
         queues.append(_subscriber_queue(queue))
@@ -178,7 +217,7 @@ def topology(
             for event in subscriber.events
             for lane in LANES
         ]
-    return Topology(tuple(exchanges), tuple(queues), tuple(bindings))
+    return Topology(tuple(exchanges), tuple(queues), tuple(bindings), tuple(links), tuple(cuts))
 
 
 def _add_source(
@@ -194,11 +233,11 @@ def _add_source(
         Exchange(inbound, "topic", {"alternate-exchange": other}),
     ]
     rest = inbound_queue(source.name, OTHER, "standard")
-    queues.append(_in_sending_order(_work_queue(rest)))
+    queues.append(_one_at_a_time(_work_queue(rest)))
     bindings.append(Binding(other, rest, ""))
     for inbound_object in source.objects:
         queue = inbound_queue(source.name, inbound_object.kind, inbound_object.lane)
-        queues.append(_in_sending_order(_work_queue(queue)))
+        queues.append(_one_at_a_time(_work_queue(queue)))
         # "#" also matches nothing: the bare kind, and senders that append what happened to it.
         bindings.append(Binding(inbound, queue, f"{inbound_object.kind}.#"))
 
@@ -222,11 +261,12 @@ def _work_queue(name: str) -> Queue:
     )
 
 
-def _in_sending_order(queue: Queue) -> Queue:
+def _one_at_a_time(queue: Queue) -> Queue:
     """One process at a time consumes it; the next takes over when that one goes.
 
     Events of ours carry a number, by which one that was overtaken is taken along. A sender's
     messages have none: with two processes, the later version of an object could be decided first.
+    Partitions are dealt out one by one; for them it is the second guard.
     """
     return Queue(queue.name, {**queue.arguments, "x-single-active-consumer": True})
 
@@ -259,6 +299,7 @@ def _subscriber_queue(name: str) -> Queue:
     )
 
 
+_PARTITION: Final = re.compile(r"\.r\d+\.p\d+\Z")
 _WORD: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED: Final = frozenset({"in", "out", "layshaft", "amq"})
 
@@ -303,6 +344,9 @@ STRUCTURED_CONTENT_TYPE: Final = "application/cloudevents+json"
 
 ATTRIBUTE_PREFIX: Final = "ce-"
 """What we write. `datacontenttype` is the exception: it is the AMQP property content_type."""
+
+KEY_HEADER: Final = f"{ATTRIBUTE_PREFIX}subject"
+"""What an event is about: ours to set, so what a ring may go by."""
 
 _READ_PREFIXES: Final = (ATTRIBUTE_PREFIX, "cloudevents_", "cloudevents:")
 """What we read, in lower case: ours, and both spellings of the AMQP 1.0 binding."""
@@ -401,9 +445,15 @@ async def declare(
             for part in wanted.parts:
                 doing = _subject(part)
                 await _declare_part(channel, part)
-            for binding in wanted.bindings:
-                doing = f"binding {binding.exchange} -> {binding.queue} ({binding.routing_key})"
+            bound: tuple[Binding | Link, ...] = (*wanted.bindings, *wanted.links)
+            for binding in bound:
+                doing = f"binding {_ends(binding)}"
                 await _bind(channel, binding)
+            # Only now: in between an event comes twice, which changes nothing; it never has nowhere
+            # to go.
+            for binding in wanted.cuts:
+                doing = f"taking away {_ends(binding)}"
+                await _unbind(channel, binding)
     except ChannelClosed as error:
         raise Misconfigured(
             "topology-refused",
@@ -450,6 +500,31 @@ async def drift(
     return tuple(found)
 
 
+class QueueState(msgspec.Struct, frozen=True):
+    """A queue as the broker counts it. messages: without those that somebody has in hand."""
+
+    messages: int
+    consumers: int
+
+
+async def queue_states(
+    connection: AbstractConnection, names: Iterable[str]
+) -> dict[str, QueueState]:
+    """By name; a queue that does not exist is missing. Raises what the library raises where the
+    broker does not answer."""
+    found: dict[str, QueueState] = {}
+    for name in names:
+        channel = await connection.channel(publisher_confirms=False)
+        try:
+            result = (await channel.declare_queue(name, passive=True)).declaration_result
+        except ChannelNotFoundEntity:
+            continue
+        finally:
+            await channel.close()
+        found[name] = QueueState(result.message_count or 0, result.consumer_count or 0)
+    return found
+
+
 async def _probe(
     connection: AbstractConnection, part: Exchange | Queue, *, passive: bool
 ) -> Drift | None:
@@ -484,9 +559,30 @@ async def _declare_part(
             )
 
 
-async def _bind(channel: AbstractChannel, binding: Binding) -> None:
-    queue = await channel.get_queue(binding.queue, ensure=False)
-    await queue.bind(binding.exchange, binding.routing_key)
+async def _bind(channel: AbstractChannel, binding: Binding | Link) -> None:
+    match binding:
+        case Binding():
+            queue = await channel.get_queue(binding.queue, ensure=False)
+            await queue.bind(binding.exchange, binding.routing_key)
+        case Link():
+            ring = await channel.get_exchange(binding.ring, ensure=False)
+            await ring.bind(binding.exchange, binding.routing_key)
+
+
+async def _unbind(channel: AbstractChannel, binding: Binding | Link) -> None:
+    """A binding that is not there is none to the broker as well."""
+    match binding:
+        case Binding():
+            queue = await channel.get_queue(binding.queue, ensure=False)
+            await queue.unbind(binding.exchange, binding.routing_key)
+        case Link():
+            ring = await channel.get_exchange(binding.ring, ensure=False)
+            await ring.unbind(binding.exchange, binding.routing_key)
+
+
+def _ends(binding: Binding | Link) -> str:
+    to = binding.queue if isinstance(binding, Binding) else binding.ring
+    return f"{binding.exchange} -> {to} ({binding.routing_key})"
 
 
 def _subject(part: Exchange | Queue) -> str:

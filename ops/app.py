@@ -7,8 +7,10 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 
+import msgspec
 import structlog
 
 from broker import amqp_properties, application, connections
@@ -16,19 +18,23 @@ from broker.blame import server_in_words
 from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
+from broker.dealer import Dealer
 from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.failpoints import FailPoints
 from broker.housekeeper import Housekeeper
 from broker.looper import Loop
 from broker.metrics import Metrics
 from broker.packages import expire_packages
+from broker.partitions import Ring
 from broker.pipeline import Pipeline
 from broker.precedence import Pace, Precedence
 from broker.publisher import Publisher, Unpublishable
 from broker.relay import Relay
 from broker.replay import Replayer
+from broker.rings import Rings
 from broker.settings import Settings, System
 from broker.store import Database
+from broker.store import partitions as partition_rows
 from broker.store import upkeep as upkeep_rows
 from broker.sweeper import Sweeper
 from broker.topology import (
@@ -45,6 +51,7 @@ from broker.topology import (
     event_queue,
     inbound_queue,
     topology,
+    unpartitioned,
 )
 from broker.unit import SqlStorage
 from canonical.catalogue import Catalogue
@@ -70,18 +77,24 @@ WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "packages", "precedence
 GAUGES_S = 5.0
 REPLAY_S = 0.1
 PRECEDENCE_S = 0.25
+PARTITIONS_S = 1.0
+RINGS_S = 5.0
 # Of a lane, each with a connection to PostgreSQL: more than two gain nothing in one process.
 SHARDS = 2
 
 
-def topology_of(settings: Settings, handled: Sequence[str]) -> Topology:
-    """All exchanges, queues and bindings of this configuration; handled: events of ours."""
+def topology_of(settings: Settings, handled: Sequence[str], rings: Sequence[Ring] = ()) -> Topology:
+    """All exchanges, queues and bindings of this configuration; handled: events of ours;
+    rings: those whose queues have to exist."""
     return topology(
         [
             SourceTopology(s.name, tuple(InboundObject(kind) for kind in s.kinds))
             for s in settings.sources
         ],
-        [EventTopology(event) for event in handled],
+        [
+            EventTopology(event, rings=tuple(r for r in rings if r.event == event))
+            for event in handled
+        ],
         [SubscriberTopology(name, events) for name, events in settings.subscribers.items()],
     )
 
@@ -109,26 +122,31 @@ def in_words(error: BaseException) -> str:
     return str(error) if isinstance(error, Unpublishable) else server_in_words(error)
 
 
-async def declare_topology(settings: Settings, handled: Sequence[str]) -> None:
-    """Everything in topology_of exists on the broker."""
+async def declare_topology(
+    settings: Settings, handled: Sequence[str], rings: Sequence[Ring] = ()
+) -> None:
+    """Everything in topology_of exists on the broker, and nothing that must not."""
     within_s = settings.deadlines.reconnect_max_s
     connection = await connections.connect(
         settings.amqp_url, heartbeat_s=settings.heartbeat_s, within_s=within_s
     )
     try:
         with connections.losses():
-            await declare(await connection.channel(), topology_of(settings, handled))
+            await declare(await connection.channel(), topology_of(settings, handled, rings))
     finally:
         await connections.close(connection, within_s=within_s)
 
 
 async def restore_topology(
-    settings: Settings, handled: Sequence[str], lost: Collection[str]
+    settings: Settings,
+    handled: Sequence[str],
+    rings: Sequence[Ring],
+    lost: Collection[str],
 ) -> dict[str, str]:
     """Everything in topology_of exists; by name, how those of the lost queues differ that somebody
     else has declared with other arguments."""
     within_s = settings.deadlines.reconnect_max_s
-    wanted = topology_of(settings, handled)
+    wanted = topology_of(settings, handled, rings)
     connection = await connections.connect(
         settings.amqp_url, heartbeat_s=settings.heartbeat_s, within_s=within_s
     )
@@ -139,7 +157,7 @@ async def restore_topology(
             d.subject.removeprefix("queue "): d.detail for d in found if d.kind == "mismatch"
         }
         rest = tuple(queue for queue in wanted.queues if queue.name not in different)
-        await declare(await connection.channel(), Topology(wanted.exchanges, rest, wanted.bindings))
+        await declare(await connection.channel(), msgspec.structs.replace(wanted, queues=rest))
     finally:
         await connections.close(connection, within_s=within_s)
     return different
@@ -201,6 +219,7 @@ class App:
         self._precedence = Precedence()
         self._one_suspect = asyncio.Lock()
         self._consumers: list[LaneConsumer] = []
+        self._dealers: list[Dealer] = []
         self._dispatchers: list[Dispatcher] = []
         self._health = HealthServer(
             host=configuration.listen_host,
@@ -223,7 +242,7 @@ class App:
         amqp_properties.install()
         amqp_properties.self_test()
         await self._require_safe_database()
-        await declare_topology(self._settings, self._catalogue.events)
+        await declare_topology(self._settings, self._catalogue.events, await self._declared_rings())
         event_loop = asyncio.get_running_loop()
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(event_loop)))
         self.port = await self._health.start()
@@ -263,6 +282,8 @@ class App:
                 group.create_task(consumer.stop(drain_s))
             for loop in self._loops:
                 group.create_task(loop.stop(drain_s))
+        for dealer in self._dealers:
+            await dealer.leave()
         for dispatcher in self._dispatchers:
             await dispatcher.drain(max(until - monotonic(), 0.1))
         await self._relay.drain(max(until - monotonic(), 0.1))
@@ -354,7 +375,7 @@ class App:
             rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline, pace), sweep_s)
             wakes.append(rows.wake)
             if inlets := self._inlets(lane):
-                self._consumers.append(self._consumer(lane, pipelines, inlets))
+                self._consumers.append(self._consumer(lane, pipelines, inlets, self._dealer(lane)))
         if "dispatch" in self._share.roles:
             dispatcher = self._dispatcher(lane, committed, outlets)
             calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
@@ -369,6 +390,7 @@ class App:
         self._loop("lapsed calls", lambda: self._lapse_calls(upkeep), fact_sweep_s)
         self._loop("facts", lambda: self._wake_waiting(upkeep), fact_sweep_s)
         self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
+        self._loop("rings", self._rings(upkeep).turn, RINGS_S)
         self._loop("packages", lambda: self._expire_packages(upkeep), HOUSEKEEPING_S)
 
     def _inlets(self, lane: Lane) -> list[Inlet]:
@@ -414,14 +436,45 @@ class App:
             committed=committed,
         )
 
+    def _dealer(self, lane: Lane) -> Dealer:
+        decides = "decide" in self._share.roles
+        dealer = Dealer(
+            lane=lane,
+            events=self._catalogue.events if decides else (),
+            database=self._databases["upkeep"],
+            lease_s=self._settings.deadlines.partition_lease_s,
+            metrics=self.metrics,
+        )
+        if decides:
+            self._loop(f"partitions {lane}", dealer.turn, PARTITIONS_S)
+            self._dealers.append(dealer)
+        return dealer
+
+    def _rings(self, database: Database) -> Rings:
+        return Rings(
+            database=database,
+            amqp_url=self._settings.amqp_url,
+            heartbeat_s=self._settings.heartbeat_s,
+            within_s=self._settings.deadlines.reconnect_max_s,
+            declare=partial(declare_topology, self._settings, self._catalogue.events),
+            fail_points=self._fail_points,
+        )
+
     def _consumer(
-        self, lane: Lane, pipelines: Sequence[Pipeline], inlets: Sequence[Inlet]
+        self,
+        lane: Lane,
+        pipelines: Sequence[Pipeline],
+        inlets: Sequence[Inlet],
+        dealer: Dealer,
     ) -> LaneConsumer:
         settings = self._settings
-        return LaneConsumer(
+        consumer = LaneConsumer(
             lane=lane,
             amqp_url=settings.amqp_url,
             inlets=inlets,
+            dealt=lambda: [
+                Inlet(queue, SOURCE, event, ours=True) for queue, event in dealer.share.items()
+            ],
             origins=self._inlet_of,
             takes=[pipeline.take for pipeline in pipelines],
             read=pipelines[0].read_ahead,
@@ -435,6 +488,9 @@ class App:
             restore=self._restore_topology,
             max_body_bytes=settings.max_body_bytes,
         )
+        dealer.attached = lambda: consumer.attached
+        dealer.dealt = consumer.look_again
+        return consumer
 
     def _pace(self, lane: Lane) -> Pace:
         return Pace(lane, self._precedence, self._settings.yield_share)
@@ -457,7 +513,13 @@ class App:
 
     async def _restore_topology(self, queues: Collection[str]) -> Mapping[str, str]:
         log.warning("queues were lost, the topology is declared anew", queues=sorted(queues))
-        return await restore_topology(self._settings, self._catalogue.events, queues)
+        rings = await self._declared_rings()
+        return await restore_topology(self._settings, self._catalogue.events, rings, queues)
+
+    async def _declared_rings(self) -> list[Ring]:
+        async with self._databases["upkeep"].session() as session:
+            found = await partition_rows.rings(session)
+        return [ring for ring in found if ring.is_declared]
 
     def _outlet(self, system: System) -> Outlet:
         limits = self._settings.deadlines
@@ -506,8 +568,8 @@ class App:
     def _inlet_of(self, queue: str) -> Inlet | None:
         for lane in LANES:
             for inlet in inlets_of(self._settings, self._catalogue.events, lane):
-                if inlet.queue == queue:
-                    return inlet
+                if inlet.queue == unpartitioned(queue):
+                    return msgspec.structs.replace(inlet, queue=queue)
         return None
 
     # Turns of the background loops

@@ -21,8 +21,10 @@ from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
 
 from broker import amqp_properties
+from broker.partitions import Ring
 from broker.settings import Settings
 from broker.store import Database, diagnosis
+from broker.store import partitions as partition_rows
 from broker.store.diagnosis import RowFacts, ServerFacts
 from broker.store.log_days import DAYS_AHEAD
 from broker.store.views import snapshot
@@ -239,9 +241,8 @@ async def _broker(settings: Settings) -> list[Check]:
                 settings.amqp_url, timeout=BROKER_S, fail_fast=True
             ) as connection:
                 found = [version_check(_server_version(connection), where)]
-                drifts = await drift(
-                    connection, topology_of(settings, CATALOGUE.events), deadline_s=BROKER_S
-                )
+                wanted = topology_of(settings, CATALOGUE.events, await _rings(settings))
+                drifts = await drift(connection, wanted, deadline_s=BROKER_S)
     except Failure as failure:
         return [Check("problem", failure.code, failure.what, failure.remedy)]
     except (OSError, TimeoutError, AMQPError, ValueError, *CONNECTION_EXCEPTIONS) as error:
@@ -256,6 +257,33 @@ async def _broker(settings: Settings) -> list[Check]:
     named = ", ".join(f"{d.subject} {d.kind}" for d in drifts[:DRIFTS_SHOWN])
     rest = f" and {len(drifts) - DRIFTS_SHOWN} more" if len(drifts) > DRIFTS_SHOWN else ""
     return [*found, Check("problem", "topology-drift", f"{named}{rest}", fix)]
+
+
+async def _rings(settings: Settings) -> list[Ring]:
+    """Those whose queues have to exist; none where the database cannot say, which is reported by
+    its own check."""
+    database = Database(
+        url=settings.database_url,
+        purpose="cli",
+        size=1,
+        acquire_s=ACQUIRE_S,
+        statement_s=STATEMENT_S,
+    )
+    try:
+        await database.open()
+        async with database.session() as session:
+            return [r for r in await partition_rows.rings(session) if r.is_declared]
+    except (
+        Failure,
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        ValueError,
+    ):
+        return []
+    finally:
+        await database.close()
 
 
 def version_check(version: str, where: str) -> Check:

@@ -52,6 +52,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
         ("replay", "ops.cli.replay:app", _REPLAY),
+        ("topology", "ops.cli.topology:app", "Split a busy event over queues: partitions, show."),
         ("trace", "ops.cli.trace:show_trace", "See the path of everything that touched a thing."),
     )
 ):

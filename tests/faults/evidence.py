@@ -11,6 +11,7 @@ import aio_pika
 import asyncpg
 import msgspec
 
+from broker.partitions import Ring
 from broker.topology import subscriber_queue
 from ops.sandbox.journal import Entry
 from tests.faults.business import Wanted
@@ -196,6 +197,19 @@ async def read_queues(amqp_url: str, names: Sequence[str]) -> dict[str, QueueSta
             result = (await channel.declare_queue(name, passive=True)).declaration_result
             found[name] = QueueState(result.message_count or 0, result.consumer_count or 0)
         return found
+    finally:
+        await connection.close()
+
+
+async def rings(database_url: str) -> list[Ring]:
+    """Those whose queues have to exist."""
+    connection = await asyncpg.connect(database_url, timeout=DEADLINE_S)
+    try:
+        rows = await connection.fetch(
+            "select event, number, partitions, state from ring"
+            " where state in ('current', 'draining') order by event, number"
+        )
+        return [Ring(r["event"], r["number"], r["partitions"], r["state"]) for r in rows]
     finally:
         await connection.close()
 

@@ -49,10 +49,12 @@ CLEAR = Weather()
 
 
 class Line:
-    """Takes connections on a port of its own and carries them to the server."""
+    """Takes connections on a port of its own and carries them to the server; to the first of
+    several that takes them, as a load balancer does."""
 
-    def __init__(self, host: str, port: int, *, seed: int = 0) -> None:
-        self._to = host, port
+    def __init__(self, host: str, port: int, *others: int, seed: int = 0) -> None:
+        """others: ports of the same host that are tried after this one."""
+        self._to = [(host, port) for port in (port, *others)]
         self._chance = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._pairs: set[_Pair] = set()
@@ -113,11 +115,10 @@ class Line:
         assert task is not None
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
-        try:
-            there, back = await asyncio.open_connection(*self._to)
-        except OSError:
+        if (connected := await self._connect()) is None:
             writer.transport.abort()
             return
+        there, back = connected
         pair = _Pair(writer, back)
         self._pairs.add(pair)
         try:
@@ -127,6 +128,12 @@ class Line:
         finally:
             self._pairs.discard(pair)
             await pair.closed()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for address in self._to:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(*address)
+        return None
 
     async def _copy(
         self,
@@ -243,12 +250,13 @@ class CommitCut:
 
 
 @asynccontextmanager
-async def line_to(url: str, *, seed: int = 0) -> AsyncIterator[tuple[Line, str]]:
-    """A line to the server of a URL, and the URL that leads through it."""
+async def line_to(url: str, *others: int, seed: int = 0) -> AsyncIterator[tuple[Line, str]]:
+    """A line to the server of a URL, or to one of the other ports where it does not answer; and the
+    URL that leads through it."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    line = Line(parts.hostname, parts.port, seed=seed)
+    line = Line(parts.hostname, parts.port, *others, seed=seed)
     await line.open()
     credentials = parts.netloc.rpartition("@")[0]
     try:

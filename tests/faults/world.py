@@ -21,6 +21,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from string import Template
@@ -29,14 +30,18 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from broker.failpoints import FailPoints
+from broker.rings import change_partitions
+from broker.settings import Settings
+from broker.store import Database
 from broker.topology import LANES
 from canonical.handler import Order as OrderPolicy
-from ops.app import topology_of
+from ops.app import declare_topology, topology_of
 from ops.configuration import load as load_configuration
 from ops.stack import management
 from ops.stack.processes import free_port
 from tests.faults import evidence, invariants
-from tests.faults.business import CATALOGUE, CONTRACT, KIND, Order, ledger_of
+from tests.faults.business import CATALOGUE, CONTRACT, EVENT, KIND, Order, ledger_of
 from tests.faults.health import Watch, gone_round, watched
 from tests.faults.invariants import (
     Candour,
@@ -300,13 +305,13 @@ class World:
         ended_at: when the fault ended, in seconds of the wall clock, where that was before.
         """
         ended_at = ended_at or time.time()
-        leased = await self._leased_to_the_dead()
+        held = await self._held_otherwise()
         # What its sender lets wait is not kept waiting by the fault.
         due = {
             s.order.effect_id
             for s in self.sent
             if s.answer == "confirmed" and s.at < ended_at and s.order.not_before < ended_at
-            if s.order.key not in leased
+            if s.order.key not in held
         }
         known = self.journal().applied_at
         waiting = frozenset(e for e in due if known.get(e, ended_at) >= ended_at)
@@ -327,9 +332,10 @@ class World:
             for n, (source, name) in enumerate(zip(sources, names, strict=True))
         ]
 
-    async def _leased_to_the_dead(self) -> set[str]:
-        """Keys with a call or an event whose process has ended: until its lease ends nobody makes
-        or publishes it, or one after it, however quickly the rest goes."""
+    async def _held_otherwise(self) -> set[str]:
+        """Keys whose messages wait for something else than their turn, however quickly the rest
+        goes: a call or an event of a process that has ended, for the end of its lease; what stands
+        in a case, for a person or a replay, which has a rate of its own."""
         ended_at = max(i.ended_at for i in self.instances)
         calls = await self.column(
             f"""
@@ -343,8 +349,11 @@ class World:
             where sweep_at > now() and message_at < to_timestamp({ended_at:f})
             """
         )
+        cases = await self.column(
+            "select key from pending where state in ('parked', 'in_case') or replay_id is not null"
+        )
         called = {s.order.key for s in self.sent if ledger_of(s.order.effect_id) in calls}
-        return called.union(events)
+        return called.union(events, cases)
 
     async def _goes_through(self, probe: Sent, after: str) -> None:
         """It was confirmed and has had its effect. Whoever gets no answer sends it once more, as a
@@ -488,16 +497,43 @@ class World:
 
     async def queues(self) -> dict[str, evidence.QueueState]:
         """All queues that the service consumes."""
-        return await evidence.read_queues(self.servers.amqp_url, list(self._consumers()))
+        return await evidence.read_queues(self.servers.amqp_url, list(await self._consumers()))
 
-    def _consumers(self) -> dict[str, int]:
+    async def _consumers(self) -> dict[str, int]:
         """How many consumers each of them has to have, of those that get messages."""
-        settings = load_configuration(self._config, {}).settings
+        rings = await evidence.rings(self.servers.database_url)
+        wanted = topology_of(self._settings, CATALOGUE.events, rings)
         return {
             q.name: 1 if "x-single-active-consumer" in q.arguments else len(self.instances)
-            for q in topology_of(settings, CATALOGUE.events).queues
+            for q in wanted.queues
             if not q.name.startswith("out.")
         }
+
+    @property
+    def _settings(self) -> Settings:
+        return load_configuration(self._config, {}).settings
+
+    async def split(self, partitions: int) -> None:
+        """The event has so many partitions, as `layshaft topology partitions` makes them."""
+        database = Database(
+            url=self.servers.database_url,
+            purpose="cli",
+            size=1,
+            acquire_s=evidence.DEADLINE_S,
+            statement_s=evidence.DEADLINE_S,
+        )
+        await database.open()
+        try:
+            await change_partitions(
+                database,
+                event=EVENT,
+                partitions=partitions,
+                declare=partial(declare_topology, self._settings, CATALOGUE.events),
+                actor="tester",
+                fail_points=FailPoints({}),
+            )
+        finally:
+            await database.close()
 
     async def settled(self) -> None:
         """Nothing is left to do: every confirmed message has its fate, no work is unfinished and
@@ -650,7 +686,7 @@ class World:
             self.servers.database_url,
             await self.queues(),
             unacknowledged=management.unacknowledged(self.servers.management_url, vhost),
-            consumers=self._consumers(),
+            consumers=await self._consumers(),
         )
         return invariants.no_orphans(left)
 

@@ -163,27 +163,32 @@ class ReplayRun(Run):
     @invariant()
     def everything_is_in_order(self) -> None:
         """What was decided about one object in a flow, the first time, was decided in the order
-        of its events, or else of its arrival."""
+        of its events, or else of its arrival. What nobody could read when it came is known to be
+        about that object only from the replay on that reads it."""
         self._run(self._look_at_the_order())
 
     async def _look_at_the_order(self) -> None:
-        decided, generations = await self._decided()
+        decided, firsts = await self._decided()
         for records in decided.values():
             # One that is new now belongs to the decision that its message stands at now.
             new = {n for n, _ in records} - self._known
             self._known |= new
-            self._first |= {n for n in new if generations[n] == 1}
+            self._first |= new & firsts
         for record, records in decided.items():
             places = [place for n, place in records if n in self._first]
             assert places == sorted(places), f"{record} was decided in the order {records}"
 
-    async def _decided(self) -> tuple[dict[str, list[tuple[int, int]]], dict[int, int]]:
+    async def _decided(self) -> tuple[dict[str, list[tuple[int, int]]], set[int]]:
         """By flow and object: numbers of the messages as they were decided, each with its place
-        among those of the object; and how often each message was to be decided."""
+        among those of the object; and those that were to be decided once, and could be when they
+        came."""
         async with self._database.session() as session:
             taken = await session.fetch(
                 """
-                select m.body, i.generation, coalesce(m.sequence, m.seq) as place
+                select m.body, coalesce(m.sequence, m.seq) as place,
+                       i.generation = 1 and not exists (
+                           select from inbox u where u.subscription = 'unread'
+                             and u.message_at = m.at and u.message_seq = m.seq) as is_first
                 from inbox i join message m on m.at = i.message_at and m.seq = i.message_seq
                 where i.subscription <> 'unread'
                 """
@@ -196,7 +201,7 @@ class ReplayRun(Run):
         for row in records:
             n = said_in(row["body"])
             decided.setdefault(row["key"], []).append((n, messages[n]["place"]))
-        return decided, {n: row["generation"] for n, row in messages.items()}
+        return decided, {n for n, row in messages.items() if row["is_first"]}
 
     def teardown(self) -> None:
         """Everything is repaired and comes to an end."""
@@ -297,6 +302,17 @@ def _go_wrong_by_order(machine: ReplayRun) -> None:
     machine.send(messages=[(PLM, 1, None, "away", "", [])], fails=False)
     machine.send(messages=[(PLM, 1, None, "", "", [])], fails=False)
     machine.teardown()
+
+
+def test_what_could_not_be_read_comes_when_a_replay_reads_it(database_url: str) -> None:
+    with model_database(database_url) as (runner, database):
+        machine = ReplayRun(runner, database, "curing", "strict")
+        machine.have_a_history()
+        machine.send(messages=[(ERP, 2, None, "unreadable", "", [])], fails=False)
+        machine.send(messages=[(ERP, 2, None, "", "", [])], fails=False)
+        machine._business.mended |= set(range(machine._numbers + 1))
+        machine.start_replay(mode="redeliver", selection=Selection(types=("unread",)), rate=100.0)
+        machine.teardown()
 
 
 @pytest.mark.parametrize(

@@ -36,3 +36,15 @@ def test_what_comes_later_is_open() -> None:
     tags.came(3)
     assert tags.settle([3]) == 0
     assert tags.settle([2]) == 3
+
+
+def test_a_channel_that_is_left_is_acknowledged_once_and_all_of_it() -> None:
+    tags = Tags()
+    for tag in (1, 2, 3):
+        tags.came(tag)
+    tags.is_closing = True
+    assert tags.settle([1]) == 0
+    assert tags.settle([3]) == 0
+    assert not tags.is_settled
+    assert tags.settle([2]) == 3
+    assert tags.is_settled
