@@ -141,21 +141,26 @@ async def _apply_plans(
     """Plans are in their ledgers; by ledger, the place of the message whose plan it took last, None
     where all were stale. What was said with any other plan does not hold any more."""
     planned: dict[str, Position | None] = {}
+    said: dict[str, list[tuple[str, str]]] = {}
     plans = [
         (effect, verdict, position)
         for verdict, position in zip(verdicts, positions, strict=True)
         for effect in verdict.effects
         if isinstance(effect, Plan)
     ]
-    for plan, verdict, position in sorted(plans, key=lambda p: p[0].key):
-        work = verdict.work
+    if not plans:
+        return planned
+    taken = await book.apply_plans(
+        tx, [book.Planned(plan, _origin(v.work, position)) for plan, v, position in plans]
+    )
+    for (plan, verdict, position), is_taken in zip(plans, taken, strict=True):
         planned.setdefault(plan.key, None)
-        if await book.apply_plan(tx, plan, _origin(work, position), work.lane):
+        if is_taken:
             planned[plan.key] = position
-            said = [(e.code, e.where) for e in verdict.effects if isinstance(e, Open)]
-            await case_rows.close_unsaid_cases(tx, ledger_key=plan.key, said=said)
+            said[plan.key] = [(e.code, e.where) for e in verdict.effects if isinstance(e, Open)]
         else:
-            await _write(tx, stale_plan(plan, work))
+            await _write(tx, stale_plan(plan, verdict.work))
+    await case_rows.close_unsaid_cases(tx, said)
     return planned
 
 

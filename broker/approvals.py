@@ -36,7 +36,8 @@ async def decide(
         raise Rejected("not-found", f"There is no approval {step_id}", where=f"task {step_id}")
     ledgers = await ledger_rows.lock_ledgers(tx, [approval.ledger_id])
     ledger = ledgers[approval.ledger_id]
-    step = next(s for s in await step_rows.load_steps(tx, ledger.id) if s.id == step_id)
+    steps = (await step_rows.load_steps(tx, [ledger.id]))[ledger.id]
+    step = next(s for s in steps if s.id == step_id)
     if step.state != "ready":
         raise Conflict(
             "not-open",
@@ -58,7 +59,7 @@ async def decide(
         tx, step_id=step_id, digest=step.digest, verdict=verdict, by=by, reason=reason
     )
     await _announce(tx, ledger, approval.operation, verdict, approval.object_id, by, reason)
-    await book.advance(tx, ledger)
+    await book.advance(tx, [ledger])
 
 
 async def _announce(

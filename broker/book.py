@@ -19,7 +19,7 @@ from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
 from broker.store.calls import CallResult
 from broker.store.casebook import Case
-from broker.store.ledgers import Ledger, NewLedger
+from broker.store.ledgers import Ledger, NewLedger, Renewal
 from broker.store.messages import LogEntry
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending
@@ -61,74 +61,131 @@ def emission(
     )
 
 
-async def apply_plan(tx: Tx, plan: Plan, origin: Origin, lane: Lane) -> bool:
-    """The ledger says what the plan says and has moved as far as it can; False if it is stale.
+class Planned(msgspec.Struct, frozen=True):
+    """A plan and the message it follows from."""
+
+    plan: Plan
+    origin: Origin
+
+    @property
+    def ledger(self) -> NewLedger:
+        """What opens or renews its ledger."""
+        return NewLedger(
+            key=self.plan.key,
+            title=self.plan.title,
+            version=self.plan.version,
+            subscription=self.origin.subscription,
+            scope=self.origin.scope,
+            lane=self.origin.lane,
+            source=self.origin.source,
+            correlation_id=self.origin.correlation_id,
+            findings=self.plan.findings,
+            position=self.origin.position,
+        )
+
+
+async def apply_plans(tx: Tx, plans: Sequence[Planned]) -> list[bool]:
+    """Each ledger says what its plan says and has moved as far as it can; which were taken, and
+    which are stale. Several plans of one ledger are taken one after the other, in this order.
 
     Planning again with the same facts changes nothing.
     """
-    new = NewLedger(
-        key=plan.key,
-        title=plan.title,
-        version=plan.version,
-        subscription=origin.subscription,
-        scope=origin.scope,
-        lane=lane,
-        source=origin.source,
-        correlation_id=origin.correlation_id,
-        findings=plan.findings,
-        position=origin.position,
-    )
-    ledger, is_new = await ledger_rows.lock_ledger(tx, new)
-    if plan.version < ledger.version:
-        return False
-    steps = await step_rows.load_steps(tx, ledger.id)
-    large = len(plan.steps) > MANY or len(steps) > MANY
-    diff = await aside_if(large, rules.diff, steps, plan)
-    if not is_new:
-        changes = bool(diff.inserts or diff.replaces or diff.moves)
-        await ledger_rows.renew_ledger(tx, ledger.id, new, reopen=changes)
-        state = "open" if changes else ledger.state
-        ledger = msgspec.structs.replace(ledger, state=state, version=plan.version)
-    await step_rows.move_steps(tx, diff.moves)
-    await step_rows.replace_steps(tx, ledger.id, diff.replaces)
-    await step_rows.insert_steps(tx, ledger.id, diff.inserts)
-    if diff.withdrawals:
-        await step_rows.mark_withdrawn(tx, diff.withdrawals)
-    await _open_left_behind(tx, ledger, diff.moves)
-    await advance(tx, ledger)
-    return True
+    taken = [False] * len(plans)
+    rest = dict(enumerate(plans))
+    while rest:
+        first: dict[str, int] = {}
+        for n, planned in rest.items():
+            first.setdefault(planned.plan.key, n)
+        distinct = [(n, rest.pop(n)) for _, n in sorted(first.items())]
+        fresh = await _apply_distinct(tx, [planned for _, planned in distinct])
+        for n, planned in distinct:
+            taken[n] = planned.plan.key in fresh
+    return taken
 
 
-async def advance(tx: Tx, ledger: Ledger) -> None:
+async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
+    """Keys of the ledgers that took their plan. One plan a ledger, in the order of their keys."""
+    found = await ledger_rows.lock_or_open(tx, [planned.ledger for planned in plans])
+    fresh = [p for p in plans if p.plan.version >= found[p.plan.key][0].version]
+    known = [ledger.id for ledger, is_new in found.values() if not is_new]
+    steps = await step_rows.load_steps(tx, known) if known else {}
+    diffs: dict[int, rules.PlanDiff] = {}
+    renewals: list[Renewal] = []
+    ledgers: list[Ledger] = []
+    for planned in fresh:
+        plan, (ledger, is_new) = planned.plan, found[planned.plan.key]
+        before = steps.get(ledger.id, [])
+        large = len(plan.steps) > MANY or len(before) > MANY
+        diff = diffs[ledger.id] = await aside_if(large, rules.diff, before, plan)
+        if not is_new:
+            changes = bool(diff.inserts or diff.replaces or diff.moves)
+            renewals.append(Renewal(ledger.id, planned.ledger, reopen=changes))
+            state = "open" if changes else ledger.state
+            ledger = msgspec.structs.replace(ledger, state=state, version=plan.version)
+        ledgers.append(ledger)
+    if renewals:
+        await ledger_rows.renew_ledgers(tx, renewals)
+    await step_rows.move_steps(tx, [m for d in diffs.values() for m in d.moves])
+    await step_rows.replace_steps(tx, [(n, r) for n, d in diffs.items() for r in d.replaces])
+    await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts])
+    if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
+        await step_rows.mark_withdrawn(tx, withdrawals)
+    await _open_left_behind(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
+    await advance(tx, ledgers)
+    return {ledger.key for ledger in ledgers}
+
+
+async def advance(tx: Tx, ledgers: Sequence[Ledger]) -> None:
     """Everything that may happen next is ready; announcements are made; completeness is noted.
 
-    The caller holds the ledger's row.
+    The caller holds the ledgers' rows.
     """
-    steps = await step_rows.load_steps(tx, ledger.id)
-    large = len(steps) > MANY
-    moves = await aside_if(large, rules.advance, steps)
-    await step_rows.move_steps(tx, moves)
-    await _open_left_behind(tx, ledger, moves)
-    announced = [m.step.id for m in moves if m.step.kind == "announce" and m.state == "done"]
-    if announced:
-        operations = await step_rows.operations_of(tx, announced)
-        await outbox_rows.emit(
-            tx,
-            [
-                emission(
-                    operation.event,
-                    operation.key,
-                    bytes(operation.data),
-                    lane=None,
-                    correlation_id=ledger.correlation_id,
-                    causation_id=f"step/{step_id}",
-                )
-                for step_id in announced
-                if isinstance(operation := operations[step_id], Announce)
-            ],
-        )
-    if ledger.state != "complete" and await aside_if(large, rules.ends_with, steps, moves):
-        await ledger_rows.complete_ledger(tx, ledger.id)
+    if not ledgers:
+        return
+    steps = await step_rows.load_steps(tx, [ledger.id for ledger in ledgers])
+    moves: dict[int, tuple[rules.Move, ...]] = {}
+    ended: list[int] = []
+    for ledger in ledgers:
+        its_steps = steps[ledger.id]
+        large = len(its_steps) > MANY
+        its_moves = moves[ledger.id] = await aside_if(large, rules.advance, its_steps)
+        if ledger.state != "complete" and await aside_if(
+            large, rules.ends_with, its_steps, its_moves
+        ):
+            ended.append(ledger.id)
+    await step_rows.move_steps(tx, [m for its_moves in moves.values() for m in its_moves])
+    await _open_left_behind(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
+    await _announce(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
+    if ended:
+        await ledger_rows.complete_ledgers(tx, ended)
+
+
+async def _announce(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]) -> None:
+    """Announcements that are done with these moves are emitted."""
+    announced = [
+        (ledger, move.step.id)
+        for ledger, moves in moved
+        for move in moves
+        if move.step.kind == "announce" and move.state == "done"
+    ]
+    if not announced:
+        return
+    operations = await step_rows.operations_of(tx, [step_id for _, step_id in announced])
+    await outbox_rows.emit(
+        tx,
+        [
+            emission(
+                operation.event,
+                operation.key,
+                bytes(operation.data),
+                lane=None,
+                correlation_id=ledger.correlation_id,
+                causation_id=f"step/{step_id}",
+            )
+            for ledger, step_id in announced
+            if isinstance(operation := operations[step_id], Announce)
+        ],
+    )
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -163,8 +220,7 @@ async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
         cases = [s.case for s in ours if s.case is not None]
         if cases:
             await case_rows.open_cases(tx, cases)
-        for _, ledger in sorted(ledgers.items()):
-            await advance(tx, ledger)
+        await advance(tx, [ledger for _, ledger in sorted(ledgers.items())])
     return [s for s in settled if s.result.claimed.ledger_id not in ledgers]
 
 
@@ -192,11 +248,16 @@ async def _take_answers(tx: Tx, settled: Sequence[Settled]) -> None:
     )
 
 
-async def _open_left_behind(tx: Tx, ledger: Ledger, moves: Sequence[rules.Move]) -> None:
+async def _open_left_behind(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]) -> None:
     """What a target holds although nobody plans it any more is put before a person."""
-    behind = [m.step for m in moves if m.reason == rules.LEFT_BEHIND]
+    behind = [
+        _left_behind(ledger, move.step)
+        for ledger, moves in moved
+        for move in moves
+        if move.reason == rules.LEFT_BEHIND
+    ]
     if behind:
-        await case_rows.open_cases(tx, [_left_behind(ledger, step) for step in behind])
+        await case_rows.open_cases(tx, behind)
 
 
 def _left_behind(ledger: Ledger, step: rules.LedgerStep) -> Case:

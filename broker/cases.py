@@ -85,11 +85,12 @@ async def _release_step(tx: Tx, case: OpenCase, by: str, reason: str) -> bool:
     if case.ledger_id is None:
         return False
     ledger = (await ledger_rows.lock_ledgers(tx, [case.ledger_id]))[case.ledger_id]
-    step = _failed_call(await step_rows.load_steps(tx, ledger.id), case)
+    steps = (await step_rows.load_steps(tx, [ledger.id]))[ledger.id]
+    step = _failed_call(steps, case)
     if step is None:
         return False
     await step_rows.move_steps(tx, [Move(step, "ready", f"released by {by}: {reason}")])
-    await book.advance(tx, ledger)
+    await book.advance(tx, [ledger])
     return True
 
 

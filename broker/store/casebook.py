@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -78,22 +78,28 @@ async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
     )
 
 
-async def close_unsaid_cases(tx: Tx, *, ledger_key: str, said: Sequence[tuple[str, str]]) -> None:
-    """Cases that earlier plans of the ledger opened and this one no longer says are resolved.
+async def close_unsaid_cases(tx: Tx, said: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Cases that earlier plans of these ledgers opened and their last ones no longer say are
+    resolved.
 
-    said: (code, place) of what it does say.
+    said: by ledger key, (code, place) of what its last plan does say.
     """
+    sayings = [(key, code, place) for key, its in said.items() for code, place in its]
     await tx.execute(
         """
         update exception_case e set state = 'resolved', closed_at = now(),
                closed_by = 'a newer plan'
-        where e.state = 'open' and e.origin = 'plan' and e.ledger_key = $1
-          and not exists (select from unnest($2::text[], $3::text[]) as s(code, place)
-                          where s.code = e.code and s.place = e.place)
+        from unnest($1::text[]) as l(key)
+        where e.state = 'open' and e.origin = 'plan' and e.ledger_key = l.key
+          and not exists (select from unnest($2::text[], $3::text[], $4::text[])
+                              as s(ledger_key, code, place)
+                          where s.ledger_key = e.ledger_key and s.code = e.code
+                            and s.place = e.place)
         """,
-        ledger_key,
-        [code for code, _ in said],
-        [place for _, place in said],
+        sorted(said),
+        [key for key, _, _ in sayings],
+        [code for _, code, _ in sayings],
+        [place for _, _, place in sayings],
     )
 
 

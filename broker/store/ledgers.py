@@ -45,56 +45,73 @@ class NewLedger(msgspec.Struct, frozen=True):
     position: Position
 
 
-async def lock_ledger(tx: Tx, new: NewLedger) -> tuple[Ledger, bool]:
-    """The ledger of that key, locked, created where there was none; and whether it is new.
+class Renewal(msgspec.Struct, frozen=True):
+    """A ledger follows from a newer plan.
 
-    An existing one is returned as it is: whether the plan applies is decided on its version.
+    reopen: the plan changes something; the ledger is open until its steps say otherwise.
     """
-    row = await tx.fetchrow(
+
+    ledger_id: int
+    new: NewLedger
+    reopen: bool
+
+
+async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[Ledger, bool]]:
+    """By key: the ledger, locked, opened where there was none; and whether it is new.
+
+    Keys in `wanted` are distinct and in order. An existing ledger is returned as it is: whether the
+    plan applies is decided on its version.
+    """
+    rows = await tx.fetch(
         """
         insert into ledger (key, title, version, subscription, scope, lane, source, correlation_id,
                             findings, message_at, message_seq)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11)
+        select key, title, version, subscription, scope, lane, source, correlation_id,
+               findings::jsonb, at, seq
+        from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+                    $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[])
+             with ordinality as n(key, title, version, subscription, scope, lane, source,
+                                  correlation_id, findings, at, seq, n)
+        order by n
         -- takes the row lock of the one that is there
         on conflict (key) do update set key = excluded.key
         returning *, (xmax = 0) as is_new
         """,
-        new.key,
-        new.title,
-        new.version,
-        new.subscription,
-        new.scope,
-        new.lane,
-        new.source,
-        new.correlation_id,
-        encode(new.findings).decode(),
-        new.position.at,
-        new.position.seq,
+        [n.key for n in wanted],
+        [n.title for n in wanted],
+        [n.version for n in wanted],
+        [n.subscription for n in wanted],
+        [n.scope for n in wanted],
+        [n.lane for n in wanted],
+        [n.source for n in wanted],
+        [n.correlation_id for n in wanted],
+        [encode(n.findings).decode() for n in wanted],
+        [n.position.at for n in wanted],
+        [n.position.seq for n in wanted],
     )
-    assert row is not None
-    return _ledger(row), bool(row["is_new"])
+    return {r["key"]: (_ledger(r), bool(r["is_new"])) for r in rows}
 
 
-async def renew_ledger(tx: Tx, ledger_id: int, new: NewLedger, *, reopen: bool) -> None:
-    """The ledger follows from a newer plan.
-
-    reopen: the plan changes something; the ledger is open until its steps say otherwise.
-    """
+async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
+    """The locked ledgers say what they follow from now."""
     await tx.execute(
         """
-        update ledger set title = $2, version = $3, findings = $4::jsonb, message_at = $5,
-               message_seq = $6, planned_at = now(),
-               state = case when $7 then 'open' else state end,
-               completed_at = case when $7 then null else completed_at end
-        where id = $1
+        update ledger l set title = r.title, version = r.version, findings = r.findings::jsonb,
+               message_at = r.at, message_seq = r.seq, planned_at = now(),
+               state = case when r.reopen then 'open' else l.state end,
+               completed_at = case when r.reopen then null else l.completed_at end
+        from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[],
+                    $6::bigint[], $7::boolean[])
+             as r(id, title, version, findings, at, seq, reopen)
+        where l.id = r.id
         """,
-        ledger_id,
-        new.title,
-        new.version,
-        encode(new.findings).decode(),
-        new.position.at,
-        new.position.seq,
-        reopen,
+        [r.ledger_id for r in renewals],
+        [r.new.title for r in renewals],
+        [r.new.version for r in renewals],
+        [encode(r.new.findings).decode() for r in renewals],
+        [r.new.position.at for r in renewals],
+        [r.new.position.seq for r in renewals],
+        [r.reopen for r in renewals],
     )
 
 
@@ -122,10 +139,14 @@ async def lock_free_ledgers(tx: Tx, ids: Iterable[int]) -> dict[int, Ledger]:
     return {r["id"]: _ledger(r) for r in rows}
 
 
-async def complete_ledger(tx: Tx, ledger_id: int) -> None:
-    """Every step is settled."""
+async def complete_ledgers(tx: Tx, ids: Sequence[int]) -> None:
+    """Every step of these is settled."""
     await tx.execute(
-        "update ledger set state = 'complete', completed_at = now() where id = $1", ledger_id
+        """
+        update ledger l set state = 'complete', completed_at = now()
+        from unnest($1::bigint[]) as w(id) where l.id = w.id
+        """,
+        ids,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import asyncpg
@@ -56,23 +56,25 @@ async def record_decision(
     )
 
 
-async def load_steps(tx: Tx, ledger_id: int) -> list[LedgerStep]:
-    """All steps of a locked ledger, every generation.
+async def load_steps(tx: Tx, ledger_ids: Iterable[int]) -> dict[int, list[LedgerStep]]:
+    """All steps of locked ledgers, every generation, by ledger in the order of their ids.
 
     Locked too: a claim that is about to take one waits, and one that has it is seen.
     """
-    steps: list[LedgerStep] = []
+    steps: dict[int, list[LedgerStep]] = {ledger_id: [] for ledger_id in ledger_ids}
     # A portal, read in slices: asking for each slice anew would read the whole ledger each time.
     cursor = await tx.cursor(
         """
-        select id, identity, generation, kind, state, version, digest, depends_on, reason,
-               withdrawn, fact, seen
-        from step where ledger_id = $1 order by id for update
+        select s.ledger_id, s.id, s.identity, s.generation, s.kind, s.state, s.version, s.digest,
+               s.depends_on, s.reason, s.withdrawn, s.fact, s.seen
+        from step s join unnest($1::bigint[]) as w(ledger_id) using (ledger_id)
+        order by s.ledger_id, s.id for update of s
         """,
-        ledger_id,
+        sorted(steps),
     )
     while rows := await cursor.fetch(ROWS):
-        steps += [ledger_step(r) for r in rows]
+        for row in rows:
+            steps[row["ledger_id"]].append(ledger_step(row))
     return steps
 
 
@@ -105,13 +107,14 @@ async def mark_withdrawn(tx: Tx, withdrawals: Sequence[tuple[LedgerStep, bool]])
     )
 
 
-async def insert_steps(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> None:
-    """New steps with the target rows their calls go to."""
+async def insert_steps(tx: Tx, inserts: Sequence[tuple[int, Insert]]) -> None:
+    """New steps, each with the id of its ledger, and the target rows their calls go to."""
     for some in slices(inserts):
-        await _insert_some(tx, ledger_id, some)
+        await _insert_some(tx, some)
 
 
-async def _insert_some(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> None:
+async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]]) -> None:
+    inserts = [insert for _, insert in some]
     steps = [i.step for i in inserts]
     facts = [watched_fact(s) for s in steps]
     await tx.execute(
@@ -134,18 +137,18 @@ async def _insert_some(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> Non
         """
         with planned as (
             select * from unnest(
-                $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[],
-                $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::text[],
-                $14::int[], $15::text[], $16::text[], $17::int[], $18::text[])
-            with ordinality as p(identity, generation, kind, plant, system, object_kind,
-                object_id, verb, operation, digest, depends_on, fact, seen, lane, owner, due_s,
-                idempotency_key, n)
+                $1::bigint[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[],
+                $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[],
+                $13::text[], $14::int[], $15::text[], $16::text[], $17::int[], $18::text[])
+            with ordinality as p(ledger_id, identity, generation, kind, plant, system,
+                object_kind, object_id, verb, operation, digest, depends_on, fact, seen, lane,
+                owner, due_s, idempotency_key, n)
         ),
         made as (
             insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
                 object_id, verb, operation, digest, idempotency_key, depends_on, fact, seen,
                 state, target_id, lane, owner, due_at)
-            select $1, p.identity, p.generation, p.kind, p.plant, p.system, p.object_kind,
+            select p.ledger_id, p.identity, p.generation, p.kind, p.plant, p.system, p.object_kind,
                    p.object_id, p.verb, p.operation, p.digest,
                    -- fixed when the step is written: every try of this content carries it
                    p.idempotency_key,
@@ -165,7 +168,7 @@ async def _insert_some(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> Non
         )
         insert into step_event (step_id, state, note) select id, 'waiting', 'planned' from made
         """,
-        ledger_id,
+        [ledger_id for ledger_id, _ in some],
         [s.identity for s in steps],
         [i.generation for i in inserts],
         [s.kind for s in steps],
@@ -184,18 +187,19 @@ async def _insert_some(tx: Tx, ledger_id: int, inserts: Sequence[Insert]) -> Non
         [s.due_s for s in steps],
         [
             _idempotency_key(ledger_id, i.step.identity, f"generation {i.generation}", i.digest)
-            for i in inserts
+            for ledger_id, i in some
         ],
     )
 
 
-async def replace_steps(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> None:
-    """Steps that were not sent say what the new plan says."""
+async def replace_steps(tx: Tx, replaces: Sequence[tuple[int, Replace]]) -> None:
+    """Steps that were not sent, each with the id of its ledger, say what the new plan says."""
     for some in slices(replaces):
-        await _replace_some(tx, ledger_id, some)
+        await _replace_some(tx, some)
 
 
-async def _replace_some(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> None:
+async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
+    replaces = [replace for _, replace in some]
     facts = [watched_fact(r.step) for r in replaces]
     await tx.execute(
         """
@@ -220,7 +224,7 @@ async def _replace_some(tx: Tx, ledger_id: int, replaces: Sequence[Replace]) -> 
         """,
         [
             _idempotency_key(ledger_id, r.old.identity, f"version {r.old.version + 1}", r.digest)
-            for r in replaces
+            for ledger_id, r in some
         ],
         [r.old.id for r in replaces],
         await aside_if(len(replaces) > MANY, _encoded, [r.step for r in replaces]),

@@ -71,7 +71,7 @@ async def seed(url: str) -> None:
             positions = await message_rows.admit(tx, [package(), package_of_kit("1")])
             first, kit = positions[package().identity], positions[package_of_kit("1").identity]
             await store_items(tx, first)
-            await book.apply_plan(tx, plan(), _origin(first), "standard")
+            await book.apply_plans(tx, [book.Planned(plan(), _origin(first))])
             await stick(tx, package_of_kit("1"), kit, "in_case")
             later = package_of_kit("2")
             await stick(

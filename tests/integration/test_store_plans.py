@@ -148,7 +148,7 @@ def pending_works() -> list[pending_rows.PendingWork]:
 
 
 async def move_fifty(tx: Tx) -> None:
-    steps = [s for n in range(1, 6) for s in await step_rows.load_steps(tx, n)]
+    steps = [s for its in (await step_rows.load_steps(tx, range(1, 6))).values() for s in its]
     moves = [Move(s, s.state) for s in steps[:50]]
     await step_rows.move_steps(tx, moves)
 
@@ -198,7 +198,7 @@ HOT: dict[str, Statement] = {
     ),
     "refused_events": lambda tx: outbox_rows.refused_events(tx, for_s=5),
     "load documents": lambda tx: documents.load(tx, [f"supplier/{n}" for n in range(BATCH)]),
-    "load_steps": lambda tx: step_rows.load_steps(tx, 7),
+    "load_steps": lambda tx: step_rows.load_steps(tx, range(1, 8)),
     "move_steps": move_fifty,
     "claim and record": claim_and_record,
     "lapse_calls": lambda tx: calls.lapse_calls(tx, settle_s=0),

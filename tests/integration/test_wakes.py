@@ -37,7 +37,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def planned(tx: Tx, *steps: Step) -> None:
     origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", POSITION)
-    assert await book.apply_plan(tx, Plan("order/1", 1, "T", steps), origin, "standard")
+    assert await book.apply_plans(tx, [book.Planned(Plan("order/1", 1, "T", steps), origin)])
 
 
 async def stated(tx: Tx, version: int) -> None:
