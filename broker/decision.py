@@ -7,12 +7,13 @@ them. Once one of them does not succeed, the rest of its key waits behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from broker.aside import MANY
 from broker.intake import Work
@@ -48,8 +49,7 @@ class Context:
     jitter: Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What was decided about one message; effects only where its fate is Done."""
 
     work: Work
@@ -218,7 +218,7 @@ def _in_order_of_arrival(put: Put, work: Work) -> Put:
     if put.stated is not None:
         return put
     assert work.place is not None
-    return msgspec.structs.replace(put, stated=work.place.seq)
+    return replace(put, stated=work.place.seq)
 
 
 def corrects(work: Work, stored: Stored) -> bool:

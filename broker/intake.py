@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from broker.policy import defect
 from broker.store import Position
@@ -41,8 +41,7 @@ Recognise = Callable[[Delivery], Handler]
 _PASSES: Mapping[Order, Passes] = {"strict": "", "curing": "cases", "latest": "all"}
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """One delivery as the consumer hands it over.
 
     refusal: why it is not to be read; `logged`: its place in the log if it is an event of ours;
@@ -95,8 +94,7 @@ def is_by_reference(delivery: Delivery) -> bool:
     return delivery.attributes.get("dataref", "").startswith(LOG_REFERENCE)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """One message to decide on, whichever way it came.
 
     entry: its identity and log content. handler is None, and failure set, where it could not be
@@ -256,15 +254,13 @@ def quarantined(arrival: Arrival, recognise: Recognise, failure: Failure) -> Wor
 def untouched(pending: PendingWork, failure: Failure) -> Work:
     """A claimed row whose message is not read any more, with its failure."""
     work = unread(pending.delivery, pending.lane, failure, pending.position)
-    envelope = msgspec.structs.replace(
+    envelope = replace(
         work.entry.envelope,
         id=pending.sent_id,
         key=pending.key,
         correlation_id=pending.correlation_id,
     )
-    entry = msgspec.structs.replace(
-        work.entry, subscription=pending.subscription, envelope=envelope
-    )
+    entry = replace(work.entry, subscription=pending.subscription, envelope=envelope)
     return replace(work, entry=entry, pending=pending)
 
 
@@ -289,10 +285,10 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         return unread(delivery, lane, defect(error), logged)
     if not envelope.correlation_id:
         # A message that starts a story gives it its id; stable, so that a re-delivery agrees.
-        envelope = msgspec.structs.replace(envelope, correlation_id=_story(envelope))
+        envelope = replace(envelope, correlation_id=_story(envelope))
     entry = LogEntry(
         subscription=handler.name,
-        envelope=msgspec.structs.replace(envelope, lane=lane),
+        envelope=replace(envelope, lane=lane),
         # A package is the same content whether it came inside a message or by reference.
         digest=delivery.package.sha256
         if delivery.package
@@ -323,7 +319,7 @@ def unwrapped(delivery: Delivery) -> Delivery:
         body = decode_json(bytes(event["data_base64"]), bytes, where="data_base64")
     else:
         body = bytes(event.get("data", b""))
-    return msgspec.structs.replace(
+    return replace(
         delivery, body=body, attributes=text, content_type=text.get("datacontenttype", "")
     )
 
@@ -331,7 +327,7 @@ def unwrapped(delivery: Delivery) -> Delivery:
 def _named_by_sender(envelope: Envelope, delivery: Delivery) -> Envelope:
     """The CloudEvents id is the identity where it is sent; else what the format itself says."""
     sent = delivery.attributes.get("id", "")
-    return msgspec.structs.replace(envelope, id=sent) if sent else envelope
+    return replace(envelope, id=sent) if sent else envelope
 
 
 def _identified(envelope: Envelope) -> Envelope:
@@ -339,7 +335,7 @@ def _identified(envelope: Envelope) -> Envelope:
 
     They become log lines and primary keys: short, visible and not in disguise, or refused.
     """
-    return msgspec.structs.replace(
+    return replace(
         envelope,
         id=_normal("id", envelope.id),
         key=_normal_key(envelope.key),

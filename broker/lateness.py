@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from broker.intake import Work
 from canonical.errors import InvalidMessage
@@ -48,7 +48,7 @@ def refuse_late(work: Work, *, now: datetime, memory: Memory) -> Work:
     """
     at = sent_at(work, memory)
     if work.entry.logged is not None and now - work.entry.logged.at > memory.window:
-        work = replace(work, entry=msgspec.structs.replace(work.entry, logged=None))
+        work = replace(work, entry=replace(work.entry, logged=None))
     if at is None or now - at <= memory.window:
         return work
     failure = InvalidMessage(

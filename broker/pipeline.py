@@ -17,13 +17,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
 
 import structlog
 import uuid_utils
+from msgspec.structs import replace
 
 from broker.application import RaceLost
 from broker.aside import MANY, aside_if
@@ -31,7 +31,7 @@ from broker.blame import accuses, blamed, may_be_one_message
 from broker.deciding import decide_one
 from broker.decision import MAX_NEED_ROUNDS, Context, Desk, Verdict, blocked, crashes_the_worker
 from broker.failpoints import FailPoints
-from broker.intake import Arrival, Recognise, Work, read_ahead, untouched
+from broker.intake import TURN_S, Arrival, Recognise, Work, read_ahead, untouched
 from broker.lateness import Memory, refuse_late
 from broker.metrics import Metrics
 from broker.ordering import claims, gaps, in_order
@@ -214,10 +214,14 @@ class Pipeline:
             if not await self._look_up(unit, desk, wanted):
                 break
         verdicts: list[Verdict] = []
+        turn_began = perf_counter()
         for work in works:
             # A predecessor in this batch may have made something known that asks for more.
             _, verdict = await decide_one(desk, work, partial(self._look_up, unit, desk))
             verdicts.append(verdict)
+            if perf_counter() - turn_began > TURN_S:
+                await asyncio.sleep(0)
+                turn_began = perf_counter()
         return verdicts
 
     async def _look_up(self, unit: Unit, desk: Desk, keys: set[str]) -> bool:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import IO
 
-import msgspec
+from msgspec.structs import replace
 
 from broker.aside import aside
 from broker.intake import (
@@ -90,7 +89,7 @@ class Reader:
         if arrival.logged is not None and is_by_reference(arrival.delivery):
             if arrival.logged not in bodies:
                 return unread(delivery, arrival.lane, _gone(delivery), arrival.logged)
-            delivery = msgspec.structs.replace(delivery, body=bodies[arrival.logged])
+            delivery = replace(delivery, body=bodies[arrival.logged])
         if arrival.refusal is not None:
             return read_arrival(arrival, self._recognise)
         return await self._read(
@@ -107,7 +106,7 @@ class Reader:
         """An event of ours as the log holds it, taken before a later one of its object."""
         return await self._read(
             event.delivery,
-            lambda d: read_missed(msgspec.structs.replace(event, delivery=d), self._recognise),
+            lambda d: read_missed(replace(event, delivery=d), self._recognise),
             lambda failure: unread(event.delivery, event.lane, failure, event.position),
         )
 
@@ -115,9 +114,7 @@ class Reader:
         """A claimed row as work; its message stands in the log, what that refers to may not."""
         return await self._read(
             pending.delivery,
-            lambda d: read_pending(
-                msgspec.structs.replace(pending, delivery=d), self._handler_named
-            ),
+            lambda d: read_pending(replace(pending, delivery=d), self._handler_named),
             lambda failure: replace(
                 unread(pending.delivery, pending.lane, failure, pending.position), pending=pending
             ),
@@ -163,7 +160,7 @@ def _with_package(delivery: Delivery, reference: PackageReference, file: IO[byte
         return file
 
     delivery = unwrapped(delivery)
-    return msgspec.structs.replace(
+    return replace(
         delivery,
         attributes={**delivery.attributes, "dataref": reference.reference},
         package=Package(reference.bytes, bytes.fromhex(reference.sha256), from_start),

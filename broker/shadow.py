@@ -8,11 +8,11 @@ anew whenever a fact it waits for comes.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from broker import ledger as ledger_rules
 from broker.deciding import decide_one

@@ -37,9 +37,15 @@ class Position(msgspec.Struct, frozen=True, order=True):
 
 
 class Session(Connection):
-    """A connection that remembers what its transaction emitted."""
+    """A connection that remembers what its transaction emitted, and what it is used for."""
 
     emitted: Emitted
+    # It may hold a lock that no transaction ends.
+    is_session = False
+
+    def use(self, *, as_session: bool) -> None:
+        """For what it was taken out of the pool."""
+        self.is_session = as_session
 
 
 def emitted_by(tx: Tx) -> Emitted:
@@ -102,6 +108,7 @@ class Database:
                 command_timeout=self._statement_s + 3,
                 connection_class=Session,
                 init=_prepare,
+                reset=_reset,
                 server_settings={
                     "application_name": f"layshaft-{self._purpose}",
                     "statement_timeout": str(statement_ms),
@@ -141,6 +148,7 @@ class Database:
         if self._pool is None:
             raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
         async with self._pool.acquire(timeout=self._acquire_s) as connection:
+            cast(Session, connection).use(as_session=False)
             emitted = emitted_by(connection)
             emitted.begin(self._handover)
             try:
@@ -156,6 +164,7 @@ class Database:
         if self._pool is None:
             raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
         async with self._pool.acquire(timeout=self._acquire_s) as connection:
+            cast(Session, connection).use(as_session=True)
             yield connection
 
 
@@ -187,6 +196,16 @@ async def _begun(connection: Tx) -> AsyncIterator[None]:
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     cast(Session, connection).emitted = Emitted()
     _keep_alive(connection)
+
+
+async def _reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Back in the pool without anything of its last user.
+
+    What a transaction leaves is nothing: its locks, settings and cursors end with it. To ask the
+    server all the same would cost every transaction one more round trip.
+    """
+    if cast(Session, connection).is_session:
+        await connection.execute(connection.get_reset_query())
 
 
 def _keep_alive(connection: asyncpg.Connection[asyncpg.Record]) -> None:

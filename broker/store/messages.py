@@ -159,6 +159,8 @@ async def record_duplicates(
 
 async def set_outcomes(tx: Tx, outcomes: Mapping[tuple[str, str, str], str]) -> None:
     """Writes how handling ended, for traces."""
+    if not outcomes:
+        return
     keys = sorted(outcomes)
     await tx.execute(
         """

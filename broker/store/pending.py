@@ -67,6 +67,8 @@ class NewPending(msgspec.Struct, frozen=True):
 async def held_keys(tx: Tx, keys: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     """Those of the (scope, key) pairs with unfinished work; their rows stay locked."""
     wanted = sorted(set(keys))
+    if not wanted:
+        return frozenset()
     rows = await tx.fetch(
         """
         select h.scope, h.key

@@ -64,3 +64,29 @@ async def test_transactions_are_read_committed_whatever_the_database_is_set_to(
     await database.open()
     async with database.transaction() as tx:
         assert await tx.fetchval("show transaction_isolation") == "read committed"
+
+
+async def test_a_lock_that_a_session_left_goes_with_it(
+    database: Database, database_url: str
+) -> None:
+    async with database.session() as session:
+        await session.execute("select pg_advisory_lock(7)")
+    # The session is in the pool, and lives.
+    other = await asyncpg.connect(database_url)
+    try:
+        assert await other.fetchval("select pg_try_advisory_lock(7)")
+    finally:
+        await other.close()
+
+
+async def test_nothing_is_asked_after_a_commit(database: Database, database_url: str) -> None:
+    async with database.session():
+        pass
+    async with database.transaction() as tx:
+        pid = await tx.fetchval("select pg_backend_pid()")
+    other = await asyncpg.connect(database_url)
+    try:
+        last = await other.fetchval(f"select query from pg_stat_activity where pid = {pid}")
+    finally:
+        await other.close()
+    assert last == "COMMIT;"
