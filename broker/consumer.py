@@ -586,7 +586,7 @@ class LaneConsumer:
                     exc_info=None if is_weather(error) else error,
                 )
                 # Error and frames are a circle; while nothing works nobody else has them collected.
-                gc.collect(1)
+                gc.collect()
                 await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
                 batch = self._worthwhile(batch)
                 continue

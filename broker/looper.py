@@ -78,7 +78,7 @@ class Loop:
                     exc_info=error if failures == 1 else None,
                 )
                 # Error and frames are a circle; while nothing works nobody else has them collected.
-                gc.collect(1)
+                gc.collect()
                 longest_s = min(self._rest_s * 2**failures, self._rest_max_s)
                 await self._rest(longest_s * random.uniform(0.5, 1))
                 continue

@@ -62,8 +62,8 @@ from tests.faults.target import Fault
 
 WARM_UP = 60
 """Messages sent before the baseline is taken, at least: as many as an eighth of the load is."""
-POOLED = 19
-"""Database sessions of an instance at most: of each lane 3 for intake and 2 for calls, and 4."""
+POOLED = 22
+"""Database sessions of an instance at most: of each lane 4 for intake and 2 for calls, and 4."""
 BURST = 10_000.0
 SETTLE_S = 180.0
 SENT_AT_LEAST = 0.95
