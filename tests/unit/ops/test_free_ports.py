@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,12 +14,25 @@ from ops.stack.processes import free_port, free_ports
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> range:
-    """Three ports, all there are."""
-    first = free_port()
-    ports = range(first, first + 3)
+    """Three ports, all there are; others may have taken the next ones after a free one."""
+    ports = range(0)
+    while not ports or not free(ports):
+        first = free_port()
+        ports = range(first, first + 3)
     monkeypatch.setattr("ops.stack.processes._PORTS", ports)
     monkeypatch.setattr("ops.stack.processes._given", deque(maxlen=10))
     return ports
+
+
+def free(ports: range) -> bool:
+    """Whether nobody listens on any of them."""
+    with ExitStack() as probes:
+        try:
+            for port in ports:
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def test_no_port_is_given_twice(few: range) -> None:
