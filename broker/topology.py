@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractQueue
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
     ChannelClosed,
@@ -448,12 +448,14 @@ async def declare(
             bound: tuple[Binding | Link, ...] = (*wanted.bindings, *wanted.links)
             for binding in bound:
                 doing = f"binding {_ends(binding)}"
-                await _bind(channel, binding)
+                end = await _end(channel, binding)
+                await end.bind(binding.exchange, binding.routing_key)
             # Only now: in between an event comes twice, which changes nothing; it never has nowhere
             # to go.
             for binding in wanted.cuts:
                 doing = f"taking away {_ends(binding)}"
-                await _unbind(channel, binding)
+                end = await _end(channel, binding)
+                await end.unbind(binding.exchange, binding.routing_key)
     except ChannelClosed as error:
         raise Misconfigured(
             "topology-refused",
@@ -559,25 +561,15 @@ async def _declare_part(
             )
 
 
-async def _bind(channel: AbstractChannel, binding: Binding | Link) -> None:
+async def _end(
+    channel: AbstractChannel, binding: Binding | Link
+) -> AbstractQueue | AbstractExchange:
+    """What the binding leads to. To take one away that is not there is no error to the broker."""
     match binding:
         case Binding():
-            queue = await channel.get_queue(binding.queue, ensure=False)
-            await queue.bind(binding.exchange, binding.routing_key)
+            return await channel.get_queue(binding.queue, ensure=False)
         case Link():
-            ring = await channel.get_exchange(binding.ring, ensure=False)
-            await ring.bind(binding.exchange, binding.routing_key)
-
-
-async def _unbind(channel: AbstractChannel, binding: Binding | Link) -> None:
-    """A binding that is not there is none to the broker as well."""
-    match binding:
-        case Binding():
-            queue = await channel.get_queue(binding.queue, ensure=False)
-            await queue.unbind(binding.exchange, binding.routing_key)
-        case Link():
-            ring = await channel.get_exchange(binding.ring, ensure=False)
-            await ring.unbind(binding.exchange, binding.routing_key)
+            return await channel.get_exchange(binding.ring, ensure=False)
 
 
 def _ends(binding: Binding | Link) -> str:

@@ -53,14 +53,19 @@ async def confirmed_of(load: Load, source: str) -> int:
     return sum(s.answer == "confirmed" for s in load.ledger if s.source == source)
 
 
+def apart(cluster: list[PrivateNode], database_url: str) -> Servers:
+    """Sources and administrators are connected to the first member, the service to the second."""
+    servers = cluster[0].servers(database_url)
+    url = URL(servers.service_amqp_url).with_port(cluster[1].node.ports.amqp)
+    return msgspec.structs.replace(servers, service_amqp_url=str(url))
+
+
 @pytest.mark.fault("F14", quick=False)
 async def test_f14_the_leader_of_a_queue_dies_and_another_member_takes_over(
     run: Running, cluster: list[PrivateNode], database_url: str
 ) -> None:
     """Sources are connected to the first member, the service to the second; the third one dies."""
-    servers = cluster[0].servers(database_url)
-    url = URL(servers.service_amqp_url).with_port(cluster[1].node.ports.amqp)
-    servers = msgspec.structs.replace(servers, service_amqp_url=str(url))
+    servers = apart(cluster, database_url)
     async with run(size=SIZE, servers=servers) as world:
         await world.start()
         await world.warm_up()
@@ -95,9 +100,7 @@ async def test_f14_a_follower_dies_and_nobody_waits(
     run: Running, cluster: list[PrivateNode], database_url: str
 ) -> None:
     """A majority is left, with the leader: nothing has to be elected."""
-    servers = cluster[0].servers(database_url)
-    url = URL(servers.service_amqp_url).with_port(cluster[1].node.ports.amqp)
-    servers = msgspec.structs.replace(servers, service_amqp_url=str(url))
+    servers = apart(cluster, database_url)
     async with run(size=SIZE, servers=servers) as world:
         await world.start()
         await world.warm_up()
@@ -118,10 +121,8 @@ async def test_f14_a_follower_dies_and_nobody_waits(
 @asynccontextmanager
 async def balanced(cluster: list[PrivateNode], database_url: str) -> AsyncIterator[Servers]:
     """The service's address is a load balancer before the second and the third member."""
-    servers = cluster[0].servers(database_url)
-    second, third = (member.node.ports.amqp for member in cluster[1:])
-    url = URL(servers.service_amqp_url).with_port(second)
-    async with line_to(str(url), third) as (_, through):
+    servers = apart(cluster, database_url)
+    async with line_to(servers.service_amqp_url, cluster[2].node.ports.amqp) as (_, through):
         yield msgspec.structs.replace(servers, service_amqp_url=through)
 
 
