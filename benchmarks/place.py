@@ -19,9 +19,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from benchmarks.changes import Letter
 from broker.framing import Outlet, publish_frames
 from handlers import CATALOGUE
-from ops.app import declare_topology
 from ops.configuration import Configuration, load
 from ops.migrate import migrate
+from ops.queues import declare_topology
 from ops.stack import Servers, databases
 
 ROOT = Path(__file__).resolve().parents[1]

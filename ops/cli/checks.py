@@ -31,11 +31,11 @@ from broker.store.views import snapshot
 from broker.topology import drift
 from canonical.errors import Failure, Misconfigured
 from handlers import CATALOGUE
-from ops.app import topology_of
 from ops.cli.output import plural
 from ops.cli.session import ACQUIRE_S, STATEMENT_S, without_password
 from ops.configuration import Configuration, secret
 from ops.migrate import pending
+from ops.queues import topology_of
 
 State = Literal["ok", "warning", "problem", "unreachable"]
 

@@ -20,7 +20,6 @@ from broker.store.partitions import Lease
 from broker.topology import LANES, event_queue, queue_states
 from canonical.envelope import Lane
 from handlers import CATALOGUE
-from ops.app import declare_topology
 from ops.cli.numbered import person
 from ops.cli.output import Column, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
@@ -32,6 +31,7 @@ from ops.cli.session import (
     on_database,
     without_password,
 )
+from ops.queues import declare_topology
 
 app = App(name="topology", help="Split a busy event over more queues, and see who takes them.")
 

@@ -36,8 +36,8 @@ from broker.settings import Settings
 from broker.store import Database
 from broker.topology import LANES
 from canonical.handler import Order as OrderPolicy
-from ops.app import declare_topology, topology_of
 from ops.configuration import load as load_configuration
+from ops.queues import declare_topology, topology_of
 from ops.stack import management
 from ops.stack.processes import free_port
 from tests.faults import evidence, invariants

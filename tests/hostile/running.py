@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from broker.settings import Settings
 from canonical.codec import encode
 from handlers import CATALOGUE
-from ops.app import topology_of
 from ops.configuration import load
+from ops.queues import topology_of
 from tests.amqp_wire import RawPublisher
 from tests.fixtures.gearbox import item
 from tests.hostile.found import (

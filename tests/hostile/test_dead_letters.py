@@ -18,7 +18,7 @@ from broker import amqp_properties
 from broker.backpressure import UNDECIDED_BYTES
 from broker.topology import DEAD, DELIVERY_LIMIT, inbound_queue
 from handlers import CATALOGUE
-from ops.app import declare_topology
+from ops.queues import declare_topology
 from ops.stack.rabbitmq import MAX_MESSAGE_BYTES
 from tests.amqp_wire import HEADERS, MESSAGE_ID, properties, short_text, table
 from tests.hostile.found import Before, case, connected, holds, until

@@ -17,11 +17,11 @@ import msgspec
 import pytest
 
 from handlers import CATALOGUE
-from ops.app import declare_topology
 from ops.cli import session
 from ops.cli.problems import Problem
 from ops.cli.tree import run
 from ops.configuration import load
+from ops.queues import declare_topology
 from tests.integration.gearbox_change import STORY, seed
 
 ROOT = Path(__file__).parents[2]

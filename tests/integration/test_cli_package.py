@@ -13,9 +13,9 @@ import pytest
 
 from canonical.package import PACKAGE_TYPE, PackageReference
 from handlers import CATALOGUE
-from ops.app import declare_topology
 from ops.cli.tree import run
 from ops.configuration import load
+from ops.queues import declare_topology
 from tests.integration.test_cli import configuration
 from tests.integration.toy import DEADLINE_S
 

@@ -7,8 +7,8 @@ import pytest
 from broker.topology import LANES
 from canonical.errors import Misconfigured
 from handlers import CATALOGUE
-from ops.app import inlets_of, topology_of
 from ops.configuration import load, secret
+from ops.queues import inlets_of, topology_of
 
 ROOT = Path(__file__).parents[3]
 URLS = {"LAYSHAFT_DATABASE_URL": "postgresql://db/x", "LAYSHAFT_AMQP_URL": "amqp://mq/x"}

@@ -7,7 +7,7 @@ import pytest
 from broker.settings import Settings, Source
 from broker.topology import DEAD, LANES
 from canonical.errors import Misconfigured
-from ops.app import inlets_of
+from ops.queues import inlets_of
 from ops.roles import ROLES, Share, share_of
 
 SETTINGS = Settings(
