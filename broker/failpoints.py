@@ -59,6 +59,7 @@ NAMES = (
     "partitions.after_switch",
     "partitions.before_delete",
     "partitions.after_delete",
+    "succession.before_delete",
     "command.before_commit",
     "command.after_commit",
 )

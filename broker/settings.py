@@ -22,11 +22,11 @@ LEAST_SHARE = 0.1
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A system that publishes to us.
 
-    kinds: routing keys it uses; each gets a queue of its own. contracts: message types its
-    messages are recognised by, in the order tried. trusted_time: its CloudEvents time says when it
-    sent the message, so that one older than the dedupe window is refused. users: broker logins it
-    publishes with; where they are given, each message has to say one of them as its user_id, which
-    the broker checks.
+    kinds: routing keys it uses; each gets a queue of its own. lanes: of kinds whose messages take
+    another lane than the standard one. contracts: message types its messages are recognised by, in
+    the order tried. trusted_time: its CloudEvents time says when it sent the message, so that one
+    older than the dedupe window is refused. users: broker logins it publishes with; where they are
+    given, each message has to say one of them as its user_id, which the broker checks.
     """
 
     name: str
@@ -34,6 +34,11 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contracts: tuple[str, ...]
     trusted_time: bool = False
     users: tuple[str, ...] = ()
+    lanes: dict[str, Lane] = {}
+
+    def lane_of(self, kind: str) -> Lane:
+        """The lane its messages of this kind take; what they lead to may take another one."""
+        return self.lanes.get(kind, "standard")
 
 
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,12 +155,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def refuse_contradictions(settings: Settings) -> None:
     """Everything is remembered for as long as something else relies on it; a claim holds a call; no
-    lane starves.
+    lane starves; every lane is somebody's.
 
     Raises: Misconfigured("retention-too-short"), Misconfigured("lease-too-short"),
-    Misconfigured("share-out-of-bounds").
+    Misconfigured("share-out-of-bounds"), Misconfigured("lane-of-nothing").
     """
     deadlines = settings.deadlines
+    for source in settings.sources:
+        if unknown := sorted(source.lanes.keys() - set(source.kinds)):
+            raise Misconfigured(
+                "lane-of-nothing",
+                f"{source.name} has a lane for {', '.join(unknown)}, which it does not send",
+                where=f"settings.sources.{source.name}.lanes",
+                remedy="Add it to kinds, or take it out of lanes",
+            )
     if not LEAST_SHARE <= settings.yield_share <= 1:
         raise Misconfigured(
             "share-out-of-bounds",

@@ -153,6 +153,11 @@ def inbound_queue(source: str, kind: str, lane: Lane) -> str:
     return f"in.{source}.{kind}.{lane}"
 
 
+def other_lanes(source: str, kind: str, lane: Lane) -> tuple[str, ...]:
+    """The queues this kind would have in the other lanes."""
+    return tuple(inbound_queue(source, kind, other) for other in LANES if other != lane)
+
+
 def events_exchange(lane: Lane) -> str:
     """The exchange of our own events of one lane."""
     return f"layshaft.events.{lane}"
@@ -189,11 +194,12 @@ def topology(
     exchanges = [Exchange(DEAD, "fanout")]
     queues = [_dead_letter_queue()]
     bindings = [Binding(DEAD, DEAD, "")]
+    cuts: list[Binding | Link] = []
     for source in sources:
         _add_source(source, exchanges, queues, bindings)
+        cuts += _lanes_before(source)
     exchanges += [Exchange(events_exchange(lane), "topic") for lane in LANES]
     links: list[Link] = []
-    cuts: list[Binding | Link] = []
     for event in events:
         for lane in event.lanes:
             queue = event_queue(event.name, lane)
@@ -238,8 +244,21 @@ def _add_source(
     for inbound_object in source.objects:
         queue = inbound_queue(source.name, inbound_object.kind, inbound_object.lane)
         queues.append(_one_at_a_time(_work_queue(queue)))
-        # "#" also matches nothing: the bare kind, and senders that append what happened to it.
-        bindings.append(Binding(inbound, queue, f"{inbound_object.kind}.#"))
+        bindings.append(Binding(inbound, queue, _all_of(inbound_object.kind)))
+
+
+def _lanes_before(source: SourceTopology) -> list[Binding]:
+    """Of the queues its objects had if they ever took another lane; see broker.succession."""
+    return [
+        Binding(inbound_exchange(source.name), queue, _all_of(found.kind))
+        for found in source.objects
+        for queue in other_lanes(source.name, found.kind, found.lane)
+    ]
+
+
+def _all_of(kind: str) -> str:
+    """ "#" also matches nothing: the bare kind, and senders that append what happened to it."""
+    return f"{kind}.#"
 
 
 def _work_queue(name: str) -> Queue:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 
-import msgspec
 import structlog
 
 from broker import amqp_properties, application
@@ -36,8 +35,8 @@ from broker.settings import System
 from broker.store import Database
 from broker.store import partitions as partition_rows
 from broker.store import upkeep as upkeep_rows
+from broker.succession import Succession
 from broker.sweeper import Sweeper
-from broker.topology import LANES, unpartitioned
 from broker.unit import SqlStorage
 from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
@@ -46,7 +45,13 @@ from canonical.events import SOURCE
 from ops.configuration import Configuration, secret
 from ops.health import HealthServer
 from ops.memory import collect_rarely, give_large_blocks_back
-from ops.queues import declare_topology, inlets_of, restore_topology
+from ops.queues import (
+    declare_topology,
+    inlets_of,
+    lineages_of,
+    origin_of,
+    restore_topology,
+)
 from ops.roles import Share
 from ops.sources import recogniser
 
@@ -65,6 +70,7 @@ REPLAY_S = 0.1
 PRECEDENCE_S = 0.25
 PARTITIONS_S = 1.0
 RINGS_S = 5.0
+SUCCESSION_S = 1.0
 # Of a lane, each with a connection to PostgreSQL: more than two gain nothing in one process.
 SHARDS = 2
 
@@ -285,8 +291,10 @@ class App:
             pace = self._pace(lane)
             rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline, pace), sweep_s)
             wakes.append(rows.wake)
-            if inlets := self._inlets(lane):
-                self._consumers.append(self._consumer(lane, pipelines, inlets, self._dealer(lane)))
+            inlets, succession = self._inlets(lane), self._succession(lane)
+            if inlets or succession.takes_anything:
+                consumer = self._consumer(lane, pipelines, inlets, succession, self._dealer(lane))
+                self._consumers.append(consumer)
         if "dispatch" in self._share.roles:
             dispatcher = self._dispatcher(lane, committed, outlets)
             calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
@@ -361,6 +369,18 @@ class App:
             self._dealers.append(dealer)
         return dealer
 
+    def _succession(self, lane: Lane) -> Succession:
+        succession = Succession(
+            lineages=lineages_of(self._settings, lane, self._share.roles),
+            amqp_url=self._settings.amqp_url,
+            heartbeat_s=self._settings.heartbeat_s,
+            within_s=self._settings.deadlines.reconnect_max_s,
+            fail_points=self._fail_points,
+        )
+        if succession.takes_anything:
+            self._loop(f"inbound {lane}", succession.turn, SUCCESSION_S)
+        return succession
+
     def _rings(self, database: Database) -> Rings:
         return Rings(
             database=database,
@@ -376,17 +396,23 @@ class App:
         lane: Lane,
         pipelines: Sequence[Pipeline],
         inlets: Sequence[Inlet],
+        succession: Succession,
         dealer: Dealer,
     ) -> LaneConsumer:
         settings = self._settings
+        handled = self._catalogue.events
+
+        def dealt() -> list[Inlet]:
+            partitions = dealer.share.items()
+            ours = [Inlet(queue, SOURCE, event, ours=True) for queue, event in partitions]
+            return [*succession.share, *ours]
+
         consumer = LaneConsumer(
             lane=lane,
             amqp_url=settings.amqp_url,
             inlets=inlets,
-            dealt=lambda: [
-                Inlet(queue, SOURCE, event, ours=True) for queue, event in dealer.share.items()
-            ],
-            origins=self._inlet_of,
+            dealt=dealt,
+            origins=lambda queue: origin_of(settings, handled, queue),
             takes=[pipeline.take for pipeline in pipelines],
             read=pipelines[0].read_ahead,
             pace=self._pace(lane),
@@ -400,7 +426,7 @@ class App:
             max_body_bytes=settings.max_body_bytes,
         )
         dealer.attached = lambda: consumer.attached
-        dealer.dealt = consumer.look_again
+        dealer.dealt = succession.changed = consumer.look_again
         return consumer
 
     def _pace(self, lane: Lane) -> Pace:
@@ -475,13 +501,6 @@ class App:
             where=f"systems.{system.name}.auth",
             remedy="Use s4 or oauth2",
         )
-
-    def _inlet_of(self, queue: str) -> Inlet | None:
-        for lane in LANES:
-            for inlet in inlets_of(self._settings, self._catalogue.events, lane):
-                if inlet.queue == unpartitioned(queue):
-                    return msgspec.structs.replace(inlet, queue=queue)
-        return None
 
     # Turns of the background loops
 

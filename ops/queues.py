@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from broker import connections
 from broker.consumer import Inlet
 from broker.partitions import Ring
-from broker.settings import Settings
+from broker.settings import Settings, Source
+from broker.succession import Lineage
 from broker.topology import (
     DEAD,
+    LANES,
     OTHER,
     EventTopology,
     InboundObject,
@@ -23,6 +25,7 @@ from broker.topology import (
     event_queue,
     inbound_queue,
     topology,
+    unpartitioned,
 )
 from canonical.envelope import Lane
 from canonical.events import SOURCE
@@ -34,7 +37,7 @@ def topology_of(settings: Settings, handled: Sequence[str], rings: Sequence[Ring
     rings: those whose queues have to exist."""
     return topology(
         [
-            SourceTopology(s.name, tuple(InboundObject(kind) for kind in s.kinds))
+            SourceTopology(s.name, tuple(InboundObject(kind, s.lane_of(kind)) for kind in s.kinds))
             for s in settings.sources
         ],
         [
@@ -48,19 +51,50 @@ def topology_of(settings: Settings, handled: Sequence[str], rings: Sequence[Ring
 def inlets_of(
     settings: Settings, handled: Sequence[str], lane: Lane, roles: Collection[Role] = ROLES
 ) -> list[Inlet]:
-    """The queues of one lane that these roles take; dead letters are drained with those of the
-    sources, which come through the standard lane."""
+    """The queues of one lane that these roles take, besides those of `lineages_of`.
+
+    What no configuration knows comes through the standard lane, and dead letters do.
+    """
     inlets: list[Inlet] = []
     if "translate" in roles and lane == "standard":
-        inlets += [
-            Inlet(inbound_queue(s.name, kind, lane), s.name, kind, users=s.users)
-            for s in settings.sources
-            for kind in (*s.kinds, OTHER)
-        ]
+        inlets += [_inlet(s, OTHER, lane) for s in settings.sources]
         inlets.append(Inlet(DEAD, "dead letters", "", dead_letters=True))
     if "decide" in roles:
         inlets += [Inlet(event_queue(event, lane), SOURCE, event, ours=True) for event in handled]
     return inlets
+
+
+def lineages_of(
+    settings: Settings, lane: Lane, roles: Collection[Role] = ROLES
+) -> tuple[Lineage, ...]:
+    """What sources send in this lane, with the queues it came through if it had another one."""
+    if "translate" not in roles:
+        return ()
+    return tuple(
+        Lineage(
+            current=_inlet(source, kind, lane),
+            former=tuple(_inlet(source, kind, other) for other in LANES if other != lane),
+        )
+        for source in settings.sources
+        for kind in source.kinds
+        if source.lane_of(kind) == lane
+    )
+
+
+def origin_of(settings: Settings, handled: Sequence[str], queue: str) -> Inlet | None:
+    """What the messages of a queue are known by, whether it is taken now or was; None where it is
+    none of ours."""
+    inlets = [inlet for lane in LANES for inlet in inlets_of(settings, handled, lane)]
+    for lineage in (found for lane in LANES for found in lineages_of(settings, lane)):
+        inlets += (lineage.current, *lineage.former)
+    for inlet in inlets:
+        if inlet.queue == unpartitioned(queue):
+            return replace(inlet, queue=queue)
+    return None
+
+
+def _inlet(source: Source, kind: str, lane: Lane) -> Inlet:
+    return Inlet(inbound_queue(source.name, kind, lane), source.name, kind, users=source.users)
 
 
 async def declare_topology(
@@ -98,7 +132,7 @@ async def restore_topology(
             d.subject.removeprefix("queue "): d.detail for d in found if d.kind == "mismatch"
         }
         rest = tuple(queue for queue in wanted.queues if queue.name not in different)
-        await declare(await connection.channel(), msgspec.structs.replace(wanted, queues=rest))
+        await declare(await connection.channel(), replace(wanted, queues=rest))
     finally:
         await connections.close(connection, within_s=within_s)
     return different

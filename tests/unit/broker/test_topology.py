@@ -55,6 +55,15 @@ def test_a_source_has_one_exchange_and_a_queue_for_each_object_and_the_rest() ->
     ]
 
 
+def test_an_object_comes_to_the_queue_of_its_lane_and_to_no_other_one() -> None:
+    assert topology([PLM], []).cuts == (
+        Binding("in.plm", "in.plm.engineering-change.standard", "engineering-change.#"),
+        Binding("in.plm", "in.plm.engineering-change.enrichment", "engineering-change.#"),
+        Binding("in.plm", "in.plm.product-definition.critical", "product-definition.#"),
+        Binding("in.plm", "in.plm.product-definition.enrichment", "product-definition.#"),
+    )
+
+
 def test_an_exchange_of_one_lane_feeds_queues_of_that_lane_only() -> None:
     built = topology([], [RELEASED])
     assert [binding for binding in built.bindings if binding.queue != "layshaft.dead"] == [

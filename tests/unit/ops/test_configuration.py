@@ -8,7 +8,7 @@ from broker.topology import LANES
 from canonical.errors import Misconfigured
 from handlers import CATALOGUE
 from ops.configuration import load, secret
-from ops.queues import inlets_of, topology_of
+from ops.queues import inlets_of, lineages_of, topology_of
 
 ROOT = Path(__file__).parents[3]
 URLS = {"LAYSHAFT_DATABASE_URL": "postgresql://db/x", "LAYSHAFT_AMQP_URL": "amqp://mq/x"}
@@ -40,9 +40,9 @@ def test_the_configuration_of_the_containers_is_complete() -> None:
 def test_every_queue_that_is_consumed_is_declared() -> None:
     settings = load(ROOT / "ops/docker/layshaft.toml", URLS).settings
     declared = {queue.name for queue in topology_of(settings, CATALOGUE.events).queues}
-    consumed = {
-        inlet.queue for lane in LANES for inlet in inlets_of(settings, CATALOGUE.events, lane)
-    }
+    inlets = [i for lane in LANES for i in inlets_of(settings, CATALOGUE.events, lane)]
+    inlets += [found.current for lane in LANES for found in lineages_of(settings, lane)]
+    consumed = {inlet.queue for inlet in inlets}
     assert consumed <= declared
     assert declared - consumed == {"out.plm"}
 
@@ -53,6 +53,23 @@ def test_the_environment_overrules_the_file(tmp_path: Path) -> None:
     configuration = load(file, environ)
     assert configuration.settings.database_url == "postgresql://db/x"
     assert configuration.listen_port == 0
+
+
+def test_a_lane_of_a_kind_that_is_not_sent_is_refused_at_load(tmp_path: Path) -> None:
+    source = """
+[[settings.sources]]
+name = "plm"
+kinds = ["change"]
+contracts = ["arena.change"]
+lanes = {chnage = "critical"}
+"""
+    text = MINIMAL.replace("sources = []\n", "") + source
+    with pytest.raises(Misconfigured) as refused:
+        load(written(tmp_path, text), URLS)
+    assert (refused.value.code, refused.value.where) == (
+        "lane-of-nothing",
+        "settings.sources.plm.lanes",
+    )
 
 
 def test_a_retention_that_contradicts_itself_is_refused_at_load(tmp_path: Path) -> None:
