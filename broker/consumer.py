@@ -527,8 +527,8 @@ class LaneConsumer:
                 self._lines[arrival.queue].in_hand -= 1
             self._advance(*{arrival.queue for arrival in batch})
         if batch:
-            took_s, full = perf_counter() - began, len(batch) >= at_most
-            await self._pause(self._pace.rest_s(len(batch), took_s, full=full))
+            took_s, behind = perf_counter() - began, self.backlog > 0
+            await self._pause(self._pace.rest_s(len(batch), took_s, behind=behind))
         return body_bytes
 
     async def _gather(self, ready: asyncio.Queue[Arrival], at_most: int) -> list[Arrival]:

@@ -3,7 +3,7 @@
 Lanes have queues, connections and transactions of their own, but WAL, disk and broker are shared
 whatever runs where: a backlog drained at full speed makes a critical message several times as slow.
 While the critical lane had work a moment ago, in this process or another, each lower lane works in
-small batches and, where they are full, rests between them, held to a share of what it does alone.
+small batches and rests between them, held to a share of what it does alone.
 """
 
 from __future__ import annotations
@@ -61,14 +61,26 @@ class Precedence:
 
 
 class Pace:
-    """How one lane gives way: how much it takes at once, and how long it rests."""
+    """How one lane gives way: how much it takes at once, and how long whoever decides a batch of it
+    rests. Several may decide at once: the share is the lane's."""
 
-    def __init__(self, lane: Lane, precedence: Precedence, share: float) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        precedence: Precedence,
+        share: float,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
         """share: of its rate alone, 0 to 1, while it gives way."""
         self._yields = lane != "critical"
         self._precedence = precedence
         self._share = share
+        self._now = now
+        # What it does alone while more waits than it has in hand.
         self._messages = self._seconds = 0.0
+        self._behind_since: float | None = None
+        # When what it has done so far was due, at its share.
+        self._due_at = float("-inf")
 
     def came(self) -> None:
         """A message of this lane came."""
@@ -83,21 +95,31 @@ class Pace:
         """Messages to take at once."""
         return min(batch, SMALL_BATCH) if self._gives_way else batch
 
-    def rest_s(self, messages: int, seconds: float, *, full: bool) -> float:
-        """How long to rest after so many messages, which took so long.
+    def rest_s(self, messages: int, seconds: float, *, behind: bool) -> float:
+        """How long to rest after a batch of so many messages, which took so long.
 
-        full: it was all that may be taken at once. A lane that keeps up is neither held back nor
-        measured: a message takes much longer in a small batch than in a large one.
+        behind: more is waiting. A lane that keeps up says nothing about what it could do: it is
+        not measured, and rests only where it goes beyond a share that is known.
         """
         if not self._yields:
             self.came()
-        if not self._yields or not full:
             return 0.0
+        now = self._now()
         if not self._gives_way:
-            kept = 0.5 ** (messages / _HALF_LIFE)
-            self._messages = kept * self._messages + messages
-            self._seconds = kept * self._seconds + seconds
+            self._measure(messages, now, behind=behind)
+            return 0.0
+        self._behind_since = None
+        if not (self._seconds or behind):
             return 0.0
         # What it does alone is what it did before; a lane that never was alone goes by this batch.
         rate = self._messages / self._seconds if self._seconds else messages / max(seconds, 1e-6)
-        return min(max(messages / (self._share * rate) - seconds, 0.0), LONGEST_REST_S)
+        due_at = max(self._due_at, now - seconds) + messages / (self._share * rate)
+        self._due_at = min(due_at, now + LONGEST_REST_S)
+        return max(self._due_at - now, 0.0)
+
+    def _measure(self, messages: int, now: float, *, behind: bool) -> None:
+        if self._behind_since is not None:
+            kept = 0.5 ** (messages / _HALF_LIFE)
+            self._messages = kept * self._messages + messages
+            self._seconds = kept * self._seconds + now - self._behind_since
+        self._behind_since = now if behind else None

@@ -508,7 +508,7 @@ class App:
         began, limit = monotonic(), pace.at_most(PENDING_BATCH)
         taken = await pipeline.take_pending(limit)
         if taken:
-            await asyncio.sleep(pace.rest_s(taken, monotonic() - began, full=taken == limit))
+            await asyncio.sleep(pace.rest_s(taken, monotonic() - began, behind=taken == limit))
         return taken > 0
 
     async def _exchange_precedence(self, database: Database) -> bool:

@@ -28,6 +28,8 @@ from canonical.operations import ExtendToPlant
 
 CONTRACT = "fault.order"
 KIND = "order"
+URGENT_KIND, BULK_KIND = "urgent-order", "bulk-order"
+"""Kinds of a source that takes other lanes than the standard one, where a test wants one."""
 EVENT = "supplier.changed"
 SYSTEM = "erp"
 UNFINISHED_RULES = "1000"
@@ -37,7 +39,8 @@ UNFINISHED_RULES = "1000"
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a source. fault: "abort" (the process dies of it), "refuse" (a business
     rule), "unruled" (refused while the rules name the first purchasing organisation), "invalid",
-    "defect"; not_before: seconds since 1970 until which it cannot be decided; padding: weight."""
+    "defect"; not_before: seconds since 1970 until which it cannot be decided; padding: weight;
+    is_note: it is only to be taken note of, nothing follows from it."""
 
     id: str
     key: str
@@ -47,6 +50,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     fault: str = ""
     not_before: float = 0.0
     padding: str = ""
+    is_note: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -79,6 +83,8 @@ def _decide_order(message: Message[Order], facts: Facts, now: datetime) -> tuple
     wait_s = order.not_before - now.timestamp()
     if wait_s > 0:
         raise Unavailable("not-yet", "It is too early for this order", retry_after_s=wait_s)
+    if order.is_note:
+        return ()
     wanted = Wanted(order.key, order.version, order.effect_id, order.lane)
     return (Emit(EVENT, order.key, wanted, order.lane),)
 

@@ -2,15 +2,18 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from canonical.envelope import Lane
 from canonical.handler import Order as OrderPolicy
 from ops.stack import Servers as Stack
 from ops.stack import management
+from tests.faults.business import KIND
 from tests.faults.load import Size
 from tests.faults.nodes import PrivateNode, private_node
 from tests.faults.world import RECONNECT_MAX_S, Servers, World, running
@@ -115,6 +118,7 @@ def run(
         reconnect_max_s: float = RECONNECT_MAX_S,
         order: OrderPolicy = "strict",
         trusted: Sequence[str] = (),
+        kinds: Mapping[str, Lane] = MappingProxyType({KIND: "standard"}),
     ) -> AsyncIterator[World]:
         async with running(
             servers,
@@ -124,6 +128,7 @@ def run(
             reconnect_max_s=reconnect_max_s,
             order=order,
             trusted=trusted,
+            kinds=kinds,
         ) as world:
             yield world
         for name, value in world.figures.items():

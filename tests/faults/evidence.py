@@ -74,11 +74,11 @@ class JournalReader:
 
 class Tables(msgspec.Struct, frozen=True, kw_only=True):
     """What the service's tables say: effect ids that wait for a person or behind such a one, those
-    that are superseded, and how much is not finished."""
+    that are superseded, and how much is not finished, by what it is."""
 
     parked: frozenset[str]
     superseded: frozenset[str]
-    unfinished: int
+    unfinished: Mapping[str, int]
 
 
 class _Named(msgspec.Struct):
@@ -114,11 +114,13 @@ async def read_tables(database_url: str) -> Tables:
                 where i.outcome in ('stale', 'superseded')
                 """
             )
-            unfinished = await connection.fetchval(
+            unfinished = await connection.fetchrow(
                 """
-                select (select count(*) from outbox)
-                     + (select count(*) from pending where state in ('ready', 'retry'))
-                     + (select count(*) from step where state in ('in_flight', 'in_doubt', 'ready'))
+                select (select count(*) from outbox) as "events not out",
+                       (select count(*) from pending where state in ('ready', 'retry'))
+                           as "messages to be decided",
+                       (select count(*) from step where state in ('in_flight', 'in_doubt', 'ready'))
+                           as "calls to be made"
                 """
             )
     finally:
@@ -126,7 +128,7 @@ async def read_tables(database_url: str) -> Tables:
     return Tables(
         parked=_effects(parked) | {r["key"].removeprefix("effect/") for r in failed},
         superseded=_effects(superseded),
-        unfinished=unfinished,
+        unfinished=dict(unfinished) if unfinished else {},
     )
 
 
@@ -214,6 +216,18 @@ async def rings(database_url: str) -> list[Ring]:
         await connection.close()
 
 
+_OF_NOTHING = {
+    "holds of nothing": """hold h where not exists (
+        select from pending p where p.scope = h.scope and p.key = h.key
+    )""",
+    "parked behind nothing": """pending p where p.state = 'parked' and not exists (
+        select from pending o where o.scope = p.scope and o.key = p.key and o.id < p.id
+    )""",
+    "attempts of nothing": "delivery_attempt",
+}
+"""Rows that stand for work, where there is none."""
+
+
 async def read_leftovers(
     database_url: str,
     queues: Mapping[str, QueueState],
@@ -222,7 +236,17 @@ async def read_leftovers(
     consumers: Mapping[str, int],
 ) -> Leftovers:
     """What lies about now; consumers: how many each queue should have."""
+    tables = await read_tables(database_url)
+    rows = {
+        what: await _number(database_url, f"select count(*) from {rows}")
+        for what, rows in _OF_NOTHING.items()
+    }
     return Leftovers(
+        rows={
+            **tables.unfinished,
+            **rows,
+            "messages in queues": sum(q.ready for q in queues.values()),
+        },
         leases=await _number(
             database_url, "select count(*) from target where lease_until is not null"
         ),

@@ -354,8 +354,10 @@ def no_pile(peaks: Sequence[Peak]) -> list[str]:
 
 
 class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies about after the work is done; consumers: queue -> (found, expected)."""
+    """What lies about after the work is done. rows: those that stand for work to do, by what they
+    are; consumers: queue -> (found, expected)."""
 
+    rows: Mapping[str, int]
     leases: int
     unacknowledged: int
     idle_in_transaction: int
@@ -363,9 +365,10 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def no_orphans(left: Leftovers) -> list[str]:
-    """I12: no lease without work, no delivery unacknowledged, no session in a transaction, and each
-    queue has the consumers it should have."""
+    """I9 of tables and queues, I12: nothing is left to do, no lease without work, no delivery
+    unacknowledged, no session in a transaction, and each queue has the consumers it should have."""
     counts = {
+        **left.rows,
         "leases held": left.leases,
         "deliveries unacknowledged": left.unacknowledged,
         "sessions idle in a transaction": left.idle_in_transaction,

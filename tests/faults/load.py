@@ -36,13 +36,14 @@ SHUFFLE_WINDOW = 20
 class Sent(msgspec.Struct):
     """One message and what became of it as far as its sender knows. at: when it was sent, in
     seconds of the wall clock, which the target's journal goes by too. time: when the sender says it
-    was sent, RFC 3339; "" where it does not."""
+    was sent, RFC 3339; "" where it does not. kind: its routing key."""
 
     source: str
     order: Order
     answer: Answer = "planned"
     at: float = 0.0
     time: str = ""
+    kind: str = KIND
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +228,7 @@ async def _send(channel: AbstractChannel, sent: Sent) -> Answer:
     try:
         async with asyncio.timeout(CONFIRM_S):
             exchange = await channel.get_exchange(inbound_exchange(sent.source), ensure=False)
-            await exchange.publish(message, routing_key=KIND, mandatory=True)
+            await exchange.publish(message, routing_key=sent.kind, mandatory=True)
     except (DeliveryError, PublishError):
         return "refused"
     except (TimeoutError, *CONNECTION_EXCEPTIONS):

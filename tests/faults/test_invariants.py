@@ -243,6 +243,7 @@ def test_i9_growth_beyond_a_tenth_is_found(grown: str) -> None:
 @pytest.mark.parametrize(
     "left",
     [
+        {"rows": {"events not out": 1}},
         {"leases": 1},
         {"unacknowledged": 1},
         {"idle_in_transaction": 1},
@@ -251,6 +252,12 @@ def test_i9_growth_beyond_a_tenth_is_found(grown: str) -> None:
     ],
 )
 def test_i12_anything_left_over_is_found(left: dict[str, object]) -> None:
-    nothing = Leftovers(leases=0, unacknowledged=0, idle_in_transaction=0, consumers={"q": (1, 1)})
+    nothing = Leftovers(
+        rows={"events not out": 0},
+        leases=0,
+        unacknowledged=0,
+        idle_in_transaction=0,
+        consumers={"q": (1, 1)},
+    )
     assert no_orphans(nothing) == []
     assert len(no_orphans(msgspec.structs.replace(nothing, **left))) == 1

@@ -25,6 +25,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -35,6 +36,7 @@ from broker.rings import change_partitions
 from broker.settings import Settings
 from broker.store import Database
 from broker.topology import LANES
+from canonical.envelope import Lane
 from canonical.handler import Order as OrderPolicy
 from ops.configuration import load as load_configuration
 from ops.queues import declare_topology, topology_of
@@ -110,8 +112,10 @@ class World:
         reconnect_max_s: float = RECONNECT_MAX_S,
         order: OrderPolicy = "strict",
         trusted: Sequence[str] = (),
+        kinds: Mapping[str, Lane] = MappingProxyType({KIND: "standard"}),
     ) -> None:
-        """order: what orders of a key wait for. trusted: sources whose time is believed."""
+        """order: what orders of a key wait for. trusted: sources whose time is believed. kinds:
+        what each source sends, and in which lane."""
         self.servers = servers
         self._reconnect_max_s = reconnect_max_s
         self.folder = folder
@@ -136,6 +140,7 @@ class World:
         )
         self._journal = evidence.JournalReader(folder)
         self._trusted = trusted
+        self._kinds = kinds
         self._config = folder / "layshaft.toml"
         self._config.write_text(self._configuration())
         self.instances = [
@@ -548,9 +553,10 @@ class World:
             known |= tables.parked | tables.superseded
             confirmed = {s.order.effect_id for s in self.sent if s.answer == "confirmed"}
             ready = sum(q.ready for q in (await self.queues()).values())
-            if not (tables.unfinished or ready) and confirmed <= known:
+            unfinished = sum(tables.unfinished.values())
+            if not (unfinished or ready) and confirmed <= known:
                 return True
-            if (now := (len(known), tables.unfinished, ready)) != seen:
+            if (now := (len(known), unfinished, ready)) != seen:
                 seen, moved_at = now, time.monotonic()
             if time.monotonic() - moved_at < self.patience_s:
                 return False
@@ -727,8 +733,10 @@ class World:
         print(f"seed {self.seed}: {self.figures}")
 
     def _configuration(self) -> str:
+        kinds = ", ".join(f'"{kind}"' for kind in self._kinds)
+        lanes = ", ".join(f'"{kind}" = "{lane}"' for kind, lane in self._kinds.items())
         sources = "".join(
-            f'[[settings.sources]]\nname = "{name}"\nkinds = ["{KIND}"]\n'
+            f'[[settings.sources]]\nname = "{name}"\nkinds = [{kinds}]\nlanes = {{ {lanes} }}\n'
             f'contracts = ["{CONTRACT}"]\ntrusted_time = {str(name in self._trusted).lower()}\n\n'
             for name in self.size.source_names
         )
@@ -770,6 +778,7 @@ async def running(
     reconnect_max_s: float = RECONNECT_MAX_S,
     order: OrderPolicy = "strict",
     trusted: Sequence[str] = (),
+    kinds: Mapping[str, Lane] = MappingProxyType({KIND: "standard"}),
 ) -> AsyncIterator[World]:
     """A world whose processes are gone afterwards."""
     print(f"seed {seed}, {size.messages} messages, {size.instances} instance(s)")
@@ -781,6 +790,7 @@ async def running(
         reconnect_max_s=reconnect_max_s,
         order=order,
         trusted=trusted,
+        kinds=kinds,
     )
     try:
         yield world

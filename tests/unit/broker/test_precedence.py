@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from broker.precedence import LONGEST_REST_S, RECENT_S, SMALL_BATCH, Pace, Precedence
@@ -47,7 +47,7 @@ def test_other_lanes_claim_nothing_and_the_critical_one_never_rests(precedence: 
     Pace("standard", precedence, 0.3).came()
     assert not is_claimed(precedence)
     critical = Pace("critical", precedence, 0.3)
-    assert critical.rest_s(200, 1.0, full=True) == 0.0
+    assert critical.rest_s(200, 1.0, behind=True) == 0.0
     assert critical.at_most(200) == 200
     assert is_claimed(precedence)
 
@@ -60,38 +60,73 @@ def test_batches_are_small_while_a_lane_gives_way(precedence: Precedence) -> Non
     assert pace.at_most(20) == 20
 
 
+def alone(pace: Pace, clock: Clock, rate: float, *, shards: int = 1) -> None:
+    """The lane has worked alone for a while, so quickly; each shard a batch of 200 at a time."""
+    for _ in range(20 * shards):
+        clock.at += 200 / rate
+        assert pace.rest_s(200, shards * 200 / rate, behind=True) == 0.0
+
+
 @given(
-    share=st.floats(0.1, 1.0),
-    free=st.floats(100, 10_000),
-    slower=st.floats(1, 3),
+    share=st.floats(0.1, 0.9),
+    free=st.floats(500, 10_000),
+    slower=st.floats(0.2, 5),
+    shards=st.integers(1, 3),
+    batch=st.integers(1, SMALL_BATCH),
 )
 def test_a_lane_is_held_to_its_share_of_what_it_does_alone(
-    share: float, free: float, slower: float
+    share: float, free: float, slower: float, shards: int, batch: int
 ) -> None:
-    """Small batches are slower a message, and slower again beside other work."""
-    precedence = Precedence(Clock())
-    pace = Pace("enrichment", precedence, share)
-    for _ in range(10):
-        assert pace.rest_s(200, 200 / free, full=True) == 0.0
-    precedence.worked()
-    took = slower * SMALL_BATCH / free
-    rested = pace.rest_s(SMALL_BATCH, took, full=True)
-    if rested < LONGEST_REST_S:
-        assert SMALL_BATCH / (took + rested) <= share * free * 1.001 or rested == 0.0
-        assert rested == 0.0 or SMALL_BATCH / (took + rested) >= share * free * 0.999
+    """However small its batches are, how long they take, and how many are decided side by side."""
+    assume(shards * batch / (share * free) < LONGEST_REST_S)
+    clock = Clock()
+    precedence = Precedence(clock)
+    pace = Pace("enrichment", precedence, share, clock)
+    alone(pace, clock, free, shards=shards)
+    # Each shard takes the next batch when it is through with the one before and its rest.
+    took = slower * batch / free
+    ends = [clock.at + took for _ in range(shards)]
+    began, decided = clock.at, 0
+    for _ in range(60 * shards):
+        ends.sort()
+        clock.at = ends[0]
+        precedence.worked()
+        decided += batch
+        ends[0] = clock.at + pace.rest_s(batch, took, behind=True) + took
+    done = decided / (clock.at - began)
+    most = min(share * free, shards * batch / took)
+    # A batch at each end is begun and not counted, or counted and begun before.
+    assert most * 0.9 <= done <= most * 1.15
 
 
 def test_a_lane_that_never_was_alone_goes_by_its_batch(precedence: Precedence) -> None:
     precedence.worked()
-    pace = Pace("standard", precedence, 0.25)
-    assert pace.rest_s(50, 0.1, full=True) == pytest.approx(0.3)
-    assert pace.rest_s(50, 60.0, full=True) == LONGEST_REST_S
+    pace = Pace("standard", precedence, 0.25, Clock())
+    assert pace.rest_s(50, 0.1, behind=True) == pytest.approx(0.3)
+    assert pace.rest_s(50, 60.0, behind=True) == LONGEST_REST_S
 
 
-def test_a_lane_that_keeps_up_is_not_held_back(precedence: Precedence) -> None:
-    pace = Pace("standard", precedence, 0.3)
+def test_a_lane_that_keeps_up_is_not_held_back(clock: Clock, precedence: Precedence) -> None:
+    pace = Pace("standard", precedence, 0.3, clock)
     # A slow single message says nothing about what the lane can do.
-    assert pace.rest_s(1, 5.0, full=False) == 0.0
+    assert pace.rest_s(1, 5.0, behind=False) == 0.0
     precedence.worked()
-    assert pace.rest_s(1, 0.5, full=False) == 0.0
-    assert pace.rest_s(50, 0.01, full=True) == pytest.approx(0.01 / 0.3 - 0.01)
+    assert pace.rest_s(1, 0.5, behind=False) == 0.0
+    clock.at += 10.0
+    alone(pace, clock, 1_000)
+    precedence.worked()
+    # Less than its share, in batches that take as long as they do when little comes.
+    for _ in range(50):
+        clock.at += 0.01
+        precedence.worked()
+        assert pace.rest_s(1, 0.005, behind=False) == 0.0
+
+
+def test_a_lane_that_was_idle_is_not_taken_for_slow(clock: Clock, precedence: Precedence) -> None:
+    pace = Pace("standard", precedence, 0.5, clock)
+    alone(pace, clock, 1_000)
+    assert pace.rest_s(1, 0.01, behind=False) == 0.0
+    clock.at += 3_600.0
+    assert pace.rest_s(200, 0.2, behind=True) == 0.0
+    precedence.worked()
+    assert pace.rest_s(50, 0.05, behind=True) == pytest.approx(0.05, rel=0.01)

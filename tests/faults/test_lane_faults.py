@@ -1,0 +1,118 @@
+"""F44: one lane is flooded; the critical one goes on beside it, the lowest one gets its share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+
+import pytest
+
+from broker.settings import LEAST_SHARE
+from canonical.envelope import Lane
+from tests.faults.business import BULK_KIND, KIND, URGENT_KIND, Order
+from tests.faults.conftest import Running
+from tests.faults.flood import Flood, flooding
+from tests.faults.invariants import Latencies, p99
+from tests.faults.load import Sent, Size
+from tests.faults.world import KILL_BOUND_S, SETTLE_S, World, until
+
+KINDS: dict[str, Lane] = {KIND: "standard", URGENT_KIND: "critical", BULK_KIND: "enrichment"}
+SOURCE = "source-1"
+BACKLOG = 50_000
+LEAST = 5_000
+"""In the queue of a lane that is to be saturated."""
+URGENT = 100
+SIZE = Size(rate=10, seconds=16, keys=160)
+FREE_S = 4.0
+SATURATED_S = 300.0
+URGENT_P99_S = 2.0
+
+
+@pytest.mark.fault("F44", quick=False)
+async def test_f44_a_flood_in_one_lane_leaves_the_others_what_is_theirs(run: Running) -> None:
+    async with run(size=SIZE, kinds=KINDS) as world, flooding(world.servers.amqp_url, SOURCE) as f:
+        await world.start()
+        await world.warm_up()
+        alone = urgent("alone")
+        await world.send(alone, SIZE.rate)
+        assert await world.service.terminate() == 0
+        await f.fill(BULK_KIND, "enrichment", BACKLOG)
+        await world.relaunch(world.service)
+        world.injected(f"{BACKLOG} of the lowest lane wait")
+        free = await rate(world, FREE_S)
+
+        beside = urgent("beside")
+        world.plan(lambda _: beside)
+        async with world.load():
+            await effects_of(world, beside)
+        assert await f.depth(BULK_KIND, "enrichment"), "the backlog was gone before its time"
+        latencies = Latencies(
+            what="the critical lane", before=took(world, alone), during=took(world, beside)
+        )
+        world.latencies.append(latencies)
+
+        share = await share_under_saturation(world, f, free)
+        await world.recovers("the flood", KILL_BOUND_S)
+        world.figures |= {"free_rate": round(free), "share": round(share, 3), "sent": dict(f.sent)}
+        await world.judge()
+        assert p99(latencies.during) < URGENT_P99_S
+        assert share >= LEAST_SHARE
+        assert await taken(world) == f.sent[BULK_KIND]
+        assert await taken(world, URGENT_KIND) == f.sent[URGENT_KIND]
+
+
+def urgent(what: str) -> list[Sent]:
+    """Messages of the critical lane, each about an object of its own."""
+    names = [f"{what}-{n:03}" for n in range(URGENT)]
+    return [
+        Sent(SOURCE, Order(name, f"urgent/{name}", 1, name, "critical"), kind=URGENT_KIND)
+        for name in names
+    ]
+
+
+async def share_under_saturation(world: World, flood: Flood, free: float) -> float:
+    """Of its rate alone, what the lowest lane does while the critical one always has work."""
+    await flood.fill(URGENT_KIND, "critical", LEAST)
+    world.injected("the critical lane has work all the time")
+    enough = asyncio.Event()
+    async with asyncio.TaskGroup() as keeping:
+        for kind in (URGENT_KIND, BULK_KIND):
+            keeping.create_task(flood.keep_up(kind, KINDS[kind], LEAST, enough))
+        measured = await rate(world, SATURATED_S)
+        enough.set()
+    return measured / free
+
+
+async def rate(world: World, seconds: float) -> float:
+    """Messages a second that the lowest lane takes, over so long."""
+    began, before = monotonic(), await taken(world)
+    await asyncio.sleep(seconds)
+    return (await taken(world) - before) / (monotonic() - began)
+
+
+async def taken(world: World, kind: str = BULK_KIND) -> int:
+    """Notes of a kind that are in the inbox."""
+    (found,) = await world.column(
+        f"""
+        select count(*) from inbox i
+        where i.subscription = 'fault-orders' and i.id like '{kind}-%' and i.outcome = 'applied'
+        """
+    )
+    return int(found)
+
+
+async def effects_of(world: World, sent: Sequence[Sent]) -> None:
+    """All of them have had their effect."""
+    wanted = {s.order.effect_id for s in sent}
+
+    async def are_there() -> bool:
+        return wanted <= set(world.journal().applied_at)
+
+    await until(are_there, "effects of the critical lane", SETTLE_S)
+
+
+def took(world: World, sent: Sequence[Sent]) -> list[float]:
+    """Seconds from sending to effect."""
+    applied_at = world.journal().applied_at
+    return [applied_at[s.order.effect_id] - s.at for s in sent]
