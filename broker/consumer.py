@@ -44,6 +44,7 @@ from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
 from canonical.errors import Failure, InvalidMessage, Misconfigured
 from canonical.handler import Delivery
+from canonical.package import MAX_INLINE_BYTES
 
 # Attribute under which a header table nobody could decode is kept, as base64; no sender can set it,
 # a CloudEvents attribute has no hyphen.
@@ -53,6 +54,7 @@ REDELIVERED = 10  # at most in a batch
 LARGE_BYTES = 1024 * 1024  # of a batch, that the collector has not to leave lying
 REATTACH_S = 2.0  # between tries to consume a queue that is missing
 LEAVE_S = 10.0  # at most, for what came through a channel that is being left
+STUCK_S = 6.0  # that deciding a batch of small messages takes no longer than; a statement has 5 s
 STOPPED_S = 5.0  # at most, until a lane that schema or settings stopped looks again
 
 _CONNECTION_LOST = (TimeoutError, *CONNECTION_EXCEPTIONS)
@@ -86,13 +88,23 @@ Take = Callable[[Sequence[Arrival]], Coroutine[Any, Any, None]]
 
 
 class _Shard:
-    """Decides the messages of some objects, batch after batch."""
+    """Decides the messages of some objects, batch after batch. deciding_since: when the batch in
+    hand was taken; None where there is none, or it holds what takes long by right."""
 
     def __init__(self, take: Take, ready: asyncio.Queue[Arrival]) -> None:
         self.take = take
         self.ready = ready
         # Why its batch is not committed; "" where it is.
         self.trouble = ""
+        self.deciding_since: float | None = None
+
+    @property
+    def complaint(self) -> str:
+        """What keeps it from going on; "" where nothing does."""
+        if self.trouble or self.deciding_since is None:
+            return self.trouble
+        lasts_s = perf_counter() - self.deciding_since
+        return f"a batch is being decided for {lasts_s:.0f} s" if lasts_s > STUCK_S else ""
 
 
 class LaneConsumer:
@@ -171,7 +183,7 @@ class LaneConsumer:
         ended = [task.get_name() for task in self._tasks if task.done()]
         return (
             (f"ended: {', '.join(ended)}" if ended and not self._stopping.is_set() else "")
-            or next((shard.trouble for shard in self._shards if shard.trouble), "")
+            or next((shard.complaint for shard in self._shards if shard.complaint), "")
             or self._connection_trouble
             or "; ".join(
                 f"queue {name} was declared otherwise: {how}"
@@ -519,9 +531,12 @@ class LaneConsumer:
         batch = await self._gather(shard.ready, at_most)
         body_bytes = sum(len(a.delivery.body) for a in batch)
         began = perf_counter()
+        if all(a.content_bytes <= MAX_INLINE_BYTES for a in batch):
+            shard.deciding_since = began
         try:
             await self._decide_until_committed(shard, self._worthwhile(batch))
         finally:
+            shard.deciding_since = None
             self._budget.give_back(body_bytes)
             for arrival in batch:
                 self._lines[arrival.queue].in_hand -= 1

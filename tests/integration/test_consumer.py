@@ -289,6 +289,25 @@ async def test_a_schema_that_does_not_fit_stops_its_lane_until_it_fits_and_no_ot
     assert await bench.count("pending") == 0
 
 
+async def test_a_lane_that_hangs_over_a_batch_says_so(
+    bench: Bench, broker: AbstractConnection, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.consumer.STUCK_S", 0.2)
+    may_go_on = asyncio.Event()
+    pipeline = bench.pipeline()
+
+    async def take(arrivals: Sequence[Arrival]) -> None:
+        await may_go_on.wait()
+        await pipeline.take(arrivals)
+
+    await publish(broker, range(3))
+    async with consuming(bench, amqp_url, take=take) as consumer:
+        await until(lambda: names_in_trouble(consumer, "a batch is being decided"), "it says so")
+        may_go_on.set()
+        await until(lambda: is_free_of_trouble(consumer), "it says that it works")
+        await until(lambda: has_handled(bench, 3), "all are handled")
+
+
 async def test_what_a_stopped_lane_holds_goes_back_to_the_broker(
     bench: Bench, broker: AbstractConnection, amqp_url: str
 ) -> None:
