@@ -53,10 +53,12 @@ class _Run(msgspec.Struct, frozen=True):
     """What a group may use: the folder for its logs, and the servers once they are ready.
 
     full: slow tests too, and the fault tests in full size. rows: only these of the fault tests.
+    commit: that is tested; the tree may be at another one, and hold results, by the end of the run.
     """
 
     folder: Path
     servers: Callable[[], Servers]
+    commit: str
     full: bool = False
     rows: str = ""
 
@@ -99,25 +101,22 @@ def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
 
 def _fault_tests(name: str, run: _Run) -> Outcome:
     """The fault tests; rows without one are named, and a full run leaves its results behind."""
-    # The commit that is tested: the tree may be at another one by the end of the run.
-    commit = _commit()
     outcome = _tests(with_servers=True)(name, run)
     missing = tomllib.loads((ROOT / "tests" / "faults" / "rows.toml").read_text())["missing"]
     if missing:
         print(f"{len(missing)} rows without a test: {' '.join(missing)}", end="\n  ")
     if run.full:
-        write_results(run.folder / f"{name}.xml", _RESULTS, commit=commit, missing=missing)
+        write_results(run.folder / f"{name}.xml", _RESULTS, commit=run.commit, missing=missing)
     return outcome
 
 
 def _measuring_tests(name: str, run: _Run) -> Outcome:
     """Tests of which some measure; a full run shows the figures and leaves them behind."""
-    commit = _commit()
     outcome = _tests(with_servers=True)(name, run)
     if not run.full:
         return outcome
     report = run.folder / f"{name}.xml"
-    write_results(report, _RESULTS, commit=commit)
+    write_results(report, _RESULTS, commit=run.commit)
     return msgspec.structs.replace(outcome, notes=measured_lines(report))
 
 
@@ -295,7 +294,7 @@ def _run_groups(names: list[str], *, full: bool, rows: str) -> list[Outcome]:
         if not set(names) <= {"lint", "types", "imports", "unit", "simulation"}:
             starting.append(background.submit(stack.start))
         try:
-            run = _Run(folder, lambda: starting[0].result(), full, rows)
+            run = _Run(folder, lambda: starting[0].result(), _commit(), full, rows)
             for name in names:
                 outcomes.append(_run_group(name, run))
         finally:
