@@ -266,8 +266,10 @@ async def clear_rows(tx: Tx, ids: Iterable[int]) -> None:
 
 
 async def clear_swept(tx: Tx, ids: Iterable[int]) -> None:
-    """The rows are confirmed and go. Where the broker had returned one for want of a queue there is
-    one now: what it returned of the same event and exchange need not rest any longer."""
+    """The rows are confirmed and go. What the broker had refused of the same event and exchange for
+    the same reason need not rest as long any more: where one was returned for want of a queue there
+    is one now, for all of them; where one was nacked by a full one there is room, for some. Those
+    that got through wake two each, so that a queue that stays nearly full is not stormed."""
     await tx.execute(
         """
         with gone as (
@@ -275,11 +277,20 @@ async def clear_swept(tx: Tx, ids: Iterable[int]) -> None:
             returning o.exchange, o.routing_key, o.refusal
         )
         update outbox o set sweep_at = clock_timestamp()
-        from (select distinct exchange, routing_key from gone where refusal = 'returned') taken
-        where o.refusals > 0 and o.refusal = 'returned'
-          and o.exchange = taken.exchange and o.routing_key = taken.routing_key
-          -- in the statement's snapshot the rows that go are still there
-          and o.id <> all($1::bigint[])
+        from (
+            select exchange, routing_key, refusal,
+                   case refusal when 'nacked' then 2 * count(*) end as some
+            from gone where refusal in ('returned', 'nacked') group by 1, 2, 3
+        ) taken
+        cross join lateral (
+            select id from outbox r
+            where r.refusals > 0 and r.refusal = taken.refusal
+              and r.exchange = taken.exchange and r.routing_key = taken.routing_key
+              -- in the statement's snapshot the rows that go are still there
+              and r.id <> all($1::bigint[])
+            order by r.id limit taken.some
+        ) woken
+        where o.id = woken.id
         """,
         sorted(ids),
     )

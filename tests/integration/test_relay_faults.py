@@ -142,6 +142,31 @@ async def test_f21_a_full_queue_is_tried_with_growing_pauses_and_loses_nothing(
     assert first_seen(got, "B") == [1]
 
 
+async def test_where_a_full_queue_has_room_again_the_others_need_not_rest_to_the_end(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
+) -> None:
+    channel = await broker.channel()
+    full = await channel.declare_queue(
+        "full", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
+    )
+    await full.bind(EXCHANGE, "supplier.changed")
+    async with process_on(database_url, amqp_url) as process:
+        process.start()
+        await process.emit(*(f"K{n:02}" for n in range(40)))
+
+        async def all_rest() -> bool:
+            return await bench.count("outbox where refusal = 'nacked'") == 40
+
+        await until(all_rest, "all are refused")
+        await bench.execute("update outbox set sweep_at = now() + interval '1 hour'")
+        await full.delete(if_empty=False)
+        await bench.execute("update outbox set sweep_at = now() where key = 'supplier/K17'")
+        await until(lambda: is_empty(bench), "all is published")
+        # One, then two more for each that went.
+        assert process.failures("nacked") >= 40
+    assert len({key for key, _, _ in await drained(broker)}) == 40
+
+
 async def _has_refusals(bench: Bench, count: int) -> bool:
     heads = await bench.column("select refusals from outbox where refusals > 0")
     return len(heads) == 2 and min(heads) >= count
