@@ -48,6 +48,7 @@ NAMES = (
     "housekeeping.before_commit",
     "housekeeping.after_commit",
     "facts.before_commit",
+    "replay.after_read",
     "replay.before_commit",
     "replay.after_commit",
     "replay.before_give_up",

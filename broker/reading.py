@@ -57,6 +57,15 @@ def portions(arrivals: Sequence[Arrival]) -> list[list[Arrival]]:
     return cut
 
 
+# Codes of what is wrong where the package of a message that was read before is gone.
+_CONTENT_GONE = frozenset({"package-missing", "package-other-content", "package-damaged"})
+
+
+def is_content_gone(work: Work) -> bool:
+    """Whether its message cannot be read because what it refers to is not there."""
+    return work.failure is not None and work.failure.code in _CONTENT_GONE
+
+
 class Reader:
     """Reads deliveries, with what they refer to."""
 
@@ -69,10 +78,10 @@ class Reader:
         read_s: float,
     ) -> None:
         """read_s: how long reading one content may take before it is refused."""
+        self.read_s = read_s
         self._storage = storage
         self._recognise = recognise
         self._handler_named = handler_named
-        self._read_s = read_s
 
     async def arrivals(self, arrivals: Sequence[Arrival]) -> list[Work]:
         """One work for each, in order; what cannot be fetched or read is a failure of its own."""
@@ -95,7 +104,7 @@ class Reader:
         return await self._read(
             delivery,
             lambda d: read_arrival(replace(arrival, delivery=d), self._recognise),
-            lambda failure: unread(delivery, arrival.lane, failure),
+            lambda failure: unread(delivery, arrival.lane, failure, arrival.logged),
         )
 
     def quarantined(self, arrival: Arrival, failure: Failure) -> Work:
@@ -141,10 +150,10 @@ class Reader:
         """Past the deadline the thread is left behind: it ends where its package is closed, else
         with its content, whose size is bounded."""
         try:
-            async with asyncio.timeout(self._read_s):
+            async with asyncio.timeout(self.read_s):
                 return await aside(read, delivery)
         except TimeoutError:
-            raise _too_slow(self._read_s) from None
+            raise _too_slow(self.read_s) from None
 
 
 def _package_of(delivery: Delivery) -> PackageReference | None:

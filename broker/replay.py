@@ -8,7 +8,7 @@ any point leaves a replay that goes on exactly where it was.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -20,11 +20,13 @@ import msgspec
 from broker import cases
 from broker.blame import ACCUSES_A_MESSAGE
 from broker.failpoints import FailPoints
-from broker.intake import UNREAD, Arrival, Recognise, Work, read_arrival
+from broker.intake import UNREAD, Arrival, Work
 from broker.metrics import Metrics
 from broker.ordering import claims
-from broker.store import Database, Tx
+from broker.reading import Reader, is_content_gone, portions
+from broker.store import Database, Position, Tx
 from broker.store import cases as case_rows
+from broker.store import lane_work as lane_rows
 from broker.store import messages as message_rows
 from broker.store import order as order_rows
 from broker.store import pending as pending_rows
@@ -32,9 +34,14 @@ from broker.store import replays as rows
 from broker.store import selections as selection_rows
 from broker.store.pending import NewPending
 from broker.store.replays import Counts, Load, Mode, Queued, Replay, Standing
-from broker.store.selections import Logged
+from broker.store.selections import Extent, Logged, Selection, Slice
+from broker.store.views import snapshot
+from canonical.envelope import Lane
+from canonical.package import is_reference
 
-Fate = Literal["queued", "released", "duplicates", "unfinished", "too_old", "not_taken"]
+Fate = Literal[
+    "queued", "released", "duplicates", "unfinished", "too_old", "not_taken", "content_gone"
+]
 
 # A slice is what is queued in one transaction: a second's worth, and never more than this.
 SLICE = 100
@@ -43,6 +50,9 @@ LIVE_ROWS = 50
 YIELD_S = 0.2
 # What handled messages cost, which are looked at and left alone.
 LOOKS_PER_S = 2_000
+# While a process reads a slice, others leave the replay alone: for so long, or for as long as a
+# package may take. One that dies meanwhile holds it up for no longer.
+LEASE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +65,18 @@ class Sorted:
 
 
 async def sort(
-    tx: Tx, messages: Sequence[Logged], *, mode: Mode, recognise: Recognise, oldest: datetime
+    tx: Tx,
+    messages: Sequence[Logged],
+    works: Sequence[Work],
+    *,
+    mode: Mode,
+    oldest: datetime,
 ) -> list[Sorted]:
     """What a replay does about each of these messages; nothing is changed.
 
-    oldest: whether an older message was handled is not known any more.
+    works: how each of them is read today. oldest: whether an older message was handled is not known
+    any more.
     """
-    works = [read_logged(message, recognise) for message in messages]
     keyed = {w.entry.identity: key for w in works if (key := w.order_key) is not None}
     known = await rows.standing(tx, list(keyed), list(keyed.values()))
     seen: set[rows.Identity] = set()
@@ -75,10 +90,51 @@ async def sort(
     return result
 
 
-def read_logged(message: Logged, recognise: Recognise) -> Work:
-    """The message as today's handlers read it."""
-    arrival = Arrival(message.delivery, message.lane, queue="", logged=message.position)
-    return read_arrival(arrival, recognise)
+async def read_logged(messages: Sequence[Logged], reader: Reader) -> list[Work]:
+    """The messages as today's handlers read them, with what they refer to.
+
+    It takes what that takes: no transaction is to be open meanwhile.
+    """
+    return await reader.arrivals([_arrival(message) for message in messages])
+
+
+async def read_selected(
+    database: Database,
+    selection: Selection,
+    extent: Extent,
+    *,
+    reader: Reader,
+    at_most: int,
+) -> AsyncIterator[tuple[Sequence[Logged], list[Work]]]:
+    """All that is selected, the oldest first, until there are `at_most` of them; as much at once as
+    a commit may hold, each with how it is read today."""
+    if extent.span is None:
+        return
+    cursor, end = Position(extent.span[0], -1), Position(extent.span[1], selection_rows.LAST)
+    seen = 0
+    while cursor != end and seen < at_most:
+        limit = min(SLICE, at_most - seen)
+        async with snapshot(database) as tx:
+            found = await selection_rows.next_slice(
+                tx, selection, after=cursor, end=end, limit=limit
+            )
+        found = first_portion(found)
+        cursor = found.cursor
+        seen += len(found.messages)
+        yield found.messages, await read_logged(found.messages, reader)
+
+
+def first_portion(found: Slice) -> Slice:
+    """As much of it, from its beginning, as one commit may hold: a package comes alone."""
+    cut = portions([_arrival(message) for message in found.messages])
+    if len(cut) < 2:
+        return found
+    messages = found.messages[: len(cut[0])]
+    return Slice(messages, messages[-1].position)
+
+
+def _arrival(message: Logged) -> Arrival:
+    return Arrival(message.delivery, message.lane, queue="", logged=message.position)
 
 
 def fate_of(work: Work, known: Standing | None, *, mode: Mode, oldest: datetime) -> Fate:
@@ -86,7 +142,7 @@ def fate_of(work: Work, known: Standing | None, *, mode: Mode, oldest: datetime)
     place = work.entry.logged
     assert place is not None
     if work.order_key is None:
-        return "not_taken"
+        return "content_gone" if is_content_gone(work) else "not_taken"
     if known is None:
         return "too_old" if mode == "redeliver" and place.at < oldest else "queued"
     if known.position != place:
@@ -101,7 +157,7 @@ def slice_size(rate: float) -> int:
     return max(1, min(ceil(rate), SLICE))
 
 
-def held_up(load: Load, *, size: int, busy: bool) -> str:
+def held_up(load: Load, *, size: int) -> str:
     """Why no slice is queued now; "" if nothing speaks against it.
 
     A replay stays below live traffic: it waits while live rows or deliveries do. And no more than
@@ -112,7 +168,7 @@ def held_up(load: Load, *, size: int, busy: bool) -> str:
     if unfinished > size:
         cases = f", {load.in_cases} of them in cases" if load.in_cases else ""
         return f"{unfinished} of its messages are not finished{cases}"
-    if busy or load.live >= LIVE_ROWS:
+    if load.backlog or load.live >= LIVE_ROWS:
         return "live messages go first"
     return ""
 
@@ -124,65 +180,95 @@ class Replayer:
         self,
         *,
         database: Database,
-        recognise: Recognise,
+        reader: Reader,
         dedupe_window: timedelta,
         metrics: Metrics,
         fail_points: FailPoints,
-        busy: Callable[[], bool],
+        backlogs: Callable[[], Collection[Lane]],
         committed: Callable[[], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """busy: whether deliveries wait in this process. committed: rows may be due."""
+        """backlogs: lanes with more deliveries waiting in this process than they take at once.
+        committed: rows may be due."""
         self._database = database
-        self._recognise = recognise
+        self._reader = reader
         self._dedupe_window = dedupe_window
         self._metrics = metrics
         self._fail_points = fail_points
-        self._busy = busy
+        self._backlogs = backlogs
         self._committed = committed
         self._now = now
 
     async def turn(self) -> bool:
         """The next slice of one replay is queued; False where none is due or it has to wait.
 
-        One process at a time works on a replay: its row stays locked. Crash before the commit:
-        nothing happened. After it: the slice is queued and the replay stands behind it.
+        It is read between two transactions, with nothing locked, since a package takes its time:
+        meanwhile the replay is not due for others, and the slice counts only if the replay still
+        stands before it. Crash before the second commit: nothing happened, and the replay is due
+        again after its lease. After it: the slice is queued and the replay stands behind it.
         """
-        replay: Replay | None = None
+        await self._tell_backlogs()
+        async with self._database.transaction() as tx:
+            replay = await rows.take_turn(tx)
+            if replay is None:
+                return False
+            load = await rows.load(tx, replay.id, bound=LIVE_ROWS)
+            if replay.cursor == replay.end:
+                return await self._end(tx, replay, load)
+            found = await self._next_slice(tx, replay, load)
+        if found is None:
+            return False
+        works = await read_logged(found.messages, self._reader)
+        if __debug__:
+            await self._fail_points("replay.after_read")
         try:
             async with self._database.transaction() as tx:
-                replay = await rows.take_turn(tx)
-                if replay is None:
+                now = await rows.lock(tx, replay.id)
+                if now is None or (now.state, now.cursor) != ("running", replay.cursor):
                     return False
-                went_on = await self._go_on(tx, replay)
+                await self._queue_slice(tx, replay, found, works)
                 if __debug__:
                     await self._fail_points("replay.before_commit")
         except asyncpg.PostgresError as error:
-            if replay is None or not (error.sqlstate or "").startswith(ACCUSES_A_MESSAGE):
+            if not (error.sqlstate or "").startswith(ACCUSES_A_MESSAGE):
                 raise
             await self._give_up(replay, error)
             return True
         if __debug__:
             await self._fail_points("replay.after_commit")
-        if went_on:
-            self._committed()
-        return went_on
-
-    async def _go_on(self, tx: Tx, replay: Replay) -> bool:
-        size = slice_size(replay.rate)
-        load = await rows.load(tx, replay.id, bound=LIVE_ROWS)
-        if replay.cursor == replay.end:
-            return await self._end(tx, replay, load)
-        if why := held_up(load, size=size, busy=self._busy()):
-            await rows.wait(tx, replay.id, seconds=YIELD_S, note=why)
-            return False
-        found = await selection_rows.next_slice(
-            tx, replay.selection, after=replay.cursor, end=replay.end, limit=size
-        )
-        counts = await self._queue(tx, replay, found.messages)
-        costs_s = (counts.queued + counts.released) / replay.rate + counts.looked / LOOKS_PER_S
-        await rows.move(tx, replay.id, cursor=found.cursor, counts=counts, costs_s=costs_s)
+        self._committed()
         return True
+
+    async def _tell_backlogs(self) -> None:
+        """Whatever process has the next turn, it knows what waits in this one."""
+        if lanes := self._backlogs():
+            async with self._database.session() as session:
+                await lane_rows.tell_backlog(session, lanes)
+
+    async def _next_slice(self, tx: Tx, replay: Replay, load: Load) -> Slice | None:
+        """What is to be read and queued next, the replay being ours meanwhile; None: it waits."""
+        size = slice_size(replay.rate)
+        if why := held_up(load, size=size):
+            await rows.wait(tx, replay.id, seconds=YIELD_S, note=why)
+            return None
+        found = first_portion(
+            await selection_rows.next_slice(
+                tx, replay.selection, after=replay.cursor, end=replay.end, limit=size
+            )
+        )
+        if any(is_reference(m.delivery.content_type) for m in found.messages):
+            lease_s, note = self._reader.read_s, "its next message is a package, which is read"
+        else:
+            lease_s, note = LEASE_S, ""
+        await rows.wait(tx, replay.id, seconds=lease_s, note=note)
+        return found
+
+    async def _queue_slice(
+        self, tx: Tx, replay: Replay, found: Slice, works: Sequence[Work]
+    ) -> None:
+        counts = await self._queue(tx, replay, found.messages, works)
+        costs_s = (counts.queued + counts.released) / replay.rate + counts.looked / LOOKS_PER_S
+        await rows.move(tx, replay, cursor=found.cursor, counts=counts, costs_s=costs_s)
 
     async def _end(self, tx: Tx, replay: Replay, load: Load) -> bool:
         """Done once nothing of it is on its way; what waits for a person is the person's."""
@@ -202,10 +288,12 @@ class Replayer:
             if __debug__:
                 await self._fail_points("replay.before_give_up")
 
-    async def _queue(self, tx: Tx, replay: Replay, messages: Sequence[Logged]) -> Counts:
+    async def _queue(
+        self, tx: Tx, replay: Replay, messages: Sequence[Logged], works: Sequence[Work]
+    ) -> Counts:
         """Unfinished rows for what is to be decided, behind the holds of its keys."""
         oldest = self._now() - self._dedupe_window
-        found = await sort(tx, messages, mode=replay.mode, recognise=self._recognise, oldest=oldest)
+        found = await sort(tx, messages, works, mode=replay.mode, oldest=oldest)
         queued = [s for s in found if s.fate == "queued"]
         released = [s for s in found if s.fate == "released"]
         # Objects first, then inbox rows, then holds: the order of tables everywhere. How far the
@@ -220,7 +308,12 @@ class Replayer:
         await pending_rows.held_keys(tx, [_key(s.work) for s in (*queued, *released)])
         await pending_rows.add_pending(tx, [self._row(s.work, replay) for s in queued])
         await _settle_cases(tx, replay, queued, released)
-        again = {s.work.entry.identity: s.work.entry.identity not in admitted for s in queued}
+        again = {
+            # What is older than what is remembered was handled, as far as the log tells.
+            s.work.entry.identity: s.work.entry.identity not in admitted
+            or s.message.position.at < oldest
+            for s in queued
+        }
         again |= {s.work.entry.identity: False for s in released}
         await rows.mark(tx, replay.id, [_queued(s.work) for s in (*queued, *released)], again)
         fates = Counter[str](s.fate for s in found)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from time import monotonic
 
 import msgspec
 
-from broker.intake import Recognise
-from broker.replay import SLICE, Fate, sort
-from broker.store import Tx
+from broker.reading import Reader
+from broker.replay import Fate, read_selected, sort
+from broker.store import Database, Tx
 from broker.store import messages as message_rows
 from broker.store import replays as rows
 from broker.store import selections as selection_rows
 from broker.store.replays import Mode, NewReplay, Replay, State
 from broker.store.selections import Group, Selection
+from broker.store.views import snapshot
 from canonical.errors import Conflict, Rejected
 
 SAMPLE = 10
-# So many messages are read to say what would become of them; the rest is judged by these.
+# So many messages are read, or for so long, to say what would become of them; the rest is judged by
+# these.
 READ_AT_MOST = 10_000
+READ_FOR_S = 30.0
 
 _ENDS: frozenset[State] = frozenset({"cancelled", "done"})
 
@@ -54,27 +58,33 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def plan(
-    tx: Tx,
+    database: Database,
     *,
     mode: Mode,
     selection: Selection,
     rate: float,
-    recognise: Recognise,
+    reader: Reader,
     oldest: datetime,
 ) -> ReplayPlan:
     """What a replay started now would do."""
-    extent = await selection_rows.extent(tx, selection)
+    until = monotonic() + READ_FOR_S
+    async with snapshot(database) as tx:
+        extent = await selection_rows.extent(tx, selection)
     fates: Counter[str] = Counter()
     sample: list[Sampled] = []
-    async for messages in selection_rows.pieces(
-        tx, selection, extent, size=SLICE, at_most=READ_AT_MOST
+    async for messages, works in read_selected(
+        database, selection, extent, reader=reader, at_most=READ_AT_MOST
     ):
-        for s in await sort(tx, messages, mode=mode, recognise=recognise, oldest=oldest):
+        async with snapshot(database) as tx:
+            found = await sort(tx, messages, works, mode=mode, oldest=oldest)
+        for s in found:
             fates[s.fate] += 1
             if len(sample) < SAMPLE:
                 m = s.message
                 source = m.delivery.source
                 sample.append(Sampled(m.position.at, source, m.type, m.key, m.id, s.fate))
+        if monotonic() > until:
+            break
     read = fates.total()
     share = (fates["queued"] + fates["released"]) / read if read else 0.0
     return ReplayPlan(

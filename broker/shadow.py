@@ -2,7 +2,8 @@
 
 Documents, events and the end are compared as of the message: it is decided on the facts that the
 messages before it had left. A plan is compared on the facts of today, because a ledger is planned
-anew whenever a fact it waits for comes.
+anew whenever a fact it waits for comes. Messages are read between snapshots: none stays open while
+a package is fetched.
 """
 
 from __future__ import annotations
@@ -18,23 +19,27 @@ from broker import ledger as ledger_rules
 from broker.deciding import decide_one
 from broker.decision import Context, Desk, Verdict
 from broker.differences import Difference, absent, differing, missing
-from broker.intake import UNREAD, Recognise, Work
+from broker.intake import UNREAD, Work
 from broker.ledger import Insert, Replace
 from broker.policy import DeadLetter, Invalid, Park, RetryAt, RetryPolicy
-from broker.replay import SLICE, read_logged
-from broker.store import Position, Tx
+from broker.reading import Reader, is_content_gone
+from broker.replay import read_selected
+from broker.store import Database, Position, Tx
+from broker.store import connection as connection_rows
 from broker.store import documents as document_rows
 from broker.store import history as rows
 from broker.store import selections as selection_rows
 from broker.store.documents import Stored, digest_of
 from broker.store.history import Outcome, PlannedLedger, Version
 from broker.store.selections import Logged, Selection
+from broker.store.views import snapshot
+from broker.unit import LONG_PAUSE_S
 from canonical.codec import encode
 from canonical.effects import Emit, Open, Plan, Put, Step
 from canonical.events import EVENTS
 from canonical.rules import Rules
 
-Answer = Literal["same", "differs", "not_taken", "not_decided"]
+Answer = Literal["same", "differs", "not_taken", "not_decided", "content_gone"]
 Load = Callable[[set[str]], Awaitable[dict[str, Stored]]]
 
 # Ends without a decision: there is nothing to compare with.
@@ -46,7 +51,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """One message and how today's decision differs from what was done.
 
     answer: not_taken: no handler takes it, then or now; not_decided: it never was, so that there is
-    nothing to compare with.
+    nothing to compare with; content_gone: it refers to a package that is not there any more.
     """
 
     at: datetime
@@ -59,20 +64,29 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def compare_all(
-    tx: Tx, selection: Selection, *, at_most: int, recognise: Recognise, rules: Rules
+    database: Database, selection: Selection, *, at_most: int, reader: Reader, rules: Rules
 ) -> tuple[int, list[Compared]]:
     """How many messages are selected, and the oldest of them compared."""
-    extent = await selection_rows.extent(tx, selection)
+    async with snapshot(database) as tx:
+        extent = await selection_rows.extent(tx, selection)
     compared: list[Compared] = []
-    async for messages in selection_rows.pieces(tx, selection, extent, size=SLICE, at_most=at_most):
-        for message in messages:
-            compared.append(await compare(tx, message, recognise=recognise, rules=rules))
+    async for messages, works in read_selected(
+        database, selection, extent, reader=reader, at_most=at_most
+    ):
+        async with snapshot(database) as tx:
+            await connection_rows.allow_pauses(tx, LONG_PAUSE_S)
+            for message, work in zip(messages, works, strict=True):
+                compared.append(await compare(tx, message, work, rules=rules))
     return extent.messages, compared
 
 
-async def compare(tx: Tx, message: Logged, *, recognise: Recognise, rules: Rules) -> Compared:
-    """Today's decision about a logged message against what was done; reads only."""
-    work = read_logged(message, recognise)
+async def compare(tx: Tx, message: Logged, work: Work, *, rules: Rules) -> Compared:
+    """Today's decision about a logged message against what was done; reads only.
+
+    work: how it is read today.
+    """
+    if is_content_gone(work):
+        return _compared(message, "content_gone")
     if work.handler is None:
         return _unreadable(message, work)
     then = await rows.outcome(tx, work.entry.identity)

@@ -28,6 +28,7 @@ from broker.partitions import Ring
 from broker.pipeline import Pipeline
 from broker.precedence import Pace, Precedence
 from broker.publisher import Publisher, Unpublishable
+from broker.reading import Reader
 from broker.relay import Relay
 from broker.replay import Replayer
 from broker.rings import Rings
@@ -440,11 +441,18 @@ class App:
 
         return Replayer(
             database=database,
-            recognise=self._recognise,
+            reader=Reader(
+                storage=SqlStorage(database),
+                recognise=self._recognise,
+                handler_named=self._catalogue.handler_named,
+                read_s=self._settings.deadlines.read_s,
+            ),
             dedupe_window=self._settings.memory.window,
             metrics=self.metrics,
             fail_points=self._fail_points,
-            busy=lambda: any(c.backlog > self._settings.batch.of(c.lane) for c in self._consumers),
+            backlogs=lambda: [
+                c.lane for c in self._consumers if c.backlog > self._settings.batch.of(c.lane)
+            ],
             committed=wake_rows,
         )
 

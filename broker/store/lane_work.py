@@ -1,6 +1,8 @@
-"""SQL for what processes tell each other about the work of the critical lane."""
+"""SQL for what processes tell each other about the work of their lanes."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from broker.store.connection import Tx
 
@@ -22,3 +24,17 @@ async def seconds_since(tx: Tx) -> float | None:
         " where lane = 'critical'"
     )
     return None if found is None else float(found)
+
+
+async def tell_backlog(tx: Tx, lanes: Collection[str]) -> None:
+    """Deliveries of these lanes wait now. Nothing is written where no replay would give way."""
+    await tx.execute(
+        """
+        insert into lane_work (lane, backlog_at)
+        select lane, clock_timestamp() from unnest($1::text[]) as l(lane)
+        where exists (select from replay where state = 'running')
+        order by lane
+        on conflict (lane) do update set backlog_at = excluded.backlog_at
+        """,
+        sorted(lanes),
+    )

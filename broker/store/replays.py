@@ -24,7 +24,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     queued: will be decided. released: waited in a case and are tried again. duplicates: handled
     before. unfinished: on their way anyway. too_old: nobody knows whether they were handled.
-    not_taken: no handler reads them today. removed: queued, and taken back by a cancel.
+    not_taken: no handler reads them today. content_gone: the package they refer to is not there
+    any more. removed: queued, and taken back by a cancel.
     """
 
     looked: int = 0
@@ -34,11 +35,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: int = 0
     too_old: int = 0
     not_taken: int = 0
+    content_gone: int = 0
     removed: int = 0
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """One replay as it stands. expected: messages of its selection when it was started."""
+    """One replay as it stands. expected: messages of its selection when it was started; due_at:
+    when its next slice is."""
 
     id: int
     mode: Mode
@@ -48,6 +51,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     expected: int
     cursor: Position
     end: Position
+    due_at: datetime
     counts: Counts
     note: str
     created_by: str
@@ -77,12 +81,14 @@ class Standing(msgspec.Struct, frozen=True):
 
 class Load(msgspec.Struct, frozen=True):
     """What waits to be decided. mine: rows of the replay; in_cases, behind: those of them that
-    wait for a person, in a case or behind one; live: due rows of no replay, up to a bound."""
+    wait for a person, in a case or behind one; live: due rows of no replay, up to a bound;
+    backlog: whether a process had more deliveries of a lane than it takes at once, just now."""
 
     mine: int
     in_cases: int
     behind: int
     live: int
+    backlog: bool = False
 
     @property
     def on_their_way(self) -> int:
@@ -181,7 +187,7 @@ async def lock(tx: Tx, replay_id: int) -> Replay | None:
 
 
 async def load(tx: Tx, replay_id: int, *, bound: int) -> Load:
-    """What waits to be decided now."""
+    """What waits to be decided now; what was told of a backlog counts for a second."""
     row = await tx.fetchrow(
         """
         select count(*) as mine, count(*) filter (where p.state = 'in_case') as in_cases,
@@ -192,28 +198,31 @@ async def load(tx: Tx, replay_id: int, *, bound: int) -> Load:
                (select count(*) from (
                     select from pending
                     where state in ('ready', 'retry') and due_at <= now() and replay_id is null
-                    limit $2) due) as live
+                    limit $2) due) as live,
+               exists (select from lane_work
+                       where backlog_at > clock_timestamp() - interval '1 second') as backlog
         from pending p where p.replay_id = $1
         """,
         replay_id,
         bound,
     )
     assert row is not None
-    return Load(row["mine"], row["in_cases"], row["behind"], row["live"])
+    return Load(row["mine"], row["in_cases"], row["behind"], row["live"], row["backlog"])
 
 
-async def move(tx: Tx, replay_id: int, *, cursor: Position, counts: Counts, costs_s: float) -> None:
+async def move(tx: Tx, replay: Replay, *, cursor: Position, counts: Counts, costs_s: float) -> None:
     """The slice counts; the next one is due after what it costs, a second of delay caught up."""
     await tx.execute(
         """
         update replay
         set cursor_at = $2, cursor_seq = $3, looked = looked + $4, queued = queued + $5,
             released = released + $6, duplicates = duplicates + $7, unfinished = unfinished + $8,
-            too_old = too_old + $9, not_taken = not_taken + $10, note = '',
-            next_at = greatest(next_at, now() - interval '1 second') + make_interval(secs => $11)
+            too_old = too_old + $9, not_taken = not_taken + $10,
+            content_gone = content_gone + $11, note = '',
+            next_at = greatest($12, now() - interval '1 second') + make_interval(secs => $13)
         where id = $1
         """,
-        replay_id,
+        replay.id,
         cursor.at,
         cursor.seq,
         counts.looked,
@@ -223,6 +232,8 @@ async def move(tx: Tx, replay_id: int, *, cursor: Position, counts: Counts, cost
         counts.unfinished,
         counts.too_old,
         counts.not_taken,
+        counts.content_gone,
+        replay.due_at,
         costs_s,
     )
 
@@ -427,6 +438,7 @@ def _replay(row: asyncpg.Record) -> Replay:
         expected=row["expected"],
         cursor=Position(row["cursor_at"], row["cursor_seq"]),
         end=Position(row["end_at"], row["end_seq"]),
+        due_at=row["next_at"],
         counts=Counts(**{name: row[name] for name in Counts.__struct_fields__}),
         note=row["note"],
         created_by=row["created_by"],

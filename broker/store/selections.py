@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import cast
 
@@ -205,22 +204,6 @@ async def next_slice(
     )
     messages = tuple(_logged(r) for r in rows)
     return Slice(messages, messages[-1].position if len(messages) == limit else to)
-
-
-async def pieces(
-    tx: Tx, selection: Selection, extent: Extent, *, size: int, at_most: int
-) -> AsyncIterator[tuple[Logged, ...]]:
-    """All that is selected, the oldest first, until there are `at_most` of them."""
-    if extent.span is None:
-        return
-    cursor, end = Position(extent.span[0], -1), Position(extent.span[1], LAST)
-    seen = 0
-    while cursor != end and seen < at_most:
-        limit = min(size, at_most - seen)
-        found = await next_slice(tx, selection, after=cursor, end=end, limit=limit)
-        cursor = found.cursor
-        seen += len(found.messages)
-        yield found.messages
 
 
 def _logged(row: asyncpg.Record) -> Logged:

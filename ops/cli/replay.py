@@ -12,18 +12,21 @@ from cyclopts import App, Parameter
 
 from broker import replay_orders as work
 from broker import shadow
+from broker.reading import Reader
 from broker.replay_orders import ReplayPlan
-from broker.store import Tx, views
+from broker.store import Database, Tx, views
 from broker.store import replays as rows
 from broker.store.replays import Mode, ReplayRow
 from broker.store.selections import Selection
+from broker.unit import SqlStorage
 from canonical.events import EVENTS
 from handlers import CATALOGUE
 from ops.cli.numbered import find, person, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.replay_pages import one_line, print_plan, print_replay, print_shadow, progress
-from ops.cli.session import Common, Reading, configuration, read, write
+from ops.cli.session import Common, Reading, configuration, on_database, read, write
+from ops.configuration import Configuration
 from ops.sources import recogniser
 
 app = App(name="replay", help="Take messages of the log down the path once more.")
@@ -127,12 +130,14 @@ def shadow_replay(
         So many messages at most, the oldest first.
     """
     chosen, selection = configuration(reading), selecting.selection()
-    recognise = recogniser(chosen.settings, CATALOGUE)
-
-    selected, compared = read(
+    selected, compared = on_database(
         reading,
-        lambda tx: shadow.compare_all(
-            tx, selection, at_most=limit, recognise=recognise, rules=chosen.rules
+        lambda database: shadow.compare_all(
+            database,
+            selection,
+            at_most=limit,
+            reader=_reader(chosen, database),
+            rules=chosen.rules,
         ),
     )
     if reading.is_json:
@@ -331,17 +336,26 @@ def _plan(common: Common, mode: Mode, rate: float, selection: Selection) -> Repl
             why="the rate must be above 0",
             fix="Give --rate 50, or leave it out",
         )
-    recognise = recogniser(chosen.settings, CATALOGUE)
-    return read(
+    return on_database(
         common,
-        lambda tx: work.plan(
-            tx,
+        lambda database: work.plan(
+            database,
             mode=mode,
             selection=selection,
             rate=speed,
-            recognise=recognise,
+            reader=_reader(chosen, database),
             oldest=datetime.now(UTC) - chosen.settings.memory.window,
         ),
+    )
+
+
+def _reader(chosen: Configuration, database: Database) -> Reader:
+    """Messages as the service reads them, with the packages they refer to."""
+    return Reader(
+        storage=SqlStorage(database),
+        recognise=recogniser(chosen.settings, CATALOGUE),
+        handler_named=CATALOGUE.handler_named,
+        read_s=chosen.settings.deadlines.read_s,
     )
 
 

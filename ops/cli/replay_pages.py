@@ -20,6 +20,7 @@ WORDS = {
     "unfinished": "on the way anyway",
     "too_old": "too old to know whether they were handled, refused",
     "not_taken": "read by no handler of today",
+    "content_gone": "not there any more, the package they refer to is gone",
 }
 
 ANSWERS: dict[Answer, str] = {
@@ -27,6 +28,7 @@ ANSWERS: dict[Answer, str] = {
     "differs": "different",
     "not_taken": "taken by no handler",
     "not_decided": "never decided, so that there is nothing to compare with",
+    "content_gone": "not there any more, the package they refer to is gone",
 }
 
 
@@ -79,6 +81,7 @@ def print_replay(page: Screen, row: ReplayRow) -> None:
             ("on the way anyway", _number(counts.unfinished)),
             ("too old, refused", _number(counts.too_old)),
             ("read by no handler", _number(counts.not_taken)),
+            ("package gone", _number(counts.content_gone)),
             ("taken back", _number(counts.removed)),
             ("not finished", _number(row.waiting)),
             ("in cases", f"{row.in_cases}: layshaft case list" if row.in_cases else ""),

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from broker import replay_orders as orders_of
 from broker.failpoints import FailPoints
 from broker.pipeline import Pipeline
+from broker.reading import Reader
 from broker.replay import Replayer
+from broker.store import Database
 from broker.store import replays as rows
 from broker.store.replays import Mode, ReplayRow
 from broker.store.selections import Selection
+from broker.unit import SqlStorage
+from canonical.envelope import Lane
 from canonical.errors import InvalidMessage
 from canonical.handler import Delivery, Handler
 from tests.integration.toy import DEADLINE_S, ORDERS, SOURCE, Bench, Order
@@ -25,28 +29,39 @@ def an_order(number: int, key: str = "order/1", **fields: Any) -> Order:
     return Order(id=f"m{number}", key=key, **fields)
 
 
-def replayer(
-    bench: Bench,
-    *,
-    orders: Handler = ORDERS,
-    fail_points: str = "",
-    busy: bool = False,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Replayer:
-    """A replayer of orders; nobody takes anything else."""
+def reader_of(database: Database, orders: Handler = ORDERS) -> Reader:
+    """A reader of orders; nobody takes anything else."""
 
     def recognise(delivery: Delivery) -> Handler:
         if delivery.source != SOURCE:
             raise InvalidMessage("kind-unknown", "Nobody takes this")
         return orders
 
-    return Replayer(
-        database=bench.database,
+    return Reader(
+        storage=SqlStorage(database),
         recognise=recognise,
+        handler_named=lambda name: orders,
+        read_s=60.0,
+    )
+
+
+def replayer(
+    bench: Bench,
+    *,
+    orders: Handler = ORDERS,
+    fail_points: str = "",
+    backlogs: Sequence[Lane] = (),
+    database: Database | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Replayer:
+    """A replayer of orders, as a process with these backlogs has one."""
+    return Replayer(
+        database=database or bench.database,
+        reader=reader_of(database or bench.database, orders),
         dedupe_window=WINDOW,
         metrics=bench.metrics,
         fail_points=FailPoints.parse(fail_points),
-        busy=lambda: busy,
+        backlogs=lambda: backlogs,
         committed=lambda: None,
         now=now,
     )

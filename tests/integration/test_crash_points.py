@@ -278,6 +278,7 @@ async def test_a_replay_whose_giving_up_was_not_committed_gives_up_at_its_next_t
     with pytest.raises(FailPointHit):
         await replayer(bench, fail_points="replay.before_give_up:raise:1").turn()
     assert (await view(bench, replay_id)).state == "running"
+    await bench.execute("update replay set next_at = now()")  # its lease has ended
     assert await replayer(bench).turn()
     assert (await view(bench, replay_id)).state == "failed"
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from broker import replay_orders as orders_of
 from broker.failpoints import FailPointHit
 from broker.intake import Arrival
+from broker.precedence import Precedence
 from broker.store import Position
 from broker.store import selections as selection_rows
 from broker.store.replays import Mode, ReplayRow
@@ -38,7 +39,9 @@ from tests.integration.toy import (
     arrivals,
     bench_on,
     decide_order,
+    path_of,
     repaired,
+    turn_until_idle,
 )
 
 TABLES = ("document", "document_version", "ledger", "step", "step_event", "message", "outbox",
@@ -318,6 +321,79 @@ async def test_a_replayed_message_keeps_the_order_of_its_key(bench: Bench) -> No
     assert [i for i in journal if i in ("m1", "m3", "m5")] == ["m1", "m3", "m5"]
 
 
+# Reprocess what is older than what is remembered
+
+
+async def forget(bench: Bench, *, messages: int) -> None:
+    """So much time has passed that the log has these messages and the inbox does not."""
+    await let_pass(bench, 40 * DAY)
+    await keep_house(bench)
+    assert await bench.count("inbox") == 0
+    assert await bench.column("select count(*) from message where direction = 'in'") == [messages]
+
+
+async def test_reprocessing_what_is_forgotten_repeats_no_effect(bench: Bench) -> None:
+    pipeline = bench.pipeline()
+    # Its open case would be remembered.
+    await pipeline.take([arrival(an_order(1, **FULL | {"opens": ""}))])
+    for version in (1, 2):
+        order = an_order(1 + version, states=(Stated("S2", version),))
+        await pipeline.take([arrival(order)])
+    await turn_until_idle(bench.dispatcher())
+    assert bench.target.writes(path_of("S1")) == 1
+    await forget(bench, messages=3)
+    await bench.execute("delete from outbox")
+    before = await everything(bench)
+    row = await replay(bench, "reprocess", types=("toy.order",))
+    await turn_until_idle(bench.dispatcher())
+    # What is known is said again, and once what is older than that.
+    assert (row.counts.queued, row.outcomes) == (3, {"applied": 2, "stale": 1})
+    after = await everything(bench)
+    for state in (before, after):  # what only tells that it was planned again
+        state["ledger"] = [{**r, "planned_at": None} for r in state["ledger"]]
+    assert after == before
+    assert bench.target.writes(path_of("S1")) == 1
+    # It may have been handled, and counts as such.
+    assert set(await bench.column("select generation from inbox")) == {2}
+
+
+async def test_a_cancel_takes_back_what_was_forgotten_too(bench: Bench) -> None:
+    orders = [an_order(n, f"order/{n}", emits=(f"S{n}",)) for n in range(4)]
+    await bench.pipeline().take(arrivals(orders))
+    await forget(bench, messages=4)
+    await bench.execute("delete from outbox")
+    replay_id = await start(bench, "reprocess", rate=2, types=("toy.order",))
+    assert await replayer(bench).turn()
+    assert await bench.count("pending") == 2
+    async with bench.database.transaction() as tx:
+        assert await orders_of.cancel(tx, replay_id=replay_id, by="ann", reason="wrong") == 2
+    assert [await bench.count("pending"), await bench.count("hold")] == [0, 0]
+    row = await view(bench, replay_id)
+    assert (row.counts.queued, row.counts.removed, row.outcomes) == (2, 2, {})
+    # What was taken back is known again: a late copy of it is a repeat, and it can be reprocessed.
+    await bench.pipeline().take([arrival(orders[0])])
+    assert await bench.count("duplicate") == 1
+    again = await replay(bench, "reprocess", types=("toy.order",))
+    assert (again.counts.queued, again.outcomes) == (4, {"applied": 4})
+    assert await bench.count("outbox") == 0
+
+
+async def test_a_cancel_takes_back_nothing_that_nobody_has_handled(bench: Bench) -> None:
+    """It is remembered for long enough to know, so the copy that was absorbed counts on it."""
+    order = an_order(1, emits=("S1",))
+    await bench.pipeline().take([arrival(order)])
+    for table in ("inbox", "outbox"):
+        await bench.execute(f"delete from {table}")
+    await bench.execute("delete from message where direction = 'out'")
+    replay_id = await start(bench, "reprocess")
+    assert await replayer(bench).turn()
+    await bench.pipeline().take([arrival(order)])
+    async with bench.database.transaction() as tx:
+        assert await orders_of.cancel(tx, replay_id=replay_id, by="ann", reason="no") == 0
+    await bench.pipeline().take_pending(50)
+    assert await emitted(bench) == ["supplier/S1"]
+
+
 # What is selected
 
 
@@ -416,7 +492,9 @@ async def test_thousands_of_parked_messages_are_all_decided_once_and_in_order(
 # From where it stood
 
 
-@pytest.mark.parametrize("point", ["replay.before_commit", "replay.after_commit"])
+@pytest.mark.parametrize(
+    "point", ["replay.after_read", "replay.before_commit", "replay.after_commit"]
+)
 async def test_a_process_that_dies_leaves_a_replay_that_goes_on_where_it_was(
     bench: Bench, point: str
 ) -> None:
@@ -570,9 +648,45 @@ async def test_a_replay_waits_while_live_messages_do(bench: Bench) -> None:
     assert (await view(bench, replay_id)).note == "live messages go first"
     await bench.pipeline(orders=repaired()).take_pending(50)
     await bench.execute("update replay set next_at = now()")
-    assert not await replayer(bench, busy=True).turn()
-    await bench.execute("update replay set next_at = now()")
     assert await replayer(bench).turn()
+
+
+async def test_a_replay_waits_for_the_backlog_of_any_process(bench: Bench) -> None:
+    await bench.pipeline().take(arrivals([an_order(n, f"order/{n}") for n in range(4)]))
+    async with bench_on(bench.url, purpose="other") as other:
+        flooded = replayer(bench, database=other.database, backlogs=["enrichment", "critical"])
+        standby = replayer(bench)
+        # Nobody would give way.
+        assert not await flooded.turn()
+        assert await bench.count("lane_work") == 0
+        replay_id = await start(bench, "reprocess", rate=2)
+        for turns in (flooded, standby):
+            await bench.execute("update replay set next_at = now(), note = ''")
+            assert not await turns.turn()
+            assert (await view(bench, replay_id)).note == "live messages go first"
+        told = await bench.column("select lane from lane_work where backlog_at is not null")
+        assert sorted(told) == ["critical", "enrichment"]
+        assert await bench.count("pending") == 0
+        # A moment after it was told last it is over, whether that process lives or not.
+        await bench.execute("update lane_work set backlog_at = backlog_at - interval '1 second'")
+        await bench.execute("update replay set next_at = now()")
+        assert await standby.turn()
+        assert await bench.count("pending") == 2
+
+
+async def test_a_backlog_alone_is_no_work_of_the_critical_lane(bench: Bench) -> None:
+    await bench.pipeline().take([arrival(an_order(1))])
+    await start(bench, "reprocess")
+    await replayer(bench, backlogs=["critical"]).turn()
+    precedence = Precedence()
+    await precedence.exchange(bench.database)
+    assert not precedence.is_claimed
+    precedence.worked()
+    await precedence.exchange(bench.database)
+    [row] = await bench.rows(
+        "select lane, at <= now() as at, backlog_at <= now() as backlog_at from lane_work"
+    )
+    assert row == {"lane": "critical", "at": True, "backlog_at": True}
 
 
 async def test_a_replay_whose_messages_fail_comes_to_a_stand_by_itself(bench: Bench) -> None:

@@ -17,13 +17,14 @@ from hypothesis.stateful import initialize, invariant, rule
 from broker import replay_orders
 from broker.failpoints import FailPointHit, FailPoints
 from broker.intake import Work
+from broker.reading import Reader
 from broker.replay import Replayer
 from broker.store import Database
 from broker.store import replays as replay_rows
 from broker.store.order import OrderKey
 from broker.store.replays import Mode, ReplayRow
 from broker.store.selections import Selection
-from broker.unit import SqlUnit
+from broker.unit import SqlStorage, SqlUnit
 from canonical.envelope import Lane
 from canonical.errors import Conflict, InvalidMessage, Rejected
 from canonical.handler import Delivery, Handler, Order
@@ -88,11 +89,16 @@ class ReplayRun(Run):
     async def _turn(self, fail_point: str = "") -> None:
         replayer = Replayer(
             database=self._database,
-            recognise=self._recognise,
+            reader=Reader(
+                storage=SqlStorage(self._database),
+                recognise=self._recognise,
+                handler_named=self._business.handler_named,
+                read_s=60.0,
+            ),
             dedupe_window=timedelta(days=30),
             metrics=self._metrics,
             fail_points=FailPoints.parse(fail_point),
-            busy=lambda: False,
+            backlogs=lambda: [],
             committed=lambda: None,
         )
         async with self._database.session() as session:

@@ -13,8 +13,6 @@ import pytest
 from broker import shadow
 from broker.differences import Difference, Field
 from broker.shadow import Compared
-from broker.store import Position
-from broker.store import selections as rows
 from broker.store.selections import Selection
 from broker.store.views import snapshot
 from canonical.effects import Effect
@@ -22,6 +20,7 @@ from canonical.envelope import Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
+from tests.integration.replaying import reader_of
 from tests.integration.toy import (
     ORDERS,
     RULES,
@@ -51,25 +50,15 @@ def an_order(number: int, key: str = "order/1", **fields: Any) -> Order:
 
 async def compared(bench: Bench, *, orders: Handler = ORDERS, **selection: Any) -> list[Compared]:
     """Every selected message, as the command compares it."""
-
-    def recognise(delivery: Delivery) -> Handler:
-        if delivery.source != SOURCE:
-            raise InvalidMessage("kind-unknown", "Nobody takes this")
-        return orders
-
-    async with snapshot(bench.database) as tx:
-        extent = await rows.extent(tx, Selection(**selection))
-        assert extent.span is not None
-        found = await rows.next_slice(
-            tx,
-            Selection(**selection),
-            after=Position(extent.span[0], -1),
-            end=Position(extent.span[1], rows.LAST),
-            limit=100,
-        )
-        return [
-            await shadow.compare(tx, m, recognise=recognise, rules=RULES) for m in found.messages
-        ]
+    selected, found = await shadow.compare_all(
+        bench.database,
+        Selection(**selection),
+        at_most=100,
+        reader=reader_of(bench.database, orders),
+        rules=RULES,
+    )
+    assert selected == len(found)
+    return found
 
 
 async def of_orders(bench: Bench, orders: Handler = ORDERS) -> list[Compared]:

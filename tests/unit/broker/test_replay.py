@@ -88,22 +88,20 @@ def test_a_slice_is_what_a_second_allows(rate: float, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("load", "busy", "why"),
+    ("load", "why"),
     [
-        (Load(0, 0, 0, 0), False, ""),
-        (Load(50, 0, 0, 49), False, ""),
-        (Load(51, 0, 0, 0), False, "51 of its messages are not finished"),
-        (Load(51, 20, 0, 0), False, "51 of its messages are not finished, 20 of them in cases"),
+        (Load(0, 0, 0, 0), ""),
+        (Load(50, 0, 0, 49), ""),
+        (Load(51, 0, 0, 0), "51 of its messages are not finished"),
+        (Load(51, 20, 0, 0), "51 of its messages are not finished, 20 of them in cases"),
         # Behind a case, of the replay or not, nothing is due.
-        (Load(60, 1, 10, 0), False, ""),
-        (Load(0, 0, 0, 50), False, "live messages go first"),
-        (Load(0, 0, 0, 0), True, "live messages go first"),
+        (Load(60, 1, 10, 0), ""),
+        (Load(0, 0, 0, 50), "live messages go first"),
+        (Load(0, 0, 0, 0, backlog=True), "live messages go first"),
     ],
 )
-def test_a_replay_waits_for_its_own_rows_and_for_live_traffic(
-    load: Load, busy: bool, why: str
-) -> None:
-    assert held_up(load, size=50, busy=busy) == why
+def test_a_replay_waits_for_its_own_rows_and_for_live_traffic(load: Load, why: str) -> None:
+    assert held_up(load, size=50) == why
 
 
 # What is said once more
