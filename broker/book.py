@@ -86,7 +86,8 @@ class Planned(msgspec.Struct, frozen=True):
 
 async def apply_plans(tx: Tx, plans: Sequence[Planned]) -> list[bool]:
     """Each ledger says what its plan says and has moved as far as it can; which were taken, and
-    which are stale. Several plans of one ledger are taken one after the other, in this order.
+    which are stale. Several plans of one ledger are taken one after the other, in this order; calls
+    of several ledgers to one target object are made in it too.
 
     Planning again with the same facts changes nothing.
     """
@@ -96,7 +97,7 @@ async def apply_plans(tx: Tx, plans: Sequence[Planned]) -> list[bool]:
         first: dict[str, int] = {}
         for n, planned in rest.items():
             first.setdefault(planned.plan.key, n)
-        distinct = [(n, rest.pop(n)) for _, n in sorted(first.items())]
+        distinct = [(n, rest.pop(n)) for n in first.values()]
         fresh = await _apply_distinct(tx, [planned for _, planned in distinct])
         for n, planned in distinct:
             taken[n] = planned.plan.key in fresh
@@ -104,8 +105,10 @@ async def apply_plans(tx: Tx, plans: Sequence[Planned]) -> list[bool]:
 
 
 async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
-    """Keys of the ledgers that took their plan. One plan a ledger, in the order of their keys."""
-    found = await ledger_rows.lock_or_open(tx, [planned.ledger for planned in plans])
+    """Keys of the ledgers that took their plan. One plan a ledger."""
+    # Locked in the order of their keys, and stored in that of the plans: it is the order of calls.
+    by_key = sorted(plans, key=lambda planned: planned.plan.key)
+    found = await ledger_rows.lock_or_open(tx, [planned.ledger for planned in by_key])
     fresh = [p for p in plans if p.plan.version >= found[p.plan.key][0].version]
     known = [ledger.id for ledger, is_new in found.values() if not is_new]
     steps = await step_rows.load_steps(tx, known) if known else {}

@@ -216,3 +216,17 @@ async def claim(bench: Bench) -> ClaimedStep:
     async with bench.database.transaction() as tx:
         (claimed,) = await claim_calls(tx, lane="standard", systems=["erp"], limit=8, lease_s=60)
     return claimed
+
+
+async def test_calls_of_one_batch_to_one_object_come_in_the_order_of_its_decisions(
+    bench: Bench,
+) -> None:
+    """Whatever the plans are called: the content that was decided last is what the target has."""
+    orders = [
+        Order(id=f"m{n}", key=key, plans=(Wanted("S1", f"content {n}"),))
+        for n, key in enumerate(["order/2", "order/3", "order/1"])
+    ]
+    await bench.pipeline().take(arrivals(orders))
+    await turn_until_idle(bench.dispatcher())
+    assert bench.target.writes(path_of("S1")) == 3
+    assert bench.target.rows[path_of("S1")] == b"content 2"
