@@ -6,7 +6,6 @@ import asyncio
 import random
 import signal
 import time
-from collections import Counter
 
 import msgspec
 import pytest
@@ -16,30 +15,46 @@ from tests.faults import evidence
 from tests.faults.business import CONTRACT, UNFINISHED_RULES, Order
 from tests.faults.conftest import Running, is_full
 from tests.faults.invariants import SLACK, Effort, Evidence, Recovery, p99
-from tests.faults.load import Load, Sent, Size
+from tests.faults.load import Load, Sent, Size, lane_of
 from tests.faults.service import Child, Instance
 from tests.faults.world import BURST, KILL_BOUND_S, World, until
 
-# What comes live, which is the load without its warm-up and what is parked, takes 15 s, or 32 s,
-# and should outlast the kills. Two cores keep up with it while a third process starts.
-QUICK_TWO = Size(rate=40, seconds=23, keys=220, instances=2, judged_again=False)
-FULL_TWO = Size(rate=40, seconds=53, keys=600, instances=2)
-RATE = 8
-"""Messages a second that the replay may try again: a fifth of what comes live."""
-PARKED_PER_KEY = 2
+
+class Parking(msgspec.Struct, frozen=True, kw_only=True):
+    """What is parked before the live load: so many orders of every other key, of which the first
+    one is refused and becomes a case. rate: cases a second that the replay may try again."""
+
+    per_key: int
+    rate: int
+
+
+# What comes live, which is the load without its warm-up, takes 25 s, or 60 s, and should outlast
+# the commands and the kills. Two cores keep up with it, and with what is replayed, while a third
+# process starts.
+QUICK_TWO = Size(rate=40, seconds=29, keys=320, instances=2, judged_again=False)
+FULL_TWO = Size(rate=40, seconds=68, keys=2_000, instances=2)
+QUICK_PARKING = Parking(per_key=2, rate=8)
+FULL_PARKING = Parking(per_key=10, rate=10)
+"""10,000 orders, 1,000 of them in cases: what waits behind those follows, 100 orders a second."""
+PARKED_FROM = 1_000
+"""Versions of what is parked: higher than all before; what comes live later is higher still."""
 REPLAY_BOUND_S = KILL_BOUND_S * SLACK
-POINTS = ("replay.before_commit", "replay.after_commit", "inbox.after_commit")
+POINTS = ("replay.after_read", "replay.before_commit", "replay.after_commit", "inbox.after_commit")
 
 
 def two() -> Size:
     return FULL_TWO if is_full() else QUICK_TWO
 
 
+def parking() -> Parking:
+    return FULL_PARKING if is_full() else QUICK_PARKING
+
+
 def kills(chance: random.Random) -> list[str]:
     """How processes die, one after the other: "" by a plain SIGKILL, else at that fail point."""
     points = [f"{point}:kill:{chance.randint(1, 3)}" for point in POINTS]
     chance.shuffle(points)
-    return ["", *points[:2], "", points[2]] if is_full() else ["", points[0]]
+    return ["", *points[:2], "", *points[2:]] if is_full() else ["", points[0]]
 
 
 def may_park(order: Order) -> bool:
@@ -47,22 +62,32 @@ def may_park(order: Order) -> bool:
     return int(order.key.removeprefix("key/")) % 2 == 0
 
 
-def parts(load: list[Sent]) -> tuple[list[Sent], list[Sent]]:
-    """The first orders of every other key, of which the very first one is refused until the rules
-    are complete, so that the next waits behind it; and the rest, which comes live."""
-    parked: list[Sent] = []
-    live: list[Sent] = []
-    seen: Counter[str] = Counter()
+def to_park(size: Size) -> list[Sent]:
+    """Orders of every other key, of which the very first one is refused until the rules are
+    complete, so that the next ones wait behind it."""
+    return [
+        Sent(
+            size.source_names[number % size.sources],
+            Order(
+                id=f"parked-{number:04}-{n:02}",
+                key=f"key/{number:04}",
+                version=PARKED_FROM + n,
+                effect_id=f"p{number:04}-{n:02}",
+                lane=lane_of(number),
+                fault="" if n else "unruled",
+            ),
+        )
+        for n in range(parking().per_key)
+        for number in range(0, size.keys, 2)
+    ]
+
+
+def after_parked(load: list[Sent]) -> list[Sent]:
+    """The load, which comes after what is parked."""
     for sent in load:
-        key = sent.order.key
-        if not may_park(sent.order) or seen[key] == PARKED_PER_KEY:
-            live.append(sent)
-            continue
-        if not seen[key]:
-            sent.order = msgspec.structs.replace(sent.order, fault="unruled")
-        seen[key] += 1
-        parked.append(sent)
-    return parked, live
+        version = PARKED_FROM + parking().per_key + sent.order.version
+        sent.order = msgspec.structs.replace(sent.order, version=version)
+    return load
 
 
 def complete_the_rules(world: World) -> None:
@@ -74,25 +99,54 @@ def complete_the_rules(world: World) -> None:
     config.write_text(text.replace(old, new))
 
 
-async def start_replay(world: World) -> None:
-    """Somebody has started the replay, with the command, in a process of its own."""
-    command = Child(
-        *("ops", "replay", "start", "--config", str(world.folder / "layshaft.toml")),
-        *("--type", CONTRACT, "--rate", str(RATE)),
-        *("--reason", "the rules are complete", "--by", "ann", "--yes"),
+async def command(world: World, *words: str) -> None:
+    """Somebody has given the command, in a process of its own."""
+    config = str(world.folder / "layshaft.toml")
+    child = Child(
+        *("ops", "replay", *words, "--config", config),
+        *("--reason", "the rules are complete", "--by", "ann"),
         log=world.folder / "command.log",
     )
-    command.start()
+    child.start()
     try:
-        assert await command.ended() == 0, log_tail(command.log)
+        assert await child.ended() == 0, log_tail(child.log)
     finally:
-        command.send(signal.SIGKILL)
+        child.send(signal.SIGKILL)
+
+
+async def start_replay(world: World) -> None:
+    """Somebody has started a replay of all orders."""
+    await command(world, "start", "--type", CONTRACT, "--rate", str(parking().rate), "--yes")
+
+
+async def pause_resume_and_cancel(world: World) -> None:
+    """Somebody has held the first replay, has let it go on, and has cancelled it; each holds."""
+    await command(world, "pause", "1")
+    held_at = await released(world)
+    await asyncio.sleep(1.0)
+    assert (await state(world), await released(world)) == ("paused", held_at)
+    await command(world, "resume", "1")
+
+    async def goes_on_again() -> bool:
+        return await released(world) > held_at
+
+    await until(goes_on_again, "the replay goes on where it was held", REPLAY_BOUND_S)
+    await command(world, "cancel", "1")
+    ended_at = await released(world)
+    await asyncio.sleep(1.0)
+    assert (await state(world), await released(world)) == ("cancelled", ended_at)
 
 
 async def state(world: World) -> str:
-    """How the replay stands."""
-    [found] = await world.column("select state from replay")
+    """How the last replay stands."""
+    [found] = await world.column("select state from replay order by id desc limit 1")
     return str(found)
+
+
+async def released(world: World) -> int:
+    """Cases that all replays have tried again."""
+    [found] = await world.column("select sum(released)::int from replay")
+    return int(found)
 
 
 async def goes_on(world: World, parked: frozenset[str], after: str) -> None:
@@ -166,16 +220,12 @@ async def test_f46_parked_messages_are_replayed_beside_live_ones_through_kills(
     async with run(size=two()) as world:
         await world.start()
         await world.warm_up()
-        parked: list[Sent] = []
-
-        def park_some(load: list[Sent]) -> list[Sent]:
-            first, live = parts(load)
-            parked.extend(first)
-            return live
-
-        world.plan(park_some)
+        parked = to_park(world.size)
+        world.plan(after_parked)
+        parking_since = time.monotonic()
         await world.send(parked, rate=BURST)
         await world.settled()
+        parking_s = time.monotonic() - parking_since
         refused = {s.order.effect_id for s in parked if s.order.fault}
         effects = frozenset(s.order.effect_id for s in parked)
         tables = await evidence.read_tables(world.servers.database_url)
@@ -188,8 +238,12 @@ async def test_f46_parked_messages_are_replayed_beside_live_ones_through_kills(
             await load.passes(world.size.rate)
             began = time.monotonic()
             await start_replay(world)
+            await pause_resume_and_cancel(world)
+            before = await released(world)
+            began_again = time.monotonic()
+            await start_replay(world)
             async with world.spared("live keys", lambda sent: not may_park(sent.order)):
-                await load.passes(3 * world.size.rate)
+                await load.passes((10 if is_full() else 3) * world.size.rate)
             assert effects & world.journal().applied_at.keys(), "nothing was replayed meanwhile"
             killing_since = time.time()
             deaths = await kill_again_and_again(world, load, effects)
@@ -198,22 +252,24 @@ async def test_f46_parked_messages_are_replayed_beside_live_ones_through_kills(
             async def has_ended() -> bool:
                 return await state(world) != "running"
 
-            await until(has_ended, "the end of the replay", world.size.seconds + 60.0)
-            took_s = time.monotonic() - began
+            await until(has_ended, "the end of the replay", len(refused) / parking().rate + 60.0)
+            took_s, ended = time.monotonic() - began_again, time.monotonic()
         world.efforts.append(await effort(world))
         found = await world.judge()
 
         assert not found.parked
         await require_all_said_once(world, found)
-        tried_again = await world.column("select released from replay where looked = expected")
-        assert (await state(world), tried_again) == ("done", [len(refused)])
-        # Slower than what comes live: never more than its rate, a second of delay caught up.
-        assert len(refused) / RATE <= took_s + 2.0
+        assert await world.column("select state from replay order by id") == ["cancelled", "done"]
+        assert await released(world) == len(refused)
+        assert 0 < before < len(refused)
+        # Never more than its rate, a second of delay caught up.
+        assert (len(refused) - before) / parking().rate <= took_s + 2.0
         world.figures |= {
             "parked_before": len(effects),
             "in_cases_before": len(refused),
-            "replay_s": round(took_s, 1),
-            "rate": RATE,
+            "parking_s": round(parking_s, 1),
+            "replays_s": round(ended - began, 1),
+            "rate": parking().rate,
             "deaths": deaths,
             "live_p99_through_kills_s": round(
                 p99_between(world, load, killing_since, killed_until), 2

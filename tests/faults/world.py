@@ -333,7 +333,8 @@ class World:
         number = sum(s.order.key.startswith("probe/") for s in self.sent)
         names = [f"probe/{number + n:04}" for n in range(len(sources))]
         return [
-            Sent(source, Order(name, name, 1, name, LANES[n % len(LANES)]))
+            # The target is asked for an effect by its id, in a path.
+            Sent(source, Order(name, name, 1, name.replace("/", "-"), LANES[n % len(LANES)]))
             for n, (source, name) in enumerate(zip(sources, names, strict=True))
         ]
 
