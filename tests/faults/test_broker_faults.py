@@ -84,7 +84,7 @@ async def test_f11_connections_closed_again_and_again(
                 await admin.close_connections(SERVICE_USER)
                 world.injected("all connections of the service closed")
                 await asyncio.sleep(CLOSE_EVERY_S)
-            await world.recovers("connections were closed", RESET_S * SLACK)
+            await world.recovers("connections were closed", RESET_S)
         await world.settled()
         await require_below_the_delivery_limit(world)
         found = await world.judge(not_applicable=NO_LANE_SPARED)
@@ -146,7 +146,7 @@ async def test_f12_the_broker_is_stopped_and_comes_back(
                 await asyncio.sleep(max(began + outage_s - time.monotonic(), 0))
                 world.efforts.append(connecting(world, time.monotonic() - began))
                 await node.control("start_app")
-            await world.recovers("start_app", RESET_S * SLACK, ended_at=w.ended_at)
+            await world.recovers("start_app", RESET_S, ended_at=w.ended_at)
         await world.judge(not_applicable=NO_LANE_SPARED)
 
 
@@ -175,7 +175,7 @@ async def test_f13_the_broker_is_killed_in_the_middle_of_confirms(
                 world.injected("SIGKILL to RabbitMQ")
                 await w.showed()
                 await node.start_again()
-            await world.recovers("RabbitMQ started", RESET_S * SLACK, ended_at=w.ended_at)
+            await world.recovers("RabbitMQ started", RESET_S, ended_at=w.ended_at)
         await world.judge(not_applicable=NO_LANE_SPARED)
 
 
@@ -229,7 +229,7 @@ async def alarmed(world: World, node: PrivateNode, on: list[str], off: list[str]
             await asyncio.sleep(max(began + ALARM_S - time.monotonic(), 0))
             assert await outbox(world) > 0
             await node.control(*off)
-        await world.recovers("the alarm is over", RESET_S * SLACK, ended_at=watch.ended_at)
+        await world.recovers("the alarm is over", RESET_S, ended_at=watch.ended_at)
     await world.judge(not_applicable={"I5": "RabbitMQ blocks the publishers of every lane"})
 
 
@@ -275,7 +275,7 @@ async def test_f19_a_delivery_held_beyond_the_consumer_timeout(
                 world.injected("a channel closed over a delivery that was not acknowledged")
                 # So long at most it is still held: it was for the timeout already.
                 await asyncio.sleep(held_s - timeout_s)
-                await world.recovers("the delivery was held", RESET_S * SLACK)
+                await world.recovers("the delivery was held", RESET_S)
             await world.settled()
             metrics = await world.service.metrics()
             assert metrics["layshaft_inbox_duplicates_total"] >= 1
@@ -330,7 +330,7 @@ async def test_f22_dead_letters_wait_for_their_queue(
             await world.start()
             await until(lambda: has_cases(world), "a letter arrives", SETTLE_S)
             took_s = time.monotonic() - began
-            world.recoveries.append(Recovery("the queue is back", took_s, RESET_S * SLACK))
+            world.recoveries.append(Recovery("the queue is back", took_s, RESET_S))
         found = await world.judge(
             not_applicable={"I5": "nobody works while the letters wait for their queue"}
         )

@@ -14,7 +14,6 @@ import pytest
 
 from broker.topology import LANES
 from tests.faults.conftest import Running, is_full
-from tests.faults.invariants import SLACK
 from tests.faults.load import Size
 from tests.faults.proxy import CLEAR, Line, Weather, line_to
 from tests.faults.world import Servers, World
@@ -60,7 +59,7 @@ async def test_f23_a_bad_network_makes_no_connection_flap(run: Running, usual: S
                 line.change(Weather(delay_s=0.2, jitter_s=0.1, hold=0.05, hold_s=2.0))
                 resets = await storm(world, line)
                 line.change(CLEAR)
-                await world.recovers("the storm", RESET_S * SLACK)
+                await world.recovers("the storm", RESET_S)
             flaps = await reconnects(world) - resets * CONNECTIONS
             world.figures["flaps"] = flaps
             assert flaps <= STORM_S / 60, f"{flaps} connections were given up without a reason"
@@ -83,7 +82,7 @@ async def test_f24_a_thin_pipe_is_slow_and_keeps_every_deadline(
                 before = len(world.journal().applied)
                 await load.passes(40)
                 # Slowly, but it goes on: heartbeats keep the links, or they are replaced.
-                await world.recovers("the pipe is thin", RESET_S * SLACK)
+                await world.recovers("the pipe is thin", RESET_S)
             assert len(world.journal().applied) > before
             assert (await world.service.page("/livez"))[0] == 200
             assert await reconnects(world) <= CONNECTIONS
@@ -92,5 +91,5 @@ async def test_f24_a_thin_pipe_is_slow_and_keeps_every_deadline(
             line.change(CLEAR)
             ended_at = time.time()
             await world.start()
-            await world.recovers("the pipe was thin", RESET_S * SLACK, ended_at=ended_at)
+            await world.recovers("the pipe was thin", RESET_S, ended_at=ended_at)
             await world.judge(not_applicable=NO_LANE_SPARED)

@@ -68,7 +68,7 @@ async def test_f17_a_deleted_queue_is_consumed_again_and_stops_no_other(run: Run
             world.figures["back_s"] = round(time.monotonic() - began, 1)
             # The other queues of the same connection went on meanwhile.
             await until(lambda: have_grown(world, others), "work of the others", BACK_S)
-            await world.recovers("the queue was deleted", BACK_S * SLACK, sources=[SOURCE])
+            await world.recovers("the queue was deleted", BACK_S, sources=[SOURCE])
             async with (
                 world.spared("other sources", is_of_another_source),
                 world.unwell("queue away", names=QUEUE, logs="queue not consumed") as watch,
@@ -80,7 +80,7 @@ async def test_f17_a_deleted_queue_is_consumed_again_and_stops_no_other(run: Run
                 await asyncio.sleep(OUTAGE_S)
                 await admin.delete(QUEUE)
             await world.recovers(
-                "the name was free", BACK_S * SLACK, sources=[SOURCE], ended_at=watch.ended_at
+                "the name was free", BACK_S, sources=[SOURCE], ended_at=watch.ended_at
             )
         assert await reconnects(world) == connections_before
         assert "queues were lost" in world.service.log.read_text()
@@ -144,11 +144,11 @@ async def test_f18_a_queue_declared_otherwise_is_told_by_its_lane_and_stops_noth
                 await watch.showed()
                 # It is consumed all the same.
                 await until(lambda: is_consumed(world, QUEUE), "consumed", BACK_S * SLACK)
-                await world.recovers("the queue changed", BACK_S * SLACK, sources=[SOURCE])
+                await world.recovers("the queue changed", BACK_S, sources=[SOURCE])
                 # Whoever did it takes it back, once it is empty; the service declares its own.
                 await take_away(world, admin)
             await world.recovers(
-                "the queue went", BACK_S * SLACK, sources=[SOURCE], ended_at=watch.ended_at
+                "the queue went", BACK_S, sources=[SOURCE], ended_at=watch.ended_at
             )
         lanes = {cause.partition(":")[0] for cause in watch.illness.causes}
         assert lanes == {"lane standard"}
@@ -185,9 +185,7 @@ async def test_f20_events_that_no_queue_takes_stay_until_one_does(run: Running) 
                 assert (await world.service.metrics())["layshaft_amqp_returned_total"] > 0
                 for queue, exchange in reversed(bindings):
                     await admin.bind(queue, exchange, EVENT)
-            await world.recovers(
-                "the bindings are back", UNREADY_S * SLACK, ended_at=watch.ended_at
-            )
+            await world.recovers("the bindings are back", UNREADY_S, ended_at=watch.ended_at)
         await world.judge()
         events = await world.column("select count(*) from message where direction = 'out'")
         # He is no subscriber while he has no binding, and gets nothing that was not sent.
@@ -233,7 +231,7 @@ async def test_f21_a_full_queue_refuses_and_its_events_wait(run: Running) -> Non
                 await until(lambda: is_refusing(world), "the queue refuses", 60)
                 world.injected(f"{queue} is full")
                 await watch.showed()
-            await world.recovers("the lane works again", UNREADY_S * SLACK, ended_at=watch.ended_at)
+            await world.recovers("the lane works again", UNREADY_S, ended_at=watch.ended_at)
             await admin.lift()
             assert load.count("refused") == 0
         await world.judge()

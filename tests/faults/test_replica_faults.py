@@ -71,7 +71,7 @@ async def test_f61_replicas_are_added_removed_and_killed_under_load(run: Running
             await world.relaunch(removed)
             await load.passes(part)
             await world.relaunch(killed)
-            await world.recovers("replicas came and went", SHARED_S * SLACK, ended_at=died_at)
+            await world.recovers("replicas came and went", SHARED_S, ended_at=died_at)
         await shared_evenly(world, PARTITIONS)
         # Everybody has a part of the work, not only of the queues.
         assert all([await settled_by(i) > 0 for i in world.instances])
@@ -91,7 +91,7 @@ async def test_f62_the_number_of_partitions_changes_under_load(run: Running) -> 
                 await load.passes(part)
                 await world.split(partitions)
                 world.injected(f"{EVENT} has {partitions} partitions")
-            await world.recovers("the last change", SHARED_S * SLACK)
+            await world.recovers("the last change", SHARED_S)
         await shared_evenly(world, PARTITIONS)
         await world.settled()
 
@@ -122,6 +122,6 @@ async def test_f63_a_replica_that_was_held_still_does_no_harm_when_it_goes_on(
             found = await shares(world)
             assert sum(found) == PARTITIONS * len(LANES)
             zombie.send(signal.SIGCONT)
-            await world.recovers(f"{zombie.name} goes on", SHARED_S * SLACK)
+            await world.recovers(f"{zombie.name} goes on", SHARED_S)
         await shared_evenly(world, PARTITIONS)
         await world.judge(not_applicable=NO_LANE_SPARED)
