@@ -88,6 +88,20 @@ class Watch:
         ]
 
 
+async def sampled(instances: Sequence[Instance], metric: str, **labels: str) -> float:
+    """What the instances say of a metric, summed over its samples that carry these labels."""
+    found = 0.0
+    for instance in instances:
+        _, text = await instance.page("/metrics")
+        found += sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == metric and labels.items() <= sample.labels.items()
+        )
+    return found
+
+
 async def _happens(event: asyncio.Event, within_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s + 2 * LOOK_S):

@@ -9,10 +9,14 @@ from functools import partial
 import msgspec
 import pytest
 
+from canonical.errors import Conflict
+from ops.app import GAUGES_S
 from tests.faults import evidence
 from tests.faults.conftest import Running, is_full
+from tests.faults.health import sampled
 from tests.faults.invariants import effects_once
 from tests.faults.load import Sent, Size, shuffled, with_twins
+from tests.faults.service import Instance
 from tests.faults.target import Fault
 from tests.faults.world import World, until
 from tests.integration.aging import date_back
@@ -78,6 +82,14 @@ async def test_f42_versions_delivered_shuffled_where_the_latest_wins(run: Runnin
         assert audited == [len(found.superseded)]
 
 
+async def shows_open_cases(instance: Instance, word: str, number: int) -> bool:
+    """The gauge of open cases is at this number for this class of failures, and at 0 for all
+    others."""
+    metric = "layshaft_cases_open"
+    mine = await sampled([instance], metric, error_class=word)
+    return mine == number == await sampled([instance], metric)
+
+
 @pytest.mark.fault("F43", quick=False)
 async def test_f43_an_id_used_again_with_another_payload(run: Running) -> None:
     async with run() as world:
@@ -103,6 +115,17 @@ async def test_f43_an_id_used_again_with_another_payload(run: Running) -> None:
         found = await world.judge(may_pass_parked=True)
         assert found.parked == {t.order.effect_id for t in twins}
         assert await codes(world) == {"id-reused": len(twins)}
+        # Operators are told, by the gauge that the alert goes by, and on record.
+        for instance in world.instances:
+            await until(
+                partial(shows_open_cases, instance, Conflict.word, len(twins)),
+                f"{instance.name} shows the open cases",
+                3 * GAUGES_S,
+            )
+        opened = await world.column(
+            "select detail->>'code' from audit where action = 'case-opened'"
+        )
+        assert opened == ["id-reused"] * len(twins)
 
 
 @pytest.mark.fault("F45", quick=False)
