@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from datetime import datetime
+from itertools import pairwise
 
 import asyncpg
 import msgspec
@@ -13,9 +15,13 @@ import pytest
 
 from broker.store import Database
 from canonical.envelope import Lane
+from canonical.package import MAX_INLINE_BYTES
+from ops.app import SHARDS
+from tests.faults.business import Order
 from tests.faults.conftest import Running, is_full
 from tests.faults.database import RESTART_BOUND_S, SESSIONS, lasting, require_no_attempt_burnt
-from tests.faults.load import Load, Size
+from tests.faults.invariants import SLACK
+from tests.faults.load import Load, Sent, Size
 from tests.faults.private_postgres import connected
 from tests.faults.target import Fault
 from tests.faults.world import Servers, World, until
@@ -68,6 +74,52 @@ async def _lock_until(database: Database, end: float) -> None:
     while time.monotonic() < end:
         with contextlib.suppress(TimeoutError, asyncpg.LockNotAvailableError):
             await _lock(database)
+
+
+@pytest.mark.fault("F29", quick=False)
+async def test_f29_every_connection_of_a_lane_stuck_behind_a_lock(run: Running) -> None:
+    seconds = 20 if is_full() else 8
+    async with run(size=lasting(seconds + 10)) as world:
+        await world.start()
+        await world.warm_up()
+        # Weight is read apart from the rest, with a connection of its own.
+        world.change(lambda order: msgspec.structs.replace(order, padding=padding(order)))
+        async with world.load() as load:
+            await load.passes(world.size.messages // 8)
+            async with (
+                world.unwell(
+                    "no connection is free", names="PostgreSQL", logs="batch not committed"
+                ) as watch,
+                connected(world.servers.database_url) as other,
+            ):
+                await other.execute("begin; lock table inbox, pending in share mode")
+                await until(
+                    lambda: is_exhausted(world, "intake-standard", SHARDS + 2),
+                    "every connection of the lane waits",
+                    20,
+                )
+                world.injected("every connection of the lane orders come in through is stuck")
+                async with world.idling("every connection stuck"):
+                    began = time.monotonic()
+                    await load.passes(world.size.rate)
+                    await watch.showed()
+                    await asyncio.sleep(max(began + seconds - time.monotonic(), 0))
+            await world.recovers("the lock is gone", RESTART_BOUND_S, ended_at=watch.ended_at)
+        await world.settled()
+        await require_no_attempt_burnt(world)
+        await world.judge(not_applicable={"I5": "messages of every lane are written to the inbox"})
+
+
+def padding(order: Order) -> str:
+    """Every order of the first source is too heavy to be read with others."""
+    is_heavy = int(order.key.removeprefix("key/")) % 4 == 0
+    return "x" * (MAX_INLINE_BYTES + 1) if is_heavy else ""
+
+
+async def is_exhausted(world: World, purpose: str, size: int) -> bool:
+    """Of an instance's pool of this size every connection waits for a lock."""
+    waits = await waiting(world)
+    return waits.count[purpose] >= size
 
 
 @pytest.mark.fault("F29", quick=False)
@@ -138,14 +190,18 @@ def busiest_key(load: Load, lane: Lane) -> str:
 # F30: a table locked
 
 
+BEHIND_THE_OUTBOX = {"intake-standard": SHARDS, "relay": 2, "upkeep": 2}
+"""Sessions of an instance that can wait for it at once: who decides orders and makes events of
+them; who clears and who sweeps; the gauges, and who looks what a day of the log is needed for."""
+LOCK_S = 2.0
+
+
 @pytest.mark.fault("F30", quick=True)
 async def test_f30_outbox_locked_as_a_whole(run: Running) -> None:
     seconds = 60 if is_full() else 8
     async with run(size=lasting(seconds)) as world:
         await world.start()
         await world.warm_up()
-        assert world.baseline is not None
-        usual = world.baseline.sessions
         async with world.load() as load:
             await load.passes(world.size.messages // 8)
             async with (
@@ -155,29 +211,59 @@ async def test_f30_outbox_locked_as_a_whole(run: Running) -> None:
                 await other.execute("begin; lock table outbox in access exclusive mode")
                 world.injected("outbox locked")
                 async with world.idling("outbox locked"):
-                    waiting = await _most_waiting(world, seconds)
+                    most = await most_waiting(world, seconds)
             await world.recovers("outbox is free", RESTART_BOUND_S, ended_at=watch.ended_at)
-        world.figures["waiting_sessions"] = waiting
-        # They give up after a while and do not pile up.
-        assert waiting <= usual
+        world.figures |= {"waiting_sessions": dict(most.count), "waited_s": most.longest_s}
+        # Whoever has to do with events waits, and no more of them than there are at work; they give
+        # up after a while and leave nothing behind that goes on waiting.
+        assert most.count
+        assert most.count <= Counter(
+            {purpose: n * len(world.instances) for purpose, n in BEHIND_THE_OUTBOX.items()}
+        )
+        assert most.longest_s < LOCK_S * SLACK
         await world.settled()
         await require_no_attempt_burnt(world)
         await world.judge(not_applicable={"I5": "what every order becomes goes to the outbox"})
 
 
-async def _most_waiting(world: World, seconds: float) -> int:
-    """The highest number of the service's sessions that waited for a lock at once."""
-    highest, end = 0, time.monotonic() + seconds
+class Waiting(msgspec.Struct):
+    """Sessions of the service that wait for a lock: how many at once, by the purpose of their pool,
+    and for how long the longest of them has."""
+
+    count: Counter[str]
+    longest_s: float = 0.0
+
+
+async def waiting(world: World) -> Waiting:
+    """Those that wait now."""
+    rows = await world.column(
+        f"""
+        select (substring(application_name from 10),
+                coalesce(extract(epoch from clock_timestamp() - waitstart), 0)::float8)
+        from pg_locks join pg_stat_activity using (pid)
+        where not granted and {SESSIONS}
+        """
+    )
+    return Waiting(Counter(r[0] for r in rows), max((r[1] for r in rows), default=0.0))
+
+
+async def most_waiting(world: World, seconds: float) -> Waiting:
+    """The most of each purpose that waited at once in so many seconds."""
+    most, end = Waiting(Counter()), time.monotonic() + seconds
     while time.monotonic() < end:
-        [waiting] = await world.column(
-            f"select count(*) from pg_stat_activity where {SESSIONS} and wait_event_type = 'Lock'"
-        )
-        highest = max(highest, waiting)
+        now = await waiting(world)
+        most = Waiting(most.count | now.count, max(most.longest_s, now.longest_s))
         await asyncio.sleep(0.2)
-    return highest
+    return most
 
 
 # F32: transactions that PostgreSQL breaks off
+
+RETRIES = 3
+SINGLE = 6
+"""Messages that are refused one by one."""
+PAUSES_DIFFER_S = 0.05
+"""Of a dozen first pauses, drawn from 0.05 to 0.4 s, the longest and the shortest at least."""
 
 
 @pytest.mark.fault("F32", quick=False)
@@ -190,7 +276,7 @@ async def test_f32_deadlocks_with_a_session_that_locks_in_reverse_order(run: Run
         await world.start()
         await world.warm_up()
         async with world.load():
-            await _lock_in_reverse(world, seconds)
+            await lock_in_reverse(world, seconds)
             await world.recovers("the other session is gone", RESTART_BOUND_S)
         [deadlocks] = await world.column(
             "select deadlocks from pg_stat_database where datname = current_database()"
@@ -198,28 +284,59 @@ async def test_f32_deadlocks_with_a_session_that_locks_in_reverse_order(run: Run
         world.figures["deadlocks"] = deadlocks
         assert deadlocks
         world.injected(f"{deadlocks} deadlocks")
+        tried = retries(world, "DeadlockDetected")
+        # Each of them broke off one transaction, which was carried out anew and soon went through.
+        assert len(tried) <= deadlocks
+        assert max(retry.failures for retry in tried) <= RETRIES
         found = await world.judge(not_applicable={"I5": "the other session locks every object"})
         assert not found.parked
 
 
-async def _lock_in_reverse(world: World, seconds: float) -> None:
-    """Somebody else locks the objects of a flow one by one, the last one first, and never finds
-    the deadlock himself."""
+async def lock_in_reverse(world: World, seconds: float) -> None:
+    """Somebody else locks the objects of a flow, the last ones first, and never finds the deadlock
+    himself. He has had all of them before, so that batches about many are waiting."""
     async with connected(world.servers.database_url) as other:
         await other.execute("set deadlock_timeout = '1min'")
+        keys = await world.column("select key from flow_order where scope = 'fault-order'")
+        middle = sorted(keys)[len(keys) // 2]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await other.execute("begin")
-            for key in await other.fetch(
-                "select key from flow_order where scope = 'fault-order' order by key desc"
-            ):
-                await other.execute(
-                    "update flow_order set done = done where scope = 'fault-order' and key = $1",
-                    key["key"],
-                )
-                await asyncio.sleep(0.1)
+            await other.execute(LOCK_IN_REVERSE, "")
+            await asyncio.sleep(1)
+            await other.execute("commit")
+            await other.execute("begin")
+            await other.execute(LOCK_IN_REVERSE, middle)
+            with contextlib.suppress(AssertionError):
+                await until(lambda: is_exhausted(world, "intake-standard", 1), "a batch waits", 1)
+            await other.execute(LOCK_IN_REVERSE, "")
             await other.execute("commit")
             await asyncio.sleep(world.chance.uniform(0.1, 0.5))
+
+
+LOCK_IN_REVERSE = """
+select from flow_order where scope = 'fault-order' and key >= $1 order by key desc for update
+"""
+
+
+def retries(world: World, error: str) -> list[Retry]:
+    """All that was tried again for this error, as the instances say in their logs."""
+    lines = [
+        line
+        for i in world.instances
+        for line in i.log.read_text().splitlines()
+        if error in line and "failures" in line
+    ]
+    return [msgspec.json.decode(line, type=Retry) for line in lines]
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """A transaction that was broken off and is carried out anew; failures: how often it was."""
+
+    failures: int
+    timestamp: datetime
+    event: str
+    lane: str = ""
 
 
 @pytest.mark.fault("F32", quick=False)
@@ -242,7 +359,32 @@ async def test_f32_serialization_failures_of_every_fifth_batch(run: Running) -> 
         await world.settled()
         # One that fails again and again while others pass may be put off, never into a case.
         assert await world.column("select code from exception_case") == []
+        await require_few_retries_not_in_step(world)
         await world.judge(not_applicable={"I5": "transactions of every lane are refused"})
+
+
+async def require_few_retries_not_in_step(world: World) -> None:
+    """What is refused three times in a row goes through at the fourth try; the pauses in between
+    are drawn. One message after the other comes, so that each batch holds one."""
+    before = len(retries(world, "SerializationError"))
+    async with connected(world.servers.database_url) as other:
+        await other.execute(FAILING_THREE_TIMES)
+        for number in range(SINGLE):
+            key = f"refused/{number}"
+            await world.send([Sent("source-1", Order(key, key, 1, key))], rate=1)
+            await world.settled()
+        await other.execute(NOTHING_FAILS)
+    tried = retries(world, "SerializationError")[before:]
+    # The order and its event.
+    assert [r.failures for r in tried] == [*range(1, RETRIES + 1)] * SINGLE * 2
+    assert {r.event for r in tried} == {"batch not committed"}
+    first_s = [
+        (second.timestamp - first.timestamp).total_seconds()
+        for first, second in pairwise(tried)
+        if first.failures == 1
+    ]
+    world.figures["first_pauses_s"] = [round(s, 2) for s in first_s]
+    assert max(first_s) - min(first_s) > PAUSES_DIFFER_S
 
 
 # Sequences are not rolled back: they count the failures too.
@@ -259,6 +401,16 @@ begin
 end $$;
 create trigger fail after insert on inbox for each statement execute function fail();
 create trigger fail after update on step for each statement execute function fail();
+"""
+FAILING_THREE_TIMES = """
+create sequence tries;
+create or replace function fail() returns trigger language plpgsql as $$
+begin
+    if tg_table_name = 'inbox' and nextval('tries') % 4 <> 0 then
+        raise exception 'could not serialize access' using errcode = '40001';
+    end if;
+    return null;
+end $$;
 """
 # Neither trigger is dropped: that would wait for a lock of its own.
 NOTHING_FAILS = """
