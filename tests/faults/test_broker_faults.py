@@ -20,10 +20,12 @@ import pytest
 
 from broker.topology import DEAD, DELIVERY_LIMIT, LANES, inbound_queue
 from ops.stack import management
-from tests.faults.administrator import administrator
+from tests.faults.administrator import Administrator, administrator
 from tests.faults.business import KIND, Order
 from tests.faults.conftest import Running, is_full
+from tests.faults.database import SESSIONS
 from tests.faults.evidence import DEADLINE_S
+from tests.faults.health import sampled
 from tests.faults.invariants import SLACK, Effort, Recovery
 from tests.faults.load import Size
 from tests.faults.nodes import SERVICE_USER, PrivateNode
@@ -49,9 +51,7 @@ def private(node: PrivateNode, database_url: str) -> Servers:
 
 async def received(world: World, queue: str) -> int:
     """Deliveries taken from a queue by all instances since they started."""
-    pages = [await i.page("/metrics") for i in world.instances]
-    name = re.escape(f'layshaft_messages_received_total{{queue="{queue}"}}')
-    return sum(int(float(n)) for _, text in pages for n in re.findall(name + r" (\S+)", text))
+    return int(await sampled(world.instances, "layshaft_messages_received_total", queue=queue))
 
 
 async def outbox(world: World) -> int:
@@ -79,6 +79,7 @@ async def test_f11_connections_closed_again_and_again(
         await world.warm_up()
         async with administrator(world.servers) as admin, world.load() as load:
             await load.passes(20)
+            await closed_while_deciding(world, admin)
             began = time.monotonic()
             while time.monotonic() < began + CLOSING_S:
                 await admin.close_connections(SERVICE_USER)
@@ -94,6 +95,29 @@ async def test_f11_connections_closed_again_and_again(
         for instance in world.instances:
             assert "CancelledError" not in instance.log.read_text()
         require_no_herd(node, connections=len(LANES) * len(world.instances))
+
+
+async def closed_while_deciding(world: World, admin: Administrator) -> None:
+    """Batches are in their transactions while the connections are closed. They are committed all
+    the same, for what comes again of them is known: nothing was repeated before."""
+
+    async def wait() -> bool:
+        [waiting] = await world.column(
+            f"select count(*) from pg_stat_activity where {SESSIONS} and wait_event_type = 'Lock'"
+        )
+        return bool(waiting)
+
+    repeats = "layshaft_inbox_duplicates_total"
+    async with intake_locked(world):
+        await until(wait, "a batch is being decided", 60)
+        assert await world.counted(repeats) == 0
+        await admin.close_connections(SERVICE_USER)
+        world.injected("all connections of the service closed over batches being decided")
+
+    async def are_known() -> bool:
+        return await world.counted(repeats) > 0
+
+    await until(are_known, "what was being decided comes again and is known", RESET_S * SLACK)
 
 
 async def require_below_the_delivery_limit(world: World) -> None:
