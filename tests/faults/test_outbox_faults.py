@@ -6,18 +6,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
+import aio_pika
 import pytest
 
 from broker.book import emission
 from broker.store import Database, Tx
 from broker.store.log_days import LOCK_MS
 from broker.store.outbox import emit
+from broker.topology import subscriber_queue
 from canonical.codec import encode
 from ops.app import HOUSEKEEPING_S
 from tests.faults.business import EVENT, Order, Wanted
 from tests.faults.conftest import Running, is_full
 from tests.faults.database import RESTART_BOUND_S
+from tests.faults.evidence import DEADLINE_S, WITNESS
+from tests.faults.health import sampled
 from tests.faults.invariants import SLACK
 from tests.faults.load import Sent, Size
 from tests.faults.private_postgres import connected
@@ -42,8 +47,31 @@ BESIDE_ROUNDS = Size(
 )
 UNSENT = 20
 """Events of a day that goes."""
+HELD = timedelta(seconds=0.15)
 WRITERS = 20
 """Rounds at once, at most."""
+
+
+# The wait is a part of the commit, when all ids are taken. Sequences are not rolled back.
+HELD_AT_COMMIT = f"""
+create sequence committed;
+create function hold() returns trigger language plpgsql as $$
+begin
+    if nextval('committed') % 20 = 0 then
+        perform pg_sleep({HELD.total_seconds()});
+    end if;
+    return null;
+end $$;
+create constraint trigger hold after insert on outbox deferrable initially deferred
+    for each row when (new.key like 'key/%') execute function hold();
+"""
+# The trigger is not dropped: that would wait for a lock of its own.
+NOTHING_HELD = """
+create or replace function hold() returns trigger language plpgsql as $$
+begin
+    return null;
+end $$;
+"""
 
 
 class Writer:
@@ -102,12 +130,57 @@ async def test_f31_commits_out_of_the_order_of_their_ids(run: Running) -> None:
         await world.warm_up()
         async with world.load() as load, another_process(world) as writer:
             await load.passes(world.size.messages // 20)
-            async with world.spared("orders of the sources", lambda _: True):
+            async with (
+                world.spared("orders of the sources", lambda _: True),
+                late_commits(world.servers.database_url),
+            ):
                 await _write_rounds(writer)
             world.injected(f"{ROUNDS} commits out of order")
             await world.recovers("the last commit", RESTART_BOUND_S)
+        await world.settled()
+        published = "layshaft_events_published_total"
+        swept = await sampled(world.instances, published, path="sweep")
+        from_memory = await sampled(world.instances, published, path="memory")
+        late = await published_late(world.servers.amqp_url)
+        world.figures |= {"swept": swept, "from_memory": from_memory, "late": len(late)}
         found = await world.judge()
         assert not found.parked
+        # The other process has its events swept; the service publishes its own from memory, and
+        # some that were late at least.
+        others = 3 * ROUNDS
+        assert swept >= others
+        assert from_memory >= len(found.sent) - swept
+        assert len(late) > swept - others
+
+
+@asynccontextmanager
+async def late_commits(database_url: str) -> AsyncIterator[None]:
+    """Every so many events of the sources' orders keep their transaction open for a while after
+    they got their ids."""
+    async with connected(database_url) as other:
+        await other.execute(HELD_AT_COMMIT)
+        yield
+        await other.execute(NOTHING_HELD)
+
+
+async def published_late(amqp_url: str) -> list[int]:
+    """Places in the log of the orders' events that a foreign subscriber got although he had had
+    later ones, published while these were held."""
+    published: list[tuple[datetime, int]] = []
+    async with await aio_pika.connect(amqp_url, timeout=DEADLINE_S) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(subscriber_queue(WITNESS), ensure=False)
+        while (message := await queue.get(no_ack=True, fail=False)) is not None:
+            headers = {name: str(value) for name, value in message.headers.items()}
+            if headers["ce-subject"].startswith("key/"):
+                place = int(headers["ce-logposition"].rpartition("/")[2])
+                at = datetime.fromisoformat(headers["ce-publishtime"])
+                published.append((at, place))
+    return [
+        place
+        for at, place in published
+        if any(other > place and at - before > HELD / 2 for before, other in published)
+    ]
 
 
 async def _write_rounds(writer: Writer) -> None:
