@@ -57,7 +57,7 @@ HELD_AT_COMMIT = f"""
 create sequence committed;
 create function hold() returns trigger language plpgsql as $$
 begin
-    if nextval('committed') % 20 = 0 then
+    if nextval('committed') % 10 = 0 then
         perform pg_sleep({HELD.total_seconds()});
     end if;
     return null;
@@ -130,27 +130,31 @@ async def test_f31_commits_out_of_the_order_of_their_ids(run: Running) -> None:
         await world.warm_up()
         async with world.load() as load, another_process(world) as writer:
             await load.passes(world.size.messages // 20)
-            async with (
-                world.spared("orders of the sources", lambda _: True),
-                late_commits(world.servers.database_url),
-            ):
-                await _write_rounds(writer)
+            async with world.spared("orders of the sources", lambda _: True):
+                await _write_rounds(writer, range(ROUNDS // 2))
+            async with late_commits(world.servers.database_url):
+                await _write_rounds(writer, range(ROUNDS // 2, ROUNDS))
             world.injected(f"{ROUNDS} commits out of order")
             await world.recovers("the last commit", RESTART_BOUND_S)
-        await world.settled()
+        # Subscribers of ours would make up for a skipped event, so that effects do not tell.
+        await until(lambda: _are_out(world), "no event was skipped", 60)
         published = "layshaft_events_published_total"
         swept = await sampled(world.instances, published, path="sweep")
         from_memory = await sampled(world.instances, published, path="memory")
         late = await published_late(world.servers.amqp_url)
         world.figures |= {"swept": swept, "from_memory": from_memory, "late": len(late)}
-        found = await world.judge()
-        assert not found.parked
         # The other process has its events swept; the service publishes its own from memory, and
         # some that were late at least.
         others = 3 * ROUNDS
         assert swept >= others
-        assert from_memory >= len(found.sent) - swept
+        assert from_memory >= len(world.sent) - swept
         assert len(late) > swept - others
+        found = await world.judge()
+        assert not found.parked
+
+
+async def _are_out(world: World) -> bool:
+    return await world.column("select count(*) from outbox") == [0]
 
 
 @asynccontextmanager
@@ -183,10 +187,10 @@ async def published_late(amqp_url: str) -> list[int]:
     ]
 
 
-async def _write_rounds(writer: Writer) -> None:
+async def _write_rounds(writer: Writer, rounds: range) -> None:
     places = asyncio.Semaphore(WRITERS)
     async with asyncio.TaskGroup() as group:
-        for number in range(ROUNDS):
+        for number in rounds:
             await places.acquire()
             task = group.create_task(_one_round(writer, f"out-of-order/{number:04}"))
             task.add_done_callback(lambda _: places.release())
