@@ -38,7 +38,7 @@ FULL_PARKING = Parking(per_key=10, rate=10)
 """10,000 orders, 1,000 of them in cases: what waits behind those follows, 100 orders a second."""
 PARKED_FROM = 1_000
 """Versions of what is parked: higher than all before; what comes live later is higher still."""
-REPLAY_BOUND_S = KILL_BOUND_S * SLACK
+REPLAY_BOUND_S = KILL_BOUND_S
 POINTS = ("replay.after_read", "replay.before_commit", "replay.after_commit", "inbox.after_commit")
 
 
@@ -130,7 +130,7 @@ async def pause_resume_and_cancel(world: World) -> None:
     async def goes_on_again() -> bool:
         return await released(world) > held_at
 
-    await until(goes_on_again, "the replay goes on where it was held", REPLAY_BOUND_S)
+    await until(goes_on_again, "the replay goes on where it was held", REPLAY_BOUND_S * SLACK)
     await command(world, "cancel", "1")
     ended_at = await released(world)
     await asyncio.sleep(1.0)
@@ -157,7 +157,7 @@ async def goes_on(world: World, parked: frozenset[str], after: str) -> None:
     async def has_gone_on() -> bool:
         return len(parked & world.journal().applied_at.keys()) > before
 
-    await until(has_gone_on, f"a replayed effect after {after}", 2 * REPLAY_BOUND_S)
+    await until(has_gone_on, f"a replayed effect after {after}", 2 * REPLAY_BOUND_S * SLACK)
     took_s = time.monotonic() - began
     world.recoveries.append(Recovery(f"the replay after {after}", took_s, REPLAY_BOUND_S))
 
