@@ -7,7 +7,7 @@ becomes InvalidMessage, so that bad data is never mistaken for a passing fault.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ from canonical.errors import InvalidMessage
 from canonical.events import BY_TYPE, SOURCE
 from canonical.handler import Delivery
 from canonical.package import MAX_EVENT_BYTES, MAX_INLINE_BYTES
+from canonical.quantity import is_plain
 
 T = TypeVar("T")
 
@@ -162,6 +163,36 @@ def _key_twice(body: bytes) -> str:
     return _shown(found[0]) if found else ""
 
 
+def check_decimals(body: bytes, content: object, *, where: str = "body") -> None:
+    """Refuses a decimal that is no text of plain ASCII digits: the decoder takes all that Decimal()
+    does, such as `1_000`, ` 1`, `1E3` or digits of other scripts, and numbers.
+
+    content: what the body was decoded into. A decimal stands there as we spell it.
+    """
+    kept = msgspec.json.decode(encode(content))
+    for told, spelled in _told_otherwise(msgspec.json.decode(body), kept):
+        if is_plain(spelled) and not (isinstance(told, str) and is_plain(told)):
+            raise InvalidMessage(
+                "number-malformed",
+                f"{_shown(str(told))!r} is not the text of a plain decimal number",
+                where=where,
+                remedy="Send a text of ASCII digits with an optional sign and decimal point",
+            )
+
+
+def _told_otherwise(told: object, kept: object) -> Iterator[tuple[object, str]]:
+    """Of both, what stands in the same place: what was told, and the text it was kept as."""
+    match told, kept:
+        case dict(), dict():
+            for key in told.keys() & kept.keys():
+                yield from _told_otherwise(told[key], kept[key])
+        case list(), list():
+            for each, its in zip(told, kept, strict=True):
+                yield from _told_otherwise(each, its)
+        case _, str() if told != kept:
+            yield told, kept
+
+
 def guard(decode: Callable[[], T], *, where: str) -> T:
     """Runs a decoder; whatever it raises about its input becomes InvalidMessage."""
     try:
@@ -219,7 +250,11 @@ def read_event(delivery: Delivery) -> Message[Any]:
         check_size(delivery.body, limit=MAX_EVENT_BYTES, where=row.name)
         content = guard(lambda: msgspec.json.decode(delivery.body, type=row.data), where=row.name)
     else:
-        content = decode_json(delivery.body, row.data, where=row.name, keys_once=True)
+        content = decode_json(delivery.body, row.data, where=row.name)
+        # What is as we encode it has one spelling of everything; only what is not is looked at.
+        if encode(content) != delivery.body:
+            check_keys(delivery.body, where=row.name)
+            check_decimals(delivery.body, content, where=row.name)
     # A driver normalises each text of its source; of what an event holds nobody looks at the texts.
     check_nul(delivery.body, where=row.name)
     return Message(envelope, content)

@@ -25,6 +25,7 @@ __all__ = [
     "UnknownUnit",
     "convert",
     "convert_exact",
+    "is_plain",
     "parse_decimal",
     "per_base",
     "plain_decimal",
@@ -61,7 +62,7 @@ def parse_decimal(text: str, *, where: str = "") -> Decimal:
         exponent, NaN, infinity, underscore, blank or foreign digit), for more than 18 digits and
         for more than 6 decimals; zeros that pad do not count.
     """
-    if len(text) > _MAX_DECIMAL_CHARS or not _PLAIN.fullmatch(text):
+    if not is_plain(text):
         raise InvalidMessage(
             "number-malformed",
             f"{text[:_MAX_DECIMAL_CHARS]!r} is not a plain decimal number",
@@ -69,6 +70,11 @@ def parse_decimal(text: str, *, where: str = "") -> Decimal:
             remedy="Send ASCII digits with an optional sign and decimal point",
         )
     return plain_decimal(Decimal(text), where=where)
+
+
+def is_plain(text: str) -> bool:
+    """Whether it is an optional sign, ASCII digits and at most one point, and not absurdly long."""
+    return len(text) <= _MAX_DECIMAL_CHARS and _PLAIN.fullmatch(text) is not None
 
 
 def plain_decimal(value: Decimal, *, where: str = "") -> Decimal:

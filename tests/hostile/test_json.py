@@ -152,6 +152,14 @@ async def test_h18_prices_that_are_no_plain_decimal_are_one_case_each(service: R
     await held(service, *judged)
 
 
+async def test_h18_amounts_that_are_no_plain_decimal_in_events_of_ours_are_one_case_each(
+    service: Running,
+) -> None:
+    amounts: list[str | float] = ["1_000", "\u0661\u0662", "1E3", " 1", "1\n", 5, 1e3]
+    sent = [released(weight={"value": amount, "unit": "KGM"}) for amount in amounts]
+    await refused(service, *((each, "number-malformed", "item.released") for each in sent))
+
+
 async def test_h18_amounts_beyond_their_bounds_in_events_of_ours_are_one_case_each(
     service: Running,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -20,8 +21,15 @@ from canonical.codec import (
     check_nul,
     check_shape,
     decode_json,
+    encode,
+    read_event,
 )
 from canonical.errors import InvalidMessage
+from canonical.events import SOURCE
+from canonical.handler import Delivery
+from canonical.item import Item
+from canonical.quantity import Quantity
+from canonical.revision import Revision
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -144,3 +152,59 @@ def test_a_key_that_stands_twice_is_found_at_once_among_many() -> None:
 @given(JSON)
 def test_keys_that_stand_once_are_taken(value: Any) -> None:
     check_keys(json.dumps(value).encode())
+
+
+# Decimals in events of ours
+
+
+def weighing(amount: str) -> Delivery:
+    """The event of an item that weighs so much, given as JSON; it has other texts beside it."""
+    attributes = {"id": "1", "type": "com.layshaft.item.released.v1", "subject": "item/P1"}
+    body = encode(BOLT).replace(b'"value":"1.5"', b'"value":' + amount.encode())
+    return Delivery(SOURCE, "item.released", body, attributes=attributes)
+
+
+BOLT = Item(
+    number="P1",
+    revision=Revision("letters", "B", 2),
+    lifecycle="released",
+    description="1_000 \u0661",
+    kind="part",
+    procurement="buy",
+    base_unit="H87",
+    weight=Quantity(Decimal("1.5"), "KGM"),
+)
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        '"1_000"',
+        '"\u0661\u0662"',
+        r'"\u0661"',
+        '"1E3"',
+        '" 1"',
+        r'"1\n"',
+        "5",
+        "5.25",
+        "1e3",
+    ],
+)
+def test_an_amount_that_is_no_text_of_plain_digits_is_refused(amount: str) -> None:
+    assert refused(lambda: read_event(weighing(amount))) == "number-malformed"
+
+
+@pytest.mark.parametrize(
+    ("amount", "value"),
+    [('"1.5"', "1.5"), ('"+1.50"', "1.5"), ('".5"', "0.5"), ('"-007."', "-7"), (r'"\u0031"', "1")],
+)
+def test_an_amount_of_plain_digits_is_taken(amount: str, value: str) -> None:
+    message = read_event(weighing(amount))
+    assert message.payload == msgspec.structs.replace(BOLT, weight=Quantity(Decimal(value), "KGM"))
+
+
+def test_what_an_event_says_in_fields_nobody_knows_may_look_like_anything() -> None:
+    body = weighing('"1.5"').body.replace(b'{"number"', b'{"later":{"value":"1_000"},"number"', 1)
+    assert b"later" in body
+    delivery = msgspec.structs.replace(weighing('"1.5"'), body=body)
+    assert read_event(delivery).payload == BOLT
