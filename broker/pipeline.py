@@ -319,24 +319,42 @@ class Pipeline:
         """
         async with self._storage.unit() as unit:
             begun = await unit.begin_pending(lane=self._lane, limit=limit, worker=self._worker)
-        ids = (*begun.suspects, *begun.rows)
-        if __debug__ and ids:
+        if __debug__ and (begun.suspects or begun.rows):
             await self._fail_points("rows.after_begin")
         try:
             for row_id in begun.suspects:
                 async with self._one_suspect:
-                    await self._take_suspect(row_id)
+                    await self._with_marks([row_id], self._take_suspect(row_id))
             if begun.rows:
-                for row_id in await self._take_together(begun.rows):
-                    await self._take_alone(row_id)
+                await self._with_marks(begun.rows, self._take_first(begun.rows))
         except Exception:
             self._failed_rows += 1
-            await self._withdraw(lambda unit: unit.withdraw_pending(ids, worker=self._worker))
             raise
         self._failed_rows = 0
-        return len(ids)
+        return len(begun.suspects) + len(begun.rows)
 
-    async def _take_suspect(self, row_id: int) -> None:
+    async def _with_marks(self, ids: Sequence[int], take: Awaitable[Sequence[int]]) -> None:
+        """Rows that are not taken in the end lose their marks: this process lives, and what it has
+        not in hand is no suspect when it dies."""
+        try:
+            left = await take
+        except Exception:
+            await self._unmark(ids)
+            raise
+        if left:
+            await self._unmark(left)
+
+    async def _unmark(self, ids: Sequence[int]) -> None:
+        await self._withdraw(lambda unit: unit.withdraw_pending(ids, worker=self._worker))
+
+    async def _take_first(self, ids: Sequence[int]) -> Sequence[int]:
+        """Rows that nobody had begun are taken together, or one by one; these are left."""
+        left: list[int] = []
+        for row_id in await self._take_together(ids):
+            left += await self._take_alone(row_id)
+        return left
+
+    async def _take_suspect(self, row_id: int) -> Sequence[int]:
         """A row that may have killed a process is counted, then decided alone; or quarantined."""
         async with self._storage.unit() as unit:
             times = await unit.begin_suspect(row_id, worker=self._worker)
@@ -348,34 +366,31 @@ class Pipeline:
             async def not_read(row: PendingWork) -> Work:
                 return untouched(row, failure)
 
-            await self._take_rows([row_id], read=not_read)
-        elif times:
-            await self._take_alone(row_id)
+            return await self._take_rows([row_id], read=not_read)
+        return await self._take_alone(row_id) if times else ()
 
     async def _take_together(self, ids: Sequence[int]) -> Sequence[int]:
-        """The rows are decided and committed; or these ids, to be taken one by one."""
+        """The rows are decided and committed; but these, which are to be taken one by one."""
         try:
-            are_taken = await self._take_rows(ids)
+            return await self._take_rows(ids)
         except Exception as error:
             await self._judge(error, self._failed_rows)
             return ids
-        return () if are_taken else ids
 
-    async def _take_alone(self, row_id: int, *, again: bool = False) -> None:
+    async def _take_alone(self, row_id: int, *, again: bool = False) -> Sequence[int]:
         """The row is decided and committed, as its own failure if it cannot be otherwise. again:
         see `_decide_or_halve`."""
         try:
-            await self._take_rows([row_id])
+            return await self._take_rows([row_id])
         except Exception as error:
             judge = await self._judge(error, self._failed_rows)
             if not again and not accuses(error):
-                await self._take_alone(row_id, again=True)
-                return
+                return await self._take_alone(row_id, again=True)
 
             async def judged(row: PendingWork) -> Work:
                 return judge(await self._reader.pending(row))
 
-            await self._take_rows([row_id], read=judged)
+            return await self._take_rows([row_id], read=judged)
 
     async def _judge(self, error: Exception, failures: int) -> Callable[[Work], Work]:
         """How to mark the message that is to blame for `error`, once it stands alone.
@@ -396,21 +411,22 @@ class Pipeline:
 
     async def _take_rows(
         self, ids: Sequence[int], *, read: Callable[[PendingWork], Awaitable[Work]] | None = None
-    ) -> bool:
-        """Steps 3 and 4 for rows of unfinished work; what is not due any more is left out.
+    ) -> Sequence[int]:
+        """Steps 3 and 4 for rows of unfinished work; but these, which are not due any more, or
+        whose object somebody else has in hand.
 
-        False, and nothing done, where one of several refers to a package: reading that takes long,
-        and nobody else's object is to be locked meanwhile.
+        All of them, and nothing done, where one of several refers to a package: reading that takes
+        long, and nobody else's object is to be locked meanwhile.
         """
         started = perf_counter()
         context = self._context()
         async with self._storage.unit() as unit:
             claimed = await unit.claim_pending(lane=self._lane, limit=len(ids), only=ids)
             if not claimed:
-                return True
+                return ids
             if any(is_reference(p.delivery.content_type) for p in claimed):
                 if len(claimed) > 1:
-                    return False
+                    return ids
                 await unit.allow_long_pauses()
             works = [await (read or self._reader.pending)(row) for row in claimed]
             latest = [w.order_key for w in works if w.latest_wins and w.order_key]
@@ -424,7 +440,7 @@ class Pipeline:
             await self._fail_points("rows.after_commit")
         self._committed()
         self._report(verdicts, repeats=0, since=started)
-        return True
+        return sorted(set(ids) - {p.id for p in claimed})
 
     def _context(self) -> Context:
         return Context(rules=self._rules, policy=self._policy, now=self._now(), jitter=self._jitter)

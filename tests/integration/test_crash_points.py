@@ -15,6 +15,7 @@ import pytest
 from broker.failpoints import FailPointHit, FailPoints
 from broker.packages import CHUNK_BYTES, expire_packages, pieces_of, put_package
 from broker.store.packages import PackageRow
+from broker.store.pending import held_keys
 from handlers import CATALOGUE
 from ops.app import App
 from ops.configuration import load
@@ -180,6 +181,26 @@ async def test_rows_that_could_not_be_given_back_are_begun_at_once_by_who_lives(
         await living.take_pending(10)
     assert await marks(bench) == [(1, True), (1, True)]
     assert await living.take_pending(10) == 2
+    assert await emitted(bench) == ["supplier/S1", "supplier/S2"]
+
+
+async def test_a_row_whose_object_somebody_else_has_in_hand_is_no_suspect_of_ours(
+    bench: Bench,
+) -> None:
+    await two_rows(bench)
+    living = bench.pipeline(orders=repaired(), fail_points="rows.after_begin:sleep=1:1")
+    turn = asyncio.create_task(living.take_pending(10))
+
+    async def are_begun() -> bool:
+        return await marks(bench) == [(1, True), (1, True)]
+
+    await until(are_begun, "they are begun")
+    async with bench.database.transaction() as tx:
+        assert await held_keys(tx, [("toy", "order/1")]) == {("toy", "order/1")}
+        assert await turn == 2
+        assert await emitted(bench) == ["supplier/S2"]
+    assert await marks(bench) == [(0, False)]
+    assert await living.take_pending(10) == 1
     assert await emitted(bench) == ["supplier/S1", "supplier/S2"]
 
 
