@@ -21,6 +21,7 @@ SET_ASIDE = ("invalid", "parked", "dead-letter")
 def after_commit(world: World, unit: MemoryUnit) -> None:
     """Holds, rows and cases belong together, and nothing has overtaken what waits."""
     world.tell(unit)
+    world.suspect(unit)
     queues = queues_of(world.tables.pending.values())
     _hold(set(queues) == set(world.tables.holds), "a hold without rows, or rows without hold")
     # A message that fails like an older one of its object joins the case of that one.
@@ -56,8 +57,10 @@ def _hold(holds: bool, otherwise: str) -> None:
 
 def _blame(world: World, row: PendingRow) -> None:
     """Attempts and cases are for messages that did fail themselves."""
-    suspected = row.reason == "crashes-the-worker" and world.interruptions >= 3
-    if not (suspected or world.has_own_fault(row.position)):
+    is_suspect = (
+        row.reason == "crashes-the-worker" and world.number_of(row.position) in world.quarantined
+    )
+    if not (is_suspect or world.has_own_fault(row.position)):
         _hold(row.attempts == 0 and row.state != "in_case", f"{row} is blamed for nothing")
 
 
@@ -117,9 +120,10 @@ def _accounted_for(world: World, effects: dict[str, list[tuple[str, int]]]) -> N
     }
     _hold(ends.keys() == accepted, f"lost: {sorted(accepted - ends.keys())}")
     for n in sorted(accepted):
-        if len(ends[n]) > 1 and (n in world.business.mended or world.interruptions >= 3):
-            # Set aside unread; then it came again and could be read. Or it was in hand in three
-            # processes that ended, and had been taken by the first one.
+        # Quarantined: it was in hand in processes that ended, as world.suspicion has seen.
+        if len(ends[n]) > 1 and (n in world.business.mended or n in world.quarantined):
+            # Set aside unread; then it came again and could be read. Or it was quarantined, and had
+            # been taken by the first of those processes.
             ends[n] = [end for end in ends[n] if end[0] != "unread"]
         position = ends[n][0][1].position
         words = [(subscription, row.outcome) for subscription, row in ends[n]]
@@ -131,14 +135,13 @@ def _accounted_for(world: World, effects: dict[str, list[tuple[str, int]]]) -> N
         elif subscription == "unread":
             _hold(word in SET_ASIDE and not times[n], f"message {n} is set aside as {word}")
             _hold(
-                world.has_own_fault(ends[n][0][1].position) or world.interruptions >= 3,
+                world.has_own_fault(ends[n][0][1].position) or n in world.quarantined,
                 f"message {n} is set aside for nothing",
             )
             _hold(position in known, f"message {n} is set aside without a case")
         else:
-            # Passed over while nobody could read it, then repaired; or it was in hand in three
-            # processes that ended, so that it is not read any more.
-            excused = n in world.business.mended or world.interruptions >= 3
+            # Passed over while nobody could read it, then repaired; or it was quarantined.
+            excused = n in world.business.mended or n in world.quarantined
             passed = word == "passed" and excused and position in known
             _hold(word in DECIDED or passed, f"message {n} ended as {word}")
             _hold(

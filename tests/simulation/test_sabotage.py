@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,11 +17,12 @@ from broker.store.messages import LogEntry
 from broker.store.order import Claim, Gap, LoggedEvent, OrderKey, Taken
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending, PendingWork
+from broker.unit import Unit
 from canonical.envelope import Lane
-from tests.simulation.memory import MemoryStorage, MemoryUnit
+from tests.simulation.memory import MemoryStorage, MemoryUnit, may_begin
 from tests.simulation.simulate import run
 from tests.simulation.tables import Identity, InboxRow, OrderRow
-from tests.simulation.world import Broker, Channel, Violation, World
+from tests.simulation.world import Broker, Channel, Turn, Violation, World
 
 SEEDS = range(300)
 
@@ -127,6 +129,51 @@ class BlamesAnybody(Pipeline):
         return lambda work: broken(work, error)
 
 
+class AccusesNeighbours(Pipeline):
+    """What came back is quarantined with the one beside it that was begun so often."""
+
+    _most = 0
+
+    async def _begin(self, arrival: Arrival, *, suspect: bool) -> int:
+        begun = await super()._begin(arrival, suspect=suspect)
+        self._most = max(self._most, begun)
+        return self._most if begun else 0
+
+
+class BeginsAllAtOnce(Pipeline):
+    """All that came back is begun on record before any of it is decided."""
+
+    async def take(self, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            if arrival.redelivered:
+                await self._begin(arrival, suspect=True)
+        await super().take(arrivals)
+
+
+class SuspectsSideBySide(Pipeline):
+    """Each lane of a process has a suspect in hand, for itself."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**{**parts, "one_suspect": Turn()})
+
+
+class KeepsItsMarks(Pipeline):
+    """What this process began and could not end stays counted, though it lives."""
+
+    async def _withdraw(self, withdraw: Callable[[Unit], Awaitable[None]]) -> None:
+        pass
+
+
+class AccusesTogether(MemoryUnit):
+    """Suspects are counted with the one that is taken, not each when its turn comes."""
+
+    async def begin_suspect(self, row_id: int, *, worker: str) -> int:
+        for row in list(self.tx.pending.rows()):
+            if row.begun and row.id != row_id and may_begin(row, worker, self.tx.began_at):
+                await super().begin_suspect(row.id, worker=worker)
+        return await super().begin_suspect(row_id, worker=worker)
+
+
 class AckFirst(Broker):
     """Deliveries are acknowledged when they are taken, not when they are committed."""
 
@@ -149,6 +196,7 @@ class AckFirst(Broker):
         (NoCases, "in no case"),
         (WeatherBurns, "blamed for nothing"),
         (GapInNumbers, "numbers of"),
+        (AccusesTogether, "by one crash|leaves"),
     ],
 )
 def test_a_broken_unit_is_noticed(unit: type[MemoryUnit], noticed: str) -> None:
@@ -164,7 +212,13 @@ def test_a_broken_unit_is_noticed(unit: type[MemoryUnit], noticed: str) -> None:
 
 @pytest.mark.parametrize(
     ("pipeline", "noticed"),
-    [(BlamesAnybody, "blamed for nothing")],
+    [
+        (BlamesAnybody, "blamed for nothing"),
+        (AccusesNeighbours, "quarantines .* after [01] crashes"),
+        (BeginsAllAtOnce, "by one crash"),
+        (SuspectsSideBySide, "by one crash"),
+        (KeepsItsMarks, "lives and leaves"),
+    ],
 )
 def test_a_broken_pipeline_is_noticed(pipeline: type[Pipeline], noticed: str) -> None:
     class Broken(World):

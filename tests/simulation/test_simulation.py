@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from time import perf_counter
 
 import pytest
 
@@ -29,12 +31,17 @@ def test_a_seed_that_once_failed_passes(seed: int) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
-def test_ten_thousand_seeds_come_to_rest_with_nothing_lost() -> None:
+def test_ten_thousand_seeds_come_to_rest_with_nothing_lost(
+    record_property: Callable[[str, object], None],
+) -> None:
+    began = perf_counter()
     chunks = [range(first, first + _CHUNK) for first in range(QUICK, FULL, _CHUNK)]
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawning, initializer=quiet) as pool:
         done = sum(pool.map(_run_all, chunks))
     assert done == FULL - QUICK
+    record_property("seeds", done)
+    record_property("seconds", round(perf_counter() - began))
 
 
 def _run_all(seeds: range) -> int:

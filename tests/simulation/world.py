@@ -19,8 +19,7 @@ from msgspec.structs import replace
 
 from broker.application import RaceLost
 from broker.decision import Verdict
-from broker.failpoints import FailPoints
-from broker.intake import Arrival
+from broker.intake import Arrival, Work
 from broker.metrics import Metrics
 from broker.outcomes import outcome_word
 from broker.pipeline import Pipeline
@@ -50,6 +49,7 @@ from tests.simulation.memory import (
     may_begin,
     queues_of,
 )
+from tests.simulation.suspicion import Begun, Hand, Suspicion, Watched, is_quarantine
 from tests.simulation.tables import CaseRow, LogRow, Tables
 
 BEGAN_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,11 +96,15 @@ def _always() -> bool:
 
 @dataclass(slots=True)
 class Actor:
-    """Something under way. process: number of the process it runs in, -1 for everything else."""
+    """Something under way. process: number of the process it runs in, -1 for everything else.
+
+    hand: where it is a worker, its own.
+    """
 
     name: str
     run: Coroutine[Any, Any, None]
     process: int = -1
+    hand: Hand | None = None
     ready: Callable[[], bool] = _always
 
 
@@ -200,7 +204,6 @@ class Storms(Weather):
         self.unanswered_rate = chance.choice((0.0, 0.05, 0.2))
         self.is_away = False
         self.locked: set[str] = set()
-        self.unanswered = 0
 
     def calm_down(self) -> None:
         """Nothing goes wrong any more that is not a message's own fault."""
@@ -235,7 +238,6 @@ class Storms(Weather):
             return False, asyncpg.ConnectionDoesNotExistError("connection lost before the commit")
         if dice < self.lost_rate + self.unanswered_rate:
             self._note("database", "committed without an answer")
-            self.unanswered += 1
             return True, asyncpg.ConnectionDoesNotExistError("connection lost in the commit")
         return True, None
 
@@ -272,7 +274,11 @@ class World:
         self._erp_lane: Lane = chance.choice(LANES)
         self._to_send = deque(self._with_repeats(self.traffic.sent))
         self.conflicts: set[str] = set()
-        self._lost = 0
+        self.suspicion = Suspicion()
+        self.quarantined: set[int] = set()
+        # Of the actor whose step it is.
+        self._hand: Hand | None = None
+        self._batches: dict[Hand, list[Arrival]] = {}
         self._notices: dict[Position, Notice] = {}
         self._batch = chance.choice((1, 3, 10))
         self._trouble = chance.choice((0.0, 0.02, 0.06))
@@ -315,10 +321,17 @@ class World:
 
     # Actors
 
-    def _act(self, name: str, run: Coroutine[Any, Any, None], process: int = -1) -> None:
-        self._actors[name] = Actor(name, run, process)
+    def _act(
+        self,
+        name: str,
+        run: Coroutine[Any, Any, None],
+        process: int = -1,
+        hand: Hand | None = None,
+    ) -> None:
+        self._actors[name] = Actor(name, run, process, hand)
 
     def _step(self, actor: Actor) -> None:
+        self._hand = actor.hand
         try:
             ready = actor.run.send(None)
             # Reading gives way by the real clock, which must not change a run: it goes on at once.
@@ -334,6 +347,7 @@ class World:
 
     def _start(self, number: int) -> Process:
         workers: dict[Lane, str] = {lane: f"worker-{self.tables.next_number()}" for lane in LANES}
+        self.suspicion.starts(self.tables.next_number(), workers.values())
         one_suspect = Turn()
         return Process(
             number,
@@ -351,7 +365,7 @@ class World:
             rules=RULES,
             policy=self._policy,
             metrics=METRICS,
-            fail_points=FailPoints({}),
+            fail_points=Watched(self._passed),
             committed=lambda: None,
             now=lambda: self.now,
             jitter=self.chance.random,
@@ -359,10 +373,13 @@ class World:
             one_suspect=one_suspect,
         )
 
+    def _passed(self, point: str) -> None:
+        assert self._hand is not None, "only a worker passes fail points"
+        self.suspicion.passed(self._hand, point)
+
     def _crash(self, process: Process) -> None:
         """The process ends as it is, and another one starts in its place."""
         self.note(f"process {process.number}", "ends")
-        self._lost += 1
         for actor in [a for a in self._actors.values() if a.process == process.number]:
             del self._actors[actor.name]
             actor.run.close()
@@ -398,13 +415,17 @@ class World:
     def _start_consumer(self, name: str, number: int, lane: Lane) -> bool:
         if name in self._actors or not self.broker.waiting(lane):
             return False
-        self._act(name, self._consume(name, self._processes[number], lane), number)
+        process = self._processes[number]
+        hand = (process.workers[lane], bytes)
+        self._act(name, self._consume(name, process, lane, hand), number, hand)
         return True
 
     def _start_looper(self, name: str, number: int, lane: Lane) -> bool:
         if not self.tables.pending or name in self._actors or not self._has_due(number, lane):
             return False
-        self._act(name, self._loop(name, self._processes[number], lane), number)
+        process = self._processes[number]
+        hand = (process.workers[lane], int)
+        self._act(name, self._loop(name, process, lane, hand), number, hand)
         return True
 
     def _start_relay(self) -> bool:
@@ -462,7 +483,6 @@ class World:
             case "channel":
                 lane = self.chance.choice(LANES)
                 self.note(f"consumer {process.number} {lane}", "loses its channel")
-                self._lost += 1
                 self.broker.lose(process.channels[lane])
                 process.channels[lane] = Channel()
             case "process":
@@ -503,37 +523,43 @@ class World:
 
     # The service
 
-    async def _consume(self, name: str, process: Process, lane: Lane) -> None:
+    async def _consume(self, name: str, process: Process, lane: Lane, hand: Hand) -> None:
         """As broker.consumer: decided until committed, then acknowledged."""
         channel = process.channels[lane]
         batch = self.broker.deliver(lane, channel, self.chance.randint(1, self._batch))
+        self._batches[hand] = batch
         self.note(name, "takes", [a.delivery.attributes["id"] for a in batch])
         while batch:
+            self.suspicion.begins(hand)
             try:
                 await process.pipelines[lane].take(batch)
             except EXPECTED as error:
                 self.note(name, "fails with", repr(error))
+                self.hold(self.suspicion.ends(hand))
                 await self._pause()
                 batch = batch if channel.is_open else []
                 continue
+            self.hold(self.suspicion.ends(hand))
             await _Suspended(_always)
             self.broker.acknowledge(channel, batch)
             self.note(name, "acknowledges" if channel.is_open else "cannot acknowledge")
             return
 
     async def _pause(self) -> None:
-        self._lost += 1
         until = self.now + timedelta(seconds=self.chance.uniform(0.05, 5.0))
         self._timers.append(until)
         await _Suspended(lambda: self.now >= until)
 
-    async def _loop(self, name: str, process: Process, lane: Lane) -> None:
+    async def _loop(self, name: str, process: Process, lane: Lane, hand: Hand) -> None:
         """As the loop over unfinished work."""
+        self.suspicion.begins(hand)
         try:
             taken = await process.pipelines[lane].take_pending(self.chance.choice((1, 50)))
             self.note(name, "took", taken, "rows")
+            self.hold(self.suspicion.ends(hand))
         except EXPECTED as error:
             self.note(name, "fails with", repr(error))
+            self.hold(self.suspicion.ends(hand))
             await self._pause()
 
     async def _relay(self) -> None:
@@ -595,12 +621,6 @@ class World:
         except EXPECTED as error:
             self.note("person", "fails with", repr(error))
 
-    @property
-    def interruptions(self) -> int:
-        """What counts against messages in hand, since the core cannot tell it from a crash:
-        processes and channels lost, answers lost, tries given up."""
-        return self._lost + self.weather.unanswered
-
     def number_of(self, position: Position) -> int:
         """The number of the message at that place in the log."""
         return self._notice(position).n
@@ -616,6 +636,33 @@ class World:
                 raise Violation(f"{position} is known, but not in the log")
             self._notices[position] = decode_json(self.tables.log[position].delivery.body, Notice)
         return self._notices[position]
+
+    @staticmethod
+    def hold(wrong: str | None) -> None:
+        """Raises: Violation where something is wrong."""
+        if wrong is not None:
+            raise Violation(wrong)
+
+    def suspect(self, unit: MemoryUnit) -> None:
+        """What is begun on record, and quarantined for that, is so by the rules."""
+        for verdict, position in zip(unit.verdicts, unit.positions, strict=True):
+            if is_quarantine(verdict):
+                assert self._hand is not None, "only a worker decides"
+                begun = self._begun(verdict.work, self._hand)
+                self.hold(self.suspicion.quarantines(self._hand[0], begun))
+                self.quarantined.add(self.number_of(position))
+        self.hold(self.suspicion.committed(self.tables))
+
+    def _begun(self, work: Work, hand: Hand) -> Begun:
+        """What stands for the work in the records of what is begun."""
+        if work.pending is not None:
+            return work.pending.id
+        said = work.entry.delivery
+        return next(
+            a.fingerprint
+            for a in self._batches[hand]
+            if (a.delivery.body, a.delivery.attributes) == (said.body, said.attributes)
+        )
 
     def tell(self, unit: MemoryUnit) -> None:
         """The verdicts of a commit are in the trace."""
