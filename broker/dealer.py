@@ -19,6 +19,7 @@ from time import monotonic
 import structlog
 import uuid_utils
 
+from broker.failpoints import FailPoints
 from broker.metrics import Metrics
 from broker.partitions import Ring, deal
 from broker.store import Database
@@ -39,6 +40,7 @@ class Dealer:
         database: Database,
         lease_s: float,
         metrics: Metrics,
+        fail_points: FailPoints = FailPoints({}),  # noqa: B008 - nothing is armed
         now: Callable[[], float] = monotonic,
     ) -> None:
         """events: those that this process decides on."""
@@ -47,6 +49,7 @@ class Dealer:
         self._database = database
         self._lease_s = lease_s
         self._metrics = metrics
+        self._fail_points = fail_points
         self._now = now
         # Never used twice, so that a lease is never taken for one of an earlier process.
         self._me = f"{gethostname()}/{os.getpid()}/{uuid_utils.uuid4().hex[:8]}"
@@ -104,6 +107,10 @@ class Dealer:
             found = await rows.holdings(tx, lane=self._lane, lease_s=self._lease_s)
             wanted = deal(self._me, queues=events_of, owners=found.owners, replicas=found.replicas)
             taken = await rows.take(tx, wanted.take, me=self._me, lease_s=self._lease_s)
+            if __debug__:
+                await self._fail_points("leases.before_commit")
+        if __debug__:
+            await self._fail_points("leases.after_commit")
         self._events_of = {**{q: self._events_of.get(q, "") for q in mine}, **events_of}
         # By this clock a lease ends sooner than by the database's: it was asked for before.
         self._until = dict.fromkeys((*mine, *taken), asked_at + self._lease_s)

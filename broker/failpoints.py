@@ -61,6 +61,8 @@ NAMES = (
     "partitions.before_delete",
     "partitions.after_delete",
     "succession.before_delete",
+    "leases.before_commit",
+    "leases.after_commit",
     "command.before_commit",
     "command.after_commit",
 )

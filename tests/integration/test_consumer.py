@@ -96,6 +96,7 @@ async def consuming(
     undecided_bytes: int = UNDECIDED_BYTES,
     lane: Lane = "standard",
     pace: Pace | None = None,
+    fail_points: str = "",
 ) -> AsyncIterator[LaneConsumer]:
     """A consumer at work."""
     consumer = LaneConsumer(
@@ -110,7 +111,7 @@ async def consuming(
         heartbeat_s=heartbeat_s,
         reconnect_max_s=1,
         metrics=bench.metrics,
-        fail_points=FailPoints({}),
+        fail_points=FailPoints.parse(fail_points),
         restore=restore,
         undecided_bytes=undecided_bytes,
         pace=pace,

@@ -10,20 +10,28 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import aio_pika
 import pytest
+from aiohttp import web
 
 from broker.failpoints import FailPointHit, FailPoints
 from broker.packages import CHUNK_BYTES, expire_packages, pieces_of, put_package
 from broker.store.packages import PackageRow
 from broker.store.pending import held_keys
+from broker.topology import declare, queue_states
+from canonical.exchange import Request
 from handlers import CATALOGUE
 from ops.app import App
 from ops.configuration import load
 from tests.integration.aging import DAY, housekeeper, keep_house, let_pass
-from tests.integration.crash_process import CAME_BACK, SHORT
+from tests.integration.crash_process import AMQP_URL, CAME_BACK, SHORT, TARGET_URL, tokens_at
 from tests.integration.relaying import broker_at, process_on, received
 from tests.integration.replaying import replayer, start, view
 from tests.integration.test_cli import configuration
+from tests.integration.test_consumer import QUEUE, WANTED, publish
+from tests.integration.test_http_channel import web_server
+from tests.integration.test_partitions import dealer
+from tests.integration.test_partitions import put as put_ring
 from tests.integration.test_wakes import ASKED, planned, stated
 from tests.integration.toy import (
     DEADLINE_S,
@@ -96,6 +104,28 @@ async def test_a_delivery_that_came_back_is_counted_and_taken_once(
     assert await emitted(bench) == ["supplier/S1"]
     assert await bench.count("delivery_attempt") == 0
     assert await bench.cases() == []
+
+
+async def test_what_was_acknowledged_by_a_process_that_died_does_not_come_again(
+    bench: Bench, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AMQP_URL, amqp_url)
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await declare(channel, WANTED)
+        await (await channel.get_queue(QUEUE)).purge()
+        await publish(connection, [1])
+        await killed(bench, "consume", "amqp.after_ack:kill:1")
+        assert await bench.column("select id from inbox") == ["m1"]
+        assert await emitted(bench) == ["supplier/S1"]
+
+        async def is_left() -> bool:
+            state = (await queue_states(connection, [QUEUE]))[QUEUE]
+            return state.consumers == 0
+
+        await until(is_left, "its connection ends")
+        assert (await queue_states(connection, [QUEUE]))[QUEUE].messages == 0
+    assert await bench.count("duplicate") == await bench.count("delivery_attempt") == 0
 
 
 # Rows
@@ -232,6 +262,60 @@ async def test_a_call_of_a_process_that_died_before_it_wrote_is_looked_at_and_wr
     assert bench.target.writes(path_of("T1")) == 1
 
 
+async def test_a_token_of_a_process_that_died_is_of_no_use_and_nothing_reached_the_target(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grants = 0
+
+    async def guarded(request: web.BaseRequest) -> web.Response:
+        nonlocal grants
+        if request.path == "/token":
+            grants += 1
+            grant = {"access_token": f"t{grants}", "expires_in": 3600, "token_type": "bearer"}
+            return web.json_response(grant)
+        assert request.headers["Authorization"] == f"Bearer t{grants}"
+        call = Request(
+            method=request.method,
+            path=request.path,
+            headers=tuple(request.headers.items()),
+            body=await request.read(),
+            effectful=request.method != "GET",
+        )
+        answer = await bench.target.perform(call)
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    await bench.pipeline().take(
+        arrivals([Order(id="m1", key="order/1", plans=(Wanted("T1", "please"),))])
+    )
+    async with web_server(guarded) as url:
+        monkeypatch.setenv(TARGET_URL, url)
+        await killed(bench, "call_with_token", "token.after_fetch:kill:1")
+        assert (grants, bench.target.journal) == (1, [])
+        assert await in_flight(bench) == [True]
+        await until(bench.lapse, "the lease lapses")
+        async with tokens_at(url) as target:
+            await turn_until_idle(bench.dispatcher(perform=target.perform))
+    assert await bench.states() == {"T1": "done"}
+    assert grants == 2
+    assert [method for method, _ in bench.target.journal] == ["GET", "PUT"]
+
+
+async def test_a_result_of_a_process_that_died_after_its_commit_has_set_the_next_step_free(
+    bench: Bench,
+) -> None:
+    plans = (Wanted("T1", "please"), Wanted("T2", "then", after=("T1",)))
+    await bench.pipeline().take(arrivals([Order(id="m1", key="order/1", plans=plans)]))
+    await killed(bench, "call", "result.after_commit:kill:1")
+    assert await bench.states() == {"T1": "done", "T2": "ready"}
+    assert await in_flight(bench) == []
+    assert not await bench.lapse()
+    await turn_until_idle(bench.dispatcher())
+    assert await bench.states() == {"T1": "done", "T2": "done"}
+    # The first one's calls were made by the process that died.
+    assert bench.target.writes(path_of("T1")) == 0
+    assert bench.target.writes(path_of("T2")) == 1
+
+
 async def test_leases_that_could_not_be_ended_are_ended_by_the_next_look(bench: Bench) -> None:
     order = Order(id="m1", key="order/1", plans=(Wanted("T1", "please"),))
     await bench.pipeline().take(arrivals([order]))
@@ -339,6 +423,36 @@ async def test_waits_whose_waking_was_not_committed_are_woken_by_the_next_look(
     assert await bench.count("pending") == 0
     await app._wake_waiting(bench.database)
     assert await bench.count("pending") == 1
+
+
+# Partitions
+
+
+@pytest.mark.parametrize(
+    ("fail_points", "left", "first"),
+    [
+        # Nothing was taken: it is not there, and all are free.
+        ("leases.before_commit:kill:1", 0, 4),
+        # What it had is its own to the end of its leases, and its share is counted as long.
+        ("leases.before_commit:kill:2", 4, 0),
+        ("leases.after_commit:kill:1", 4, 0),
+    ],
+)
+async def test_leases_of_a_replica_that_died_are_taken_when_they_end(
+    bench: Bench, fail_points: str, left: int, first: int
+) -> None:
+    await put_ring(bench, 4)
+    await killed(bench, "deal", fail_points)
+    assert await bench.count("partition_lease") == left
+    living = dealer(bench)
+    await living.turn()
+    assert len(living.share) == first
+    # The dead one says nothing for the length of a lease; the living one does.
+    await bench.execute("update replica set seen_at = seen_at - interval '31 seconds'")
+    await bench.execute("update partition_lease set until = until - interval '31 seconds'")
+    await living.turn()
+    assert len(living.share) == 4
+    assert set(await bench.column("select fence from partition_lease")) == {2 if left else 1}
 
 
 # Packages

@@ -158,7 +158,9 @@ async def put(bench: Bench, partitions: int) -> Ring:
 # Dealt out
 
 
-def dealer(bench: Bench, *, lease_s: float = 30.0, attached: Sequence[str] = ()) -> Dealer:
+def dealer(
+    bench: Bench, *, lease_s: float = 30.0, attached: Sequence[str] = (), fail_points: str = ""
+) -> Dealer:
     """A process's share of the standard lane; it leaves at once what it is to give back."""
     made = Dealer(
         lane="standard",
@@ -166,6 +168,7 @@ def dealer(bench: Bench, *, lease_s: float = 30.0, attached: Sequence[str] = ())
         database=bench.database,
         lease_s=lease_s,
         metrics=bench.metrics,
+        fail_points=FailPoints.parse(fail_points),
     )
     made.attached = lambda: attached
     return made
@@ -430,18 +433,23 @@ async def test_a_change_that_is_broken_off_loses_nothing_and_is_carried_out_or_f
         assert await states(bench) == ["gone"]
 
 
+@pytest.mark.parametrize(
+    ("point", "are_left"), [("partitions.before_delete", True), ("partitions.after_delete", False)]
+)
 async def test_a_deletion_that_is_broken_off_is_made_again(
-    bench: Bench, broker: AbstractConnection, amqp_url: str
+    bench: Bench, broker: AbstractConnection, amqp_url: str, point: str, are_left: bool
 ) -> None:
     first = await split(bench, broker, 2)
     await split(bench, broker, 2)
     await upkeep(bench, broker, amqp_url).turn()
-    dying = upkeep(bench, broker, amqp_url, fail_points="partitions.after_delete:raise:1")
+    dying = upkeep(bench, broker, amqp_url, fail_points=f"{point}:raise:1")
     with pytest.raises(FailPointHit):
         await dying.turn()
-    assert await queue_states(broker, first.queues("standard")) == {}
+    left = first.queues("standard") if are_left else ()
+    assert set(await queue_states(broker, first.queues("standard"))) == set(left)
     assert await states(bench) == ["closing", "current"]
     await upkeep(bench, broker, amqp_url).turn()
+    assert await queue_states(broker, first.queues("standard")) == {}
     assert await states(bench) == ["gone", "current"]
 
 

@@ -468,9 +468,12 @@ class Bench:
         fail_points: str = "",
         translator: Callable[[str], Handler] = lambda answer_type: ANSWERS,
         driver: Driver = TOY_DRIVER,
+        perform: Callable[[Request], Awaitable[Response]] | None = None,
     ) -> Dispatcher:
-        """A dispatcher of calls to the toy target; by default retries are due at once."""
-        outlet = Outlet(name="erp", driver=driver, perform=self.target.perform, settle_s=settle_s)
+        """A dispatcher of calls to the toy target; by default retries are due at once. perform: how
+        the target is reached, where not in this process."""
+        perform = perform or self.target.perform
+        outlet = Outlet(name="erp", driver=driver, perform=perform, settle_s=settle_s)
         return Dispatcher(
             lane="standard",
             database=self.database,

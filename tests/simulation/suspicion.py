@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from broker.decision import Verdict
 from broker.failpoints import FailPoints
 from broker.pipeline import CRASHES_UNTIL_QUARANTINE
-from broker.policy import Invalid
 from tests.simulation.tables import Tables
 
 Begun = bytes | int
@@ -82,7 +81,10 @@ class Suspicion:
         for begun in self._marks.keys() | marks.keys():
             (_, before), (_, by) = self._marks.get(begun, (0, "")), marks.get(begun, (0, ""))
             if before != by:
-                self._left.discard((before, begun))
+                self._left -= {(before, begun), (by, begun)}
+                # What it was about to take back before it began this one, it could not take back.
+                was_left = self._may_leave.get((by, _kind(begun))) or set()
+                self._left |= {(by, other) for other in was_left - {begun}}
                 self._accusers[begun] += bool(before and by)
                 self._accusers_when_begun[by, begun] = self._accusers[begun]
             if begun not in marks:
@@ -118,9 +120,10 @@ class Suspicion:
 
 
 def is_quarantine(verdict: Verdict) -> bool:
-    """Whether the message was not read, since processes ended with it in hand."""
-    fate = verdict.fate
-    return isinstance(fate, Invalid) and fate.failure.code == "crashes-the-worker"
+    """Whether the message was not read, since processes ended with it in hand; which is no matter
+    where its flow has gone on past it."""
+    failure = verdict.work.failure
+    return failure is not None and failure.code == "crashes-the-worker"
 
 
 def _kind(begun: Begun) -> type[bytes] | type[int]:

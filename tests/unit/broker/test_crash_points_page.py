@@ -1,4 +1,5 @@
-"""docs/crash-points.md tells of every fail point, in the section of the file that passes it."""
+"""docs/crash-points.md tells of every fail point, in the section of the file that passes it; tests arm
+it."""
 
 from __future__ import annotations
 
@@ -89,3 +90,21 @@ def test_page_names_and_calls_are_the_same_points() -> None:
     called = {point for points in CALLS.values() for point in points}
     assert told == called == set(NAMES)
     assert {file for section in SECTIONS for file in section.files} == set(CALLS)
+
+
+@pytest.mark.parametrize("point", NAMES)
+def test_a_point_is_armed_by_a_test(point: str) -> None:
+    """As `name:action:pass`; or by its name, in a file that adds action and pass to names."""
+    assert [
+        path
+        for path, text in TESTS.items()
+        if f"{point}:" in text or (f'"{point}"' in text and _ADDS_ACTION.search(text))
+    ]
+
+
+_ADDS_ACTION = re.compile(r"\{\w+\}:(?:kill|stop|abort|raise|sleep|\{)")
+TESTS = {
+    path: path.read_text()
+    for folder in ("integration", "faults", "e2e")
+    for path in sorted((ROOT / "tests" / folder).rglob("*.py"))
+}
