@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from broker.decision import Verdict
 from broker.failpoints import FailPoints
 from broker.intake import Arrival
-from broker.pipeline import PATIENCE, Pipeline
+from broker.pipeline import Pipeline
 from broker.policy import RetryPolicy
 from canonical.codec import encode
 from canonical.handler import Delivery
@@ -61,7 +61,7 @@ async def take(pipeline: Pipeline) -> None:
         source=PLM, kind=PLM, body=encode(Notice(1)), attributes={"id": "1", "subject": "change/1"}
     )
     arrival = Arrival(delivery, "standard", "queue", tag=1, channel=None)
-    for _ in range(PATIENCE):
+    for _ in range(3):
         with pytest.raises(asyncpg.LockNotAvailableError):
             await pipeline.take([arrival])
     await pipeline.take([arrival])
@@ -90,7 +90,7 @@ async def test_a_row_that_may_have_killed_its_process_and_meets_a_lock_is_put_of
         row, due_at=BEGAN_AT, begun=1, begun_by="dead", begun_at=long_ago
     )
     pipeline = pipeline_on(tables, Locked(probes=9))
-    for _ in range(PATIENCE):
+    for _ in range(3):
         with pytest.raises(asyncpg.LockNotAvailableError):
             await pipeline.take_pending(10)
     assert await pipeline.take_pending(10) == 1

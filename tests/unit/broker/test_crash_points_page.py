@@ -1,5 +1,4 @@
-"""docs/crash-points.md tells of every fail point, in the section of the file that passes it; tests arm
-it."""
+"""docs/crash-points.md tells of every fail point, in the section of its file; a test arms each."""
 
 from __future__ import annotations
 

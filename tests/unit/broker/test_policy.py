@@ -175,3 +175,10 @@ def test_what_our_own_database_holds_up_burns_no_attempt() -> None:
 
 def test_a_defect_keeps_its_cause_for_the_log() -> None:
     assert defect(BUG).__cause__ is BUG
+
+
+def test_by_default_what_is_away_is_tried_20_times_and_a_defect_3_times() -> None:
+    policy = RetryPolicy()
+    for error, most in ((AWAY, 20), (BUG, 3)):
+        fates = [disposition(error, trial(attempt), policy) for attempt in range(1, most + 1)]
+        assert [isinstance(fate, RetryAt) for fate in fates] == [True] * (most - 1) + [False]

@@ -154,6 +154,12 @@ def test_keys_that_stand_once_are_taken(value: Any) -> None:
     check_keys(json.dumps(value).encode())
 
 
+def test_two_mebibytes_are_taken_and_not_a_byte_more() -> None:
+    body = b'"' + b"x" * (2 * 1024 * 1024 - 2) + b'"'
+    assert len(decode_json(body, str)) == 2_097_150
+    assert refused(lambda: decode_json(body + b" ", str)) == "body-too-large"
+
+
 # Decimals in events of ours
 
 
