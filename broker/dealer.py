@@ -40,7 +40,7 @@ class Dealer:
         database: Database,
         lease_s: float,
         metrics: Metrics,
-        fail_points: FailPoints = FailPoints({}),  # noqa: B008 - nothing is armed
+        fail_points: FailPoints,
         now: Callable[[], float] = monotonic,
     ) -> None:
         """events: those that this process decides on."""

@@ -364,6 +364,7 @@ class App:
             database=self._databases["upkeep"],
             lease_s=self._settings.deadlines.partition_lease_s,
             metrics=self.metrics,
+            fail_points=self._fail_points,
         )
         if decides:
             self._loop(f"partitions {lane}", dealer.turn, PARTITIONS_S)
