@@ -326,14 +326,15 @@ select from flow_order where scope = 'fault-order' and key >= $1 order by key de
 
 
 def retries(world: World, error: str) -> list[Retry]:
-    """All that was tried again for this error, as the instances say in their logs."""
+    """All that was tried again for this error, as the instances say in their logs; in order."""
     lines = [
         line
         for i in world.instances
         for line in i.log.read_text().splitlines()
         if error in line and "failures" in line
     ]
-    return [msgspec.json.decode(line, type=Retry) for line in lines]
+    found = [msgspec.json.decode(line, type=Retry) for line in lines]
+    return sorted(found, key=lambda retry: retry.timestamp)
 
 
 class Retry(msgspec.Struct, frozen=True):
