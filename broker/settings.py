@@ -46,7 +46,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     driver: key of handlers.DRIVERS. auth: "s4" (basic + CSRF session) or "oauth2".
     user / secret: credentials, given by reference to environment variables.
-    concurrency: calls at once, over all lanes.
+    concurrency: calls at once, over all lanes; see broker.channels.slots for how they share them.
     settle_s: how long it may still be busy with a call whose answer was lost; only then is it asked
         what became of it.
     """

@@ -267,13 +267,12 @@ class App:
         return pools
 
     def _make_lanes(self) -> None:
-        outlets: dict[str, Outlet] = {}
         if "dispatch" in self._share.roles:
-            outlets = {system.name: self._outlet(system) for system in self._settings.systems}
+            self._channels = {s.name: self._channel(s) for s in self._settings.systems}
         for lane in self._share.lanes:
-            self._make_lane(lane, outlets)
+            self._make_lane(lane)
 
-    def _make_lane(self, lane: Lane, outlets: Mapping[str, Outlet]) -> None:
+    def _make_lane(self, lane: Lane) -> None:
         """One lane's consumer, pipeline, row worker and dispatcher, wired to wake each other.
 
         Those of other processes find what was committed when they look the next time.
@@ -297,7 +296,7 @@ class App:
                 consumer = self._consumer(lane, pipelines, inlets, succession, self._dealer(lane))
                 self._consumers.append(consumer)
         if "dispatch" in self._share.roles:
-            dispatcher = self._dispatcher(lane, committed, outlets)
+            dispatcher = self._dispatcher(lane, committed)
             calls = self._loop(f"calls {lane}", dispatcher.turn, sweep_s)
             dispatcher.wake = calls.wake
             wakes.append(calls.wake)
@@ -340,13 +339,11 @@ class App:
             fail_points=self._fail_points,
         )
 
-    def _dispatcher(
-        self, lane: Lane, committed: Callable[[], None], outlets: Mapping[str, Outlet]
-    ) -> Dispatcher:
+    def _dispatcher(self, lane: Lane, committed: Callable[[], None]) -> Dispatcher:
         return Dispatcher(
             lane=lane,
             database=self._databases[f"dispatch-{lane}"],
-            outlets=outlets,
+            outlets={s.name: self._outlet(s, lane) for s in self._settings.systems},
             translator=self._catalogue.translator,
             slots=self._settings.dispatch.of(lane),
             deadlines=self._settings.deadlines,
@@ -467,9 +464,9 @@ class App:
             found = await partition_rows.rings(session)
         return [ring for ring in found if ring.is_declared]
 
-    def _outlet(self, system: System) -> Outlet:
+    def _channel(self, system: System) -> HttpChannel:
         limits = self._settings.deadlines
-        channel = HttpChannel(
+        return HttpChannel(
             base_url=system.base_url,
             auth=self._auth(system),
             limits=Limits(
@@ -480,7 +477,8 @@ class App:
             ),
             fail_point=self._fail_points,
         )
-        self._channels[system.name] = channel
+
+    def _outlet(self, system: System, lane: Lane) -> Outlet:
         drivers = self._catalogue.drivers
         if system.driver not in drivers:
             raise Misconfigured(
@@ -492,7 +490,7 @@ class App:
         return Outlet(
             name=system.name,
             driver=drivers[system.driver],
-            perform=channel.perform,
+            perform=partial(self._channels[system.name].perform, lane=lane),
             settle_s=system.settle_s,
         )
 

@@ -22,6 +22,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from broker.channels.auth import Anonymous, AuthPolicy
+from broker.channels.slots import Slots
+from canonical.envelope import Lane
 from canonical.errors import Failure, InDoubt, InvalidMessage, Misconfigured, Unavailable
 from canonical.exchange import Request, Response
 
@@ -95,7 +97,7 @@ class HttpChannel:
         self._limits = limits or Limits()
         self._tls = tls
         self._fail_point = fail_point
-        self._slots = asyncio.Semaphore(self._limits.parallel)
+        self._slots = Slots(self._limits.parallel)
         self._reads: aiohttp.ClientSession | None = None
         self._effects: aiohttp.ClientSession | None = None
 
@@ -117,8 +119,8 @@ class HttpChannel:
                 await session.close()
         self._reads = self._effects = None
 
-    async def perform(self, request: Request) -> Response:
-        """The target's complete answer, whatever its status.
+    async def perform(self, request: Request, *, lane: Lane = "standard") -> Response:
+        """The target's complete answer, whatever its status. lane: whose calls it is one of.
 
         If the process dies under it, or the caller cancels it, the call is in doubt.
         Raises: Unavailable if nothing was sent, or the answer to a mere read got lost; InDoubt if
@@ -129,19 +131,21 @@ class HttpChannel:
         sending = _Sending()
         try:
             async with asyncio.timeout(self._limits.total_s):
-                response = await self._authorized(request, url, sending)
+                response = await self._authorized(request, url, sending, lane)
         except TimeoutError as error:
             raise _fate(request, sending, f"no answer in {self._limits.total_s:g} s") from error
         return _without_credentials(response)
 
-    async def _authorized(self, request: Request, url: URL, sending: _Sending) -> Response:
+    async def _authorized(
+        self, request: Request, url: URL, sending: _Sending, lane: Lane
+    ) -> Response:
         """The answer; where the credentials were refused, the one to new credentials."""
         headers = await self._auth.headers(request, self._send_for_policy)
-        response = await self._exchange(request, url, headers, sending)
+        response = await self._exchange(request, url, headers, sending, lane)
         if self._auth.is_refusal(response, headers):
             sending.sent = False  # The target said that it did nothing.
             headers = await self._auth.headers(request, self._send_for_policy)
-            response = await self._exchange(request, url, headers, sending)
+            response = await self._exchange(request, url, headers, sending, lane)
             # Told again, so that the policy knows that new credentials did not help.
             self._auth.is_refusal(response, headers)
         return response
@@ -152,19 +156,25 @@ class HttpChannel:
         """A call of the policy's own, see `broker.channels.auth.Send`."""
         target = self._url(url) if url.startswith("/") else URL(url)
         call = Request(method=method, path=target.raw_path, body=body, effectful=False)
-        response = await self._exchange(call, target, headers, _Sending())
+        # Every lane waits for what this brings.
+        response = await self._exchange(call, target, headers, _Sending(), "critical")
         if __debug__:
             await self._reach("token.after_fetch")
         return response
 
     async def _exchange(
-        self, request: Request, url: URL, credentials: Mapping[str, str], sending: _Sending
+        self,
+        request: Request,
+        url: URL,
+        credentials: Mapping[str, str],
+        sending: _Sending,
+        lane: Lane,
     ) -> Response:
         """One request on the wire and its complete answer."""
         headers = CIMultiDict(request.headers)
         headers["Accept-Encoding"] = "identity"
         headers.update(credentials)
-        async with self._slots:
+        async with self._slots.one(lane):
             try:
                 async with self._session(request.effectful).request(
                     request.method,

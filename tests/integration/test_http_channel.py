@@ -15,8 +15,10 @@ from aiohttp import web
 
 from broker.channels.auth import Basic, OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
+from canonical.envelope import Lane
 from canonical.errors import InDoubt, InvalidMessage, Misconfigured, Unavailable
 from canonical.exchange import Request
+from tests.integration.toy import until
 
 SECRET = "canary-7f3a"
 QUICK = Limits(connect_s=1.0, read_s=0.3, total_s=2.0)
@@ -127,6 +129,34 @@ async def test_an_effect_whose_answer_does_not_come_is_in_doubt_within_the_deadl
     assert time.monotonic() - start < 1.5
     assert (caught.value.code, caught.value.where) == ("answer-lost", "POST /parts")
     assert len(server.requests) == 1
+
+
+async def test_slow_calls_of_lower_lanes_leave_room_for_a_critical_one() -> None:
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if not request.startswith(b"GET /urgent"):
+            await asyncio.Event().wait()
+        await answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(request, writer)
+
+    limits = Limits(total_s=30.0, parallel=4)
+    urgent = Request(method="GET", path="/urgent", effectful=False)
+    async with (
+        raw_server(answer) as (server, url),
+        HttpChannel(base_url=url, limits=limits) as channel,
+    ):
+        lanes: tuple[Lane, ...] = ("standard", "enrichment") * 5
+        slow = [asyncio.create_task(channel.perform(READ, lane=lane)) for lane in lanes]
+
+        async def are_under_way() -> bool:
+            return len(server.requests) == 3
+
+        await until(are_under_way, "lower lanes have what is theirs")
+        async with asyncio.timeout(5):
+            response = await channel.perform(urgent, lane="critical")
+        assert response.status == 200
+        assert len(server.requests) == 4
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
 
 
 async def test_the_total_deadline_cuts_an_answer_that_drips() -> None:
