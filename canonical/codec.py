@@ -136,6 +136,9 @@ def check_keys(body: bytes, *, where: str = "body") -> None:
     The decoder keeps the last one: where what it keeps is written with fewer colons, one was lost.
     """
     kept = guard(lambda: msgspec.json.encode(msgspec.json.decode(body)), where=where)
+    # Without escapes both spell every text alike: colons within texts need not be told apart.
+    if b"\\" not in body and kept.count(b":") == body.count(b":"):
+        return
     if _structure(kept).count(b":") == _structure(body).count(b":"):
         return
     # Looking for it takes several times as long as finding that there is one.

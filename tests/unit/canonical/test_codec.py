@@ -74,6 +74,7 @@ def nested(levels: int) -> bytes:
         "overlong UTF-8": (b'{"number":"\xc0\x80"}', "undecodable"),
         "lone surrogate": (b'{"number":"\\ud800"}', "undecodable"),
         "key twice": (b'{"pieces":1,"pieces":2}', "key-twice"),
+        "key twice beside colons": (b'{"pieces":1,"a:b":"c:d","pieces":2}', "key-twice"),
         "key twice, escaped": (b'{"pieces":1,"piece\\u0073":2}', "key-twice"),
         "key twice where nobody looks": (b'{"x":[{"a":1,"a":1}]}', "key-twice"),
         "no offset": (b'{"due":"2024-01-01T00:00:00"}', "contract-violated"),
