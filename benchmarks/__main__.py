@@ -1,4 +1,4 @@
-"""`./bench`: all rungs in turn, as many rounds as asked for, and what they come to."""
+"""`./bench`: all rungs in turn, as many rounds as asked for, what they come to; or one trial."""
 
 from __future__ import annotations
 
@@ -8,97 +8,158 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from rich.console import Console
 
 from benchmarks.latency import latency
 from benchmarks.place import ROOT, Invalid, Place, server_settings
-from benchmarks.report import Report, report, show
+from benchmarks.report import Report, Trial, report, show, show_trial
 from benchmarks.rungs import RUNGS, Passed, Rung
+from benchmarks.trials import TRIALS
 from ops.stack import Stack, StackUnavailable
 
 ROUNDS = 3
 RESULTS = ROOT / "benchmarks" / "results"
 LATENCY_S, QUICK_LATENCY_S = 20.0, 2.0
 
+T = TypeVar("T")
+
 
 def main() -> int:
     """Exit code: 0 measured, 1 a run that counts for nothing, 3 no servers to be had."""
-    parser = argparse.ArgumentParser(prog="./bench", description="Measure Layshaft.")
-    parser.add_argument("--quick", action="store_true", help="one short pass per rung")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="passes per rung")
-    parser.add_argument("--rungs", default="", help="only these, with commas between them")
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    arguments = parser.parse_args()
-    names = arguments.rungs.split(",") if arguments.rungs else [rung.name for rung in RUNGS]
-    if unknown := set(names) - {rung.name for rung in RUNGS}:
-        there_are = ", ".join(rung.name for rung in RUNGS)
-        parser.error(f"no rung {', '.join(sorted(unknown))}; there are {there_are}")
-    if arguments.rounds < 1:
-        parser.error("--rounds: at least 1")
-    wanted = [rung for rung in RUNGS if rung.name in names]
+    arguments = _parser().parse_args()
     state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ROOT / ".layshaft"))
     try:
-        found = asyncio.run(
-            _measure(wanted, state, 1 if arguments.quick else arguments.rounds, arguments.quick)
-        )
+        if arguments.trial != "rungs":
+            return _try(arguments.trial, state, arguments)
+        return _climb(state, arguments)
     except StackUnavailable as error:
         print(error, file=sys.stderr)
         return 3
     except Invalid as error:
         print(f"This run counts for nothing: {error}", file=sys.stderr)
         return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    there_are = "; ".join(f"{name}: {trial.what}" for name, trial in TRIALS.items())
+    parser = argparse.ArgumentParser(prog="./bench", description="Measure Layshaft.")
+    parser.add_argument(
+        "trial",
+        nargs="?",
+        default="rungs",
+        choices=("rungs", *TRIALS),
+        help=f"what to measure: rungs against each other (the default), or one of {there_are}",
+    )
+    parser.add_argument("--quick", action="store_true", help="one short pass of each")
+    parser.add_argument("--rounds", type=_at_least_one, default=ROUNDS, help="passes per rung")
+    parser.add_argument("--rungs", type=_rungs, default=list(RUNGS), help="only these, with commas")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _rungs(text: str) -> list[Rung]:
+    names = text.split(",")
+    if unknown := set(names) - {rung.name for rung in RUNGS}:
+        there_are = ", ".join(rung.name for rung in RUNGS)
+        raise argparse.ArgumentTypeError(
+            f"no rung {', '.join(sorted(unknown))}; there are {there_are}"
+        )
+    return [rung for rung in RUNGS if rung.name in names]
+
+
+def _climb(state: Path, arguments: argparse.Namespace) -> int:
+    """The rungs are measured and shown; a whole run is kept."""
+    rungs, quick = arguments.rungs, arguments.quick
+    rounds = 1 if quick else arguments.rounds
+    found = asyncio.run(_on_place(state, lambda place: _measure(place, rungs, rounds, quick)))
     if arguments.output == "json":
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        _put_json(found)
     else:
         show(found, {rung.name: rung.what for rung in RUNGS}, Console())
-    if not (arguments.quick or arguments.rungs or found.invalid):
-        _keep(found, state)
+    if not (quick or len(rungs) < len(RUNGS) or found.invalid):
+        written = _keep(found, "latest")
+        command = (_other_python(state), "-m", "benchmarks.chart", written, RESULTS / "latest")
+        subprocess.run(command, cwd=ROOT, check=True)
     return 1 if found.invalid else 0
 
 
-def _keep(found: Report, state: Path) -> None:
-    """The report and its chart are under benchmarks/results."""
-    written = RESULTS / "latest.json"
+def _try(name: str, state: Path, arguments: argparse.Namespace) -> int:
+    """The trial is made and shown; a whole one is kept."""
+
+    async def measure(place: Place) -> Trial:
+        figures = await TRIALS[name].run(place, quick=arguments.quick)
+        settings = await server_settings(place.servers.database_url)
+        return Trial(name, figures, settings, _machine(), _commit())
+
+    found = asyncio.run(_on_place(state, measure))
+    if arguments.output == "json":
+        _put_json(found)
+    else:
+        show_trial(found, TRIALS[name].what, Console())
+    if not arguments.quick:
+        _keep(found, name)
+    return 0
+
+
+def _put_json(found: msgspec.Struct) -> None:
+    print(msgspec.json.format(msgspec.json.encode(found)).decode())
+
+
+def _keep(found: msgspec.Struct, name: str) -> Path:
+    """What was found is under benchmarks/results."""
+    written = RESULTS / f"{name}.json"
     written.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    command = (_other_python(state), "-m", "benchmarks.chart", written, RESULTS / "latest")
-    subprocess.run(command, cwd=ROOT, check=True)
-    print(f"written: {RESULTS.relative_to(ROOT)}/latest.json, .svg, .png", file=sys.stderr)
+    print(f"written: {written.relative_to(ROOT)}", file=sys.stderr)
+    return written
 
 
 def _other_python(state: Path) -> Path:
     return state / "bench-venv" / "bin" / "python"
 
 
-async def _measure(rungs: list[Rung], state: Path, rounds: int, quick: bool) -> Report:
+async def _on_place(state: Path, measure: Callable[[Place], Awaitable[T]]) -> T:
+    """What is measured on servers of its own, which are stopped afterwards."""
     stack = Stack(state / "bench", packages_dir=state / "packages", environment={})
     servers = await asyncio.to_thread(stack.start)
     try:
         place = Place(servers, state / "bench" / "run", _other_python(state))
-        passes: dict[str, list[Passed]] = {rung.name: [] for rung in rungs}
         async with place.open():
-            for round_number in range(rounds):
-                for rung in rungs:
-                    number = rung.quick if quick else rung.number
-                    passed = await rung.measure(place, number, 1 + round_number)
-                    passes[rung.name].append(passed)
-                    line = f"{rung.name}: {passed.rate:,.0f} messages/s"
-                    print(f"round {round_number + 1}, {line}", file=sys.stderr, flush=True)
-            found_ms: dict[str, float] = {}
-            if "layshaft" in passes:
-                found_ms = await latency(place, QUICK_LATENCY_S if quick else LATENCY_S)
-            settings = await server_settings(servers.database_url)
-        return report(
-            passes,
-            latency_ms=found_ms,
-            settings=settings,
-            machine=_machine(),
-            commit=_commit(),
-        )
+            return await measure(place)
     finally:
         await asyncio.to_thread(stack.stop)
+
+
+async def _measure(place: Place, rungs: list[Rung], rounds: int, quick: bool) -> Report:
+    passes: dict[str, list[Passed]] = {rung.name: [] for rung in rungs}
+    for round_number in range(rounds):
+        for rung in rungs:
+            number = rung.quick if quick else rung.number
+            passed = await rung.measure(place, number, 1 + round_number)
+            passes[rung.name].append(passed)
+            line = f"{rung.name}: {passed.rate:,.0f} messages/s"
+            print(f"round {round_number + 1}, {line}", file=sys.stderr, flush=True)
+    found_ms: Mapping[str, float] = {}
+    if "layshaft" in passes:
+        found_ms = await latency(place, QUICK_LATENCY_S if quick else LATENCY_S)
+    return report(
+        passes,
+        latency_ms=found_ms,
+        settings=await server_settings(place.servers.database_url),
+        machine=_machine(),
+        commit=_commit(),
+    )
 
 
 def _machine() -> str:

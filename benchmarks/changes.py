@@ -12,52 +12,55 @@ KEYS = 2_000
 AGAIN, STALE = 0.01, 0.01
 """Shares of the messages that were sent before, and that are older than what was sent before."""
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-_ITEMS = 2
+ITEMS = 2
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """One message: body, the id its sender gives it, and whether it is news."""
+    """One message: body, the id its sender gives it, whether it is news, and its contract."""
 
     id: str
     key: str
     body: bytes
     is_news: bool = True
+    type: str = "arena.change"
 
 
-def letters(number: int, *, seed: int) -> list[Letter]:
-    """So many messages: news but for the shares above, no id twice but for what is sent again."""
+def letters(
+    number: int, *, seed: int, later: int = 0, series: str = "ECO", items: int = ITEMS
+) -> list[Letter]:
+    """So many messages: news but for the shares above, no id twice but for what is sent again.
+
+    later: versions that each change has had before. series: what the numbers of changes begin with.
+    items: of a change; each is some 500 bytes.
+    """
     chance = random.Random(seed)
     written: list[Letter] = []
-    versions = [0] * KEYS
+    versions = [later] * KEYS
     for n in range(number):
         kind = chance.random()
         if written and kind < AGAIN:
             written.append(msgspec.structs.replace(chance.choice(written[-1_000:]), is_news=False))
             continue
         change = n % KEYS
-        is_stale = kind < AGAIN + STALE and versions[change] > 1
+        is_stale = kind < AGAIN + STALE and versions[change] > later + 1
         if not is_stale:
             versions[change] += 1
         version = versions[change] - is_stale
-        written.append(_letter(seed, n, change, version, is_stale=is_stale, chance=chance))
+        name = f"{series}-{change:06}"
+        # An older statement is a little older than the one that is known, and no repeat of any.
+        at = _BEGIN + timedelta(hours=version, minutes=-1 if is_stale else 0)
+        written.append(
+            Letter(
+                id=f"{seed}-{n:08}",
+                key=f"engineering-change/{name}",
+                body=msgspec.json.encode(_statement(f"{seed}-{n:08}", name, at, items, chance)),
+                is_news=not is_stale,
+            )
+        )
     return written
 
 
-def _letter(
-    seed: int, n: int, change: int, version: int, *, is_stale: bool, chance: random.Random
-) -> Letter:
-    number = f"ECO-{change:06}"
-    # An older statement is a little older than the one that is known, and no repeat of any.
-    at = _BEGIN + timedelta(hours=version, minutes=-1 if is_stale else 0)
-    return Letter(
-        id=f"{seed}-{n:08}",
-        key=f"engineering-change/{number}",
-        body=msgspec.json.encode(_statement(f"{seed}-{n:08}", number, at, chance)),
-        is_news=not is_stale,
-    )
-
-
-def _statement(event: str, number: str, at: datetime, chance: random.Random) -> object:
+def _statement(event: str, number: str, at: datetime, items: int, chance: random.Random) -> object:
     return {
         "event": {"guid": event},
         "change": {
@@ -74,7 +77,7 @@ def _statement(event: str, number: str, at: datetime, chance: random.Random) -> 
                 {"guid": "DV84V396K9KSU8N6XMPS", "name": "Urgency", "value": "Standard"}
             ],
         },
-        "changeItems": {"count": _ITEMS, "results": [_item(chance) for _ in range(_ITEMS)]},
+        "changeItems": {"count": items, "results": [_item(chance) for _ in range(items)]},
     }
 
 

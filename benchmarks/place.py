@@ -18,6 +18,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from benchmarks.changes import Letter
 from broker.framing import Outlet, publish_frames
+from broker.topology import inbound_queue
+from canonical.envelope import Lane
 from handlers import CATALOGUE
 from ops.configuration import Configuration, load
 from ops.migrate import migrate
@@ -26,7 +28,9 @@ from ops.stack import Servers, databases
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, KIND = "plm", "engineering-change"
-QUEUE = f"in.{SOURCE}.{KIND}.standard"
+URGENT_KIND, BULK_KIND = "urgent-change", "bulk-change"
+LANES: Mapping[str, Lane] = {KIND: "standard", URGENT_KIND: "critical", BULK_KIND: "enrichment"}
+QUEUE = inbound_queue(SOURCE, KIND, LANES[KIND])
 SINK = "engineering-change.released.standard"
 TEMPLATE = "layshaft_bench_template"
 WINDOW = 500
@@ -42,10 +46,11 @@ listen_port = 0
 database_url = "{{database_url}}"
 amqp_url = "{{amqp_url}}"
 systems = []
-
+{{settings}}
 [[settings.sources]]
 name = "{SOURCE}"
-kinds = ["{KIND}"]
+kinds = ["{KIND}", "{URGENT_KIND}", "{BULK_KIND}"]
+lanes = {{{{ {URGENT_KIND} = "critical", {BULK_KIND} = "enrichment" }}}}
 contracts = ["arena.change"]
 
 [rules]
@@ -67,8 +72,8 @@ class Place:
         """other_python: of the environment in which the competitors are installed."""
         self.servers = servers
         self.other_python = other_python
-        self._folder = folder
-        self._config = folder / "layshaft.toml"
+        self.folder = folder
+        self.config = folder / "layshaft.toml"
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._databases = 0
@@ -76,7 +81,7 @@ class Place:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Topology and schema are there; the queues can be looked at."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         template = databases.create_database(self.servers.database_url, TEMPLATE)
         await migrate(template)
         await declare_topology(self.configuration(template).settings, CATALOGUE.events)
@@ -85,12 +90,14 @@ class Place:
             self._channel = await connection.channel()
             yield
 
-    def configuration(self, database_url: str) -> Configuration:
-        """The service's, on that database; written down too."""
-        self._config.write_text(
-            _CONFIGURATION.format(database_url=database_url, amqp_url=self.servers.amqp_url)
+    def configuration(self, database_url: str, settings: str = "") -> Configuration:
+        """The service's, on that database and with these lines of settings; written down too."""
+        self.config.write_text(
+            _CONFIGURATION.format(
+                database_url=database_url, amqp_url=self.servers.amqp_url, settings=settings
+            )
         )
-        return load(self._config, {})
+        return load(self.config, {})
 
     def fresh_database(self) -> str:
         """A database as a migration leaves it; its URL."""
@@ -106,7 +113,7 @@ class Place:
 
     def scratch(self, name: str) -> Path:
         """A file that is not there yet."""
-        path = self._folder / name
+        path = self.folder / name
         path.unlink(missing_ok=True)
         return path
 
@@ -118,14 +125,18 @@ class Place:
         assert self._channel is not None
         return self._channel
 
-    async def fill(self, written: Sequence[Letter]) -> None:
-        """The messages wait in the queue of the source, all of them confirmed.
+    async def fill(self, written: Sequence[Letter], kind: str = KIND) -> None:
+        """Nothing but these messages waits in the queue of the kind, all of them confirmed.
 
         What an earlier pass had in hand when it was ended may have come back.
         """
-        if len(written) > 1:
-            await self.until(self._is_left, "nobody consumes")
-            await self.purge(QUEUE)
+        queue = inbound_queue(SOURCE, kind, LANES[kind])
+        await self.until(lambda: self._is_left(queue), "nobody consumes")
+        await self.purge(queue)
+        await self.send(written, kind)
+
+    async def send(self, written: Sequence[Letter], kind: str = KIND) -> None:
+        """The messages are the broker's, all of them confirmed."""
         assert self._connection is not None
         assert self._connection.transport is not None
         outlet = Outlet(self._connection.transport.connection.write_queue)
@@ -139,11 +150,11 @@ class Place:
                 frames = publish_frames(
                     channel.number,
                     exchange=f"in.{SOURCE}",
-                    routing_key=KIND,
-                    headers={"ce-id": letter.id, "ce-type": "arena.change"},
+                    routing_key=kind,
+                    headers={"ce-id": letter.id, "ce-type": letter.type},
                     message_id=f"{first}-{letter.id}",
                     body=letter.body,
-                    frame_max=0,
+                    frame_max=channel.connection.connection_tune.frame_max,
                 )
                 outlet.publish(
                     channel,
@@ -159,42 +170,48 @@ class Place:
         found = await self.channel.declare_queue(queue, passive=True)
         return found.declaration_result.message_count or 0
 
-    async def _is_left(self) -> bool:
-        found = await self.channel.declare_queue(QUEUE, passive=True)
+    async def _is_left(self, queue: str) -> bool:
+        found = await self.channel.declare_queue(queue, passive=True)
         return found.declaration_result.consumer_count == 0
 
-    async def purge(self, *queues: str) -> None:
-        """Nothing waits there."""
+    async def purge(self, *queues: str) -> int:
+        """Nothing waits there any more; how many messages did."""
+        purged = 0
         for name in queues:
             queue = await self.channel.get_queue(name, ensure=False)
-            await queue.purge()
+            purged += (await queue.purge()).message_count or 0
+        return purged
 
-    async def until(self, holds: Callable[[], Awaitable[bool]], what: str) -> float:
+    async def until(
+        self, holds: Callable[[], Awaitable[bool]], what: str, within_s: float = PASS_S
+    ) -> float:
         """When it came to hold, by the monotonic clock."""
-        end = time.monotonic() + PASS_S
+        end = time.monotonic() + within_s
         while not await holds():
             if time.monotonic() > end:
-                raise Invalid(f"not within {PASS_S:g} s: {what}")
+                raise Invalid(f"not within {within_s:g} s: {what}")
             await asyncio.sleep(LOOK_S)
         return time.monotonic()
 
     # Processes
 
     @asynccontextmanager
-    async def service(self, database_url: str, *options: str) -> AsyncIterator[None]:
+    async def service(
+        self, database_url: str, *options: str, settings: str = ""
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
         """`layshaft run` as users start it: the image runs Python optimized."""
-        self.configuration(database_url)
-        command = (sys.executable, "-m", "ops", "run", "--config", str(self._config), *options)
-        async with self.process("layshaft", command, {"PYTHONOPTIMIZE": "1"}):
-            yield
+        self.configuration(database_url, settings)
+        command = (sys.executable, "-m", "ops", "run", "--config", str(self.config), *options)
+        async with self.process("layshaft", command, {"PYTHONOPTIMIZE": "1"}) as process:
+            yield process
 
     @asynccontextmanager
     async def process(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
         """It runs during the block and is ended after it."""
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("LAYSHAFT_", "PYTHON"))}
-        with (self._folder / f"{name}.log").open("ab") as log:
+        with (self.folder / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=ROOT,
@@ -205,9 +222,9 @@ class Place:
                 start_new_session=True,
             )
         try:
-            yield
+            yield process
             if process.returncode is not None:
-                raise Invalid(f"{name} ended by itself, see {self._folder / name}.log")
+                raise Invalid(f"{name} ended by itself, see {self.folder / name}.log")
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGTERM)

@@ -41,6 +41,16 @@ class Report(msgspec.Struct, frozen=True):
     invalid: str = ""
 
 
+class Trial(msgspec.Struct, frozen=True):
+    """What a trial found. figures: by name, units as its module says."""
+
+    trial: str
+    figures: dict[str, float]
+    settings: dict[str, str]
+    machine: str
+    commit: str
+
+
 def ratios(passes: Mapping[str, Sequence[Passed]]) -> dict[str, Ratio]:
     """The service against each other rung, round by round."""
     found: dict[str, Ratio] = {}
@@ -85,11 +95,27 @@ def report(
     )
 
 
-def show(found: Report, what: Mapping[str, str], console: Console) -> None:
-    """The report for people."""
+def show_trial(found: Trial, what: str, console: Console) -> None:
+    """A trial for people."""
+    _show_circumstances(found, console)
+    console.print(f"{found.trial}: {what}")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, figure in found.figures.items():
+        table.add_row(name, f"{figure:,}")
+    console.print(table)
+
+
+def _show_circumstances(found: Report | Trial, console: Console) -> None:
     durable = ", ".join(f"{name}={value}" for name, value in found.settings.items())
     console.print(f"PostgreSQL says: {durable}")
     console.print(f"{found.machine}, commit {found.commit}")
+
+
+def show(found: Report, what: Mapping[str, str], console: Console) -> None:
+    """The report for people."""
+    _show_circumstances(found, console)
     table = Table(box=None, pad_edge=False)
     table.add_column("rung")
     table.add_column("messages/s", justify="right")
@@ -107,7 +133,7 @@ def show(found: Report, what: Mapping[str, str], console: Console) -> None:
         console.print(
             f"From the broker's confirm to the commit, at {RATE} messages/s:"
             f" p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms;"
-            f" a bare commit takes {ms['bare_commit']:.1f} ms"
+            f" a bare commit takes {ms['bare_commit']:.1f} ms, p99 {ms['bare_commit_p99']:.1f} ms"
         )
     if found.invalid:
         console.print(f"This run counts for nothing: {found.invalid}")

@@ -54,7 +54,7 @@ async def noop(place: Place, number: int, seed: int) -> Passed:
         return done.exists() and bool(done.read_text())
 
     async with place.process("noop", command):
-        began = await _begun(place, QUEUE, number)
+        began = await begun(place, QUEUE, number)
         await place.until(is_done, "all acknowledged")
     return Passed(number, float(done.read_text()) - began)
 
@@ -102,7 +102,7 @@ async def _by_hand(
         *(database, QUEUE, sink, str(PREFETCH)),
     )
     async with place.process(name, command):
-        began = await _begun(place, QUEUE, number)
+        began = await begun(place, QUEUE, number)
         ended = await place.until(lambda: is_done(database, written), "all events out")
     await place.purge(sink)
     keys = len({letter.key for letter in written})
@@ -120,7 +120,7 @@ async def celery(place: Place, number: int, seed: int) -> Passed:
     options = ("worker", "--concurrency", "2", "--without-gossip", "--without-mingle")
     command = (python, "-m", "celery", "-A", module, *options, "--loglevel", "ERROR")
     async with place.process("celery", command, environment):
-        began = await _begun(place, CELERY_QUEUE, number)
+        began = await begun(place, CELERY_QUEUE, number)
         ended = await place.until(lambda: _is_empty(place, CELERY_QUEUE), "all taken")
     return Passed(number, ended - began)
 
@@ -128,18 +128,30 @@ async def celery(place: Place, number: int, seed: int) -> Passed:
 async def layshaft(place: Place, number: int, seed: int) -> Passed:
     """The service as it is shipped, one hop: from the source's queue to the event's."""
     written = letters(number, seed=seed)
-    news = sum(letter.is_news for letter in written)
     database = place.fresh_database()
+    passed = await drained(place, database, written)
+    await _require(database, _everything(written))
+    await place.purge(SINK)
+    return passed
+
+
+async def drained(place: Place, database: str, written: Sequence[Letter]) -> Passed:
+    """The service takes these messages, one hop; their events wait in the queue."""
     await place.purge(SINK)
     await place.fill(written)
     async with place.service(database, "--role", "translate", "--lanes", "standard"):
-        began = await _begun(place, QUEUE, number)
-        ended = await place.until(lambda: _holds(place, SINK, news), "all events out")
-        # The last ones are cleared after they are out.
-        await place.until(lambda: _has(database, _OUTBOX, 0), "the outbox is empty")
-    await _require(database, _everything(written))
-    await place.purge(SINK)
-    return Passed(number, ended - began)
+        began = await begun(place, QUEUE, len(written))
+        ended = await events_out(place, database, written)
+    return Passed(len(written), ended - began)
+
+
+async def events_out(place: Place, database: str, written: Sequence[Letter]) -> float:
+    """When the event of each message that is news was out."""
+    news = sum(letter.is_news for letter in written)
+    ended = await place.until(lambda: _holds(place, SINK, news), "all events out")
+    # The last ones are cleared after they are out.
+    await place.until(lambda: _has(database, _OUTBOX, 0), "the outbox is empty")
+    return ended
 
 
 async def layshaft_two_hops(place: Place, number: int, seed: int) -> Passed:
@@ -150,7 +162,7 @@ async def layshaft_two_hops(place: Place, number: int, seed: int) -> Passed:
     await place.purge(SINK)
     await place.fill(written)
     async with place.service(database, "--role", "translate,decide"):
-        began = await _begun(place, QUEUE, number)
+        began = await begun(place, QUEUE, number)
         decided = "select count(*) from inbox where source = 'layshaft'"
         ended = await place.until(lambda: _has(database, decided, news), "all changes planned")
     return Passed(number, ended - began)
@@ -187,7 +199,9 @@ async def _has(database: str, sql: str, number: int) -> bool:
     return await counted(database, sql) >= number if number else not await counted(database, sql)
 
 
-async def _begun(place: Place, queue: str, number: int) -> float:
+async def begun(place: Place, queue: str, number: int) -> float:
+    """When the first of so many messages was taken."""
+
     async def is_taken() -> bool:
         return await place.waiting(queue) < number
 
