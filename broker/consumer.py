@@ -561,22 +561,10 @@ class LaneConsumer:
             return []
         batch = [first.result()]
         again = int(batch[0].redelivered)
-        while len(batch) < at_most and again < REDELIVERED:
-            if not ready.empty():
-                batch.append(ready.get_nowait())
-                again += batch[-1].redelivered
-            elif self._is_reading:
-                # It has come and is about to be read: nobody idles, and a large batch costs less.
-                await asyncio.sleep(0)
-            else:
-                break
+        while len(batch) < at_most and again < REDELIVERED and not ready.empty():
+            batch.append(ready.get_nowait())
+            again += batch[-1].redelivered
         return batch
-
-    @property
-    def _is_reading(self) -> bool:
-        """Whether something has come that is read as soon as the reader has its turn."""
-        may_read = self._may_read.is_set() and not self._stopping.is_set()
-        return may_read and not self._arrived.empty()
 
     def _worthwhile(self, batch: Sequence[Arrival]) -> list[Arrival]:
         """Those that can be acknowledged, and those nobody will send again."""
