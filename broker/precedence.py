@@ -114,7 +114,10 @@ class Pace:
         # What it does alone is what it did before; a lane that never was alone goes by this batch.
         rate = self._messages / self._seconds if self._seconds else messages / max(seconds, 1e-6)
         due_at = max(self._due_at, now - seconds) + messages / (self._share * rate)
-        self._due_at = min(due_at, now + LONGEST_REST_S)
+        # Measured while little came, in batches of few, the rate is far below what it can do. Who
+        # works for that share of the time does not go beyond it, whatever was measured.
+        longest_s = min(seconds * (1 / self._share - 1), LONGEST_REST_S)
+        self._due_at = min(due_at, now + longest_s)
         return max(self._due_at - now, 0.0)
 
     def _measure(self, messages: int, now: float, *, behind: bool) -> None:

@@ -110,14 +110,18 @@ def _fault_tests(name: str, run: _Run) -> Outcome:
     return outcome
 
 
-def _measuring_tests(name: str, run: _Run) -> Outcome:
+def _measuring_tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
     """Tests of which some measure; a full run shows the figures and leaves them behind."""
-    outcome = _tests(with_servers=True)(name, run)
-    if not run.full:
-        return outcome
-    report = run.folder / f"{name}.xml"
-    write_results(report, _RESULTS, commit=run.commit)
-    return msgspec.structs.replace(outcome, notes=measured_lines(report))
+
+    def run(name: str, run: _Run) -> Outcome:
+        outcome = _tests(with_servers=with_servers)(name, run)
+        if not run.full:
+            return outcome
+        report = run.folder / f"{name}.xml"
+        write_results(report, _RESULTS, commit=run.commit)
+        return msgspec.structs.replace(outcome, notes=measured_lines(report))
+
+    return run
 
 
 def _module(name: str) -> tuple[str, ...]:
@@ -132,9 +136,9 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "types": _tools(_module("mypy")),
     "imports": _tools((str(Path(sys.executable).with_name("lint-imports")),)),
     "unit": _tests(with_servers=False),
-    "simulation": _tests(with_servers=False),
+    "simulation": _measuring_tests(with_servers=False),
     "contract": _tests(with_servers=True),
-    "integration": _measuring_tests,
+    "integration": _measuring_tests(with_servers=True),
     "e2e": _tests(with_servers=True),
     "hostile": _tests(with_servers=True),
     "faults": _fault_tests,
