@@ -534,7 +534,8 @@ class LaneConsumer:
         if all(a.content_bytes <= MAX_INLINE_BYTES for a in batch):
             shard.deciding_since = began
         try:
-            await self._decide_until_committed(shard, self._worthwhile(batch))
+            with self._pace.at_work():
+                await self._decide_until_committed(shard, self._worthwhile(batch))
         finally:
             shard.deciding_since = None
             self._budget.give_back(body_bytes)
@@ -542,7 +543,7 @@ class LaneConsumer:
                 self._lines[arrival.queue].in_hand -= 1
             self._advance(*{arrival.queue for arrival in batch})
         if batch:
-            took_s, behind = perf_counter() - began, self.backlog > 0
+            took_s, behind = perf_counter() - began, self.backlog >= self._batch / 2
             await self._pause(self._pace.rest_s(len(batch), took_s, behind=behind))
         return body_bytes
 

@@ -8,7 +8,8 @@ small batches and rests between them, held to a share of what it does alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic
 
 from broker.store import Database
@@ -31,33 +32,49 @@ class Precedence:
         self._now = now
         self._worked_at = float("-inf")
         self._is_untold = False
+        # Batches of the critical lane that this process is deciding.
+        self._at_work = 0
 
     def worked(self) -> None:
         """The critical lane of this process has work now."""
         self._worked_at = self._now()
         self._is_untold = True
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The critical lane of this process has work for as long as the block takes."""
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+            self.worked()
+
     @property
     def is_claimed(self) -> bool:
         """Whether lower lanes give way."""
-        return self._now() - self._worked_at < RECENT_S
+        return self._at_work > 0 or self._now() - self._worked_at < RECENT_S
 
     @property
     def has_news(self) -> bool:
         """Whether there is something that other processes do not know."""
-        return self._is_untold
+        return self._is_untold or self._at_work > 0
 
     async def exchange(self, database: Database) -> None:
         """Other processes know what this one knows, and the other way round.
 
         Crash in between: they give way a second less.
         """
-        is_untold, self._is_untold = self._is_untold, False
-        async with database.session() as session:
-            if is_untold:
-                await rows.tell(session)
-            elif (ago_s := await rows.seconds_since(session)) is not None:
-                self._worked_at = max(self._worked_at, self._now() - ago_s)
+        has_news, self._is_untold = self.has_news, False
+        try:
+            async with database.session() as session:
+                if has_news:
+                    await rows.tell(session)
+                elif (ago_s := await rows.seconds_since(session)) is not None:
+                    self._worked_at = max(self._worked_at, self._now() - ago_s)
+        except BaseException:
+            self._is_untold = has_news
+            raise
 
 
 class Pace:
@@ -87,6 +104,10 @@ class Pace:
         if not self._yields:
             self._precedence.worked()
 
+    def at_work(self) -> AbstractContextManager[None]:
+        """The block decides a batch of this lane."""
+        return nullcontext() if self._yields else self._precedence.at_work()
+
     @property
     def _gives_way(self) -> bool:
         return self._yields and self._precedence.is_claimed
@@ -98,8 +119,9 @@ class Pace:
     def rest_s(self, messages: int, seconds: float, *, behind: bool) -> float:
         """How long to rest after a batch of so many messages, which took so long.
 
-        behind: more is waiting. A lane that keeps up says nothing about what it could do: it is
-        not measured, and rests only where it goes beyond a share that is known.
+        behind: so much is waiting that batches are as large as they get. A lane that keeps up says
+        nothing about what it could do: two messages that come together are no backlog. It is not
+        measured, and rests only where it goes beyond a share that is known.
         """
         if not self._yields:
             self.came()
@@ -111,13 +133,12 @@ class Pace:
         self._behind_since = None
         if not (self._seconds or behind):
             return 0.0
-        # What it does alone is what it did before; a lane that never was alone goes by this batch.
-        rate = self._messages / self._seconds if self._seconds else messages / max(seconds, 1e-6)
+        # What it does alone is what it did before, or what this batch shows that it can do: it may
+        # never have been alone, or only when its process was young.
+        alone = self._messages / self._seconds if self._seconds else 0.0
+        rate = max(alone, messages / max(seconds, 1e-6))
         due_at = max(self._due_at, now - seconds) + messages / (self._share * rate)
-        # Measured while little came, in batches of few, the rate is far below what it can do. Who
-        # works for that share of the time does not go beyond it, whatever was measured.
-        longest_s = min(seconds * (1 / self._share - 1), LONGEST_REST_S)
-        self._due_at = min(due_at, now + longest_s)
+        self._due_at = min(due_at, now + LONGEST_REST_S)
         return max(self._due_at - now, 0.0)
 
     def _measure(self, messages: int, now: float, *, behind: bool) -> None:

@@ -135,6 +135,8 @@ class App:
         self._trouble: dict[str, str] = {}
         self._loops: list[Loop] = []
         self._precedence = Precedence()
+        # Since the processes told each other last.
+        self._took_rows = False
         self._one_suspect = asyncio.Lock()
         self._consumers: list[LaneConsumer] = []
         self._dealers: list[Dealer] = []
@@ -515,12 +517,15 @@ class App:
         began, limit = monotonic(), pace.at_most(PENDING_BATCH)
         taken = await pipeline.take_pending(limit)
         if taken:
+            self._took_rows = True
             await asyncio.sleep(pace.rest_s(taken, monotonic() - began, behind=taken == limit))
         return taken > 0
 
     async def _exchange_precedence(self, database: Database) -> bool:
         """Nothing is said or asked where nobody would give way."""
-        if self._precedence.has_news or any(c.backlog for c in self._consumers):
+        backlog = self._took_rows or any(c.backlog for c in self._consumers)
+        if self._precedence.has_news or backlog:
+            self._took_rows = False
             await self._precedence.exchange(database)
         return False
 

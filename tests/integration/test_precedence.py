@@ -53,3 +53,30 @@ async def test_a_lane_that_gives_way_takes_small_batches_and_all_of_them(
     async with consuming(bench, amqp_url, take=take, batch=150, prefetch=200, pace=pace):
         await until(lambda: has_handled(bench, 150), "all are handled")
     assert max(sizes) <= SMALL_BATCH
+
+
+class Watched(Pace):
+    """A pace that keeps what it is told about the backlog."""
+
+    def __init__(self) -> None:
+        super().__init__("standard", Precedence(), 0.5)
+        self.told: list[bool] = []
+
+    def rest_s(self, messages: int, seconds: float, *, behind: bool) -> float:
+        """See Pace."""
+        self.told.append(behind)
+        return super().rest_s(messages, seconds, behind=behind)
+
+
+async def test_a_few_that_wait_are_no_backlog(
+    bench: Bench, broker: AbstractConnection, amqp_url: str
+) -> None:
+    pace = Watched()
+    async with consuming(bench, amqp_url, batch=40, prefetch=120, pace=pace):
+        await publish(broker, range(15))
+        await until(lambda: has_handled(bench, 15), "the few are handled")
+        assert not any(pace.told)
+    await publish(broker, range(15, 400))
+    async with consuming(bench, amqp_url, batch=40, prefetch=120, pace=pace):
+        await until(lambda: has_handled(bench, 400), "all are handled")
+    assert any(pace.told)
