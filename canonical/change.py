@@ -37,6 +37,9 @@ class AffectedItem(msgspec.Struct, frozen=True):
     plants: tuple[str, ...] = ()
 
 
+_URGENT = frozenset({"critical", "emergency", "high"})
+
+
 class EngineeringChange(msgspec.Struct, frozen=True):
     """A change order as its PLM states it.
 
@@ -59,6 +62,11 @@ class EngineeringChange(msgspec.Struct, frozen=True):
     released_at: Instant | None = None
     effectivity: Effectivity | None = None
     source_id: str = ""
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether production waits for it: its event and its steps take the critical lane."""
+        return self.urgency.casefold() in _URGENT
 
 
 def change_key(number: str) -> str:

@@ -21,7 +21,6 @@ from handlers.flows.change_scope import Scope
 PROCUREMENT = "procurement"
 LAYSHAFT = "layshaft"
 
-_URGENT = frozenset({"critical", "emergency", "high"})
 _DUE_S = 86_400
 
 
@@ -41,7 +40,7 @@ class Planning(msgspec.Struct, frozen=True):
     @property
     def lane(self) -> Lane:
         """Urgent changes take the critical lane."""
-        return "critical" if self.change.urgency.casefold() in _URGENT else "standard"
+        return "critical" if self.change.is_urgent else "standard"
 
     def step(
         self,

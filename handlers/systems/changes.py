@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from canonical.change import EngineeringChange, change_key
 from canonical.effects import Effect, Emit, Put
+from canonical.envelope import Lane
 from canonical.facts import Facts
 
 
@@ -18,4 +19,5 @@ def release(change: EngineeringChange, facts: Facts) -> tuple[Effect, ...]:
     known = facts.change(change.number)
     if known is not None and known.version > change.version:
         return (stated,)
-    return (stated, Emit("engineering-change.released", key, change))
+    lane: Lane | None = "critical" if change.is_urgent else None
+    return (stated, Emit("engineering-change.released", key, change, lane))

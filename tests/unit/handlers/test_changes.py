@@ -6,6 +6,7 @@ import pytest
 
 from canonical.change import EngineeringChange
 from canonical.effects import Emit, Put
+from canonical.envelope import Lane
 from canonical.facts import Facts, Known
 from canonical.rules import Rules
 from handlers.systems.changes import release
@@ -14,8 +15,8 @@ RULES = Rules(plants=(), distribution=(), routes=(), central_purchasing_org="100
 KEY = "engineering-change/ECO-1"
 
 
-def change(version: int) -> EngineeringChange:
-    return EngineeringChange("ECO-1", version, "released", "Title", ())
+def change(version: int, urgency: str = "") -> EngineeringChange:
+    return EngineeringChange("ECO-1", version, "released", "Title", (), urgency=urgency)
 
 
 def knowing(known: EngineeringChange | None = None) -> Facts:
@@ -28,6 +29,18 @@ def test_what_is_as_new_as_what_is_known_is_recorded_and_announced(facts: Facts)
         Put(KEY, 5, change(5), stated=None),
         Emit("engineering-change.released", KEY, change(5)),
     )
+
+
+@pytest.mark.parametrize(
+    ("urgency", "lane"),
+    [("Critical", "critical"), ("HIGH", "critical"), ("Normal", None), ("", None)],
+)
+def test_an_urgent_change_is_announced_in_the_critical_lane(
+    urgency: str, lane: Lane | None
+) -> None:
+    said = release(change(5, urgency), knowing())[1]
+    assert isinstance(said, Emit)
+    assert said.lane == lane
 
 
 def test_what_is_older_is_stated_only_and_refused_by_its_version() -> None:
