@@ -9,7 +9,6 @@ from broker import book
 from broker.aside import aside_if
 from broker.consequences import (
     Consequences,
-    Note,
     case_of,
     consequences,
     stale_plan,
@@ -28,6 +27,7 @@ from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
 from broker.store.documents import DocumentRow
+from broker.store.messages import Note
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending
 from canonical.effects import Open, Plan
@@ -56,8 +56,7 @@ async def apply(
     cases = [c for c in rows.cases if planned.get(c.ledger_key, c.position) == c.position]
     if cases:
         await case_rows.open_cases(tx, cases)
-    for note in rows.notes:
-        await _write(tx, note)
+    await message_rows.write_audit(tx, rows.notes)
     await message_rows.set_outcomes(tx, rows.outcomes)
     if written:
         await wake_ledgers(tx, sorted(written), context.now)
@@ -142,6 +141,7 @@ async def _apply_plans(
     where all were stale. What was said with any other plan does not hold any more."""
     planned: dict[str, Position | None] = {}
     said: dict[str, list[tuple[str, str]]] = {}
+    stale: list[Note] = []
     plans = [
         (effect, verdict, position)
         for verdict, position in zip(verdicts, positions, strict=True)
@@ -159,7 +159,8 @@ async def _apply_plans(
             planned[plan.key] = position
             said[plan.key] = [(e.code, e.where) for e in verdict.effects if isinstance(e, Open)]
         else:
-            await _write(tx, stale_plan(plan, verdict.work))
+            stale.append(stale_plan(plan, verdict.work))
+    await message_rows.write_audit(tx, stale)
     await case_rows.close_unsaid_cases(tx, said)
     return planned
 
@@ -174,15 +175,4 @@ def _origin(work: Work, position: Position) -> book.Origin:
         correlation_id=work.entry.envelope.correlation_id,
         lane=work.lane,
         position=position,
-    )
-
-
-async def _write(tx: Tx, note: Note) -> None:
-    await message_rows.write_audit(
-        tx,
-        actor=note.actor,
-        action=note.action,
-        subject=note.subject,
-        correlation_id=note.correlation_id,
-        detail=note.detail,
     )

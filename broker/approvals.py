@@ -14,6 +14,7 @@ from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import steps as step_rows
 from broker.store.casebook import Case
+from broker.store.messages import Note
 from canonical.codec import encode
 from canonical.errors import Conflict, Rejected
 from canonical.events import ApprovalDecided
@@ -93,13 +94,9 @@ async def _announce(
             )
         ],
     )
+    subject = f"{ledger.key}: {operation.question} {about}"
     await message_rows.write_audit(
-        tx,
-        actor=by,
-        action=verdict,
-        subject=f"{ledger.key}: {operation.question} {about}",
-        correlation_id=ledger.correlation_id,
-        detail={"reason": reason},
+        tx, [Note(by, verdict, subject, ledger.correlation_id, {"reason": reason})]
     )
     await case_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
     if verdict == "rejected":

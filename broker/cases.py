@@ -13,6 +13,7 @@ from broker.store import messages as message_rows
 from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
 from broker.store.cases import OpenCase
+from broker.store.messages import Note
 from canonical.errors import Conflict, Rejected
 
 Released = Literal["message", "step"]
@@ -110,14 +111,8 @@ def _failed_call(steps: list[LedgerStep], case: OpenCase) -> LedgerStep | None:
 async def _resolve(tx: Tx, case: OpenCase, action: str, by: str, reason: str) -> None:
     if not await rows.resolve(tx, case.id, by):
         raise _not_open(case)
-    await message_rows.write_audit(
-        tx,
-        actor=by,
-        action=action,
-        subject=case.place,
-        correlation_id=case.correlation_id,
-        detail={"case": case.id, "code": case.code, "reason": reason},
-    )
+    detail = {"case": case.id, "code": case.code, "reason": reason}
+    await message_rows.write_audit(tx, [Note(by, action, case.place, case.correlation_id, detail)])
 
 
 def _not_open(case: OpenCase) -> Conflict:

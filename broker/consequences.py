@@ -18,7 +18,7 @@ from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
 from broker.store import Position
 from broker.store.casebook import Case
 from broker.store.documents import NewDocument
-from broker.store.messages import LogEntry
+from broker.store.messages import LogEntry, Note
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending, PendingWork
 from canonical.codec import encode
@@ -27,16 +27,6 @@ from canonical.errors import Failure
 
 Placed = Sequence[tuple[Verdict, Position]]
 """Verdicts with the places of their messages in the log."""
-
-
-class Note(msgspec.Struct, frozen=True):
-    """An audit row to write."""
-
-    actor: str
-    action: str
-    subject: str
-    correlation_id: str
-    detail: Mapping[str, str | int | None]
 
 
 class Consequences(msgspec.Struct, frozen=True, kw_only=True):

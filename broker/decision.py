@@ -207,10 +207,9 @@ def weigh(stored: Stored | None, put: Put) -> Weight:
     was, is_now = (stored.version, stored.stated), put.order
     if is_now < was:
         return "stale"
-    same = stored.digest == digest_of(put)
-    if is_now == was:
-        return "same" if same else "conflict"
-    return "newer"
+    if is_now > was:
+        return "newer"
+    return "same" if stored.digest == digest_of(put) else "conflict"
 
 
 def _in_order_of_arrival(put: Put, work: Work) -> Put:

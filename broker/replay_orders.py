@@ -14,6 +14,7 @@ from broker.store import Database, Tx
 from broker.store import messages as message_rows
 from broker.store import replays as rows
 from broker.store import selections as selection_rows
+from broker.store.messages import Note
 from broker.store.replays import Mode, NewReplay, Replay, State
 from broker.store.selections import Group, Selection
 from broker.store.views import snapshot
@@ -184,11 +185,4 @@ async def _lock(tx: Tx, replay_id: int, to_be: str, allowed: set[State]) -> Repl
 async def _write_audit(
     tx: Tx, replay_id: int, action: str, by: str, detail: dict[str, object]
 ) -> None:
-    await message_rows.write_audit(
-        tx,
-        actor=by,
-        action=action,
-        subject=f"replay/{replay_id}",
-        correlation_id="",
-        detail=detail,
-    )
+    await message_rows.write_audit(tx, [Note(by, action, f"replay/{replay_id}", detail=detail)])

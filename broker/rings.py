@@ -23,6 +23,7 @@ from broker.partitions import Held, Ring, next_state
 from broker.store import Database
 from broker.store import messages as message_rows
 from broker.store import partitions as rows
+from broker.store.messages import Note
 from broker.topology import LANES, queue_states
 
 # Longer than publishes under way and consumers on their way out take.
@@ -58,18 +59,23 @@ async def change_partitions(
     async with database.transaction() as tx:
         await rows.lock_changes(tx)
         await rows.make_current(tx, planned)
+        changed = {"partitions": partitions, "ring": planned.number}
         await message_rows.write_audit(
-            tx,
-            actor=actor,
-            action="partitions-changed",
-            subject=event,
-            correlation_id="",
-            detail={"partitions": partitions, "ring": planned.number},
+            tx, [Note(actor, "partitions-changed", event, detail=changed)]
         )
     if __debug__:
         await fail_points("partitions.after_switch")
-    await declare(await _declared(database))
+    await _declare_what_is(database, declare)
     return planned
+
+
+async def _declare_what_is(database: Database, declare: Declare) -> None:
+    """The topology has the rings that there are, also where two change them at once: whoever is
+    slower would bind anew what the other one has just left."""
+    declared: list[Ring] = []
+    while (there_are := await _declared(database)) != declared:
+        await declare(there_are)
+        declared = there_are
 
 
 async def _declared(database: Database) -> list[Ring]:

@@ -33,6 +33,16 @@ class LogEntry(msgspec.Struct, frozen=True):
         return self.subscription, self.envelope.source, self.envelope.id
 
 
+class Note(msgspec.Struct, frozen=True):
+    """An audit row to write: who did what to which subject, and what else there is to say."""
+
+    actor: str
+    action: str
+    subject: str
+    correlation_id: str = ""
+    detail: Mapping[str, Any] = {}
+
+
 def delivery_of(row: asyncpg.Record) -> Delivery:
     """The delivery in a row of the log, as it came."""
     return Delivery(
@@ -176,20 +186,23 @@ async def set_outcomes(tx: Tx, outcomes: Mapping[tuple[str, str, str], str]) -> 
     )
 
 
-async def write_audit(
-    tx: Tx, *, actor: str, action: str, subject: str, correlation_id: str, detail: Mapping[str, Any]
-) -> None:
-    """One audit row."""
+async def write_audit(tx: Tx, notes: Sequence[Note]) -> None:
+    """The notes are in the audit, in their order."""
+    if not notes:
+        return
     await tx.execute(
         """
         insert into audit (actor, action, subject, correlation_id, detail)
-        values ($1, $2, $3, $4, $5::jsonb)
+        select actor, action, subject, correlation_id, detail::jsonb
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+             with ordinality as n(actor, action, subject, correlation_id, detail, at)
+        order by at
         """,
-        actor,
-        action,
-        subject,
-        correlation_id,
-        encode(dict(detail)).decode(),
+        [n.actor for n in notes],
+        [n.action for n in notes],
+        [n.subject for n in notes],
+        [n.correlation_id for n in notes],
+        [encode(dict(n.detail)).decode() for n in notes],
     )
 
 

@@ -26,7 +26,7 @@ from broker.store import pending as pending_rows
 from broker.store.calls import CallResult, ClaimedStep
 from broker.store.casebook import Case
 from broker.store.documents import NewDocument
-from broker.store.messages import LogEntry
+from broker.store.messages import LogEntry, Note
 from broker.store.pending import NewPending
 from canonical.bom import BomLine, PlantBom
 from canonical.codec import encode
@@ -85,14 +85,9 @@ async def seed(url: str) -> None:
             await book.settle_calls(tx, [_ended(step) for step in claimed])
         async with database.transaction() as tx:
             await message_rows.record_duplicates(tx, [package(), package()])
-            await message_rows.write_audit(
-                tx,
-                actor="plm",
-                action="stale-refused",
-                subject="item/GB-110",
-                correlation_id=STORY,
-                detail={"version": 1, "stated": 1, "message": "pdx-older"},
-            )
+            older = {"version": 1, "stated": 1, "message": "pdx-older"}
+            note = Note("plm", "stale-refused", "item/GB-110", STORY, older)
+            await message_rows.write_audit(tx, [note])
 
 
 def package() -> LogEntry:

@@ -15,13 +15,13 @@ from typing import IO, cast
 from msgspec.structs import replace
 
 from broker.application import RaceLost
-from broker.consequences import Note, case_of, consequences, under_own_identity
+from broker.consequences import case_of, consequences, under_own_identity
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
 from broker.store import Position
 from broker.store.casebook import Case
 from broker.store.documents import NewDocument, Stored, digest_of
-from broker.store.messages import LogEntry
+from broker.store.messages import LogEntry, Note
 from broker.store.order import Claim, Gap, LoggedEvent, OrderKey, Taken
 from broker.store.outbox import Emission
 from broker.store.pending import BEGUN_FOR_S, Begun, NewPending, PendingWork

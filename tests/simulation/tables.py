@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 import asyncpg
 import msgspec
 
-from broker.consequences import Note
 from broker.store import Position
 from broker.store.casebook import Case
 from broker.store.documents import Stored
+from broker.store.messages import Note
 from broker.store.order import OrderKey
 from broker.store.pending import Passes
 from canonical.envelope import Lane

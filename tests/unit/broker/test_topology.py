@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.partitions import Ring
 from broker.topology import (
     Binding,
     EventTopology,
@@ -95,6 +96,14 @@ def test_work_queues_are_finite_and_lose_nothing() -> None:
             "x-overflow": "reject-publish",
             "x-max-length-bytes": 2_147_483_648,
         } | ({"x-single-active-consumer": True} if queue.name.startswith("in.") else {})
+
+
+def test_the_queue_of_a_partition_has_one_consumer_at_a_time() -> None:
+    ring = Ring(RELEASED.name, 1, 2, "current")
+    built = topology([], [EventTopology(RELEASED.name, RELEASED.lanes, (ring,))])
+    partitions = {name for lane in RELEASED.lanes for name in ring.queues(lane)}
+    alone = {q.name for q in built.queues if q.arguments.get("x-single-active-consumer")}
+    assert alone == partitions
 
 
 def test_the_dead_letter_queue_has_no_way_out_but_its_consumer() -> None:
