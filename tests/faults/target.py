@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
+from canonical.envelope import Lane
 from ops.sandbox.journal import Journal
 from tests.faults.business import Wanted
 
@@ -34,10 +35,12 @@ Action = Literal[
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to the next `times` POSTs of a key; "" is every key, times None is for ever."""
+    """What happens to the next `times` POSTs of a key and lane; "" is every one, times None is for
+    ever."""
 
     action: Action
     key: str = ""
+    lane: Lane | Literal[""] = ""
     times: int | None = 1
     seconds: float = 2.0
 
@@ -73,7 +76,7 @@ class Target:
         wanted = msgspec.json.decode(body, type=Wanted)
         kept = {"idempotency-key": request.headers.get("Idempotency-Key", "")}
         number = self.journal.received("POST", request.path, kept, body, is_write=True)
-        fault = self._take(wanted.key)
+        fault = self._take(wanted)
         response = await self._answer(request, number, wanted, fault)
         self.journal.answered(number, response.status, fault.action if fault else "")
         return response
@@ -104,10 +107,11 @@ class Target:
         self.rows[wanted.effect_id] = wanted
         self.journal.applied(number, TABLE, wanted.effect_id, "update" if again else "create")
 
-    def _take(self, key: str) -> Fault | None:
+    def _take(self, wanted: Wanted) -> Fault | None:
         for place, fault in enumerate(self.faults):
             used_up = fault.times is not None and self._hits[place] >= fault.times
-            if not used_up and fault.key in ("", key):
+            is_meant = fault.key in ("", wanted.key) and fault.lane in ("", wanted.lane)
+            if is_meant and not used_up:
                 self._hits[place] += 1
                 return fault
         return None

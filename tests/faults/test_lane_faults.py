@@ -1,12 +1,15 @@
-"""F44: one lane is flooded; the critical one goes on beside it, the lowest one gets its share."""
+"""F44: one lane is flooded, poisoned, or calls a slow target; the others go on beside it, and the
+lowest one gets its share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import pytest
+from msgspec.structs import replace
 
 from broker.settings import LEAST_SHARE
 from canonical.envelope import Lane
@@ -15,6 +18,7 @@ from tests.faults.conftest import Running
 from tests.faults.flood import Flood, flooding
 from tests.faults.invariants import Latencies, p99
 from tests.faults.load import Sent, Size
+from tests.faults.target import Fault
 from tests.faults.world import KILL_BOUND_S, SETTLE_S, World, until
 
 KINDS: dict[str, Lane] = {KIND: "standard", URGENT_KIND: "critical", BULK_KIND: "enrichment"}
@@ -26,6 +30,10 @@ URGENT = 100
 SIZE = Size(rate=10, seconds=16, keys=160)
 FREE_S = 4.0
 SATURATED_S = 300.0
+BESIDE = Size(rate=20, seconds=30, keys=300)
+POISON, POISON_RATE = 2_000, 200
+SLOW, SLOW_RATE, SLOW_S = 80, 10, 1.0
+"""More than the lane has slots for, and no more than goes within a moment once it is quick."""
 URGENT_P99_S = 2.0
 
 
@@ -62,9 +70,75 @@ async def test_f44_a_flood_in_one_lane_leaves_the_others_what_is_theirs(run: Run
         assert await taken(world, URGENT_KIND) == f.sent[URGENT_KIND]
 
 
-def urgent(what: str) -> list[Sent]:
+@pytest.mark.fault("F44", quick=False)
+async def test_f44_poison_in_one_lane_leaves_the_others_quick(run: Running) -> None:
+    poison = bulk("poison", POISON, fault="invalid")
+    async with run(size=BESIDE, kinds=KINDS) as world:
+        await world.start()
+        await world.warm_up()
+        world.plan(two_lanes)
+        async with world.load() as load:
+            await load.passes(BESIDE.messages // 5)
+            async with others_spared(world):
+                await world.send(poison, POISON_RATE)
+                world.injected(f"{POISON} messages of the lowest lane make no sense")
+            await world.recovers("the poison", KILL_BOUND_S)
+        found = await world.judge()
+        assert found.parked == {sent.order.effect_id for sent in poison}
+
+
+@pytest.mark.fault("F44", quick=False)
+async def test_f44_a_slow_target_of_one_lane_leaves_the_others_quick(run: Running) -> None:
+    async with run(size=BESIDE, kinds=KINDS) as world:
+        await world.start()
+        await world.warm_up()
+        world.plan(two_lanes)
+        slow = Fault("slow", lane="enrichment", times=None, seconds=SLOW_S)
+        async with world.load() as load:
+            await load.passes(BESIDE.messages // 5)
+            async with others_spared(world):
+                await world.set_target_faults(slow)
+                await world.send(bulk("slow", SLOW, fault=""), SLOW_RATE)
+                world.injected(f"{SLOW} calls of the lowest lane take {SLOW_S:g} s")
+            await world.set_target_faults()
+            await world.recovers("the slow target", KILL_BOUND_S)
+        found = await world.judge()
+        assert not found.parked
+
+
+@asynccontextmanager
+async def others_spared(world: World) -> AsyncIterator[None]:
+    """What happens in the block is no business of the two upper lanes."""
+    async with (
+        world.spared("the critical lane", lambda sent: sent.kind == URGENT_KIND),
+        world.spared("the standard lane", lambda sent: sent.kind == KIND),
+    ):
+        yield
+
+
+def two_lanes(load: list[Sent]) -> list[Sent]:
+    """The load, in turn of the critical lane and of the standard one all the way."""
+    critical = urgent("beside", len(load))
+    standard = [replace(sent, order=replace(sent.order, lane="standard")) for sent in load]
+    return [(critical if n % 2 else standard)[n] for n in range(len(load))]
+
+
+def bulk(what: str, number: int, *, fault: str) -> list[Sent]:
+    """Messages of the lowest lane, each about an object of its own."""
+    names = [f"{what}-{n:04}" for n in range(number)]
+    return [
+        Sent(
+            SOURCE,
+            Order(name, f"bulk/{name}", 1, name, "enrichment", fault=fault),
+            kind=BULK_KIND,
+        )
+        for name in names
+    ]
+
+
+def urgent(what: str, number: int = URGENT) -> list[Sent]:
     """Messages of the critical lane, each about an object of its own."""
-    names = [f"{what}-{n:03}" for n in range(URGENT)]
+    names = [f"{what}-{n:03}" for n in range(number)]
     return [
         Sent(SOURCE, Order(name, f"urgent/{name}", 1, name, "critical"), kind=URGENT_KIND)
         for name in names

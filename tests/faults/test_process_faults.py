@@ -23,19 +23,32 @@ SETTLE_S = 0.5
 EXIT_S = 25.0
 SPARE_BYTES = 60 * 1024 * 1024
 NO_LANE_SPARED = {"I5": "the process that ends works for every lane"}
+BURST = (
+    Size(rate=1_000, seconds=1.5, keys=300, instances=2)
+    if is_full()
+    else Size(rate=1_000, seconds=0.6, keys=40, judged_again=False)
+)
+"""More than is decided at once: what waits must not be acknowledged with what is committed."""
+AMIDST = range(3, 10)
 REFUSED = 8
 """Calls that the target does not apply at first, so that they are sent again."""
 
 
 async def killed_at(
-    world: World, point: str, *, bound_s: float = 10.0, target: tuple[Fault, ...] = ()
+    world: World,
+    point: str,
+    *,
+    bound_s: float = 10.0,
+    target: tuple[Fault, ...] = (),
+    passes: range | None = None,
 ) -> None:
-    """The service dies at the fail point in the middle of the load, and is started again."""
+    """The service dies at the fail point in the middle of the load, and is started again. passes:
+    of the point, before one of which it dies; by default a good part of those there will be."""
     await world.start()
     await world.warm_up()
     # Messages go in batches, so there are fewer passes than messages.
-    passes = world.size.messages // 20
-    failpoints = f"{point}:kill:{world.chance.randrange(passes // 3, passes)}"
+    most = world.size.messages // 20
+    failpoints = f"{point}:kill:{world.chance.choice(passes or range(most // 3, most))}"
     await world.set_target_faults(*target)
     await world.arm(failpoints)
     async with world.load():
@@ -90,8 +103,8 @@ async def test_f01_killed_after_the_inbox_commit_before_the_ack(run: Running) ->
 
 @pytest.mark.fault("F02", quick=False)
 async def test_f02_killed_after_the_decision_before_its_commit(run: Running) -> None:
-    async with run() as world:
-        await killed_at(world, "inbox.before_commit")
+    async with run(size=BURST) as world:
+        await killed_at(world, "inbox.before_commit", passes=AMIDST)
         await world.judge(not_applicable=NO_LANE_SPARED)
         # The attempt that died left no event behind.
         events = await world.column("select count(*) from message where direction = 'out'")
