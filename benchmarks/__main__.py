@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 import msgspec
 from rich.console import Console
 
 from benchmarks.latency import latency
-from benchmarks.place import ROOT, Invalid, Place, server_settings
+from benchmarks.place import ROOT, Invalid, Place
 from benchmarks.report import Report, Trial, report, show, show_trial
 from benchmarks.rungs import RUNGS, Passed, Rung
 from benchmarks.trials import TRIALS
@@ -88,7 +89,7 @@ def _climb(state: Path, arguments: argparse.Namespace) -> int:
         _put_json(found)
     else:
         show(found, {rung.name: rung.what for rung in RUNGS}, Console())
-    if not (quick or len(rungs) < len(RUNGS) or found.invalid):
+    if rounds >= ROUNDS and len(rungs) == len(RUNGS) and not found.invalid:
         written = _keep(found, "latest")
         command = (_other_python(state), "-m", "benchmarks.chart", written, RESULTS / "latest")
         subprocess.run(command, cwd=ROOT, check=True)
@@ -99,9 +100,10 @@ def _try(name: str, state: Path, arguments: argparse.Namespace) -> int:
     """The trial is made and shown; a whole one is kept."""
 
     async def measure(place: Place) -> Trial:
+        if unlike := await place.unlike():
+            raise Invalid(unlike)
         figures = await TRIALS[name].run(place, quick=arguments.quick)
-        settings = await server_settings(place.servers.database_url)
-        return Trial(name, figures, settings, _machine(), _commit())
+        return Trial(name, figures, await place.settings(), _machine(), _commit())
 
     found = asyncio.run(_on_place(state, measure))
     if arguments.output == "json":
@@ -142,6 +144,7 @@ async def _on_place(state: Path, measure: Callable[[Place], Awaitable[T]]) -> T:
 
 
 async def _measure(place: Place, rungs: list[Rung], rounds: int, quick: bool) -> Report:
+    began = monotonic()
     passes: dict[str, list[Passed]] = {rung.name: [] for rung in rungs}
     for round_number in range(rounds):
         for rung in rungs:
@@ -156,9 +159,11 @@ async def _measure(place: Place, rungs: list[Rung], rounds: int, quick: bool) ->
     return report(
         passes,
         latency_ms=found_ms,
-        settings=await server_settings(place.servers.database_url),
+        settings=await place.settings(),
         machine=_machine(),
         commit=_commit(),
+        elapsed_s=monotonic() - began,
+        unlike=await place.unlike(),
     )
 
 

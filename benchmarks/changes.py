@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 KEYS = 2_000
-"""Changes at least; each is stated several times where there are more messages."""
+"""Changes; each is stated several times. Fewer messages than twice as many are about fewer."""
 AGAIN, STALE = 0.01, 0.01
 """Shares of the messages that were sent before, and that are older than what was sent before."""
+HASTE = 0.1
+"""Stale ones that are owed do not come all at once."""
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 ITEMS = 2
 
@@ -35,14 +37,17 @@ def letters(
     """
     chance = random.Random(seed)
     written: list[Letter] = []
-    versions = [later] * KEYS
+    keys = min(KEYS, max(number // 2, 1))
+    versions = [later] * keys
+    stale = 0
     for n in range(number):
-        kind = chance.random()
-        if written and kind < AGAIN:
+        if written and chance.random() < AGAIN:
             written.append(msgspec.structs.replace(chance.choice(written[-1_000:]), is_news=False))
             continue
-        change = n % KEYS
-        is_stale = kind < AGAIN + STALE and versions[change] > later + 1
+        change = n % keys
+        # First statements cannot be stale; those that should have been come later.
+        is_stale = versions[change] > later and stale < STALE * n and chance.random() < HASTE
+        stale += is_stale
         if not is_stale:
             versions[change] += 1
         version = versions[change] - is_stale

@@ -9,7 +9,7 @@ from statistics import median
 import asyncpg
 
 from benchmarks.changes import letters
-from benchmarks.place import SINK, Invalid, Place, counted
+from benchmarks.place import SINK, Invalid, Place
 from benchmarks.rungs import drained
 
 DAYS = 30
@@ -35,14 +35,14 @@ async def filled(place: Place, *, quick: bool) -> dict[str, float]:
         written = letters(number, seed=SEED + n, later=n * number)
         empty_pass = await drained(place, place.fresh_database(), written)
         full_pass = await drained(place, full, written)
-        await _require_all(full, f"{SEED + n}-%", len({letter.id for letter in written}))
+        await _require_all(place, full, f"{SEED + n}-%", len({letter.id for letter in written}))
         await place.purge(SINK)
         pairs.append((empty_pass.rate, full_pass.rate))
         print(f"empty {pairs[-1][0]:,.0f}/s, filled {pairs[-1][1]:,.0f}/s", file=sys.stderr)
     each = [full_rate / empty_rate for empty_rate, full_rate in pairs]
     return {
         "rows": rows,
-        "bytes": await counted(full, "select pg_database_size(current_database())"),
+        "bytes": await place.counted(full, "select pg_database_size(current_database())"),
         "empty": round(median(empty_rate for empty_rate, _ in pairs)),
         "filled": round(median(full_rate for _, full_rate in pairs)),
         "ratio": round(median(each), 3),
@@ -97,7 +97,7 @@ select 'arena-changes', source, id, sha256(body), at, seq, at from logged
 """
 
 
-async def _require_all(database: str, ids: str, number: int) -> None:
-    found = await counted(database, f"select count(*) from inbox where id like '{ids}'")
+async def _require_all(place: Place, database: str, ids: str, number: int) -> None:
+    found = await place.counted(database, f"select count(*) from inbox where id like '{ids}'")
     if found != number:
         raise Invalid(f"{found} messages in the inbox instead of {number}")

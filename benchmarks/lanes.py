@@ -10,7 +10,7 @@ from time import perf_counter
 
 from benchmarks.changes import letters
 from benchmarks.latency import LEAD, all_taken, hearing, p99, paced, took_ms
-from benchmarks.place import BULK_KIND, LANES, SOURCE, URGENT_KIND, Invalid, Place, counted
+from benchmarks.place import BULK_KIND, LANES, SOURCE, URGENT_KIND, Invalid, Place
 from broker.topology import inbound_queue
 
 BACKLOG, QUICK_BACKLOG = 50_000, 15_000
@@ -82,7 +82,7 @@ async def _beside(place: Place, backlog: int, share: float) -> tuple[list[float]
         await all_taken(place, taken, accepted)
     if sent < LEAD + LEAST:
         raise Invalid(f"the backlog lasted for {sent} critical messages only")
-    bulk = await counted(database, "select count(*) from inbox where id like '1-%'")
+    bulk = await place.counted(database, "select count(*) from inbox where id like '1-%'")
     return took_ms(written[LEAD:sent], accepted, taken), bulk / lasted_s
 
 
@@ -99,7 +99,7 @@ async def _beside_large(place: Place, seconds: float) -> list[float]:
             group.create_task(paced(place, heavy, LARGE_RATE, BULK_KIND))
         accepted |= beside.result()
         await all_taken(place, taken, accepted)
-    bulk = await counted(database, "select count(*) from inbox where id like '2-%'")
+    bulk = await place.counted(database, "select count(*) from inbox where id like '2-%'")
     if not bulk:
         raise Invalid("no large content was taken")
     return took_ms(written[LEAD:], accepted, taken)

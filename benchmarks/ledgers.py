@@ -8,7 +8,7 @@ from statistics import median
 import msgspec
 
 from benchmarks.changes import Letter
-from benchmarks.place import KIND, SOURCE, Invalid, Place, counted
+from benchmarks.place import KIND, SOURCE, Invalid, Place
 from benchmarks.steps import CONTRACT, STEPS, SYSTEM
 from ops.stack.processes import free_port
 
@@ -86,10 +86,10 @@ async def _done(place: Place, number: int, seed: int) -> float:
     done = "select count(*) from step where state = 'done'"
 
     async def has_begun() -> bool:
-        return await counted(database, "select count(*) from step") > 0
+        return await place.counted(database, "select count(*) from step") > 0
 
     async def is_done() -> bool:
-        return await counted(database, done) == number * STEPS
+        return await place.counted(database, done) == number * STEPS
 
     async with (
         place.process("target", target),
@@ -98,7 +98,7 @@ async def _done(place: Place, number: int, seed: int) -> float:
         began = await place.until(has_begun, "the first plan is there")
         ended = await place.until(is_done, "all steps are done")
     complete = "select count(*) from ledger where state = 'complete'"
-    if (found := await counted(database, complete)) != number:
+    if (found := await place.counted(database, complete)) != number:
         raise Invalid(f"{found} ledgers are complete instead of {number}")
     return number * STEPS / (ended - began)
 

@@ -25,6 +25,7 @@ from ops.configuration import Configuration, load
 from ops.migrate import migrate
 from ops.queues import declare_topology
 from ops.stack import Servers, databases
+from ops.stack.postgres import memory_bytes, server_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, KIND = "plm", "engineering-change"
@@ -33,6 +34,11 @@ LANES: Mapping[str, Lane] = {KIND: "standard", URGENT_KIND: "critical", BULK_KIN
 QUEUE = inbound_queue(SOURCE, KIND, LANES[KIND])
 SINK = "engineering-change.released.standard"
 TEMPLATE = "layshaft_bench_template"
+PREFETCH = 600
+"""What the service has for this lane by default."""
+SWITCHES = ("fsync", "synchronous_commit", "full_page_writes")
+SIZES = ("shared_buffers", "max_wal_size")
+"""Settings of PostgreSQL that decide what a commit costs."""
 WINDOW = 500
 LOOK_S = 0.01
 PASS_S = 120.0
@@ -77,6 +83,7 @@ class Place:
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._databases = 0
+        self._lookers: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -88,7 +95,12 @@ class Place:
         self._connection = await aio_pika.connect(self.servers.amqp_url)
         async with self._connection as connection:
             self._channel = await connection.channel()
-            yield
+            self._underlay, self._outlet = await self._way_out()
+            try:
+                yield
+            finally:
+                for looker in self._lookers.values():
+                    await looker.close()
 
     def configuration(self, database_url: str, settings: str = "") -> Configuration:
         """The service's, on that database and with these lines of settings; written down too."""
@@ -137,12 +149,7 @@ class Place:
 
     async def send(self, written: Sequence[Letter], kind: str = KIND) -> None:
         """The messages are the broker's, all of them confirmed."""
-        assert self._connection is not None
-        assert self._connection.transport is not None
-        outlet = Outlet(self._connection.transport.connection.write_queue)
-        channel = await self.channel.get_underlay_channel()
-        assert isinstance(channel, aiormq.Channel)
-        outlet.adopt(channel)
+        channel = self._underlay
         for first in range(0, len(written), WINDOW):
             some = written[first : first + WINDOW]
             answers = [asyncio.get_running_loop().create_future() for _ in some]
@@ -156,7 +163,7 @@ class Place:
                     body=letter.body,
                     frame_max=channel.connection.connection_tune.frame_max,
                 )
-                outlet.publish(
+                self._outlet.publish(
                     channel,
                     frames,
                     message_id=f"{first}-{letter.id}",
@@ -164,6 +171,15 @@ class Place:
                 )
             if any(await asyncio.gather(*answers)):
                 raise Invalid("not everything could be published")
+
+    async def _way_out(self) -> tuple[aiormq.Channel, Outlet]:
+        assert self._connection is not None
+        assert self._connection.transport is not None
+        outlet = Outlet(self._connection.transport.connection.write_queue)
+        channel = await self.channel.get_underlay_channel()
+        assert isinstance(channel, aiormq.Channel)
+        outlet.adopt(channel)
+        return channel, outlet
 
     async def waiting(self, queue: str) -> int:
         """Messages of the queue that nobody has been given."""
@@ -192,6 +208,49 @@ class Place:
                 raise Invalid(f"not within {within_s:g} s: {what}")
             await asyncio.sleep(LOOK_S)
         return time.monotonic()
+
+    async def counted(self, database: str, sql: str) -> int:
+        """The number a query gives; the connection is kept, since some look all the time."""
+        looker = self._lookers.get(database)
+        if looker is None:
+            looker = self._lookers[database] = await asyncpg.connect(database)
+        return int(await looker.fetchval(sql))
+
+    # Servers
+
+    async def settings(self) -> dict[str, str]:
+        """What decides what a message costs, as the servers say it, and what the load is."""
+        looker = await asyncpg.connect(self.servers.database_url)
+        try:
+            found = {
+                name: str(await looker.fetchval("select current_setting($1)", name))
+                for name in (*SWITCHES, *SIZES, "wal_compression", "server_version")
+            }
+        finally:
+            await looker.close()
+        broker = self._underlay.connection.server_properties
+        return {
+            **found,
+            "rabbitmq": _text(broker.get("version")),
+            "queues": "quorum",
+            "prefetch": str(PREFETCH),
+        }
+
+    async def unlike(self) -> str:
+        """In what PostgreSQL is not as `ops/stack` sets it up; "" where it is."""
+        wanted = server_settings(port=0, wal_compression="", memory_bytes=memory_bytes())
+        looker = await asyncpg.connect(self.servers.database_url)
+        try:
+            for name in (*SWITCHES, *SIZES):
+                value = wanted.get(name, "on")
+                found = await looker.fetchval("select current_setting($1)", name)
+                is_size = f"select pg_size_bytes('{found}') = pg_size_bytes('{value}')"
+                is_like = await looker.fetchval(is_size) if name in SIZES else found == value
+                if not is_like:
+                    return f"PostgreSQL has {name} = {found}, not {value}"
+        finally:
+            await looker.close()
+        return ""
 
     # Processes
 
@@ -236,29 +295,5 @@ class Place:
                     await process.wait()
 
 
-async def server_settings(database_url: str) -> dict[str, str]:
-    """The settings of PostgreSQL that decide what a commit costs, as the server says them."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        return {
-            name: await connection.fetchval("select current_setting($1)", name)
-            for name in (
-                "fsync",
-                "synchronous_commit",
-                "full_page_writes",
-                "wal_compression",
-                "shared_buffers",
-                "max_wal_size",
-            )
-        }
-    finally:
-        await connection.close()
-
-
-async def counted(database_url: str, sql: str) -> int:
-    """The number a query gives."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        return int(await connection.fetchval(sql))
-    finally:
-        await connection.close()
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

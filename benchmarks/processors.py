@@ -1,50 +1,30 @@
-"""How much processor time a message costs, and whose: the service's, PostgreSQL's or RabbitMQ's."""
+"""Whose processor time a pass takes: the client's, PostgreSQL's or RabbitMQ's."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import median
 
-from benchmarks.changes import letters
-from benchmarks.place import QUEUE, SINK, Place
-from benchmarks.rungs import begun, events_out
-
-MESSAGES, QUICK_MESSAGES = 20_000, 4_000
-ROUNDS, QUICK_ROUNDS = 3, 1
+CLIENT = "client"
 _TICKS = os.sysconf("SC_CLK_TCK")
+_SERVERS = {b"beam.smp": "rabbitmq", b"postgres": "postgresql"}
 
 
-async def processors(place: Place, *, quick: bool) -> dict[str, float]:
-    """Microseconds of processor time a message, medians of passes; busy: processors in use at once,
-    of all that the machine has."""
-    number = QUICK_MESSAGES if quick else MESSAGES
-    passes = [await _pass(place, number, 1 + n) for n in range(QUICK_ROUNDS if quick else ROUNDS)]
-    return {name: round(median(each[name] for each in passes), 1) for name in passes[0]}
+class Meter:
+    """Processor time since it was made."""
 
+    def __init__(self, servers: Iterable[int], client: int) -> None:
+        """Of processes by their ids, and of all below them."""
+        self._names = {**_names(servers), client: CLIENT}
+        self._before = {pid: cpu_s(pid) for pid in self._names}
 
-async def _pass(place: Place, number: int, seed: int) -> dict[str, float]:
-    database = place.fresh_database()
-    written = letters(number, seed=seed)
-    await place.purge(SINK)
-    await place.fill(written)
-    async with place.service(database, "--role", "translate", "--lanes", "standard") as process:
-        names = {**_names(place.servers.pids), process.pid: "service"}
-        began = await begun(place, QUEUE, number)
-        before = {pid: cpu_s(pid) for pid in names}
-        ended = await events_out(place, database, written)
-        used = {pid: cpu_s(pid) - before[pid] for pid in names}
-    await place.purge(SINK)
-    spent: dict[str, float] = {}
-    for pid, name in names.items():
-        spent[name] = spent.get(name, 0.0) + 1e6 * used[pid] / number
-    return {
-        **{f"{name}_us": us for name, us in spent.items()},
-        "messages_per_second": number / (ended - began),
-        "busy": sum(used.values()) / (ended - began),
-        "processors": float(os.cpu_count() or 0),
-    }
+    def spent_s(self) -> Mapping[str, float]:
+        """Seconds by whose they are."""
+        spent = dict.fromkeys(self._names.values(), 0.0)
+        for pid, name in self._names.items():
+            spent[name] += cpu_s(pid) - self._before[pid]
+        return spent
 
 
 def _names(pids: Iterable[int]) -> dict[int, str]:
@@ -52,10 +32,9 @@ def _names(pids: Iterable[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for pid in pids:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"beam.smp" in command:
-            found[pid] = "rabbitmq"
-        elif b"postgres" in command:
-            found[pid] = "postgresql"
+        for word, name in _SERVERS.items():
+            if word in command:
+                found[pid] = name
     return found
 
 

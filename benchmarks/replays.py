@@ -8,7 +8,7 @@ from statistics import median
 from time import monotonic
 
 from benchmarks.changes import letters
-from benchmarks.place import ROOT, SINK, Invalid, Place, counted
+from benchmarks.place import ROOT, SINK, Invalid, Place
 from benchmarks.rungs import drained
 
 MESSAGES, QUICK_MESSAGES = 10_000, 2_000
@@ -37,18 +37,18 @@ async def replays(place: Place, *, quick: bool) -> dict[str, float]:
 
 async def _replayed(place: Place, database: str) -> float:
     """Everything in the log that came from outside is decided again; messages a second."""
-    messages = await counted(database, "select count(*) from message where direction = 'in'")
+    messages = await place.counted(database, "select count(*) from message where direction = 'in'")
     async with place.service(database, "--role", "translate", "--lanes", "standard"):
         began = monotonic()
         await _start(place)
 
         async def is_done() -> bool:
             ended = "select count(*) from replay where state = 'done'"
-            return await counted(database, ended) == 1
+            return await place.counted(database, ended) == 1
 
         await place.until(is_done, "the replay has ended")
         took_s = monotonic() - began
-    again = await counted(database, "select sum(queued) from replay")
+    again = await place.counted(database, "select sum(queued) from replay")
     if again != messages:
         raise Invalid(f"{again} messages were decided again instead of {messages}")
     return messages / took_s

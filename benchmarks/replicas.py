@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from statistics import median
 
 from benchmarks.changes import letters
-from benchmarks.place import ROOT, SINK, Invalid, Place, counted
+from benchmarks.place import ROOT, SINK, Invalid, Place
 from broker.partitions import Ring
 
 EVENT = SINK.removesuffix(".standard")
@@ -56,14 +56,14 @@ async def _decided(place: Place, number: int, seed: int, *, instances: int) -> f
             await stack.enter_async_context(place.service(database, *options))
 
         async def has_begun() -> bool:
-            return await counted(database, _DECIDED) > 0
+            return await place.counted(database, _DECIDED) > 0
 
         async def is_done() -> bool:
-            return await counted(database, _DECIDED) >= news
+            return await place.counted(database, _DECIDED) >= news
 
         began = await place.until(has_begun, "the first event is decided")
         ended = await place.until(is_done, "all events are decided")
-    if await counted(database, "select count(*) from exception_case"):
+    if await place.counted(database, "select count(*) from exception_case"):
         raise Invalid("some were not decided")
     return news / (ended - began)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from benchmarks.changes import Letter, letters
-from benchmarks.place import QUEUE, SINK, Invalid, Place, counted
+from benchmarks.place import PREFETCH, QUEUE, SINK, Invalid, Place
+from benchmarks.processors import Meter
 
-PREFETCH = 600
-"""What the service has for this lane by default."""
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
 SINKS = {"handwritten": "bench.handwritten.events", "limit": "bench.limit.events"}
 CELERY_QUEUE = "celery.noop"
@@ -20,15 +20,29 @@ _COMPETITORS = "benchmarks.competitors"
 
 
 class Passed(msgspec.Struct, frozen=True):
-    """One pass: so many messages were handled in so many seconds."""
+    """One pass: so many messages were handled in so many seconds. processor_s: what that took of
+    processors' time, by whose it is."""
 
     messages: int
     seconds: float
+    processor_s: Mapping[str, float] = {}
 
     @property
     def rate(self) -> float:
         """Messages a second."""
         return self.messages / self.seconds
+
+
+class Start:
+    """When the first message of a pass was taken."""
+
+    def __init__(self, at: float, meter: Meter) -> None:
+        self._at = at
+        self._meter = meter
+
+    def passed(self, messages: int, ended: float) -> Passed:
+        """So many of them were handled by then, which is now or a moment ago."""
+        return Passed(messages, ended - self._at, self._meter.spent_s())
 
 
 class Rung(msgspec.Struct, frozen=True):
@@ -53,10 +67,10 @@ async def noop(place: Place, number: int, seed: int) -> Passed:
     async def is_done() -> bool:
         return done.exists() and bool(done.read_text())
 
-    async with place.process("noop", command):
-        began = await begun(place, QUEUE, number)
+    async with place.process("noop", command) as process:
+        start = await begun(place, QUEUE, number, process)
         await place.until(is_done, "all acknowledged")
-    return Passed(number, float(done.read_text()) - began)
+        return start.passed(number, float(done.read_text()))
 
 
 async def handwritten(place: Place, number: int, seed: int) -> Passed:
@@ -69,10 +83,10 @@ async def handwritten(place: Place, number: int, seed: int) -> Passed:
     async def is_done(database: str, written: Sequence[Letter]) -> bool:
         ids = len({letter.id for letter in written})
         done = f"select (select count(*) from inbox) = {ids} and not exists (select from outbox)"
-        return await counted(database, f"select ({done})::int") == 1
+        return await place.counted(database, f"select ({done})::int") == 1
 
     python = str(place.other_python)
-    return await _by_hand("handwritten", python, place, number, seed, is_done)
+    return await _by_hand("handwritten", python, place, number, seed, is_done, is_news_merged=True)
 
 
 async def limit(place: Place, number: int, seed: int) -> Passed:
@@ -91,7 +105,10 @@ async def _by_hand(
     number: int,
     seed: int,
     is_done: Callable[[str, Sequence[Letter]], Awaitable[bool]],
+    *,
+    is_news_merged: bool = False,
 ) -> Passed:
+    """is_news_merged: of two statements about one change that come together it announces one."""
     written = letters(number, seed=seed)
     database, sink = place.fresh_database_without_schema(), SINKS[name]
     await place.channel.declare_queue(sink, durable=True, arguments=QUORUM)
@@ -101,13 +118,20 @@ async def _by_hand(
         *(python, "-m", f"{_COMPETITORS}.{name}", place.servers.amqp_url),
         *(database, QUEUE, sink, str(PREFETCH)),
     )
-    async with place.process(name, command):
-        began = await begun(place, QUEUE, number)
+    async with place.process(name, command) as process:
+        start = await begun(place, QUEUE, number, process)
         ended = await place.until(lambda: is_done(database, written), "all events out")
-    await place.purge(sink)
-    keys = len({letter.key for letter in written})
-    await _require(database, {"select count(*) from document": keys})
-    return Passed(number, ended - began)
+        passed = start.passed(number, ended)
+    events = await place.purge(sink)
+    news, keys = sum(x.is_news for x in written), len({x.key for x in written})
+    if not keys <= events <= news or (events != news and not is_news_merged):
+        raise Invalid(f"{events} events of {name} instead of {news}")
+    wanted = {
+        "select count(*) from inbox": len({letter.id for letter in written}),
+        "select count(*) from document": keys,
+    }
+    await _require(place, database, wanted)
+    return passed
 
 
 async def celery(place: Place, number: int, seed: int) -> Passed:
@@ -119,10 +143,10 @@ async def celery(place: Place, number: int, seed: int) -> Passed:
         await place.until(lambda: _holds(place, CELERY_QUEUE, number), "all tasks queued")
     options = ("worker", "--concurrency", "2", "--without-gossip", "--without-mingle")
     command = (python, "-m", "celery", "-A", module, *options, "--loglevel", "ERROR")
-    async with place.process("celery", command, environment):
-        began = await begun(place, CELERY_QUEUE, number)
+    async with place.process("celery", command, environment) as process:
+        start = await begun(place, CELERY_QUEUE, number, process)
         ended = await place.until(lambda: _is_empty(place, CELERY_QUEUE), "all taken")
-    return Passed(number, ended - began)
+        return start.passed(number, ended)
 
 
 async def layshaft(place: Place, number: int, seed: int) -> Passed:
@@ -130,8 +154,10 @@ async def layshaft(place: Place, number: int, seed: int) -> Passed:
     written = letters(number, seed=seed)
     database = place.fresh_database()
     passed = await drained(place, database, written)
-    await _require(database, _everything(written))
-    await place.purge(SINK)
+    await _require(place, database, _everything(written))
+    events, news = await place.purge(SINK), sum(letter.is_news for letter in written)
+    if events != news:
+        raise Invalid(f"{events} events instead of {news}")
     return passed
 
 
@@ -139,19 +165,13 @@ async def drained(place: Place, database: str, written: Sequence[Letter]) -> Pas
     """The service takes these messages, one hop; their events wait in the queue."""
     await place.purge(SINK)
     await place.fill(written)
-    async with place.service(database, "--role", "translate", "--lanes", "standard"):
-        began = await begun(place, QUEUE, len(written))
-        ended = await events_out(place, database, written)
-    return Passed(len(written), ended - began)
-
-
-async def events_out(place: Place, database: str, written: Sequence[Letter]) -> float:
-    """When the event of each message that is news was out."""
     news = sum(letter.is_news for letter in written)
-    ended = await place.until(lambda: _holds(place, SINK, news), "all events out")
-    # The last ones are cleared after they are out.
-    await place.until(lambda: _has(database, _OUTBOX, 0), "the outbox is empty")
-    return ended
+    async with place.service(database, "--role", "translate", "--lanes", "standard") as process:
+        start = await begun(place, QUEUE, len(written), process)
+        ended = await place.until(lambda: _holds(place, SINK, news), "all events out")
+        # The last ones are cleared after they are out.
+        await place.until(lambda: _has(place, database, _OUTBOX, 0), "the outbox is empty")
+        return start.passed(len(written), ended)
 
 
 async def layshaft_two_hops(place: Place, number: int, seed: int) -> Passed:
@@ -161,11 +181,13 @@ async def layshaft_two_hops(place: Place, number: int, seed: int) -> Passed:
     database = place.fresh_database()
     await place.purge(SINK)
     await place.fill(written)
-    async with place.service(database, "--role", "translate,decide"):
-        began = await begun(place, QUEUE, number)
+    async with place.service(database, "--role", "translate,decide") as process:
+        start = await begun(place, QUEUE, number, process)
         decided = "select count(*) from inbox where source = 'layshaft'"
-        ended = await place.until(lambda: _has(database, decided, news), "all changes planned")
-    return Passed(number, ended - began)
+        ended = await place.until(
+            lambda: _has(place, database, decided, news), "all changes planned"
+        )
+        return start.passed(number, ended)
 
 
 _OUTBOX = "select count(*) from outbox"
@@ -189,23 +211,28 @@ def _everything(written: Sequence[Letter]) -> dict[str, int]:
     }
 
 
-async def _require(database: str, wanted: Mapping[str, int]) -> None:
+async def _require(place: Place, database: str, wanted: Mapping[str, int]) -> None:
     for sql, number in wanted.items():
-        if (found := await counted(database, sql)) != number:
+        if (found := await place.counted(database, sql)) != number:
             raise Invalid(f"{found} instead of {number}: {sql}")
 
 
-async def _has(database: str, sql: str, number: int) -> bool:
-    return await counted(database, sql) >= number if number else not await counted(database, sql)
+async def _has(place: Place, database: str, sql: str, number: int) -> bool:
+    return (
+        await place.counted(database, sql) >= number
+        if number
+        else not await place.counted(database, sql)
+    )
 
 
-async def begun(place: Place, queue: str, number: int) -> float:
-    """When the first of so many messages was taken."""
+async def begun(place: Place, queue: str, number: int, client: Process) -> Start:
+    """The client has taken the first of so many messages."""
 
     async def is_taken() -> bool:
         return await place.waiting(queue) < number
 
-    return await place.until(is_taken, "the first message is taken")
+    at = await place.until(is_taken, "the first message is taken")
+    return Start(at, Meter(place.servers.pids, client.pid))
 
 
 async def _is_empty(place: Place, queue: str) -> bool:
@@ -220,7 +247,7 @@ RUNGS = (
     Rung("noop", "aio-pika: consume and acknowledge", noop, 20_000, 8_000),
     Rung("layshaft", "the service, one hop", layshaft, 20_000, 6_000),
     Rung("limit", "what one process reaches by hand", limit, 20_000, 8_000),
-    Rung("handwritten", "FastStream, a transaction each, a relay", handwritten, 3_000, 1_000),
+    Rung("handwritten", "FastStream, a transaction each, a relay", handwritten, 4_000, 1_000),
     Rung("celery", "a task that does nothing", celery, 6_000, 2_000),
-    Rung("layshaft-two-hops", "the service, up to the ledger", layshaft_two_hops, 2_000, 500),
+    Rung("layshaft-two-hops", "the service, up to the ledger", layshaft_two_hops, 4_000, 500),
 )

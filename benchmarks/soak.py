@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 
 from benchmarks.changes import KEYS, letters
-from benchmarks.place import QUEUE, SINK, Invalid, Place, counted
+from benchmarks.place import QUEUE, SINK, Invalid, Place
 
 MESSAGES, QUICK_MESSAGES = 1_000_000, 20_000
 CHUNK = 10_000
@@ -52,7 +52,7 @@ async def soak(place: Place, *, quick: bool) -> dict[str, float]:
                 _watch(place, database, process.pid, looks, QUICK_LOOK_S if quick else LOOK_S)
             )
             await feeding
-            await place.until(lambda: _is_done(database, number), "all are taken", WITHIN_S)
+            await place.until(lambda: _is_done(place, database, number), "all are taken", WITHIN_S)
             took_s = monotonic() - began
             watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -95,17 +95,17 @@ async def _waits(place: Place) -> bool:
     return await place.waiting(QUEUE) > 0
 
 
-async def _is_done(database: str, number: int) -> bool:
+async def _is_done(place: Place, database: str, number: int) -> bool:
     taken = "select (select count(*) from inbox) + (select count(*) from duplicate)"
     await asyncio.sleep(1)
-    return await counted(database, taken) >= number
+    return await place.counted(database, taken) >= number
 
 
 async def _watch(place: Place, database: str, pid: int, looks: list[Look], every_s: float) -> None:
     """Memory against messages; the events' queue is emptied meanwhile, as subscribers would."""
     while True:
         await asyncio.sleep(every_s)
-        messages = await counted(database, "select last_value from message_seq")
+        messages = await place.counted(database, "select last_value from message_seq")
         resident = _resident(pid)
         looks.append(Look(messages // 2, resident))
         await place.purge(SINK)

@@ -11,7 +11,6 @@ from benchmarks.filled import filled
 from benchmarks.lanes import lanes
 from benchmarks.ledgers import ledgers
 from benchmarks.place import Place
-from benchmarks.processors import processors
 from benchmarks.replays import replays
 from benchmarks.replicas import replicas
 from benchmarks.soak import soak
@@ -32,7 +31,6 @@ class TrialKind(msgspec.Struct, frozen=True):
 
 
 TRIALS: Mapping[str, TrialKind] = {
-    "cpu": TrialKind("the processor time a message costs, and whose", processors),
     "lanes": TrialKind("the critical lane beside a backlog in the lowest one", lanes),
     "filled": TrialKind("a database that remembers a month, against an empty one", filled),
     "soak": TrialKind("memory and tables over a million messages", soak),

@@ -71,7 +71,7 @@ def start_postgres(
     port = port or free_port()
     data = home / "data"
     compression = _best_wal_compression(binaries, data, runner)
-    settings = server_settings(port=port, wal_compression=compression, memory_bytes=_memory_bytes())
+    settings = server_settings(port=port, wal_compression=compression, memory_bytes=memory_bytes())
     (data / "postgresql.conf").write_text(render_settings({**settings, **(other_settings or {})}))
     process = spawn(
         [*runner.prefix, str(binaries / "postgres"), "-D", str(data)],
@@ -261,7 +261,7 @@ def _version(binaries: Path) -> str:
     return "PostgreSQL " + answer.stdout.partition(")")[2].split("(")[0].strip()
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """Memory this process may use: the machine's, or its control group's limit if lower."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
