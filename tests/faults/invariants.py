@@ -116,7 +116,7 @@ def ordered_by_key(evidence: Evidence, *, may_pass_parked: bool = False) -> list
     return wrong
 
 
-class Latencies(msgspec.Struct, frozen=True, kw_only=True):
+class Latencies(msgspec.Struct, frozen=True):
     """Seconds from sending to effect, of messages that a fault is no business of: those that had
     their effect before it came, and those sent while it was there."""
 

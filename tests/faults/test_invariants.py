@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from tests.faults import machine
 from tests.faults.business import Order, Wanted
 from tests.faults.invariants import (
     Candour,
@@ -140,7 +143,18 @@ def test_i4_a_version_that_passes_a_parked_one_is_found_unless_it_may() -> None:
 def test_i5_a_lane_slowed_by_the_fault_of_another_is_found(
     before: list[float], during: list[float], said: list[str]
 ) -> None:
-    assert isolated([Latencies(what="lane b", before=before, during=during)]) == said
+    assert isolated([Latencies("lane b", before, during)]) == said
+
+
+def test_i5_what_the_machine_stood_still_is_nobodys_delay(tmp_path: Path) -> None:
+    told = tmp_path / "stalls.jsonl"
+    assert machine.stalls(told) == []
+    told.write_bytes(b'{"began": 10.0, "ended": 11.5}\n{"began": 20.0, "ended": 21.0}\n')
+    stalls = machine.stalls(told)
+    assert machine.without(stalls, 9.0, 12.0) == pytest.approx(1.5)
+    assert machine.without(stalls, 10.5, 11.0) == 0.0
+    assert machine.without(stalls, 12.0, 15.0) == 3.0
+    assert machine.without(stalls, 11.0, 22.0) == pytest.approx(9.5)
 
 
 def test_i6_a_recovery_that_takes_too_long_is_found() -> None:

@@ -59,7 +59,7 @@ async def test_f44_a_flood_in_one_lane_leaves_the_others_what_is_theirs(run: Run
             await effects_of(world, beside)
         assert await f.depth(BULK_KIND, "enrichment"), "the backlog was gone before its time"
         latencies = Latencies(
-            what="the critical lane", before=took(world, alone), during=took(world, beside)
+            what="the critical lane", before=world.took(alone), during=world.took(beside)
         )
         world.latencies.append(latencies)
 
@@ -189,9 +189,3 @@ async def effects_of(world: World, sent: Sequence[Sent]) -> None:
         return wanted <= set(world.journal().applied_at)
 
     await until(are_there, "effects of the critical lane", SETTLE_S)
-
-
-def took(world: World, sent: Sequence[Sent]) -> list[float]:
-    """Seconds from sending to effect."""
-    applied_at = world.journal().applied_at
-    return [applied_at[s.order.effect_id] - s.at for s in sent]

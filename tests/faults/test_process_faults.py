@@ -24,9 +24,9 @@ EXIT_S = 25.0
 SPARE_BYTES = 60 * 1024 * 1024
 NO_LANE_SPARED = {"I5": "the process that ends works for every lane"}
 BURST = (
-    Size(rate=1_000, seconds=1.5, keys=300, instances=2)
+    Size(rate=400, seconds=3, keys=300, instances=2)
     if is_full()
-    else Size(rate=1_000, seconds=0.6, keys=40, judged_again=False)
+    else Size(rate=400, seconds=1, keys=40, judged_again=False)
 )
 """More than is decided at once: what waits must not be acknowledged with what is committed."""
 AMIDST = range(3, 10)

@@ -42,7 +42,7 @@ from ops.configuration import load as load_configuration
 from ops.queues import declare_topology, topology_of
 from ops.stack import management
 from ops.stack.processes import free_port
-from tests.faults import evidence, invariants
+from tests.faults import evidence, invariants, machine
 from tests.faults.business import CATALOGUE, CONTRACT, EVENT, KIND, Order, ledger_of
 from tests.faults.health import Watch, gone_round, watched
 from tests.faults.invariants import (
@@ -138,6 +138,8 @@ class World:
         self.target = Child(
             "tests.faults.target", str(folder), str(port), log=folder / "target.log"
         )
+        self._stalls = folder / "stalls.jsonl"
+        self.machine = Child("tests.faults.machine", str(self._stalls), log=folder / "machine.log")
         self._journal = evidence.JournalReader(folder)
         self._trusted = trusted
         self._kinds = kinds
@@ -170,8 +172,9 @@ class World:
 
     async def start(self) -> None:
         """The target and all instances work."""
-        if not self.target.is_running:
-            self.target.start()
+        for child in (self.machine, self.target):
+            if not child.is_running:
+                child.start()
         for instance in self.instances:
             instance.launch(ERP_SECRET="secret")
         for instance in self.instances:
@@ -241,7 +244,7 @@ class World:
 
     async def stop(self) -> None:
         """No process of this run is left."""
-        for child in (*self.instances, self.target):
+        for child in (*self.instances, self.target, self.machine):
             child.send(signal.SIGCONT)
             if child.is_running:
                 await child.kill()
@@ -446,17 +449,17 @@ class World:
 
         with contextlib.suppress(AssertionError):  # then it is late, or lost, which is said as such
             await until(have_effect, f"effects of {what}", SETTLE_S)
-        now, applied_at = time.time(), self.journal().applied_at
+        applied_at, now = self.journal().applied_at, time.time()
+        before = [s for s in sent if applied_at.get(s.order.effect_id, now) < began]
+        during = [s for s in sent if began <= s.at < ended]
+        self.latencies.append(Latencies(what, self.took(before), self.took(during)))
 
-        def took(sent: Sent) -> float:
-            return applied_at.get(sent.order.effect_id, now) - sent.at
-
-        latencies = Latencies(
-            what=what,
-            before=[took(s) for s in sent if s.at + took(s) < began],
-            during=[took(s) for s in sent if began <= s.at < ended],
-        )
-        self.latencies.append(latencies)
+    def took(self, sent: Sequence[Sent]) -> list[float]:
+        """Seconds from sending to effect, or to now, those in which the machine stood still left
+        out."""
+        applied_at, now = self.journal().applied_at, time.time()
+        stalls = machine.stalls(self._stalls)
+        return [machine.without(stalls, s.at, applied_at.get(s.order.effect_id, now)) for s in sent]
 
     async def idles(self, why: str, seconds: float = 5.0) -> None:
         """For so long there is nothing the service can do: see `idling`."""
@@ -723,6 +726,7 @@ class World:
                 x.what: [round(invariants.p99(s), 2) for s in (x.before, x.during) if s]
                 for x in self.latencies
             },
+            "stalls_s": [round(s.ended - s.began, 2) for s in machine.stalls(self._stalls)],
             "idle_cpu": [round(i.share, 3) for i in self.idlings],
             "told_s": [round(c.unready_s, 1) for c in self.candours],
             "standstill_s": [round(s.lasted_s, 1) for s in self.standstills],
