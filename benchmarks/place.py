@@ -264,6 +264,18 @@ class Place:
         async with self.process("layshaft", command, {"PYTHONOPTIMIZE": "1"}) as process:
             yield process
 
+    async def command(self, *words: str) -> None:
+        """`layshaft` with these words, on the configuration written last, has done it."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ops", *words, "--config", str(self.config)),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate()
+        if process.returncode:
+            raise Invalid(f"layshaft {' '.join(words)}: {said.decode()[-500:]}")
+
     @asynccontextmanager
     async def process(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from statistics import median
 from time import monotonic
 
 from benchmarks.changes import letters
-from benchmarks.place import ROOT, SINK, Invalid, Place
+from benchmarks.place import SINK, Invalid, Place
 from benchmarks.rungs import drained
 
 MESSAGES, QUICK_MESSAGES = 10_000, 2_000
@@ -55,14 +54,7 @@ async def _replayed(place: Place, database: str) -> float:
 
 
 async def _start(place: Place) -> None:
-    command = (
-        *(sys.executable, "-m", "ops", "replay", "start", "--config", str(place.config)),
-        *("--mode", "reprocess", "--type", "arena.change", "--rate", str(RATE)),
-        *("--reason", "measured", "--yes"),
+    await place.command(
+        *("replay", "start", "--mode", "reprocess", "--type", "arena.change"),
+        *("--rate", str(RATE), "--reason", "measured", "--yes"),
     )
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        raise Invalid(f"the replay was not started: {said.decode()[-500:]}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from contextlib import AsyncExitStack
 from statistics import median
 
 from benchmarks.changes import letters
-from benchmarks.place import ROOT, SINK, Invalid, Place
+from benchmarks.place import SINK, Invalid, Place
 from broker.partitions import Ring
 
 EVENT = SINK.removesuffix(".standard")
@@ -72,13 +71,4 @@ _DECIDED = "select count(*) from inbox where source = 'layshaft'"
 
 
 async def _split(place: Place) -> None:
-    command = (
-        *(sys.executable, "-m", "ops", "topology", "partitions", EVENT, str(PARTITIONS)),
-        *("--config", str(place.config)),
-    )
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        raise Invalid(f"the event was not split: {said.decode()[-500:]}")
+    await place.command("topology", "partitions", EVENT, str(PARTITIONS))
