@@ -254,9 +254,10 @@ async def test_a_queue_that_is_left_is_acknowledged_and_nothing_of_it_comes_twic
     await declare_on(broker, [made])
     (queue,) = made.queues("standard")
     share, arrived = [Inlet(queue, "layshaft", EVENT, ours=True)], list[Arrival]()
-    may_commit = asyncio.Event()
+    begun, may_commit = list[Arrival](), asyncio.Event()
 
     async def take(arrivals: Sequence[Arrival]) -> None:
+        begun.extend(arrivals)
         await may_commit.wait()
         arrived.extend(arrivals)
 
@@ -265,10 +266,11 @@ async def test_a_queue_that_is_left_is_acknowledged_and_nothing_of_it_comes_twic
         bench, amqp_url, take=take, inlets=(), dealt=lambda: share, prefetch=30, batch=10
     ) as consumer:
 
-        async def has_some() -> bool:
-            return consumer.backlog == 20
+        async def has_all_it_may() -> bool:
+            # The first batch is as large as what had come when it was begun.
+            return bool(begun) and len(begun) + consumer.backlog == 30
 
-        await until(has_some, "a batch is being decided, two wait")
+        await until(has_all_it_may, "a batch is being decided, the others wait")
         share.clear()
         consumer.look_again()
         await asyncio.sleep(0.2)
