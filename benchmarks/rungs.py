@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.changes import Letter, letters
-from benchmarks.place import PREFETCH, QUEUE, SINK, Invalid, Place
+from benchmarks.place import BEGIN_LOOK_S, PREFETCH, QUEUE, SINK, Invalid, Place
 from benchmarks.processors import Meter
 
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
@@ -131,6 +131,7 @@ async def _by_hand(
         "select count(*) from document": keys,
     }
     await _require(place, database, wanted)
+    await place.drop(database)
     return passed
 
 
@@ -158,6 +159,7 @@ async def layshaft(place: Place, number: int, seed: int) -> Passed:
     events, news = await place.purge(SINK), sum(letter.is_news for letter in written)
     if events != news:
         raise Invalid(f"{events} events instead of {news}")
+    await place.drop(database)
     return passed
 
 
@@ -187,7 +189,9 @@ async def layshaft_two_hops(place: Place, number: int, seed: int) -> Passed:
         ended = await place.until(
             lambda: _has(place, database, decided, news), "all changes planned"
         )
-        return start.passed(number, ended)
+        passed = start.passed(number, ended)
+    await place.drop(database)
+    return passed
 
 
 _OUTBOX = "select count(*) from outbox"
@@ -231,7 +235,7 @@ async def begun(place: Place, queue: str, number: int, client: Process) -> Start
     async def is_taken() -> bool:
         return await place.waiting(queue) < number
 
-    at = await place.until(is_taken, "the first message is taken")
+    at = await place.until(is_taken, "the first message is taken", look_s=BEGIN_LOOK_S)
     return Start(at, Meter(place.servers.pids, client.pid))
 
 

@@ -39,8 +39,9 @@ class RaceLost(Exception):
 
 async def apply(
     tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
-) -> None:
-    """Everything the verdicts say is written; commits nothing by itself.
+) -> bool:
+    """Everything the verdicts say is written; commits nothing by itself. Whether that leaves rows
+    or calls that may be due at once.
 
     Order of tables as in broker.store, so that two batches hardly ever wait for each other in a
     ring.
@@ -58,8 +59,8 @@ async def apply(
         await case_rows.open_cases(tx, cases)
     await message_rows.write_audit(tx, rows.notes)
     await message_rows.set_outcomes(tx, rows.outcomes)
-    if written:
-        await wake_ledgers(tx, sorted(written), context.now)
+    woken = await wake_ledgers(tx, sorted(written), context.now) if written else 0
+    return bool(rows.is_unfinished or planned or woken)
 
 
 async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, now: datetime) -> int:

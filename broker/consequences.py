@@ -49,6 +49,11 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...]
     outcomes: Mapping[tuple[str, str, str], str]
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether rows of unfinished work come, change or go, so that some may be due now."""
+        return bool(self.finished or self.passing or self.postponed or self.waiting)
+
 
 def consequences(
     verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context

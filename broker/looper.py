@@ -30,12 +30,16 @@ class Loop:
         *,
         rest_s: float,
         rest_max_s: float = 5.0,
+        gather_s: float = 0.0,
         failed: Callable[[BaseException | None], None] = lambda error: None,
     ) -> None:
+        """gather_s: what wakes it comes in crowds; so long it waits for the others, and does all of
+        them in one turn."""
         self.name = name
         self._turn = turn
         self._rest_s = rest_s
         self._rest_max_s = rest_max_s
+        self._gather_s = gather_s
         self._failed = failed
         self._wake = asyncio.Event()
         self._stopping = False
@@ -89,6 +93,8 @@ class Loop:
             if not busy:
                 # Not in step with the other processes.
                 await self._rest(self._rest_s * random.uniform(0.75, 1.25))
+                if self._gather_s and self._wake.is_set() and not self._stopping:
+                    await asyncio.sleep(self._gather_s)
 
     async def _rest(self, seconds: float) -> None:
         if self._stopping:

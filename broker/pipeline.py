@@ -77,7 +77,8 @@ class Pipeline:
         memory: Memory = Memory(),  # noqa: B008 - frozen
         one_suspect: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
-        """worker: name of this process and lane, never used twice. memory: how old an arrival may
+        """committed: told where a commit left rows or calls that may be due at once. worker: name
+        of this process and lane, never used twice. memory: how old an arrival may
         be; missed events are taken from the log as far back. one_suspect: a lock that all pipelines
         of this process share, for what may have killed one before."""
         self._lane = lane
@@ -146,15 +147,16 @@ class Pipeline:
                 unit, fresh, Desk(context, stopped=set(held), taken=taken)
             )
             # 4 commit: documents, plans, events, cases, retries
-            await unit.apply(verdicts, positions, context)
+            leaves_work = await unit.apply(verdicts, positions, context)
             if begun:
                 await unit.end_attempt(begun)
             if __debug__:
                 await self._fail_points("inbox.before_commit")
         if __debug__:
             await self._fail_points("inbox.after_commit")
-        # 5 settle: returning is the consumer's leave to acknowledge; the relay is woken
-        self._committed()
+        # 5 settle: returning is the consumer's leave to acknowledge; events are on their way
+        if leaves_work:
+            self._committed()
         self._report(verdicts, repeats=len(works) - len(fresh), since=started)
 
     async def _put_in_order(

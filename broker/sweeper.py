@@ -59,7 +59,7 @@ class Sweeper:
         Raises where RabbitMQ cannot be reached or blocks publishers: that is no row's fault, and
         none of them is marked for it.
         """
-        async with self._database.session() as session:
+        async with self._database.session(may_lock=True) as session:
             await self._look(session)
             if not await outbox_rows.try_relay_lock(session):
                 return False

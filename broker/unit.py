@@ -81,7 +81,7 @@ class Unit(Protocol):
 
     async def apply(
         self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
-    ) -> None:
+    ) -> bool:
         """See broker.application."""
 
     async def withdraw_pending(self, rows: Sequence[int], *, worker: str) -> None:
@@ -159,8 +159,8 @@ class SqlUnit:
 
     async def apply(
         self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
-    ) -> None:
-        await application.apply(self._tx, verdicts, positions, context)
+    ) -> bool:
+        return await application.apply(self._tx, verdicts, positions, context)
 
     async def withdraw_pending(self, rows: Sequence[int], *, worker: str) -> None:
         await pending_rows.withdraw_pending(self._tx, rows, worker=worker)

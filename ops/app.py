@@ -29,7 +29,7 @@ from broker.pipeline import Pipeline
 from broker.precedence import Pace, Precedence
 from broker.publisher import Publisher, Unpublishable
 from broker.reading import Reader
-from broker.relay import Relay
+from broker.relay import GATHER_S, Relay
 from broker.replay import Replayer
 from broker.rings import Rings
 from broker.settings import System
@@ -167,7 +167,8 @@ class App:
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(event_loop)))
         self.port = await self._health.start()
         sweep_s = self._settings.deadlines.sweep_s
-        self._relay.wake = self._loop("relay", self._relay.turn, sweep_s).wake
+        relay = self._loop("relay", self._relay.turn, sweep_s, gather_s=GATHER_S)
+        self._relay.wake = relay.wake
         self._relay.wake_sweeper = self._loop("sweeper", self._sweeper.turn, sweep_s).wake
         self._make_lanes()
         upkeep = self._databases["upkeep"]
@@ -249,12 +250,19 @@ class App:
             handover=handover,
         )
 
-    def _loop(self, name: str, turn: Callable[[], Awaitable[bool]], rest_s: float) -> Loop:
+    def _loop(
+        self,
+        name: str,
+        turn: Callable[[], Awaitable[bool]],
+        rest_s: float,
+        *,
+        gather_s: float = 0.0,
+    ) -> Loop:
         def note(error: BaseException | None) -> None:
             if name not in WITHOUT_READINESS:
                 self._trouble[name] = in_words(error) if error else ""
 
-        loop = Loop(name, turn, rest_s=rest_s, failed=note)
+        loop = Loop(name, turn, rest_s=rest_s, gather_s=gather_s, failed=note)
         self._loops.append(loop)
         return loop
 

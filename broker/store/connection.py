@@ -41,11 +41,11 @@ class Session(Connection):
 
     emitted: Emitted
     # It may hold a lock that no transaction ends.
-    is_session = False
+    may_lock = False
 
-    def use(self, *, as_session: bool) -> None:
+    def use(self, *, may_lock: bool) -> None:
         """For what it was taken out of the pool."""
-        self.is_session = as_session
+        self.may_lock = may_lock
 
 
 def emitted_by(tx: Tx) -> Emitted:
@@ -148,7 +148,7 @@ class Database:
         if self._pool is None:
             raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
         async with self._pool.acquire(timeout=self._acquire_s) as connection:
-            cast(Session, connection).use(as_session=False)
+            cast(Session, connection).use(may_lock=False)
             emitted = emitted_by(connection)
             emitted.begin(self._handover)
             try:
@@ -159,12 +159,13 @@ class Database:
                 emitted.begin(None)
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Tx]:
-        """A connection outside any transaction, for single statements and session locks."""
+    async def session(self, *, may_lock: bool = False) -> AsyncIterator[Tx]:
+        """A connection outside any transaction, for single statements. may_lock: and for locks
+        that last as long as the session, or until they are given up."""
         if self._pool is None:
             raise asyncpg.InterfaceError(f"the {self._purpose} pool is closed")
         async with self._pool.acquire(timeout=self._acquire_s) as connection:
-            cast(Session, connection).use(as_session=True)
+            cast(Session, connection).use(may_lock=may_lock)
             yield connection
 
 
@@ -201,10 +202,10 @@ async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 async def _reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Back in the pool without anything of its last user.
 
-    What a transaction leaves is nothing: its locks, settings and cursors end with it. To ask the
-    server all the same would cost every transaction one more round trip.
+    What a transaction or a single statement leaves is nothing: locks, settings and cursors end with
+    it. To ask the server all the same would cost each one more round trip.
     """
-    if cast(Session, connection).is_session:
+    if cast(Session, connection).may_lock:
         await connection.execute(connection.get_reset_query())
 
 

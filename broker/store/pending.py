@@ -205,6 +205,8 @@ async def begin_pending(tx: Tx, *, lane: str, limit: int, worker: str) -> Begun:
     by one (begin_suspect), or three crashes would accuse their neighbours too.
     """
     keys = await _lock_due(tx, lane, limit, None)
+    if not keys:
+        return Begun((), ())
     rows = await tx.fetch(
         f"""
         with next as ({_NEXT})
@@ -272,6 +274,8 @@ async def claim_pending(
     """
     ids = None if only is None else list(only)
     keys = await _lock_due(tx, lane, limit, ids)
+    if not keys:
+        return []
     rows = await tx.fetch(
         f"""
         select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, p.is_replan, p.replay_id,

@@ -69,7 +69,7 @@ async def test_transactions_are_read_committed_whatever_the_database_is_set_to(
 async def test_a_lock_that_a_session_left_goes_with_it(
     database: Database, database_url: str
 ) -> None:
-    async with database.session() as session:
+    async with database.session(may_lock=True) as session:
         await session.execute("select pg_advisory_lock(7)")
     # The session is in the pool, and lives.
     other = await asyncpg.connect(database_url)
@@ -79,14 +79,19 @@ async def test_a_lock_that_a_session_left_goes_with_it(
         await other.close()
 
 
-async def test_nothing_is_asked_after_a_commit(database: Database, database_url: str) -> None:
-    async with database.session():
+async def test_nothing_is_asked_after_a_commit_or_a_single_statement(
+    database: Database, database_url: str
+) -> None:
+    async with database.session(may_lock=True):
         pass
     async with database.transaction() as tx:
         pid = await tx.fetchval("select pg_backend_pid()")
+    last = f"select query from pg_stat_activity where pid = {pid}"
     other = await asyncpg.connect(database_url)
     try:
-        last = await other.fetchval(f"select query from pg_stat_activity where pid = {pid}")
+        assert await other.fetchval(last) == "COMMIT;"
+        async with database.session() as session:
+            await session.execute("select 1")
+        assert await other.fetchval(last) == "select 1"
     finally:
         await other.close()
-    assert last == "COMMIT;"

@@ -670,6 +670,27 @@ async def test_a_fact_that_arrives_wakes_the_ledger_that_waits_for_it(bench: Ben
     assert await emitted(bench) == [("m1", "supplier/E")]
 
 
+async def test_rows_and_calls_are_looked_for_where_a_commit_may_have_left_some(
+    bench: Bench,
+) -> None:
+    woken = 0
+
+    def committed() -> None:
+        nonlocal woken
+        woken += 1
+
+    pipeline = bench.pipeline(committed=committed)
+    plain = an_order(1, "order/a", states=(Stated("S2", 1),), emits=("E",), opens="look")
+    await pipeline.take(arrivals([plain]))
+    assert woken == 0
+    await pipeline.take(arrivals([an_order(2, "order/b", plans=WAITS)]))
+    assert woken == 1  # a call may be made
+    await pipeline.take(arrivals([an_order(3, "order/c", fault="unavailable")]))
+    assert woken == 2  # a retry may be due
+    await pipeline.take(arrivals([an_order(4, "order/d", states=(Stated("S1", 1),))]))
+    assert woken == 3  # who waited for it is planned again
+
+
 async def test_a_fact_stated_twice_in_the_batch_of_the_plan_still_wakes_it_later(
     bench: Bench,
 ) -> None:

@@ -44,8 +44,21 @@ BATCH = 200
 NOW = datetime.now(UTC)
 OLD = NOW - timedelta(days=31)
 
+# One row is due from the start, or what takes due rows would not be prepared on young tables.
+FIRST = """
+insert into message (at, seq, direction, source, id, type, key, correlation_id, causation_id, lane,
+                     kind, content_type, message_id, attributes, body)
+values (now(), 0, 'in', 's', 'm0', 't', 'order/0', 'c0', '', 'standard', '', '', '', '{}', '');
+insert into hold (scope, key) values ('toy', 'order/0');
+insert into pending (subscription, scope, key, lane, message_at, message_seq, state)
+select 'toy', 'toy', key, 'standard', at, seq, 'ready' from message;
+"""
+
 # Rows as a busy week leaves them: nearly all is done, some is due.
 FILL = """
+delete from pending;
+delete from hold;
+delete from message;
 insert into message (at, seq, direction, source, id, type, key, correlation_id, causation_id, lane,
                      kind, content_type, message_id, attributes, body, sequence)
 select now(), n, case when n % 2 = 0 then 'in' else 'out' end, 's', 'm' || n, 't',
@@ -369,6 +382,7 @@ async def fill(database_url: str, *, analysed: bool) -> None:
 async def test_no_hot_statement_reads_a_big_table_as_a_whole(
     connection: Tx, database_url: str, analysed: bool
 ) -> None:
+    await connection.execute(FIRST)
     recorder = Recorder(connection)
     for statement in HOT.values():
         for _ in range(10):

@@ -425,6 +425,7 @@ class Bench:
         flow: Catalogue | None = None,
         memory: Memory = Memory(),  # noqa: B008 - frozen
         one_suspect: asyncio.Lock | None = None,
+        committed: Callable[[], None] = lambda: None,
     ) -> Pipeline:
         """A pipeline over this database; by default retries are due at once.
 
@@ -453,7 +454,7 @@ class Bench:
             memory=memory,
             metrics=self.metrics,
             fail_points=FailPoints.parse(fail_points),
-            committed=lambda: None,
+            committed=committed,
             now=now,
             one_suspect=one_suspect,
         )

@@ -399,7 +399,7 @@ class MemoryUnit:
 
     async def apply(
         self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
-    ) -> None:
+    ) -> bool:
         """See broker.unit.Unit."""
         self._weather.refuse(verdicts)
         self.verdicts, self.positions = verdicts, positions
@@ -421,6 +421,7 @@ class MemoryUnit:
             self._note(note)
         for identity, word in rows.outcomes.items():
             self._set_outcome(identity, word)
+        return rows.is_unfinished
 
     async def allow_long_pauses(self) -> None:
         """See broker.unit.Unit; this one has all the time there is."""

@@ -100,10 +100,11 @@ class NoCases(MemoryUnit):
 
     async def apply(
         self, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
-    ) -> None:
-        await super().apply(verdicts, positions, context)
+    ) -> bool:
+        leaves_work = await super().apply(verdicts, positions, context)
         for row in list(self.tx.cases.new_rows()):
             self.tx.cases.drop(row.id)
+        return leaves_work
 
 
 class WeatherBurns(MemoryUnit):
