@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from broker.topology import LANES
+from canonical.envelope import Lane
 from ops.stack import management
 from tests.faults.business import EFFECTS, EVENT
 from tests.faults.conftest import Running, is_full
@@ -37,18 +38,18 @@ def size() -> Size:
     return SIZE if is_full() else SMALL
 
 
-async def shares(world: World) -> list[int]:
-    """Partitions that each running instance takes, over all lanes."""
+async def shares(world: World, lane: Lane) -> list[int]:
+    """Partitions of the lane that each running instance takes."""
     running = [i for i in world.instances if i.is_at_work]
-    return [round((await i.metrics()).get("layshaft_partitions", 0.0)) for i in running]
+    return [round(await sampled([i], "layshaft_partitions", lane=lane)) for i in running]
 
 
 async def shared_evenly(world: World, partitions: int) -> None:
-    """All partitions of all lanes are taken, give or take one by everybody alike."""
+    """All partitions of each lane are taken, give or take one by everybody alike."""
 
     async def are_shared() -> bool:
-        found = await shares(world)
-        return sum(found) == partitions * len(LANES) and max(found) - min(found) <= len(LANES)
+        found = [await shares(world, lane) for lane in LANES]
+        return all(sum(its) == partitions and max(its) - min(its) <= 1 for its in found)
 
     await until(are_shared, "the partitions are shared", SHARED_S * SLACK)
 
