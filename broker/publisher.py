@@ -70,6 +70,9 @@ class Publisher:
         self._opening = asyncio.Lock()
         # False from a lost connection or a missed deadline on, until something goes out again.
         self.is_working = True
+        # Waits for the end of an alarm, and tells who publishes.
+        self._unblocking: asyncio.Future[None] | None = None
+        self.unblocked: Callable[[], None] = lambda: None
 
     @property
     def is_connected(self) -> bool:
@@ -120,6 +123,8 @@ class Publisher:
 
     async def close(self) -> None:
         """The connection is closed."""
+        if self._unblocking is not None:
+            self._unblocking.cancel()
         if self._outlet is not None:
             self._outlet.close()
         if self._connection is not None:
@@ -206,10 +211,16 @@ class Publisher:
         """The library tells of an alarm only to those who wait for its end."""
         if connection.transport is None:
             return False
-        waiting = asyncio.ensure_future(connection.transport.ready())
-        done, _ = await asyncio.wait({waiting}, timeout=_BLOCKED_LOOK_S)
-        waiting.cancel()
-        return bool(done)
+        if self._unblocking is None or self._unblocking.done():
+            self._unblocking = asyncio.ensure_future(connection.transport.ready())
+            done, _ = await asyncio.wait({self._unblocking}, timeout=_BLOCKED_LOOK_S)
+            if not done:
+                self._unblocking.add_done_callback(self._alarm_ended)
+        return self._unblocking.done()
+
+    def _alarm_ended(self, waited: asyncio.Future[None]) -> None:
+        if not waited.cancelled() and waited.exception() is None:
+            self.unblocked()
 
 
 class _Lot:

@@ -168,8 +168,14 @@ class App:
         self.port = await self._health.start()
         sweep_s = self._settings.deadlines.sweep_s
         relay = self._loop("relay", self._relay.turn, sweep_s, gather_s=GATHER_S)
-        self._relay.wake = relay.wake
-        self._relay.wake_sweeper = self._loop("sweeper", self._sweeper.turn, sweep_s).wake
+        sweeper = self._loop("sweeper", self._sweeper.turn, sweep_s)
+        self._relay.wake, self._relay.wake_sweeper = relay.wake, sweeper.wake
+
+        def publish_again() -> None:
+            relay.wake()
+            sweeper.wake()
+
+        self._publisher.unblocked = publish_again
         self._make_lanes()
         upkeep = self._databases["upkeep"]
         if self._share.consumes:
