@@ -7,11 +7,13 @@ any point leaves a replay that goes on exactly where it was.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from time import monotonic
 from typing import Literal
 
 import asyncpg
@@ -48,6 +50,9 @@ SLICE = 100
 # With so many live rows due, one turn of a row worker, a replay waits.
 LIVE_ROWS = 50
 YIELD_S = 0.2
+# One that waits for its own messages looks again after this, while some of them are finished within
+# a second.
+SOON_S, MOVING_S = 0.05, 1.0
 # What handled messages cost, which are looked at and left alone.
 LOOKS_PER_S = 2_000
 # While a process reads a slice, others leave the replay alone: for so long, or for as long as a
@@ -198,9 +203,13 @@ class Replayer:
         self._backlogs = backlogs
         self._committed = committed
         self._now = now
+        # What was on its way of which replay when it was looked at last, and when less of it was.
+        self._seen = (0, 0)
+        self._moved_at = float("-inf")
 
     async def turn(self) -> bool:
-        """The next slice of one replay is queued; False where none is due or it has to wait.
+        """The next slice of one replay is queued, or waits for messages of its own that are being
+        finished; False where none is due or it has to wait longer.
 
         It is read between two transactions, with nothing locked, since a package takes its time:
         meanwhile the replay is not due for others, and the slice counts only if the replay still
@@ -215,9 +224,12 @@ class Replayer:
             load = await rows.load(tx, replay.id, bound=LIVE_ROWS)
             if replay.cursor == replay.end:
                 return await self._end(tx, replay, load)
-            found = await self._next_slice(tx, replay, load)
+            is_moving = self._is_moving(replay, load)
+            found = await self._next_slice(tx, replay, load, is_moving=is_moving)
         if found is None:
-            return False
+            if is_moving:
+                await asyncio.sleep(SOON_S)
+            return is_moving
         works = await read_logged(found.messages, self._reader)
         if __debug__:
             await self._fail_points("replay.after_read")
@@ -226,7 +238,7 @@ class Replayer:
                 now = await rows.lock(tx, replay.id)
                 if now is None or (now.state, now.cursor) != ("running", replay.cursor):
                     return False
-                await self._queue_slice(tx, replay, found, works)
+                counts = await self._queue_slice(tx, replay, found, works)
                 if __debug__:
                     await self._fail_points("replay.before_commit")
         except asyncpg.PostgresError as error:
@@ -236,6 +248,7 @@ class Replayer:
             return True
         if __debug__:
             await self._fail_points("replay.after_commit")
+        self._seen = (replay.id, load.on_their_way + counts.queued)
         self._committed()
         return True
 
@@ -245,11 +258,24 @@ class Replayer:
             async with self._database.session() as session:
                 await lane_rows.tell_backlog(session, lanes)
 
-    async def _next_slice(self, tx: Tx, replay: Replay, load: Load) -> Slice | None:
-        """What is to be read and queued next, the replay being ours meanwhile; None: it waits."""
+    def _is_moving(self, replay: Replay, load: Load) -> bool:
+        """Whether its messages are being finished, as far as this process has seen."""
+        before, self._seen = self._seen, (replay.id, load.on_their_way)
+        if before[0] == replay.id and load.on_their_way < before[1]:
+            self._moved_at = monotonic()
+        return monotonic() - self._moved_at < MOVING_S
+
+    async def _next_slice(
+        self, tx: Tx, replay: Replay, load: Load, *, is_moving: bool
+    ) -> Slice | None:
+        """What is to be read and queued next, the replay being ours meanwhile; None: it waits.
+
+        is_moving: for its own messages, and not for long: that need not be on record.
+        """
         size = slice_size(replay.rate)
         if why := held_up(load, size=size):
-            await rows.wait(tx, replay.id, seconds=YIELD_S, note=why)
+            if not is_moving:
+                await rows.wait(tx, replay.id, seconds=YIELD_S, note=why)
             return None
         found = first_portion(
             await selection_rows.next_slice(
@@ -265,10 +291,12 @@ class Replayer:
 
     async def _queue_slice(
         self, tx: Tx, replay: Replay, found: Slice, works: Sequence[Work]
-    ) -> None:
+    ) -> Counts:
         counts = await self._queue(tx, replay, found.messages, works)
-        costs_s = (counts.queued + counts.released) / replay.rate + counts.looked / LOOKS_PER_S
+        taken = counts.queued + counts.released
+        costs_s = taken / replay.rate + (counts.looked - taken) / LOOKS_PER_S
         await rows.move(tx, replay, cursor=found.cursor, counts=counts, costs_s=costs_s)
+        return counts
 
     async def _end(self, tx: Tx, replay: Replay, load: Load) -> bool:
         """Done once nothing of it is on its way; what waits for a person is the person's."""

@@ -630,6 +630,28 @@ async def test_no_more_than_two_slices_are_unfinished(bench: Bench) -> None:
     assert (await view(bench, replay_id)).note == "10 of its messages are not finished"
 
 
+async def test_one_that_waits_for_its_own_messages_looks_again_soon_while_they_are_finished(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.pipeline().take(arrivals([an_order(n, f"order/{n}") for n in range(40)]))
+    replay_id = await start(bench, "reprocess", rate=5)
+    turns = replayer(bench)
+
+    async def turn() -> bool:
+        await bench.execute("update replay set next_at = now()")
+        return await turns.turn()
+
+    assert [await turn() for _ in range(3)] == [True, True, False]
+    assert await bench.pipeline().take_pending(3) == 3
+    assert await turn()
+    # Nothing is due later than it was, and nothing was queued.
+    assert await bench.column("select next_at <= now() from replay") == [True]
+    assert await bench.count("pending") == 7
+    monkeypatch.setattr("broker.replay.MOVING_S", 0)
+    assert not await turn()
+    assert (await view(bench, replay_id)).note == "7 of its messages are not finished"
+
+
 async def test_the_rate_is_kept(bench: Bench) -> None:
     await bench.pipeline().take(arrivals([an_order(n, f"order/{n}") for n in range(40)]))
     await start(bench, "reprocess", rate=5)
