@@ -10,7 +10,15 @@ from time import perf_counter
 
 from benchmarks.changes import letters
 from benchmarks.latency import LEAD, all_taken, hearing, p99, paced, took_ms
-from benchmarks.place import BULK_KIND, LANES, SOURCE, URGENT_KIND, Invalid, Place
+from benchmarks.place import (
+    BEGIN_LOOK_S,
+    BULK_KIND,
+    LANES,
+    SOURCE,
+    URGENT_KIND,
+    Invalid,
+    Place,
+)
 from broker.topology import inbound_queue
 
 BACKLOG, QUICK_BACKLOG = 50_000, 15_000
@@ -52,6 +60,7 @@ async def _alone(place: Place, seconds: float) -> list[float]:
     async with hearing(database, "77-%") as taken, _working(place, database):
         accepted = await paced(place, written, RATE, URGENT_KIND)
         await all_taken(place, taken, accepted)
+    await place.drop(database)
     return took_ms(written[LEAD:], accepted, taken)
 
 
@@ -59,8 +68,11 @@ async def _drain_alone(place: Place, backlog: int) -> float:
     database = place.fresh_database()
     await place.fill(letters(backlog, seed=1), BULK_KIND)
     async with _working(place, database):
-        began = await place.until(lambda: _below(place, backlog), "the first is taken")
+        began = await place.until(
+            lambda: _below(place, backlog), "the first is taken", look_s=BEGIN_LOOK_S
+        )
         ended = await place.until(lambda: _below(place, 1), "the backlog is gone")
+    await place.drop(database)
     return backlog / (ended - began)
 
 
@@ -83,6 +95,7 @@ async def _beside(place: Place, backlog: int, share: float) -> tuple[list[float]
     if sent < LEAD + LEAST:
         raise Invalid(f"the backlog lasted for {sent} critical messages only")
     bulk = await place.counted(database, "select count(*) from inbox where id like '1-%'")
+    await place.drop(database)
     return took_ms(written[LEAD:sent], accepted, taken), bulk / lasted_s
 
 
@@ -102,6 +115,7 @@ async def _beside_large(place: Place, seconds: float) -> list[float]:
     bulk = await place.counted(database, "select count(*) from inbox where id like '2-%'")
     if not bulk:
         raise Invalid("no large content was taken")
+    await place.drop(database)
     return took_ms(written[LEAD:], accepted, taken)
 
 

@@ -8,7 +8,7 @@ from statistics import median
 import msgspec
 
 from benchmarks.changes import Letter
-from benchmarks.place import KIND, SOURCE, Invalid, Place
+from benchmarks.place import BEGIN_LOOK_S, KIND, SOURCE, Invalid, Place
 from benchmarks.steps import CONTRACT, STEPS, SYSTEM
 from ops.stack.processes import free_port
 
@@ -95,11 +95,12 @@ async def _done(place: Place, number: int, seed: int) -> float:
         place.process("target", target),
         place.process("layshaft", service, environment),
     ):
-        began = await place.until(has_begun, "the first plan is there")
+        began = await place.until(has_begun, "the first plan is there", look_s=BEGIN_LOOK_S)
         ended = await place.until(is_done, "all steps are done")
     complete = "select count(*) from ledger where state = 'complete'"
     if (found := await place.counted(database, complete)) != number:
         raise Invalid(f"{found} ledgers are complete instead of {number}")
+    await place.drop(database)
     return number * STEPS / (ended - began)
 
 

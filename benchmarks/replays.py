@@ -26,6 +26,7 @@ async def replays(place: Place, *, quick: bool) -> dict[str, float]:
         live = await drained(place, database, letters(number, seed=1 + n))
         await place.purge(SINK)
         pairs.append((live.rate, await _replayed(place, database)))
+        await place.drop(database)
         print(f"live {pairs[-1][0]:,.0f}/s, replay {pairs[-1][1]:,.0f}/s", file=sys.stderr)
     return {
         "live": round(median(live_rate for live_rate, _ in pairs)),

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from statistics import median
 
 from benchmarks.changes import letters
-from benchmarks.place import SINK, Invalid, Place
+from benchmarks.place import BEGIN_LOOK_S, SINK, Invalid, Place
 from broker.partitions import Ring
 
 EVENT = SINK.removesuffix(".standard")
@@ -18,7 +18,7 @@ ROUNDS, QUICK_ROUNDS = 3, 1
 
 async def replicas(place: Place, *, quick: bool) -> dict[str, float]:
     """Events a second that one and two replicas decide, each with its plan in a ledger, and the
-    ratio of neighbouring passes.."""
+    ratio of neighbouring passes."""
     number = QUICK_MESSAGES if quick else MESSAGES
     pairs: list[tuple[float, float]] = []
     for n in range(QUICK_ROUNDS if quick else ROUNDS):
@@ -60,10 +60,11 @@ async def _decided(place: Place, number: int, seed: int, *, instances: int) -> f
         async def is_done() -> bool:
             return await place.counted(database, _DECIDED) >= news
 
-        began = await place.until(has_begun, "the first event is decided")
+        began = await place.until(has_begun, "the first event is decided", look_s=BEGIN_LOOK_S)
         ended = await place.until(is_done, "all events are decided")
     if await place.counted(database, "select count(*) from exception_case"):
         raise Invalid("some were not decided")
+    await place.drop(database)
     return news / (ended - began)
 
 

@@ -16,6 +16,7 @@ from ops.stack import management
 from tests.faults.business import KIND
 from tests.faults.load import Size
 from tests.faults.nodes import PrivateNode, private_node
+from tests.faults.service import RolesAndLanes
 from tests.faults.world import RECONNECT_MAX_S, Servers, World, running
 
 QUICK = Size(rate=100, seconds=3, keys=40, judged_again=False)
@@ -119,6 +120,7 @@ def run(
         order: OrderPolicy = "strict",
         trusted: Sequence[str] = (),
         kinds: Mapping[str, Lane] = MappingProxyType({KIND: "standard"}),
+        shares: Sequence[RolesAndLanes] = (),
     ) -> AsyncIterator[World]:
         async with running(
             servers,
@@ -129,6 +131,7 @@ def run(
             order=order,
             trusted=trusted,
             kinds=kinds,
+            shares=shares,
         ) as world:
             yield world
         for name, value in world.figures.items():

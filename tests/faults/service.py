@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPILED = ROOT / ".layshaft" / "compiled"
 READY_S = 30.0
 END_S = 30.0
+RolesAndLanes = tuple[str, str]
+"""As `layshaft run --role ... --lanes ...` takes them; empty ones mean all."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -151,9 +153,12 @@ class Child:
 class Instance(Child):
     """One instance of the service."""
 
-    def __init__(self, name: str, *, config: Path, folder: Path, order: Order) -> None:
-        """order: what orders of a key wait for."""
-        super().__init__("tests.faults.worker", str(config), order, log=folder / f"{name}.log")
+    def __init__(
+        self, name: str, *, config: Path, folder: Path, order: Order, share: RolesAndLanes
+    ) -> None:
+        """order: what orders of a key wait for. share: what of the work it does."""
+        log = folder / f"{name}.log"
+        super().__init__("tests.faults.worker", str(config), order, *share, log=log)
         self.name = name
         self.port = free_port()
         self.starts = 0

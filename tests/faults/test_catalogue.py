@@ -10,7 +10,7 @@ ROWS = (
     *(f"F{n:02}" for n in range(1, 7)),
     *(f"F{n:02}" for n in range(8, 36)),
     *(f"F{n}" for n in range(41, 48)),
-    *("F61", "F62", "F63"),
+    *("F61", "F62", "F63", "F64"),
 )
 
 

@@ -1,18 +1,21 @@
-"""F61 to F63: replicas that share partitioned events come, go, die and are held still, and the
-number of partitions changes, all under load."""
+"""F61 to F64: replicas that share partitioned events come, go, die and are held still, the number
+of partitions changes, and processes that share out roles and lanes die, all under load."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import time
+from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 import pytest
 
 from broker.topology import LANES
 from canonical.envelope import Lane
 from ops.stack import management
+from tests.faults import evidence
 from tests.faults.business import EFFECTS, EVENT
 from tests.faults.conftest import Running, is_full
 from tests.faults.health import sampled
@@ -38,17 +41,19 @@ def size() -> Size:
     return SIZE if is_full() else SMALL
 
 
-async def shares(world: World, lane: Lane) -> list[int]:
-    """Partitions of the lane that each running instance takes."""
-    running = [i for i in world.instances if i.is_at_work]
+async def shares(instances: Sequence[Instance], lane: Lane) -> list[int]:
+    """Partitions of the lane that each running one takes."""
+    running = [i for i in instances if i.is_at_work]
     return [round(await sampled([i], "layshaft_partitions", lane=lane)) for i in running]
 
 
-async def shared_evenly(world: World, partitions: int) -> None:
-    """All partitions of each lane are taken, give or take one by everybody alike."""
+async def shared_evenly(
+    world: World, partitions: int, among: Sequence[Instance] | None = None
+) -> None:
+    """All partitions of each lane are taken, give or take one by everybody alike, or by those."""
 
     async def are_shared() -> bool:
-        found = [await shares(world, lane) for lane in LANES]
+        found = [await shares(among or world.instances, lane) for lane in LANES]
         return all(sum(its) == partitions and max(its) - min(its) <= 1 for its in found)
 
     await until(are_shared, "the partitions are shared", SHARED_S * SLACK)
@@ -112,6 +117,43 @@ async def test_f62_the_number_of_partitions_changes_under_load(run: Running) -> 
         await world.judge(not_applicable=NO_LANE_SPARED)
 
 
+async def waiting_by_ring(world: World) -> dict[int, int]:
+    """Events that wait in the partitions of each ring, by its number."""
+    queues = await world.queues()
+    return {
+        ring.number: sum(queues[name].ready for lane in LANES for name in ring.queues(lane))
+        for ring in await evidence.rings(world.servers.database_url)
+    }
+
+
+@pytest.mark.fault("F62", quick=False)
+async def test_f62_what_waits_in_two_rings_is_decided_in_order(run: Running) -> None:
+    shared = (("translate,dispatch,upkeep", ""), ("decide", ""), ("decide", ""))
+    async with run(size=size(), shares=shared) as world:
+        await world.start()
+        _, *deciders = world.instances
+        await world.split(PARTITIONS)
+        await shared_evenly(world, PARTITIONS, among=deciders)
+        await world.warm_up()
+        part = world.size.messages // 8
+        async with world.load() as load:
+            await load.passes(part)
+            for decider in deciders:
+                assert await decider.terminate() == 0
+            await load.passes(part)
+            await world.split(PARTITIONS // 2)
+            world.injected(f"{EVENT} has other partitions while nobody decides")
+            await load.passes(part)
+            waiting = await waiting_by_ring(world)
+            assert min(waiting.values()) > 0, waiting
+            began_at = time.time()
+            for decider in deciders:
+                await world.relaunch(decider)
+            await world.recovers("they are back", SHARED_S, ended_at=began_at)
+        await shared_evenly(world, PARTITIONS // 2, among=deciders)
+        await world.judge(not_applicable=NO_LANE_SPARED)
+
+
 async def has_some_in_hand(world: World) -> bool:
     """Somebody has deliveries that are not acknowledged: who is held still, if nobody else waits.
     The broker's statistics are some seconds old."""
@@ -141,4 +183,29 @@ async def test_f63_a_replica_that_was_held_still_does_no_harm_when_it_goes_on(
             zombie.send(signal.SIGCONT)
             await world.recovers(f"{zombie.name} goes on", SHARED_S)
         await shared_evenly(world, PARTITIONS)
+        await world.judge(not_applicable=NO_LANE_SPARED)
+
+
+SHARES = (
+    ("translate,upkeep", ""),
+    ("decide", "critical,standard"),
+    ("decide", "enrichment"),
+    ("dispatch", ""),
+)
+
+
+@pytest.mark.fault("F64", quick=True)
+async def test_f64_each_process_of_those_that_share_the_roles_is_killed(run: Running) -> None:
+    shared = msgspec.structs.replace(size(), instances=len(SHARES))
+    async with run(size=shared, shares=SHARES) as world:
+        await world.start()
+        await world.warm_up()
+        part = world.size.messages // 8
+        async with world.load() as load:
+            for instance, (roles, lanes) in zip(world.instances, SHARES, strict=True):
+                await load.passes(part)
+                await instance.kill()
+                world.injected(f"{roles} in {lanes or 'all lanes'} was killed")
+                await world.relaunch(instance)
+            await world.recovers("the last one was killed", ended_at=instance.ended_at)
         await world.judge(not_applicable=NO_LANE_SPARED)

@@ -1,6 +1,8 @@
-"""`python -m tests.faults.worker FILE ORDER`: the service as it is, with the test's catalogue.
+"""`python -m tests.faults.worker FILE ORDER ROLES LANES`: the service as it is, with the test's
+catalogue.
 
-ORDER: what orders of a key wait for, as canonical.handler.Order has it.
+ORDER: what orders of a key wait for, as canonical.handler.Order has it. ROLES, LANES: its share of
+the work, as `layshaft run` takes it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from canonical.handler import Order
 from ops.app import App
 from ops.configuration import load
 from ops.logs import configure_logs
+from ops.roles import share_of
 from tests.faults.business import catalogue
 
 
@@ -24,9 +27,10 @@ def main() -> None:
     """Works until SIGTERM."""
     configuration = load(Path(sys.argv[1]), os.environ)
     order = msgspec.convert(sys.argv[2], Order)
+    share = share_of(*sys.argv[3:5])
     configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(App(configuration, catalogue=catalogue(order)).run())
+        runner.run(App(configuration, catalogue=catalogue(order), share=share).run())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import contextlib
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -39,7 +40,8 @@ from broker.topology import LANES
 from canonical.envelope import Lane
 from canonical.handler import Order as OrderPolicy
 from ops.configuration import load as load_configuration
-from ops.queues import declare_topology, topology_of
+from ops.queues import declare_topology, inlets_of, topology_of
+from ops.roles import share_of
 from ops.stack import management
 from ops.stack.processes import free_port
 from tests.faults import evidence, invariants, machine
@@ -59,7 +61,7 @@ from tests.faults.invariants import (
     Standstill,
 )
 from tests.faults.load import Load, Sent, Size, planned
-from tests.faults.service import Child, Instance
+from tests.faults.service import Child, Instance, RolesAndLanes
 from tests.faults.target import Fault
 
 WARM_UP = 60
@@ -113,9 +115,11 @@ class World:
         order: OrderPolicy = "strict",
         trusted: Sequence[str] = (),
         kinds: Mapping[str, Lane] = MappingProxyType({KIND: "standard"}),
+        shares: Sequence[RolesAndLanes] = (),
     ) -> None:
         """order: what orders of a key wait for. trusted: sources whose time is believed. kinds:
-        what each source sends, and in which lane."""
+        what each source sends, and in which lane. shares: what of the work each instance does; each
+        does all of it where none are given."""
         self.servers = servers
         self._reconnect_max_s = reconnect_max_s
         self.folder = folder
@@ -145,9 +149,11 @@ class World:
         self._kinds = kinds
         self._config = folder / "layshaft.toml"
         self._config.write_text(self._configuration())
+        shares = shares or [("", "")] * size.instances
+        self._shares = [share_of(*share) for share in shares]
         self.instances = [
-            Instance(f"layshaft-{n}", config=self._config, folder=folder, order=order)
-            for n in range(1, size.instances + 1)
+            Instance(f"layshaft-{n}", config=self._config, folder=folder, order=order, share=share)
+            for n, share in enumerate(shares, start=1)
         ]
         load = planned(size, seed)
         first = max(WARM_UP, size.messages // 8)
@@ -511,10 +517,16 @@ class World:
     async def _consumers(self) -> dict[str, int]:
         """How many consumers each of them has to have, of those that get messages."""
         rings = await evidence.rings(self.servers.database_url)
-        wanted = topology_of(self._settings, CATALOGUE.events, rings)
+        settings, events = self._settings, CATALOGUE.events
+        taken = Counter(
+            inlet.queue
+            for share in self._shares
+            for lane in share.lanes
+            for inlet in inlets_of(settings, events, lane, share.roles)
+        )
         return {
-            q.name: 1 if "x-single-active-consumer" in q.arguments else len(self.instances)
-            for q in wanted.queues
+            q.name: 1 if "x-single-active-consumer" in q.arguments else taken[q.name]
+            for q in topology_of(settings, events, rings).queues
             if not q.name.startswith("out.")
         }
 
@@ -784,6 +796,7 @@ async def running(
     order: OrderPolicy = "strict",
     trusted: Sequence[str] = (),
     kinds: Mapping[str, Lane] = MappingProxyType({KIND: "standard"}),
+    shares: Sequence[RolesAndLanes] = (),
 ) -> AsyncIterator[World]:
     """A world whose processes are gone afterwards."""
     print(f"seed {seed}, {size.messages} messages, {size.instances} instance(s)")
@@ -796,6 +809,7 @@ async def running(
         order=order,
         trusted=trusted,
         kinds=kinds,
+        shares=shares,
     )
     try:
         yield world

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 from typing import Any
 
 import asyncpg
@@ -649,6 +650,34 @@ async def test_a_statement_overtaken_while_it_was_decided_is_decided_again(bench
     await bench.pipeline().take([arrival(order)])
     assert await bench.column("select version from document") == [2]
     assert await bench.column("select action from audit") == ["stale-refused"]
+
+
+# Beside others
+
+
+async def test_the_event_loop_gets_its_turn_between_decisions(bench: Bench) -> None:
+    ticks = 0
+    seen: list[int] = []
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    def decide(message: Message[Order], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+        seen.append(ticks)
+        until_then = perf_counter() + 0.001
+        while perf_counter() < until_then:
+            pass
+        return ()
+
+    ticker = asyncio.create_task(tick())
+    slow = bench.pipeline(orders=replace(ORDERS, decide=decide))
+    await slow.take(arrivals([an_order(n, f"order/{n}") for n in range(20)]))
+    ticker.cancel()
+    # Every two milliseconds or three.
+    assert len(set(seen)) >= 20 / 4
 
 
 # Plans and the facts they wait for

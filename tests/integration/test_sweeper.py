@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 import aio_pika
+import asyncpg
 import pytest
 from aio_pika.abc import AbstractConnection
 
@@ -227,6 +228,44 @@ async def test_one_sweeper_works_at_a_time(
     got = await received(broker, 8)
     assert len({event_id for _, _, event_id in got}) == 8
     assert [n for key, n, _ in got if key == "supplier/A"] == [1, 2, 3, 4]
+
+
+async def test_a_sweeper_that_loses_its_lock_on_the_way_says_all_twice_and_nothing_out_of_turn(
+    bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
+) -> None:
+    for number in range(3):
+        await emit(bench, "A", "B", number=number)
+    points = "relay.after_confirm:sleep=2:1"
+    async with (
+        process_on(database_url, amqp_url, fail_points=points) as former,
+        process_on(database_url, amqp_url) as other,
+    ):
+        sweep = asyncio.create_task(former.sweeper.turn())
+        await until(lambda: has_come(broker), "the first one is out")
+        await bench.execute(
+            """
+            select pg_terminate_backend(pid) from pg_locks
+            where locktype = 'advisory'
+              and database = (select oid from pg_database where datname = current_database())
+            """
+        )
+        await until(other.sweeper.turn, "the other one leads")
+        assert not sweep.done()
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            await sweep
+    got = await received(broker, 12)
+    for key in ("supplier/A", "supplier/B"):
+        assert list(dict.fromkeys(n for k, n, _ in got if k == key)) == [1, 2, 3]
+    assert len({event_id for _, _, event_id in got}) == 6
+    assert await bench.count("outbox") == 0
+
+
+async def has_come(broker: AbstractConnection) -> bool:
+    """Whether anything stands in the queue."""
+    channel = await broker.channel()
+    queue = await channel.declare_queue(QUEUE, passive=True)
+    await channel.close()
+    return bool(queue.declaration_result.message_count)
 
 
 async def test_an_event_nobody_takes_by_configuration_stays_in_the_log_only(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from benchmarks.changes import AGAIN, KEYS, STALE, letters
@@ -61,3 +62,12 @@ def test_a_run_on_a_busy_machine_counts_for_nothing(handwritten: float, counts: 
     passes = {"noop": [Passed(100, 1.0)], "handwritten": [Passed(1, 1 / handwritten)]}
     found = report(passes, latency_ms={}, settings={}, machine="", commit="")
     assert (found.invalid == "") is counts
+
+
+def test_as_json_a_run_is_rates_ratios_and_latencies_by_name() -> None:
+    passes = {"noop": [Passed(100, 1.0)], "layshaft": [Passed(100, 2.0)]}
+    found = report(passes, latency_ms={"p50": 1.5}, settings={}, machine="", commit="")
+    said = msgspec.json.decode(msgspec.json.encode(found))
+    assert said["rungs"] == {"noop": 100.0, "layshaft": 50.0}
+    assert said["ratios"] == {"layshaft/noop": 0.5}
+    assert said["latency_ms"] == {"p50": 1.5}
