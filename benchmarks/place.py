@@ -292,9 +292,15 @@ class Place:
 
     @asynccontextmanager
     async def process(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        may_end: bool = False,
     ) -> AsyncIterator[asyncio.subprocess.Process]:
-        """It runs during the block and is ended after it."""
+        """It runs during the block and is ended after it. may_end: it may have done what it has to
+        before that."""
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("LAYSHAFT_", "PYTHON"))}
         with (self.folder / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -308,7 +314,7 @@ class Place:
             )
         try:
             yield process
-            if process.returncode is not None:
+            if process.returncode is not None and not (may_end and process.returncode == 0):
                 raise Invalid(f"{name} ended by itself, see {self.folder / name}.log")
         finally:
             if process.returncode is None:

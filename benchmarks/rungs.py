@@ -140,7 +140,8 @@ async def celery(place: Place, number: int, seed: int) -> Passed:
     python, module = str(place.other_python), f"{_COMPETITORS}.celery_noop"
     environment = {"BENCH_AMQP_URL": place.servers.amqp_url}
     await place.channel.declare_queue(CELERY_QUEUE, durable=True, arguments=QUORUM)
-    async with place.process("celery", (python, "-m", module, "send", str(number)), environment):
+    sending = (python, "-m", module, "send", str(number))
+    async with place.process("celery", sending, environment, may_end=True):
         await place.until(lambda: _holds(place, CELERY_QUEUE, number), "all tasks queued")
     options = ("worker", "--concurrency", "2", "--without-gossip", "--without-mingle")
     command = (python, "-m", "celery", "-A", module, *options, "--loglevel", "ERROR")
