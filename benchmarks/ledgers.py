@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from statistics import median
 
 import msgspec
 
 from benchmarks.changes import Letter
-from benchmarks.place import BEGIN_LOOK_S, KIND, SOURCE, Invalid, Place
+from benchmarks.place import BEGIN_LOOK_S, KIND, SOURCE, START_S, Invalid, Place
 from benchmarks.steps import CONTRACT, STEPS, SYSTEM
 from ops.stack.processes import free_port
 
@@ -91,12 +92,19 @@ async def _done(place: Place, number: int, seed: int) -> float:
     async def is_done() -> bool:
         return await place.counted(database, done) == number * STEPS
 
-    async with (
-        place.process("target", target),
-        place.process("layshaft", service, environment),
-    ):
-        began = await place.until(has_begun, "the first plan is there", look_s=BEGIN_LOOK_S)
-        ended = await place.until(is_done, "all steps are done")
+    async def is_listening() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async with place.process("target", target):
+        await place.until(is_listening, "the target listens", START_S)
+        async with place.process("layshaft", service, environment):
+            began = await place.until(has_begun, "the first plan is there", look_s=BEGIN_LOOK_S)
+            ended = await place.until(is_done, "all steps are done")
     complete = "select count(*) from ledger where state = 'complete'"
     if (found := await place.counted(database, complete)) != number:
         raise Invalid(f"{found} ledgers are complete instead of {number}")
