@@ -78,9 +78,9 @@ class Pipeline:
         one_suspect: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
         """committed: told where a commit left rows or calls that may be due at once. worker: name
-        of this process and lane, never used twice. memory: how old an arrival may
-        be; missed events are taken from the log as far back. one_suspect: a lock that all pipelines
-        of this process share, for what may have killed one before."""
+        of this process and lane, never used twice. memory: how old an arrival may be; missed events
+        are taken from the log as far back. one_suspect: a lock that all pipelines of this process
+        share, for what may have killed one before."""
         self._lane = lane
         self._storage = storage
         self._reader = Reader(

@@ -72,6 +72,7 @@ class Publisher:
         self.is_working = True
         # Waits for the end of an alarm, and tells who publishes.
         self._unblocking: asyncio.Future[None] | None = None
+        self._is_blocked = False
         self.unblocked: Callable[[], None] = lambda: None
 
     @property
@@ -211,15 +212,17 @@ class Publisher:
         """The library tells of an alarm only to those who wait for its end."""
         if connection.transport is None:
             return False
-        if self._unblocking is None or self._unblocking.done():
-            self._unblocking = asyncio.ensure_future(connection.transport.ready())
-            done, _ = await asyncio.wait({self._unblocking}, timeout=_BLOCKED_LOOK_S)
-            if not done:
-                self._unblocking.add_done_callback(self._alarm_ended)
-        return self._unblocking.done()
+        waiting = self._unblocking
+        if waiting is None or waiting.done():
+            waiting = self._unblocking = asyncio.ensure_future(connection.transport.ready())
+            waiting.add_done_callback(self._is_ready)
+        done, _ = await asyncio.wait({waiting}, timeout=_BLOCKED_LOOK_S)
+        self._is_blocked = not done
+        return bool(done)
 
-    def _alarm_ended(self, waited: asyncio.Future[None]) -> None:
-        if not waited.cancelled() and waited.exception() is None:
+    def _is_ready(self, waited: asyncio.Future[None]) -> None:
+        was_blocked, self._is_blocked = self._is_blocked, False
+        if was_blocked and not waited.cancelled() and waited.exception() is None:
             self.unblocked()
 
 
