@@ -37,9 +37,10 @@ async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
     else:
         raise Rejected(
             "nothing-to-retry",
-            "Nothing waits in this case: its message was not kept for another try",
+            "Nothing waits in this case: nobody could read its message, or it said too little",
             where=f"case {case_id}",
-            remedy="Have the sender correct it and send it again, then close the case",
+            remedy="Can it be read now, layshaft replay start --mode redeliver --case"
+            f" {case_id}; else have the sender correct it and send it again, then close the case",
         )
     await _resolve(tx, case, "case-retried", by, reason)
     if stuck is not None:

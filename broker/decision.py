@@ -234,7 +234,7 @@ def crashes_the_worker(attempts: int) -> Failure:
     """The process died each time this message was begun."""
     return InvalidMessage(
         "crashes-the-worker",
-        f"The process ended {attempts - 1} times while it handled this message",
+        f"The process ended at least {attempts - 1} times while it handled this message",
         where="message",
         remedy="Report it; its raw bytes are kept",
         owner="layshaft team",

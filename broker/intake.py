@@ -19,9 +19,10 @@ from broker.store.order import LoggedEvent, OrderKey
 from broker.store.pending import Passes, PendingWork
 from broker.store.storable import storable
 from broker.topology import is_structured
-from canonical.codec import decode_json
+from canonical.codec import MAX_SEQUENCE_DIGITS, decode_json
 from canonical.envelope import Envelope, Lane, Message
 from canonical.errors import Failure, InvalidMessage
+from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler, Order
 from canonical.package import (
     LOG_REFERENCE,
@@ -220,39 +221,52 @@ def read_pending(pending: PendingWork, handler_named: Callable[[str], Handler]) 
         lambda _: handler_named(pending.subscription),
         pending.position,
     )
+    if work.failure is not None:
+        return untouched(pending, work.failure)
     return replace(work, pending=pending)
 
 
-def quarantined(arrival: Arrival, recognise: Recognise, failure: Failure) -> Work:
-    """A delivery whose content is not read any more, with its failure.
+def unreadable(
+    delivery: Delivery,
+    lane: Lane,
+    recognise: Recognise,
+    failure: Failure,
+    logged: Position | None,
+) -> Work:
+    """A message whose content cannot be read, or is not to be, with its failure.
 
-    An event of ours is known by its headers: it keeps its identity and holds its object.
+    An event of ours is known by its headers: it keeps its identity and holds its object. Of
+    anything else nothing is known.
     """
-    delivery, attributes = arrival.delivery, arrival.delivery.attributes
-    if arrival.logged is None or not (attributes.get("id") and attributes.get("subject")):
-        return unread(delivery, arrival.lane, failure, arrival.logged)
+    attributes = delivery.attributes
+    is_ours = delivery.source == SOURCE and logged is not None
+    if not (is_ours and attributes.get("id") and attributes.get("subject")):
+        return unread(delivery, lane, failure, logged)
     try:
         handler = recognise(delivery)
-    except Failure:
-        return unread(delivery, arrival.lane, failure, arrival.logged)
-    sequence = attributes.get("sequence", "")
-    envelope = Envelope(
-        id=attributes["id"],
-        source=delivery.source,
-        type=attributes.get("type", ""),
-        key=attributes["subject"],
-        correlation_id=attributes.get("correlationid", ""),
-        causation_id=attributes.get("causationid", ""),
-        sequence=int(sequence) if sequence.isascii() and sequence.isdigit() else None,
-        lane=arrival.lane,
-    )
+        envelope = _identified(
+            Envelope(
+                id=attributes["id"],
+                source=delivery.source,
+                type=attributes.get("type", ""),
+                key=attributes["subject"],
+                correlation_id=attributes.get("correlationid", ""),
+                causation_id=attributes.get("causationid", ""),
+                sequence=_sequence(attributes.get("sequence", "")),
+                lane=lane,
+            )
+        )
+    except MemoryError:
+        raise
+    except Exception:  # the failure that is given came before it
+        return unread(delivery, lane, failure, logged)
     digest = hashlib.sha256(delivery.body).digest()
-    entry = LogEntry(handler.name, envelope, digest, _storable(delivery), arrival.logged)
-    return Work(entry=entry, lane=arrival.lane, handler=handler, failure=failure)
+    entry = LogEntry(handler.name, envelope, digest, _storable(delivery), logged)
+    return Work(entry=entry, lane=lane, handler=handler, failure=failure)
 
 
 def untouched(pending: PendingWork, failure: Failure) -> Work:
-    """A claimed row whose message is not read any more, with its failure."""
+    """A claimed row whose message cannot be read, or is not to be any more, with its failure."""
     work = unread(pending.delivery, pending.lane, failure, pending.position)
     envelope = replace(
         work.entry.envelope,
@@ -269,6 +283,12 @@ def read_missed(event: LoggedEvent, recognise: Recognise) -> Work:
     return replace(_read(event.delivery, event.lane, recognise, event.position), caught_up=True)
 
 
+def missed_unreadable(event: LoggedEvent, recognise: Recognise, failure: Failure) -> Work:
+    """The same with its failure, where it cannot be read."""
+    work = unreadable(event.delivery, event.lane, recognise, failure, event.position)
+    return replace(work, caught_up=True)
+
+
 def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position | None) -> Work:
     try:
         delivery = unwrapped(delivery)
@@ -278,11 +298,11 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         message = Message(envelope, message.payload)
         version = handler.version(message) if handler.version is not None else None
     except Failure as failure:
-        return unread(delivery, lane, failure, logged)
+        return unreadable(delivery, lane, recognise, failure, logged)
     except MemoryError:  # the process has none left, whatever the message says
         raise
     except Exception as error:  # a handler's bug fails its message, never the lane
-        return unread(delivery, lane, defect(error), logged)
+        return unreadable(delivery, lane, recognise, defect(error), logged)
     if not envelope.correlation_id:
         # A message that starts a story gives it its id; stable, so that a re-delivery agrees.
         envelope = replace(envelope, correlation_id=_story(envelope))
@@ -362,6 +382,12 @@ def _normal(name: str, value: str, *, may_be_empty: bool = False) -> str:
             where=name,
             remedy=error.remedy,
         ) from error
+
+
+def _sequence(text: str) -> int | None:
+    """Its number among the events of its object, as we wrote it; None where it is none."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_SEQUENCE_DIGITS
+    return int(text) if is_number else None
 
 
 def _story(envelope: Envelope) -> str:

@@ -266,7 +266,7 @@ class Pipeline:
         try:
             # The first delivery was one crash already; the message is not even read any more.
             if attempts >= CRASHES_UNTIL_QUARANTINE:
-                work = self._reader.quarantined(arrival, crashes_the_worker(attempts))
+                work = self._reader.unreadable(arrival, crashes_the_worker(attempts))
             else:
                 (work,) = await self._read([arrival])
             await self._decide_or_halve([work], begun=fingerprint)

@@ -18,12 +18,14 @@ from broker.intake import (
     Recognise,
     Work,
     is_by_reference,
-    quarantined,
+    missed_unreadable,
     read_arrival,
     read_arrivals,
     read_missed,
     read_pending,
     unread,
+    unreadable,
+    untouched,
     unwrapped,
 )
 from broker.store import Position
@@ -97,6 +99,7 @@ class Reader:
         delivery = arrival.delivery
         if arrival.logged is not None and is_by_reference(arrival.delivery):
             if arrival.logged not in bodies:
+                # A row that waits needs its message in the log.
                 return unread(delivery, arrival.lane, _gone(delivery), arrival.logged)
             delivery = replace(delivery, body=bodies[arrival.logged])
         if arrival.refusal is not None:
@@ -104,19 +107,19 @@ class Reader:
         return await self._read(
             delivery,
             lambda d: read_arrival(replace(arrival, delivery=d), self._recognise),
-            lambda failure: unread(delivery, arrival.lane, failure, arrival.logged),
+            lambda failure: self.unreadable(arrival, failure),
         )
 
-    def quarantined(self, arrival: Arrival, failure: Failure) -> Work:
-        """A delivery whose content is neither fetched nor read any more, with its failure."""
-        return quarantined(arrival, self._recognise, failure)
+    def unreadable(self, arrival: Arrival, failure: Failure) -> Work:
+        """A delivery whose content cannot be fetched or read, or is not to be, with its failure."""
+        return unreadable(arrival.delivery, arrival.lane, self._recognise, failure, arrival.logged)
 
     async def missed(self, event: LoggedEvent) -> Work:
         """An event of ours as the log holds it, taken before a later one of its object."""
         return await self._read(
             event.delivery,
             lambda d: read_missed(replace(event, delivery=d), self._recognise),
-            lambda failure: unread(event.delivery, event.lane, failure, event.position),
+            lambda failure: missed_unreadable(event, self._recognise, failure),
         )
 
     async def pending(self, pending: PendingWork) -> Work:
@@ -124,9 +127,7 @@ class Reader:
         return await self._read(
             pending.delivery,
             lambda d: read_pending(replace(pending, delivery=d), self._handler_named),
-            lambda failure: replace(
-                unread(pending.delivery, pending.lane, failure, pending.position), pending=pending
-            ),
+            lambda failure: untouched(pending, failure),
         )
 
     async def _read(

@@ -146,7 +146,7 @@ def fate_of(work: Work, known: Standing | None, *, mode: Mode, oldest: datetime)
     """What a replay does about one message. known: None if nobody is known to have handled it."""
     place = work.entry.logged
     assert place is not None
-    if work.order_key is None:
+    if work.message is None or work.order_key is None:
         return "content_gone" if is_content_gone(work) else "not_taken"
     if known is None:
         return "too_old" if mode == "redeliver" and place.at < oldest else "queued"

@@ -87,7 +87,7 @@ async def compare(tx: Tx, message: Logged, work: Work, *, rules: Rules) -> Compa
     """
     if is_content_gone(work):
         return _compared(message, "content_gone")
-    if work.handler is None:
+    if work.message is None:
         return _unreadable(message, work)
     then = await rows.outcome(tx, work.entry.identity)
     if then is not None and (then.word in _UNDECIDED or then.position != message.position):

@@ -129,12 +129,13 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
 
 
 # A row p that has to wait for nothing before it: all of that is older by version, waits for a
-# person (or, where the latest wins, for anything), and no call of its object is in doubt.
+# person (or, where the latest wins, for anything), and no call of its object is in doubt. A plan
+# that is to be made anew holds nobody up: it is made of what p states, whatever that is.
 _MAY_PASS = """
-    p.passes <> '' and p.state in ('parked', 'retry') and p.due_at <= now()
+    p.passes <> '' and p.state in ('parked', 'ready', 'retry') and p.due_at <= now()
     and not exists (
         select from pending e
-        where e.scope = p.scope and e.key = p.key and e.id < p.id
+        where e.scope = p.scope and e.key = p.key and e.id < p.id and not e.is_replan
           and not (coalesce(e.version < p.version, false)
                    and (e.state in ('in_case', 'parked') or p.passes = 'all')))
     and not exists (
@@ -351,7 +352,8 @@ async def free_next(tx: Tx, keys: Iterable[tuple[str, str]]) -> None:
 
 
 async def supersede_passed(tx: Tx, work: PendingWork, *, by: str) -> None:
-    """What this row has passed is done with: superseded, audited, its cases closed.
+    """What this row has passed is done with: superseded, audited, its cases closed. Of a plan that
+    was to be made anew nothing is said: its message was applied long ago.
 
     The caller holds the key, and every older row of it was passed.
     """
@@ -359,7 +361,7 @@ async def supersede_passed(tx: Tx, work: PendingWork, *, by: str) -> None:
         """
         with gone as (
             delete from pending p where p.scope = $1 and p.key = $2 and p.id < $3
-            returning p.subscription, p.message_at, p.message_seq, p.version
+            returning p.subscription, p.message_at, p.message_seq, p.version, p.is_replan
         ),
         said as (
             select g.subscription, g.version, m.source, m.id, m.key, m.correlation_id
@@ -367,6 +369,7 @@ async def supersede_passed(tx: Tx, work: PendingWork, *, by: str) -> None:
             cross join lateral (
                 select * from message where at = g.message_at and seq = g.message_seq limit 1
             ) m
+            where not g.is_replan
         ),
         marked as (
             update inbox i set outcome = 'superseded' from said s
@@ -391,11 +394,16 @@ async def supersede_passed(tx: Tx, work: PendingWork, *, by: str) -> None:
 
 
 async def postpone_pending(tx: Tx, work: PendingWork, row: NewPending) -> None:
-    """The row stays, to be tried again when due or to wait for a person, as `row` says."""
+    """The row stays, to be tried again when due or to wait for a person, as `row` says.
+
+    What could not be read this time states what it stated before.
+    """
     await tx.execute(
         """
         update pending set state = $2, due_at = $3, attempts = attempts + $4, reason = $5,
-               version = $6, passes = $7, merge_key = null, begun = 0, begun_by = '',
+               version = coalesce($6, version),
+               passes = case when $6 is null then passes else $7 end,
+               merge_key = null, begun = 0, begun_by = '',
                failing_since = coalesce(failing_since, now())
         where id = $1
         """,

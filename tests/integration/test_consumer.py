@@ -32,10 +32,12 @@ from broker.topology import (
     InboundObject,
     SourceTopology,
     declare,
+    headers_for,
     inbound_exchange,
     inbound_queue,
     topology,
 )
+from canonical import events
 from canonical.codec import encode
 from canonical.envelope import Lane
 from ops.health import HealthServer
@@ -49,6 +51,7 @@ from tests.integration.toy import (
     until,
     wire_to,
 )
+from tests.integration.toy_flow import CANCELLED, RELEASED, Said, decided, flow, outcomes, say
 
 WANTED = topology([SourceTopology(SOURCE, (InboundObject("order"), InboundObject("report")))], [])
 QUEUE = inbound_queue(SOURCE, "order", "standard")
@@ -87,8 +90,10 @@ async def consuming(
     url: str,
     *,
     take: Take | None = None,
+    read: Callable[[Arrival], Arrival] = lambda arrival: arrival,
     inlets: Sequence[Inlet] = INLETS,
     dealt: Callable[[], Sequence[Inlet]] = lambda: (),
+    origins: Sequence[Inlet] = INLETS,
     prefetch: int = 50,
     batch: int = 10,
     restore: Restore | None = None,
@@ -104,8 +109,9 @@ async def consuming(
         amqp_url=url,
         inlets=inlets,
         dealt=dealt,
-        origins={inlet.queue: inlet for inlet in INLETS}.get,
+        origins={inlet.queue: inlet for inlet in origins}.get,
         takes=[take or bench.pipeline(lane=lane).take],
+        read=read,
         prefetch=prefetch,
         batch=batch,
         heartbeat_s=heartbeat_s,
@@ -205,6 +211,30 @@ async def test_deliveries_are_handled_in_order_and_acknowledged(
     for key in range(5):
         assert [n for n in sent if n % 5 == key] == list(range(key, 30, 5))
     assert await bench.count("duplicate") == 0
+
+
+async def test_what_comes_at_once_is_read_in_turns_with_others(
+    bench: Bench, broker: AbstractConnection, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.consumer.TURN_S", 0.0)
+    turns, read_in = 0, list[int]()
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def read(arrival: Arrival) -> Arrival:
+        read_in.append(turns)
+        return arrival
+
+    await publish(broker, range(30))
+    counting = asyncio.create_task(count())
+    async with consuming(bench, amqp_url, read=read):
+        await until(lambda: has_handled(bench, 30), "all are handled")
+    counting.cancel()
+    assert len(set(read_in)) == len(read_in) == 30
 
 
 async def test_nothing_is_acknowledged_before_its_commit(
@@ -441,6 +471,46 @@ async def test_a_dead_letter_comes_back_into_the_inbox_once(
     assert sorted(await handled(bench)) == [0, 1, 2]
     # It is the message of its source again, whichever way it came.
     assert await bench.column("select distinct source from inbox") == [SOURCE]
+
+
+@pytest.mark.parametrize("queue", [f"{RELEASED}.standard", f"{RELEASED}.standard.r1.p3"])
+async def test_a_dead_letter_of_an_event_of_ours_is_that_event_and_holds_its_place(
+    bench: Bench, broker: AbstractConnection, amqp_url: str, queue: str
+) -> None:
+    released, cancelled = said = await say(bench, Said(RELEASED), Said(CANCELLED))
+    pipeline = bench.pipeline(flow=flow())
+    origin = Inlet(queue, events.SOURCE, RELEASED, ours=True)
+    async with consuming(bench, amqp_url, take=pipeline.take, origins=[origin]):
+        await bury(broker, queue, released)
+        await until(lambda: are_decided(bench, said, [0]), "it is decided")
+        await pipeline.take([cancelled])
+        await bury(broker, queue, released)
+        await until(lambda: are_counted(bench, 1), "the next one is a repeat")
+    assert await decided(bench, said) == [0, 1]
+    assert await outcomes(bench, said) == ["applied", "applied"]
+    # It stands in the log where it stood.
+    assert await bench.column("select count(*) from message where kind = $1", RELEASED) == [1]
+    assert await bench.cases() == []
+
+
+async def bury(connection: AbstractConnection, queue: str, event: Arrival) -> None:
+    """The broker gives up on an event of ours that stood in that queue."""
+    assert event.logged is not None
+    place = f"{event.logged.at.isoformat()}/{event.logged.seq}"
+    headers = headers_for({**event.delivery.attributes, "logposition": place})
+    message = aio_pika.Message(event.delivery.body, headers=dict(headers))
+    channel = await connection.channel()
+    exchange = await channel.get_exchange(DEAD, ensure=False)
+    await exchange.publish(message, queue, timeout=DEADLINE_S)
+    await channel.close()
+
+
+async def are_decided(bench: Bench, said: Sequence[Arrival], which: Sequence[int]) -> bool:
+    return await decided(bench, said) == list(which)
+
+
+async def are_counted(bench: Bench, repeats: int) -> bool:
+    return await bench.count("duplicate") == repeats
 
 
 async def empty(connection: AbstractConnection, queue: str) -> bool:

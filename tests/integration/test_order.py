@@ -17,7 +17,16 @@ from broker.intake import Arrival
 from broker.pipeline import PATIENCE, Pipeline
 from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
-from tests.integration.toy import DEADLINE_S, Bench, at_once, bench_on, until
+from tests.integration.toy import (
+    DEADLINE_S,
+    Bench,
+    Order,
+    Stated,
+    arrival,
+    at_once,
+    bench_on,
+    until,
+)
 from tests.integration.toy_flow import (
     CANCELLED,
     RELEASED,
@@ -318,6 +327,42 @@ async def test_a_curing_message_does_not_pass_what_is_newer_or_of_unknown_age(be
     assert await states(bench) == ["in_case", "parked"] * 2
 
 
+async def test_a_curing_message_passes_a_plan_that_is_to_be_made_anew(bench: Bench) -> None:
+    waits = Said(RELEASED, notice=Notice(1, waits=("S1",)))
+    said = await say(bench, waits, state(2, "rejected"), state(3))
+    await pipeline(bench, catalogue=CURING).take(said[:2])
+    # What the plan waits for is known: it is to be made anew, behind the case.
+    known = Order("m1", "order/1", states=(Stated("S1", 1, "Known"),))
+    await bench.pipeline().take([arrival(known)])
+    assert await states(bench) == ["in_case", "ready"]
+    await pipeline(bench, catalogue=CURING).take(said[2:])
+    await drain(bench, CURING)
+    assert await decided(bench, said) == [0, 2]
+    assert await outcomes(bench, said) == ["applied", "superseded", "applied"]
+    assert [await bench.count(t) for t in ("pending", "hold")] == [0, 0]
+    assert await bench.cases() == []
+    superseded = await bench.column(
+        "select detail->>'version' from audit where action = 'superseded'"
+    )
+    assert superseded == ["2"]
+
+
+async def test_what_a_person_tries_again_passes_the_case_before_it(bench: Bench) -> None:
+    said = await say(bench, state(1, "rejected"), state(2, "unstorable"))
+    for one in said:
+        await pipeline(bench, catalogue=CURING).take([one])
+        await drain(bench, CURING)
+    assert await states(bench) == ["in_case", "in_case"]
+    [case_id] = await bench.column("select id from exception_case where code = 'unstorable'")
+    async with bench.database.transaction() as tx:
+        await cases.retry(tx, case_id=case_id, by="ann", reason="repaired")
+    await drain(bench, flow(order="curing", mended=True))
+    assert await decided(bench, said) == [1]
+    assert await outcomes(bench, said) == ["superseded", "applied"]
+    assert [await bench.count(t) for t in ("pending", "hold")] == [0, 0]
+    assert await bench.cases() == []
+
+
 async def test_strict_messages_behind_the_case_go_on_in_order_once_it_is_cured(
     bench: Bench,
 ) -> None:
@@ -445,3 +490,24 @@ async def test_a_quarantined_event_keeps_its_identity_and_holds_what_follows(ben
         await cases.retry(tx, case_id=case_id, by="ann", reason="repaired")
     await drain(bench)
     assert await decided(bench, said) == [0, 1]
+
+
+@pytest.mark.parametrize("fault", ["unreadable", "bug in read"])
+@pytest.mark.parametrize("is_overtaken", [False, True])
+async def test_an_event_that_cannot_be_read_holds_what_follows(
+    bench: Bench, fault: str, is_overtaken: bool
+) -> None:
+    said = await say(bench, Said(RELEASED, notice=Notice(fault=fault)), Said(CANCELLED))
+    for one in reversed(said) if is_overtaken else said:
+        await pipeline(bench).take([one])
+    await drain(bench)
+    assert await decided(bench, said) == []
+    assert await states(bench) == ["in_case", "parked"]
+    assert (await outcomes(bench, said))[1] == "behind"
+    [case_id] = await bench.column("select id from exception_case")
+    async with bench.database.transaction() as tx:
+        await cases.retry(tx, case_id=case_id, by="ann", reason="repaired")
+    await drain(bench, flow(mended=True))
+    assert await decided(bench, said) == [0, 1]
+    assert await outcomes(bench, said) == ["applied", "applied"]
+    assert [await bench.count(t) for t in ("pending", "hold")] == [0, 0]

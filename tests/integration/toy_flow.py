@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -19,7 +20,7 @@ from canonical.catalogue import Catalogue
 from canonical.codec import decode_json, encode, required
 from canonical.effects import Effect, Emit, Open, Plan
 from canonical.envelope import Envelope, Lane, Message
-from canonical.errors import Rejected, Unavailable
+from canonical.errors import InvalidMessage, Rejected, Unavailable
 from canonical.events import SOURCE
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, Order, no_needs
@@ -32,16 +33,17 @@ CHANGE = "engineering-change/E-1"
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What an event of the toy flow says. fault: what deciding it runs into; warns: what a person
-    is to look at."""
+    """What an event of the toy flow says. fault: what reading or deciding it runs into; waits:
+    suppliers its plan waits for; warns: what a person is to look at."""
 
     version: int | None = None
     fault: str = ""
     calls: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
     warns: tuple[str, ...] = ()
 
 
-def _read(delivery: Delivery) -> Message[Notice]:
+def _read(delivery: Delivery, *, mended: bool = False) -> Message[Notice]:
     attributes = delivery.attributes
     envelope = Envelope(
         id=required(attributes, "id"),
@@ -50,7 +52,12 @@ def _read(delivery: Delivery) -> Message[Notice]:
         key=required(attributes, "subject"),
         sequence=int(attributes["sequence"]),
     )
-    return Message(envelope, decode_json(delivery.body, Notice))
+    notice = decode_json(delivery.body, Notice)
+    if notice.fault == "unreadable" and not mended:
+        raise InvalidMessage("toy-unreadable", "The toy flow cannot read this")
+    if notice.fault == "bug in read" and not mended:
+        raise KeyError("a bug of ours")
+    return Message(envelope, notice)
 
 
 def _decide(message: Message[Notice], facts: Facts, now: datetime) -> tuple[Effect, ...]:
@@ -63,9 +70,11 @@ def _decide(message: Message[Notice], facts: Facts, now: datetime) -> tuple[Effe
         case "unstorable":
             return (Open("toy", "business_rule", "\0", key, "Look", "engineering"),)
     said = Emit("supplier.changed", "supplier/decisions", supplier("decisions"))
-    if not notice.calls:
+    wanted = [Wanted(c, "please") for c in notice.calls]
+    wanted += [Wanted(w, "Known", kind="wait") for w in notice.waits]
+    if not wanted:
         return (said,)
-    steps = tuple(step(Wanted(c, "please"), key=key) for c in notice.calls)
+    steps = tuple(step(w, key=key) for w in wanted)
     warnings = tuple(
         Open(code, "business_rule", "Look at this", f"{key} {code}", "Look", "engineering")
         for code in notice.warns
@@ -86,7 +95,7 @@ def handler(event: str, *, order: Order = "strict", mended: bool = False) -> Han
         name=f"toy-{event}",
         scope="toy-change",
         types=(event,),
-        read=_read,
+        read=partial(_read, mended=mended),
         needs=no_needs,
         decide=decide,
         order=order,

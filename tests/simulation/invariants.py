@@ -14,7 +14,7 @@ from tests.simulation.world import Violation, World
 
 # Ends after which nothing of a message waits, and whether it was decided into effects.
 DECIDED = {"applied": True, "stale": True, "superseded": False, "discarded": False}
-# Ends of what could not be read, or must not be: there is no key to wait under.
+# Ends of foreign messages that could not be read, or must not be: there is no key to wait under.
 SET_ASIDE = ("invalid", "parked", "dead-letter")
 
 
@@ -139,10 +139,13 @@ def _accounted_for(world: World, effects: dict[str, list[tuple[str, int]]]) -> N
                 f"message {n} is set aside for nothing",
             )
             _hold(position in known, f"message {n} is set aside without a case")
+            _hold(
+                world.tables.log[position].direction == "in",
+                f"event {n} is known by its headers, and set aside as if it were not",
+            )
         else:
-            # Passed over while nobody could read it, then repaired; or it was quarantined.
-            excused = n in world.business.mended or n in world.quarantined
-            passed = word == "passed" and excused and position in known
+            # It was quarantined before anybody knew its key.
+            passed = word == "passed" and n in world.quarantined and position in known
             _hold(word in DECIDED or passed, f"message {n} ended as {word}")
             _hold(
                 times[n] == DECIDED.get(word, False), f"message {n} is {word}, effects {times[n]}"

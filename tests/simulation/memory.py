@@ -114,7 +114,7 @@ def is_due(row: PendingRow, now: datetime) -> bool:
 
 def may_pass(row: PendingRow, queue: Sequence[PendingRow], now: datetime) -> bool:
     """See broker.store.pending; no calls, so none in doubt."""
-    if not row.passes or row.state not in ("parked", "retry") or row.due_at > now:
+    if not row.passes or row.state not in ("parked", "ready", "retry") or row.due_at > now:
         return False
     return all(
         e.version is not None
@@ -469,8 +469,8 @@ class MemoryUnit:
                 due_at=row.due_at,
                 attempts=was.attempts + row.attempts,
                 reason=row.reason,
-                version=row.version,
-                passes=row.passes,
+                version=was.version if row.version is None else row.version,
+                passes=was.passes if row.version is None else row.passes,
                 merge_key=None,
                 begun=0,
                 begun_by="",
