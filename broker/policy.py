@@ -96,7 +96,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     critical_life_s: float = 259_200.0
     retry_after_max_s: float = 3_600.0
 
-    def asked_s(self, failure: Unavailable) -> float:
+    def asked_s(self, failure: Unavailable | InDoubt) -> float:
         """The pause the target asked for, clipped; 0 where it did not say."""
         return min(max(failure.retry_after_s or 0.0, 0.0), self.retry_after_max_s)
 
@@ -186,6 +186,7 @@ def call_fate(
     match error:
         case InDoubt() if attempt < policy.transient.attempts:
             wait_s = settle_s + policy.transient.wait_s(attempt, jitter)
+            wait_s = max(wait_s, policy.asked_s(error))
             return CallFate("in_doubt", now + timedelta(seconds=wait_s), error)
         case Unfinished():
             return CallFate("ready", now, error, burns_attempt=False)
@@ -203,7 +204,7 @@ def defect(error: Exception) -> Failure:
     failure = Failure(
         "defect",
         f"Layshaft failed with {type(error).__name__} while handling this",
-        remedy="Report it with the correlation id; it is tried again after the repair",
+        remedy="Report it with the correlation id; once it is repaired, try it again",
         owner=OWNERS[DEFECT],
     )
     failure.__cause__ = error

@@ -79,13 +79,11 @@ class SuspectedDuplicate(Failure):
     word = "suspected_duplicate"
 
 
-class Unavailable(Failure):
-    """Nothing happened and trying again later may help.
+class _ForNow(Failure):
+    """It passes, or shows itself, with time.
 
     retry_after_s: seconds the target asked us to wait, already clipped; None where it did not say.
     """
-
-    word = "transient"
 
     def __init__(
         self,
@@ -101,7 +99,13 @@ class Unavailable(Failure):
         self.retry_after_s = retry_after_s
 
 
-class InDoubt(Failure):
+class Unavailable(_ForNow):
+    """Nothing happened and trying again later may help."""
+
+    word = "transient"
+
+
+class InDoubt(_ForNow):
     """A call was sent and its answer is unknown: it may or may not have been applied."""
 
     word = "in_doubt"

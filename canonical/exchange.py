@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 import msgspec
+
+# A target may ask for any pause; a longer one is asked again after this.
+MAX_RETRY_AFTER_S = 3600
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -28,3 +33,20 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds the target asks us to wait (RFC 9110, 10.2.3), at most MAX_RETRY_AFTER_S; None
+        where it does not say.
+
+        A date counts from the answer's own Date header, since clocks differ.
+        """
+        text = self.headers.get("retry-after", "").strip()
+        if re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
+            return float(min(int(text), MAX_RETRY_AFTER_S))
+        try:
+            asked = parsedate_to_datetime(text)
+            pause = asked - parsedate_to_datetime(self.headers.get("date", ""))
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+        return min(max(pause.total_seconds(), 0.0), float(MAX_RETRY_AFTER_S))

@@ -29,7 +29,6 @@ FORCED_RENEWAL_PAUSE_S: Final = 30.0
 DEFAULT_LIFE_S: Final = 300.0
 """Of a token whose server does not say; RFC 6749 only recommends `expires_in`."""
 MAX_LIFE_S: Final = 86_400.0
-MAX_RETRY_AFTER_S: Final = 900.0
 
 _TOKEN: Final = re.compile(r"[!-~]{1,8192}")
 """What may go into a header: visible ASCII."""
@@ -291,13 +290,5 @@ def _not_granted(code: str, url: str, response: Response) -> Failure:
     """What a refused fetch means: later (overload, outage), or wrong credentials."""
     what = f"no token granted, status {response.status}"
     if response.status < 400 or response.status in (408, 429) or response.status >= 500:
-        return Unavailable(code, what, where=url, retry_after_s=_retry_after_s(response))
+        return Unavailable(code, what, where=url, retry_after_s=response.retry_after_s)
     return Misconfigured(code, what, where=url, remedy="check the credentials of this system")
-
-
-def _retry_after_s(response: Response) -> float | None:
-    """Seconds of a Retry-After header, clipped; None where it is missing or gives a date."""
-    text = response.headers.get("retry-after", "")
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return min(float(text), MAX_RETRY_AFTER_S)
-    return None

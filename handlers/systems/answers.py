@@ -6,9 +6,6 @@ whether the call may have changed something.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Literal, TypeVar
 
 import msgspec
@@ -26,8 +23,6 @@ from canonical.exchange import Response
 
 T = TypeVar("T")
 
-# A target may ask for any pause; a longer one is asked again after this.
-MAX_RETRY_AFTER_S = 3600
 MAX_SAID_CHARS = 300
 
 # exists: the object is there already. changed: what was read before is out of date. locked:
@@ -109,7 +104,7 @@ def failure(response: Response, refusal: Refusal, *, wrote: bool) -> Failure:
 
 
 def _by_status(response: Response, what: str, where: str, *, wrote: bool) -> Failure:
-    pause_s = retry_after_s(response.headers)
+    pause_s = response.retry_after_s
     match response.status:
         case 401 | 403:
             remedy = "Check user, password and authorisations of this system"
@@ -133,7 +128,7 @@ def _by_status(response: Response, what: str, where: str, *, wrote: bool) -> Fai
             return Rejected("target-refused", what, where=where, remedy=remedy)
         case status if wrote:
             # Also a redirect or a 202: nobody said that it was done, nobody that it was not.
-            return InDoubt(f"status-{status}", what, where=where)
+            return InDoubt(f"status-{status}", what, where=where, retry_after_s=pause_s)
         case status if status >= 500:
             return Unavailable("target-failed", what, where=where, retry_after_s=pause_s)
         case _:
@@ -148,7 +143,7 @@ def _exists(what: str, where: str) -> Failure:
 
 
 def _locked(response: Response, what: str, where: str) -> Failure:
-    pause_s = retry_after_s(response.headers)
+    pause_s = response.retry_after_s
     remedy = "Ask the person who holds the object to leave it"
     return Unavailable("locked", what, where=where, remedy=remedy, retry_after_s=pause_s)
 
@@ -156,21 +151,6 @@ def _locked(response: Response, what: str, where: str) -> Failure:
 def _unknown_interface(what: str, where: str) -> Failure:
     remedy = "Check base URL, released services and interface version of this system"
     return Misconfigured("interface-unknown", what, where=where, remedy=remedy)
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds the target asks us to wait, at most MAX_RETRY_AFTER_S; None where it does not say.
-
-    A date counts from the answer's own Date header, since clocks differ.
-    """
-    text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,20}", text, re.ASCII):
-        return float(min(int(text), MAX_RETRY_AFTER_S))
-    try:
-        pause = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return min(max(pause.total_seconds(), 0.0), float(MAX_RETRY_AFTER_S))
 
 
 def printable(text: str, limit: int = MAX_SAID_CHARS) -> str:

@@ -48,6 +48,7 @@ DUPLICATE = SuspectedDuplicate("d", "seen before")
 SETTINGS = Misconfigured("m", "no such handler")
 AWAY = Unavailable("u", "nobody there")
 BUSY = Unavailable("u", "slow down", retry_after_s=60)
+DOUBT_AND_BUSY = InDoubt("d", "who knows", retry_after_s=60)
 VERY_BUSY = Unavailable("u", "slow down", retry_after_s=86_400)
 DOUBT = InDoubt("t", "no answer")
 
@@ -107,6 +108,8 @@ def test_a_bug_at_its_limit_is_a_case_of_ours_that_tells_nothing_of_the_payload(
         (DOUBT, 1_000, "failed", NOW),
         (AWAY, 1, "ready", after(0.5)),
         (BUSY, 1, "ready", after(60)),
+        (VERY_BUSY, 1, "ready", after(120)),
+        (DOUBT_AND_BUSY, 1, "in_doubt", after(60)),
         (AWAY, 4, "failed", NOW),
         (REJECTED, 1, "failed", NOW),
         (CONFLICT, 1, "failed", NOW),

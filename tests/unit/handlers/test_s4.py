@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -820,6 +820,15 @@ def test_a_write_that_fails_says_whether_it_may_have_happened(
     with pytest.raises(kind) as failed:
         DRIVER.confirm(step_of(PutItem(item())), response)
     assert failed.value.code == code
+
+
+@pytest.mark.parametrize("ask", [DRIVER.read, DRIVER.confirm])
+def test_a_target_that_is_down_is_left_alone_for_as_long_as_it_says(
+    ask: Callable[[Step, Response], object],
+) -> None:
+    with pytest.raises((Unavailable, InDoubt)) as down:
+        ask(step_of(PutItem(item())), error(503, "S/1", "Down", **{"retry-after": "30"}))
+    assert down.value.retry_after_s == 30.0
 
 
 def test_a_refusal_keeps_the_targets_words_and_the_field() -> None:
