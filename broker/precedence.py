@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from time import monotonic
 
 from broker.store import Database
@@ -23,6 +24,8 @@ LONGEST_REST_S = 0.5
 """No rest is longer: what is measured on one slow batch must not stop a lane."""
 # What was measured counts half as much after so many messages.
 _HALF_LIFE = 2_000
+# So that no rest has to be longer where several decide at once.
+_LARGEST_PART_OF_REST = 0.25
 
 
 class Precedence:
@@ -89,6 +92,7 @@ class Pace:
         now: Callable[[], float] = monotonic,
     ) -> None:
         """share: of its rate alone, 0 to 1, while it gives way."""
+        self._lane = lane
         self._yields = lane != "critical"
         self._precedence = precedence
         self._share = share
@@ -96,8 +100,14 @@ class Pace:
         # What it does alone while more waits than it has in hand.
         self._messages = self._seconds = 0.0
         self._behind_since: float | None = None
-        # When what it has done so far was due, at its share.
-        self._due_at = float("-inf")
+        self._due = _Due()
+
+    def companion(self) -> Pace:
+        """Of another kind of work of this lane, which has a rate of its own: what either does
+        counts against the share of both."""
+        other = Pace(self._lane, self._precedence, self._share, self._now)
+        other._due = self._due
+        return other
 
     def came(self) -> None:
         """A message of this lane came."""
@@ -112,9 +122,21 @@ class Pace:
     def _gives_way(self) -> bool:
         return self._yields and self._precedence.is_claimed
 
+    @property
+    def _alone(self) -> float:
+        """Messages a second that it does alone; 0 where it never was behind alone."""
+        return self._messages / self._seconds if self._seconds else 0.0
+
     def at_most(self, batch: int) -> int:
         """Messages to take at once."""
-        return min(batch, SMALL_BATCH) if self._gives_way else batch
+        if not self._gives_way:
+            return batch
+        small = min(batch, SMALL_BATCH)
+        if not self._seconds:
+            return small
+        # Of a slow lane fewer: what is taken at once has to be made up for by one rest.
+        within_rest = self._share * self._alone * LONGEST_REST_S * _LARGEST_PART_OF_REST
+        return max(min(small, int(within_rest)), 1)
 
     def rest_s(self, messages: int, seconds: float, *, behind: bool) -> float:
         """How long to rest after a batch of so many messages, which took so long.
@@ -135,11 +157,10 @@ class Pace:
             return 0.0
         # What it does alone is what it did before, or what this batch shows that it can do: it may
         # never have been alone, or only when its process was young.
-        alone = self._messages / self._seconds if self._seconds else 0.0
-        rate = max(alone, messages / max(seconds, 1e-6))
-        due_at = max(self._due_at, now - seconds) + messages / (self._share * rate)
-        self._due_at = min(due_at, now + LONGEST_REST_S)
-        return max(self._due_at - now, 0.0)
+        rate = max(self._alone, messages / max(seconds, 1e-6))
+        due_at = max(self._due.at, now - seconds) + messages / (self._share * rate)
+        self._due.at = min(due_at, now + LONGEST_REST_S)
+        return max(self._due.at - now, 0.0)
 
     def _measure(self, messages: int, now: float, *, behind: bool) -> None:
         if self._behind_since is not None:
@@ -147,3 +168,10 @@ class Pace:
             self._messages = kept * self._messages + messages
             self._seconds = kept * self._seconds + now - self._behind_since
         self._behind_since = now if behind else None
+
+
+@dataclass(slots=True)
+class _Due:
+    """When what a lane has done so far was due, at its share."""
+
+    at: float = float("-inf")

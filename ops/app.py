@@ -304,12 +304,15 @@ class App:
             # One for each shard and one for what is taken with care: each has failures of its own.
             pipelines = [self._pipeline(lane, committed) for _ in range(SHARDS + 1)]
             pipeline = pipelines[0]
-            pace = self._pace(lane)
+            pace = Pace(lane, self._precedence, self._settings.yield_share)
             rows = self._loop(f"rows {lane}", lambda: self._take_rows(pipeline, pace), sweep_s)
             wakes.append(rows.wake)
             inlets, succession = self._inlets(lane), self._succession(lane)
             if inlets or succession.takes_anything:
-                consumer = self._consumer(lane, pipelines, inlets, succession, self._dealer(lane))
+                dealer = self._dealer(lane)
+                consumer = self._consumer(
+                    lane, pipelines, pace.companion(), inlets, succession, dealer
+                )
                 self._consumers.append(consumer)
         if "dispatch" in self._share.roles:
             dispatcher = self._dispatcher(lane, committed)
@@ -410,6 +413,7 @@ class App:
         self,
         lane: Lane,
         pipelines: Sequence[Pipeline],
+        pace: Pace,
         inlets: Sequence[Inlet],
         succession: Succession,
         dealer: Dealer,
@@ -430,7 +434,7 @@ class App:
             origins=lambda queue: origin_of(settings, handled, queue),
             takes=[pipeline.take for pipeline in pipelines],
             read=pipelines[0].read_ahead,
-            pace=self._pace(lane),
+            pace=pace,
             prefetch=settings.prefetch.of(lane),
             batch=settings.batch.of(lane),
             heartbeat_s=settings.heartbeat_s,
@@ -443,9 +447,6 @@ class App:
         dealer.attached = lambda: consumer.attached
         dealer.dealt = succession.changed = consumer.look_again
         return consumer
-
-    def _pace(self, lane: Lane) -> Pace:
-        return Pace(lane, self._precedence, self._settings.yield_share)
 
     def _replayer(self, database: Database) -> Replayer:
         def wake_rows() -> None:

@@ -118,18 +118,20 @@ def ordered_by_key(evidence: Evidence, *, may_pass_parked: bool = False) -> list
 
 class Latencies(msgspec.Struct, frozen=True):
     """Seconds from sending to effect, of messages that a fault is no business of: those that had
-    their effect before it came, and those sent while it was there."""
+    their effect before it came, and those sent while it was there. quick_s: what takes less is
+    quick, whatever it was before."""
 
     what: str
     before: Sequence[float]
     during: Sequence[float]
+    quick_s: float = QUICK_S
 
 
 def isolated(latencies: Sequence[Latencies]) -> list[str]:
     """I5: what is not broken stays as quick as it was: its p99 at most doubles.
 
     So that a shared machine does not decide, the double may be exceeded by the usual slack, and
-    what takes less than a second is quick.
+    what takes less than `quick_s` is quick.
     """
     return [wrong for each in latencies if (wrong := _slowed(each))]
 
@@ -138,7 +140,7 @@ def _slowed(latencies: Latencies) -> str:
     if not latencies.before or not latencies.during:
         return f"{latencies.what}: nothing was sent before the fault or meanwhile"
     before, during = p99(latencies.before), p99(latencies.during)
-    if during <= max(2 * before * SLACK, QUICK_S):
+    if during <= max(2 * before * SLACK, latencies.quick_s):
         return ""
     return f"{latencies.what}: the p99 was {before:.2f} s, and {during:.2f} s under the fault"
 

@@ -146,6 +146,11 @@ def test_i5_a_lane_slowed_by_the_fault_of_another_is_found(
     assert isolated([Latencies("lane b", before, during)]) == said
 
 
+def test_i5_how_quick_is_quick_enough_can_be_said() -> None:
+    (slowed,) = isolated([Latencies("lane b", [0.01] * 100, [0.4] * 100, quick_s=0.3)])
+    assert slowed == "lane b: the p99 was 0.01 s, and 0.40 s under the fault"
+
+
 def test_i5_what_the_machine_stood_still_is_nobodys_delay(tmp_path: Path) -> None:
     told = tmp_path / "stalls.jsonl"
     assert machine.stalls(told) == []

@@ -16,7 +16,7 @@ from canonical.envelope import Lane
 from tests.faults.business import BULK_KIND, KIND, URGENT_KIND, Order
 from tests.faults.conftest import Running
 from tests.faults.flood import Flood, flooding
-from tests.faults.invariants import SLACK, Latencies, p99
+from tests.faults.invariants import Latencies
 from tests.faults.load import Sent, Size
 from tests.faults.target import Fault
 from tests.faults.world import KILL_BOUND_S, SETTLE_S, World, until
@@ -36,7 +36,8 @@ BESIDE = Size(rate=20, seconds=30, keys=300)
 POISON, POISON_RATE = 2_000, 200
 SLOW, SLOW_RATE, SLOW_S = 80, 10, 1.0
 """More than the lane has slots for, and no more than goes within a moment once it is quick."""
-URGENT_P99_S = 2.0
+QUICK_S = 0.3
+"""Of a lane that nothing is wrong with. Some 20 to 60 ms are usual."""
 
 
 @pytest.mark.fault("F44", quick=False)
@@ -59,7 +60,10 @@ async def test_f44_a_flood_in_one_lane_leaves_the_others_what_is_theirs(run: Run
             await effects_of(world, beside)
         assert await f.depth(BULK_KIND, "enrichment"), "the backlog was gone before its time"
         latencies = Latencies(
-            what="the critical lane", before=world.took(alone), during=world.took(beside)
+            what="the critical lane",
+            before=world.took(alone),
+            during=world.took(beside),
+            quick_s=QUICK_S,
         )
         world.latencies.append(latencies)
 
@@ -68,8 +72,7 @@ async def test_f44_a_flood_in_one_lane_leaves_the_others_what_is_theirs(run: Run
         world.figures |= {"free_rate": round(free), "sent": dict(f.sent)}
         world.figures |= {"share_beside_few": round(held, 3), "share": round(share, 3)}
         await world.judge()
-        assert p99(latencies.during) < URGENT_P99_S
-        assert held <= YIELD_SHARE * SLACK
+        assert held <= YIELD_SHARE * 2
         assert share >= LEAST_SHARE
         assert await taken(world) == f.sent[BULK_KIND]
         assert await taken(world, URGENT_KIND) == f.sent[URGENT_KIND]
@@ -115,8 +118,8 @@ async def test_f44_a_slow_target_of_one_lane_leaves_the_others_quick(run: Runnin
 async def others_spared(world: World) -> AsyncIterator[None]:
     """What happens in the block is no business of the two upper lanes."""
     async with (
-        world.spared("the critical lane", lambda sent: sent.kind == URGENT_KIND),
-        world.spared("the standard lane", lambda sent: sent.kind == KIND),
+        world.spared("the critical lane", lambda sent: sent.kind == URGENT_KIND, QUICK_S),
+        world.spared("the standard lane", lambda sent: sent.kind == KIND, QUICK_S),
     ):
         yield
 

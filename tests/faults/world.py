@@ -48,6 +48,7 @@ from tests.faults import evidence, invariants, machine
 from tests.faults.business import CATALOGUE, CONTRACT, EVENT, KIND, Order, ledger_of
 from tests.faults.health import Watch, gone_round, watched
 from tests.faults.invariants import (
+    QUICK_S,
     Candour,
     Draining,
     Effort,
@@ -439,9 +440,11 @@ class World:
         return self.instances[taken.index(max(taken))]
 
     @asynccontextmanager
-    async def spared(self, what: str, which: Callable[[Sent], bool]) -> AsyncIterator[None]:
+    async def spared(
+        self, what: str, which: Callable[[Sent], bool], quick_s: float = QUICK_S
+    ) -> AsyncIterator[None]:
         """The fault of the block is no business of these messages: how long those sent meanwhile
-        took, against those before it, is judged in the end."""
+        took, against those before it, is judged in the end; see `Latencies`."""
         load = self._loads[-1]
         began = time.time()
         yield
@@ -458,7 +461,7 @@ class World:
         applied_at, now = self.journal().applied_at, time.time()
         before = [s for s in sent if applied_at.get(s.order.effect_id, now) < began]
         during = [s for s in sent if began <= s.at < ended]
-        self.latencies.append(Latencies(what, self.took(before), self.took(during)))
+        self.latencies.append(Latencies(what, self.took(before), self.took(during), quick_s))
 
     def took(self, sent: Sequence[Sent]) -> list[float]:
         """Seconds from sending to effect, or to now, those in which the machine stood still left

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.precedence import LONGEST_REST_S, RECENT_S, SMALL_BATCH, Pace, Precedence
@@ -83,20 +83,22 @@ def alone(pace: Pace, clock: Clock, rate: float, *, shards: int = 1) -> None:
 
 @given(
     share=st.floats(0.1, 0.9),
-    free=st.floats(500, 10_000),
+    free=st.floats(100, 10_000),
     slower=st.floats(1, 5),
     shards=st.integers(1, 3),
-    batch=st.integers(1, SMALL_BATCH),
+    waiting=st.integers(1, SMALL_BATCH),
 )
 def test_a_lane_is_held_to_its_share_of_what_it_does_alone(
-    share: float, free: float, slower: float, shards: int, batch: int
+    share: float, free: float, slower: float, shards: int, waiting: int
 ) -> None:
-    """However small its batches are, how long they take, and how many are decided side by side."""
-    assume(shards * batch / (share * free) < LONGEST_REST_S)
+    """However slow it is, however small its batches are, how long they take, and how many are
+    decided side by side."""
     clock = Clock()
     precedence = Precedence(clock)
     pace = Pace("enrichment", precedence, share, clock)
     alone(pace, clock, free, shards=shards)
+    precedence.worked()
+    batch = pace.at_most(waiting)
     # Each shard takes the next batch when it is through with the one before and its rest.
     took = slower * shards * batch / free
     ends = [clock.at + took for _ in range(shards)]
@@ -111,6 +113,29 @@ def test_a_lane_is_held_to_its_share_of_what_it_does_alone(
     most = min(share * free, shards * batch / took)
     # A batch at each end is begun and not counted, or counted and begun before.
     assert most * 0.9 <= done <= most * 1.15
+
+
+def test_two_kinds_of_work_of_a_lane_have_rates_of_their_own_and_one_share(
+    clock: Clock, precedence: Precedence
+) -> None:
+    rows = Pace("enrichment", precedence, 0.5, clock)
+    deliveries = rows.companion()
+    alone(rows, clock, 1_000)
+    alone(deliveries, clock, 4_000)
+    precedence.worked()
+    # At half of their rates: 10 rows take 20 ms, and 40 deliveries 20 ms more.
+    assert rows.rest_s(10, 0.01, behind=True) == pytest.approx(0.01, rel=0.01)
+    assert deliveries.rest_s(40, 0.01, behind=True) == pytest.approx(0.03, rel=0.01)
+
+
+def test_a_slow_lane_takes_what_one_rest_makes_up_for(clock: Clock, precedence: Precedence) -> None:
+    pace = Pace("enrichment", precedence, 0.3, clock)
+    alone(pace, clock, 100)
+    assert pace.at_most(200) == 200
+    precedence.worked()
+    taken = pace.at_most(200)
+    assert 1 <= taken <= 0.3 * 100 * LONGEST_REST_S
+    assert pace.at_most(1) == 1
 
 
 def test_a_lane_that_never_was_alone_goes_by_its_batch(precedence: Precedence) -> None:
