@@ -39,7 +39,7 @@ def draw(report: dict[str, object], name: Path) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=10)
     axes.set_xlabel("messages a second, median of the passes; the line: least and most", fontsize=9)
     axes.set_title(
-        "Same queue, same messages, everything durable", loc="left", fontsize=11, color=INK
+        "Same kind of queue, same messages, everything durable", loc="left", fontsize=11, color=INK
     )
     figure.text(0.99, 0.01, f"{report['machine']}", ha="right", fontsize=7, color=INK)
     for side in ("top", "right", "left"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from statistics import median
-from time import monotonic
 
 from benchmarks.changes import letters
-from benchmarks.place import SINK, Invalid, Place
+from benchmarks.place import BEGIN_LOOK_S, SINK, Invalid, Place
 from benchmarks.rungs import drained
 
 MESSAGES, QUICK_MESSAGES = 10_000, 2_000
@@ -36,22 +36,30 @@ async def replays(place: Place, *, quick: bool) -> dict[str, float]:
 
 
 async def _replayed(place: Place, database: str) -> float:
-    """Everything in the log that came from outside is decided again; messages a second."""
+    """Everything in the log that came from outside is decided again; messages a second, from when
+    the first of them are queued, as live ones are measured from when the first is taken."""
     messages = await place.counted(database, "select count(*) from message where direction = 'in'")
+    queued = "select coalesce(sum(queued), 0) from replay"
+    ended = "select count(*) from replay where state = 'done'"
+
+    async def has_begun() -> bool:
+        return await place.counted(database, queued) > 0
+
+    async def is_done() -> bool:
+        return await place.counted(database, ended) == 1
+
     async with place.service(database, "--role", "translate", "--lanes", "standard"):
-        began = monotonic()
-        await _start(place)
-
-        async def is_done() -> bool:
-            ended = "select count(*) from replay where state = 'done'"
-            return await place.counted(database, ended) == 1
-
-        await place.until(is_done, "the replay has ended")
-        took_s = monotonic() - began
-    again = await place.counted(database, "select sum(queued) from replay")
+        async with asyncio.TaskGroup() as starting:
+            starting.create_task(_start(place))
+            began = await place.until(has_begun, "the first are queued", look_s=BEGIN_LOOK_S)
+            before = await place.counted(database, queued)
+        took_s = await place.until(is_done, "the replay has ended") - began
+    again = await place.counted(database, queued)
     if again != messages:
         raise Invalid(f"{again} messages were decided again instead of {messages}")
-    return messages / took_s
+    if before > messages / 2:
+        raise Invalid(f"{before} of {messages} were queued before anybody looked")
+    return (messages - before) / took_s
 
 
 async def _start(place: Place) -> None:

@@ -81,11 +81,11 @@ def report(
     """The whole run. unlike: in what the servers are not as `ops/stack` sets them up."""
     rates = {name: median(p.rate for p in each) for name, each in passes.items() if each}
     spread = ratios(passes)
-    invalid = unlike
+    wrong = [unlike] if unlike else []
     if {"noop", "handwritten"} <= rates.keys():
         share = rates["handwritten"] / rates["noop"]
         if share < LEAST_HANDWRITTEN:
-            invalid = f"handwritten is at {share:.3f} of noop: the machine was busy otherwise"
+            wrong.append(f"handwritten is at {share:.3f} of noop: the machine was busy otherwise")
     return Report(
         rungs={name: round(rate, 1) for name, rate in rates.items()},
         ratios={name: round(r.middle, 3) for name, r in spread.items()},
@@ -102,7 +102,7 @@ def report(
         commit=commit,
         rounds=max(map(len, passes.values()), default=0),
         elapsed_s=round(elapsed_s, 1),
-        invalid=invalid,
+        invalid="; ".join(wrong),
     )
 
 

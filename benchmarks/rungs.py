@@ -1,4 +1,4 @@
-"""What is measured: each rung drains the same queue, filled with the same messages."""
+"""What is measured: each rung drains a queue of the same kind, filled with the same messages."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ async def noop(place: Place, number: int, seed: int) -> Passed:
     async with place.process("noop", command) as process:
         start = await begun(place, QUEUE, number, process)
         await place.until(is_done, "all acknowledged")
-        return start.passed(number, float(done.read_text()))
+        passed = start.passed(number, float(done.read_text()))
+    if left := await place.purge(QUEUE):
+        raise Invalid(f"{left} messages were not acknowledged")
+    return passed
 
 
 async def handwritten(place: Place, number: int, seed: int) -> Passed:
@@ -138,9 +141,9 @@ async def _by_hand(
 async def celery(place: Place, number: int, seed: int) -> Passed:
     """A task that does nothing."""
     python, module = str(place.other_python), f"{_COMPETITORS}.celery_noop"
-    environment = {"BENCH_AMQP_URL": place.servers.amqp_url}
+    environment = {"BENCH_AMQP_URL": place.servers.amqp_url, "BENCH_PREFETCH": str(PREFETCH)}
     await place.channel.declare_queue(CELERY_QUEUE, durable=True, arguments=QUORUM)
-    sending = (python, "-m", module, "send", str(number))
+    sending = (python, "-m", module, "send", str(number), str(seed))
     async with place.process("celery", sending, environment, may_end=True):
         await place.until(lambda: _holds(place, CELERY_QUEUE, number), "all tasks queued")
     options = ("worker", "--concurrency", "2", "--without-gossip", "--without-mingle")
@@ -169,7 +172,7 @@ async def drained(place: Place, database: str, written: Sequence[Letter]) -> Pas
     await place.purge(SINK)
     await place.fill(written)
     news = sum(letter.is_news for letter in written)
-    async with place.service(database, "--role", "translate", "--lanes", "standard") as process:
+    async with place.service(database, "--role", "translate") as process:
         start = await begun(place, QUEUE, len(written), process)
         ended = await place.until(lambda: _holds(place, SINK, news), "all events out")
         # The last ones are cleared after they are out.
@@ -191,6 +194,11 @@ async def layshaft_two_hops(place: Place, number: int, seed: int) -> Passed:
             lambda: _has(place, database, decided, news), "all changes planned"
         )
         passed = start.passed(number, ended)
+    planned = {
+        "select count(*) from document": len({letter.key for letter in written}),
+        "select count(*) from exception_case": 0,
+    }
+    await _require(place, database, planned)
     await place.drop(database)
     return passed
 

@@ -1,4 +1,5 @@
-"""Celery with a task that does nothing. `python -m ... send N` queues so many of them."""
+"""Celery with a task that does nothing. `python -m ... send N SEED` queues so many of them, each
+with the content that the other rungs take."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ import sys
 from celery import Celery
 from kombu import Queue
 
+from benchmarks.changes import letters
+
 QUEUE = "celery.noop"
+CONCURRENCY = 2
 
 app = Celery("noop", broker=os.environ["BENCH_AMQP_URL"])
 app.conf.update(
@@ -18,6 +22,8 @@ app.conf.update(
     task_acks_late=True,
     worker_detect_quorum_queues=True,
     broker_transport_options={"confirm_publish": True},
+    # Celery multiplies it by the number of its processes.
+    worker_prefetch_multiplier=int(os.environ["BENCH_PREFETCH"]) // CONCURRENCY,
 )
 
 
@@ -26,12 +32,12 @@ def noop(body: str) -> None:
     """Nothing."""
 
 
-def send(number: int, body: str) -> None:
-    """So many tasks are queued, with this text each."""
+def send(number: int, seed: int) -> None:
+    """So many tasks are queued."""
     with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
-        for _ in range(number):
-            noop.apply_async((body,), producer=producer)
+        for letter in letters(number, seed=seed):
+            noop.apply_async((letter.body.decode(),), producer=producer)
 
 
 if __name__ == "__main__":
-    send(int(sys.argv[2]), "x" * 1_500)
+    send(int(sys.argv[2]), int(sys.argv[3]))

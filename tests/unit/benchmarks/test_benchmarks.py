@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from benchmarks.changes import AGAIN, KEYS, STALE, letters
-from benchmarks.place import KIND, SOURCE
+from benchmarks.place import KIND, PREFETCH, SOURCE
 from benchmarks.report import ratios, report
 from benchmarks.rungs import Passed
+from broker.settings import Settings
 from canonical.handler import Delivery
 from handlers.systems.arena.inbound import HANDLER
 
@@ -62,6 +63,17 @@ def test_a_run_on_a_busy_machine_counts_for_nothing(handwritten: float, counts: 
     passes = {"noop": [Passed(100, 1.0)], "handwritten": [Passed(1, 1 / handwritten)]}
     found = report(passes, latency_ms={}, settings={}, machine="", commit="")
     assert (found.invalid == "") is counts
+
+
+def test_a_run_says_everything_that_makes_it_count_for_nothing() -> None:
+    passes = {"noop": [Passed(100, 1.0)], "handwritten": [Passed(1, 1.0)]}
+    found = report(passes, latency_ms={}, settings={}, machine="", commit="", unlike="fsync = off")
+    assert found.invalid.startswith("fsync = off; handwritten is at 0.010 of noop")
+
+
+def test_rungs_take_as_much_in_advance_as_the_service_does() -> None:
+    settings = Settings(database_url="", amqp_url="", sources=(), systems=())
+    assert settings.prefetch.standard == PREFETCH
 
 
 def test_as_json_a_run_is_rates_ratios_and_latencies_by_name() -> None:
