@@ -12,6 +12,8 @@ import pytest
 from ops.migrate import migrate
 from ops.stack import Servers, Stack, databases, management
 
+MOST_SAID = 4_000
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes minutes runs in `./check --full`; elsewhere it was not asked for."""
@@ -21,6 +23,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+
+
+class _SaidAtOnce:
+    """A failure is said when it happens: a group may run for an hour, and be ended before."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.ensure_newline()
+            terminal.section(report.nodeid)
+            terminal.write_line(report.longreprtext[-MOST_SAID:])
+            terminal.flush()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See `_SaidAtOnce`."""
+    config.pluginmanager.register(_SaidAtOnce(config), "said-at-once")
 
 
 @pytest.fixture(scope="session")
