@@ -5,8 +5,10 @@ Who calls these functions holds the ledger's row lock, so that what they return 
 it is written.
 
     waiting --all dependencies done--> ready --claimed--> in_flight --confirmed--> done
-                                         ^                   |  |
-                                         +--not applied------+  +--answer lost--> in_doubt --> ready
+       ^                                 | ^                 |  |
+       +--one of them is open again------+ +--not applied----+  +--answer lost--> in_doubt
+                                                             ^                       |
+                                                             +--------due------------+
     approval: ready until a person decides: done, or failed (its successors are held)
     wait: waiting until a plan without it: done     announce: waiting, then done with its event
 """

@@ -150,7 +150,7 @@ def main() -> int:
     """Run the groups named on the command line, or all; the exit code."""
     parser = argparse.ArgumentParser(prog="./check", description="Run every check there is.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(_GROUPS))
-    parser.add_argument("--full", action="store_true", help="everything, in full size: an hour")
+    parser.add_argument("--full", action="store_true", help="everything, in full size: 90 minutes")
     parser.add_argument("--rows", default="", help="of the fault tests only these: F12,F15")
     arguments = parser.parse_args()
     for name in arguments.groups:

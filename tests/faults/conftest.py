@@ -20,7 +20,7 @@ from tests.faults.service import RolesAndLanes
 from tests.faults.world import RECONNECT_MAX_S, Servers, World, running
 
 QUICK = Size(rate=100, seconds=3, keys=40, judged_again=False)
-# All rows together are to take no longer than 25 minutes on two idle cores. A row has about 25 s
+# All rows together are to take no longer than an hour on two idle cores. A row has about 25 s
 # besides its load: six starts of a service, the fault, and being judged twice.
 FULL = Size(rate=100, seconds=15, keys=300, instances=2)
 TIMEOUT_S = 600

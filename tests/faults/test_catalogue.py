@@ -20,6 +20,10 @@ def test_every_row_has_a_test() -> None:
     assert not any(row.is_missing for row in catalogue.rows())
 
 
+def test_what_is_recorded_was_survived() -> None:
+    assert catalogue.unproven() == []
+
+
 def test_the_readme_is_what_the_generator_writes() -> None:
     hint = "run `python -m tests.faults.catalogue`"
     assert catalogue.README.read_text() == catalogue.readme(), hint
