@@ -5,6 +5,8 @@ Type on the wire: `com.layshaft.<object>.<past-tense>.v<n>`. The short form name
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from canonical.bom import Bom
@@ -58,11 +60,17 @@ class PlanAdjustmentNeeded(msgspec.Struct, frozen=True):
     items: tuple[str, ...]
 
 
+# event: said when it happens, each by itself. batch: nobody is the worse off for hearing it with
+# others, later. synchronous: the caller has to know the outcome before going on.
+Pattern = Literal["event", "batch", "synchronous"]
+
+
 class EventType(msgspec.Struct, frozen=True):
     """One row of the taxonomy.
 
     name: `<object>.<past-tense>`. key: what the business key looks like. lane: unless the emitter
-    chooses a faster one. owner: team that answers for its meaning. retention_days: in the log.
+    chooses a faster one, by lane_rule. owner: team that answers for its meaning. retention_days: in
+    the log. why: what depends on it, which decides lane and pattern.
     """
 
     name: str
@@ -73,6 +81,9 @@ class EventType(msgspec.Struct, frozen=True):
     owner: str
     retention_days: int
     description: str
+    why: str
+    pattern: Pattern = "event"
+    lane_rule: str = ""
 
     @property
     def type(self) -> str:
@@ -80,37 +91,68 @@ class EventType(msgspec.Struct, frozen=True):
         return f"{PREFIX}{self.name}.v{self.version}"
 
 
-def _row(
-    name: str, data: type[msgspec.Struct], key: str, lane: Lane, owner: str, description: str
-) -> EventType:
-    return EventType(name, 1, data, key, lane, owner, 90, description)
-
-
 _ENG, _PRO, _OPS = "engineering", "procurement", "operations"
+_CHANGE, _LOG_DAYS = "engineering-change/<number>", 90
 
 EVENTS: dict[str, EventType] = {
     row.name: row
     for row in (
-        _row("engineering-change.released", EngineeringChange, "engineering-change/<number>",
-             "standard", _ENG, "A change order is released for the plants it is effective in"),
-        _row("engineering-change.completed", ChangeCompleted, "engineering-change/<number>",
-             "standard", _ENG, "All steps of a released change are true in all systems"),
-        _row("item.released", Item, "item/<number>",
-             "standard", _ENG, "An item revision is released"),
-        _row("bom.released", Bom, "bom/<parent item>",
-             "standard", _ENG, "The structure of an item revision is released"),
-        _row("supplier.changed", Supplier, "supplier/<number>",
-             "standard", _PRO, "A supplier or its qualification changed"),
-        _row("sourcing.changed", Coverage, "coverage/<item>",
-             "standard", _PRO, "Contracts that cover an item changed"),
-        _row("approval.requested", ApprovalRequested, "engineering-change/<number>",
-             "standard", _OPS, "A role is asked for a decision"),
-        _row("approval.granted", ApprovalDecided, "engineering-change/<number>",
-             "standard", _OPS, "A decision was taken: go on"),
-        _row("approval.refused", ApprovalDecided, "engineering-change/<number>",
-             "standard", _OPS, "A decision was taken: do not go on"),
-        _row("plan.adjustment-needed", PlanAdjustmentNeeded, "engineering-change/<number>",
-             "enrichment", _OPS, "Planning should look at changed items of a plant"),
+        EventType(
+            "engineering-change.released", 1, EngineeringChange, _CHANGE, "standard", _ENG,
+            _LOG_DAYS,
+            "A change order is released for the plants it is effective in",
+            "A plant that does not know of it builds the old revision; no one system can wait for"
+            " all the others",
+            lane_rule="critical where its urgency is critical, emergency or high",
+        ),
+        EventType(
+            "engineering-change.completed", 1, ChangeCompleted, _CHANGE, "standard", _ENG,
+            _LOG_DAYS,
+            "All steps of a released change are true in all systems",
+            "Planning and operations go on by it",
+        ),
+        EventType(
+            "item.released", 1, Item, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "An item revision is released",
+            "Changes wait for the items they release",
+        ),
+        EventType(
+            "bom.released", 1, Bom, "bom/<parent item>", "standard", _ENG, _LOG_DAYS,
+            "The structure of an item revision is released",
+            "Changes wait for the structures they release",
+        ),
+        EventType(
+            "supplier.changed", 1, Supplier, "supplier/<number>", "standard", _PRO, _LOG_DAYS,
+            "A supplier or its qualification changed",
+            "Purchasing steps stop or go on by it",
+        ),
+        EventType(
+            "sourcing.changed", 1, Coverage, "coverage/<item>", "standard", _PRO, _LOG_DAYS,
+            "Contracts that cover an item changed",
+            "Purchasing steps of a change wait for it",
+        ),
+        EventType(
+            "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS, _LOG_DAYS,
+            "A role is asked for a decision",
+            "Steps behind the decision stand still until somebody hears of it",
+        ),
+        EventType(
+            "approval.granted", 1, ApprovalDecided, _CHANGE, "standard", _OPS, _LOG_DAYS,
+            "A decision was taken: go on",
+            "Who asked wants to know; what it sets free goes on by itself",
+        ),
+        EventType(
+            "approval.refused", 1, ApprovalDecided, _CHANGE, "standard", _OPS, _LOG_DAYS,
+            "A decision was taken: do not go on",
+            "Who asked has to look for another way",
+        ),
+        EventType(
+            "plan.adjustment-needed", 1, PlanAdjustmentNeeded, _CHANGE, "enrichment", _OPS,
+            _LOG_DAYS,
+            "Planning should look at changed items of a plant",
+            "Planners look once a day, at all of them together",
+            pattern="batch",
+        ),
     )
 }  # fmt: skip
 

@@ -1,0 +1,140 @@
+"""`layshaft schema`: what other teams are promised, checked against what the code keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from canonical.compatibility import Break, breaks
+from handlers import CATALOGUE
+from ops.cli.output import Column, put_json, screen, talk
+from ops.cli.problems import Exit, Problem
+from ops.cli.session import Reading
+from ops.contracts.files import ROOT, Finding, export, findings
+
+app = App(
+    name="schema", help="Publish contracts, and see that nobody is broken: export, check, diff."
+)
+
+Root = Annotated[Path, Parameter(help="Folder with canonical/ and docs/; the one it runs from.")]
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What `schema check` found; findings: none where all is well."""
+
+    findings: list[Finding]
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """What `schema diff` found; breaks: none where the new one may follow the old one."""
+
+    breaks: tuple[Break, ...]
+
+
+@app.command(name="export")
+def write_contracts(*, root: Root = ROOT) -> int:
+    """Write schemas, AsyncAPI document and catalogue page anew from the code.
+
+    A published version that somebody would stumble over is not replaced: give the event a new
+    version. Exit code 1: refused for that, and nothing was written.
+    """
+    written, refused = export(root, CATALOGUE)
+    if refused:
+        _show(refused)
+        talk("Nothing was written: give the event a new version, or take the change back")
+        return Exit.FINDINGS
+    for path in written:
+        screen().line(f"written: {path}")
+    if not written:
+        talk("Everything was as it should be")
+    return Exit.DONE
+
+
+@app.command(name="check")
+def check_contracts(
+    *,
+    root: Root = ROOT,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> int:
+    """See whether the published contracts are those that the code keeps.
+
+    Nothing is changed. Exit code 1: something is out of date, or would break somebody.
+    """
+    found = findings(root, CATALOGUE)
+    if reading.is_json:
+        put_json(Checked(found))
+    elif found:
+        _show(found)
+        if any(f.word in ("missing", "outdated") for f in found):
+            talk("Where nobody is broken, layshaft schema export writes them anew")
+    else:
+        screen().line("The published contracts are those that the code keeps.")
+    return Exit.FINDINGS if found else Exit.DONE
+
+
+@app.command(name="diff")
+def compare_contracts(
+    old: Path,
+    new: Path,
+    /,
+    *,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> int:
+    """Compare two schemas: who would stumble if the new one took the place of the old one.
+
+    Readers: who reads by the new schema what was written by the old one. Writers: what they write
+    by the new schema meets readers of the old one. Exit code 1: somebody stumbles.
+
+    Parameters
+    ----------
+    old
+        A JSON Schema, as in canonical/contracts.
+    new
+        Another one.
+    """
+    earlier, later = _schema(old), _schema(new)
+    try:
+        found = breaks(earlier, later)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _no_schema(old, f"one of the two refers to what is not there: {error}") from error
+    if reading.is_json:
+        put_json(Compared(found))
+    elif found:
+        columns = [Column("fails"), Column("field"), Column("why", is_text=True)]
+        screen().table(columns, [(b.side, b.path or "(the whole)", b.what) for b in found])
+    else:
+        screen().line("Nobody stumbles: the new one may take the place of the old one.")
+    return Exit.FINDINGS if found else Exit.DONE
+
+
+def _show(found: list[Finding]) -> None:
+    columns = [Column("file"), Column("is"), Column("why", is_text=True)]
+    screen().table(columns, [(f.file, f.word, f.what) for f in found])
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise Problem(
+            Exit.NOT_FOUND,
+            "file-unreadable",
+            f"{path} cannot be read",
+            why=error.strerror or str(error),
+            fix="Name a file that is there",
+        ) from error
+    except ValueError as error:
+        raise _no_schema(path, str(error)) from error
+    if not isinstance(found, dict):
+        raise _no_schema(path, "it is no JSON object")
+    return found
+
+
+def _no_schema(path: Path, why: str) -> Problem:
+    return Problem(
+        Exit.USAGE, "no-schema", f"{path} is no JSON Schema", why=why, fix="Name a JSON Schema"
+    )

@@ -1,0 +1,99 @@
+"""The contracts that are published, compared with the code, and written anew.
+
+A published schema is what other teams rely on: it is replaced only by one that breaks nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+import ops
+from canonical.catalogue import Catalogue
+from canonical.compatibility import breaks
+from ops.contracts.asyncapi import asyncapi
+from ops.contracts.page import page
+from ops.contracts.schemas import schemas
+
+ROOT = Path(ops.__file__).parents[1]
+SCHEMAS = Path("canonical", "contracts")
+ASYNCAPI = Path("docs", "contracts", "asyncapi.json")
+PAGE = Path("docs", "contracts", "README.md")
+
+Word = Literal["missing", "outdated", "breaking", "abandoned"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Where what is published is not what the code keeps.
+
+    missing, outdated: `layshaft schema export` mends it. breaking: a new version of the event is
+    needed. abandoned: a schema that the code does not know any more.
+    """
+
+    file: str
+    word: Word
+    what: str
+
+
+def documents(catalogue: Catalogue) -> dict[Path, str]:
+    """All files as they should be, relative to the root."""
+    return {
+        **{SCHEMAS / name: _text(schema) for name, schema in schemas().items()},
+        ASYNCAPI: _text(asyncapi(catalogue)),
+        PAGE: page(),
+    }
+
+
+def findings(root: Path, catalogue: Catalogue) -> list[Finding]:
+    """What is wrong with the files under that root; empty where they are what the code keeps."""
+    return [*_judged(root, documents(catalogue)), *_abandoned(root)]
+
+
+def export(root: Path, catalogue: Catalogue) -> tuple[list[Path], list[Finding]]:
+    """The files written anew, and why not all of them could be: one break, and none is written."""
+    wanted = documents(catalogue)
+    broken = [found for found in _judged(root, wanted) if found.word == "breaking"]
+    if broken:
+        return [], broken
+    written: list[Path] = []
+    for name, text in wanted.items():
+        path = root / name
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            written.append(name)
+    return written, []
+
+
+def _judged(root: Path, wanted: dict[Path, str]) -> Iterator[Finding]:
+    for name, text in wanted.items():
+        path = root / name
+        if not path.exists():
+            yield Finding(str(name), "missing", "It was never published")
+        elif (published := path.read_text()) != text:
+            found = _breaks(published, text) if name.parent == SCHEMAS else []
+            for what in found:
+                yield Finding(str(name), "breaking", what)
+            if not found:
+                yield Finding(str(name), "outdated", "The code says otherwise, and breaks nobody")
+
+
+def _breaks(published: str, text: str) -> list[str]:
+    found = breaks(json.loads(published), json.loads(text))
+    return [f"{b.side}, {b.path or 'the whole'}: {b.what}" for b in found]
+
+
+def _abandoned(root: Path) -> Iterator[Finding]:
+    known = schemas()
+    for path in sorted((root / SCHEMAS).glob("*.json")):
+        if path.name not in known:
+            what = "Published, and no event of the code has this version"
+            yield Finding(str(SCHEMAS / path.name), "abandoned", what)
+
+
+def _text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,196 @@
+"""Published contracts are those that the code keeps, and old messages stay readable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator, Draft202012Validator
+
+from canonical.codec import encode, read_event
+from canonical.events import EVENTS, SOURCE, EventType
+from canonical.handler import Delivery
+from handlers import CATALOGUE
+from ops.cli.tree import run
+from ops.contracts.asyncapi import asyncapi
+from ops.contracts.files import ASYNCAPI, PAGE, ROOT, SCHEMAS, export, findings
+from ops.contracts.schemas import file_name
+from tests.contract.sampling import described_by
+
+OFFICIAL = json.loads(
+    (Path(__file__).parents[1] / "fixtures" / "asyncapi" / "3.0.0.json").read_text()
+)
+RELEASED = SCHEMAS / "item.released.v1.json"
+
+
+def published(event: EventType) -> dict[str, Any]:
+    found = json.loads((ROOT / SCHEMAS / file_name(event)).read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A folder with everything published."""
+    written, refused = export(tmp_path, CATALOGUE)
+    assert refused == []
+    assert len(written) == len(EVENTS) + 2
+    return tmp_path
+
+
+def edit(path: Path, change: Any) -> str:
+    """The file with a change to its content; its text."""
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path.read_text()
+
+
+def test_what_is_published_is_what_the_code_keeps() -> None:
+    assert findings(ROOT, CATALOGUE) == [], "run `layshaft schema export`"
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+def test_a_published_schema_is_one(event: EventType) -> None:
+    Draft202012Validator.check_schema(published(event))
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_a_published_schema_describes_is_read_and_written_again_by_it(
+    event: EventType, data: st.DataObject
+) -> None:
+    schema = published(event)
+    said = data.draw(described_by(schema))
+    attributes = {"id": "1", "source": SOURCE, "type": event.type, "subject": "a/1"}
+    delivery = Delivery(SOURCE, event.name, encode(said), attributes=attributes)
+    message = read_event(delivery)
+    assert isinstance(message.payload, event.data)
+    written = msgspec.json.decode(encode(message.payload))
+    Draft202012Validator(schema).validate(written)
+    assert (
+        read_event(Delivery(SOURCE, event.name, encode(written), attributes=attributes)) == message
+    )
+
+
+def test_the_asyncapi_document_is_one() -> None:
+    Draft7Validator(OFFICIAL).validate(json.loads((ROOT / ASYNCAPI).read_text()))
+
+
+def test_a_document_that_is_none_is_noticed() -> None:
+    document = asyncapi(CATALOGUE)
+    document["operations"]["take.inbound"] = {
+        **document["operations"]["take.inbound"],
+        "action": "subscribe",
+    }
+    assert list(Draft7Validator(OFFICIAL).iter_errors(document))
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+    document = json.loads((ROOT / ASYNCAPI).read_text())
+
+    def references(value: Any) -> list[str]:
+        match value:
+            case dict():
+                own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+                return own + [r for part in value.values() for r in references(part)]
+            case list():
+                return [r for part in value for r in references(part)]
+            case _:
+                return []
+
+    found = references(document)
+    assert found
+    for reference in found:
+        place: Any = document
+        for word in reference.removeprefix("#/").split("/"):
+            place = place[word]
+
+
+def test_what_would_break_a_reader_is_refused_and_nothing_is_written(exported: Path) -> None:
+    def was_wider(schema: dict[str, Any]) -> None:
+        schema["$defs"]["Item"]["properties"]["kind"]["enum"].append("tool")
+
+    before = edit(exported / RELEASED, was_wider)
+    (exported / PAGE).unlink()
+    written, refused = export(exported, CATALOGUE)
+    assert written == []
+    assert [(f.file, f.word) for f in refused] == [(str(RELEASED), "breaking")]
+    assert refused[0].what == "readers, kind: the old one may hold 'tool', the new version does not"
+    assert (exported / RELEASED).read_text() == before
+    assert not (exported / PAGE).exists()
+
+
+def test_what_breaks_nobody_is_written_anew(exported: Path) -> None:
+    def knew_less(schema: dict[str, Any]) -> None:
+        del schema["$defs"]["Item"]["properties"]["weight"]
+
+    edit(exported / RELEASED, knew_less)
+    assert [(f.file, f.word) for f in findings(exported, CATALOGUE)] == [
+        (str(RELEASED), "outdated")
+    ]
+    assert export(exported, CATALOGUE) == ([RELEASED], [])
+    assert findings(exported, CATALOGUE) == []
+
+
+def test_a_version_that_nobody_keeps_any_more_is_noticed(exported: Path) -> None:
+    (exported / RELEASED).rename(exported / SCHEMAS / "item.released.v9.json")
+    words = {f.file: f.word for f in findings(exported, CATALOGUE)}
+    assert words == {
+        str(RELEASED): "missing",
+        str(SCHEMAS / "item.released.v9.json"): "abandoned",
+    }
+
+
+def test_the_command_says_what_is_wrong_and_mends_it(
+    exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = ["--root", str(exported)]
+    assert run(["schema", "check", *root]) == 0
+    (exported / PAGE).write_text("old")
+    assert run(["schema", "check", *root]) == 1
+    assert "docs/contracts/README.md  outdated" in capsys.readouterr().out
+    assert run(["schema", "export", *root]) == 0
+    assert capsys.readouterr().out == f"written: {PAGE}\n"
+    assert run(["schema", "check", *root, "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"findings": []}
+
+
+def test_the_command_tells_two_schemas_apart(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = exported / RELEASED, tmp_path / "new.json"
+    new.write_text(old.read_text())
+    assert run(["schema", "diff", str(old), str(new)]) == 0
+
+    def requires_more(schema: dict[str, Any]) -> None:
+        schema["$defs"]["Item"]["required"].append("family")
+
+    edit(new, requires_more)
+    capsys.readouterr()
+    assert run(["schema", "diff", str(old), str(new), "-o", "json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "breaks": [
+            {
+                "side": "readers",
+                "path": "family",
+                "what": "the old one may leave it out, the new version requires it",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"$ref": "#/$defs/None"}'])
+def test_a_file_that_is_no_schema_is_said_so(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(content)
+    assert run(["schema", "diff", str(exported / RELEASED), str(other)]) == 2
+    assert "LAY-no-schema" in capsys.readouterr().err
