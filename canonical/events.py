@@ -14,6 +14,7 @@ from canonical.bounds import Instant, Int64
 from canonical.change import EngineeringChange
 from canonical.envelope import Lane
 from canonical.item import Item
+from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
 
@@ -93,6 +94,7 @@ class EventType(msgspec.Struct, frozen=True):
 
 _ENG, _PRO, _OPS = "engineering", "procurement", "operations"
 _CHANGE, _LOG_DAYS = "engineering-change/<number>", 90
+_ORDER, _CONFIRMED = "purchase-order/<number>", "order-confirmation/<number of the order>"
 
 EVENTS: dict[str, EventType] = {
     row.name: row
@@ -130,6 +132,40 @@ EVENTS: dict[str, EventType] = {
             "sourcing.changed", 1, Coverage, "coverage/<item>", "standard", _PRO, _LOG_DAYS,
             "Contracts that cover an item changed",
             "Purchasing steps of a change wait for it",
+        ),
+        EventType(
+            "purchase-order.created", 1, PurchaseOrder, _ORDER, "standard", _PRO, _LOG_DAYS,
+            "An order was placed with a supplier",
+            "What is on order decides what a change costs",
+        ),
+        EventType(
+            "purchase-order.changed", 1, PurchaseOrder, _ORDER, "standard", _PRO, _LOG_DAYS,
+            "An order is another one now; it is stated whole",
+            "What is on order decides what a change costs",
+        ),
+        EventType(
+            "order-confirmation.accepted", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
+            _LOG_DAYS,
+            "A supplier promises an order as it was placed",
+            "Planning may rely on it",
+        ),
+        EventType(
+            "order-confirmation.changed", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
+            _LOG_DAYS,
+            "A supplier promises something else than was ordered",
+            "Somebody has to accept it or to buy elsewhere",
+        ),
+        EventType(
+            "order-confirmation.backordered", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
+            _LOG_DAYS,
+            "A supplier cannot say when some of an order comes",
+            "Somebody has to wait for it or to buy elsewhere",
+        ),
+        EventType(
+            "order-confirmation.rejected", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
+            _LOG_DAYS,
+            "A supplier does not take an order",
+            "Somebody has to buy elsewhere",
         ),
         EventType(
             "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS, _LOG_DAYS,

@@ -10,22 +10,23 @@ import msgspec
 from canonical.bom import Bom, bom_key
 from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
+from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.rules import Rules
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 
-Document = Item | Bom | Supplier | Coverage | EngineeringChange
+Document = Item | Bom | Supplier | Coverage | EngineeringChange | PurchaseOrder | OrderConfirmation
 D = TypeVar("D", Item, Bom, Supplier, Coverage, EngineeringChange)
 
 # Document kind (the part of the key before "/") -> its type.
-DOCUMENT_TYPES: dict[
-    str, type[Item] | type[Bom] | type[Supplier] | type[Coverage] | type[EngineeringChange]
-] = {
+DOCUMENT_TYPES: dict[str, type[Document]] = {
     "item": Item,
     "bom": Bom,
     "supplier": Supplier,
     "coverage": Coverage,
     "engineering-change": EngineeringChange,
+    "purchase-order": PurchaseOrder,
+    "order-confirmation": OrderConfirmation,
 }
 
 

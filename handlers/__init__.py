@@ -12,6 +12,7 @@ from handlers.flows import engineering_change, master_data
 from handlers.systems.arena import inbound as arena
 from handlers.systems.coupa import inbound as coupa
 from handlers.systems.coupa import outbound as coupa_outbound
+from handlers.systems.idoc import inbound as idoc
 from handlers.systems.pdx import inbound as pdx
 from handlers.systems.s4 import outbound as s4_outbound
 
@@ -21,10 +22,17 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("arena", "arena.change"): arena.HANDLER,
     ("coupa", "coupa.supplier"): coupa.HANDLER_SUPPLIER,
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
+    ("idoc", "idoc.document"): idoc.HANDLER,
     (SOURCE, "item.released"): master_data.ITEM_RELEASED,
     (SOURCE, "bom.released"): master_data.BOM_RELEASED,
     (SOURCE, "supplier.changed"): master_data.SUPPLIER_CHANGED,
     (SOURCE, "sourcing.changed"): master_data.SOURCING_CHANGED,
+    (SOURCE, "purchase-order.created"): master_data.ORDER_CREATED,
+    (SOURCE, "purchase-order.changed"): master_data.ORDER_CHANGED,
+    (SOURCE, "order-confirmation.accepted"): master_data.CONFIRMATION_ACCEPTED,
+    (SOURCE, "order-confirmation.changed"): master_data.CONFIRMATION_CHANGED,
+    (SOURCE, "order-confirmation.backordered"): master_data.CONFIRMATION_BACKORDERED,
+    (SOURCE, "order-confirmation.rejected"): master_data.CONFIRMATION_REJECTED,
     (SOURCE, "engineering-change.released"): engineering_change.HANDLER,
 }
 
@@ -32,6 +40,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 RECOGNISED: dict[str, Callable[[Delivery], bool]] = {
     "pdx.package": pdx.recognises,
     "arena.change": arena.recognises,
+    "idoc.document": idoc.recognises,
 }
 
 DRIVERS: dict[str, Driver] = {

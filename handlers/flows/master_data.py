@@ -15,6 +15,7 @@ from canonical.envelope import Message
 from canonical.facts import Facts
 from canonical.handler import Handler
 from canonical.item import Item, item_key
+from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 
@@ -44,7 +45,7 @@ def version(message: Message[Any]) -> int:
     return _put(message.payload).version
 
 
-def _put(document: Item | Bom | Supplier | Coverage) -> Put:
+def _put(document: Item | Bom | Supplier | Coverage | PurchaseOrder | OrderConfirmation) -> Put:
     stated = _micros(document.stated_at)
     match document:
         case Item():
@@ -59,6 +60,10 @@ def _put(document: Item | Bom | Supplier | Coverage) -> Put:
             return Put(supplier_key(document.number), stated, document, stated)
         case Coverage():
             return Put(coverage_key(document.item), stated, document, stated)
+        case PurchaseOrder():
+            return Put(order_key(document.number), document.version, document, stated)
+        case OrderConfirmation():
+            return Put(confirmation_key(document.order), document.version, document, stated)
 
 
 def _handler(event: str) -> Handler:
@@ -78,3 +83,9 @@ ITEM_RELEASED = _handler("item.released")
 BOM_RELEASED = _handler("bom.released")
 SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
+ORDER_CREATED = _handler("purchase-order.created")
+ORDER_CHANGED = _handler("purchase-order.changed")
+CONFIRMATION_ACCEPTED = _handler("order-confirmation.accepted")
+CONFIRMATION_CHANGED = _handler("order-confirmation.changed")
+CONFIRMATION_BACKORDERED = _handler("order-confirmation.backordered")
+CONFIRMATION_REJECTED = _handler("order-confirmation.rejected")

@@ -3,9 +3,9 @@
 A caller names the elements it takes; each is handed over when it ends and is not kept, so that
 memory depends on the largest of them and not on the document.
 
-Only elements and attributes are kept: the formats read with it put no data into text. A document
-type may come along, as genuine packages carry theirs, but nothing is fetched for it, its default
-values are not filled in, and one that declares an entity is refused.
+Text is kept where a caller asks for it, as one piece: a comment or a CDATA section within it
+changes nothing. A document type may come along, as genuine packages carry theirs, but nothing is
+fetched for it, its default values are not filled in, and one that declares an entity is refused.
 """
 
 from __future__ import annotations
@@ -65,12 +65,13 @@ class Source(Protocol):
 
 
 class Element(msgspec.Struct, frozen=True):
-    """An element with its attributes as written; line: where it starts."""
+    """An element with its attributes as written; line: where it starts. text: directly in it."""
 
     tag: str
     attributes: Mapping[str, str]
     children: tuple[Element, ...]
     line: int
+    text: str = ""
 
     def get(self, name: str) -> str:
         """The attribute without blanks around it; "" where there is none."""
@@ -102,6 +103,7 @@ class Reading:
     heads: paths of elements that are handed over when they begin, without what is in them.
     whole: those that are handed over when they end, without the parts that were handed over before.
     A path is the names below the root, () is the root itself.
+    with_text: of elements that are handed over when they end, text is kept too.
     deviations: where the document breaks its own document type so far, as line and sentence.
     Attributes only: required ones, undeclared ones, choices. Order of elements is not checked,
     since matching a content model that a stranger wrote can take arbitrarily long.
@@ -114,6 +116,7 @@ class Reading:
         limits: Limits,
         heads: Collection[Path] = (),
         whole: Collection[Path] = (),
+        with_text: bool = False,
         max_deviations: int = 0,
     ) -> None:
         self.deviations: list[tuple[int, str]] = []
@@ -121,6 +124,7 @@ class Reading:
         self._limits = limits
         self._heads = frozenset(heads)
         self._whole = frozenset(whole)
+        self._with_text = with_text
         self._max_deviations = max_deviations
         self._declared: dict[str, dict[str, DeclaredAttribute]] = {}
         self._has_document_type = False
@@ -185,6 +189,8 @@ class Reading:
         parser.SkippedEntityHandler = self._entity_skipped
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
+        if self._with_text:
+            parser.CharacterDataHandler = self._characters
         return parser
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -214,7 +220,8 @@ class Reading:
         if not self._open:
             return
         frame = self._open.pop()
-        element = Element(tag, frame.attributes, tuple(frame.children), frame.line)
+        text = "".join(frame.texts)
+        element = Element(tag, frame.attributes, tuple(frame.children), frame.line, text)
         if path in self._whole:
             self._done.append((path, element))
             # What was handed over is kept no longer.
@@ -222,6 +229,10 @@ class Reading:
         else:
             self._open[-1].children.append(element)
             self._open[-1].kept += frame.kept + 1
+
+    def _characters(self, text: str) -> None:
+        if self._open:
+            self._open[-1].texts.append(text)
 
     def _note_deviations(self, tag: str, attributes: dict[str, str], line: int) -> None:
         for what in _attribute_deviations(tag, attributes, self._declared.get(tag, {})):
@@ -261,6 +272,7 @@ class _Frame(msgspec.Struct):
     children: list[Element]
     line: int
     kept: int = 0
+    texts: list[str] = msgspec.field(default_factory=list)
 
 
 def _attribute_deviations(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -19,7 +20,17 @@ from canonical.events import EVENTS, SOURCE
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler
 from canonical.operations import Announce
+from canonical.order import (
+    ConfirmedLine,
+    OrderConfirmation,
+    OrderLine,
+    PurchaseOrder,
+    confirmation_key,
+    order_key,
+)
+from canonical.quantity import Quantity
 from handlers import DRIVERS, HANDLERS
+from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
 from tests.fixtures.gearbox import (
     CHANGE,
@@ -48,7 +59,15 @@ NAMES = {
     "supplier.changed",
     "sourcing.changed",
     "engineering-change",
+    "idoc-document",
+    "purchase-order.created",
+    "purchase-order.changed",
+    "order-confirmation.accepted",
+    "order-confirmation.changed",
+    "order-confirmation.backordered",
+    "order-confirmation.rejected",
 }
+XML = {"pdx-package", "idoc-document"}
 
 
 def own(event: str, key: str, data: msgspec.Struct) -> Delivery:
@@ -94,6 +113,10 @@ CONTRACT = {
     ],
 }
 
+PIECES = Quantity(Decimal(5), "H87")
+ORDER = PurchaseOrder("PO-1", 7, "S-1", "EUR", (OrderLine("10", "PIN", PIECES),))
+CONFIRMATION = OrderConfirmation("PO-1", 8, (ConfirmedLine("10", "accepted", PIECES),))
+
 # A message that is as it should be, for each row.
 SAMPLES: dict[str, Delivery] = {
     "pdx-package": package("gearbox_package.pdx"),
@@ -107,6 +130,16 @@ SAMPLES: dict[str, Delivery] = {
     "engineering-change": own(
         "engineering-change.released", f"engineering-change/{NUMBER}", CHANGE
     ),
+    "idoc-document": Delivery("erp", "", (CORPUS / "idoc" / "orders.xml").read_bytes()),
+    **{
+        event: own(event, order_key(ORDER.number), ORDER)
+        for event in ("purchase-order.created", "purchase-order.changed")
+    },
+    **{
+        event: own(event, confirmation_key(CONFIRMATION.order), CONFIRMATION)
+        for event in EVENTS
+        if event.startswith("order-confirmation.")
+    },
 }
 each_row = pytest.mark.parametrize("handler", HANDLERS.values(), ids=lambda row: row.name)
 KNOWN = facts(*EVERYTHING)
@@ -204,7 +237,7 @@ def with_an_odd_field(data: st.DataObject, body: bytes) -> bytes:
     return json.dumps(content).encode()
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"pdx-package"}))
+@pytest.mark.parametrize("name", sorted(NAMES - XML))
 @settings(max_examples=60)
 @given(data=st.data())
 def test_an_odd_value_in_any_field_is_understood_or_refused_in_our_words(
@@ -293,6 +326,9 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "bom.released",
         "supplier.changed",
         "sourcing.changed",
+        "purchase-order.created",
+        "purchase-order.changed",
+        *(event for event in EVENTS if event.startswith("order-confirmation.")),
         # A change is on record where it is read: a PLM states it through several doors.
         "arena-change",
         "pdx-package",

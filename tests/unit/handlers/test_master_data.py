@@ -17,17 +17,31 @@ from canonical.events import EVENTS
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
 from canonical.item import Item
+from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
 from handlers.flows.master_data import (
     BOM_RELEASED,
+    CONFIRMATION_ACCEPTED,
+    CONFIRMATION_BACKORDERED,
+    CONFIRMATION_CHANGED,
+    CONFIRMATION_REJECTED,
     ITEM_RELEASED,
+    ORDER_CHANGED,
+    ORDER_CREATED,
     SOURCING_CHANGED,
     SUPPLIER_CHANGED,
 )
 from tests.fixtures.gearbox import RULES, bom, covered, item, line, supplier
 
-Document = Item | Bom | Supplier | Coverage
+Document = Item | Bom | Supplier | Coverage | PurchaseOrder | OrderConfirmation
+
+CONFIRMED = (
+    CONFIRMATION_ACCEPTED,
+    CONFIRMATION_CHANGED,
+    CONFIRMATION_BACKORDERED,
+    CONFIRMATION_REJECTED,
+)
 
 RELEASED = datetime(2024, 3, 4, 10, 0, 0, 250_000, tzinfo=UTC)
 STATED = datetime(2024, 3, 4, 10, 5, tzinfo=UTC)
@@ -85,6 +99,24 @@ def test_an_older_revision_that_is_stated_later_stays_older() -> None:
     newer = at(item("PIN"), released_at=RELEASED + timedelta(days=1), stated_at=STATED)
     first, second = put(ITEM_RELEASED, older), put(ITEM_RELEASED, newer)
     assert (first.version, first.stated) < (second.version, second.stated)
+
+
+@pytest.mark.parametrize(
+    ("handler", "document", "key"),
+    [
+        (ORDER_CREATED, PurchaseOrder("1", 7, "S-1", "EUR", ()), "purchase-order/1"),
+        (ORDER_CHANGED, PurchaseOrder("1", 7, "S-1", "EUR", ()), "purchase-order/1"),
+        *(
+            (handler, OrderConfirmation("1", 7, ()), "order-confirmation/1")
+            for handler in CONFIRMED
+        ),
+    ],
+)
+def test_orders_and_confirmations_are_ordered_by_their_own_version(
+    handler: Handler, document: PurchaseOrder | OrderConfirmation, key: str
+) -> None:
+    stated = msgspec.structs.replace(document, stated_at=STATED)
+    assert put(handler, stated, key=key) == Put(key, 7, stated, STATED_US)
 
 
 MOMENTS = st.timedeltas(timedelta(days=-7000), timedelta(days=80_000)).map(NOW.__add__)

@@ -1,0 +1,114 @@
+"""Purchase orders as the buying system states them, and what suppliers confirm of them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+from canonical.bounds import Instant, Int64
+from canonical.money import Money, UnitPrice
+from canonical.quantity import Quantity
+
+ConfirmationStatus = Literal["accepted", "changed", "backordered", "rejected"]
+
+
+class ScheduleLine(msgspec.Struct, frozen=True, gc=False):
+    """So much on a day. on: day of delivery at the plant; None where no day is stated."""
+
+    quantity: Quantity
+    on: date | None = None
+
+
+class OrderLine(msgspec.Struct, frozen=True, gc=False):
+    """One item of an order.
+
+    line: its number without padding. item: ours; "" where a text is ordered. price: None where none
+    is stated. plant: that it is for. revision: label, where the order asks for one.
+    """
+
+    line: str
+    item: str
+    quantity: Quantity
+    price: UnitPrice | None = None
+    plant: str = ""
+    revision: str = ""
+    supplier_item: str = ""
+    description: str = ""
+    contract: str = ""
+    schedule: tuple[ScheduleLine, ...] = ()
+
+
+class PurchaseOrder(msgspec.Struct, frozen=True):
+    """An order, whole, as it is now.
+
+    version: grows with every statement about it. organisation: that buys. total: as stated, never
+    computed. source_id: the document's number as the source writes it.
+    """
+
+    number: str
+    version: Int64
+    supplier: str
+    currency: str
+    lines: tuple[OrderLine, ...]
+    organisation: str = ""
+    kind: str = ""
+    payment_terms: str = ""
+    ordered_on: date | None = None
+    total: Money | None = None
+    source_id: str = ""
+    stated_at: Instant | None = None
+
+
+class ConfirmedLine(msgspec.Struct, frozen=True, gc=False):
+    """What a supplier says of one line.
+
+    line: of our order. quantity: as the supplier took it down; schedule: what he promises, which
+    may be less. item, supplier_item, price: "" and None where he does not repeat them. stated_as:
+    his own word.
+    """
+
+    line: str
+    status: ConfirmationStatus
+    quantity: Quantity
+    schedule: tuple[ScheduleLine, ...] = ()
+    item: str = ""
+    supplier_item: str = ""
+    price: UnitPrice | None = None
+    stated_as: str = ""
+
+
+class OrderConfirmation(msgspec.Struct, frozen=True):
+    """What a supplier confirms of an order; a later one takes the place of an earlier one.
+
+    order: our number. supplier: "" where the message does not say; reference: his number for it.
+    """
+
+    order: str
+    version: Int64
+    lines: tuple[ConfirmedLine, ...]
+    supplier: str = ""
+    reference: str = ""
+    currency: str = ""
+    stated_at: Instant | None = None
+
+    @property
+    def status(self) -> ConfirmationStatus:
+        """Of the whole: the worst of what its lines say; rejected only where all of them are."""
+        words = {line.status for line in self.lines}
+        if words == {"rejected"}:
+            return "rejected"
+        if words == {"accepted"}:
+            return "accepted"
+        return "backordered" if "backordered" in words else "changed"
+
+
+def order_key(number: str) -> str:
+    """Order and document key of a purchase order."""
+    return f"purchase-order/{number}"
+
+
+def confirmation_key(order: str) -> str:
+    """Order and document key of what is confirmed of a purchase order."""
+    return f"order-confirmation/{order}"

@@ -1,0 +1,1 @@
+"""SAP IDocs as XML: material masters, orders and their confirmations."""

@@ -1,0 +1,147 @@
+"""An IDoc XML document: its IDocs, each with control record and segments, as they stand there.
+
+What an IDoc means is told by MESTYP and IDOCTYP, never by the name of the root. Customers add
+fields and segments anywhere; all of them are read, and who reads an IDoc takes what it knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from canonical.errors import InvalidMessage
+from handlers.systems.xml_document import Element, Limits, Reading, Source
+
+CONTROL = "EDI_DC40"
+MAX_IDOCS = 1_000
+
+_IDOC = ("IDOC",)
+# "As it is": the sender did not select this field.
+_NO_CHANGE = "/"
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A segment with its fields as written and the segments below it; line: where it starts."""
+
+    name: str
+    fields: Mapping[str, str]
+    children: tuple[Segment, ...]
+    line: int
+
+    def get(self, *names: str) -> str:
+        """The first of the fields that says something; "" where none does."""
+        values = (self.fields.get(name, "") for name in names)
+        return next((value for value in values if value not in ("", _NO_CHANGE)), "")
+
+    def patch(self, name: str) -> str | UnsetType | None:
+        """What the sender says of a field: UNSET = as it is, None = it is empty now."""
+        value = self.fields.get(name, _NO_CHANGE)
+        return UNSET if value == _NO_CHANGE else value or None
+
+    def all(self, name: str, **having: str) -> Iterator[Segment]:
+        """The segments of that name right below this one, with these values of fields."""
+        return (
+            child
+            for child in self.children
+            if child.name == name and all(child.get(f) == v for f, v in having.items())
+        )
+
+    def first(self, name: str, **having: str) -> Segment | None:
+        """The first of them."""
+        return next(self.all(name, **having), None)
+
+    @property
+    def where(self) -> str:
+        """For a person who looks for it in the document."""
+        return f"{self.name}, line {self.line}"
+
+
+class IDoc(msgspec.Struct, frozen=True):
+    """One IDoc. root: stands for the whole of it; its children are the segments of level one."""
+
+    control: Segment
+    root: Segment
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Message type and basic type, e.g. ("ORDERS", "ORDERS05")."""
+        return self.control.get("MESTYP"), self.control.get("IDOCTYP")
+
+    @property
+    def identity(self) -> str:
+        """Sender, client and number: the same for each time the same IDoc is sent."""
+        names = ("SNDPRN", "MANDT", "DOCNUM")
+        return "/".join(self.control.get(name) for name in names)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether its sender marked it as a test."""
+        return bool(self.control.get("TEST"))
+
+    def unknown(self, known: Collection[str]) -> Counter[str]:
+        """How many segments there are of names that are none of these."""
+        return Counter(s.name for s in _descendants(self.root) if s.name not in known)
+
+
+def read_idocs(source: Source, limits: Limits) -> list[IDoc]:
+    """The IDocs of the document, in its order.
+
+    Raises: InvalidMessage for XML that is malformed or beyond the limits, for a document without
+        an IDoc, and for an IDoc without control record or with a field given twice.
+    """
+    found: list[IDoc] = []
+    for _, element in Reading(source, limits=limits, whole=[_IDOC], with_text=True):
+        if len(found) == MAX_IDOCS:
+            raise _wrong(f"It has more than {MAX_IDOCS} IDocs", element)
+        root = _segment(element)
+        control = root.first(CONTROL)
+        if control is None:
+            raise _wrong(f"The IDoc has no control record {CONTROL}", element)
+        others = tuple(child for child in root.children if child.name != CONTROL)
+        found.append(IDoc(control, msgspec.structs.replace(root, children=others)))
+    if not found:
+        raise InvalidMessage(
+            "idoc-missing",
+            "The document has no element IDOC below its root",
+            where="document",
+            remedy="Send IDocs as XML, as the SAP system writes them",
+        )
+    return found
+
+
+def _segment(element: Element) -> Segment:
+    """An element with the attribute SEGMENT, or with elements below it; any other is a field."""
+    fields: dict[str, str] = {}
+    children: list[Segment] = []
+    for child in element.children:
+        if child.children or "SEGMENT" in child.attributes:
+            children.append(_segment(child))
+            continue
+        name = _name(child.tag)
+        if name in fields:
+            raise _wrong(f"{_name(element.tag)} gives {name} twice", child)
+        fields[name] = child.text.strip()
+    return Segment(_name(element.tag), fields, tuple(children), element.line)
+
+
+def _name(tag: str) -> str:
+    """XML has no slashes in names: /NS/NAME is written _-NS_-NAME."""
+    return tag.replace("_-", "/")
+
+
+def _descendants(segment: Segment) -> Iterator[Segment]:
+    for child in segment.children:
+        yield child
+        yield from _descendants(child)
+
+
+def _wrong(what: str, element: Element) -> InvalidMessage:
+    return InvalidMessage(
+        "idoc-malformed",
+        what,
+        where=f"line {element.line}",
+        remedy="Send the IDoc as the SAP system writes it",
+    )

@@ -1,0 +1,208 @@
+"""IDocs into canonical events: purchase orders and their confirmations.
+
+A document may hold several IDocs, each about an object of its own. One alone is about its object;
+several are about themselves, and keep the order of their sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from canonical.codec import check_size
+from canonical.effects import Effect, Emit
+from canonical.envelope import Envelope, Message
+from canonical.errors import InvalidMessage, Rejected
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler, content_of, no_needs
+from canonical.order import ConfirmationStatus, confirmation_key, order_key
+from canonical.text import normalise_id
+from handlers.systems.idoc.document import IDoc, read_idocs
+from handlers.systems.idoc.orders import (
+    BASIC_TYPE,
+    CHANGE,
+    CONFIRMATION,
+    ORDER,
+    order_number,
+    to_confirmation,
+    to_order,
+)
+from handlers.systems.timestamps import microseconds
+from handlers.systems.xml_document import Limits
+
+TYPE = "idoc.document"
+LIMITS = Limits(bytes=16 * 1024 * 1024, elements=500_000)
+
+_HEAD_BYTES = 4096
+_ROOTS = (b"<IDOC", b"<EDI_DC40")
+_SERIAL_FORMAT = "%Y%m%d%H%M%S"
+_SERIAL_CHARS = 14
+# Of a second, for IDocs of the same one: their numbers count up.
+_WITHIN_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """What an IDoc of a kind is about and what it says."""
+
+    key: Callable[[IDoc], str]
+    say: Callable[[IDoc, int, datetime], Emit]
+
+
+def recognises(delivery: Delivery) -> bool:
+    """Whether the content looks like an IDoc document: XML that begins with one."""
+    head = content_of(delivery).read(_HEAD_BYTES)
+    return all(name in head for name in _ROOTS)
+
+
+def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
+    """The IDocs with the identity of the first; what they say is not judged yet.
+
+    Raises: InvalidMessage for content that is no IDoc document, and for kinds that nobody knows.
+    """
+    if delivery.package is None:
+        check_size(delivery.body, where="document")
+    idocs = tuple(read_idocs(content_of(delivery), LIMITS))
+    first = idocs[0]
+    keys = dict.fromkeys(_kind(idoc).key(idoc) for idoc in idocs)
+    sender = normalise_id(first.control.get("SNDPRN"), where="EDI_DC40: SNDPRN")
+    envelope = Envelope(
+        id=normalise_id("+".join((first.identity, *_more(idocs))), where="EDI_DC40"),
+        source=delivery.source,
+        type=TYPE,
+        key=next(iter(keys)) if len(keys) == 1 else f"idocs/{sender}",
+        time=_stated_at(first),
+        content_type=delivery.content_type or "application/xml",
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, idocs)
+
+
+def _more(idocs: tuple[IDoc, ...]) -> tuple[str, ...]:
+    """Of several: the number of the last one and how many there are."""
+    return (idocs[-1].control.get("DOCNUM"), str(len(idocs))) if len(idocs) > 1 else ()
+
+
+def decide(message: Message[tuple[IDoc, ...]], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """An event for each IDoc.
+
+    Raises: InvalidMessage naming segment, line and field; Rejected for one that is marked as a
+        test: nothing of it may reach a productive system.
+    """
+    for idoc in message.payload:
+        if idoc.is_test:
+            raise Rejected(
+                "test-message",
+                "The IDoc is marked as a test",
+                where=f"EDI_DC40, IDoc {idoc.control.get('DOCNUM')}: TEST",
+                remedy="Send tests to an installation for tests",
+                owner="sender",
+            )
+    return tuple(
+        _kind(idoc).say(idoc, _version(idoc), _stated_at(idoc)) for idoc in message.payload
+    )
+
+
+def _order(event: str) -> Callable[[IDoc, int, datetime], Emit]:
+    def say(idoc: IDoc, version: int, stated_at: datetime) -> Emit:
+        order = to_order(idoc, version, stated_at)
+        return Emit(event, order_key(order.number), order)
+
+    return say
+
+
+def _confirmation(idoc: IDoc, version: int, stated_at: datetime) -> Emit:
+    confirmation = to_confirmation(idoc, version, stated_at)
+    event = _CONFIRMED[confirmation.status]
+    return Emit(event, confirmation_key(confirmation.order), confirmation)
+
+
+_CONFIRMED: dict[ConfirmationStatus, str] = {
+    "accepted": "order-confirmation.accepted",
+    "changed": "order-confirmation.changed",
+    "backordered": "order-confirmation.backordered",
+    "rejected": "order-confirmation.rejected",
+}
+
+# (message type, basic type) -> what it is.
+KINDS: dict[tuple[str, str], _Kind] = {
+    (ORDER, BASIC_TYPE): _Kind(
+        key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.created")
+    ),
+    (CHANGE, BASIC_TYPE): _Kind(
+        key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.changed")
+    ),
+    (CONFIRMATION, BASIC_TYPE): _Kind(
+        key=lambda idoc: confirmation_key(order_number(idoc)), say=_confirmation
+    ),
+}
+
+
+def _kind(idoc: IDoc) -> _Kind:
+    found = KINDS.get(idoc.kind)
+    if found is None:
+        message_type, basic_type = idoc.kind
+        raise InvalidMessage(
+            "idoc-unknown",
+            f"Nobody takes {message_type[:40]!r} in {basic_type[:40]!r}",
+            where="EDI_DC40: MESTYP, IDOCTYP",
+            remedy="Send one of " + ", ".join(f"{m} in {b}" for m, b in KINDS),
+        )
+    return found
+
+
+def _stated_at(idoc: IDoc) -> datetime:
+    """When it was written, by the clock of the SAP system, which does not tell its zone: taken for
+    UTC. It orders the statements of one system; nobody compares it with other clocks."""
+    control = idoc.control
+    serial = control.get("SERIAL")[:_SERIAL_CHARS]
+    try:
+        return _at(serial) or _at(control.get("CREDAT") + control.get("CRETIM")) or _no_time()
+    except ValueError as error:
+        raise _without_time() from error
+
+
+def _at(digits: str) -> datetime | None:
+    if len(digits) != _SERIAL_CHARS or not (digits.isascii() and digits.isdigit()):
+        return None
+    return datetime.strptime(digits, _SERIAL_FORMAT).replace(tzinfo=UTC)
+
+
+def _no_time() -> datetime:
+    raise _without_time()
+
+
+def _without_time() -> InvalidMessage:
+    return InvalidMessage(
+        "time-missing",
+        "The IDoc does not say when it was written",
+        where="EDI_DC40: SERIAL, CREDAT, CRETIM",
+        remedy="Send the control record as the SAP system writes it",
+    )
+
+
+def _version(idoc: IDoc) -> int:
+    """Grows with the time of writing, and within a second with the number of the IDoc."""
+    number = idoc.control.get("DOCNUM")
+    counted = int(number) if number.isascii() and number.isdigit() else 0
+    return microseconds(_stated_at(idoc)) + counted % _WITHIN_SECOND
+
+
+def version(message: Message[tuple[IDoc, ...]]) -> int | None:
+    """An order and a confirmation state the whole of their object; None for several at once."""
+    idocs = message.payload
+    return _version(idocs[0]) if len(idocs) == 1 else None
+
+
+HANDLER = Handler(
+    name="idoc-document",
+    scope="idoc",
+    types=(TYPE,),
+    read=read,
+    needs=no_needs,
+    decide=decide,
+    order="curing",
+    version=version,
+)

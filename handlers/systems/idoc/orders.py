@@ -1,0 +1,247 @@
+"""ORDERS and ORDRSP in ORDERS05: purchase orders out of SAP, and confirmations of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from canonical.errors import InvalidMessage
+from canonical.money import Money, UnitPrice
+from canonical.order import (
+    ConfirmationStatus,
+    ConfirmedLine,
+    OrderConfirmation,
+    OrderLine,
+    PurchaseOrder,
+    ScheduleLine,
+)
+from canonical.quantity import Quantity
+from canonical.text import normalise_id, normalise_text
+from canonical.units import to_rec20
+from handlers.systems.idoc.document import IDoc, Segment
+from handlers.systems.idoc.values import day, decimal, key
+from handlers.systems.idoc.words import (
+    ALIASES,
+    DELETED,
+    ITEM_OF_BUYER,
+    ITEM_OF_SUPPLIER,
+    NET_VALUE,
+    ORDER_OF_BUYER,
+    ORDER_OF_SUPPLIER,
+    ORDERED_ON,
+    PURCHASING_ORGANISATION,
+    SUPPLIER,
+)
+
+ORDER, CHANGE, CONFIRMATION = "ORDERS", "ORDCHG", "ORDRSP"
+BASIC_TYPE = "ORDERS05"
+
+SEGMENTS = frozenset(
+    {"E1EDK01", "E1EDK02", "E1EDK03", "E1EDK14", "E1EDK17", "E1EDK18", "E1EDK35", "E1EDKA1",
+     "E1EDKT1", "E1EDKT2", "E1EDP01", "E1EDP02", "E1EDP03", "E1EDP04", "E1EDP05", "E1EDP19",
+     "E1EDP20", "E1EDP35", "E1EDPA1", "E1EDPT1", "E1EDPT2", "E1EDS01"}
+)  # fmt: skip
+
+
+def order_number(idoc: IDoc) -> str:
+    """The buyer's number of the order that the IDoc is about. What the header of a confirmation
+    gives is the supplier's."""
+    head, (message_type, _) = _head(idoc), idoc.kind
+    reference = idoc.root.first("E1EDK02", QUALF=ORDER_OF_BUYER)
+    stated = reference.get("BELNR") if reference else ""
+    if not stated and message_type != CONFIRMATION:
+        stated = head.get("BELNR")
+    return key(stated, where=f"{head.where}: BELNR of the buyer's order")
+
+
+def to_order(idoc: IDoc, version: int, stated_at: datetime) -> PurchaseOrder:
+    """The order that an ORDERS states, whole.
+
+    Raises: InvalidMessage naming segment, line and field.
+    """
+    head = _head(idoc)
+    currency = head.get("CURCY")
+    return PurchaseOrder(
+        number=order_number(idoc),
+        version=version,
+        supplier=_supplier(idoc),
+        currency=currency,
+        lines=tuple(_to_line(line, currency) for line in idoc.root.all("E1EDP01")),
+        organisation=_organisation(idoc),
+        kind=normalise_text(head.get("BSART"), where=f"{head.where}: BSART"),
+        payment_terms=normalise_text(head.get("ZTERM"), where=f"{head.where}: ZTERM"),
+        ordered_on=_ordered_on(idoc),
+        total=_total(idoc, currency),
+        source_id=normalise_id(head.get("BELNR"), where=f"{head.where}: BELNR"),
+        stated_at=stated_at,
+    )
+
+
+def to_confirmation(idoc: IDoc, version: int, stated_at: datetime) -> OrderConfirmation:
+    """What an ORDRSP confirms.
+
+    Raises: InvalidMessage naming segment, line and field; for a line that is told of twice with
+        different words.
+    """
+    head = _head(idoc)
+    currency = head.get("CURCY")
+    theirs = idoc.root.first("E1EDK02", QUALF=ORDER_OF_SUPPLIER)
+    lines: dict[str, ConfirmedLine] = {}
+    for segment in idoc.root.all("E1EDP01"):
+        line = _to_confirmed(segment, currency)
+        if lines.setdefault(line.line, line) != line:
+            raise InvalidMessage(
+                "line-twice",
+                f"Line {line.line} is confirmed twice, in different words",
+                where=segment.where,
+                remedy="Send each line once",
+            )
+    if not lines:
+        raise InvalidMessage(
+            "lines-missing",
+            "The confirmation has no line",
+            where=head.where,
+            remedy="Send what is confirmed, line by line",
+        )
+    return OrderConfirmation(
+        order=order_number(idoc),
+        version=version,
+        lines=tuple(lines.values()),
+        supplier=_supplier(idoc),
+        reference=normalise_text(theirs.get("BELNR") if theirs else "", where="E1EDK02: BELNR"),
+        currency=currency,
+        stated_at=stated_at,
+    )
+
+
+def _head(idoc: IDoc) -> Segment:
+    found = idoc.root.first("E1EDK01")
+    if found is None:
+        raise InvalidMessage(
+            "segment-missing",
+            "The IDoc has no header E1EDK01",
+            where=idoc.root.where,
+            remedy="Send the whole IDoc",
+        )
+    return found
+
+
+def _supplier(idoc: IDoc) -> str:
+    """The buyer's number for the supplier. The partner may be told of several times with other
+    fields filled; what those that say it say has to be one."""
+    partners = list(idoc.root.all("E1EDKA1", PARVW=SUPPLIER))
+    for field in ("LIFNR", "PARTN"):
+        found = {p.get(field) for p in partners} - {""}
+        if len(found) > 1:
+            raise InvalidMessage(
+                "supplier-ambiguous",
+                f"The supplier is told of as {', '.join(sorted(found))[:80]}",
+                where=f"{partners[0].where}: {field}",
+                remedy="Send one supplier",
+            )
+        if found:
+            return key(found.pop(), where=f"{partners[0].where}: {field}")
+    return ""
+
+
+def _organisation(idoc: IDoc) -> str:
+    found = idoc.root.first("E1EDK14", QUALF=PURCHASING_ORGANISATION)
+    return normalise_text(found.get("ORGID"), where=found.where) if found else ""
+
+
+def _ordered_on(idoc: IDoc) -> date | None:
+    found = idoc.root.first("E1EDK03", IDDAT=ORDERED_ON)
+    return day(found.get("DATUM"), where=f"{found.where}: DATUM") if found else None
+
+
+def _total(idoc: IDoc, currency: str) -> Money | None:
+    found = idoc.root.first("E1EDS01", SUMID=NET_VALUE)
+    if found is None or not found.get("SUMME"):
+        return None
+    amount = decimal(found.get("SUMME"), where=f"{found.where}: SUMME")
+    return Money(amount, found.get("SUNIT") or currency)
+
+
+def _to_line(segment: Segment, currency: str) -> OrderLine:
+    return OrderLine(
+        line=key(segment.get("POSEX"), where=f"{segment.where}: POSEX"),
+        item=_item(segment, ITEM_OF_BUYER),
+        quantity=_quantity(segment, "MENGE"),
+        price=_price(segment, currency),
+        plant=normalise_text(segment.get("WERKS"), where=f"{segment.where}: WERKS"),
+        supplier_item=_item(segment, ITEM_OF_SUPPLIER),
+        description=_description(segment),
+        schedule=tuple(_schedule(segment, "WMENG")),
+    )
+
+
+def _to_confirmed(segment: Segment, currency: str) -> ConfirmedLine:
+    quantity = _quantity(segment, "MENGE")
+    schedule = tuple(_schedule(segment, "AMENG"))
+    ours = segment.first("E1EDP02", QUALF=ORDER_OF_BUYER)
+    number = (ours.get("ZEILE") if ours else "") or segment.get("POSEX")
+    return ConfirmedLine(
+        line=key(number, where=f"{segment.where}: POSEX"),
+        status=_status(segment, quantity, schedule),
+        quantity=quantity,
+        schedule=schedule,
+        item=_item(segment, ITEM_OF_BUYER),
+        supplier_item=_item(segment, ITEM_OF_SUPPLIER),
+        price=_price(segment, currency),
+        stated_as=segment.get("ACTION"),
+    )
+
+
+def _status(
+    segment: Segment, quantity: Quantity, schedule: tuple[ScheduleLine, ...]
+) -> ConfirmationStatus:
+    """By what is promised: codes of a line mean another thing to each partner."""
+    if segment.get("ACTION") in DELETED:
+        return "rejected"
+    promised = sum(line.quantity.value for line in schedule)
+    if promised == quantity.value:
+        return "accepted"
+    return "changed" if promised else "backordered"
+
+
+def _schedule(segment: Segment, field: str) -> Iterator[ScheduleLine]:
+    """field: WMENG, what is wanted, or AMENG, what is promised."""
+    unit = _unit(segment)
+    for line in segment.all("E1EDP20"):
+        amount = decimal(line.get(field) or "0", where=f"{line.where}: {field}")
+        on = day(line.get("EDATU"), where=f"{line.where}: EDATU")
+        yield ScheduleLine(Quantity(amount, unit), on)
+
+
+def _quantity(segment: Segment, field: str) -> Quantity:
+    amount = decimal(segment.get(field) or "0", where=f"{segment.where}: {field}")
+    return Quantity(amount, _unit(segment))
+
+
+def _unit(segment: Segment) -> str:
+    return to_rec20(ALIASES, segment.get("MENEE"), where=f"{segment.where}: MENEE")
+
+
+def _price(segment: Segment, currency: str) -> UnitPrice | None:
+    """VPREI for PEINH of PMENE; None where the line states none."""
+    stated = segment.get("VPREI")
+    if not stated:
+        return None
+    amount = decimal(stated, where=f"{segment.where}: VPREI")
+    per = decimal(segment.get("PEINH") or "1", where=f"{segment.where}: PEINH")
+    unit = segment.get("PMENE", "MENEE")
+    return UnitPrice(
+        Money(amount, segment.get("CURCY") or currency),
+        Quantity(per, to_rec20(ALIASES, unit, where=f"{segment.where}: PMENE")),
+    )
+
+
+def _item(segment: Segment, whose: str) -> str:
+    found = segment.first("E1EDP19", QUALF=whose)
+    number = found.get("IDTNR_LONG", "IDTNR") if found else ""
+    return key(number, where=f"{segment.where}: IDTNR") if number else ""
+
+
+def _description(segment: Segment) -> str:
+    texts = (found.get("KTEXT") for found in segment.all("E1EDP19"))
+    return normalise_text(next(filter(None, texts), ""), where=f"{segment.where}: KTEXT")

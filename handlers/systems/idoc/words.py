@@ -1,0 +1,23 @@
+"""What codes of IDocs mean. Customers may give them other meanings: these are tables, not rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# Qualifiers of E1EDK02 and E1EDP02: references to documents.
+ORDER_OF_BUYER, ORDER_OF_SUPPLIER = "001", "002"
+# Of E1EDP19: numbers of materials.
+ITEM_OF_BUYER, ITEM_OF_SUPPLIER = "001", "002"
+# Of E1EDK03: days.
+ORDERED_ON = "012"
+# Of E1EDK14: organisations.
+PURCHASING_ORGANISATION = "014"
+# Of E1EDKA1: partners.
+SUPPLIER = "LF"
+# Of E1EDS01: totals.
+NET_VALUE = "002"
+
+# ACTION of a line: what is left out is told by its quantities. Field knowledge.
+DELETED: Mapping[str, str] = {"003": "deleted"}
+
+ALIASES = "sap"
