@@ -32,13 +32,21 @@ LEAST_PART = 1 / 3
 """Of an even share of the work: objects are not as many in each partition."""
 STATISTICS_S = 15.0
 NO_LANE_SPARED = {"I5": "what comes and goes works for every lane"}
-SIZE = Size(rate=100, seconds=24, keys=300, instances=3)
-SMALL = Size(rate=50, seconds=12, keys=60, instances=3)
+SIZE = Size(rate=100, seconds=36, keys=300, instances=3)
+SMALL = Size(rate=50, seconds=24, keys=60, instances=3)
+"""Long enough for four processes to be started anew one after the other, on a slow machine too."""
+BETWEEN_S = 0.8
+"""Of the load, between two faults."""
 
 
 def size() -> Size:
     """Three replicas, and as much as there is time for."""
     return SIZE if is_full() else SMALL
+
+
+def between(world: World) -> int:
+    """Messages that are sent between two faults."""
+    return round(world.size.rate * BETWEEN_S)
 
 
 async def shares(instances: Sequence[Instance], lane: Lane) -> list[int]:
@@ -72,9 +80,9 @@ async def test_f61_replicas_are_added_removed_and_killed_under_load(run: Running
         await shared_evenly(world, PARTITIONS)
         await world.warm_up()
         removed, killed = world.instances[1:]
-        part = world.size.messages // 8
+        part = between(world)
         async with world.load() as load:
-            await load.passes(part)
+            await load.passes(4 * part)
             # Everybody has a part of the work, not only of the queues.
             decided = [await decided_by(i) for i in world.instances]
             assert min(decided) >= LEAST_PART * sum(decided) / len(decided)
@@ -99,7 +107,7 @@ async def test_f62_the_number_of_partitions_changes_under_load(run: Running) -> 
         await world.split(PARTITIONS)
         await shared_evenly(world, PARTITIONS)
         await world.warm_up()
-        part = world.size.messages // 8
+        part = between(world)
         async with world.load() as load:
             for partitions in (3, 8, PARTITIONS):
                 await load.passes(part)
@@ -135,7 +143,7 @@ async def test_f62_what_waits_in_two_rings_is_decided_in_order(run: Running) -> 
         await world.split(PARTITIONS)
         await shared_evenly(world, PARTITIONS, among=deciders)
         await world.warm_up()
-        part = world.size.messages // 8
+        part = between(world)
         async with world.load() as load:
             await load.passes(part)
             for decider in deciders:
@@ -200,7 +208,7 @@ async def test_f64_each_process_of_those_that_share_the_roles_is_killed(run: Run
     async with run(size=shared, shares=SHARES) as world:
         await world.start()
         await world.warm_up()
-        part = world.size.messages // 8
+        part = between(world)
         async with world.load() as load:
             for instance, (roles, lanes) in zip(world.instances, SHARES, strict=True):
                 await load.passes(part)
