@@ -14,6 +14,7 @@ from canonical.bounds import Instant, Int64
 from canonical.change import EngineeringChange
 from canonical.envelope import Lane
 from canonical.item import Item
+from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
@@ -117,6 +118,11 @@ EVENTS: dict[str, EventType] = {
             "item.released", 1, Item, "item/<number>", "standard", _ENG, _LOG_DAYS,
             "An item revision is released",
             "Changes wait for the items they release",
+        ),
+        EventType(
+            "item.changed", 1, ItemMasterPatch, "item-master/<number>", "standard", _OPS, _LOG_DAYS,
+            "An ERP says something else of a material; what it does not say is as it was",
+            "Plants buy and plan by it",
         ),
         EventType(
             "bom.released", 1, Bom, "bom/<parent item>", "standard", _ENG, _LOG_DAYS,

@@ -10,13 +10,23 @@ import msgspec
 from canonical.bom import Bom, bom_key
 from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
+from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.rules import Rules
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 
-Document = Item | Bom | Supplier | Coverage | EngineeringChange | PurchaseOrder | OrderConfirmation
-D = TypeVar("D", Item, Bom, Supplier, Coverage, EngineeringChange)
+Document = (
+    Item
+    | Bom
+    | Supplier
+    | Coverage
+    | EngineeringChange
+    | ItemMaster
+    | PurchaseOrder
+    | OrderConfirmation
+)
+D = TypeVar("D", Item, Bom, Supplier, Coverage, EngineeringChange, ItemMaster)
 
 # Document kind (the part of the key before "/") -> its type.
 DOCUMENT_TYPES: dict[str, type[Document]] = {
@@ -25,6 +35,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "supplier": Supplier,
     "coverage": Coverage,
     "engineering-change": EngineeringChange,
+    "item-master": ItemMaster,
     "purchase-order": PurchaseOrder,
     "order-confirmation": OrderConfirmation,
 }
@@ -68,6 +79,10 @@ class Facts(msgspec.Struct, frozen=True):
     def change(self, number: str) -> EngineeringChange | None:
         """The released engineering change as its PLM last stated it, if known."""
         return self._get(change_key(number), EngineeringChange)
+
+    def item_master(self, number: str) -> ItemMaster | None:
+        """The material as its ERP has it, as far as it has said so."""
+        return self._get(item_master_key(number), ItemMaster)
 
     def version(self, key: str) -> int:
         """Version of a document; 0 where it does not exist."""

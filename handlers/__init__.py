@@ -24,6 +24,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
     ("idoc", "idoc.document"): idoc.HANDLER,
     (SOURCE, "item.released"): master_data.ITEM_RELEASED,
+    (SOURCE, "item.changed"): master_data.ITEM_CHANGED,
     (SOURCE, "bom.released"): master_data.BOM_RELEASED,
     (SOURCE, "supplier.changed"): master_data.SUPPLIER_CHANGED,
     (SOURCE, "sourcing.changed"): master_data.SOURCING_CHANGED,

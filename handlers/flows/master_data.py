@@ -15,6 +15,7 @@ from canonical.envelope import Message
 from canonical.facts import Facts
 from canonical.handler import Handler
 from canonical.item import Item, item_key
+from canonical.item_master import ItemMasterPatch, item_master_key, merge
 from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
@@ -83,6 +84,29 @@ ITEM_RELEASED = _handler("item.released")
 BOM_RELEASED = _handler("bom.released")
 SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
+
+
+def material_key(message: Message[Any], facts: Facts) -> frozenset[str]:
+    """The material that the patch is about."""
+    return frozenset({item_master_key(message.payload.number)})
+
+
+def merge_patch(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """The material as it is after the patch; a patch older than the last one is refused."""
+    patch: ItemMasterPatch = message.payload
+    merged = merge(facts.item_master(patch.number), patch)
+    stated = _micros(patch.stated_at)
+    return (Put(item_master_key(patch.number), patch.version, merged, stated),)
+
+
+ITEM_CHANGED = Handler(
+    name="item.changed",
+    scope="item-master",
+    types=("item.changed",),
+    read=read_event,
+    needs=material_key,
+    decide=merge_patch,
+)
 ORDER_CREATED = _handler("purchase-order.created")
 ORDER_CHANGED = _handler("purchase-order.changed")
 CONFIRMATION_ACCEPTED = _handler("order-confirmation.accepted")

@@ -86,8 +86,7 @@ def _fields(
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
         place = f"{path}.{name}" if path else name
-        absent = "required" if name in required else _shown(field.get("default"))
-        yield f"`{place}`", _type(root, field), absent
+        yield f"`{place}`", _type(root, field), _absent(field, is_required=name in required)
         parts = list(_parts(root, field))
         for part in parts:
             below = f"{place}[]" if _is_list(root, field) else place
@@ -123,13 +122,20 @@ def _type(root: Mapping[str, Any], field: Mapping[str, Any]) -> str:
     return str(field.get("format") or field.get("type") or "anything")
 
 
+def _absent(field: Mapping[str, Any], *, is_required: bool) -> str:
+    """What it means that the field is not there."""
+    if is_required:
+        return "required"
+    return _shown(field["default"]) if "default" in field else "as it was"
+
+
 def _shown(value: object) -> str:
     match value:
         case "":
             return "empty"
         case None:
             return "unknown"
-        case list():
+        case list() | dict():
             return "none"
         case bool():
             return "yes" if value else "no"

@@ -74,6 +74,8 @@ def described_by(root: Schema, schema: Schema | None = None) -> st.SearchStrateg
 
 
 def _objects(root: Schema, schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
+    if isinstance(values := schema.get("additionalProperties"), Mapping):
+        return st.dictionaries(_TEXTS, described_by(root, values), max_size=3)
     fields = {name: described_by(root, field) for name, field in schema["properties"].items()}
     required = set(schema.get("required", ()))
     return st.fixed_dictionaries(

@@ -19,6 +19,7 @@ from canonical.errors import DEFECT, OWNERS, Failure
 from canonical.events import EVENTS, SOURCE
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler
+from canonical.item_master import ItemMasterPatch
 from canonical.operations import Announce
 from canonical.order import (
     ConfirmedLine,
@@ -60,6 +61,7 @@ NAMES = {
     "sourcing.changed",
     "engineering-change",
     "idoc-document",
+    "item.changed",
     "purchase-order.created",
     "purchase-order.changed",
     "order-confirmation.accepted",
@@ -131,6 +133,7 @@ SAMPLES: dict[str, Delivery] = {
         "engineering-change.released", f"engineering-change/{NUMBER}", CHANGE
     ),
     "idoc-document": Delivery("erp", "", (CORPUS / "idoc" / "orders.xml").read_bytes()),
+    "item.changed": own("item.changed", "item-master/PIN", ItemMasterPatch("PIN", 3, status="40")),
     **{
         event: own(event, order_key(ORDER.number), ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
@@ -326,6 +329,7 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "bom.released",
         "supplier.changed",
         "sourcing.changed",
+        "item.changed",
         "purchase-order.created",
         "purchase-order.changed",
         *(event for event in EVENTS if event.startswith("order-confirmation.")),

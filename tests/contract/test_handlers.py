@@ -20,6 +20,7 @@ from canonical.errors import DEFECT, OWNERS, Failure, InvalidMessage, Misconfigu
 from canonical.events import EVENTS, SOURCE
 from canonical.facts import DOCUMENT_TYPES, Document, Facts, Known
 from canonical.handler import Delivery, Handler
+from canonical.item_master import ItemMasterPatch
 from canonical.order import ConfirmedLine, OrderConfirmation, OrderLine, PurchaseOrder
 from canonical.quantity import Quantity
 from handlers import CATALOGUE, DRIVERS, HANDLERS, RECOGNISED
@@ -72,6 +73,7 @@ def _event(event: str, key: str, data: msgspec.Struct) -> Delivery:
     return Delivery(SOURCE, event, encode(data), attributes=attributes)
 
 
+MATMAS = (CORPUS / "idoc" / "matmas.xml").read_text()
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
 ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
 PURCHASE_ORDER = PurchaseOrder(
@@ -98,6 +100,9 @@ EXAMPLES: Mapping[Row, Delivery] = {
     (SOURCE, "engineering-change.released"): _event(
         "engineering-change.released", "engineering-change/ECO-7", CHANGE
     ),
+    (SOURCE, "item.changed"): _event(
+        "item.changed", "item-master/SEAL-1", ItemMasterPatch("SEAL-1", 3, status="40")
+    ),
     **{
         (SOURCE, event): _event(event, "purchase-order/PO-1", PURCHASE_ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
@@ -114,6 +119,7 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
     ("idoc", "idoc.document"): tuple(
         Delivery("erp", "idoc", text.encode())
         for text in (
+            MATMAS,
             ORDERS.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<"),
             ORDRSP,
             ORDRSP.replace("<AMENG>432.000", "<AMENG>400.000"),

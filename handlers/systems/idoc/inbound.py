@@ -1,4 +1,4 @@
-"""IDocs into canonical events: purchase orders and their confirmations.
+"""IDocs into canonical events: materials, purchase orders and their confirmations.
 
 A document may hold several IDocs, each about an object of its own. One alone is about its object;
 several are about themselves, and keep the order of their sender.
@@ -6,6 +6,7 @@ several are about themselves, and keep the order of their sender.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +17,12 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, content_of, no_needs
+from canonical.item_master import item_master_key
 from canonical.order import ConfirmationStatus, confirmation_key, order_key
 from canonical.text import normalise_id
 from handlers.systems.idoc.document import IDoc, read_idocs
+from handlers.systems.idoc.material import BASIC_TYPE as MATERIAL_TYPE
+from handlers.systems.idoc.material import MATERIAL, material_number, to_patch
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
     CHANGE,
@@ -44,10 +48,11 @@ _WITHIN_SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """What an IDoc of a kind is about and what it says."""
+    """What an IDoc of a kind is about and what it says. is_whole: of its object."""
 
     key: Callable[[IDoc], str]
-    say: Callable[[IDoc, int, datetime], Emit]
+    say: Callable[[IDoc, int, datetime], tuple[Effect, ...]]
+    is_whole: bool = True
 
 
 def recognises(delivery: Delivery) -> bool:
@@ -57,22 +62,22 @@ def recognises(delivery: Delivery) -> bool:
 
 
 def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
-    """The IDocs with the identity of the first; what they say is not judged yet.
+    """The IDocs with their identity; what they say is not judged yet.
 
+    Identity: sender, client and number of the IDoc; of several, that of the first with the number
+    of the last and how many there are; the digest of the content where they have no numbers.
     Raises: InvalidMessage for content that is no IDoc document, and for kinds that nobody knows.
     """
     if delivery.package is None:
         check_size(delivery.body, where="document")
     idocs = tuple(read_idocs(content_of(delivery), LIMITS))
-    first = idocs[0]
     keys = dict.fromkeys(_kind(idoc).key(idoc) for idoc in idocs)
-    sender = normalise_id(first.control.get("SNDPRN"), where="EDI_DC40: SNDPRN")
     envelope = Envelope(
-        id=normalise_id("+".join((first.identity, *_more(idocs))), where="EDI_DC40"),
+        id=normalise_id(_identity(idocs, delivery), where="EDI_DC40"),
         source=delivery.source,
         type=TYPE,
-        key=next(iter(keys)) if len(keys) == 1 else f"idocs/{sender}",
-        time=_stated_at(first),
+        key=next(iter(keys)) if len(keys) == 1 else f"idocs/{delivery.source}",
+        time=_stated_at(idocs[0]),
         content_type=delivery.content_type or "application/xml",
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
@@ -80,13 +85,17 @@ def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
     return Message(envelope, idocs)
 
 
-def _more(idocs: tuple[IDoc, ...]) -> tuple[str, ...]:
-    """Of several: the number of the last one and how many there are."""
-    return (idocs[-1].control.get("DOCNUM"), str(len(idocs))) if len(idocs) > 1 else ()
+def _identity(idocs: tuple[IDoc, ...], delivery: Delivery) -> str:
+    first, last = idocs[0], idocs[-1]
+    if not all(idoc.control.get("DOCNUM") for idoc in idocs):
+        return f"sha256:{hashlib.sha256(content_of(delivery).read()).hexdigest()}"
+    if first is last:
+        return first.identity
+    return f"{first.identity}+{last.control.get('DOCNUM')}+{len(idocs)}"
 
 
 def decide(message: Message[tuple[IDoc, ...]], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """An event for each IDoc.
+    """An event for each IDoc, and cases for what of it was left out.
 
     Raises: InvalidMessage naming segment, line and field; Rejected for one that is marked as a
         test: nothing of it may reach a productive system.
@@ -101,22 +110,29 @@ def decide(message: Message[tuple[IDoc, ...]], facts: Facts, now: datetime) -> t
                 owner="sender",
             )
     return tuple(
-        _kind(idoc).say(idoc, _version(idoc), _stated_at(idoc)) for idoc in message.payload
+        effect
+        for idoc in message.payload
+        for effect in _kind(idoc).say(idoc, _version(idoc), _stated_at(idoc))
     )
 
 
-def _order(event: str) -> Callable[[IDoc, int, datetime], Emit]:
-    def say(idoc: IDoc, version: int, stated_at: datetime) -> Emit:
+def _material(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
+    patch, cases = to_patch(idoc, version, stated_at)
+    return (Emit("item.changed", item_master_key(patch.number), patch), *cases)
+
+
+def _order(event: str) -> Callable[[IDoc, int, datetime], tuple[Effect, ...]]:
+    def say(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
         order = to_order(idoc, version, stated_at)
-        return Emit(event, order_key(order.number), order)
+        return (Emit(event, order_key(order.number), order),)
 
     return say
 
 
-def _confirmation(idoc: IDoc, version: int, stated_at: datetime) -> Emit:
+def _confirmation(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
     confirmation = to_confirmation(idoc, version, stated_at)
     event = _CONFIRMED[confirmation.status]
-    return Emit(event, confirmation_key(confirmation.order), confirmation)
+    return (Emit(event, confirmation_key(confirmation.order), confirmation),)
 
 
 _CONFIRMED: dict[ConfirmationStatus, str] = {
@@ -128,6 +144,9 @@ _CONFIRMED: dict[ConfirmationStatus, str] = {
 
 # (message type, basic type) -> what it is.
 KINDS: dict[tuple[str, str], _Kind] = {
+    (MATERIAL, MATERIAL_TYPE): _Kind(
+        key=lambda idoc: item_master_key(material_number(idoc)), say=_material, is_whole=False
+    ),
     (ORDER, BASIC_TYPE): _Kind(
         key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.created")
     ),
@@ -191,9 +210,9 @@ def _version(idoc: IDoc) -> int:
 
 
 def version(message: Message[tuple[IDoc, ...]]) -> int | None:
-    """An order and a confirmation state the whole of their object; None for several at once."""
-    idocs = message.payload
-    return _version(idocs[0]) if len(idocs) == 1 else None
+    """Of an IDoc that states the whole of its object; None for a part, and for several at once."""
+    first, *others = message.payload
+    return _version(first) if _kind(first).is_whole and not others else None
 
 
 HANDLER = Handler(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from canonical.item import Lifecycle, Procurement
+
 # Qualifiers of E1EDK02 and E1EDP02: references to documents.
 ORDER_OF_BUYER, ORDER_OF_SUPPLIER = "001", "002"
 # Of E1EDP19: numbers of materials.
@@ -20,4 +22,14 @@ NET_VALUE = "002"
 # ACTION of a line: what is left out is told by its quantities. Field knowledge.
 DELETED: Mapping[str, str] = {"003": "deleted"}
 
-ALIASES = "sap"
+# MSGFN of a segment: this is deleted.
+DELETE = "003"
+# Of a flag: set.
+MARKED = "X"
+# BESKZ. X is both: which of them a plant does is not told by it.
+PROCUREMENT: Mapping[str, Procurement] = {"E": "make", "F": "buy"}
+# Status over all plants, MSTAE: every customer has numbers of his own, so none is mapped here.
+LIFECYCLE: Mapping[str, Lifecycle] = {}
+
+# IDocs carry ISO codes of units, whatever SAP shows on its screens.
+ALIASES = "sap-iso"

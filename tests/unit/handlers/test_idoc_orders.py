@@ -55,7 +55,7 @@ def pieces(number: str) -> Quantity:
     return Quantity(Decimal(number), "H87")
 
 
-@pytest.mark.parametrize("name", ["orders", "ordrsp"])
+@pytest.mark.parametrize("name", ["orders", "ordrsp", "matmas"])
 def test_a_document_of_sap_comes_to_its_golden(name: str) -> None:
     folder = CORPUS / "idoc"
     message = HANDLER.read(Delivery("erp", "", (folder / f"{name}.xml").read_bytes()))
@@ -142,6 +142,16 @@ def test_trap_the_same_idoc_sent_again_is_the_same_message_and_another_number_is
     assert other.envelope.key == first.envelope.key
 
 
+def test_trap_an_idoc_without_a_number_is_known_by_its_content() -> None:
+    without = ORDERS.replace("<DOCNUM>0000000000146002</DOCNUM>", "")
+    first, again, other = (
+        HANDLER.read(Delivery("erp", "", text.encode())).envelope.id
+        for text in (without, without, without.replace("<MENGE>1.000", "<MENGE>2.000"))
+    )
+    assert first == again != other
+    assert first.startswith("sha256:")
+
+
 def test_trap_a_price_is_for_so_many() -> None:
     price = order(ORDERS.replace("<PEINH>1<", "<PEINH>1000<")).lines[0].price
     assert price == UnitPrice(Money(Decimal(50), "EUR"), pieces("1000"))
@@ -215,7 +225,7 @@ def test_several_idocs_keep_the_order_of_their_sender() -> None:
     second = body.replace("4500000670", "4500000671").replace("146002<", "146003<")
     text = f"<ORDERS05>{body}{second}</ORDERS05>"
     message = HANDLER.read(Delivery("erp", "", text.encode()))
-    assert message.envelope.key == "idocs/Company_IDOC_SOA_ID"
+    assert message.envelope.key == "idocs/erp"
     assert message.envelope.id == "Company_IDOC_SOA_ID/715/0000000000146002+0000000000146003+2"
     assert [e.key for e in said(text)] == ["purchase-order/4500000670", "purchase-order/4500000671"]
     assert HANDLER.version is not None

@@ -1,0 +1,209 @@
+"""MATMAS in MATMAS05: what an SAP system says of a material."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+
+from msgspec import UNSET, UnsetType
+
+from canonical.effects import Open
+from canonical.errors import InvalidMessage
+from canonical.item import Procurement
+from canonical.item_master import ItemMasterPatch, PlantPatch, Text
+from canonical.quantity import ItemUnit, Quantity, Ratio
+from canonical.text import normalise_id, normalise_text
+from canonical.units import UnknownUnit, to_rec20
+from handlers.systems.idoc.document import IDoc, Segment
+from handlers.systems.idoc.values import decimal, key
+from handlers.systems.idoc.words import ALIASES, DELETE, LIFECYCLE, MARKED, PROCUREMENT
+
+MATERIAL, BASIC_TYPE = "MATMAS", "MATMAS05"
+
+SEGMENTS = frozenset(
+    {"E1MARAM", "E1MAKTM", "E1MARCM", "E1MARDM", "E1MARMM", "E1MBEWM", "E1MVKEM", "E1MLANM"}
+)
+
+
+class Findings:
+    """What is left out, and why: a case for each, so that nothing is dropped in silence."""
+
+    def __init__(self, number: str) -> None:
+        self.cases: list[Open] = []
+        self._number = number
+
+    def add(self, failure: InvalidMessage) -> None:
+        """The field that failed is left out; the rest is taken."""
+        self.cases.append(
+            Open(
+                code=failure.code,
+                word=failure.word,
+                what=failure.what,
+                where=f"material {self._number}, {failure.where}",
+                remedy=failure.remedy,
+                owner="master data",
+            )
+        )
+
+
+def material_number(idoc: IDoc) -> str:
+    """The number of the material that the IDoc is about."""
+    head = _head(idoc)
+    return key(head.get("MATNR_LONG", "MATNR"), where=f"{head.where}: MATNR")
+
+
+def to_patch(
+    idoc: IDoc, version: int, stated_at: datetime
+) -> tuple[ItemMasterPatch, tuple[Open, ...]]:
+    """What the MATMAS says, and cases for what of it cannot be understood.
+
+    Raises: InvalidMessage where the material itself, its base unit or a number cannot.
+    """
+    head = _head(idoc)
+    number = material_number(idoc)
+    findings = Findings(number)
+    base_unit = _base_unit(head)
+    status = _text(head, "MSTAE")
+    patch = ItemMasterPatch(
+        number=number,
+        version=version,
+        base_unit=base_unit,
+        kind=_text(head, "MTART"),
+        group=_text(head, "MATKL"),
+        lifecycle=LIFECYCLE.get(status, UNSET) if isinstance(status, str) else UNSET,
+        status=status,
+        gtin=_text(head, "EAN11"),
+        gross_weight=_measure(head, "BRGEW", "GEWEI"),
+        net_weight=_measure(head, "NTGEW", "GEWEI"),
+        volume=_measure(head, "VOLUM", "VOLEH"),
+        descriptions=dict(_descriptions(head)),
+        alternates=tuple(_alternates(head, findings)),
+        plants=tuple(_plant(segment, base_unit, findings) for segment in head.all("E1MARCM")),
+        is_deleted=_is_deleted(head),
+        source_id=normalise_id(head.get("MATNR_LONG", "MATNR"), where=f"{head.where}: MATNR"),
+        stated_at=stated_at,
+    )
+    return patch, tuple(findings.cases)
+
+
+def _head(idoc: IDoc) -> Segment:
+    found = idoc.root.first("E1MARAM")
+    if found is None:
+        raise InvalidMessage(
+            "segment-missing",
+            "The IDoc has no segment E1MARAM",
+            where=idoc.root.where,
+            remedy="Send the whole IDoc",
+        )
+    return found
+
+
+def _text(segment: Segment, field: str) -> Text:
+    stated = segment.patch(field)
+    if not isinstance(stated, str):
+        return stated
+    return normalise_text(stated, where=f"{segment.where}: {field}")
+
+
+def _base_unit(head: Segment) -> Text:
+    stated = head.patch("MEINS")
+    if not isinstance(stated, str):
+        # Without one a material does not exist: an empty field is one that was not filled.
+        return UNSET
+    return to_rec20(ALIASES, stated, where=f"{head.where}: MEINS")
+
+
+def _measure(segment: Segment, field: str, unit_field: str) -> Quantity | UnsetType | None:
+    stated = segment.patch(field)
+    if not isinstance(stated, str):
+        return stated
+    amount = decimal(stated, where=f"{segment.where}: {field}")
+    unit = segment.get(unit_field)
+    if not unit and not amount:
+        return None
+    return Quantity(amount, to_rec20(ALIASES, unit, where=f"{segment.where}: {unit_field}"))
+
+
+def _descriptions(head: Segment) -> Iterator[tuple[str, str | None]]:
+    for segment in head.all("E1MAKTM"):
+        language = segment.get("SPRAS_ISO", "SPRAS").upper()
+        text = normalise_text(segment.get("MAKTX"), where=f"{segment.where}: MAKTX")
+        if language:
+            yield language, None if segment.get("MSGFN") == DELETE else text
+
+
+def _alternates(head: Segment, findings: Findings) -> Iterator[ItemUnit]:
+    """1 MEINH is UMREZ / UMREN of the base unit."""
+    for segment in head.all("E1MARMM"):
+        try:
+            unit = to_rec20(ALIASES, segment.get("MEINH"), where=f"{segment.where}: MEINH")
+            yield ItemUnit(unit, Ratio(_whole(segment, "UMREZ"), _whole(segment, "UMREN")))
+        except UnknownUnit as failure:
+            findings.add(failure)
+
+
+def _plant(segment: Segment, base_unit: Text, findings: Findings) -> PlantPatch:
+    return PlantPatch(
+        plant=normalise_id(segment.get("WERKS"), where=f"{segment.where}: WERKS"),
+        procurement=_procurement(segment, findings),
+        purchasing_group=_text(segment, "EKGRP"),
+        lead_time_days=_days(segment),
+        minimum_lot=_minimum(segment, base_unit),
+        status=_text(segment, "MMSTA"),
+        is_deleted=_is_deleted(segment),
+    )
+
+
+def _procurement(segment: Segment, findings: Findings) -> Procurement | UnsetType | None:
+    stated = segment.patch("BESKZ")
+    if not isinstance(stated, str):
+        return stated
+    found = PROCUREMENT.get(stated)
+    if found is None:
+        findings.add(
+            InvalidMessage(
+                "procurement-unmapped",
+                f"The kind of procurement {stated[:10]!r} is in no table",
+                where=f"{segment.where}: BESKZ",
+                remedy="Have the word mapped or correct it at the source",
+            )
+        )
+        return UNSET
+    return found
+
+
+def _days(segment: Segment) -> int | UnsetType | None:
+    stated = segment.patch("PLIFZ")
+    return _whole(segment, "PLIFZ") if isinstance(stated, str) else stated
+
+
+def _minimum(segment: Segment, base_unit: Text) -> Quantity | UnsetType | None:
+    """Lots are in the base unit: without it nothing is said of them."""
+    stated = segment.patch("BSTMI")
+    if not isinstance(stated, str):
+        return stated
+    amount = decimal(stated, where=f"{segment.where}: BSTMI")
+    if not amount:
+        return None
+    return Quantity(amount, base_unit) if isinstance(base_unit, str) else UNSET
+
+
+def _is_deleted(segment: Segment) -> bool | UnsetType:
+    if segment.get("MSGFN") == DELETE:
+        return True
+    stated = segment.patch("LVORM")
+    return stated if stated is UNSET else stated == MARKED
+
+
+def _whole(segment: Segment, field: str) -> int:
+    where = f"{segment.where}: {field}"
+    amount: Decimal = decimal(segment.get(field), where=where)
+    if amount != amount.to_integral_value():
+        raise InvalidMessage(
+            "number-malformed",
+            f"{segment.get(field)[:40]!r} is no whole number",
+            where=where,
+            remedy="Correct the field at the source",
+        )
+    return int(amount)
