@@ -12,7 +12,7 @@ from broker.partitions import Ring
 
 EVENT = SINK.removesuffix(".standard")
 PARTITIONS = 4
-MESSAGES, QUICK_MESSAGES = 24_000, 6_000
+MESSAGES, QUICK_MESSAGES = 24_000, 16_000
 """Some of them are decided until the partitions are dealt out, and not counted."""
 ROUNDS, QUICK_ROUNDS = 3, 1
 
