@@ -70,7 +70,7 @@ def described_by(root: Schema, schema: Schema | None = None) -> st.SearchStrateg
         case "null":
             return st.none()
         case other:
-            raise NotImplementedError(f"no values for {other}: {schema}")
+            raise TypeError(f"a schema of another kind, {other}: {schema}")
 
 
 def _objects(root: Schema, schema: Schema) -> st.SearchStrategy[dict[str, Any]]:

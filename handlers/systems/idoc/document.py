@@ -6,8 +6,7 @@ fields and segments anywhere; all of them are read, and who reads an IDoc takes 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -81,9 +80,17 @@ class IDoc(msgspec.Struct, frozen=True):
         """Whether its sender marked it as a test."""
         return bool(self.control.get("TEST"))
 
-    def unknown(self, known: Collection[str]) -> Counter[str]:
-        """How many segments there are of names that are none of these."""
-        return Counter(s.name for s in _descendants(self.root) if s.name not in known)
+    def head(self, name: str) -> Segment:
+        """The segment that every IDoc of its kind has. Raises: InvalidMessage where it has none."""
+        found = self.root.first(name)
+        if found is None:
+            raise InvalidMessage(
+                "segment-missing",
+                f"The IDoc has no segment {name}",
+                where=self.root.where,
+                remedy="Send the whole IDoc",
+            )
+        return found
 
 
 def read_idocs(source: Source, limits: Limits) -> list[IDoc]:
@@ -130,12 +137,6 @@ def _segment(element: Element) -> Segment:
 def _name(tag: str) -> str:
     """XML has no slashes in names: /NS/NAME is written _-NS_-NAME."""
     return tag.replace("_-", "/")
-
-
-def _descendants(segment: Segment) -> Iterator[Segment]:
-    for child in segment.children:
-        yield child
-        yield from _descendants(child)
 
 
 def _wrong(what: str, element: Element) -> InvalidMessage:

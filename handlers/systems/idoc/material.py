@@ -21,10 +21,6 @@ from handlers.systems.idoc.words import ALIASES, DELETE, LIFECYCLE, MARKED, PROC
 
 MATERIAL, BASIC_TYPE = "MATMAS", "MATMAS05"
 
-SEGMENTS = frozenset(
-    {"E1MARAM", "E1MAKTM", "E1MARCM", "E1MARDM", "E1MARMM", "E1MBEWM", "E1MVKEM", "E1MLANM"}
-)
-
 
 class Findings:
     """What is left out, and why: a case for each, so that nothing is dropped in silence."""
@@ -88,15 +84,7 @@ def to_patch(
 
 
 def _head(idoc: IDoc) -> Segment:
-    found = idoc.root.first("E1MARAM")
-    if found is None:
-        raise InvalidMessage(
-            "segment-missing",
-            "The IDoc has no segment E1MARAM",
-            where=idoc.root.where,
-            remedy="Send the whole IDoc",
-        )
-    return found
+    return idoc.head("E1MARAM")
 
 
 def _text(segment: Segment, field: str) -> Text:

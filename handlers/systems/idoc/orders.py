@@ -36,12 +36,6 @@ from handlers.systems.idoc.words import (
 ORDER, CHANGE, CONFIRMATION = "ORDERS", "ORDCHG", "ORDRSP"
 BASIC_TYPE = "ORDERS05"
 
-SEGMENTS = frozenset(
-    {"E1EDK01", "E1EDK02", "E1EDK03", "E1EDK14", "E1EDK17", "E1EDK18", "E1EDK35", "E1EDKA1",
-     "E1EDKT1", "E1EDKT2", "E1EDP01", "E1EDP02", "E1EDP03", "E1EDP04", "E1EDP05", "E1EDP19",
-     "E1EDP20", "E1EDP35", "E1EDPA1", "E1EDPT1", "E1EDPT2", "E1EDS01"}
-)  # fmt: skip
-
 
 def order_number(idoc: IDoc) -> str:
     """The buyer's number of the order that the IDoc is about. What the header of a confirmation
@@ -115,15 +109,7 @@ def to_confirmation(idoc: IDoc, version: int, stated_at: datetime) -> OrderConfi
 
 
 def _head(idoc: IDoc) -> Segment:
-    found = idoc.root.first("E1EDK01")
-    if found is None:
-        raise InvalidMessage(
-            "segment-missing",
-            "The IDoc has no header E1EDK01",
-            where=idoc.root.where,
-            remedy="Send the whole IDoc",
-        )
-    return found
+    return idoc.head("E1EDK01")
 
 
 def _supplier(idoc: IDoc) -> str:

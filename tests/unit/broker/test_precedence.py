@@ -133,8 +133,8 @@ def test_a_slow_lane_takes_what_one_rest_makes_up_for(clock: Clock, precedence: 
     alone(pace, clock, 100)
     assert pace.at_most(200) == 200
     precedence.worked()
-    taken = pace.at_most(200)
-    assert 1 <= taken <= 0.3 * 100 * LONGEST_REST_S
+    # 15 are what the longest rest makes up for; a quarter, since several may decide at once.
+    assert pace.at_most(200) == 3
     assert pace.at_most(1) == 1
 
 

@@ -63,12 +63,11 @@ def test_what_a_field_says_has_three_states() -> None:
     assert found.get("B", "C", "A") == "x"
 
 
-def test_segments_of_customers_are_counted_and_their_names_have_slashes() -> None:
-    found = one(
-        '<E1EDP01 SEGMENT="1"><Z1EXTEND SEGMENT="1"><ZZ>1</ZZ></Z1EXTEND>'
-        '<_-ACME_-EXTRA SEGMENT="1"/><Z1EXTEND SEGMENT="1"/></E1EDP01>'
-    )
-    assert found.unknown({"E1EDP01"}) == {"Z1EXTEND": 2, "/ACME/EXTRA": 1}
+def test_names_of_customers_have_slashes() -> None:
+    found = one('<_-ACME_-EXTRA SEGMENT="1"><_-ACME_-F>1</_-ACME_-F></_-ACME_-EXTRA>')
+    extra = found.root.first("/ACME/EXTRA")
+    assert extra is not None
+    assert extra.get("/ACME/F") == "1"
 
 
 @pytest.mark.parametrize(
