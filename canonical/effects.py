@@ -120,6 +120,22 @@ class Plan(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
 
 
+class Fetch(msgspec.Struct, frozen=True):
+    """Read the object that the message is about, which tells no more than its key; what comes back
+    is a message of its own, with the same key and correlation id.
+
+    It joins a read of the object that has not been sent yet; while one is out, the object is read
+    once more after it. Until the answer is stored, other messages of the key wait.
+
+    kind: what to read, in a word of the driver's, e.g. "purchase-order"; id: as the system writes
+    it. system: configured name; "" = the one that the source's configuration names.
+    """
+
+    kind: str
+    id: str
+    system: str = ""
+
+
 class Open(msgspec.Struct, frozen=True):
     """Open an exception case; one case per (code, where) stays open at a time.
 
@@ -134,4 +150,4 @@ class Open(msgspec.Struct, frozen=True):
     owner: str
 
 
-Effect = Emit | Put | Plan | Open
+Effect = Emit | Put | Plan | Fetch | Open

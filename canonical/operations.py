@@ -62,6 +62,21 @@ class ReadSupplier(msgspec.Struct, frozen=True, tag="read-supplier"):
     supplier: str
 
 
+class ReadObject(msgspec.Struct, frozen=True, tag="read-object"):
+    """The target has been asked what an object is now, since an event told no more than its key.
+
+    kind: what is read, in a word of the driver's, e.g. "purchase-order"; id: as the target writes
+    it. key: business object that the answer is about. asked: place in the log of the message that
+    asked, and correlation_id its story, which the answer goes on with.
+    """
+
+    kind: str
+    id: str
+    key: str
+    asked: int
+    correlation_id: str
+
+
 class RequestReview(msgspec.Struct, frozen=True, tag="request-review"):
     """Procurement holds an open qualification review under `reference`."""
 
@@ -106,7 +121,7 @@ class Announce(msgspec.Struct, frozen=True, tag="announce"):
 
 
 # Verbs that ask a system and change nothing anybody would take back.
-QUESTIONS = frozenset({"read-coverage", "read-supplier", "request-review"})
+QUESTIONS = frozenset({"read-coverage", "read-object", "read-supplier", "request-review"})
 
 Operation = (
     PutItem
@@ -116,6 +131,7 @@ Operation = (
     | PublishItem
     | ReadCoverage
     | ReadSupplier
+    | ReadObject
     | RequestReview
     | Approve
     | AwaitFact
