@@ -16,6 +16,7 @@ from broker.consequences import (
 )
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
+from broker.reads import plan_of
 from broker.repeats import unsaid
 from broker.slices import slices
 from broker.store import Position, Tx
@@ -30,7 +31,7 @@ from broker.store.documents import DocumentRow
 from broker.store.messages import Note
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending
-from canonical.effects import Open, Plan
+from canonical.effects import Effect, Fetch, Open, Plan
 
 
 class RaceLost(Exception):
@@ -103,9 +104,12 @@ async def _keep_unfinished(tx: Tx, rows: Consequences) -> None:
         await pending_rows.supersede_passed(tx, work, by=by)
     for work, row in rows.postponed:
         await pending_rows.postpone_pending(tx, work, row)
+    joined = [
+        work for work, row in rows.reading if not await pending_rows.begin_reading(tx, work, row)
+    ]
     await pending_rows.add_pending(tx, rows.waiting)
-    if rows.finished:
-        await pending_rows.finish_pending(tx, rows.finished)
+    if rows.finished or joined:
+        await pending_rows.finish_pending(tx, [*rows.finished, *joined])
 
 
 async def _store_documents(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:
@@ -138,16 +142,17 @@ def _cause(verdict: Verdict) -> history_rows.Cause:
 async def _apply_plans(
     tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position]
 ) -> dict[str, Position | None]:
-    """Plans are in their ledgers; by ledger, the place of the message whose plan it took last, None
-    where all were stale. What was said with any other plan does not hold any more."""
+    """Plans are in their ledgers, and so is what is to be read; by ledger, the place of the message
+    whose plan it took last, None where all were stale. What was said with any other plan does not
+    hold any more."""
     planned: dict[str, Position | None] = {}
     said: dict[str, list[tuple[str, str]]] = {}
     stale: list[Note] = []
     plans = [
-        (effect, verdict, position)
+        (plan, verdict, position)
         for verdict, position in zip(verdicts, positions, strict=True)
         for effect in verdict.effects
-        if isinstance(effect, Plan)
+        if (plan := _planned(effect, verdict.work, position)) is not None
     ]
     if not plans:
         return planned
@@ -164,6 +169,16 @@ async def _apply_plans(
     await message_rows.write_audit(tx, stale)
     await case_rows.close_unsaid_cases(tx, said)
     return planned
+
+
+def _planned(effect: Effect, work: Work, position: Position) -> Plan | None:
+    match effect:
+        case Plan():
+            return effect
+        case Fetch():
+            return plan_of(effect, work, position)
+        case _:
+            return None
 
 
 def _origin(work: Work, position: Position) -> book.Origin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import uuid_utils
@@ -22,12 +22,12 @@ from broker.store.casebook import Case
 from broker.store.ledgers import Ledger, NewLedger, Renewal
 from broker.store.messages import LogEntry
 from broker.store.outbox import Emission
-from broker.store.pending import NewPending
+from broker.store.pending import READING, NewPending
 from broker.topology import events_exchange
 from canonical.effects import Plan
 from canonical.envelope import Lane
 from canonical.events import EVENTS
-from canonical.operations import Announce
+from canonical.operations import Announce, ReadObject
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -131,6 +131,7 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
     await step_rows.move_steps(tx, [m for d in diffs.values() for m in d.moves])
     await step_rows.replace_steps(tx, [(n, r) for n, d in diffs.items() for r in d.replaces])
     await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts])
+    await _close_asked_anew(tx, [(ledger, diffs[ledger.id].replaces) for ledger in ledgers])
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
         await step_rows.mark_withdrawn(tx, withdrawals)
     await _open_left_behind(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
@@ -202,6 +203,11 @@ class Settled(msgspec.Struct, frozen=True):
     answer_scope: str = ""
     case: Case | None = None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it is what an event asked for that told no more than a key."""
+        return isinstance(self.result.claimed.step.operation, ReadObject)
+
 
 async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
     """Results are in their ledgers, answers are messages, failures are cases; ledgers advanced.
@@ -224,29 +230,64 @@ async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
         if cases:
             await case_rows.open_cases(tx, cases)
         await advance(tx, [ledger for _, ledger in sorted(ledgers.items())])
+        await _read_once_more(tx, [s for s in ours if s.is_read], ledgers)
     return [s for s in settled if s.result.claimed.ledger_id not in ledgers]
 
 
 async def _take_answers(tx: Tx, settled: Sequence[Settled]) -> None:
-    """Answers of reads are logged and wait to be translated like any other message."""
+    """Answers of reads are logged and wait to be translated like any other message; those that an
+    event asked for stand where it stood."""
     entries = [s.answer for s in settled if s.answer is not None]
     if not entries:
         return
     positions = await message_rows.admit(tx, entries)
+    answers = [
+        NewPending(
+            subscription=s.answer.subscription,
+            scope=s.answer_scope,
+            key=s.answer.envelope.key,
+            lane=s.answer.envelope.lane,
+            position=positions[s.answer.identity],
+            state="ready",
+            due_at=s.result.ended_at,
+            merge_key=s.result.claimed.ledger_key if s.is_read else None,
+        )
+        for s in settled
+        if s.answer is not None and s.answer.identity in positions
+    ]
+    asked = [a for a in answers if a.merge_key is not None]
+    others = [a for a in answers if a.merge_key is None]
+    if asked:
+        left = await pending_rows.take_places(tx, asked)
+        others += [msgspec.structs.replace(a, merge_key=None) for a in left]
+    await pending_rows.add_pending(tx, others)
+
+
+async def _read_once_more(
+    tx: Tx, settled: Sequence[Settled], ledgers: Mapping[int, Ledger]
+) -> None:
+    """Where a read goes on in its ledger, the place of its next answer is kept too."""
+    answered = [s for s in settled if s.answer is not None]
+    if not answered:
+        return
+    still_open = await ledger_rows.open_ones(tx, [s.result.claimed.ledger_id for s in answered])
     await pending_rows.add_pending(
         tx,
         [
             NewPending(
-                subscription=s.answer.subscription,
-                scope=s.answer_scope,
+                subscription=ledger.subscription,
+                scope=ledger.scope,
                 key=s.answer.envelope.key,
-                lane=s.answer.envelope.lane,
-                position=positions[s.answer.identity],
-                state="ready",
+                lane=ledger.lane,
+                position=ledger.position,
+                state=READING,
                 due_at=s.result.ended_at,
+                reason="its object is read once more: it changed while it was read",
+                merge_key=ledger.key,
             )
-            for s in settled
-            if s.answer is not None and s.answer.identity in positions
+            for s in answered
+            if s.answer is not None and s.result.claimed.ledger_id in still_open
+            if (ledger := ledgers[s.result.claimed.ledger_id])
         ],
     )
 
@@ -261,6 +302,18 @@ async def _open_left_behind(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules
     ]
     if behind:
         await case_rows.open_cases(tx, behind)
+
+
+async def _close_asked_anew(
+    tx: Tx, replaced: Sequence[tuple[Ledger, Sequence[rules.Replace]]]
+) -> None:
+    """That a read has failed is nobody's turn any more: a newer event asks for it again."""
+    for ledger, replaces in replaced:
+        for each in replaces:
+            if each.old.state == "failed" and isinstance(each.step.operation, ReadObject):
+                await case_rows.close_cases(
+                    tx, about=each.old.identity, ledger_key=ledger.key, by="a newer event"
+                )
 
 
 def _left_behind(ledger: Ledger, step: rules.LedgerStep) -> Case:

@@ -32,7 +32,7 @@ async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
     if stuck is not None:
         await rows.make_ready(tx, stuck)
         released: Released = "message"
-    elif await _release_step(tx, case, by, reason):
+    elif await _move_failed_call(tx, case, "ready", f"released by {by}: {reason}"):
         released = "step"
     else:
         raise Rejected(
@@ -49,13 +49,19 @@ async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
 
 
 async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
-    """The case is closed; its message, if one waits in it, is let go and the next one goes on.
+    """The case is closed; its message, if one waits in it or for what could not be read, is let go
+    and the next one goes on.
 
     Returns whether a message was let go; it stays in the log.
     Raises: Rejected("not-found"), Conflict("not-open").
     """
     case = await _open_case(tx, case_id)
-    stuck = await rows.lock_stuck(tx, case.position) if case.position else None
+    if case.position:
+        stuck = await rows.lock_stuck(tx, case.position)
+    else:
+        stuck = await rows.lock_reading(tx, case.ledger_key)
+        if stuck is not None:
+            await _move_failed_call(tx, case, "cancelled", f"let go by {by}: {reason}")
     await _resolve(tx, case, "case-closed", by, reason)
     if stuck is not None:
         await rows.park_without_case(tx, stuck)
@@ -82,8 +88,8 @@ async def _open_case(tx: Tx, case_id: int) -> OpenCase:
     return case
 
 
-async def _release_step(tx: Tx, case: OpenCase, by: str, reason: str) -> bool:
-    """The failed call the case names is ready again and what it held back goes on."""
+async def _move_failed_call(tx: Tx, case: OpenCase, state: str, why: str) -> bool:
+    """The failed call the case names is in that state, and what it held back goes on."""
     if case.ledger_id is None:
         return False
     ledger = (await ledger_rows.lock_ledgers(tx, [case.ledger_id]))[case.ledger_id]
@@ -91,7 +97,7 @@ async def _release_step(tx: Tx, case: OpenCase, by: str, reason: str) -> bool:
     step = _failed_call(steps, case)
     if step is None:
         return False
-    await step_rows.move_steps(tx, [Move(step, "ready", f"released by {by}: {reason}")])
+    await step_rows.move_steps(tx, [Move(step, state, why)])
     await book.advance(tx, [ledger])
     return True
 

@@ -15,14 +15,15 @@ from broker.decision import Context, Verdict
 from broker.intake import Work
 from broker.outcomes import not_applied
 from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
+from broker.reads import read_key
 from broker.store import Position
 from broker.store.casebook import Case
 from broker.store.documents import NewDocument
 from broker.store.messages import LogEntry, Note
 from broker.store.outbox import Emission
-from broker.store.pending import NewPending, PendingWork
+from broker.store.pending import READING, NewPending, PendingWork
 from canonical.codec import encode
-from canonical.effects import Emit, Open, Plan, Put
+from canonical.effects import Emit, Fetch, Open, Plan, Put
 from canonical.errors import Failure
 
 Placed = Sequence[tuple[Verdict, Position]]
@@ -33,15 +34,16 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     """Rows to write for a batch, the ledgers' apart.
 
     finished: claimed rows that are done with. passing: those of them that supersede what they have
-    passed, with who did it. postponed: claimed rows that go on waiting. waiting: new unfinished
-    work. documents: the last statement about each. said: events, verdict by verdict. cases: those
-    with a ledger_key hold only if the plan they were said with is the last one its ledger takes.
-    outcomes: what the inbox is to say.
+    passed, with who did it. postponed: claimed rows that go on waiting; reading: for an answer.
+    waiting: new unfinished work. documents: the last statement about each. said: events, verdict by
+    verdict. cases: those with a ledger_key hold only if the plan they were said with is the last
+    one its ledger takes. outcomes: what the inbox is to say.
     """
 
     finished: tuple[PendingWork, ...]
     passing: tuple[tuple[PendingWork, str], ...]
     postponed: tuple[tuple[PendingWork, NewPending], ...]
+    reading: tuple[tuple[PendingWork, NewPending], ...]
     waiting: tuple[NewPending, ...]
     documents: tuple[NewDocument, ...]
     said: tuple[tuple[Emission, ...], ...]
@@ -52,7 +54,7 @@ class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_unfinished(self) -> bool:
         """Whether rows of unfinished work come, change or go, so that some may be due now."""
-        return bool(self.finished or self.passing or self.postponed or self.waiting)
+        return bool(self.finished or self.passing or self.postponed or self.reading or self.waiting)
 
 
 def consequences(
@@ -64,7 +66,12 @@ def consequences(
     return Consequences(
         finished=tuple(w.pending for w, row in unfinished if w.pending and row is None),
         passing=_passing(verdicts),
-        postponed=tuple((w.pending, row) for w, row in unfinished if w.pending and row),
+        postponed=tuple(
+            (w.pending, row) for w, row in unfinished if w.pending and row and not row.is_reading
+        ),
+        reading=tuple(
+            (w.pending, row) for w, row in unfinished if w.pending and row and row.is_reading
+        ),
         # Without a key nothing waits.
         waiting=tuple(row for w, row in unfinished if row and row.key and not w.pending),
         documents=_documents(placed),
@@ -114,7 +121,7 @@ def _unfinished(verdict: Verdict, position: Position, context: Context) -> NewPe
     state, due_at, attempts, reason = "in_case", context.now, 1, ""
     match verdict.fate:
         case Done():
-            return None
+            return _reading(verdict, position, context)
         case Behind():
             state, attempts, reason = "parked", 0, "waits behind an earlier message of its key"
         case RetryAt(due_at, reason, burns_attempt):
@@ -134,6 +141,29 @@ def _unfinished(verdict: Verdict, position: Position, context: Context) -> NewPe
         reason=reason,
         version=work.version,
         passes=work.passes,
+    )
+
+
+def _reading(verdict: Verdict, position: Position, context: Context) -> NewPending | None:
+    """The row that keeps the place of an answer among the messages of its key; None where nothing
+    is read."""
+    fetches = [effect for effect in verdict.effects if isinstance(effect, Fetch)]
+    if not fetches:
+        return None
+    (fetch,) = fetches
+    work = verdict.work
+    assert work.order_key is not None, "what is read has a key"
+    scope, key = work.order_key
+    return NewPending(
+        subscription=work.entry.subscription,
+        scope=scope,
+        key=key,
+        lane=work.lane,
+        position=position,
+        state=READING,
+        due_at=context.now,
+        reason=f"waits for {fetch.kind} {fetch.id} to be read at {fetch.system}",
+        merge_key=read_key(fetch),
     )
 
 

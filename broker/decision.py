@@ -29,8 +29,8 @@ from broker.policy import (
 )
 from broker.store.documents import Stored, digest_of
 from broker.store.order import OrderKey, Taken
-from canonical.effects import Effect, Open, Put
-from canonical.errors import Conflict, Failure, InvalidMessage
+from canonical.effects import Effect, Fetch, Open, Put
+from canonical.errors import Conflict, Failure, InvalidMessage, Misconfigured
 from canonical.facts import Facts, Known
 from canonical.rules import Rules
 
@@ -41,12 +41,17 @@ MAX_NEED_ROUNDS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What deciding needs besides the messages: the rules, the policy, the time, a die."""
+    """What deciding needs besides the messages: the rules, the policy, the time, a die.
+
+    reads_from: by source, the system that tells what an object is of which the source sends no more
+    than the key.
+    """
 
     rules: Rules
     policy: RetryPolicy
     now: datetime
     jitter: Callable[[], float]
+    reads_from: Mapping[str, str] = field(default_factory=dict)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -63,8 +68,9 @@ class Desk:
     """The facts of one batch, as the messages decided so far have left them.
 
     documents: what is stored or will be, with their order; known: the same as handlers see it;
-    asked: keys that were looked for, found or not; stopped: (scope, key) that must wait; taken:
-    how far the flows had come with their objects.
+    asked: keys that were looked for, found or not; stopped: (scope, key) that must wait; reading:
+    those of them that wait for nothing but a read; taken: how far the flows had come with their
+    objects.
     """
 
     context: Context
@@ -72,6 +78,7 @@ class Desk:
     known: dict[str, Known] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     stopped: set[OrderKey] = field(default_factory=set)
+    reading: set[OrderKey] = field(default_factory=set)
     taken: Mapping[OrderKey, Taken] = field(default_factory=dict)
     _folded: set[str] = field(default_factory=set)
     _broken: dict[int, Exception] = field(default_factory=dict)
@@ -115,7 +122,7 @@ class Desk:
             return Verdict(work, Done("superseded"))
         if self._was_passed(work):
             return Verdict(work, Done("passed"), (came_too_late(work),))
-        if work.order_key in self.stopped:
+        if work.order_key in self.stopped and not self._joins_a_read(work):
             return Verdict(work, Behind())
         try:
             return Verdict(work, Done(), self._effects(work))
@@ -130,6 +137,10 @@ class Desk:
             return False
         newest = self.taken.get(work.order_key, Taken()).newest
         return newest is not None and work.version < newest
+
+    def _joins_a_read(self, work: Work) -> bool:
+        """All its key waits for is an answer, which it would ask for itself."""
+        return work.is_notification and work.order_key in self.reading
 
     def _was_passed(self, work: Work) -> bool:
         """Its flow has gone on past its number without it."""
@@ -164,6 +175,8 @@ class Desk:
                 documents[effect.key] = self._as_stored(effect)
         self._know(documents)
         self._folded |= set(documents)
+        if any(isinstance(effect, Fetch) for effect in kept):
+            self._waits_for_a_read(verdict.work)
         fate = Done("stale") if stale and not kept else verdict.fate
         return Verdict(verdict.work, fate, tuple(kept), tuple(stale))
 
@@ -175,11 +188,38 @@ class Desk:
         assert work.handler is not None
         assert work.message is not None
         effects = work.handler.decide(work.message, self.facts(), self.context.now)
-        return tuple(_in_order_of_arrival(e, work) if isinstance(e, Put) else e for e in effects)
+        return tuple(self._completed(effect, work) for effect in effects)
+
+    def _completed(self, effect: Effect, work: Work) -> Effect:
+        """The effect with what only the runtime knows."""
+        match effect:
+            case Put():
+                return _in_order_of_arrival(effect, work)
+            case Fetch(system=""):
+                return replace(effect, system=self._read_from(work.entry.envelope.source))
+            case _:
+                return effect
+
+    def _read_from(self, source: str) -> str:
+        system = self.context.reads_from.get(source)
+        if system is None:
+            raise Misconfigured(
+                "reads-from-nowhere",
+                f"{source} sends no more than keys, and no system is named to read the rest from",
+                where=f"settings.sources.{source}.reads_from",
+                remedy="Name the system there",
+            )
+        return system
+
+    def _waits_for_a_read(self, work: Work) -> None:
+        assert work.order_key is not None, "what is read has a key"
+        self.stopped.add(work.order_key)
+        self.reading.add(work.order_key)
 
     def _failed(self, work: Work, error: Exception) -> Verdict:
         if work.order_key is not None:
             self.stopped.add(work.order_key)
+            self.reading.discard(work.order_key)
         trial = Trial(
             attempt=work.attempt,
             lane=work.lane,

@@ -39,7 +39,12 @@ TURN_S = 0.002  # of reading, after which others on the event loop go first
 Recognise = Callable[[Delivery], Handler]
 
 
-_PASSES: Mapping[Order, Passes] = {"strict": "", "curing": "cases", "latest": "all"}
+_PASSES: Mapping[Order, Passes] = {
+    "strict": "",
+    "curing": "cases",
+    "latest": "all",
+    "notification": "",
+}
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -135,6 +140,11 @@ class Work(msgspec.Struct, frozen=True):
     def latest_wins(self) -> bool:
         """Older versions than the newest one taken are not decided any more."""
         return self.handler is not None and self.handler.order == "latest"
+
+    @property
+    def is_notification(self) -> bool:
+        """It tells no more than the key of its object."""
+        return self.handler is not None and self.handler.order == "notification"
 
     @property
     def passes(self) -> Passes:

@@ -23,7 +23,7 @@ import msgspec
 
 from canonical.codec import encode
 from canonical.effects import Plan, Step
-from canonical.operations import QUESTIONS, AwaitFact, StepKind
+from canonical.operations import QUESTIONS, AwaitFact, ReadObject, StepKind
 
 NOT_SENT = frozenset({"waiting", "held", "ready"})
 AT_TARGET = frozenset({"in_flight", "in_doubt"})
@@ -104,7 +104,8 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
 
     Same identity and content: kept. Other content: not sent = replaced; at the target or done =
     a follow-up step. Gone from the plan: not sent = cancelled (a wait is done: its fact came);
-    at the target = withdrawn, kept until its end; done at a target = left behind.
+    at the target = withdrawn, kept until its end; done at a target = left behind. What an event
+    asks to be read: not sent = kept; at the target = a follow-up step; ended = asked for in place.
     """
     now = current(steps)
     planned = _by_identity(plan)
@@ -117,6 +118,13 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
         old = now.get(identity)
         if old is None:
             inserts.append(Insert(step, digest, 1))
+        elif isinstance(step.operation, ReadObject):
+            # Not sent yet, it is joined: it will see what is told now. One that is out may have
+            # looked before; one that has ended left nothing that a generation would tell.
+            if old.state in AT_TARGET:
+                inserts.append(Insert(step, digest, old.generation + 1))
+            elif old.state not in NOT_SENT:
+                replaces.append(Replace(old, step, digest))
         elif old.kind == "wait" and old.state == "done":
             inserts.append(Insert(step, digest, old.generation + 1))  # awaited anew
         elif old.digest == digest and old.state not in ("cancelled", "superseded"):

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
+from types import MappingProxyType
 
 import structlog
 import uuid_utils
@@ -76,11 +77,12 @@ class Pipeline:
         worker: str = "",
         memory: Memory = Memory(),  # noqa: B008 - frozen
         one_suspect: AbstractAsyncContextManager[object] | None = None,
+        reads_from: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """committed: told where a commit left rows or calls that may be due at once. worker: name
         of this process and lane, never used twice. memory: how old an arrival may be; missed events
         are taken from the log as far back. one_suspect: a lock that all pipelines of this process
-        share, for what may have killed one before."""
+        share, for what may have killed one before. reads_from: see broker.decision.Context."""
         self._lane = lane
         self._storage = storage
         self._reader = Reader(
@@ -97,6 +99,7 @@ class Pipeline:
         self._worker = worker or uuid_utils.uuid7().hex
         self._memory = memory
         self._one_suspect = one_suspect or asyncio.Lock()
+        self._reads_from = reads_from
         # Failures in a row that accuse nobody.
         self._failed_takes = 0
         self._failed_rows = 0
@@ -143,8 +146,12 @@ class Pipeline:
             works[:], taken = await self._put_in_order(unit, works)
             fresh, positions = await self._absorb(unit, works)
             held = await unit.held_keys({w.order_key for w in fresh if w.order_key})
+            told = {w.order_key for w in fresh if w.is_notification and w.order_key}
+            reading = await unit.reading_keys(held & told)
             verdicts = await self._decide(
-                unit, fresh, Desk(context, stopped=set(held), taken=taken)
+                unit,
+                fresh,
+                Desk(context, stopped=set(held), reading=set(reading), taken=taken),
             )
             # 4 commit: documents, plans, events, cases, retries
             leaves_work = await unit.apply(verdicts, positions, context)
@@ -445,7 +452,13 @@ class Pipeline:
         return sorted(set(ids) - {p.id for p in claimed})
 
     def _context(self) -> Context:
-        return Context(rules=self._rules, policy=self._policy, now=self._now(), jitter=self._jitter)
+        return Context(
+            rules=self._rules,
+            policy=self._policy,
+            now=self._now(),
+            jitter=self._jitter,
+            reads_from=self._reads_from,
+        )
 
     def _report(self, verdicts: Sequence[Verdict], *, repeats: int, since: float) -> None:
         report(self._metrics, self._lane, verdicts, repeats, perf_counter() - since)

@@ -26,7 +26,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     another lane than the standard one. contracts: message types its messages are recognised by, in
     the order tried. trusted_time: its CloudEvents time says when it sent the message, so that one
     older than the dedupe window is refused. users: broker logins it publishes with; where they are
-    given, each message has to say one of them as its user_id, which the broker checks.
+    given, each message has to say one of them as its user_id, which the broker checks. reads_from:
+    system that is asked what an object is, where the source sends no more than keys.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted_time: bool = False
     users: tuple[str, ...] = ()
     lanes: dict[str, Lane] = {}
+    reads_from: str = ""
 
     def lane_of(self, kind: str) -> Lane:
         """The lane its messages of this kind take; what they lead to may take another one."""
@@ -145,6 +147,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failpoints: str = ""
 
     @property
+    def reads_from(self) -> dict[str, str]:
+        """By who speaks: the system that tells what an object is. A system tells of its own."""
+        own = {system.name: system.name for system in self.systems}
+        return own | {s.name: s.reads_from for s in self.sources if s.reads_from}
+
+    @property
     def memory(self) -> Memory:
         """How old a message may be, and who is believed about it."""
         return Memory(
@@ -158,7 +166,8 @@ def refuse_contradictions(settings: Settings) -> None:
     lane starves; every lane is somebody's.
 
     Raises: Misconfigured("retention-too-short"), Misconfigured("lease-too-short"),
-    Misconfigured("share-out-of-bounds"), Misconfigured("lane-of-nothing").
+    Misconfigured("share-out-of-bounds"), Misconfigured("lane-of-nothing"),
+    Misconfigured("reads-from-nowhere").
     """
     deadlines = settings.deadlines
     for source in settings.sources:
@@ -168,6 +177,13 @@ def refuse_contradictions(settings: Settings) -> None:
                 f"{source.name} has a lane for {', '.join(unknown)}, which it does not send",
                 where=f"settings.sources.{source.name}.lanes",
                 remedy="Add it to kinds, or take it out of lanes",
+            )
+        if source.reads_from and source.reads_from not in {s.name for s in settings.systems}:
+            raise Misconfigured(
+                "reads-from-nowhere",
+                f"{source.name} is to be read from {source.reads_from}, which is no system",
+                where=f"settings.sources.{source.name}.reads_from",
+                remedy="Name one of settings.systems",
             )
     if not LEAST_SHARE <= settings.yield_share <= 1:
         raise Misconfigured(

@@ -8,8 +8,9 @@ a package is fetched.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -64,7 +65,13 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def compare_all(
-    database: Database, selection: Selection, *, at_most: int, reader: Reader, rules: Rules
+    database: Database,
+    selection: Selection,
+    *,
+    at_most: int,
+    reader: Reader,
+    rules: Rules,
+    reads_from: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[int, list[Compared]]:
     """How many messages are selected, and the oldest of them compared."""
     async with snapshot(database) as tx:
@@ -76,11 +83,20 @@ async def compare_all(
         async with snapshot(database) as tx:
             await connection_rows.allow_pauses(tx, LONG_PAUSE_S)
             for message, work in zip(messages, works, strict=True):
-                compared.append(await compare(tx, message, work, rules=rules))
+                compared.append(
+                    await compare(tx, message, work, rules=rules, reads_from=reads_from)
+                )
     return extent.messages, compared
 
 
-async def compare(tx: Tx, message: Logged, work: Work, *, rules: Rules) -> Compared:
+async def compare(
+    tx: Tx,
+    message: Logged,
+    work: Work,
+    *,
+    rules: Rules,
+    reads_from: Mapping[str, str] = MappingProxyType({}),
+) -> Compared:
     """Today's decision about a logged message against what was done; reads only.
 
     work: how it is read today.
@@ -93,7 +109,11 @@ async def compare(tx: Tx, message: Logged, work: Work, *, rules: Rules) -> Compa
     if then is not None and (then.word in _UNDECIDED or then.position != message.position):
         return _compared(message, "not_decided")
     context = Context(
-        rules=rules, policy=RetryPolicy(), now=message.position.at, jitter=lambda: 0.0
+        rules=rules,
+        policy=RetryPolicy(),
+        now=message.position.at,
+        jitter=lambda: 0.0,
+        reads_from=reads_from,
     )
 
     async def as_of_then(keys: set[str]) -> dict[str, Stored]:

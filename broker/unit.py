@@ -62,6 +62,9 @@ class Unit(Protocol):
     async def held_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
         """See broker.store.pending."""
 
+    async def reading_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
+        """See broker.store.pending."""
+
     async def begin_pending(self, *, lane: str, limit: int, worker: str) -> Begun:
         """See broker.store.pending."""
 
@@ -139,6 +142,9 @@ class SqlUnit:
 
     async def held_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
         return await pending_rows.held_keys(self._tx, keys)
+
+    async def reading_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
+        return await pending_rows.reading_keys(self._tx, keys)
 
     async def begin_suspect(self, row_id: int, *, worker: str) -> int:
         return await pending_rows.begin_suspect(self._tx, row_id, worker=worker)

@@ -348,6 +348,7 @@ class App:
             committed=committed,
             read_s=self._settings.deadlines.read_s,
             one_suspect=self._one_suspect,
+            reads_from=self._settings.reads_from,
         )
 
     def _housekeeper(self, database: Database) -> Housekeeper:

@@ -12,6 +12,7 @@ from broker.store.steps import operation_from
 from canonical.codec import encode
 from canonical.effects import Step
 from canonical.envelope import Lane
+from canonical.operations import Operation, ReadObject
 
 
 class ClaimedStep(msgspec.Struct, frozen=True):
@@ -128,7 +129,7 @@ async def claim_calls(
             version=r["version"],
             attempts=r["attempts"],
             idempotency_key=r["idempotency_key"],
-            correlation_id=r["correlation_id"],
+            correlation_id=_story(operation) or r["correlation_id"],
             was_in_doubt=r["was_in_doubt"],
             withdrawn=r["withdrawn"],
             step=Step(
@@ -136,14 +137,20 @@ async def claim_calls(
                 system=r["system"],
                 object_kind=r["object_kind"],
                 object_id=r["object_id"],
-                operation=operation_from(r["operation"]),
+                operation=operation,
                 depends_on=tuple(r["depends_on"]),
                 owner=r["owner"],
                 lane=lane,
             ),
         )
         for r in rows
+        if (operation := operation_from(r["operation"]))
     ]
+
+
+def _story(operation: Operation) -> str:
+    """The ledger of a read serves many stories; its answer goes on with that of who asked."""
+    return operation.correlation_id if isinstance(operation, ReadObject) else ""
 
 
 async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[tuple[int, int]]:

@@ -63,12 +63,26 @@ async def find(tx: Tx, case_id: int) -> OpenCase | None:
 
 async def lock_stuck(tx: Tx, position: Position) -> Stuck | None:
     """The row in which that message waits for a person; None where it does not wait."""
+    return await _lock_waiting(
+        tx,
+        "p.message_at = $1 and p.message_seq = $2 and p.state = 'in_case'",
+        position.at,
+        position.seq,
+    )
+
+
+async def lock_reading(tx: Tx, ledger_key: str) -> Stuck | None:
+    """The row that keeps the place of the answer of that read; None where none does."""
+    return await _lock_waiting(tx, "p.merge_key = $1 and p.state = 'reading'", ledger_key)
+
+
+async def _lock_waiting(tx: Tx, which: str, *arguments: object) -> Stuck | None:
     row = await tx.fetchrow(
-        """
+        f"""
         with held as (
             select h.scope, h.key
             from hold h join pending p using (scope, key)
-            where p.message_at = $1 and p.message_seq = $2 and p.state = 'in_case'
+            where {which}
             order by h.scope, h.key for update of h
         )
         select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, m.at, m.seq,
@@ -76,11 +90,10 @@ async def lock_stuck(tx: Tx, position: Position) -> Stuck | None:
                m.body, m.correlation_id
         from held join pending p using (scope, key)
         join message m on m.at = p.message_at and m.seq = p.message_seq
-        where p.message_at = $1 and p.message_seq = $2 and p.state = 'in_case'
+        where {which}
         order by p.id limit 1
         """,
-        position.at,
-        position.seq,
+        *arguments,
     )
     if row is None:
         return None
@@ -91,7 +104,7 @@ async def lock_stuck(tx: Tx, position: Position) -> Stuck | None:
         key=row["key"],
         lane=row["lane"],
         attempts=row["attempts"],
-        position=position,
+        position=Position(row["at"], row["seq"]),
         delivery=delivery_of(row),
         correlation_id=row["correlation_id"],
         sent_id=row["sent_id"],

@@ -110,8 +110,8 @@ async def row_facts(tx: Tx, *, log_days: int) -> RowFacts:
 
 
 async def stuck_rows(tx: Tx) -> int:
-    """Rows nobody would ever wake: parked ones with nothing before them, unfinished work without a
-    hold, holds without unfinished work. Must be 0."""
+    """Rows nobody would ever wake: parked ones with nothing before them, ones that wait for a read
+    that nobody makes, unfinished work without a hold, holds without unfinished work. Must be 0."""
     return int(
         await tx.fetchval(
             """
@@ -119,6 +119,9 @@ async def stuck_rows(tx: Tx) -> int:
                     where p.state = 'parked' and not exists (
                         select from pending b
                         where b.scope = p.scope and b.key = p.key and b.id < p.id))
+                 + (select count(*) from pending p
+                    where p.state = 'reading' and not exists (
+                        select from ledger l where l.key = p.merge_key and l.state = 'open'))
                  + (select count(*) from pending p where not exists (
                         select from hold h where h.scope = p.scope and h.key = p.key))
                  + (select count(*) from hold h where not exists (

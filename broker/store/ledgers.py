@@ -139,6 +139,14 @@ async def lock_free_ledgers(tx: Tx, ids: Iterable[int]) -> dict[int, Ledger]:
     return {r["id"]: _ledger(r) for r in rows}
 
 
+async def open_ones(tx: Tx, ids: Iterable[int]) -> frozenset[int]:
+    """Those of the ledgers that are not complete."""
+    rows = await tx.fetch(
+        "select id from ledger where id = any($1::bigint[]) and state = 'open'", sorted(set(ids))
+    )
+    return frozenset(r["id"] for r in rows)
+
+
 async def complete_ledgers(tx: Tx, ids: Sequence[int]) -> None:
     """Every step of these is settled."""
     await tx.execute(

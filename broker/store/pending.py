@@ -20,6 +20,10 @@ Passes = Literal["", "cases", "all"]
 """What unfinished work need not wait for, as long as all of it is older by version."""
 
 
+READING = "reading"
+"""State of a row that keeps the place of an answer among the messages of its key."""
+
+
 class PendingWork(msgspec.Struct, frozen=True):
     """A claimed row of unfinished work with the message it is about.
 
@@ -46,6 +50,9 @@ class PendingWork(msgspec.Struct, frozen=True):
 class NewPending(msgspec.Struct, frozen=True):
     """Unfinished work to be stored; `merge_key` makes a second one of the same kind vanish.
 
+    merge_key: of a plan to be made anew, or, where the row keeps the place of an answer, the key
+    of the read's ledger.
+
     version: business version of the whole object the message states. passes: what it need not
     wait for if that is older.
     """
@@ -62,6 +69,11 @@ class NewPending(msgspec.Struct, frozen=True):
     merge_key: str | None = None
     version: int | None = None
     passes: Passes = ""
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it waits for the answer of a read."""
+        return self.state == READING
 
 
 async def held_keys(tx: Tx, keys: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
@@ -81,8 +93,35 @@ async def held_keys(tx: Tx, keys: Iterable[tuple[str, str]]) -> frozenset[tuple[
     return frozenset((r["scope"], r["key"]) for r in rows)
 
 
+async def reading_keys(tx: Tx, keys: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """Those of the held (scope, key) pairs that wait for nothing but the answer of a read.
+
+    The caller has locked the holds, in a statement before this one.
+    """
+    wanted = sorted(set(keys))
+    if not wanted:
+        return frozenset()
+    rows = await tx.fetch(
+        """
+        select w.scope, w.key
+        from unnest($1::text[], $2::text[]) as w(scope, key)
+        cross join lateral (
+            select bool_and(p.state = 'reading') as all_read
+            from pending p where p.scope = w.scope and p.key = w.key
+        ) p
+        where p.all_read
+        """,
+        [w[0] for w in wanted],
+        [w[1] for w in wanted],
+    )
+    return frozenset((r["scope"], r["key"]) for r in rows)
+
+
 async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
-    """Stores unfinished work behind holds; one with a known merge key is dropped."""
+    """Stores unfinished work behind holds; one with a known merge key is dropped.
+
+    A plan that is to be made anew is known by its merge key.
+    """
     if not rows:
         return
     pairs = sorted({(r.scope, r.key) for r in rows})
@@ -102,7 +141,7 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
                              due_at, attempts, reason, merge_key, is_replan, version, passes,
                              failing_since)
         select subscription, scope, key, lane, at, seq, state, due_at, attempts, reason, merge_key,
-               merge_key is not null, version, passes,
+               coalesce(merge_key like 'plan:%', false), version, passes,
                case when state in ('retry', 'in_case') then now() end
         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
                     $6::bigint[], $7::text[], $8::timestamptz[], $9::int[], $10::text[],
@@ -415,3 +454,52 @@ async def postpone_pending(tx: Tx, work: PendingWork, row: NewPending) -> None:
         row.version,
         row.passes,
     )
+
+
+async def begin_reading(tx: Tx, work: PendingWork, row: NewPending) -> bool:
+    """The claimed row keeps the place of an answer; False where another one does already."""
+    begun = await tx.fetchval(
+        """
+        update pending
+        set state = $2, due_at = $3, reason = $4, merge_key = $5, attempts = 0, version = null,
+            passes = '', begun = 0, begun_by = '', failing_since = null
+        where id = $1 and not exists (select from pending where merge_key = $5)
+        returning id
+        """,
+        work.id,
+        row.state,
+        row.due_at,
+        row.reason,
+        row.merge_key,
+    )
+    return begun is not None
+
+
+async def take_places(tx: Tx, answers: Sequence[NewPending]) -> list[NewPending]:
+    """Answers stand where their places were kept, by merge key; returns those that have none.
+
+    The caller has locked the holds.
+    """
+    rows = await tx.fetch(
+        """
+        update pending p
+        set subscription = a.subscription, message_at = a.at, message_seq = a.seq, lane = a.lane,
+            state = a.state, due_at = a.due_at, reason = '', merge_key = null, replay_id = null
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
+                    $6::timestamptz[], $7::bigint[], $8::text[], $9::timestamptz[])
+             as a(merge_key, scope, key, subscription, lane, at, seq, state, due_at)
+        where p.merge_key = a.merge_key and p.scope = a.scope and p.key = a.key
+        returning a.merge_key
+        """,
+        [a.merge_key for a in answers],
+        [a.scope for a in answers],
+        [a.key for a in answers],
+        [a.subscription for a in answers],
+        [a.lane for a in answers],
+        [a.position.at for a in answers],
+        [a.position.seq for a in answers],
+        [a.state for a in answers],
+        [a.due_at for a in answers],
+    )
+    placed = {r["merge_key"] for r in rows}
+    return [a for a in answers if a.merge_key not in placed]

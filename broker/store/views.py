@@ -207,6 +207,7 @@ async def changes(tx: Tx, *, limit: int = LIST_LIMIT) -> list[ChangeRow]:
         """
         with chosen as (
             select id, key, title, state, opened_at, completed_at from ledger
+            where key not like 'read/%'
             order by state = 'open' desc, opened_at desc, id desc limit $1
         )
         select c.*, s.done, s.total, s.waits_for,
@@ -405,7 +406,8 @@ async def known_numbers(tx: Tx) -> dict[str, list[str]]:
     """What a person may have meant: recent change numbers, tasks, cases and documents."""
     row = await tx.fetchrow(
         """
-        select array(select key from ledger order by id desc limit 500) as changes,
+        select array(select key from ledger where key not like 'read/%'
+                     order by id desc limit 500) as changes,
                array(select id::text from step where kind = 'approval' order by id desc limit 500)
                    as tasks,
                array(select id::text from exception_case order by id desc limit 500) as cases,

@@ -138,6 +138,7 @@ def shadow_replay(
             at_most=limit,
             reader=_reader(chosen, database),
             rules=chosen.rules,
+            reads_from=chosen.settings.reads_from,
         ),
     )
     if reading.is_json:

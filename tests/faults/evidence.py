@@ -223,6 +223,9 @@ _OF_NOTHING = {
     "parked behind nothing": """pending p where p.state = 'parked' and not exists (
         select from pending o where o.scope = p.scope and o.key = p.key and o.id < p.id
     )""",
+    "waiting for no read": """pending p where p.state = 'reading' and not exists (
+        select from ledger l where l.key = p.merge_key and l.state = 'open'
+    )""",
     "attempts of nothing": "delivery_attempt",
 }
 """Rows that stand for work, where there is none."""

@@ -191,6 +191,14 @@ HOT: dict[str, Statement] = {
         tx, pending_works()[0], by="a test"
     ),
     "held_keys": lambda tx: pending_rows.held_keys(tx, [("toy", key) for key in KEYS]),
+    "reading_keys": lambda tx: pending_rows.reading_keys(tx, [("toy", key) for key in KEYS]),
+    "begin_reading": lambda tx: pending_rows.begin_reading(
+        tx, pending_works()[0], msgspec.structs.replace(new_pending()[0], merge_key="read/x")
+    ),
+    "take_places": lambda tx: pending_rows.take_places(
+        tx, [msgspec.structs.replace(row, merge_key=f"read/{row.key}") for row in new_pending()]
+    ),
+    "open_ones": lambda tx: ledgers.open_ones(tx, range(1, 8)),
     "add_pending": lambda tx: pending_rows.add_pending(tx, new_pending()),
     "begin_pending": lambda tx: pending_rows.begin_pending(
         tx, lane="standard", limit=50, worker="w"

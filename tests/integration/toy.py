@@ -10,9 +10,10 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,6 +45,7 @@ from canonical.operations import (
     AwaitFact,
     ExtendToPlant,
     Operation,
+    ReadObject,
     ReadSupplier,
 )
 from canonical.rules import Rules
@@ -345,7 +347,7 @@ def _observe(step: Step) -> Request:
 def _read(step: Step, response: Response) -> Observed:
     if response.status == 404:
         return Absent()
-    if isinstance(step.operation, ReadSupplier):
+    if isinstance(step.operation, (ReadSupplier, ReadObject)):
         answer = Answer("toy.supplier", f"supplier/{step.object_id}", response.body)
         return Present(equal=True, answer=answer)
     return Present(equal=response.body == _content(step), reference=f"R-{step.object_id}")
@@ -423,15 +425,19 @@ class Bench:
         lane: Lane = "standard",
         database: Database | None = None,
         flow: Catalogue | None = None,
+        others: Mapping[str, Handler] = MappingProxyType({}),
         memory: Memory = Memory(),  # noqa: B008 - frozen
         one_suspect: asyncio.Lock | None = None,
         committed: Callable[[], None] = lambda: None,
+        reads_from: Mapping[str, str] = MappingProxyType({}),
     ) -> Pipeline:
         """A pipeline over this database; by default retries are due at once.
 
-        flow: who takes our own events; orders are taken by `orders`.
+        flow: who takes our own events; others: by kind, who takes what is no order; orders are
+        taken by `orders`.
         """
         handlers = {orders.name: orders, ANSWERS.name: ANSWERS}
+        handlers |= {handler.name: handler for handler in others.values()}
         if flow is not None:
             handlers |= {handler.name: handler for handler in flow.handlers.values()}
 
@@ -440,6 +446,8 @@ class Bench:
                 return flow.recognise((events.SOURCE,), delivery)
             if delivery.kind == "bug in recognise":
                 raise KeyError(delivery.kind)
+            if delivery.kind in others:
+                return others[delivery.kind]
             if delivery.kind not in ("order", "report"):
                 raise InvalidMessage("kind-unknown", f"No contract for {delivery.kind!r}")
             return orders
@@ -457,6 +465,7 @@ class Bench:
             committed=committed,
             now=now,
             one_suspect=one_suspect,
+            reads_from=reads_from,
         )
 
     def dispatcher(

@@ -293,6 +293,10 @@ class MemoryUnit:
                 held.add(key)
         return frozenset(held)
 
+    async def reading_keys(self, keys: Iterable[OrderKey]) -> frozenset[OrderKey]:
+        """See broker.unit.Unit; nothing is read."""
+        return frozenset()
+
     async def begin_pending(self, *, lane: str, limit: int, worker: str) -> Begun:
         """See broker.unit.Unit."""
         await self._weather.before("begin_pending: holds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,11 +29,11 @@ from broker.policy import (
 )
 from broker.store import Position
 from broker.store.documents import Stored, digest_of
-from canonical.effects import Effect, Emit, Put
+from canonical.effects import Effect, Emit, Fetch, Put
 from canonical.envelope import Envelope, Message
 from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected, Unavailable
 from canonical.facts import Facts, Known
-from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Delivery, Handler, Order, no_needs
 from canonical.rules import Rules
 from canonical.supplier import Qualification, Supplier
 
@@ -60,7 +61,9 @@ def stored(version: int, name: str = "A", stated: int = 0, row_version: int = 1)
     )
 
 
-def work(decide: Decide, *, key: str = "order/1", number: str = "1") -> Work:
+def work(
+    decide: Decide, *, key: str = "order/1", number: str = "1", order: Order = "strict"
+) -> Work:
     """A message whose handler decides as given."""
     toy = Handler(
         name="toy",
@@ -69,6 +72,7 @@ def work(decide: Decide, *, key: str = "order/1", number: str = "1") -> Work:
         read=lambda d: Message(Envelope(id=number, source="s", type="t", key=key), None),
         needs=no_needs,
         decide=lambda message, facts, now: decide(facts),
+        order=order,
     )
     arrival = Arrival(Delivery(source="s", kind="k", body=number.encode()), "standard", "q")
     return read_arrival(arrival, lambda delivery: toy)
@@ -124,6 +128,51 @@ def test_what_a_failed_message_would_have_stated_is_no_fact() -> None:
     assert isinstance(verdict.fate, Park)
     assert verdict.effects == ()
     assert "supplier/S2" not in desk.facts().documents
+
+
+READING_CONTEXT = dataclasses.replace(CONTEXT, reads_from={"s": "erp"})
+
+
+def notice(number: str = "1", decide: Decide = lambda facts: (Fetch("order", "1"),)) -> Work:
+    """A message that tells no more than the key."""
+    return work(decide, number=number, order="notification")
+
+
+def test_what_is_to_be_read_is_read_where_its_source_says() -> None:
+    (verdict,) = decided(Desk(READING_CONTEXT), notice())
+    assert verdict.effects == (Fetch("order", "1", "erp"),)
+
+
+def test_a_notification_passes_a_read_of_its_key_and_a_statement_waits() -> None:
+    first, second, other, third = decided(
+        Desk(READING_CONTEXT), notice("1"), notice("2"), work(stating(put(1))), notice("3")
+    )
+    assert first.fate == second.fate == third.fate == Done()
+    assert other.fate == Behind()
+
+
+@pytest.mark.parametrize(("reading", "fate"), [(True, Done()), (False, Behind())])
+def test_a_notification_waits_for_what_is_held_and_is_no_read(
+    reading: bool, fate: Disposition
+) -> None:
+    key = ("flow", "order/1")
+    desk = Desk(READING_CONTEXT, stopped={key}, reading={key} if reading else set())
+    (verdict,) = decided(desk, notice())
+    assert verdict.fate == fate
+
+
+def test_behind_a_notification_that_failed_the_next_one_waits() -> None:
+    desk = Desk(READING_CONTEXT)
+    failed = notice("2", raising(Rejected("no", "no")))
+    verdicts = decided(desk, notice("1"), failed, notice("3"))
+    assert [type(v.fate) for v in verdicts] == [Done, Park, Behind]
+
+
+def test_a_source_of_keys_without_a_system_to_read_from_is_a_fault_of_the_configuration() -> None:
+    (verdict,) = decided(Desk(CONTEXT), notice())
+    assert isinstance(verdict.fate, Park)
+    assert verdict.fate.failure.code == "reads-from-nowhere"
+    assert verdict.fate.failure.where == "settings.sources.s.reads_from"
 
 
 def test_a_held_key_waits_from_the_start() -> None:

@@ -29,6 +29,7 @@ from canonical.operations import (
     AwaitFact,
     ExtendToPlant,
     Operation,
+    ReadObject,
     ReadSupplier,
     StepKind,
 )
@@ -189,6 +190,38 @@ def test_other_content_waits_for_the_end_of_what_is_at_the_target(state: str) ->
     assert ledger.states()["b"] == "waiting"
     ledger.become("a", "done")
     assert ledger.states() == {"a": "done", "b": "ready"}
+
+
+def a_read(asked: int) -> Step:
+    """A read of supplier S that the message at that place of the log asked for."""
+    return Step("", "erp", "supplier", "S", ReadObject("supplier", "S", "supplier/S", asked, "c"))
+
+
+def test_a_read_that_was_not_sent_is_joined() -> None:
+    ledger = planned(a_read(1))
+    ledger.plan(a_read(2))
+    assert [(s.state, s.digest) for s in ledger.as_read()] == [("ready", digest_of(a_read(1)))]
+
+
+@pytest.mark.parametrize("state", ["in_flight", "in_doubt"])
+def test_what_is_asked_while_a_read_is_out_is_read_once_more_after_it(state: str) -> None:
+    ledger = planned(a_read(1))
+    ledger._write([Move(ledger.steps[1], state)])
+    for asked in (2, 3, 4):
+        ledger.plan(a_read(asked))
+    assert [s.state for s in ledger.as_read()] == [state, "waiting"]
+    ledger._write([Move(ledger.steps[1], "done")])
+    ledger.advance()
+    assert [s.state for s in ledger.as_read()] == ["done", "ready"]
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+@pytest.mark.parametrize("asked", [1, 2])
+def test_a_read_that_has_ended_is_asked_for_anew_in_place(state: str, asked: int) -> None:
+    ledger = planned(a_read(1))
+    ledger._write([Move(ledger.steps[1], state)])
+    ledger.plan(a_read(asked))
+    assert [(s.state, s.digest) for s in ledger.as_read()] == [("ready", digest_of(a_read(asked)))]
 
 
 @pytest.mark.parametrize("end", ["ready", "failed"])

@@ -46,7 +46,12 @@ def checked(table: str) -> set[str]:
     """The states that the schema lets a row of the table have."""
     (columns,) = re.findall(rf"^create table {table} \((.*?)^\)", SCHEMA, re.M | re.S)
     (states,) = re.findall(r"^ +state +text .*?check \(state in \((.*?)\)\)", columns, re.M | re.S)
-    return set(re.findall(r"'(\w+)'", states))
+    later = re.findall(
+        rf"^alter table {table} add constraint {table}_state_check\s+check \(state in \((.*?)\)\)",
+        SCHEMA,
+        re.M,
+    )
+    return set(re.findall(r"'(\w+)'", [states, *later][-1]))
 
 
 def drawn(title: str) -> set[str]:
