@@ -104,11 +104,13 @@ def read_idocs(source: Source, limits: Limits) -> list[IDoc]:
         if len(found) == MAX_IDOCS:
             raise _wrong(f"It has more than {MAX_IDOCS} IDocs", element)
         root = _segment(element)
-        control = root.first(CONTROL)
-        if control is None:
-            raise _wrong(f"The IDoc has no control record {CONTROL}", element)
+        controls = list(root.all(CONTROL))
+        if len(controls) != 1:
+            raise _wrong(
+                f"The IDoc has {len(controls)} control records {CONTROL}, not one", element
+            )
         others = tuple(child for child in root.children if child.name != CONTROL)
-        found.append(IDoc(control, msgspec.structs.replace(root, children=others)))
+        found.append(IDoc(controls[0], msgspec.structs.replace(root, children=others)))
     if not found:
         raise InvalidMessage(
             "idoc-missing",

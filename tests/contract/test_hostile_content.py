@@ -1,0 +1,429 @@
+"""H15 to H36 of the catalogue of hostile input, from one table, against every driver that reads the
+syntax: refused as bad data with a place, or taken as what it says; never anything else.
+
+The service as a whole is sent H01 to H26 by tests/hostile.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import re
+import socket
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from canonical.codec import decode_json, encode
+from canonical.effects import Effect, Emit, Open
+from canonical.errors import Failure
+from canonical.events import EVENTS, SOURCE
+from canonical.handler import Delivery
+from handlers import HANDLERS
+from tests.contract.test_handlers import EXAMPLES, FACTS, MORE, NOW, Row
+from tests.corpus import CORPUS
+
+Contents = Callable[[bytes], Iterator[bytes]]
+
+
+# The drivers, each with a genuine message
+
+
+def _content(delivery: Delivery) -> bytes:
+    """The document itself: of an archive, what is in it."""
+    if not delivery.body.startswith(b"PK"):
+        return delivery.body
+    with zipfile.ZipFile(io.BytesIO(delivery.body)) as archive:
+        return archive.read("pdx.xml")
+
+
+GENUINE: Mapping[str, tuple[Row, Delivery]] = {
+    f"{row[1]} {number}": (row, delivery)
+    for row in HANDLERS
+    if row[0] != SOURCE
+    for number, delivery in enumerate((EXAMPLES[row], *MORE.get(row, ())))
+}
+
+
+def _syntax(name: str) -> str:
+    _, delivery = GENUINE[name]
+    return "xml" if _content(delivery).lstrip().startswith(b"<") else "json"
+
+
+# Every hostile value in every place in the longer suite, each fifth of them else: 5 divides the length
+# of no list below, so that each value comes to some places.
+EACH = 1 if os.environ.get("LAYSHAFT_FULL") == "1" else 5
+
+
+def _some(pairs: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    return itertools.islice(pairs, 0, None, EACH)
+
+
+OF_JSON = [name for name in GENUINE if _syntax(name) == "json"]
+OF_XML = [name for name in GENUINE if _syntax(name) == "xml"]
+
+
+def told(name: str, body: bytes) -> tuple[Effect, ...]:
+    """What the driver makes of other content in the place of a genuine message's."""
+    row, delivery = GENUINE[name]
+    handler = HANDLERS[row]
+    changed = Delivery(
+        delivery.source,
+        delivery.kind,
+        body,
+        content_type=delivery.content_type,
+        attributes=delivery.attributes,
+    )
+    message = handler.read(changed)
+    if handler.version is not None:
+        handler.version(message)
+    return handler.decide(message, FACTS, NOW)
+
+
+def refusal(name: str, body: bytes) -> Failure | None:
+    """Why it is refused; None where it is taken. What is taken can be sent and stored."""
+    try:
+        effects = told(name, body)
+    except Failure as failure:
+        assert failure.word in ("data_quality", "business_rule"), failure
+        assert failure.where, failure
+        assert failure.what.isprintable(), failure
+        return failure
+    for effect in effects:
+        match effect:
+            case Emit(event, _, data):
+                wire = encode(data)
+                assert decode_json(wire, EVENTS[event].data, keys_once=True) == data
+                assert b"\\u0000" not in wire
+            case Open(what=what, where=where):
+                assert "\0" not in what + where
+            case _:
+                pass
+    return None
+
+
+# JSON: the whole content
+
+
+def _hidden(genuine: bytes, value: bytes) -> bytes:
+    """The genuine content with a field that no contract names, and this value in it."""
+    start = genuine.index(b"{") + 1
+    return genuine[:start] + b'"unheard-of": ' + value + b", " + genuine[start:]
+
+
+def _deep(genuine: bytes) -> Iterator[bytes]:
+    nested = b"[" * 100_000 + b"]" * 100_000
+    yield nested
+    yield _hidden(genuine, nested)
+    yield b"[" * 100_000
+
+
+def _many(genuine: bytes) -> Iterator[bytes]:
+    yield _hidden(genuine, b"[" + b"0," * 999_999 + b"0]")
+    keys = ",".join(f'"{number}":0' for number in range(200_000))
+    yield _hidden(genuine, f"{{{keys}}}".encode())
+
+
+def _not_numbers(genuine: bytes) -> Iterator[bytes]:
+    for literal in (b"NaN", b"Infinity", b"-Infinity", b"01", b"1.", b".5", b"+1", b"0x10"):
+        yield _hidden(genuine, literal)
+
+
+def _not_text(genuine: bytes) -> Iterator[bytes]:
+    for bad in (b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80"):
+        yield _hidden(genuine, b'"' + bad + b'"')
+    yield _hidden(genuine, b'"\\ud800"')
+    yield _hidden(genuine, b'"a\nb"')
+
+
+def _twice(genuine: bytes) -> Iterator[bytes]:
+    yield _hidden(_hidden(genuine, b"1"), b"2")
+    yield _hidden(genuine, b'{"qty": 1, "q\\u0074y": 2}')
+
+
+def _not_one_document(genuine: bytes) -> Iterator[bytes]:
+    yield b"\xef\xbb\xbf" + genuine
+    yield genuine.decode().encode("utf-16")
+    yield genuine + b"\0"
+    yield genuine + b" {}"
+    yield b"/* by hand */ " + genuine
+    yield b""
+    yield b"  \n"
+    yield genuine[: len(genuine) // 2]
+
+
+REFUSED_JSON: Mapping[str, Contents] = {
+    "H15 100,000 nested arrays": _deep,
+    "H17 literals that are no JSON": _not_numbers,
+    "H20 surrogates and bytes that are no UTF-8": _not_text,
+    "H21 a key given twice": _twice,
+    "H22 not one JSON document in UTF-8": _not_one_document,
+    "H25 a million elements, 200,000 keys": _many,
+}
+
+
+@pytest.mark.parametrize("name", OF_JSON)
+@pytest.mark.parametrize("line", REFUSED_JSON)
+def test_hostile_json_is_refused(line: str, name: str) -> None:
+    row, delivery = GENUINE[name]
+    assert refusal(name, delivery.body) is None, "the genuine one is taken"
+    for number, body in enumerate(REFUSED_JSON[line](delivery.body)):
+        assert refusal(name, body) is not None, (number, body[:80])
+
+
+# JSON: one value after the other
+
+HOSTILE_VALUES: Mapping[str, tuple[str, ...]] = {
+    "H16 an integer of 4,000 digits": ("9" * 4_000, "-" + "9" * 4_000, str(2**63), str(2**64)),
+    "H17 numbers beyond all bounds": ("1e400", "-1e400", "1e-400", "1E+999999999"),
+    "H18 decimals that are none": tuple(
+        json.dumps(text)
+        for text in ("NaN", "sNaN", "Infinity", "1E+999999999", "1_000", "١٢", " 1 ", "1,5", "--1")
+    ),
+    "H19 NUL in a text": ('"a\\u0000b"', '"\\u0000"'),
+    "H23 values of another type": ("true", "1.5", '"1"', "null", "[]", "{}", "[[]]", '{"a": 1}'),
+    "H24 times that are none": tuple(
+        json.dumps(text)
+        for text in (
+            "2026-03-02T08:00:00",
+            "9999-12-31T23:59:59-14:00",
+            "0001-01-01T00:00:00+14:00",
+            "2026-06-30T23:59:60Z",
+            "2026-02-30T00:00:00Z",
+            "/Date(99999999999999999999)/",
+        )
+    ),
+    "H26 characters in disguise": tuple(
+        json.dumps(text)
+        for text in ("A\u200bB", "A\u202eB", "\u0410BC", "\uff21BC", "e\u0301", "A\ufe0fB")
+    ),
+}
+
+
+def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where a value stands, once for each name: the rows of a list are alike."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                yield from _places(inner, (*path, key))
+        case list() if value:
+            yield from _places(value[0], (*path, 0))
+        case _:
+            yield path
+
+
+def _with(value: Any, path: tuple[str | int, ...], mark: str) -> Any:
+    if not path:
+        return mark
+    first, *rest = path
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed[first] = _with(value[first], tuple(rest), mark)
+    return changed
+
+
+MARK = "the value goes here"
+
+
+@pytest.mark.parametrize("name", OF_JSON)
+@pytest.mark.parametrize("line", HOSTILE_VALUES)
+def test_a_hostile_value_anywhere_is_bad_data_or_what_it_says(line: str, name: str) -> None:
+    content = json.loads(GENUINE[name][1].body)
+    refused = 0
+    for path, value in _some(itertools.product(_places(content), HOSTILE_VALUES[line])):
+        around = json.dumps(_with(content, path, MARK)).encode()
+        body = around.replace(json.dumps(MARK).encode(), value.encode())
+        refused += refusal(name, body) is not None
+    # None of them is taken in every place: a driver reads something of its messages.
+    assert refused
+
+
+# XML: the whole content
+
+
+def _root(genuine: bytes) -> bytes:
+    found = re.search(rb"<([A-Za-z][\w.-]*)", genuine)
+    assert found is not None
+    return found[1]
+
+
+def _without_prolog(genuine: bytes) -> bytes:
+    return genuine[genuine.index(b"<" + _root(genuine)) :]
+
+
+def _declaring(genuine: bytes, subset: bytes) -> bytes:
+    """The genuine content with a document type of its own."""
+    return b"<!DOCTYPE " + _root(genuine) + b" [" + subset + b"]>" + _without_prolog(genuine)
+
+
+def _inside(genuine: bytes, inner: bytes) -> bytes:
+    """The genuine content with more right below its root."""
+    body = _without_prolog(genuine)
+    start = re.match(rb"<[^>]*>", body)
+    assert start is not None
+    return body[: start.end()] + inner + body[start.end() :]
+
+
+def _bombs(genuine: bytes) -> Iterator[bytes]:
+    levels = b"".join(b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 10) for n in range(1, 6))
+    yield _declaring(genuine, b'<!ENTITY e0 "' + b"x" * 30 + b'">' + levels)
+    yield _inside(_declaring(genuine, b'<!ENTITY e0 "x">' + levels), b"<a>&e5;</a>")
+
+
+def _harmless_entity(genuine: bytes) -> Iterator[bytes]:
+    yield _declaring(genuine, b'<!ENTITY company "Teller">')
+    yield _inside(_declaring(genuine, b'<!ENTITY company "Teller">'), b"<a>&company;</a>")
+
+
+def _deep_elements(genuine: bytes) -> Iterator[bytes]:
+    yield _inside(genuine, b"<a>" * 200_000 + b"</a>" * 200_000)
+    yield _inside(genuine, b"<a>" * 65 + b"</a>" * 65)
+
+
+def _many_attributes(genuine: bytes) -> Iterator[bytes]:
+    attributes = b" ".join(b'a%d="1"' % n for n in range(100_000))
+    yield _inside(genuine, b"<a " + attributes + b"/>")
+
+
+def _encodings(genuine: bytes) -> Iterator[bytes]:
+    body = _without_prolog(genuine)
+    for encoding in (b"utf-7", b"no-such-thing", b"idna", b"utf-32", b"rot13"):
+        yield b'<?xml version="1.0" encoding="' + encoding + b'"?>' + body
+    yield body[: len(body) // 2]
+    yield _inside(genuine, b"<a></b>")
+    yield _inside(genuine, b"\xff")
+    yield _inside(genuine, b"<a>&#0;</a>")
+    yield b""
+    yield body + body
+
+
+REFUSED_XML: Mapping[str, Contents] = {
+    "H27 billion laughs": _bombs,
+    "H30 one harmless entity": _harmless_entity,
+    "H31 200,000 nested elements": _deep_elements,
+    "H32 100,000 attributes": _many_attributes,
+    "H33 encodings and syntax": _encodings,
+}
+
+
+@pytest.mark.parametrize("name", OF_XML)
+@pytest.mark.parametrize("line", REFUSED_XML)
+def test_hostile_xml_is_refused(line: str, name: str) -> None:
+    genuine = _content(GENUINE[name][1])
+    assert refusal(name, genuine) is None, "the genuine one is taken"
+    for number, body in enumerate(REFUSED_XML[line](genuine)):
+        failure = refusal(name, body)
+        assert failure is not None, (number, body[:80])
+        assert failure.word == "data_quality"
+
+
+@pytest.mark.parametrize("name", OF_XML)
+def test_h28_nothing_outside_the_document_is_read(name: str) -> None:
+    genuine = _content(GENUINE[name][1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/evil.dtd".encode()
+        for subset in (
+            b'<!ENTITY x SYSTEM "file:///etc/hostname">',
+            b'<!ENTITY % x SYSTEM "' + url + b'"> %x;',
+        ):
+            assert refusal(name, _declaring(genuine, subset)) is not None
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@pytest.mark.parametrize("name", OF_XML)
+def test_h29_a_document_type_by_reference_is_taken_and_not_fetched(name: str) -> None:
+    genuine = _content(GENUINE[name][1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/some.dtd".encode()
+        referring = b"<!DOCTYPE " + _root(genuine) + b' SYSTEM "' + url + b'">'
+        body = _without_prolog(genuine)
+        assert told(name, referring + body) == told(name, body)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+# XML: one value after the other
+
+
+def _values(genuine: bytes) -> Iterator[tuple[int, int]]:
+    """Where texts and attributes stand, once for each name."""
+    seen: set[bytes] = set()
+    for found in re.finditer(rb"<([\w.-]+)>([^<>\s][^<>]*)<|\s([\w.-]+)=\"([^\"<>]+)\"", genuine):
+        name, group = (found[1], 2) if found[1] else (found[3], 4)
+        if name not in seen:
+            seen.add(name)
+            yield found.span(group)
+
+
+def _split_texts(genuine: bytes) -> Iterator[bytes]:
+    """Comments, instructions and CDATA within every text change nothing of what is said."""
+    for inner in (b"<!-- x -->", b"<?x y?>", b"<![CDATA[]]>"):
+        yield re.sub(rb">([^<>\s])([^<>]*)<", rb">\g<1>" + inner + rb"\g<2><", genuine)
+
+
+@pytest.mark.parametrize("name", OF_XML)
+def test_h34_a_value_is_read_whole_whatever_is_written_within_it(name: str) -> None:
+    genuine = _without_prolog(_content(GENUINE[name][1]))
+    for body in _split_texts(genuine):
+        assert told(name, body) == told(name, genuine)
+
+
+HOSTILE_TEXTS = (
+    *("NaN", "sNaN", "Infinity", "1E+999999999", "1_000", "١٢", "1,5", "--1", "9" * 4_000),
+    *("99999999", "20260230", "/Date(1)/", "2026-03-02T08:00:00", "9999-12-31T23:59:59-14:00"),
+    *("A\u200bB", "A\u202eB", "\u0410BC", "\uff21BC", "e\u0301", "&lt;b&gt;", "", "/", "0" * 40),
+)
+
+
+@pytest.mark.parametrize("name", OF_XML)
+def test_h18_h24_h26_a_hostile_text_anywhere_is_bad_data_or_what_it_says(name: str) -> None:
+    genuine = _without_prolog(_content(GENUINE[name][1]))
+    refused = 0
+    for (start, end), text in _some(itertools.product(_values(genuine), HOSTILE_TEXTS)):
+        body = genuine[:start] + text.encode() + genuine[end:]
+        refused += refusal(name, body) is not None
+    assert refused
+
+
+# What only one kind of document can do
+
+ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
+_CONTROL = re.search(r"<EDI_DC40.*?</EDI_DC40>", ORDERS, re.S)
+_IDOC = re.search(r"<IDOC.*</IDOC>", ORDERS, re.S)
+assert _CONTROL is not None
+assert _IDOC is not None
+
+
+def test_h35_an_idoc_with_two_control_records_is_refused() -> None:
+    failure = refusal("idoc.document 0", ORDERS.replace(_CONTROL[0], _CONTROL[0] * 2).encode())
+    assert failure is not None
+    assert failure.code == "idoc-malformed"
+
+
+def test_h35_an_idoc_without_a_number_is_known_by_its_content() -> None:
+    body = re.sub(r"<DOCNUM>.*?</DOCNUM>", "", ORDERS).encode()
+    assert refusal("idoc.document 0", body) is None
+
+
+def test_h35_segments_out_of_order_say_the_same() -> None:
+    moved = ORDERS.replace(_CONTROL[0], "").replace("</IDOC>", f"{_CONTROL[0]}</IDOC>")
+    assert told("idoc.document 0", moved.encode()) == told("idoc.document 0", ORDERS.encode())
+
+
+def test_h35_of_two_idocs_of_which_one_is_bad_none_is_applied() -> None:
+    two = ORDERS.replace(_IDOC[0], _IDOC[0] + _IDOC[0].replace("<POSEX>", "<POSEX>x\u202e"))
+    assert refusal("idoc.document 0", ORDERS.replace(_IDOC[0], _IDOC[0] * 2).encode()) is None
+    assert refusal("idoc.document 0", two.encode()) is not None
+
+
+def test_h36_what_is_marked_as_a_test_has_no_effect() -> None:
+    marked = ORDERS.replace("</EDI_DC40>", "<TEST>X</TEST></EDI_DC40>")
+    failure = refusal("idoc.document 0", marked.encode())
+    assert failure is not None
+    assert failure.code == "test-message"
