@@ -32,6 +32,12 @@ class Metrics:
             ["handler", "disposition"],
             registry=r,
         )
+        self.contract_messages = Counter(
+            "layshaft_contract_messages",
+            "Messages of foreign sources whose fate is committed, by what they were sent as",
+            ["source", "contract"],
+            registry=r,
+        )
         self.duplicates = Counter(
             "layshaft_inbox_duplicates", "Repeats absorbed by the inbox", ["source"], registry=r
         )
@@ -122,3 +128,12 @@ class Metrics:
         )
         self.ready = Gauge("layshaft_ready", "1 where this part can work", ["part"], registry=r)
         self.tasks = Gauge("layshaft_tasks", "asyncio tasks that have not ended", registry=r)
+
+    def by_contract(self) -> dict[tuple[str, str], int]:
+        """Messages so far, by (source, contract)."""
+        (family,) = self.contract_messages.collect()
+        return {
+            (sample.labels["source"], sample.labels["contract"]): int(sample.value)
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }

@@ -12,6 +12,7 @@ from broker.intake import UNREAD
 from broker.metrics import Metrics
 from broker.policy import Behind, DeadLetter, Disposition, Done, Invalid, Park, RetryAt
 from canonical.envelope import Lane
+from canonical.events import SOURCE
 
 log = structlog.get_logger(__name__)
 
@@ -22,11 +23,15 @@ def report(
     """One line per batch, and one per message that did not end in Done."""
     metrics.batch_seconds.labels(lane).observe(duration_s)
     settled: Counter[tuple[str, str]] = Counter()
+    sent: Counter[tuple[str, str]] = Counter()
     for verdict in verdicts:
         work = verdict.work
         handler = work.handler.name if work.handler else UNREAD
         word = outcome_word(verdict.fate)
         settled[handler, word] += 1
+        # Once, when it comes; of what cannot be read nobody knows what it was sent as.
+        if work.handler and not work.pending and work.entry.envelope.source != SOURCE:
+            sent[work.entry.envelope.source, work.entry.envelope.type] += 1
         if not isinstance(verdict.fate, Done):
             log.warning(
                 "not done",
@@ -41,6 +46,8 @@ def report(
             )
     for (handler, word), number in settled.items():
         metrics.settled.labels(handler, word).inc(number)
+    for (source, contract), number in sent.items():
+        metrics.contract_messages.labels(source, contract).inc(number)
     log.debug(
         "batch",
         lane=lane,

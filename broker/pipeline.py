@@ -43,6 +43,7 @@ from broker.settings import Deadlines
 from broker.store import Position
 from broker.store.order import OrderKey, Taken
 from broker.store.pending import PendingWork
+from broker.sunset import Endings, refuse_ended
 from broker.unit import Storage, Unit
 from canonical.envelope import Lane
 from canonical.handler import Handler
@@ -78,11 +79,13 @@ class Pipeline:
         memory: Memory = Memory(),  # noqa: B008 - frozen
         one_suspect: AbstractAsyncContextManager[object] | None = None,
         reads_from: Mapping[str, str] = MappingProxyType({}),
+        endings: Endings = MappingProxyType({}),
     ) -> None:
         """committed: told where a commit left rows or calls that may be due at once. worker: name
         of this process and lane, never used twice. memory: how old an arrival may be; missed events
         are taken from the log as far back. one_suspect: a lock that all pipelines of this process
-        share, for what may have killed one before. reads_from: see broker.decision.Context."""
+        share, for what may have killed one before. reads_from: see broker.decision.Context.
+        endings: contracts that end."""
         self._lane = lane
         self._storage = storage
         self._reader = Reader(
@@ -100,6 +103,7 @@ class Pipeline:
         self._memory = memory
         self._one_suspect = one_suspect or asyncio.Lock()
         self._reads_from = reads_from
+        self._endings = endings
         # Failures in a row that accuse nobody.
         self._failed_takes = 0
         self._failed_rows = 0
@@ -129,9 +133,12 @@ class Pipeline:
         return read_ahead(arrival, self._recognise)
 
     async def _read(self, arrivals: Sequence[Arrival]) -> list[Work]:
-        """The arrivals as works; too old a one is work that is refused."""
+        """The arrivals as works; one that is too old, or by a contract that has ended, is work that
+        is refused."""
         works = await self._reader.arrivals(arrivals)
-        return [refuse_late(work, now=self._now(), memory=self._memory) for work in works]
+        now = self._now()
+        works = [refuse_late(work, now=now, memory=self._memory) for work in works]
+        return [refuse_ended(work, now=now, endings=self._endings) for work in works]
 
     async def _decide_and_commit(self, works: list[Work], *, begun: bytes = b"") -> None:
         """Steps 3 and 4: everything about these messages happens in one transaction.

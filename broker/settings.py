@@ -6,12 +6,13 @@ Read from `LAYSHAFT_*` variables by ops; times are seconds, sizes bytes.
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import date, timedelta
 
 import msgspec
 
 from broker.lateness import Memory
 from broker.policy import RetryPolicy
+from broker.sunset import Ending, Endings
 from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
@@ -27,7 +28,9 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the order tried. trusted_time: its CloudEvents time says when it sent the message, so that one
     older than the dedupe window is refused. users: broker logins it publishes with; where they are
     given, each message has to say one of them as its user_id, which the broker checks. reads_from:
-    system that is asked what an object is, where the source sends no more than keys.
+    system that is asked what an object is, where the source sends no more than keys. owner: who
+    answers for what it sends. sunset: by contract, the last day (UTC) on which it is taken; 30 days
+    before, the owner is told.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: tuple[str, ...] = ()
     lanes: dict[str, Lane] = {}
     reads_from: str = ""
+    owner: str = ""
+    sunset: dict[str, date] = {}
 
     def lane_of(self, kind: str) -> Lane:
         """The lane its messages of this kind take; what they lead to may take another one."""
@@ -153,6 +158,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return own | {s.name: s.reads_from for s in self.sources if s.reads_from}
 
     @property
+    def endings(self) -> Endings:
+        """Contracts that end, by source and contract."""
+        return {
+            (s.name, contract): Ending(s.name, contract, last_day, s.owner or f"owner of {s.name}")
+            for s in self.sources
+            for contract, last_day in s.sunset.items()
+        }
+
+    @property
     def memory(self) -> Memory:
         """How old a message may be, and who is believed about it."""
         return Memory(
@@ -167,7 +181,7 @@ def refuse_contradictions(settings: Settings) -> None:
 
     Raises: Misconfigured("retention-too-short"), Misconfigured("lease-too-short"),
     Misconfigured("share-out-of-bounds"), Misconfigured("lane-of-nothing"),
-    Misconfigured("reads-from-nowhere").
+    Misconfigured("sunset-of-nothing"), Misconfigured("reads-from-nowhere").
     """
     deadlines = settings.deadlines
     for source in settings.sources:
@@ -177,6 +191,13 @@ def refuse_contradictions(settings: Settings) -> None:
                 f"{source.name} has a lane for {', '.join(unknown)}, which it does not send",
                 where=f"settings.sources.{source.name}.lanes",
                 remedy="Add it to kinds, or take it out of lanes",
+            )
+        if unknown := sorted(source.sunset.keys() - set(source.contracts)):
+            raise Misconfigured(
+                "sunset-of-nothing",
+                f"{source.name} has a last day for {', '.join(unknown)}, which it does not send",
+                where=f"settings.sources.{source.name}.sunset",
+                remedy="Add it to contracts, or take it out of sunset",
             )
         if source.reads_from and source.reads_from not in {s.name for s in settings.systems}:
             raise Misconfigured(

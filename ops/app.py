@@ -17,6 +17,7 @@ from broker.blame import server_in_words
 from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
+from broker.contract_use import ContractUse
 from broker.dealer import Dealer
 from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.failpoints import FailPoints
@@ -65,8 +66,11 @@ HOUSEKEEPING_S = 30.0
 UNUSED_PACKAGE = timedelta(days=7)
 UNFINISHED_PACKAGE = timedelta(days=1)
 # Loops whose failure keeps nobody from working.
-WITHOUT_READINESS = frozenset({"gauges", "housekeeping", "packages", "precedence", "replay"})
+WITHOUT_READINESS = frozenset(
+    {"contracts", "gauges", "housekeeping", "packages", "precedence", "replay"}
+)
 GAUGES_S = 5.0
+CONTRACTS_S = 10.0
 REPLAY_S = 0.1
 PRECEDENCE_S = 0.25
 PARTITIONS_S = 1.0
@@ -182,6 +186,7 @@ class App:
             self._loop("precedence", lambda: self._exchange_precedence(upkeep), PRECEDENCE_S)
             # Where live messages are taken: a replay gives way to them.
             self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
+            self._loop("contracts", self._contract_use(upkeep).turn, CONTRACTS_S)
         if "upkeep" in self._share.roles:
             self._make_upkeep(upkeep)
         self._loop("gauges", lambda: self._refresh_gauges(upkeep), GAUGES_S)
@@ -349,7 +354,11 @@ class App:
             read_s=self._settings.deadlines.read_s,
             one_suspect=self._one_suspect,
             reads_from=self._settings.reads_from,
+            endings=self._settings.endings,
         )
+
+    def _contract_use(self, database: Database) -> ContractUse:
+        return ContractUse(database=database, metrics=self.metrics, endings=self._settings.endings)
 
     def _housekeeper(self, database: Database) -> Housekeeper:
         return Housekeeper(

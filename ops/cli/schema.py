@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
 
+from broker.store import contract_use as rows
 from canonical.compatibility import Break, breaks
 from handlers import CATALOGUE
-from ops.cli.output import Column, put_json, screen, talk
+from ops.cli.numbered import put_list
+from ops.cli.output import Column, moment, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
-from ops.cli.session import Reading
+from ops.cli.session import Reading, configuration, read
 from ops.contracts.files import ROOT, Finding, export, findings
 
 app = App(
-    name="schema", help="Publish contracts, and see that nobody is broken: export, check, diff."
+    name="schema",
+    help="Publish contracts, and see that nobody is broken: export, check, diff, use.",
 )
 
 Root = Annotated[Path, Parameter(help="Folder with canonical/ and docs/; the one it runs from.")]
@@ -33,6 +37,16 @@ class Compared(msgspec.Struct, frozen=True):
     """What `schema diff` found; breaks: none where the new one may follow the old one."""
 
     breaks: tuple[Break, ...]
+
+
+class Used(msgspec.Struct, frozen=True):
+    """How a source uses a contract. messages: of the last days. last_day: it is taken on."""
+
+    source: str
+    contract: str
+    messages: int
+    last_at: datetime | None
+    last_day: date | None
 
 
 @app.command(name="export")
@@ -109,6 +123,38 @@ def compare_contracts(
     else:
         screen().line("Nobody stumbles: the new one may take the place of the old one.")
     return Exit.FINDINGS if found else Exit.DONE
+
+
+@app.command(name="use")
+def show_use(*, reading: Reading = Reading()) -> None:  # noqa: B008 - frozen
+    """Show which source sends by which contract, when it last did, and which contracts end."""
+    known = {(row.source, row.contract): row for row in read(reading, rows.uses)}
+    endings = configuration(reading).settings.endings
+    configured = {(s.name, c) for s in configuration(reading).settings.sources for c in s.contracts}
+    used = [
+        Used(
+            source=source,
+            contract=contract,
+            messages=row.messages if row else 0,
+            last_at=row.last_at if row else None,
+            last_day=ending.last_day if ending else None,
+        )
+        for source, contract in sorted(configured | known.keys())
+        for row in [known.get((source, contract))]
+        for ending in [endings.get((source, contract))]
+    ]
+    put_list(
+        reading,
+        used,
+        [
+            (Column("source"), lambda u: u.source),
+            (Column("contract"), lambda u: u.contract),
+            (Column(f"messages, {rows.DAYS} days", is_number=True), lambda u: str(u.messages)),
+            (Column("last (UTC)"), lambda u: moment(u.last_at) or "never"),
+            (Column("taken until"), lambda u: str(u.last_day or "")),
+        ],
+        nothing="No source is configured, and none ever sent anything.",
+    )
 
 
 def _show(found: list[Finding]) -> None:

@@ -37,7 +37,7 @@ _DOCTOR = """Check servers, schema, topology and systems.
 
 Nothing is changed. Exit code 0: all well; 1: findings; 3: a server is away."""
 
-_SCHEMA = "Publish contracts, and see that nobody is broken: export, check, diff."
+_SCHEMA = "Publish contracts, and see that nobody is broken: export, check, diff, use."
 
 _REPLAY = "Take messages down the path once more: plan, shadow, start, list, show, pause, cancel."
 

@@ -28,6 +28,7 @@ from broker.pipeline import Pipeline
 from broker.policy import RetryPolicy, Schedule
 from broker.settings import Deadlines
 from broker.store import Database
+from broker.sunset import Endings
 from broker.unit import SqlStorage
 from canonical import events
 from canonical.catalogue import Catalogue
@@ -430,6 +431,7 @@ class Bench:
         one_suspect: asyncio.Lock | None = None,
         committed: Callable[[], None] = lambda: None,
         reads_from: Mapping[str, str] = MappingProxyType({}),
+        endings: Endings = MappingProxyType({}),
     ) -> Pipeline:
         """A pipeline over this database; by default retries are due at once.
 
@@ -466,6 +468,7 @@ class Bench:
             now=now,
             one_suspect=one_suspect,
             reads_from=reads_from,
+            endings=endings,
         )
 
     def dispatcher(

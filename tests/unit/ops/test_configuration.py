@@ -1,5 +1,6 @@
 """Configuration: what is read from where, and what is said about what is wrong."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,49 @@ lanes = {chnage = "critical"}
     assert (refused.value.code, refused.value.where) == (
         "lane-of-nothing",
         "settings.sources.plm.lanes",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "where"),
+    [
+        ('sunset = {"pdx.package" = 2027-01-31}', "sunset-of-nothing", "sunset"),
+        ('reads_from = "erp"', "reads-from-nowhere", "reads_from"),
+    ],
+)
+def test_a_source_that_contradicts_itself_is_refused_at_load(
+    tmp_path: Path, line: str, code: str, where: str
+) -> None:
+    source = f"""
+[[settings.sources]]
+name = "plm"
+kinds = ["change"]
+contracts = ["arena.change"]
+{line}
+"""
+    text = MINIMAL.replace("sources = []\n", "") + source
+    with pytest.raises(Misconfigured) as refused:
+        load(written(tmp_path, text), URLS)
+    assert (refused.value.code, refused.value.where) == (code, f"settings.sources.plm.{where}")
+
+
+def test_the_last_day_of_a_contract_is_read_with_its_owner(tmp_path: Path) -> None:
+    source = """
+[[settings.sources]]
+name = "plm"
+kinds = ["change"]
+contracts = ["arena.change"]
+owner = "PLM team"
+sunset = {"arena.change" = 2027-01-31}
+"""
+    settings = load(
+        written(tmp_path, MINIMAL.replace("sources = []\n", "") + source), URLS
+    ).settings
+    (ending,) = settings.endings.values()
+    assert (ending.contract, ending.last_day, ending.owner) == (
+        "arena.change",
+        date(2027, 1, 31),
+        "PLM team",
     )
 
 
