@@ -35,8 +35,8 @@ class Catalogue:
         handles.
         """
         if tuple(contracts) == (SOURCE,):
-            row = BY_TYPE.get(delivery.attributes.get("type", ""))
-            handler = self.handlers.get((SOURCE, row.name)) if row else None
+            known = BY_TYPE.get(delivery.attributes.get("type", ""))
+            handler = self.handlers.get((SOURCE, known[0].name)) if known else None
             if handler is not None:
                 return handler
             raise _unknown("event-unknown", delivery, self.events)

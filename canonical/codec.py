@@ -14,10 +14,11 @@ import msgspec
 
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
-from canonical.events import BY_TYPE, SOURCE
+from canonical.events import BY_TYPE, SOURCE, EventType
 from canonical.handler import Delivery
 from canonical.package import MAX_EVENT_BYTES, MAX_INLINE_BYTES
 from canonical.quantity import is_plain
+from canonical.upcasts import to_present
 
 T = TypeVar("T")
 
@@ -229,14 +230,17 @@ def guard(decode: Callable[[], T], *, where: str) -> T:
 def read_event(delivery: Delivery) -> Message[Any]:
     """The message of one of our own events; its envelope travels in the headers."""
     attributes = delivery.attributes
-    row = BY_TYPE.get(attributes.get("type", ""))
-    if row is None:
+    known = BY_TYPE.get(attributes.get("type", ""))
+    if known is None:
         raise InvalidMessage(
             "event-unknown",
             f"No event of type {attributes.get('type', '')!r} is known",
             where="ce-type",
             remedy="Use a type of the event table",
         )
+    row, version = known
+    if version != row.version:
+        delivery = msgspec.structs.replace(delivery, body=_upcast(delivery.body, row, version))
     envelope = Envelope(
         id=required(attributes, "id"),
         source=attributes.get("source", SOURCE),
@@ -261,6 +265,21 @@ def read_event(delivery: Delivery) -> Message[Any]:
     # A driver normalises each text of its source; of what an event holds nobody looks at the texts.
     check_nul(delivery.body, where=row.name)
     return Message(envelope, content)
+
+
+def _upcast(body: bytes, row: EventType, version: int) -> bytes:
+    """The content of an earlier version as the present one, as we encode it."""
+    where = f"{row.name}.v{version}"
+    if len(body) > MAX_INLINE_BYTES:
+        check_size(body, limit=MAX_EVENT_BYTES, where=where)
+        content = guard(lambda: msgspec.json.decode(body, type=dict[str, Any]), where=where)
+    else:
+        content = decode_json(body, dict[str, Any], where=where, keys_once=True)
+    # What a step stumbles over is content that never was of that version.
+    return guard(
+        lambda: encode(to_present(content, row.name, version=version, present=row.version)),
+        where=where,
+    )
 
 
 def _sequence(text: str) -> int | None:

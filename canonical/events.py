@@ -18,6 +18,7 @@ from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
+from canonical.upcasts import earlier_versions
 
 PREFIX = "com.layshaft."
 SOURCE = "layshaft"
@@ -198,4 +199,9 @@ EVENTS: dict[str, EventType] = {
     )
 }  # fmt: skip
 
-BY_TYPE: dict[str, EventType] = {row.type: row for row in EVENTS.values()}
+BY_TYPE: dict[str, tuple[EventType, int]] = {
+    f"{PREFIX}{row.name}.v{version}": (row, version)
+    for row in EVENTS.values()
+    for version in (*earlier_versions(row.name, present=row.version), row.version)
+}
+"""Types that can be read, with the version they are."""

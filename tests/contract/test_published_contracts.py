@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from canonical.codec import encode, read_event
-from canonical.events import EVENTS, SOURCE, EventType
+from canonical.events import BY_TYPE, EVENTS, SOURCE, EventType
 from canonical.handler import Delivery
+from canonical.upcasts import UPCASTS
 from handlers import CATALOGUE
 from ops.cli.tree import run
 from ops.contracts.asyncapi import asyncapi
@@ -43,6 +44,33 @@ def exported(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_an_earlier_schema_describes_is_read_as_the_present_version(
+    data: st.DataObject,
+) -> None:
+    """The published schema of suppliers, as if it were the one before the present one."""
+    row = EVENTS["supplier.changed"]
+    said = data.draw(described_by(published(row)))
+    attributes = {"id": "1", "source": SOURCE, "type": row.type, "subject": "supplier/1"}
+    delivery = Delivery(SOURCE, row.name, encode(said), attributes=attributes)
+    seen: list[dict[str, Any]] = []
+
+    def step(content: dict[str, Any]) -> dict[str, Any]:
+        seen.append(content)
+        return content | {"name": "told anew"}
+
+    with pytest.MonkeyPatch.context() as tables:
+        present = msgspec.structs.replace(row, version=row.version + 1)
+        tables.setitem(BY_TYPE, row.type, (present, row.version))
+        tables.setitem(cast(dict[Any, Any], UPCASTS), (row.name, row.version), step)
+        message = read_event(delivery)
+        assert CATALOGUE.recognise((SOURCE,), delivery).name == row.name
+    assert message.payload.name == "told anew"
+    assert message.envelope.type == present.type
+    assert seen == [said]
+
+
 def edit(path: Path, change: Any) -> str:
     """The file with a change to its content; its text."""
     document = json.loads(path.read_text())
@@ -58,6 +86,11 @@ def test_what_is_published_is_what_the_code_keeps() -> None:
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_a_published_schema_is_one(event: EventType) -> None:
     Draft202012Validator.check_schema(published(event))
+
+
+def test_every_version_that_was_ever_published_can_be_read() -> None:
+    published_ones = {path.name for path in (ROOT / SCHEMAS).glob("*.json")}
+    assert published_ones == {f"{row.name}.v{version}.json" for row, version in BY_TYPE.values()}
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
