@@ -21,11 +21,13 @@ from canonical.rules import Rules
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one process runs with.
 
-    listen_host, listen_port: health and metrics; port 0 takes a free one.
+    tables: files that say how CSV and JSON of sources are read (handlers.systems.table), relative
+    to the configuration. listen_host, listen_port: health and metrics; port 0 takes a free one.
     """
 
     settings: Settings
     rules: Rules
+    tables: tuple[str, ...] = ()
     listen_host: str = "127.0.0.1"
     listen_port: int = 8080
 
@@ -55,7 +57,10 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
             remedy=_hint(str(error)),
         ) from error
     refuse_contradictions(configuration.settings)
-    return configuration
+    if path is None:
+        return configuration
+    tables = tuple(str(path.parent / table) for table in configuration.tables)
+    return msgspec.structs.replace(configuration, tables=tables)
 
 
 def secret(reference: str, environ: Mapping[str, str]) -> Callable[[], str]:

@@ -7,10 +7,12 @@ import os
 from collections.abc import Sequence
 
 from canonical.errors import Misconfigured
+from handlers import CATALOGUE
 from ops.cli.checks import Check, decoder, examine
 from ops.cli.output import Column, put_json, screen
 from ops.cli.problems import Exit
 from ops.cli.session import Reading, configuration, locate
+from ops.tables import catalogue_of
 
 
 def run_checks(*, reading: Reading = Reading()) -> Exit:  # noqa: B008 - frozen
@@ -18,11 +20,13 @@ def run_checks(*, reading: Reading = Reading()) -> Exit:  # noqa: B008 - frozen
     place = locate(reading.config, os.environ)
     try:
         settings = configuration(reading)
+        catalogue_of(settings, CATALOGUE)
     except Misconfigured as failure:
         what = f"{failure.where}: {failure.what}"
         checks = [Check("problem", failure.code, what, failure.remedy), decoder()]
     else:
-        readable = Check("ok", "configuration", f"{place} is readable")
+        tables = f", and so are {len(settings.tables)} tables" if settings.tables else ""
+        readable = Check("ok", "configuration", f"{place} is readable{tables}")
         checks = [readable, *asyncio.run(examine(settings, os.environ))]
     if reading.is_json:
         put_json(checks)

@@ -19,13 +19,15 @@ from cyclopts import Parameter
 
 from broker.intake import Arrival, Work, read_arrival
 from broker.settings import Settings, Source
-from broker.topology import inbound_exchange
+from broker.topology import headers_for, inbound_exchange
+from canonical.catalogue import Catalogue
 from canonical.codec import MAX_BODY_BYTES
 from canonical.handler import Delivery
 from handlers import CATALOGUE
 from ops.cli.output import put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import Reading, configuration, without_password
+from ops.tables import catalogue_of
 
 CONFIRM_S = 10.0
 
@@ -35,6 +37,7 @@ KIND_OF_FILE: dict[str, tuple[str, str]] = {
     ".zip": ("product-definition", "application/zip"),
     ".xml": ("product-definition", "application/xml"),
     ".json": ("engineering-change", "application/json"),
+    ".csv": ("", "text/csv"),
 }
 
 
@@ -63,6 +66,7 @@ def publish_file(
     source: str,
     kind: str = "",
     message_id: Annotated[str, Parameter(name="--id")] = "",
+    time: str = "",
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> None:
     """Send FILE as the source system would; done when the broker has confirmed it.
@@ -77,9 +81,12 @@ def publish_file(
         Routing key; without it, by the ending of the file name.
     message_id
         AMQP message id; without it, a new one.
+    time
+        When the source made it, like 2026-03-02T08:00:00Z: its CloudEvents time.
     """
     body = _body(file)
-    settings = configuration(reading).settings
+    chosen = configuration(reading)
+    settings, catalogue = chosen.settings, catalogue_of(chosen, CATALOGUE)
     sender = sender_of(settings, source)
     known_kind, content_type = KIND_OF_FILE.get(
         file.suffix.lower(), ("", "application/octet-stream")
@@ -91,8 +98,9 @@ def publish_file(
         body=body,
         content_type=content_type,
         message_id=message_id or str(uuid_utils.uuid7()),
+        attributes={"time": time} if time else {},
     )
-    published = preview(file.name, delivery, sender)
+    published = preview(file.name, delivery, sender, catalogue)
     asyncio.run(send(settings.amqp_url, delivery))
     if reading.is_json:
         put_json(published)
@@ -100,10 +108,10 @@ def publish_file(
         _print(published, sender)
 
 
-def preview(file_name: str, delivery: Delivery, source: Source) -> Published:
+def preview(file_name: str, delivery: Delivery, source: Source, catalogue: Catalogue) -> Published:
     """How Layshaft will read the delivery: the same pure functions it reads with."""
     arrival = Arrival(delivery=delivery, lane="standard", queue="")
-    work: Work = read_arrival(arrival, lambda d: CATALOGUE.recognise(source.contracts, d))
+    work: Work = read_arrival(arrival, lambda d: catalogue.recognise(source.contracts, d))
     envelope = work.entry.envelope
     return Published(
         file=file_name,
@@ -134,6 +142,7 @@ async def send(amqp_url: str, delivery: Delivery) -> None:
                         delivery.body,
                         content_type=delivery.content_type,
                         message_id=delivery.message_id,
+                        headers={**headers_for(delivery.attributes)},
                         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                     ),
                     routing_key=delivery.kind,

@@ -28,6 +28,7 @@ from ops.cli.replay_pages import one_line, print_plan, print_replay, print_shado
 from ops.cli.session import Common, Reading, configuration, on_database, read, write
 from ops.configuration import Configuration
 from ops.sources import recogniser
+from ops.tables import catalogue_of
 
 app = App(name="replay", help="Take messages of the log down the path once more.")
 
@@ -352,10 +353,11 @@ def _plan(common: Common, mode: Mode, rate: float, selection: Selection) -> Repl
 
 def _reader(chosen: Configuration, database: Database) -> Reader:
     """Messages as the service reads them, with the packages they refer to."""
+    catalogue = catalogue_of(chosen, CATALOGUE)
     return Reader(
         storage=SqlStorage(database),
-        recognise=recogniser(chosen.settings, CATALOGUE),
-        handler_named=CATALOGUE.handler_named,
+        recognise=recogniser(chosen.settings, catalogue),
+        handler_named=catalogue.handler_named,
         read_s=chosen.settings.deadlines.read_s,
     )
 

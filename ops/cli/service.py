@@ -10,6 +10,7 @@ import uvloop
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
 from cyclopts import Parameter
 
+from canonical.catalogue import Catalogue
 from handlers import CATALOGUE
 from ops.app import App
 from ops.cli.output import screen
@@ -19,6 +20,7 @@ from ops.configuration import Configuration
 from ops.logs import configure_logs
 from ops.migrate import migrate
 from ops.roles import Share, share_of
+from ops.tables import catalogue_of
 
 
 def run_service(
@@ -41,9 +43,10 @@ def run_service(
     """
     share = share_of(role, lanes)
     settings = configuration(common)
+    catalogue = catalogue_of(settings, CATALOGUE)
     configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, share))
+        runner.run(_serve(settings, catalogue, share))
 
 
 def migrate_database(*, common: Common = Common()) -> None:  # noqa: B008 - frozen
@@ -94,10 +97,10 @@ def show_demo(
     return main(script=script, output=output, keep=keep, clean=clean)
 
 
-async def _serve(settings: Configuration, share: Share) -> None:
+async def _serve(settings: Configuration, catalogue: Catalogue, share: Share) -> None:
     """Works until stopped; a server that is away at the start is said so, not traced back."""
     try:
-        await App(settings, catalogue=CATALOGUE, share=share).run()
+        await App(settings, catalogue=catalogue, share=share).run()
     except (asyncpg.PostgresConnectionError, asyncpg.InvalidCatalogNameError) as error:
         raise unreachable(settings.settings.database_url, error) from error
     except (OSError, TimeoutError, AMQPError, *CONNECTION_EXCEPTIONS) as error:

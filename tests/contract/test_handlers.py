@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,7 +24,9 @@ from canonical.handler import Delivery, Handler
 from canonical.item_master import ItemMasterPatch
 from canonical.order import ConfirmedLine, OrderConfirmation, OrderLine, PurchaseOrder
 from canonical.quantity import Quantity
-from handlers import CATALOGUE, DRIVERS, HANDLERS, RECOGNISED
+from handlers import CATALOGUE, DRIVERS, RECOGNISED
+from handlers import HANDLERS as OURS
+from handlers.systems.table.inbound import handler_of
 from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
 from tests.fixtures.gearbox import ANSWERS as COVERAGES
@@ -32,6 +35,12 @@ from tests.fixtures.gearbox import facts as gearbox_facts
 
 Row = tuple[str, str]
 
+TABLE = (CORPUS / "table" / "suppliers.toml").read_text()
+# A table of an integrator is held to the same laws.
+HANDLERS: Mapping[Row, Handler] = {
+    **OURS,
+    ("table", "table.suppliers"): handler_of(tomllib.loads(TABLE), "suppliers.toml")[1],
+}
 STATED = datetime(2026, 3, 2, 8, tzinfo=UTC)
 MAX_ROUNDS = 32  # as many as the runtime asks
 SEAL_LINE = {
@@ -76,6 +85,8 @@ def _event(event: str, key: str, data: msgspec.Struct) -> Delivery:
 MATMAS = (CORPUS / "idoc" / "matmas.xml").read_text()
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
 ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
+SUPPLIERS_CSV = (CORPUS / "table" / "suppliers.csv").read_bytes()
+ONE_SUPPLIER = SUPPLIERS_CSV[: SUPPLIERS_CSV.index(b"17300002")]
 PURCHASE_ORDER = PurchaseOrder(
     "PO-1", 7, "S-3", "EUR", (OrderLine("10", "SEAL-1", Quantity(Decimal(5), "H87")),)
 )
@@ -93,6 +104,7 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
     ("idoc", "idoc.document"): Delivery("erp", "idoc", ORDERS.encode()),
+    ("table", "table.suppliers"): Delivery("erp", "supplier-list", ONE_SUPPLIER),
     (SOURCE, "item.released"): _event("item.released", "item/GB-100", ITEMS[0]),
     (SOURCE, "bom.released"): _event("bom.released", "bom/GB-100", STRUCTURES[0]),
     (SOURCE, "supplier.changed"): _event("supplier.changed", "supplier/S-1", SUPPLIERS[0]),
@@ -116,6 +128,7 @@ EXAMPLES: Mapping[Row, Delivery] = {
 }
 # What else a row may say.
 MORE: Mapping[Row, tuple[Delivery, ...]] = {
+    ("table", "table.suppliers"): (Delivery("erp", "supplier-list", SUPPLIERS_CSV),),
     ("idoc", "idoc.document"): tuple(
         Delivery("erp", "idoc", text.encode())
         for text in (

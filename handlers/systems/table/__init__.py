@@ -1,0 +1,1 @@
+"""CSV and JSON of anybody, mapped by a table that an integrator keeps."""

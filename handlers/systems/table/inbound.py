@@ -1,0 +1,227 @@
+"""Files of anybody into canonical events, by a table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from canonical.codec import check_size, required
+from canonical.effects import Effect, Emit, Open
+from canonical.envelope import Envelope, Message
+from canonical.errors import InvalidMessage
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler, content_of, no_needs
+from handlers.systems.table.checking import mapped_table
+from handlers.systems.table.mapping import Mapped, build
+from handlers.systems.table.rows import MAX_BYTES, Row, Rows, beyond, read_csv, read_json, shown
+from handlers.systems.timestamps import microseconds, parse_timestamp
+
+# Each becomes an event, and all of them are written in one transaction.
+MAX_OBJECTS = 10_000
+# Of the faults in a file so many are named at once.
+MAX_FAULTS = 10
+_COLUMNS_SHOWN = 20
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """Rows by the number of their object, in the order of the file.
+
+    unknown: columns that the table does not name. sent: when the sender made it, where the table
+    asks for it. version: of the whole object, where it is about one and a column orders them.
+    """
+
+    objects: Mapping[str, tuple[Row, ...]]
+    unknown: tuple[str, ...]
+    sent: datetime | None
+    version: int | None
+
+
+def message_type(name: str) -> str:
+    """What a source lists among its contracts."""
+    return f"table.{name}"
+
+
+def handler_of(document: Mapping[str, Any], where: str) -> tuple[Mapped, Handler]:
+    """The table of a TOML document, and who takes its messages.
+
+    Raises: Misconfigured.
+    """
+    mapped = mapped_table(document, where)
+    curing = bool(mapped.versions) and mapped.target.is_whole
+    return mapped, Handler(
+        name=f"table-{mapped.table.name}",
+        scope="table",
+        types=(message_type(mapped.table.name),),
+        read=partial(read, mapped),
+        needs=no_needs,
+        decide=partial(decide, mapped),
+        order="curing" if curing else "strict",
+        version=(lambda message: message.payload.version) if curing else None,
+    )
+
+
+def recognises(mapped: Mapped, delivery: Delivery) -> bool:
+    """Whether it came with a routing key of the table: rows look like any others."""
+    kind = delivery.kind
+    return kind in mapped.table.kinds or kind.partition(".")[0] in mapped.table.kinds
+
+
+def read(mapped: Mapped, delivery: Delivery) -> Message[Sheet]:
+    """The rows by object, with their identity; what they say is not judged yet.
+
+    Identity: the digest of the content; with the time of sending, where that orders the statements:
+    the same bytes may be sent again later and mean that it is as it was.
+    Raises: InvalidMessage for content that is no such file, and for rows without a number.
+    """
+    table = mapped.table
+    body = _content(delivery)
+    sent = _sent(delivery) if mapped.is_sent else None
+    found = _rows(mapped, body)
+    objects = _by_object(mapped, found)
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    number = next(iter(objects))
+    envelope = Envelope(
+        id=f"{digest}@{sent.isoformat()}" if sent else digest,
+        source=delivery.source,
+        type=message_type(table.name),
+        key=mapped.target.key(number) if len(objects) == 1 else f"table/{table.name}",
+        time=sent,
+        content_type=delivery.content_type or ("text/csv" if table.csv else "application/json"),
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    version = _version(mapped, objects[number]) if len(objects) == 1 else None
+    return Message(envelope, Sheet(objects, found.unknown, sent, version))
+
+
+def decide(
+    mapped: Mapped, message: Message[Sheet], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """An event for each object, and a case for columns that the table does not name.
+
+    Raises: InvalidMessage naming row and column of the first fault, and the next ones; of a file
+        with a fault nothing is taken.
+    """
+    sheet = message.payload
+    effects: list[Effect] = []
+    faults: list[InvalidMessage] = []
+    for number, rows in sheet.objects.items():
+        try:
+            effects.append(_emit(mapped, number, rows, sheet.sent))
+        except InvalidMessage as fault:
+            faults.append(fault)
+            if len(faults) == MAX_FAULTS:
+                break
+    if faults:
+        raise _all(faults)
+    if sheet.unknown:
+        effects.append(_unknown(mapped.table.name, sheet.unknown))
+    return tuple(effects)
+
+
+def _content(delivery: Delivery) -> bytes:
+    if delivery.package is None:
+        check_size(delivery.body, where="file")
+    body = content_of(delivery).read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
+        raise beyond("more bytes", f"{MAX_BYTES} bytes", "file")
+    return body
+
+
+def _rows(mapped: Mapped, body: bytes) -> Rows:
+    table = mapped.table
+    if table.csv is not None:
+        return read_csv(body, table.csv, mapped.columns, table.ignore)
+    assert table.json is not None
+    return read_json(body, table.json, mapped.columns, table.ignore)
+
+
+def _sent(delivery: Delivery) -> datetime:
+    return parse_timestamp(required(delivery.attributes, "time"), where="ce-time")
+
+
+def _by_object(mapped: Mapped, found: Rows) -> dict[str, tuple[Row, ...]]:
+    filling = mapped.root.fillings[mapped.target.number]
+    objects: dict[str, list[Row]] = {}
+    for row in found.rows:
+        number = filling.value(row, None)
+        if not isinstance(number, str):
+            raise InvalidMessage(
+                "field-missing",
+                f"{mapped.target.number} is needed, and the cell is empty",
+                where=row.where(filling.column),
+                remedy="Send the number of the object in each row",
+            )
+        objects.setdefault(number, []).append(row)
+    if len(objects) > MAX_OBJECTS:
+        raise beyond(f"{len(objects)} objects", f"{MAX_OBJECTS} of them", "file")
+    return {number: tuple(rows) for number, rows in objects.items()}
+
+
+def _emit(mapped: Mapped, number: str, rows: tuple[Row, ...], sent: datetime | None) -> Emit:
+    more: dict[str, int] = {}
+    if "version" in mapped.root.required and "version" not in mapped.root.fillings:
+        more["version"] = microseconds(_stated_at(mapped, rows[0], sent))
+    said = build(mapped.root, rows, sent, **more)
+    return Emit(mapped.target.event(said), mapped.target.key(number), said)
+
+
+def _stated_at(mapped: Mapped, row: Row, sent: datetime | None) -> datetime:
+    filling = mapped.root.fillings["stated_at"]
+    at = filling.value(row, sent)
+    if not isinstance(at, datetime):
+        raise InvalidMessage(
+            "field-missing",
+            "stated_at is needed, and the cell is empty",
+            where=row.where(filling.column),
+            remedy="Send when the row was written",
+        )
+    return at
+
+
+def _version(mapped: Mapped, rows: tuple[Row, ...]) -> int | None:
+    """What a column says of the object's version; None where it says nothing, or nonsense, which
+    deciding will tell."""
+    for name in mapped.versions:
+        try:
+            value = mapped.root.fillings[name].value(rows[0], None)
+        except InvalidMessage:
+            return None
+        if isinstance(value, datetime):
+            return microseconds(value)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def _all(faults: list[InvalidMessage]) -> InvalidMessage:
+    """The first fault, with the places of the others."""
+    first, *others = faults
+    if not others:
+        return first
+    rest = "; ".join(f"{other.where}: {other.what}" for other in others)
+    more = f" ({MAX_FAULTS} faults were looked for)" if len(faults) == MAX_FAULTS else ""
+    return InvalidMessage(
+        first.code,
+        f"{first.what}. Also: {rest}{more}",
+        where=first.where,
+        remedy=first.remedy,
+    )
+
+
+def _unknown(name: str, columns: tuple[str, ...]) -> Open:
+    listed = ", ".join(f'"{shown(column)}"' for column in columns[:_COLUMNS_SHOWN])
+    rest = len(columns) - _COLUMNS_SHOWN
+    return Open(
+        code="column-unknown",
+        word="data_quality",
+        what=f"The table does not name {listed}{f' and {rest} more' if rest > 0 else ''}",
+        where=f"{message_type(name)}: {listed}",
+        remedy="Have the table say which field they fill, or ignore them",
+        owner="master data",
+    )

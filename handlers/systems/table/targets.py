@@ -1,0 +1,192 @@
+"""What a table can become: events with their canonical types, and the fields of these by path.
+
+The types of the fields decide how a cell is converted. Only a text does not tell what it is, an id,
+prose, a unit or a currency: that is told by its name, in the sets below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import inspect
+
+from canonical.bom import bom_key
+from canonical.events import EVENTS
+from canonical.item import item_key
+from canonical.item_master import item_master_key
+from canonical.order import confirmation_key, order_key
+from canonical.sourcing import coverage_key
+from canonical.supplier import supplier_key
+
+Kind = Literal[
+    "id", "prose", "unit", "currency", "decimal text", "decimal", "whole", "flag", "word", "day",
+    "instant",
+]  # fmt: skip
+
+UNITS = frozenset({"unit", "base_unit", "order_unit"})
+CURRENCIES = frozenset({"currency"})
+# A number that is kept as text.
+DECIMAL_TEXTS = frozenset({"minimum_quantity"})
+PROSE = frozenset(
+    {
+        "category", "description", "descriptions", "family", "group", "kind", "name", "note",
+        "payment_terms", "phase", "purchasing_group", "reference_designators", "scheme",
+        "source_id", "stated_as", "status", "value",
+    }
+)  # fmt: skip
+IDS = frozenset(
+    {
+        "change", "component", "component_revision", "contract", "gtin", "item", "label", "line",
+        "manufacturer", "number", "order", "organisation", "parent", "part", "plant", "plants",
+        "position", "reference", "revision", "substitutes", "supplier", "supplier_item",
+    }
+)  # fmt: skip
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """A field that cells fill. is_list: several values of the kind. words: of a closed list.
+
+    is_open: an end that is not there may be left out.
+    """
+
+    kind: Kind
+    is_list: bool = False
+    words: tuple[str, ...] = ()
+    is_open: bool = False
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """A Struct that fields fill. is_list: one for each row. required: names of its fields."""
+
+    cls: type[msgspec.Struct]
+    fields: Mapping[str, Leaf | Branch | Texts]
+    required: frozenset[str]
+    is_list: bool = False
+
+
+class Texts(msgspec.Struct, frozen=True):
+    """Texts by a key, such as descriptions by language: the key is the end of the path."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What an object of a table becomes.
+
+    number: field that tells objects apart. key: number -> business key. root: its fields. event: of
+    an object, by what it says. is_whole: it states all of its object.
+    """
+
+    number: str
+    key: Callable[[str], str]
+    root: Branch
+    event: Callable[[Any], str]
+    is_whole: bool = True
+
+
+def _branch(cls: type[msgspec.Struct], *, is_list: bool = False) -> Branch:
+    described = inspect.type_info(cls)
+    assert isinstance(described, inspect.StructType)
+    fields = {f.name: _field(f.name, f.type) for f in described.fields}
+    return Branch(
+        cls=cls,
+        fields={name: field for name, field in fields.items() if field is not None},
+        required=frozenset(f.name for f in described.fields if f.required),
+        is_list=is_list,
+    )
+
+
+def _field(name: str, of: inspect.Type) -> Leaf | Branch | Texts | None:
+    """What fills a field of that type; None where cells cannot."""
+    match of:
+        case inspect.UnionType(types):
+            said = [one for one in types if not isinstance(one, inspect.NoneType)]
+            found = _field(name, said[0]) if len(said) == 1 else None
+            is_day = isinstance(found, Leaf) and found.kind == "day"
+            return Leaf("day", is_open=True) if is_day else found
+        case inspect.StructType(cls):
+            return _branch(cls)
+        case inspect.VarTupleType(inspect.StructType(cls)):
+            return _branch(cls, is_list=True)
+        case inspect.VarTupleType(inspect.StrType()):
+            return Leaf(_text_kind(name), is_list=True)
+        case inspect.DictType(inspect.StrType()):
+            return Texts()
+        case inspect.LiteralType(values):
+            return Leaf("word", words=tuple(str(value) for value in values))
+        case inspect.StrType():
+            return Leaf(_text_kind(name))
+        case _ if type(of) in _KINDS:
+            return Leaf(_KINDS[type(of)])
+    return None
+
+
+_KINDS: Mapping[type[inspect.Type], Kind] = {
+    inspect.BoolType: "flag",
+    inspect.IntType: "whole",
+    inspect.DecimalType: "decimal",
+    inspect.DateType: "day",
+    inspect.DateTimeType: "instant",
+}
+
+
+def _text_kind(name: str) -> Kind:
+    kinds: tuple[tuple[frozenset[str], Kind], ...] = (
+        (UNITS, "unit"),
+        (CURRENCIES, "currency"),
+        (DECIMAL_TEXTS, "decimal text"),
+        (PROSE, "prose"),
+    )
+    return next((kind for names, kind in kinds if name in names), "id")
+
+
+def _target(
+    event: str,
+    number: str,
+    key: Callable[[str], str],
+    *,
+    says: Callable[[Any], str] | None = None,
+    is_whole: bool = True,
+) -> Target:
+    taxonomy = EVENTS[event]
+    return Target(number, key, _branch(taxonomy.data), says or (lambda _: event), is_whole)
+
+
+# What `event` of a table may say. A confirmation is accepted, changed, backordered or rejected by
+# what its lines say, so the table says neither.
+TARGETS: Mapping[str, Target] = {
+    "item.released": _target("item.released", "number", item_key),
+    "bom.released": _target("bom.released", "parent", bom_key),
+    "supplier.changed": _target("supplier.changed", "number", supplier_key),
+    "sourcing.changed": _target("sourcing.changed", "item", coverage_key),
+    "item.changed": _target("item.changed", "number", item_master_key, is_whole=False),
+    "purchase-order.created": _target("purchase-order.created", "number", order_key),
+    "purchase-order.changed": _target("purchase-order.changed", "number", order_key),
+    "order-confirmation": _target(
+        "order-confirmation.accepted",
+        "order",
+        confirmation_key,
+        says=lambda said: f"order-confirmation.{said.status}",
+    ),
+}
+
+
+def paths(branch: Branch, above: str = "") -> Iterator[str]:
+    """All paths below it that a table may fill."""
+    for name, field in branch.fields.items():
+        path = f"{above}{name}"
+        if isinstance(field, Branch):
+            yield from paths(field, f"{path}.")
+        else:
+            yield f"{path}.<key>" if isinstance(field, Texts) else path
+
+
+def leaf_at(root: Branch, path: str) -> Leaf | None:
+    """The field of that path; None where there is none that cells fill."""
+    field: Leaf | Branch | Texts | None = root
+    for name in path.split("."):
+        if isinstance(field, Texts):
+            field = Leaf("prose") if name else None
+        else:
+            field = field.fields.get(name) if isinstance(field, Branch) else None
+    return field if isinstance(field, Leaf) else None

@@ -1,0 +1,108 @@
+"""Tables of integrators, read beside the configuration and added to what is supported."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from broker.settings import Source
+from canonical.catalogue import Catalogue
+from canonical.errors import Misconfigured
+from canonical.handler import Handler
+from handlers.systems.table.inbound import handler_of, message_type, recognises
+from handlers.systems.table.mapping import Mapped
+from handlers.systems.table.native import nearest
+from ops.configuration import Configuration
+
+# Who speaks, in the rows of the catalogue; the message type says which table it is.
+WHO = "table"
+# A table is written by a person.
+_MAX_BYTES = 256 * 1024
+
+
+def catalogue_of(configuration: Configuration, base: Catalogue) -> Catalogue:
+    """What is supported, with the tables that the configuration names.
+
+    Raises: Misconfigured naming the file and the key in it; for two tables of one name or for one
+        kind, and for contracts of sources that nobody handles.
+    """
+    tables: dict[str, tuple[Mapped, Handler]] = {}
+    for file in configuration.tables:
+        mapped, handler = handler_of(_document(Path(file)), file)
+        contract = message_type(mapped.table.name)
+        if contract in tables:
+            raise _wrong(f"Another table is called {mapped.table.name} too", file, "Rename one")
+        tables[contract] = mapped, handler
+    catalogue = Catalogue(
+        handlers={
+            **base.handlers,
+            **{(WHO, contract): handler for contract, (_, handler) in tables.items()},
+        },
+        recognised={
+            **base.recognised,
+            **{contract: partial(recognises, mapped) for contract, (mapped, _) in tables.items()},
+        },
+        drivers=base.drivers,
+    )
+    for source in configuration.settings.sources:
+        _check_contracts(source, catalogue)
+        _check_kinds(source, [tables[c][0] for c in source.contracts if c in tables])
+    return catalogue
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"it has more than {_MAX_BYTES} bytes")
+        return tomllib.loads(content.decode())
+    except (OSError, ValueError) as error:
+        raise Misconfigured(
+            "table-unreadable",
+            f"{type(error).__name__}: {error}",
+            where=str(path),
+            remedy="Name a readable TOML file in `tables`, relative to the configuration",
+        ) from error
+
+
+def _check_contracts(source: Source, catalogue: Catalogue) -> None:
+    for contract in source.contracts:
+        try:
+            catalogue.translator(contract)
+        except Misconfigured as failure:
+            raise Misconfigured(
+                failure.code,
+                failure.what,
+                where=f"settings.sources.{source.name}.contracts",
+                remedy=nearest(contract, [kind for _, kind in catalogue.handlers]),
+            ) from failure
+
+
+def _check_kinds(source: Source, tables: Sequence[Mapped]) -> None:
+    """Each of its tables is found by a routing key that it sends, and by one alone."""
+    where = f"settings.sources.{source.name}.kinds"
+    taken: dict[str, str] = {}
+    for mapped in tables:
+        table = mapped.table
+        found = [kind for kind in table.kinds if kind in source.kinds]
+        if not found:
+            names = " or ".join(table.kinds)
+            raise _wrong(
+                f"{source.name} sends nothing that table {table.name} takes", where, f"Add {names}"
+            )
+        for kind in found:
+            if kind in taken:
+                raise _wrong(
+                    f"The tables {taken[kind]} and {table.name} both take {kind}",
+                    where,
+                    "Give each of them a kind of its own",
+                )
+            taken[kind] = table.name
+
+
+def _wrong(what: str, where: str, remedy: str) -> Misconfigured:
+    return Misconfigured("table-invalid", what, where=where, remedy=remedy)
