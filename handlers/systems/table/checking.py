@@ -294,6 +294,10 @@ def _check_spec(leaf: Leaf, spec: FieldSpec, table: Table, where: str) -> None:
         raise wrong(where, "separator: the field has one value", "Take it out")
     if leaf.is_list and spec.column and table.csv is not None and not spec.separator:
         raise wrong(where, "The field has several values", 'Say what is between: separator = ","')
+    if leaf.is_list and (spec.empty is not None or "" in (spec.words or {})):
+        raise wrong(where, "empty: an empty cell is a list of nothing", "Take it out")
+    if spec.words is not None and not spec.words:
+        raise wrong(where, "words: there is none", "Name the words, or take them out")
     if spec.words is not None and spec.format:
         raise wrong(where, "words and format exclude each other", "Take one of them")
     _check_format(leaf, spec, where)

@@ -30,6 +30,8 @@ BLANKS = " \t\r\n\u00a0"
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 Cell = str | tuple[str, ...]
+# None: a list of something else than texts, which no field is filled by.
+Found = dict[str, Cell | None]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -213,8 +215,8 @@ def read_json(body: bytes, form: Json, used: Sequence[str], ignored: Sequence[st
             if len(cells) > MAX_COLUMNS:
                 raise beyond(f"{len(cells)} values", f"{MAX_COLUMNS} of them", place)
             unknown.update(dict.fromkeys(_not_named(cells, used, ignored)))
-            if any(cells.values()):
-                rows.append(Row(place, {c: cells[c] for c in used if c in cells}))
+            if any(cell is None or cell for cell in cells.values()):
+                rows.append(Row(place, dict(_used(cells, used, place))))
     return Rows(_some(rows), tuple(unknown))
 
 
@@ -254,9 +256,21 @@ def _objects(value: Any, where: str) -> list[dict[str, Any]]:
     return found
 
 
-def _record(
-    record: dict[str, Any], form: Json, place: str
-) -> Iterator[tuple[str, dict[str, Cell]]]:
+def _used(cells: Found, used: Sequence[str], place: str) -> Iterator[tuple[str, Cell]]:
+    for column in used:
+        cell = cells.get(column, "")
+        if cell is None:
+            raise _wrong(
+                "value-malformed",
+                "A list of something else than texts is no value of a row",
+                f'{place}, column "{shown(column)}"',
+                "Send it flat, or have the table say that rows stand there",
+            )
+        if column in cells:
+            yield column, cell
+
+
+def _record(record: dict[str, Any], form: Json, place: str) -> Iterator[tuple[str, Found]]:
     """The record as rows: one, or one for each object of its list."""
     if not form.rows:
         yield place, _flat(record, place)
@@ -270,11 +284,9 @@ def _record(
         yield where, said | _flat(row, where, below=f"{form.rows}.")
 
 
-def _flat(
-    level: dict[str, Any], place: str, *, below: str = "", without: str = ""
-) -> dict[str, Cell]:
+def _flat(level: dict[str, Any], place: str, *, below: str = "", without: str = "") -> Found:
     # Nesting is bounded by check_shape.
-    cells: dict[str, Cell] = {}
+    cells: Found = {}
     for name, value in level.items():
         path = f"{below}{name}"
         if without and path == without:
@@ -295,7 +307,7 @@ def _flat(
     return cells
 
 
-def _cell(value: Any, where: str) -> Cell:
+def _cell(value: Any, where: str) -> Cell | None:
     match value:
         case None:
             return ""
@@ -310,17 +322,10 @@ def _cell(value: Any, where: str) -> Cell:
             for one in value:
                 _check_cell(one, where)
             return tuple(one.strip(BLANKS) for one in value)
-    raise _wrong(
-        "value-malformed",
-        "A list of something else than texts is no value of a row",
-        where,
-        "Send it flat, or have the table say that rows stand there",
-    )
+    return None
 
 
-def _not_named(
-    cells: Mapping[str, Cell], used: Sequence[str], ignored: Sequence[str]
-) -> Iterator[str]:
+def _not_named(cells: Found, used: Sequence[str], ignored: Sequence[str]) -> Iterator[str]:
     """Names that the table neither uses nor ignores; who ignores a name ignores what is below."""
     for name in cells:
         parts = name.split(".")

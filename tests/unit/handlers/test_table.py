@@ -368,6 +368,14 @@ def test_json_that_the_table_does_not_name_is_a_case() -> None:
     assert case.where == 'table.contracts: "extra.page"'
 
 
+def test_a_list_of_objects_in_json_spoils_nothing_unless_a_field_is_filled_by_it() -> None:
+    found, delivery = of_corpus("contracts")
+    body = delivery.body.replace(b'"meta"', b'"pages": [{"no": 1}], "meta"')
+    *_, case = effects(found, msgspec.structs.replace(delivery, body=body))
+    assert isinstance(case, Open)
+    assert case.where == 'table.contracts: "pages"'
+
+
 def test_a_file_without_names_has_them_from_its_table() -> None:
     names = ", ".join(f'"{name}"' for name in HEAD.split(";"))
     table = PARTS.replace('decimal = ","', f'decimal = ","\nheader = [{names}]')
@@ -580,7 +588,7 @@ name = "round"
 kinds = ["round"]
 event = "supplier.changed"
 [csv]
-delimiter = "{delimiter}"
+delimiter = "DELIMITER"
 [fields]
 number = "No"
 name = { column = "Name", empty = "" }
@@ -627,7 +635,7 @@ def test_rows_that_were_written_are_read_as_they_were(
             s.qualification.status, until.isoformat() if until else "",
         )  # fmt: skip
         writer.writerow([cells[at] for at in order])
-    taker = handler(SUPPLIERS.format(delimiter=delimiter))
+    taker = handler(SUPPLIERS.replace("DELIMITER", delimiter))
     found = effects(taker, Delivery("erp", "round", written.getvalue().encode()))
     expected = [msgspec.structs.replace(s, name=normalize("NFC", s.name)) for s in rows]
     assert [effect.data for effect in found if isinstance(effect, Emit)] == expected
