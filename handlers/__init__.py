@@ -16,7 +16,7 @@ from handlers.systems.idoc import inbound as idoc
 from handlers.systems.pdx import inbound as pdx
 from handlers.systems.s4 import outbound as s4_outbound
 
-# (who speaks, message type) -> handler
+# (who speaks, message type) -> handler. Tables of integrators come on top: ops/tables.py.
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("pdx", "pdx.package"): pdx.HANDLER,
     ("arena", "arena.change"): arena.HANDLER,

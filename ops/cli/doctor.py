@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from canonical.errors import Misconfigured
 from handlers import CATALOGUE
 from ops.cli.checks import Check, decoder, examine
-from ops.cli.output import Column, put_json, screen
+from ops.cli.output import Column, plural, put_json, screen
 from ops.cli.problems import Exit
 from ops.cli.session import Reading, configuration, locate
 from ops.tables import catalogue_of
@@ -25,7 +25,7 @@ def run_checks(*, reading: Reading = Reading()) -> Exit:  # noqa: B008 - frozen
         what = f"{failure.where}: {failure.what}"
         checks = [Check("problem", failure.code, what, failure.remedy), decoder()]
     else:
-        tables = f", and so are {len(settings.tables)} tables" if settings.tables else ""
+        tables = f", with {plural(len(settings.tables), 'table')}" if settings.tables else ""
         readable = Check("ok", "configuration", f"{place} is readable{tables}")
         checks = [readable, *asyncio.run(examine(settings, os.environ))]
     if reading.is_json:

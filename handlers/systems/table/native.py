@@ -112,7 +112,9 @@ def _flatten(level: Mapping[str, Any], above: str, found: dict[str, FieldSpec], 
         if is_table and not value.keys() & {"column", "constant", "header"}:
             _flatten(value, path, found, where)
             continue
-        spec = converted(value if is_table else {"column": value}, FieldSpec, f"{where}: {path}")
+        spec = converted(
+            value if is_table else {"column": value}, FieldSpec, f"{where}: fields.{path}"
+        )
         if path in found:
             raise wrong(where, f"fields.{path} is filled twice", "Say once which column fills it")
         found[path] = spec

@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 
 from broker.intake import Arrival, read_arrival
-from canonical.effects import Emit
+from canonical.codec import encode, read_event
+from canonical.effects import Emit, Put
 from canonical.errors import Misconfigured
+from canonical.events import EVENTS, SOURCE
 from canonical.facts import Facts
 from canonical.handler import Delivery
 from canonical.supplier import Supplier
 from handlers import CATALOGUE
+from handlers.flows.master_data import SUPPLIER_CHANGED
 from ops.cli.doctor import run_checks
 from ops.cli.problems import Exit
+from ops.cli.publish import preview
 from ops.cli.session import Reading
 from ops.configuration import Configuration, load
 from ops.sources import recogniser
@@ -108,6 +112,38 @@ def test_a_file_goes_the_way_of_every_message_up_to_its_decision(tmp_path: Path)
     )
     assert work.failure is not None
     assert work.failure.word == "data_quality"
+
+
+def test_publish_says_how_a_file_will_be_read(tmp_path: Path) -> None:
+    configuration = loaded(tmp_path)
+    (source,) = configuration.settings.sources
+    catalogue = catalogue_of(configuration, CATALOGUE)
+    body = (TABLES / "suppliers.csv").read_bytes()
+    good = preview("a.csv", Delivery("erp", "supplier-list", body), source, catalogue)
+    assert (good.type, good.key, good.problem) == ("table.suppliers", "table/suppliers", "")
+    bad = preview("a.csv", Delivery("erp", "supplier-list", b"a;b"), source, catalogue)
+    assert bad.problem.startswith("column-missing: There is no column")
+
+
+def test_a_later_file_makes_a_newer_document_and_an_earlier_one_an_older_one(
+    tmp_path: Path,
+) -> None:
+    configuration = loaded(tmp_path)
+    handler = catalogue_of(configuration, CATALOGUE).translator("table.suppliers")
+    head, row = (TABLES / "suppliers.csv").read_bytes().split(b"\r\n")[:2]
+    puts: list[Put] = []
+    for day in (b"02.03.2026", b"03.03.2026", b"01.03.2026"):
+        file = b"\r\n".join((head, row.replace(b"02.03.2026", day).partition(b'"')[0]))
+        message = handler.read(Delivery("erp", "supplier-list", file))
+        (said,) = handler.decide(message, Facts(RULES), NOW)
+        assert isinstance(said, Emit)
+        attributes = {"id": "1", "type": EVENTS[said.event].type, "subject": said.key}
+        event = read_event(Delivery(SOURCE, "", encode(said.data), attributes=attributes))
+        (put,) = SUPPLIER_CHANGED.decide(event, Facts(RULES), NOW)
+        assert isinstance(put, Put)
+        puts.append(put)
+    assert {put.key for put in puts} == {"supplier/17300001"}
+    assert puts[2].order < puts[0].order < puts[1].order
 
 
 @pytest.mark.parametrize(
