@@ -131,3 +131,18 @@ def serial_effectivities(draw: st.DrawFn) -> SerialEffectivity:
     start = draw(st.integers(0, 9999))
     end = draw(st.none() | st.integers(start + 1, 10_000))
     return SerialEffectivity(f"SN{start:05d}", None if end is None else f"SN{end:05d}")
+
+
+def json_documents() -> st.SearchStrategy[object]:
+    """JSON objects and lists of texts, numbers, answers and nothing, a few levels deep."""
+    scalars = (
+        st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(max_size=8)
+    )
+    values = st.recursive(
+        scalars,
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+        ),
+        max_leaves=12,
+    )
+    return st.lists(values, max_size=4) | st.dictionaries(st.text(max_size=6), values, max_size=4)

@@ -293,7 +293,7 @@ def _attribute_deviations(
 def _as_utf8(source: Source, limit_bytes: int) -> Iterator[bytes]:
     """The document in one encoding, in pieces; its declaration has been taken into account."""
     piece = source.read(_PIECE_BYTES)
-    encoding = _encoding_of(piece)
+    encoding = encoding_of(piece)
     decoder = codecs.getincrementaldecoder(encoding)()
     is_first = True
     size = 0
@@ -318,7 +318,8 @@ def _as_utf8(source: Source, limit_bytes: int) -> Iterator[bytes]:
         piece = source.read(_PIECE_BYTES)
 
 
-def _encoding_of(head: bytes) -> str:
+def encoding_of(head: bytes) -> str:
+    """The encoding that the first bytes of a document tell. Raises: InvalidMessage."""
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if head.startswith(mark)), "")
     if encoding:
         return encoding
