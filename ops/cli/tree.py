@@ -39,6 +39,8 @@ Nothing is changed. Exit code 0: all well; 1: findings; 3: a server is away."""
 
 _SCHEMA = "Publish contracts, and see that nobody is broken: export, check, diff, use."
 
+_MAP = "See what a vendor's message comes to, and keep it so: dry-run, record, diff, accept."
+
 _REPLAY = "Take messages down the path once more: plan, shadow, start, list, show, pause, cancel."
 
 # By name, imported when used: `change list` needs neither AMQP nor HTTP libraries.
@@ -54,6 +56,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
         ("replay", "ops.cli.replay:app", _REPLAY),
+        ("map", "ops.cli.map:app", _MAP),
         ("schema", "ops.cli.schema:app", _SCHEMA),
         ("topology", "ops.cli.topology:app", "Split a busy event over queues: partitions, show."),
         ("trace", "ops.cli.trace:show_trace", "See the path of everything that touched a thing."),

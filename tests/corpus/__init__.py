@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
-from canonical.effects import Effect, Emit
+from canonical.effects import Effect
+from ops.mapping.entries import entries, golden_text
 
 CORPUS = Path(__file__).parent
 
 
 def golden(effects: tuple[Effect, ...]) -> str:
-    """Effects as a golden has them: each event with its key and content."""
-    said = [[e.event, e.key, e.data] for e in effects if isinstance(e, Emit)]
-    return msgspec.json.format(msgspec.json.encode(said), indent=2).decode() + "\n"
+    """Effects as a golden has them, which is how `layshaft map record` writes them."""
+    return golden_text(entries(effects))

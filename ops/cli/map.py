@@ -1,0 +1,354 @@
+"""`layshaft map`: what a vendor's message comes to, without a server, and what became of that."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from canonical.codec import MAX_BODY_BYTES
+from canonical.errors import Failure, Misconfigured
+from canonical.handler import Delivery
+from handlers import CATALOGUE
+from ops.cli import map_pages as pages
+from ops.cli.map_goldens import show_compared
+from ops.cli.output import plural, put_json, screen, talk
+from ops.cli.problems import Exit, Problem, problem_of
+from ops.cli.publish import sender_of
+from ops.cli.session import Reading, configuration, locate
+from ops.configuration import Configuration
+from ops.mapping import goldens as work
+from ops.mapping.entries import Entry, entries_of, with_identity
+from ops.mapping.leaves import read_document
+from ops.mapping.lineage import Lineage, trace_fields
+from ops.mapping.requests import calls_of, direct_calls
+from ops.mapping.translation import (
+    Translation,
+    contracts_of,
+    delivery_of,
+    follow,
+    translate,
+)
+
+app = App(
+    name="map",
+    help="See what a vendor's message comes to, and keep it so: dry-run, record, diff, accept.",
+)
+
+# Of the delivery, where nobody names a source.
+_SOURCE = "anybody"
+_LINEAGE_S = 10.0
+
+Contract = Annotated[str, Parameter(help="Message type; without it, known by its content.")]
+Goldens = Annotated[Path | None, Parameter(help="Folder of the goldens; else beside the samples.")]
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What `map record` did; differs: samples that it left alone."""
+
+    recorded: list[str]
+    differs: list[str]
+
+
+
+@app.command(name="dry-run")
+def dry_run(
+    *files: Path,
+    contract: Contract = "",
+    source: str = "",
+    attribute: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    lineage: bool = False,
+    seconds: float = _LINEAGE_S,
+    requests: bool = False,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> int:
+    """Show what FILES come to: events, cases, requests. Nothing is sent.
+
+    Nothing is taken as known but what the files say. With a configuration
+    its rules plan what they state; without one, requests are shown only
+    where an event alone tells them. A file that is refused ends it with the
+    exit code of its failure.
+
+    layshaft map dry-run order.xml --lineage
+
+    layshaft map dry-run package.pdx change.json --config layshaft.toml --requests
+
+    Parameters
+    ----------
+    files
+        Messages as their sources send them.
+    source
+        Name of a source in the configuration: only its contracts count.
+    attribute
+        NAME=VALUE, a CloudEvents attribute that comes along as a header; may be repeated.
+    lineage
+        Show which fields reach what, found by changing one at a time.
+    seconds
+        How long to look for that, each file; what was left out is said.
+    requests
+        Show every request with its body; without it, one of each kind.
+    """
+    if not files:
+        raise Problem(
+            Exit.USAGE,
+            "usage",
+            "No file is named",
+            why="a dry run is of files",
+            fix="See: layshaft map dry-run --help",
+        )
+    settings = _configuration(reading, is_needed=bool(source))
+    contracts = _contracts(contract, source, settings)
+    attributes = _attributes(attribute, contract)
+    now = datetime.now(UTC)
+    said: list[pages.Said] = []
+    for file in files:
+        body = _body(file)
+        delivery = delivery_of(body, source=source or _SOURCE, attributes=attributes)
+        found = translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now)
+        traced = _lineage(body, delivery, contracts, found, seconds) if lineage else None
+        said.append(pages.Said(str(file), found, traced))
+    planned = _consequences([row.translation for row in said], settings, now)
+    if reading.is_json:
+        put_json(pages.as_data(said, planned))
+    else:
+        pages.show(screen(), said, planned, whole=requests)
+    return _end(said)
+
+
+@app.command(name="record")
+def record_goldens(
+    folder: Path,
+    /,
+    *,
+    goldens: Goldens = None,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> int:
+    """Write a golden for each sample that has none: what it comes to now.
+
+    A golden that differs stays as it is: see map diff, then map accept.
+    Exit code 1: there is one.
+
+    layshaft map record samples
+
+    Parameters
+    ----------
+    folder
+        Messages as vendors sent them; files that nobody recognises are left alone.
+    """
+    found = work.record(_folder(folder), goldens or folder, _say)
+    written = [row.file for row in found if row.word == "new"]
+    others = [row for row in found if row.differs and row.word != "new"]
+    if reading.is_json:
+        put_json(Recorded(written, [row.file for row in others]))
+        return Exit.FINDINGS if others else Exit.DONE
+    for name in written:
+        screen().line(f"recorded: {work.golden_name(Path(name))}")
+    if not written:
+        talk("No sample is without a golden")
+    if others:
+        talk(f"{plural(len(others), 'golden')} left alone: see layshaft map diff {folder}")
+    return Exit.FINDINGS if others else Exit.DONE
+
+
+@app.command(name="diff")
+def compare_goldens(
+    folder: Path,
+    /,
+    *,
+    goldens: Goldens = None,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> int:
+    """Compare what samples come to now with their goldens, field by field.
+
+    Goldens are what another version of Layshaft recorded. Exit code 1:
+    something differs.
+
+    layshaft map diff samples
+
+    Parameters
+    ----------
+    folder
+        Samples, as they were recorded.
+    """
+    found = work.compare(_folder(folder), goldens or folder, _say)
+    if reading.is_json:
+        put_json(found)
+    else:
+        show_compared(screen(), found)
+    return Exit.FINDINGS if any(row.differs for row in found) else Exit.DONE
+
+
+@app.command(name="accept")
+def accept_change(
+    file: Path,
+    /,
+    *,
+    reason: str,
+    goldens: Goldens = None,
+) -> int:
+    """Make what a sample comes to now its golden, with a reason on record.
+
+    The reason goes to REASONS.md beside the golden; commit both.
+
+    layshaft map accept samples/order.xml --reason "prices are per 1000 now"
+
+    Parameters
+    ----------
+    file
+        A sample with a golden that differs.
+    reason
+        Why the new content is right, for whoever asks later.
+    """
+    if not reason.strip():
+        raise Problem(
+            Exit.USAGE,
+            "reason-missing",
+            f"{file} is not accepted without a reason",
+            why="a golden is what the translation is held to",
+            fix="Say with --reason why the new content is right",
+        )
+    body = _body(file)
+    path = (goldens or file.parent) / work.golden_name(Path(file.name))
+    if not path.is_file():
+        raise Problem(
+            Exit.NOT_FOUND,
+            "golden-missing",
+            f"{file} has no golden",
+            why=f"there is no {path}",
+            fix=f"Record it: layshaft map record {file.parent}",
+        )
+    said = entries_of(_say(body))
+    row = work.judge(file.name, work.read_entries(path), said)
+    show_compared(screen(), [row])
+    if not row.differs:
+        talk("Nothing to accept")
+        return Exit.DONE
+    # First: a golden without its reason would be worse than a reason without its golden.
+    work.note_reason(path.parent, file.name, len(row.changes), reason, datetime.now(UTC).date())
+    work.write_golden(path, said)
+    talk(f"Accepted: {path} and {path.parent / work.REASONS} are to be committed together")
+    return Exit.DONE
+
+
+def _say(body: bytes) -> Translation:
+    """What a sample comes to, whoever may send it."""
+    delivery = delivery_of(body, source=_SOURCE, attributes={})
+    contracts = contracts_of(CATALOGUE)
+    now = datetime.now(UTC)
+    return translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now)
+
+
+def _lineage(
+    body: bytes, like: Delivery, contracts: Sequence[str], found: Translation, seconds: float
+) -> Lineage | str:
+    """The lineage, or why there is none."""
+    if found.failure is not None:
+        return "a message that is refused has none"
+    if len(body) > MAX_BODY_BYTES:
+        return f"the file has more than {MAX_BODY_BYTES} bytes"
+    try:
+        document = read_document(body)
+    except Failure as failure:
+        return failure.what
+    if document is None or not document.leaves:
+        return "the file is neither JSON nor XML, nor an archive of one such document"
+
+    def say(changed: bytes) -> tuple[Entry, ...]:
+        delivery = msgspec.structs.replace(like, body=changed)
+        return with_identity(translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now))
+
+    now = datetime.now(UTC)
+    end = time.monotonic() + seconds
+    return trace_fields(document, say, lambda: time.monotonic() < end)
+
+
+def _consequences(
+    translations: Sequence[Translation], settings: Configuration | None, now: datetime
+) -> pages.Consequences:
+    if settings is None:
+        events = [event for translation in translations for event in translation.events]
+        return pages.Consequences("", (), tuple(direct_calls(events, CATALOGUE)))
+    rules, systems = settings.rules, settings.settings.systems
+    followed = follow(translations, catalogue=CATALOGUE, rules=rules, now=now)
+    steps = [step for plan in followed.plans for step in plan.steps]
+    drivers = {system.name: system.driver for system in systems}
+    calls = tuple(calls_of(steps, CATALOGUE, drivers))
+    return pages.Consequences("rules", followed.plans, calls, followed.cases, followed.failures)
+
+
+def _configuration(reading: Reading, *, is_needed: bool) -> Configuration | None:
+    if not is_needed and locate(reading.config, os.environ) is None:
+        return None
+    return configuration(reading)
+
+
+def _contracts(contract: str, source: str, settings: Configuration | None) -> tuple[str, ...]:
+    """What the message may be. Raises: Misconfigured for a contract that nobody handles."""
+    if contract:
+        CATALOGUE.translator(contract)
+        return (contract,)
+    if source and settings is not None:
+        return sender_of(settings.settings, source).contracts
+    return contracts_of(CATALOGUE)
+
+
+def _attributes(stated: Sequence[str], contract: str) -> dict[str, str]:
+    attributes = {"type": contract} if contract else {}
+    for text in stated:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise Misconfigured(
+                "attribute-malformed",
+                f"{text!r} is no attribute",
+                where="--attribute",
+                remedy="Write it as NAME=VALUE",
+            )
+        attributes[name] = value
+    return attributes
+
+
+def _end(said: Sequence[pages.Said]) -> int:
+    refused = [row for row in said if row.translation.failure is not None]
+    if not refused:
+        return Exit.DONE
+    failure = refused[0].translation.failure
+    assert failure is not None
+    problem = problem_of(failure)
+    if len(said) > 1:
+        problem.what = f"{refused[0].file}: {problem.what}"
+    for row in refused[1:]:
+        other = row.translation.failure
+        assert other is not None
+        talk(f"Refused too: {row.file}: {other.what}  [LAY-{other.code}]")
+    raise problem
+
+
+def _body(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Problem(
+            Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.USAGE,
+            "file-unreadable",
+            f"The file {file} cannot be read",
+            why=error.strerror or type(error).__name__,
+            fix="Name a file that exists and may be read",
+        ) from error
+
+
+def _folder(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    raise Problem(
+        Exit.NOT_FOUND,
+        "folder-missing",
+        f"There is no folder {path}",
+        why="samples are the files below a folder",
+        fix="Name a folder that exists",
+    )

@@ -1,0 +1,58 @@
+"""Samples against their goldens, as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ops.cli.map_content import readable
+from ops.cli.output import Column, Screen, plural
+from ops.mapping.entries import WHOLE, Change
+from ops.mapping.goldens import Compared
+
+_WORDS = {
+    "changed": "says something else",
+    "fails": "was understood and is refused now",
+    "succeeds": "was refused and is understood now",
+    "new": "has no golden",
+    "gone": "a golden without its sample",
+}
+
+
+def show_compared(page: Screen, found: Sequence[Compared]) -> None:
+    """What differs, file by file, and how many do not."""
+    for row in found:
+        if row.differs:
+            page.line(f"{row.file}: {_WORDS[row.word]}", style="bold")
+            for kind, about in dict.fromkeys((c.kind, c.about) for c in row.changes):
+                of_entry = [c for c in row.changes if (c.kind, c.about) == (kind, about)]
+                _show_entry(page, f"{kind}  {about}", of_entry)
+            page.line()
+    page.line(_counted(found))
+
+
+def _show_entry(page: Screen, name: str, changes: Sequence[Change]) -> None:
+    for change in changes:
+        if change.path == WHOLE:
+            page.line(f"  {name}: {'only in the golden' if change.new is None else 'new'}")
+            content = json.loads(change.old or change.new or "null")
+            page.fields((f"    {path}", text) for path, text in readable(content))
+    fields = [change for change in changes if change.path != WHOLE]
+    if fields:
+        page.line(f"  {name}")
+        page.table(
+            [Column("    field"), Column("golden", is_text=True), Column("now", is_text=True)],
+            [(f"    {change.path}", _told(change.old), _told(change.new)) for change in fields],
+        )
+
+
+def _told(text: str | None) -> str:
+    return "-" if text is None else text
+
+
+def _counted(found: Sequence[Compared]) -> str:
+    same = sum(row.word == "same" for row in found)
+    different = sum(row.differs for row in found)
+    foreign = sum(row.word == "foreign" for row in found)
+    others = f"; {plural(foreign, 'other file')} nobody recognises" if foreign else ""
+    return f"{plural(same + different, 'sample')}: {same} as recorded, {different} not{others}."
