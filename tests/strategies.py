@@ -135,9 +135,7 @@ def serial_effectivities(draw: st.DrawFn) -> SerialEffectivity:
 
 def json_documents() -> st.SearchStrategy[object]:
     """JSON objects and lists of texts, numbers, answers and nothing, a few levels deep."""
-    scalars = (
-        st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(max_size=8)
-    )
+    scalars = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(max_size=8)
     values = st.recursive(
         scalars,
         lambda inner: (

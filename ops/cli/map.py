@@ -13,7 +13,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from canonical.codec import MAX_BODY_BYTES
-from canonical.errors import Failure, Misconfigured
+from canonical.errors import DEFECT, Failure, Misconfigured
 from canonical.handler import Delivery
 from handlers import CATALOGUE
 from ops.cli import map_pages as pages
@@ -24,7 +24,7 @@ from ops.cli.publish import sender_of
 from ops.cli.session import Reading, configuration, locate
 from ops.configuration import Configuration
 from ops.mapping import goldens as work
-from ops.mapping.entries import Entry, entries_of, with_identity
+from ops.mapping.entries import Entry, entries_of, refusal, with_identity
 from ops.mapping.leaves import read_document
 from ops.mapping.lineage import Lineage, trace_fields
 from ops.mapping.requests import calls_of, direct_calls
@@ -54,7 +54,6 @@ class Recorded(msgspec.Struct, frozen=True):
 
     recorded: list[str]
     differs: list[str]
-
 
 
 @app.command(name="dry-run")
@@ -261,7 +260,11 @@ def _lineage(
 
     def say(changed: bytes) -> tuple[Entry, ...]:
         delivery = msgspec.structs.replace(like, body=changed)
-        return with_identity(translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now))
+        try:
+            found = translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now)
+        except Exception as error:  # a driver's bug is a finding about that field, and is shown
+            return refusal(DEFECT, f"{type(error).__name__}: {error}")
+        return with_identity(found)
 
     now = datetime.now(UTC)
     end = time.monotonic() + seconds

@@ -35,7 +35,7 @@ def readable(content: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _one_line(content: dict[str, Any]) -> str | None:
     filled = {name: value for name, value in content.items() if value not in _EMPTY}
-    if any(isinstance(value, dict | list) for value in filled.values()):
+    if not filled or any(isinstance(value, dict | list) for value in filled.values()):
         return None
     line = ", ".join(f"{name} {_shown(value)}" for name, value in filled.items())
     return line if len(line) <= _LINE_CHARS else None

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from canonical.effects import Effect, Emit, Open, Put
-from canonical.errors import Failure
+from canonical.errors import OWNERS, Failure
 from ops.mapping.translation import Translation
 
 CASE = "case"
@@ -83,6 +83,11 @@ def with_identity(translation: Translation) -> tuple[Entry, ...]:
         Entry(MESSAGE, "", plain(identity)),
         *(Entry(ON_RECORD, p.key, {"version": p.version, "stated": p.stated}) for p in puts),
     )
+
+
+def refusal(code: str, what: str) -> tuple[Entry, ...]:
+    """The entries of a message that ended otherwise than in effects or a failure of ours."""
+    return (Entry(REFUSED, "", {"code": code, "word": code, "what": what, "owner": OWNERS[code]}),)
 
 
 def plain(value: object) -> Any:
@@ -169,8 +174,6 @@ def _of_entry(old: Entry | None, new: Entry | None) -> Iterator[Change]:
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, str | None, str | None]]:
-    if old == new and type(old) is type(new):
-        return
     match old, new:
         case dict(), dict():
             for name in dict.fromkeys((*old, *new)):
@@ -186,7 +189,8 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[tuple[str, str | Non
         case _ if isinstance(old, dict | list) or isinstance(new, dict | list):
             yield from ((p, text, None) for p, text in leaves(old, path))
             yield from ((p, None, text) for p, text in leaves(new, path))
-        case _:
+        # In Python, and nowhere else, 1 is True.
+        case _ if old != new or type(old) is not type(new):
             yield path, _text(old), _text(new)
 
 

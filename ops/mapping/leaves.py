@@ -99,7 +99,7 @@ def read_document(body: bytes) -> Document | None:
         return _packed(body)
     head = body.lstrip()[:1]
     if head in (b"{", b"["):
-        decode_json(body, Any)  # type: ignore[arg-type]  # any JSON, within the bounds of the door
+        decode_json(body, object)  # any JSON within the bounds of the door, or it raises
         text = body.decode()
         found = list(_json_leaves(text))
         return _document(text, "utf-8", found)
@@ -191,14 +191,16 @@ class _Node:
     children: Counter[str] = field(default_factory=Counter)
     texts: int = 0
 
-    def path(self) -> str:
+    def full_path(self) -> str:
         if self.parent is None:
             return self.tag
         is_one_of_many = self.parent.children[self.tag] > 1
-        return f"{self.parent.path()}/{self.tag}" + (f"[{self.place}]" if is_one_of_many else "")
+        return f"{self.parent.full_path()}/{self.tag}" + (
+            f"[{self.place}]" if is_one_of_many else ""
+        )
 
-    def field(self) -> str:
-        return f"{self.parent.field()}/{self.tag}" if self.parent else self.tag
+    def plain_path(self) -> str:
+        return f"{self.parent.plain_path()}/{self.tag}" if self.parent else self.tag
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -217,11 +219,11 @@ def _xml_leaves(text: str) -> Iterator[Leaf]:
     for found in list(_found_leaves(text)):
         node: _Node = found.node
         if found.part:
-            path, name = f"{node.path()}/@{found.part}", f"{node.field()}/@{found.part}"
+            path, name = f"{node.full_path()}/@{found.part}", f"{node.plain_path()}/@{found.part}"
         elif node.texts > 1:
-            path, name = f"{node.path()}/text()[{found.place}]", f"{node.field()}/text()"
+            path, name = f"{node.full_path()}/text()[{found.place}]", f"{node.plain_path()}/text()"
         else:
-            path, name = node.path(), node.field()
+            path, name = node.full_path(), node.plain_path()
         yield Leaf(path, name, found.value, found.start, found.end, found.spelling)
 
 

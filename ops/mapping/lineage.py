@@ -28,7 +28,9 @@ _MAX_ALIKE = 4
 _CURRENCIES = ("USD", "EUR")
 
 _DAY = re.compile(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})(?![0-9])(.*)", re.ASCII | re.DOTALL)
-_NUMBER = re.compile(r"([+-]?[0-9]*)([0-9])((?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)", re.ASCII)
+_NUMBER = re.compile(
+    r"([+-]?(?:[0-9]*|\.[0-9]*))([0-9])((?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)", re.ASCII
+)
 _OPPOSITES = {
     "true": "false", "false": "true", "yes": "no", "no": "yes", "y": "n", "n": "y",
 }  # fmt: skip

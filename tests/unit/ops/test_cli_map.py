@@ -1,0 +1,452 @@
+"""`layshaft map` as people and scripts use it, on real files and with no server."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+
+from handlers import CATALOGUE
+from ops.cli.map_content import readable
+from ops.cli.tree import run
+from ops.mapping.translation import contracts_of
+from tests.corpus import CORPUS
+from tests.fixtures.build_packages import PACKAGES
+
+ORDER = CORPUS / "idoc" / "orders.xml"
+CHANGE = PACKAGES / "arena_eco_000451.json"
+ITEMS = PACKAGES / "pdx_subassembly.xml"
+GEARBOX = PACKAGES / "gearbox_package.pdx"
+
+Command = Callable[..., tuple[int, str, str]]
+
+RULES = """
+[settings]
+database_url = "postgresql://nobody@127.0.0.1:9/nothing"
+amqp_url = "amqp://127.0.0.1:9"
+
+[[settings.sources]]
+name = "plm"
+kinds = ["product-definition"]
+contracts = ["arena.change"]
+
+[[settings.systems]]
+name = "erp"
+driver = "s4"
+base_url = "http://127.0.0.1:9"
+auth = "s4"
+user = "x"
+secret = "env:NOTHING"
+
+[[settings.systems]]
+name = "procurement"
+driver = "coupa"
+base_url = "http://127.0.0.1:9"
+auth = "oauth2"
+user = "x"
+secret = "env:NOTHING"
+token_path = "/oauth2/token"
+
+[rules]
+central_purchasing_org = "1000"
+
+[[rules.plants]]
+code = "1010"
+name = "Regensburg"
+zone = "Europe/Berlin"
+sourcing = "central"
+purchasing_org = "1000"
+
+[[rules.distribution]]
+family = "Widgets"
+plants = ["1010"]
+
+[[rules.distribution]]
+family = "Gearboxes"
+plants = ["1010"]
+
+[[rules.routes]]
+object_kind = "*"
+plant = "*"
+system = "erp"
+from_day = 2020-01-01
+"""
+
+
+@pytest.fixture
+def layshaft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """The command in an empty folder; (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("LAYSHAFT_")]:
+        monkeypatch.delenv(name)
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        exit_code = run(["map", *map(str, arguments)])
+        said = capsys.readouterr()
+        return exit_code, said.out, said.err
+
+    return command
+
+
+def data(layshaft: Command, *arguments: object) -> dict[str, Any]:
+    exit_code, out, err = layshaft(*arguments, "-o", "json")
+    assert (exit_code, err) == (0, "")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+# Dry run
+
+
+def test_a_dry_run_shows_events_with_their_content(layshaft: Command) -> None:
+    exit_code, out, err = layshaft("dry-run", ORDER)
+    assert (exit_code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"{ORDER}: 1 event"
+    assert "purchase-order.created  purchase-order/4500000670  (standard lane)" in lines
+    assert "  lines[1].quantity              value 1, unit H87" in lines
+    assert "  total                          amount 100, currency EUR" in lines
+
+
+def test_a_dry_run_shows_what_was_left_out_as_cases(layshaft: Command) -> None:
+    _, out, _ = layshaft("dry-run", CORPUS / "idoc" / "matmas.xml")
+    assert "  what   '201' is no unit code of Recommendation 20 or 21" in out.splitlines()
+    assert out.count("\ncase  unit-unknown\n") == 2
+
+
+def test_a_file_that_is_refused_ends_with_what_is_wrong_and_its_exit_code(
+    layshaft: Command,
+) -> None:
+    exit_code, out, err = layshaft("dry-run", PACKAGES / "kit_package_unmapped_unit.pdx")
+    assert (exit_code, out) == (2, "")
+    assert err.splitlines()[0].endswith("[LAY-unit-unmapped]")
+
+
+def test_a_test_message_is_refused_by_rule_and_others_are_shown(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    test = tmp_path / "test.xml"
+    test.write_text(ORDER.read_text().replace("<STATUS>", "<TEST>X</TEST><STATUS>"))
+    exit_code, out, err = layshaft("dry-run", test, ORDER)
+    assert exit_code == 5
+    assert out.startswith(f"{ORDER}: 1 event")
+    assert f"{test}: The IDoc is marked as a test  [LAY-test-message]" in err
+
+
+def test_nobody_recognises_a_page_of_notes(layshaft: Command) -> None:
+    exit_code, _, err = layshaft("dry-run", CORPUS / "README.md")
+    assert (exit_code, "[LAY-contract-unknown]" in err) == (2, True)
+
+
+def test_a_contract_that_nobody_handles_is_named(layshaft: Command) -> None:
+    exit_code, _, err = layshaft("dry-run", ORDER, "--contract", "idoc.documents")
+    assert (exit_code, "[LAY-contract-without-handler]" in err) == (2, True)
+
+
+def test_an_answer_is_read_with_the_attributes_that_came_with_it(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    answer = tmp_path / "suppliers.json"
+    answer.write_text('[{"id": 9, "number": "S-3", "name": "Teller", "status": "active"}]')
+    stated = ["id=1", "subject=supplier/S-3", "time=2026-03-02T08:00:00Z"]
+    attributes = [part for text in stated for part in ("--attribute", text)]
+    found = data(layshaft, "dry-run", answer, "--contract", "coupa.supplier", *attributes)
+    (event,) = found["files"][0]["events"]
+    assert (event["event"], event["key"]) == ("supplier.changed", "supplier/S-3")
+    assert (event["data"]["name"], event["data"]["active"]) == ("Teller", True)
+
+
+def test_without_rules_items_show_what_each_driver_would_send(layshaft: Command) -> None:
+    found = data(layshaft, "dry-run", GEARBOX)
+    assert found["plans"] == []
+    first, second = found["calls"][:2]
+    assert (first["driver"], first["step"]["operation"]["type"]) == ("s4", "put-item")
+    assert first["observe"]["path"].endswith("/A_Product('GBX-1000')")
+    assert json.loads(first["write"]["body"])["Product"] == "GBX-1000"
+    assert (second["driver"], second["write"]["path"]) == ("coupa", "/api/items")
+    assert json.loads(second["write"]["body"])["item-number"] == "GBX-1000"
+    _, out, _ = layshaft("dry-run", GEARBOX)
+    assert "plan  " not in out
+
+
+@pytest.mark.parametrize("files", [(ITEMS, CHANGE), (CHANGE, ITEMS)])
+def test_with_rules_a_change_is_planned_on_what_the_files_state(
+    layshaft: Command, tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    (tmp_path / "layshaft.toml").write_text(RULES)
+    found = data(layshaft, "dry-run", *files)
+    (plan,) = found["plans"]
+    assert plan["key"] == "engineering-change/ECO-000451"
+    verbs = [step["operation"]["type"] for step in plan["steps"]]
+    # 32 items, one assembly, one plant; 31 bought parts, of whose contracts nothing is known.
+    counted = {verb: verbs.count(verb) for verb in verbs}
+    assert counted == {
+        "put-item": 32,
+        "extend-to-plant": 32,
+        "put-bom": 1,
+        "publish-item": 31,
+        "read-coverage": 31,
+        "await-fact": 31,
+        "announce": 2,
+    }
+    assert len(found["calls"]) == 32 + 32 + 1 + 31 + 31
+    (bom,) = [call for call in found["calls"] if call["step"]["object_kind"] == "bom"]
+    body = json.loads(bom["write"]["body"])
+    assert len(body["to_BillOfMaterialItem"]["results"]) == 31
+
+
+def test_an_older_statement_changes_no_plan_whichever_file_comes_first(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "layshaft.toml").write_text(RULES)
+    older = PACKAGES / "gearbox_package_older.pdx"
+    alone, before, after = (
+        data(layshaft, "dry-run", *files)["plans"]
+        for files in ([GEARBOX], [older, GEARBOX], [GEARBOX, older])
+    )
+    assert [plan["key"] for plan in alone] == ["engineering-change/ECO-2001"]
+    assert _without_versions(alone) == _without_versions(before) == _without_versions(after)
+
+
+def _without_versions(plans: list[dict[str, Any]]) -> list[list[tuple[str, ...]]]:
+    """The operations; how often a document was stated before is no part of them."""
+    return [
+        [
+            (step["plant"], step["system"], step["object_id"], json.dumps(step["operation"]))
+            for step in plan["steps"]
+            if step["operation"]["type"] != "await-fact"
+        ]
+        for plan in plans
+    ]
+
+
+def test_a_source_that_is_named_counts_with_its_contracts(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "layshaft.toml").write_text(RULES)
+    exit_code, _, err = layshaft("dry-run", ORDER, "--source", "plm")
+    assert exit_code == 2
+    assert "none of what plm may send: arena.change" in err
+    assert layshaft("dry-run", CHANGE, "--source", "plm")[0] == 0
+
+
+def test_lineage_is_shown_by_field_with_what_nobody_reads(layshaft: Command) -> None:
+    exit_code, out, _ = layshaft("dry-run", ORDER, "--lineage", "--seconds", "60")
+    where, _, unread = out.partition("Read by nobody")
+    lines = [line.split() for line in where.splitlines()]
+    assert exit_code == 0
+    assert ["MENGE", "2/2", "purchase-order.created", "lines[].quantity.value"] in lines
+    assert ["HWAER", "1/1", "EUR"] in [line.split() for line in unread.splitlines()]
+    assert "Time was up" not in out
+
+
+def test_lineage_says_what_there_was_no_time_for(layshaft: Command) -> None:
+    _, out, _ = layshaft("dry-run", ORDER, "--lineage", "--seconds", "0")
+    assert "Time was up: 175 values not tried" in out
+
+
+def test_most_lines_of_a_dry_run_fit_a_terminal_of_100_columns(layshaft: Command) -> None:
+    for file in (ORDER, GEARBOX, CHANGE):
+        _, out, _ = layshaft("dry-run", file)
+        assert [
+            line for line in out.splitlines() if len(line) > 100 and str(file) not in line
+        ] == []
+
+
+def test_readable_content_leaves_out_what_is_empty_and_joins_what_is_small() -> None:
+    content = {
+        "number": "7",
+        "note": "",
+        "none": None,
+        "no": False,
+        "zero": 0,
+        "total": {"amount": "1", "currency": "EUR"},
+        "marks": ["a", "b"],
+        "lines": [{"deep": {"deeper": []}}, {"quantity": {"value": "2", "unit": "H87"}}],
+    }
+    assert list(readable(content)) == [
+        ("number", "7"),
+        ("no", "false"),
+        ("zero", "0"),
+        ("total", "amount 1, currency EUR"),
+        ("marks", "a, b"),
+        ("lines[1].quantity", "value 2, unit H87"),
+    ]
+
+
+# Goldens
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A folder with an order, a page of notes and a package that is refused."""
+    folder = tmp_path / "samples"
+    (folder / "deep").mkdir(parents=True)
+    copy(ORDER, folder)
+    copy(PACKAGES / "kit_package_unmapped_unit.pdx", folder / "deep" / "kit.pdx")
+    (folder / "notes.txt").write_text("from the vendor's manual")
+    return folder
+
+
+def words(layshaft: Command, *arguments: object) -> dict[str, str]:
+    _, out, _ = layshaft("diff", *arguments, "-o", "json")
+    return {row["file"]: row["word"] for row in json.loads(out)}
+
+
+def test_the_corpus_comes_to_its_goldens(layshaft: Command) -> None:
+    exit_code, out, _ = layshaft("diff", CORPUS)
+    assert exit_code == 0, out
+
+
+def test_record_writes_what_is_missing_and_nothing_differs_then(
+    layshaft: Command, samples: Path
+) -> None:
+    assert layshaft("diff", samples)[0] == 1
+    assert words(layshaft, samples) == {
+        "deep/kit.pdx": "new",
+        "notes.txt": "foreign",
+        "orders.xml": "new",
+    }
+    exit_code, out, _ = layshaft("record", samples)
+    assert (exit_code, out) == (
+        0,
+        "recorded: deep/kit.golden.json\nrecorded: orders.golden.json\n",
+    )
+    golden = samples / "orders.golden.json"
+    assert golden.read_text() == (CORPUS / "idoc" / "orders.golden.json").read_text()
+    assert json.loads((samples / "deep" / "kit.golden.json").read_text())[0][0] == "refused"
+    exit_code, out, _ = layshaft("diff", samples)
+    assert exit_code == 0
+    assert out == "2 samples: 2 as recorded, 0 not; 1 other file nobody recognises.\n"
+    assert sorted(path.name for path in samples.iterdir()) == [
+        "deep",
+        "notes.txt",
+        "orders.golden.json",
+        "orders.xml",
+    ]
+
+
+def test_goldens_may_stand_in_a_folder_of_their_own(
+    layshaft: Command, samples: Path, tmp_path: Path
+) -> None:
+    apart = tmp_path / "goldens"
+    assert layshaft("record", samples, "--goldens", apart)[0] == 0
+    assert (apart / "deep" / "kit.golden.json").is_file()
+    assert not (samples / "orders.golden.json").exists()
+    assert layshaft("diff", samples, "--goldens", apart)[0] == 0
+
+
+def test_diff_shows_the_field_with_both_values(layshaft: Command, samples: Path) -> None:
+    layshaft("record", samples)
+    order = samples / "orders.xml"
+    order.write_text(order.read_text().replace("<ZTERM>0004", "<ZTERM>0005"))
+    exit_code, out, _ = layshaft("diff", samples)
+    assert exit_code == 1
+    assert out.splitlines() == [
+        "orders.xml: says something else",
+        "  purchase-order.created  purchase-order/4500000670",
+        "    field          golden  now",
+        '    payment_terms  "0004"  "0005"',
+        "",
+        "2 samples: 1 as recorded, 1 not; 1 other file nobody recognises.",
+    ]
+
+
+def test_diff_says_what_newly_fails_newly_succeeds_and_has_gone(
+    layshaft: Command, samples: Path
+) -> None:
+    layshaft("record", samples)
+    order = samples / "orders.xml"
+    text = order.read_text()
+    copy(samples / "orders.golden.json", samples / "lost.golden.json")
+    order.write_text(text.replace("<MENEE>PCE", "<MENEE>KA"))
+    copy(GEARBOX, samples / "deep" / "kit.pdx")
+    assert words(layshaft, samples) == {
+        "orders.xml": "fails",
+        "deep/kit.pdx": "succeeds",
+        "lost.golden.json": "gone",
+        "notes.txt": "foreign",
+    }
+    _, out, _ = layshaft("diff", samples)
+    assert "orders.xml: was understood and is refused now" in out
+    assert "unit-unmapped" in out
+    order.write_text("nothing that anybody knows")
+    assert words(layshaft, samples)["orders.xml"] == "fails"
+
+
+def test_record_leaves_a_golden_that_differs_alone(layshaft: Command, samples: Path) -> None:
+    layshaft("record", samples)
+    golden = samples / "orders.golden.json"
+    before = golden.read_text()
+    order = samples / "orders.xml"
+    order.write_text(order.read_text().replace("<ZTERM>0004", "<ZTERM>0005"))
+    exit_code, out, err = layshaft("record", samples)
+    assert (exit_code, out, golden.read_text()) == (1, "", before)
+    assert "1 golden left alone" in err
+
+
+def test_accept_writes_the_golden_and_its_reason(layshaft: Command, samples: Path) -> None:
+    layshaft("record", samples)
+    order = samples / "orders.xml"
+    text = order.read_text()
+    for terms, reason in (("0005", "terms were\nmoved"), ("0006", "and again")):
+        order.write_text(text.replace("<ZTERM>0004", f"<ZTERM>{terms}"))
+        exit_code, out, _ = layshaft("accept", order, "--reason", reason)
+        assert exit_code == 0
+        assert f'"{terms}"' in out
+        assert layshaft("diff", samples)[0] == 0
+    title, blank, first, second = (samples / "REASONS.md").read_text().splitlines()
+    assert (title, blank) == ("# Why goldens changed", "")
+    assert first.endswith(", orders.xml, 1 field: terms were moved")
+    assert second.endswith(", orders.xml, 1 field: and again")
+
+
+@pytest.mark.parametrize("reason", ["", "  \n"])
+def test_nothing_is_accepted_without_a_reason(
+    layshaft: Command, samples: Path, reason: str
+) -> None:
+    layshaft("record", samples)
+    golden = samples / "orders.golden.json"
+    golden.write_text("[]\n")
+    exit_code, _, err = layshaft("accept", samples / "orders.xml", "--reason", reason)
+    assert (exit_code, golden.read_text()) == (2, "[]\n")
+    assert "[LAY-reason-missing]" in err
+    assert layshaft("accept", samples / "orders.xml")[0] == 2
+    assert not (samples / "REASONS.md").exists()
+
+
+def test_what_does_not_differ_leaves_no_reason(layshaft: Command, samples: Path) -> None:
+    layshaft("record", samples)
+    assert layshaft("accept", samples / "orders.xml", "--reason", "to be sure")[0] == 0
+    assert not (samples / "REASONS.md").exists()
+
+
+def test_a_sample_without_a_golden_is_recorded_and_not_accepted(
+    layshaft: Command, samples: Path
+) -> None:
+    exit_code, _, err = layshaft("accept", samples / "orders.xml", "--reason", "new")
+    assert (exit_code, "[LAY-golden-missing]" in err) == (4, True)
+
+
+def test_two_samples_of_one_name_are_refused(layshaft: Command, samples: Path) -> None:
+    copy(CHANGE, samples / "orders.json")
+    exit_code, _, err = layshaft("record", samples)
+    assert (exit_code, "[LAY-golden-shared]" in err) == (2, True)
+
+
+def test_a_golden_that_is_none_is_named(layshaft: Command, samples: Path) -> None:
+    (samples / "orders.golden.json").write_text('{"a": 1}')
+    exit_code, _, err = layshaft("diff", samples)
+    assert (exit_code, "[LAY-golden-unreadable]" in err) == (2, True)
+
+
+def test_every_vendors_messages_may_be_samples() -> None:
+    assert "pdx.package" in contracts_of(CATALOGUE)
+    assert not [name for name in contracts_of(CATALOGUE) if name.startswith("item.")]
