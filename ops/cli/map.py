@@ -112,7 +112,8 @@ def dry_run(
         found = translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now)
         traced = _lineage(body, delivery, contracts, found, seconds) if lineage else None
         said.append(pages.Said(str(file), found, traced))
-    planned = _consequences([row.translation for row in said], settings, now)
+    rules_of = str(locate(reading.config, os.environ) or "")
+    planned = _consequences([row.translation for row in said], settings, rules_of, now)
     if reading.is_json:
         put_json(pages.as_data(said, planned))
     else:
@@ -180,6 +181,8 @@ def compare_goldens(
         put_json(found)
     else:
         show_compared(screen(), found)
+        if any(row.word == "new" for row in found):
+            talk(f"What has no golden gets one by: layshaft map record {folder}")
     return Exit.FINDINGS if any(row.differs for row in found) else Exit.DONE
 
 
@@ -272,7 +275,10 @@ def _lineage(
 
 
 def _consequences(
-    translations: Sequence[Translation], settings: Configuration | None, now: datetime
+    translations: Sequence[Translation],
+    settings: Configuration | None,
+    rules_of: str,
+    now: datetime,
 ) -> pages.Consequences:
     if settings is None:
         events = [event for translation in translations for event in translation.events]
@@ -282,7 +288,7 @@ def _consequences(
     steps = [step for plan in followed.plans for step in plan.steps]
     drivers = {system.name: system.driver for system in systems}
     calls = tuple(calls_of(steps, CATALOGUE, drivers))
-    return pages.Consequences("rules", followed.plans, calls, followed.cases, followed.failures)
+    return pages.Consequences(rules_of, followed.plans, calls, followed.cases, followed.failures)
 
 
 def _configuration(reading: Reading, *, is_needed: bool) -> Configuration | None:

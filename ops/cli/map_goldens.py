@@ -27,7 +27,8 @@ def show_compared(page: Screen, found: Sequence[Compared]) -> None:
             for kind, about in dict.fromkeys((c.kind, c.about) for c in row.changes):
                 of_entry = [c for c in row.changes if (c.kind, c.about) == (kind, about)]
                 _show_entry(page, f"{kind}  {about}", of_entry)
-            page.line()
+            if row.changes:
+                page.line()
     page.line(_counted(found))
 
 

@@ -36,7 +36,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Consequences(msgspec.Struct, frozen=True):
-    """What follows from all files. rules: "" where there are none, and so no plan."""
+    """What follows from all files. rules: the file that has them; "": there are none, so no plan."""
 
     rules: str
     plans: tuple[Plan, ...]
@@ -52,6 +52,7 @@ def as_data(said: Sequence[Said], consequences: Consequences) -> dict[str, Any]:
     """Everything, field names being an interface."""
     return {
         "files": [_said_data(row) for row in said],
+        "rules": consequences.rules,
         "plans": consequences.plans,
         "calls": [_call_data(call) for call in consequences.calls],
         "cases": consequences.cases,
@@ -166,6 +167,8 @@ def _lane(event: Emit) -> str:
 
 
 def _show_consequences(page: Screen, found: Consequences, *, whole: bool) -> None:
+    if found.rules:
+        page.line(f"By the rules of {found.rules}:")
     for plan in found.plans:
         _show_plan(page, plan)
     for case in found.cases:
@@ -176,7 +179,7 @@ def _show_consequences(page: Screen, found: Consequences, *, whole: bool) -> Non
     if found.calls:
         _show_calls(page, found, whole=whole)
     elif found.rules and not found.plans:
-        page.line("No flow plans anything of what these files say: nothing would be sent.")
+        page.line("no flow plans anything of what these files say, nothing would be sent.")
 
 
 def _show_plan(page: Screen, plan: Plan) -> None:
