@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -76,7 +77,7 @@ def dry_run(
 
     layshaft map dry-run order.xml --lineage
 
-    layshaft map dry-run package.pdx change.json --config layshaft.toml --requests
+    layshaft map dry-run items.xml change.json --config layshaft.toml --requests
 
     Parameters
     ----------
@@ -141,7 +142,8 @@ def record_goldens(
     folder
         Messages as vendors sent them; files that nobody recognises are left alone.
     """
-    found = work.record(_folder(folder), goldens or folder, _say)
+    with _on_files():
+        found = work.record(_folder(folder), goldens or folder, _say)
     written = [row.file for row in found if row.word == "new"]
     others = [row for row in found if row.differs and row.word != "new"]
     if reading.is_json:
@@ -176,7 +178,8 @@ def compare_goldens(
     folder
         Samples, as they were recorded.
     """
-    found = work.compare(_folder(folder), goldens or folder, _say)
+    with _on_files():
+        found = work.compare(_folder(folder), goldens or folder, _say)
     if reading.is_json:
         put_json(found)
     else:
@@ -232,8 +235,10 @@ def accept_change(
         talk("Nothing to accept")
         return Exit.DONE
     # First: a golden without its reason would be worse than a reason without its golden.
-    work.note_reason(path.parent, file.name, len(row.changes), reason, datetime.now(UTC).date())
-    work.write_golden(path, said)
+    with _on_files():
+        today = datetime.now(UTC).date()
+        work.note_reason(path.parent, file.name, len(row.changes), reason, today)
+        work.write_golden(path, said)
     talk(f"Accepted: {path} and {path.parent / work.REASONS} are to be committed together")
     return Exit.DONE
 
@@ -348,6 +353,21 @@ def _body(file: Path) -> bytes:
             f"The file {file} cannot be read",
             why=error.strerror or type(error).__name__,
             fix="Name a file that exists and may be read",
+        ) from error
+
+
+@contextmanager
+def _on_files() -> Iterator[None]:
+    """Whatever the file system refuses ends the command with the file's name."""
+    try:
+        yield
+    except OSError as error:
+        raise Problem(
+            Exit.USAGE,
+            "file-unusable",
+            f"{error.filename} cannot be used",
+            why=error.strerror or type(error).__name__,
+            fix="See that samples may be read and goldens written there",
         ) from error
 
 

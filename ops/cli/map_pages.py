@@ -36,7 +36,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Consequences(msgspec.Struct, frozen=True):
-    """What follows from all files. rules: the file that has them; "": there are none, so no plan."""
+    """What follows from all files. rules: the file that has them; without one there is no plan."""
 
     rules: str
     plans: tuple[Plan, ...]
@@ -167,7 +167,7 @@ def _lane(event: Emit) -> str:
 
 
 def _show_consequences(page: Screen, found: Consequences, *, whole: bool) -> None:
-    if found.rules:
+    if found.plans:
         page.line(f"By the rules of {found.rules}:")
     for plan in found.plans:
         _show_plan(page, plan)
@@ -179,7 +179,7 @@ def _show_consequences(page: Screen, found: Consequences, *, whole: bool) -> Non
     if found.calls:
         _show_calls(page, found, whole=whole)
     elif found.rules and not found.plans:
-        page.line("no flow plans anything of what these files say, nothing would be sent.")
+        page.line(f"By the rules of {found.rules} no flow plans anything of this: nothing is sent.")
 
 
 def _show_plan(page: Screen, plan: Plan) -> None:

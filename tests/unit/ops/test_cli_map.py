@@ -447,6 +447,15 @@ def test_a_golden_that_is_none_is_named(layshaft: Command, samples: Path) -> Non
     assert (exit_code, "[LAY-golden-unreadable]" in err) == (2, True)
 
 
+def test_goldens_that_cannot_be_written_end_in_a_sentence(
+    layshaft: Command, samples: Path, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file where a folder should be")
+    exit_code, _, err = layshaft("record", samples, "--goldens", taken)
+    assert (exit_code, "[LAY-file-unusable]" in err) == (2, True)
+
+
 def test_every_vendors_messages_may_be_samples() -> None:
     assert "pdx.package" in contracts_of(CATALOGUE)
     assert not [name for name in contracts_of(CATALOGUE) if name.startswith("item.")]
