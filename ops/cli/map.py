@@ -25,7 +25,7 @@ from ops.cli.publish import sender_of
 from ops.cli.session import Reading, configuration, locate
 from ops.configuration import Configuration
 from ops.mapping import goldens as work
-from ops.mapping.entries import Entry, entries_of, refusal, with_identity
+from ops.mapping.entries import Entry, entries_of, is_refused, refusal, with_identity
 from ops.mapping.leaves import read_document
 from ops.mapping.lineage import Lineage, trace_fields
 from ops.mapping.requests import calls_of, direct_calls
@@ -275,6 +275,8 @@ def _lineage(
         return with_identity(found)
 
     now = datetime.now(UTC)
+    if is_refused(say(document.with_values(()))):
+        return f"{document.member} alone is not read as the archive is"
     end = time.monotonic() + seconds
     return trace_fields(document, say, lambda: time.monotonic() < end)
 
