@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from hypothesis import strategies as st
 
 from canonical.effectivity import DateEffectivity, SerialEffectivity, from_inclusive_dates
+from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice
 from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.revision import SCHEMES, Revision, Scheme, next_label, parse_revision
+from canonical.text import normalise_text
 
 # Units of one category, each an exact number of base units.
 CATEGORIES = {
@@ -104,6 +107,26 @@ def label_runs(scheme: Scheme, first: str, count: int) -> list[str]:
     while len(run) < count:
         run.append(next_label(run[-1], scheme))
     return run
+
+
+def ids() -> st.SearchStrategy[str]:
+    """Numbers and names in their normal form, with what is special in markup and paths."""
+    alphabet = st.sampled_from("ABCxyz0189-_./#&<>\"'% \u00fc\u4e2d")
+    return st.text(alphabet, min_size=1, max_size=8).map(str.strip).filter(bool)
+
+
+def _is_prose(text: str) -> bool:
+    try:
+        return normalise_text(text) == text
+    except InvalidMessage:
+        return False
+
+
+def prose() -> st.SearchStrategy[str]:
+    """Texts of any script in their normal form, with line breaks, without blanks around them."""
+    alphabet = st.characters(exclude_categories=["C", "Zl", "Zp"]) | st.sampled_from("\t\r\n&<>\"'")
+    texts = st.text(alphabet, max_size=8)
+    return texts.map(lambda text: unicodedata.normalize("NFC", text).strip()).filter(_is_prose)
 
 
 def days() -> st.SearchStrategy[date]:

@@ -1,7 +1,7 @@
 """A PDX package in its own words: what we use of it, as text, in the order of the file.
 
-All names of IPC-2571 elements and attributes stand here, and so do the names of the additional
-attributes (custom fields of the exporting system) that are read; thousands of others are not.
+All names of IPC-2571 elements and attributes that are read stand here, and so do the names of the
+additional attributes (custom fields of the exporting system); thousands of others are not read.
 """
 
 from __future__ import annotations

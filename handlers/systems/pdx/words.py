@@ -1,7 +1,8 @@
-"""What the words of a package mean in ours: tables only.
+"""What the words of a package mean in ours, and what ours are called in one: tables only.
 
-Codes of IPC-2571, or the text that stands for "Other", are written casefolded. A word that is in
-no table is never guessed; customers' own words are added here.
+In: codes of IPC-2571, or the text that stands for "Other", are written casefolded. A word that is
+in no table is never guessed; customers' own words are added here. Out: the one code that is
+written for a word of ours, which comes in as that word again.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ PROCUREMENT: Mapping[str, Procurement] = {
     "consigned": "buy",
     "vendormanaged": "buy",
     "subcontracted": "buy",
+    # No code of the standard: what we write for "Other".
+    "phantom": "phantom",
 }
 PRODUCT_KIND: Mapping[str, ItemKind] = {"document": "document", "service": "service"}
 COMPLIANCE: Mapping[str, str] = {
@@ -78,4 +81,58 @@ DISPOSITION: Mapping[str, StockKind] = {
     "WIP Disposition": "in_process",
     "Finished Goods Disposition": "finished",
     "Field Disposition": "in_field",
+}
+
+# --- out ---
+
+# The codes of the document type but Other; a phase of these names is written as it is.
+PHASES: frozenset[str] = frozenset(
+    {"Design", "Preliminary", "Prototype", "Pilot", "Conditional", "Production", "Pending",
+     "Inactive", "Unqualified", "Disqualified", "Obsolete"}
+)  # fmt: skip
+# The standard has no phase for what a newer revision took the place of.
+PHASE_OF: Mapping[Lifecycle, str] = {
+    "in_design": "Design",
+    "in_review": "Pending",
+    "released": "Production",
+    "on_hold": "Unqualified",
+    "obsolete": "Obsolete",
+}
+STATUS_OF_CHANGE: Mapping[ChangeStatus, str] = {
+    "open": "ChangeOrderProposed",
+    "submitted": "ApprovalPending",
+    "approved": "Approved",
+    "released": "Released",
+    "effective": "Implemented",
+    "completed": "Completed",
+    "cancelled": "Cancelled",
+}
+STATUS_OF_MAKER: Mapping[ApprovalStatus, str] = {
+    "approved": "Approved",
+    "conditional": "Conditional",
+    "disapproved": "Disqualified",
+    "obsolete": "Obsolete",
+}
+PREFERENCE_OF: Mapping[int, str] = {1: "Preferred", 2: "Alternate"}
+# Code, and the text where the code is Other. Neither made nor bought is what nothing is said of.
+MAKE_BUY_OF: Mapping[Procurement, tuple[str, str]] = {
+    "make": ("Make", ""),
+    "buy": ("Buy", ""),
+    "phantom": ("Other", "Phantom"),
+}
+# Whether a part is an assembly is said by its BOM.
+PRODUCT_TYPE_OF: Mapping[ItemKind, str] = {
+    "part": "PART",
+    "assembly": "PART",
+    "document": "DOCUMENT",
+    "service": "SERVICE",
+}
+# Names of custom fields.
+COMPLIANCE_FIELD: Mapping[str, str] = {scheme: name for name, scheme in COMPLIANCE.items()}
+DISPOSITION_FIELD: Mapping[StockKind, str] = {
+    "in_stock": "Stock Disposition",
+    "on_order": "On Order Disposition",
+    "in_process": "WIP Disposition",
+    "finished": "Finished Goods Disposition",
+    "in_field": "Field Disposition",
 }
