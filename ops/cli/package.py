@@ -35,7 +35,16 @@ from ops.cli.problems import Exit, Problem
 from ops.cli.publish import KIND_OF_FILE, routing_key_of, send, sender_of
 from ops.cli.session import Common, Reading, configuration, fail_points, on_database, read
 
-app = App(name="package", help="Put what is too large for a message; list, show and get it.")
+app = App(
+    name="package",
+    help="Put what is too large for a message; list, show and get it. Make one for a supplier.",
+)
+# Imported when used: the other commands need no driver.
+app.command(
+    "ops.cli.package_make:make_package",
+    name="make",
+    help="Write an IPC-2571 package of items and all that is below them.",
+)
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -213,7 +222,7 @@ def get_content(
             written = 0
             try:
                 async for piece in content(database):
-                    with _writing(to):
+                    with writing(to):
                         written += sink.write(piece)
             except BrokenPipeError:
                 pass  # nobody reads on: said by the flush, after the database was let go
@@ -308,12 +317,12 @@ def _target(to: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with _writing(to), to.open("wb") as file:
+    with writing(to), to.open("wb") as file:
         yield file
 
 
 @contextmanager
-def _writing(to: Path | None) -> Iterator[None]:
+def writing(to: Path | None) -> Iterator[None]:
     """What is wrong with the file is not taken for the database's fault."""
     try:
         yield
