@@ -14,6 +14,7 @@ import msgspec
 
 from canonical.effects import Step
 from canonical.exchange import Request, Response
+from canonical.operations import Operation
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -70,6 +71,7 @@ class Confirmed(msgspec.Struct, frozen=True):
 class Driver:
     """A vendor's protocol as functions.
 
+    operations: those it makes true; of any other one it says so.
     observe: step -> request that reads the object by its natural key.
     read: step, response -> what is there. Raises as `confirm` does.
     write: step, observed, idempotency key -> next write; None if nothing is left to write.
@@ -83,3 +85,4 @@ class Driver:
     read: Callable[[Step, Response], Observed]
     write: Callable[[Step, Observed, str], Write | None]
     confirm: Callable[[Step, Response], Confirmed]
+    operations: tuple[type[Operation], ...] = ()

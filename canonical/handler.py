@@ -74,6 +74,8 @@ class Handler:
     scope: order scope: handlers of one flow share it, and one business object is decided in
         order within it.
     types: message types it takes, vendor types for a translation, our own otherwise.
+    kinds: what its messages may hold, where they are not of one kind each: the driver's README
+        says of each what it becomes.
     read: delivery -> message; raises InvalidMessage.
     needs: message and facts so far -> document keys wanted; asked again until it adds none.
     decide: message, facts, now -> effects.
@@ -88,6 +90,7 @@ class Handler:
     read: Callable[[Delivery], Message[Any]]
     needs: Callable[[Message[Any], Facts], frozenset[str]]
     decide: Callable[[Message[Any], Facts, datetime], tuple[Effect, ...]]
+    kinds: tuple[str, ...] = ()
     order: Order = "strict"
     version: Callable[[Message[Any]], int | None] | None = None
 

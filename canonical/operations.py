@@ -139,7 +139,7 @@ Operation = (
 )
 
 
-def verb(operation: Operation) -> str:
+def verb(operation: Operation | type[Operation]) -> str:
     """The operation's word in ledgers, e.g. "put-bom"."""
     return str(operation.__struct_config__.tag)
 

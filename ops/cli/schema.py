@@ -1,4 +1,7 @@
-"""`layshaft schema`: what other teams are promised, checked against what the code keeps."""
+"""`layshaft schema`: what other teams are promised, checked against what the code keeps.
+
+Also what is supported and how far that is shown, which stands in the drivers' READMEs.
+"""
 
 from __future__ import annotations
 
@@ -51,15 +54,19 @@ class Used(msgspec.Struct, frozen=True):
 
 @app.command(name="export")
 def write_contracts(*, root: Root = ROOT) -> int:
-    """Write schemas, AsyncAPI document and catalogue page anew from the code.
+    """Write schemas, AsyncAPI document, catalogue page and docs/support.md anew from the code.
 
     A published version that somebody would stumble over is not replaced: give the event a new
-    version. Exit code 1: refused for that, and nothing was written.
+    version. What is supported is taken from the drivers' READMEs, which have to name what the code
+    has. Exit code 1: refused for one of these, and nothing was written.
     """
     written, refused = export(root, CATALOGUE)
     if refused:
         _show(refused)
-        talk("Nothing was written: give the event a new version, or take the change back")
+        if any(f.word == "breaking" for f in refused):
+            talk("Nothing was written: give the event a new version, or take the change back")
+        else:
+            talk("Nothing was written: correct the tables of these READMEs")
         return Exit.FINDINGS
     for path in written:
         screen().line(f"written: {path}")
@@ -74,16 +81,19 @@ def check_contracts(
     root: Root = ROOT,
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> int:
-    """See whether the published contracts are those that the code keeps.
+    """See whether the published contracts, and what is said to be supported, are what the code has.
 
-    Nothing is changed. Exit code 1: something is out of date, or would break somebody.
+    Nothing is changed. Exit code 1: something is out of date, would break somebody, or is missing
+    in the README of a driver.
     """
     found = findings(root, CATALOGUE)
     if reading.is_json:
         put_json(Checked(found))
     elif found:
         _show(found)
-        if any(f.word in ("missing", "outdated") for f in found):
+        if any(f.word in ("untold", "unclear") for f in found):
+            talk("The tables of these READMEs are corrected by hand")
+        elif any(f.word in ("missing", "outdated") for f in found):
             talk("Where nobody is broken, layshaft schema export writes them anew")
     else:
         screen().line("The published contracts are those that the code keeps.")

@@ -1,4 +1,4 @@
-"""The contracts that are published, compared with the code, and written anew.
+"""The contracts that are published, and what is supported, compared with the code and written anew.
 
 A published schema is what other teams rely on: it is replaced only by one that breaks nobody.
 """
@@ -16,6 +16,7 @@ import ops
 from canonical.catalogue import Catalogue
 from canonical.compatibility import breaks
 from canonical.events import BY_TYPE
+from ops.contracts import support
 from ops.contracts.asyncapi import asyncapi
 from ops.contracts.page import page
 from ops.contracts.schemas import schemas
@@ -24,15 +25,21 @@ ROOT = Path(ops.__file__).parents[1]
 SCHEMAS = Path("canonical", "contracts")
 ASYNCAPI = Path("docs", "contracts", "asyncapi.json")
 PAGE = Path("docs", "contracts", "README.md")
+SUPPORT = Path("docs", "support.md")
 
-Word = Literal["missing", "outdated", "breaking", "abandoned"]
+# Beside the code that is imported, wherever documents are compared or written.
+_SYSTEMS = ROOT / support.SYSTEMS
+
+Word = Literal["missing", "outdated", "breaking", "abandoned", "untold", "unclear"]
 
 
 class Finding(msgspec.Struct, frozen=True):
     """Where what is published is not what the code keeps.
 
     missing, outdated: `layshaft schema export` mends it. breaking: a new version of the event is
-    needed. abandoned: a schema that the code cannot read any more.
+    needed. abandoned: a schema that the code cannot read any more, or a kind in a README that it
+    does not know. untold: a kind in the code that its README does not know. unclear: a proof of a
+    README is none.
     """
 
     file: str
@@ -46,18 +53,22 @@ def documents(catalogue: Catalogue) -> dict[Path, str]:
         **{SCHEMAS / name: _text(schema) for name, schema in schemas().items()},
         ASYNCAPI: _text(asyncapi(catalogue)),
         PAGE: page(),
+        SUPPORT: support.page(support.rows(_SYSTEMS)),
     }
 
 
 def findings(root: Path, catalogue: Catalogue) -> list[Finding]:
     """What is wrong with the files under that root; empty where they are what the code keeps."""
-    return [*_judged(root, documents(catalogue)), *_abandoned(root)]
+    found = [*_judged(root, documents(catalogue)), *_abandoned(root)]
+    return [*found, *_readmes(catalogue)]
 
 
 def export(root: Path, catalogue: Catalogue) -> tuple[list[Path], list[Finding]]:
-    """The files written anew, and why not all of them could be: one break, and none is written."""
+    """The files written anew, and why not all of them could be: one break, or one README that does
+    not say what the code does, and none is written."""
     wanted = documents(catalogue)
     broken = [found for found in _judged(root, wanted) if found.word == "breaking"]
+    broken += _readmes(catalogue)
     if broken:
         return [], broken
     written: list[Path] = []
@@ -97,6 +108,14 @@ def _abandoned(root: Path) -> Iterator[Finding]:
                 "Published, and the code neither says nor reads it: write the step to the next one"
             )
             yield Finding(str(SCHEMAS / path.name), "abandoned", what)
+
+
+def _readmes(catalogue: Catalogue) -> list[Finding]:
+    """Where the READMEs of the drivers do not say what the code does."""
+    return [
+        Finding(str(support.SYSTEMS / gap.system / support.README), gap.word, gap.what)
+        for gap in support.gaps(_SYSTEMS, catalogue)
+    ]
 
 
 def _text(document: dict[str, Any]) -> str:

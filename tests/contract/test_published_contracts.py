@@ -19,7 +19,7 @@ from canonical.upcasts import UPCASTS
 from handlers import CATALOGUE
 from ops.cli.tree import run
 from ops.contracts.asyncapi import asyncapi
-from ops.contracts.files import ASYNCAPI, PAGE, ROOT, SCHEMAS, export, findings
+from ops.contracts.files import ASYNCAPI, PAGE, ROOT, SCHEMAS, SUPPORT, export, findings
 from ops.contracts.schemas import file_name
 from tests.contract.sampling import described_by
 
@@ -40,7 +40,7 @@ def exported(tmp_path: Path) -> Path:
     """A folder with everything published."""
     written, refused = export(tmp_path, CATALOGUE)
     assert refused == []
-    assert len(written) == len(EVENTS) + 2
+    assert len(written) == len(EVENTS) + 3
     return tmp_path
 
 
@@ -193,6 +193,13 @@ def test_the_command_says_what_is_wrong_and_mends_it(
     assert capsys.readouterr().out == f"written: {PAGE}\n"
     assert run(["schema", "check", *root, "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"findings": []}
+
+
+def test_what_is_supported_is_among_it(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "supported" in (exported / SUPPORT).read_text()
+    (exported / SUPPORT).unlink()
+    assert run(["schema", "check", "--root", str(exported)]) == 1
+    assert "docs/support.md  missing" in capsys.readouterr().out
 
 
 def test_the_command_tells_two_schemas_apart(

@@ -369,4 +369,11 @@ def _refusal_of(response: Response) -> Refusal:
     return refusal
 
 
-DRIVER = Driver(name="coupa", observe=observe, read=read, write=write, confirm=confirm)
+DRIVER = Driver(
+    name="coupa",
+    operations=(PublishItem, ReadCoverage, ReadSupplier, RequestReview),
+    observe=observe,
+    read=read,
+    write=write,
+    confirm=confirm,
+)

@@ -219,6 +219,7 @@ HANDLER = Handler(
     name="idoc-document",
     scope="idoc",
     types=(TYPE,),
+    kinds=tuple(f"{message_type} in {basic_type}" for message_type, basic_type in KINDS),
     read=read,
     needs=no_needs,
     decide=decide,

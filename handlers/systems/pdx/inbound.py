@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -184,19 +184,7 @@ def decide(message: Message[Package], facts: Facts, now: datetime) -> tuple[Effe
     """
     package = message.payload
     index = _Index(package, message.envelope.time)
-    items = [_to_item(item, index) for item in package.items]
-    boms = [_to_bom(item, index) for item in package.items if item.lines]
-    changes = [_to_change(change, index) for change in package.changes]
-    return (
-        *(Emit("item.released", item_key(item.number), item) for item in items),
-        *(Emit("bom.released", bom_key(bom.parent), bom) for bom in boms),
-        *(
-            effect
-            for change in changes
-            if change.status in RELEASED
-            for effect in release(change, facts)
-        ),
-    )
+    return tuple(effect for say in KINDS.values() for effect in say(package, index, facts))
 
 
 class _Index:
@@ -268,6 +256,34 @@ def _assumptions(package: Package) -> Iterator[Deviation]:
                     f"{where} manufacturer part {_printable(entry.part)}",
                     f"The status {entry.status.word[:40]!r} is in no table: conditional",
                 )
+
+
+def _say_items(package: Package, index: _Index, facts: Facts) -> Iterator[Effect]:
+    for each in package.items:
+        item = _to_item(each, index)
+        yield Emit("item.released", item_key(item.number), item)
+
+
+def _say_boms(package: Package, index: _Index, facts: Facts) -> Iterator[Effect]:
+    for each in package.items:
+        if each.lines:
+            bom = _to_bom(each, index)
+            yield Emit("bom.released", bom_key(bom.parent), bom)
+
+
+def _say_changes(package: Package, index: _Index, facts: Facts) -> Iterator[Effect]:
+    for each in package.changes:
+        change = _to_change(each, index)
+        if change.status in RELEASED:
+            yield from release(change, facts)
+
+
+# Element -> what is said of it, in this order.
+KINDS: dict[str, Callable[[Package, _Index, Facts], Iterator[Effect]]] = {
+    "Item": _say_items,
+    "BillOfMaterial": _say_boms,
+    "Change": _say_changes,
+}
 
 
 def _to_item(item: PackageItem, index: _Index) -> Item:
@@ -495,6 +511,7 @@ HANDLER = Handler(
     name="pdx-package",
     scope="pdx",
     types=(TYPE,),
+    kinds=tuple(KINDS),
     read=read,
     needs=needs,
     decide=decide,

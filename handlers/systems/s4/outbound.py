@@ -125,4 +125,11 @@ def _with_id(request: Request, key: str) -> Request:
     return msgspec.structs.replace(request, headers=(*request.headers, ("X-Request-ID", key)))
 
 
-DRIVER = Driver(name="s4", observe=observe, read=read, write=write, confirm=confirm)
+DRIVER = Driver(
+    name="s4",
+    operations=(PutItem, ExtendToPlant, PutBom, PutInfoRecord),
+    observe=observe,
+    read=read,
+    write=write,
+    confirm=confirm,
+)

@@ -1,0 +1,175 @@
+"""What is supported and how far that is shown: a page made from the tables of the drivers' READMEs.
+
+The code says which kinds and operations there are, the READMEs what shows that they are right. No
+proof, no claim: what rests on documentation or on experience alone is called unproven.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from canonical.catalogue import Catalogue
+from canonical.events import SOURCE
+from canonical.operations import verb
+
+SYSTEMS = Path("handlers", "systems")
+README = "README.md"
+PACKAGE = "__init__.py"
+
+Direction = Literal["in", "out"]
+Proof = Literal["real vendor file", "vendor's own schema", "documentation only", "field knowledge"]
+"""Strongest first."""
+SHOWN: frozenset[Proof] = frozenset({"real vendor file", "vendor's own schema"})
+
+# What the first line of a table says, by direction.
+HEADS: dict[Direction, tuple[str, str, str]] = {
+    "in": ("kind", "becomes", "proof"),
+    "out": ("operation", "calls", "proof"),
+}
+
+_CELLS = re.compile(r"(?<!\\)\|")
+_RULE = re.compile(r"[\s|:-]+")
+
+_MEANS: dict[Proof, str] = {
+    "real vendor file": "a test reads a file that the vendor or its system made, unchanged",
+    "vendor's own schema": "a test holds what is read or sent to the vendor's published description"
+    " (document type, EDMX, OpenAPI)",
+    "documentation only": "written after what the vendor documents, with no file or schema to"
+    " hold it to",
+    "field knowledge": "written from experience with such systems; nothing public that could be"
+    " cited",
+}
+_PAGE = """\
+# What is supported
+
+Written by `layshaft schema export` from the drivers' READMEs; `layshaft schema check` fails where a
+kind or an operation of the code has no row here, or a row nothing in the code.
+
+{proofs}
+What has one of the two lower ones is **unproven**: it is there and tested, but on inputs and
+answers that we made ourselves. No row says that a vendor's own system was called: what answers in
+the tests are stand-ins, and the business rules of these are ours.
+
+{rows}"""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of a README.
+
+    kind: what comes in, or the operation that goes out. becomes: what it comes to. proof: as it
+    stands there, a word of `Proof` with or without an explanation behind a semicolon.
+    """
+
+    system: str
+    direction: Direction
+    kind: str
+    becomes: str
+    proof: str
+
+    @property
+    def level(self) -> Proof | None:
+        """The word the proof begins with; None where it is none."""
+        word = self.proof.partition(";")[0].strip()
+        return next((level for level in get_args(Proof) if level == word), None)
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Where a README does not say what the code does.
+
+    word: untold = the code has it and no table does; abandoned = the other way round; unclear = a
+    proof that begins with none of the words.
+    """
+
+    system: str
+    word: Literal["untold", "abandoned", "unclear"]
+    what: str
+
+
+def rows(systems: Path) -> list[Row]:
+    """The rows of all READMEs below the folder, in its order and theirs."""
+    found: list[Row] = []
+    for name in drivers(systems):
+        readme = systems / name / README
+        if readme.exists():
+            found += tables(name, readme.read_text())
+    return found
+
+
+def drivers(systems: Path) -> list[str]:
+    """Names of the drivers' folders."""
+    return sorted(path.parent.name for path in systems.glob(f"*/{PACKAGE}"))
+
+
+def tables(system: str, text: str) -> Iterator[Row]:
+    """The rows of one README; tables with other heads are about something else."""
+    direction: Direction | None = None
+    for line in text.splitlines():
+        cells = _cells(line)
+        named = next((d for d, head in HEADS.items() if cells == head), None)
+        if not cells or named:
+            direction = named
+        elif direction and len(cells) == len(HEADS[direction]) and not _RULE.fullmatch(line):
+            kind, becomes, proof = cells
+            yield Row(system, direction, kind.strip("`"), becomes, proof)
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    """The cells of a line of a table; none for any other line."""
+    if not line.startswith("|"):
+        return ()
+    return tuple(cell.strip() for cell in _CELLS.split(line)[1:-1])
+
+
+def gaps(systems: Path, catalogue: Catalogue) -> Iterator[Gap]:
+    """Where code and READMEs say something else; none where all is well."""
+    told = rows(systems)
+    for name in drivers(systems):
+        if not any(row.system == name for row in told):
+            what = f"Its {README} has no table | {' | '.join(HEADS['in'])} | or one for out"
+            yield Gap(name, "untold", what)
+    for row in told:
+        if row.level is None:
+            words = ", ".join(get_args(Proof))
+            yield Gap(row.system, "unclear", f"{row.kind}: the proof begins with none of {words}")
+    known = set(kinds(catalogue))
+    stated = [(row.system, row.direction, row.kind) for row in told]
+    for system, direction, kind in sorted(known - set(stated)):
+        yield Gap(system, "untold", f"{kind} ({direction}) is in the code and in no table")
+    for system, direction, kind in sorted(set(stated) - known):
+        yield Gap(system, "abandoned", f"{kind} ({direction}) is in a table and not in the code")
+    for system, direction, kind in sorted({key for key in stated if stated.count(key) > 1}):
+        yield Gap(system, "unclear", f"{kind} ({direction}) has more than one row")
+
+
+def kinds(catalogue: Catalogue) -> Iterator[tuple[str, Direction, str]]:
+    """(system, direction, kind or operation) of everything the code has."""
+    for (system, message_type), handler in catalogue.handlers.items():
+        if system != SOURCE:
+            for kind in handler.kinds or (message_type,):
+                yield system, "in", kind
+    for driver in catalogue.drivers.values():
+        for operation in driver.operations:
+            yield driver.name, "out", verb(operation)
+
+
+def page(told: Iterable[Row]) -> str:
+    """Markdown."""
+    proofs = _table(("Proof", "Means"), ((f"{p}", _MEANS[p]) for p in get_args(Proof)))
+    heads = ("System", "Direction", "Kind or operation", "Comes to", "Proof", "")
+    return _PAGE.format(proofs=proofs, rows=_table(heads, map(_shown, told)))
+
+
+def _shown(row: Row) -> tuple[str, ...]:
+    link = f"[{row.system}]({'/'.join(('..', *SYSTEMS.parts, row.system, README))})"
+    standing = "supported" if row.level in SHOWN else "unproven"
+    return (link, row.direction, row.kind, row.becomes, row.proof, standing)
+
+
+def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    written = [heads, ["---"] * len(heads), *lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in written)

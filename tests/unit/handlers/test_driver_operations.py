@@ -1,0 +1,80 @@
+"""A driver takes the operations it names, and says of every other that it does not."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+
+from canonical.bom import PlantBom
+from canonical.connector import Driver
+from canonical.effects import Step
+from canonical.errors import Misconfigured
+from canonical.money import Money, UnitPrice
+from canonical.operations import (
+    Announce,
+    Approve,
+    AwaitFact,
+    ExtendToPlant,
+    Operation,
+    PublishItem,
+    PutBom,
+    PutInfoRecord,
+    PutItem,
+    ReadCoverage,
+    ReadSupplier,
+    RequestReview,
+)
+from canonical.purchasing import InfoRecord
+from canonical.quantity import Quantity
+from handlers import DRIVERS
+from tests.fixtures.gearbox import item
+
+ONE = Quantity(Decimal(1), "H87")
+CALLS: tuple[Operation, ...] = (
+    PutItem(item("PIN")),
+    ExtendToPlant("PIN", "1010", "buy", "H87", "001"),
+    PutBom(PlantBom("1010", "ARM", "B", "1", "1", ONE, ())),
+    PutInfoRecord(
+        InfoRecord(
+            supplier="S-1",
+            item="PIN",
+            purchasing_org="1010",
+            plant="1010",
+            order_unit="H87",
+            base_unit="H87",
+            order_to_base=(1, 1),
+            price=UnitPrice(Money(Decimal(1), "EUR"), ONE),
+            lead_time_days=5,
+            contract="C-1",
+            last_day=date(2029, 12, 31),
+        )
+    ),
+    PublishItem(item("PIN")),
+    ReadCoverage("PIN"),
+    ReadSupplier("S-1"),
+    RequestReview("S-1", "ECO-7", ("PIN",), "not qualified", "layshaft-1"),
+)
+
+
+def takes(driver: Driver, operation: Operation) -> bool:
+    """Whether the driver asks for the object of the operation."""
+    try:
+        driver.observe(Step("", driver.name, "object", "X", operation))
+    except Misconfigured as refused:
+        return refused.code != "operation-unsupported"
+    return True
+
+
+def test_every_operation_that_is_a_call_is_tried_here() -> None:
+    others = {Approve, AwaitFact, Announce}
+    assert {type(operation) for operation in CALLS} == set(get_args(Operation)) - others
+
+
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
+def test_a_driver_takes_what_it_names_and_nothing_else(driver: Driver) -> None:
+    taken = [type(operation) for operation in CALLS if takes(driver, operation)]
+    assert set(driver.operations) == set(taken)
+    assert len(driver.operations) == len(taken)
