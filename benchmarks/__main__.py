@@ -1,4 +1,7 @@
-"""`./bench`: all rungs in turn, as many rounds as asked for, what they come to; or one trial."""
+"""`./bench`: all rungs in turn, as many rounds as asked for, what they come to; or one trial.
+
+`./bench drivers` needs no servers.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,18 @@ from typing import TypeVar
 import msgspec
 from rich.console import Console
 
+from benchmarks.drivers import WHAT as DRIVERS_WHAT
+from benchmarks.drivers import show_timings, time_drivers
 from benchmarks.latency import latency
 from benchmarks.place import ROOT, Invalid, Place
 from benchmarks.report import Report, Trial, report, show, show_trial
 from benchmarks.rungs import RUNGS, Passed, Rung
 from benchmarks.trials import TRIALS
+from ops.memory import collect_rarely
 from ops.stack import Stack, StackUnavailable
 
 ROUNDS = 3
+DRIVERS = "drivers"
 RESULTS = ROOT / "benchmarks" / "results"
 LATENCY_S, QUICK_LATENCY_S = 20.0, 2.0
 
@@ -35,6 +42,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ROOT / ".layshaft"))
     try:
+        if arguments.trial == DRIVERS:
+            return _time_drivers(arguments)
         if arguments.trial != "rungs":
             return _try(arguments.trial, state, arguments)
         return _climb(state, arguments)
@@ -47,13 +56,14 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    there_are = "; ".join(f"{name}: {trial.what}" for name, trial in TRIALS.items())
+    trials = {DRIVERS: DRIVERS_WHAT, **{name: trial.what for name, trial in TRIALS.items()}}
+    there_are = "; ".join(f"{name}: {what}" for name, what in trials.items())
     parser = argparse.ArgumentParser(prog="./bench", description="Measure Layshaft.")
     parser.add_argument(
         "trial",
         nargs="?",
         default="rungs",
-        choices=("rungs", *TRIALS),
+        choices=("rungs", *trials),
         help=f"what to measure: rungs against each other (the default), or one of {there_are}",
     )
     parser.add_argument("--quick", action="store_true", help="one short pass of each")
@@ -112,6 +122,20 @@ def _try(name: str, state: Path, arguments: argparse.Namespace) -> int:
         show_trial(found, TRIALS[name].what, Console())
     if not arguments.quick:
         _keep(found, name)
+    return 0
+
+
+def _time_drivers(arguments: argparse.Namespace) -> int:
+    """The drivers are timed and shown; a whole run is kept."""
+    # As the service has it.
+    collect_rarely()
+    found = time_drivers(quick=arguments.quick, machine=_machine(), commit=_commit())
+    if arguments.output == "json":
+        _put_json(found)
+    else:
+        show_timings(found, Console())
+    if not arguments.quick:
+        _keep(found, DRIVERS)
     return 0
 
 

@@ -1,0 +1,228 @@
+"""What drivers cost, without servers: reading a message, deciding on it, writing what it comes to.
+
+Every step is timed by the processor time of this process, in rounds: each round takes every step
+once, and beside it the yardstick, msgspec decoding the same canonical JSON. What counts are medians
+of the rounds, and ratios of steps of one round.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from statistics import median
+from time import process_time
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.place import Invalid
+from benchmarks.report import Ratio
+from benchmarks.samples import FACTS, NOW, Sample, operations, samples
+from canonical.codec import encode
+from canonical.connector import Absent, Driver
+from canonical.effects import Effect, Emit, Step
+from canonical.operations import Operation, verb
+from handlers import DRIVERS
+
+WHAT = "decode, translate and encode of every driver, in this process alone"
+ROUNDS, QUICK_ROUNDS = 15, 3
+SAMPLE_S, QUICK_SAMPLE_S = 0.05, 0.002
+"""A step is repeated for so long in each round."""
+YARDSTICK = "msgspec"
+_KEY = "0192d3c4-0000-7000-8000-000000000001"
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One message or operation. steps: name -> call and the bytes it is about; yardstick last."""
+
+    system: str
+    name: str
+    message_bytes: int
+    canonical_bytes: int
+    steps: dict[str, tuple[Callable[[], object], int]]
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """A step of a task. per_s: messages a second of one processor, from lowest to highest round;
+    mb_per_s: of the message, for encode, request and the yardstick of the canonical JSON.
+    of_yardstick: against msgspec decoding that JSON."""
+
+    system: str
+    name: str
+    step: str
+    message_bytes: int
+    canonical_bytes: int
+    per_s: Ratio
+    mb_per_s: float
+    of_yardstick: Ratio
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """All steps. rounds: how often each was timed."""
+
+    timed: tuple[Timed, ...]
+    rounds: int
+    machine: str
+    commit: str
+
+
+def time_drivers(*, quick: bool, machine: str, commit: str) -> Timings:
+    """Every driver's messages and operations, timed."""
+    tasks = [*map(inbound, samples()), *outbound(operations())]
+    rounds, sample_s = (QUICK_ROUNDS, QUICK_SAMPLE_S) if quick else (ROUNDS, SAMPLE_S)
+    return Timings(tuple(time_tasks(tasks, rounds, sample_s)), rounds, machine, commit)
+
+
+def inbound(sample: Sample) -> Task:
+    """A message on its way to our events."""
+    handler, delivery = sample.handler, sample.delivery
+    message = handler.read(delivery)
+    said = _said(handler.decide(message, FACTS, NOW))
+    if not said:
+        raise Invalid(f"{sample.name} comes to nothing")
+    written = [encode(data) for data in said]
+    decoders = [msgspec.json.Decoder(type(data)) for data in said]
+
+    def whole() -> None:
+        effects = handler.decide(handler.read(delivery), FACTS, NOW)
+        for data in _said(effects):
+            encode(data)
+
+    size, canonical = len(delivery.body), sum(map(len, written))
+    return Task(
+        sample.system,
+        sample.name,
+        size,
+        canonical,
+        {
+            "decode": (lambda: handler.read(delivery), size),
+            "translate": (lambda: handler.decide(message, FACTS, NOW), size),
+            "encode": (lambda: [encode(data) for data in said], canonical),
+            "all three": (whole, size),
+            YARDSTICK: (_yardstick(decoders, written), canonical),
+        },
+    )
+
+
+def _said(effects: Sequence[Effect]) -> list[msgspec.Struct]:
+    return [effect.data for effect in effects if isinstance(effect, Emit)]
+
+
+def outbound(wanted: Sequence[Operation]) -> list[Task]:
+    """What each driver asks and writes for the operations that are its own."""
+    return [
+        _call(driver, operation)
+        for driver in DRIVERS.values()
+        for operation in wanted
+        if isinstance(operation, driver.operations)
+    ]
+
+
+def _call(driver: Driver, operation: Operation) -> Task:
+    """The look at the object and, where there is something to write, the create."""
+    step = Step("", driver.name, "bench", "1", operation)
+
+    def request() -> None:
+        driver.observe(step)
+        driver.write(step, Absent(), _KEY)
+
+    written = encode(operation)
+    decoder = msgspec.json.Decoder(type(operation))
+    size = len(written)
+    create = driver.write(step, Absent(), _KEY)
+    return Task(
+        driver.name,
+        verb(operation),
+        len(create.request.body or b"") if create else 0,
+        size,
+        {"request": (request, size), YARDSTICK: (_yardstick([decoder], [written]), size)},
+    )
+
+
+def _yardstick(
+    decoders: Sequence[msgspec.json.Decoder[object]], written: Sequence[bytes]
+) -> Callable[[], object]:
+    pairs = list(zip(decoders, written, strict=True))
+    return lambda: [decoder.decode(body) for decoder, body in pairs]
+
+
+def time_tasks(tasks: Sequence[Task], rounds: int, sample_s: float) -> list[Timed]:
+    """Every step of every task, timed in each round for at least so long."""
+    numbers = [
+        {name: _repeats(call, sample_s) for name, (call, _) in task.steps.items()} for task in tasks
+    ]
+    rates: list[dict[str, list[float]]] = [{name: [] for name in task.steps} for task in tasks]
+    for _ in range(rounds):
+        for task, number, rate in zip(tasks, numbers, rates, strict=True):
+            gc.collect()
+            for name, (call, _) in task.steps.items():
+                rate[name].append(number[name] / _seconds(call, number[name]))
+    each = zip(tasks, rates, strict=True)
+    return [timed for task, rate in each for timed in summary(task, rate)]
+
+
+def _repeats(call: Callable[[], object], sample_s: float) -> int:
+    """How often the call fits into so many seconds, after one that fills its caches."""
+    call()
+    number = 1
+    while (took_s := _seconds(call, number)) < sample_s:
+        number = max(2 * number, int(number * sample_s / max(took_s, 1e-6)))
+    return number
+
+
+def _seconds(call: Callable[[], object], number: int) -> float:
+    began = process_time()
+    for _ in range(number):
+        call()
+    return process_time() - began
+
+
+def summary(task: Task, rates: dict[str, list[float]]) -> list[Timed]:
+    """What the rounds come to; rates: messages a second by step, one for each round."""
+    return [
+        Timed(
+            task.system,
+            task.name,
+            step,
+            task.message_bytes,
+            task.canonical_bytes,
+            per_s=_spread(rates[step], 1),
+            mb_per_s=round(median(rates[step]) * size / 1e6, 1),
+            of_yardstick=_spread(
+                [mine / theirs for mine, theirs in zip(rates[step], rates[YARDSTICK], strict=True)],
+                4,
+            ),
+        )
+        for step, (_, size) in task.steps.items()
+    ]
+
+
+def _spread(values: Sequence[float], digits: int) -> Ratio:
+    middle, lowest, highest = median(values), min(values), max(values)
+    return Ratio(round(middle, digits), round(lowest, digits), round(highest, digits))
+
+
+def show_timings(found: Timings, console: Console) -> None:
+    """The timings for people."""
+    console.print(f"{found.machine}, commit {found.commit}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("driver", "message", "step"):
+        table.add_column(title)
+    for title in ("bytes", "canonical", "a second", "from", "to", "MB/s", "of msgspec", "from"):
+        table.add_column(title, justify="right")
+    table.add_column("to", justify="right")
+    for each in found.timed:
+        rate, ratio = each.per_s, each.of_yardstick
+        table.add_row(
+            *(each.system, each.name, each.step),
+            *(f"{each.message_bytes:,}", f"{each.canonical_bytes:,}"),
+            *(f"{value:,.0f}" for value in (rate.middle, rate.lowest, rate.highest)),
+            f"{each.mb_per_s:,.1f}",
+            *(f"{value:.3f}" for value in (ratio.middle, ratio.lowest, ratio.highest)),
+        )
+    console.print(table)
+    console.print(
+        f"Medians of {found.rounds} rounds, by processor time. of msgspec: against msgspec decoding"
+        " the canonical JSON of the same message. bytes: of the message, or of the request's body."
+    )

@@ -1,0 +1,132 @@
+"""Messages and operations for the drivers: the corpus, and what the demo sends and asks for.
+
+A driver with a message in tests/corpus that is known by its content is among them by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from benchmarks.place import ROOT
+from canonical.bom import Bom, PlantBom
+from canonical.effects import Effect, Emit
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler
+from canonical.item import Item
+from canonical.money import Money, UnitPrice
+from canonical.operations import (
+    ExtendToPlant,
+    Operation,
+    PublishItem,
+    PutBom,
+    PutInfoRecord,
+    PutItem,
+    ReadCoverage,
+    ReadSupplier,
+    RequestReview,
+)
+from canonical.purchasing import InfoRecord
+from canonical.quantity import Quantity
+from canonical.rules import Rules
+from handlers import CATALOGUE, HANDLERS, RECOGNISED
+
+CORPUS = ROOT / "tests" / "corpus"
+DEMO = ROOT / "ops" / "demo"
+REAL_PACKAGE = "pdx_subassembly.xml"
+PACKAGES = (REAL_PACKAGE, "gearbox_package.pdx", "arena_eco_000451.json")
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FACTS = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000"))
+"""Nothing is known yet: what each message says is news."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A message with the handler that takes it."""
+
+    system: str
+    name: str
+    delivery: Delivery
+    handler: Handler
+
+
+def samples() -> list[Sample]:
+    """Messages of every driver that takes any."""
+    files = [DEMO / "packages" / name for name in PACKAGES]
+    files += [
+        path
+        for path in sorted(CORPUS.glob("*/*"))
+        if path.suffix != ".txt" and not path.name.endswith(".golden.json")
+    ]
+    found = [_known(path.name, path.read_bytes()) for path in files]
+    return sorted([*found, *_answers()], key=lambda sample: sample.system)
+
+
+def _known(name: str, body: bytes) -> Sample:
+    delivery = Delivery("bench", "", body)
+    return _sample(name, delivery, CATALOGUE.recognise(tuple(RECOGNISED), delivery))
+
+
+def _sample(name: str, delivery: Delivery, handler: Handler) -> Sample:
+    system = next(system for (system, _), row in HANDLERS.items() if row is handler)
+    return Sample(system, name, delivery, handler)
+
+
+def _answers() -> Iterator[Sample]:
+    """What a read of procurement brings back, made of what the demo's stand-in is filled with."""
+    seed: dict[str, list[dict[str, Any]]] = msgspec.json.decode(
+        (DEMO / "seed_procurement.json").read_bytes()
+    )
+    supplier = seed["suppliers"][0]
+    item = seed["contracts"][0]["lines"][0]["item-number"]
+    for kind, subject, listed in (
+        ("coupa.supplier", f"supplier/{supplier['number']}", [supplier]),
+        ("coupa.contracts", f"coverage/{item}", seed["contracts"]),
+    ):
+        body = msgspec.json.encode([{"id": n, **each} for n, each in enumerate(listed, start=1)])
+        attributes = {"id": "1", "subject": subject, "time": NOW.isoformat()}
+        delivery = Delivery("bench", "", body, attributes=attributes)
+        yield _sample(kind, delivery, CATALOGUE.translator(kind))
+
+
+def operations() -> list[Operation]:
+    """One of each that a driver makes true, about the assembly of the real package and its BOM."""
+    read = _known(REAL_PACKAGE, (DEMO / "packages" / REAL_PACKAGE).read_bytes())
+    emits = [e for e in effects_of(read) if isinstance(e, Emit)]
+    bom = next(e.data for e in emits if isinstance(e.data, Bom))
+    item = next(e.data for e in emits if isinstance(e.data, Item) and e.data.manufacturers)
+    plant_bom = PlantBom("1010", bom.parent, bom.revision, "1", "1", bom.base, bom.lines)
+    return [
+        PutItem(item),
+        ExtendToPlant(item.number, "1010", "buy", item.base_unit, "001"),
+        PutBom(plant_bom),
+        PutInfoRecord(_terms(item)),
+        PublishItem(item),
+        ReadCoverage(item.number),
+        ReadSupplier("S-100"),
+        RequestReview("S-300", "ECO-000451", (item.number,), "not qualified", "layshaft-1"),
+    ]
+
+
+def effects_of(sample: Sample) -> tuple[Effect, ...]:
+    """What the driver says of the message."""
+    return sample.handler.decide(sample.handler.read(sample.delivery), FACTS, NOW)
+
+
+def _terms(item: Item) -> InfoRecord:
+    return InfoRecord(
+        supplier="S-100",
+        item=item.number,
+        purchasing_org="1010",
+        plant="1010",
+        order_unit=item.base_unit,
+        base_unit=item.base_unit,
+        order_to_base=(1, 1),
+        price=UnitPrice(Money(Decimal("25.00"), "EUR"), Quantity(Decimal(1000), item.base_unit)),
+        lead_time_days=5,
+        contract="C-7001",
+        last_day=date(2029, 12, 31),
+    )
