@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable, Sequence
 from statistics import median
 from time import process_time
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -141,7 +142,7 @@ def _call(driver: Driver, operation: Operation) -> Task:
 
 
 def _yardstick(
-    decoders: Sequence[msgspec.json.Decoder[object]], written: Sequence[bytes]
+    decoders: Sequence[msgspec.json.Decoder[Any]], written: Sequence[bytes]
 ) -> Callable[[], object]:
     pairs = list(zip(decoders, written, strict=True))
     return lambda: [decoder.decode(body) for decoder, body in pairs]

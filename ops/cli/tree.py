@@ -60,6 +60,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("replay", "ops.cli.replay:app", _REPLAY),
         ("map", "ops.cli.map:app", _MAP),
         ("schema", "ops.cli.schema:app", _SCHEMA),
+        ("handler", "ops.cli.handler:app", "Begin a driver for another vendor: new."),
         ("topology", "ops.cli.topology:app", "Split a busy event over queues: partitions, show."),
         ("trace", "ops.cli.trace:show_trace", "See the path of everything that touched a thing."),
     )

@@ -159,7 +159,7 @@ def kinds(catalogue: Catalogue) -> Iterator[tuple[str, Direction, str]]:
 
 def page(told: Iterable[Row]) -> str:
     """Markdown."""
-    proofs = _table(("Proof", "Means"), ((f"{p}", _MEANS[p]) for p in get_args(Proof)))
+    proofs = _table(("Proof", "Means"), ((p, _MEANS[p]) for p in get_args(Proof)))
     heads = ("System", "Direction", "Kind or operation", "Comes to", "Proof", "")
     return _PAGE.format(proofs=proofs, rows=_table(heads, map(_shown, told)))
 

@@ -361,7 +361,7 @@ def test_a_case_says_what_where_whose_turn_it_is_and_what_to_do(row: Row) -> Non
 
 # --- recognise ---
 
-PLM = ("pdx.package", "arena.change", "idoc.document")
+PLM = tuple(RECOGNISED)
 
 
 @pytest.mark.parametrize("row", [row for row in HANDLERS if row[1] in RECOGNISED], ids="/".join)
