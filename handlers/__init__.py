@@ -14,6 +14,7 @@ from handlers.systems.coupa import inbound as coupa
 from handlers.systems.coupa import outbound as coupa_outbound
 from handlers.systems.idoc import inbound as idoc
 from handlers.systems.pdx import inbound as pdx
+from handlers.systems.s4 import inbound as s4
 from handlers.systems.s4 import outbound as s4_outbound
 
 # (who speaks, message type) -> handler. Tables of integrators come on top: ops/tables.py.
@@ -23,6 +24,9 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("coupa", "coupa.supplier"): coupa.HANDLER_SUPPLIER,
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
     ("idoc", "idoc.document"): idoc.HANDLER,
+    ("s4", "s4.event"): s4.HANDLER_EVENT,
+    ("s4", "s4.purchase-order"): s4.HANDLER_ORDER,
+    ("s4", "s4.product"): s4.HANDLER_PRODUCT,
     (SOURCE, "item.released"): master_data.ITEM_RELEASED,
     (SOURCE, "item.changed"): master_data.ITEM_CHANGED,
     (SOURCE, "bom.released"): master_data.BOM_RELEASED,
@@ -42,6 +46,7 @@ RECOGNISED: dict[str, Callable[[Delivery], bool]] = {
     "pdx.package": pdx.recognises,
     "arena.change": arena.recognises,
     "idoc.document": idoc.recognises,
+    "s4.event": s4.recognises,
 }
 
 DRIVERS: dict[str, Driver] = {

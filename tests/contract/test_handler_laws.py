@@ -61,6 +61,9 @@ NAMES = {
     "sourcing.changed",
     "engineering-change",
     "idoc-document",
+    "s4-event",
+    "s4-purchase-order",
+    "s4-product",
     "item.changed",
     "purchase-order.created",
     "purchase-order.changed",
@@ -78,8 +81,8 @@ def own(event: str, key: str, data: msgspec.Struct) -> Delivery:
     return Delivery(SOURCE, event, encode(data), "application/json", attributes=attributes)
 
 
-def answer(kind: str, key: str, content: list[dict[str, Any]]) -> Delivery:
-    """What procurement answered, handed on as a message."""
+def answer(kind: str, key: str, content: object) -> Delivery:
+    """What a system answered, handed on as a message."""
     attributes = {"type": kind, "id": "1", "subject": key, "time": "2026-03-02T08:30:00Z"}
     return Delivery("procurement", kind, json.dumps(content).encode(), attributes=attributes)
 
@@ -115,6 +118,61 @@ CONTRACT = {
     ],
 }
 
+S4_EVENT = {
+    "id": "1fad4742",
+    "source": "/default/sap.s4.beh/100",
+    "type": "sap.s4.beh.product.v1.Product.Changed.v1",
+    "time": "2026-03-02T07:59:59Z",
+}
+S4_ORDER = {
+    "PurchaseOrder": "4500000028",
+    "LastChangeDateTime": "/Date(1772438399000+0000)/",
+    "CreationDate": None,
+    "Supplier": "17300001",
+    "DocumentCurrency": "USD",
+    "ReleaseIsNotCompleted": False,
+    "to_PurchaseOrderItem": {
+        "results": [
+            {
+                "PurchaseOrderItem": "10",
+                "Material": "PIN",
+                "OrderQuantity": "5",
+                "PurchaseOrderQuantityUnit": "PC",
+                "NetPriceAmount": "40.00",
+                "NetPriceQuantity": "1",
+                "OrderPriceUnit": "PC",
+                "PurchaseContract": "",
+                "to_ScheduleLine": {
+                    "results": [
+                        {
+                            "ScheduleLine": "1",
+                            "ScheduleLineDeliveryDate": "/Date(1474502400000)/",
+                            "ScheduleLineOrderQuantity": "5",
+                        }
+                    ]
+                },
+            }
+        ]
+    },
+}
+S4_PRODUCT = {
+    "Product": "PIN",
+    "LastChangeDateTime": "/Date(1772438399000+0000)/",
+    "BaseUnit": "PC",
+    "NetWeight": "0.250",
+    "WeightUnit": "KG",
+    "IsMarkedForDeletion": False,
+    "to_Description": {"results": [{"Language": "EN", "ProductDescription": "Pin"}]},
+    "to_ProductUnitsOfMeasure": {
+        "results": [
+            {"AlternativeUnit": "KAR", "QuantityNumerator": "12", "QuantityDenominator": "1"}
+        ]
+    },
+    "to_Plant": {
+        "results": [{"Plant": "1010", "ProcurementType": "F", "MinimumLotSizeQuantity": "100.000"}]
+    },
+}
+
 PIECES = Quantity(Decimal(5), "H87")
 ORDER = PurchaseOrder("PO-1", 7, "S-1", "EUR", (OrderLine("10", "PIN", PIECES),))
 CONFIRMATION = OrderConfirmation("PO-1", 8, (ConfirmedLine("10", "accepted", PIECES),))
@@ -133,6 +191,9 @@ SAMPLES: dict[str, Delivery] = {
         "engineering-change.released", f"engineering-change/{NUMBER}", CHANGE
     ),
     "idoc-document": Delivery("erp", "", (CORPUS / "idoc" / "orders.xml").read_bytes()),
+    "s4-event": Delivery("erp-events", "", b'{"Product": "PIN"}', attributes=S4_EVENT),
+    "s4-purchase-order": answer("s4.purchase-order", "purchase-order/4500000028", {"d": S4_ORDER}),
+    "s4-product": answer("s4.product", "item-master/PIN", {"d": S4_PRODUCT}),
     "item.changed": own("item.changed", "item-master/PIN", ItemMasterPatch("PIN", 3, status="40")),
     **{
         event: own(event, order_key(ORDER.number), ORDER)

@@ -90,9 +90,15 @@ def date_literal(day: date) -> str:
 
 def parse_date(text: str) -> date | None:
     """The day an Edm.DateTime in JSON states; None for an empty one or another text."""
+    found = parse_instant(text)
+    return found.date() if found else None
+
+
+def parse_instant(text: str) -> datetime | None:
+    """The UTC instant an Edm.DateTimeOffset in JSON states; None as `parse_date`."""
     stated = _DATE.fullmatch(text)
     try:
-        return (_EPOCH + timedelta(milliseconds=int(stated[1]))).date() if stated else None
+        return _EPOCH + timedelta(milliseconds=int(stated[1])) if stated else None
     except OverflowError:
         return None
 

@@ -13,8 +13,23 @@ from canonical.connector import Absent, Confirmed, Driver, Observed, Write
 from canonical.effects import Step
 from canonical.errors import Misconfigured
 from canonical.exchange import Request, Response
-from canonical.operations import ExtendToPlant, Operation, PutBom, PutInfoRecord, PutItem, verb
-from handlers.systems.s4 import bill_of_material, info_record, odata, product, product_plant
+from canonical.operations import (
+    ExtendToPlant,
+    Operation,
+    PutBom,
+    PutInfoRecord,
+    PutItem,
+    ReadObject,
+    verb,
+)
+from handlers.systems.s4 import (
+    bill_of_material,
+    info_record,
+    odata,
+    product,
+    product_plant,
+    read_back,
+)
 from handlers.systems.s4.compare import Difference
 from handlers.systems.s4.native import BomHeader, InfoRecordGeneral, Product, ProductPlant
 
@@ -35,23 +50,30 @@ class _Target:
 
 
 def observe(step: Step) -> Request:
-    """The read of the step's object by its natural key."""
+    """The read of the step's object by its natural key, or by the one that an event told."""
+    if isinstance(step.operation, ReadObject):
+        return read_back.observe(step.operation)
     return _target(step.operation).observe()
 
 
 def read(step: Step, response: Response) -> Observed:
-    """What the target holds, compared field by field with what the step wants."""
+    """What the target holds, compared field by field with what the step wants, or the answer to
+    a question."""
+    if isinstance(step.operation, ReadObject):
+        return read_back.read(step.operation, response)
     return _target(step.operation).read(response)
 
 
 def write(step: Step, observed: Observed, key: str) -> Write | None:
     """The next call, one of possibly several: the whole object where it is absent, else the first
-    difference.
+    difference. None for a question, which a read has answered.
 
     S/4HANA has no idempotency key; ours goes along for its log.
     Raises: Conflict for a difference that a person has to settle, before anything is written;
         Rejected and InvalidMessage for what the target has no place for.
     """
+    if isinstance(step.operation, ReadObject):
+        return None
     target = _target(step.operation)
     if isinstance(observed, Absent):
         return Write(_with_id(target.create(), key), completes=True)

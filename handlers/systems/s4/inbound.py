@@ -1,0 +1,233 @@
+"""S/4HANA's business events, which tell no more than a key, and what is read back after them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from canonical.codec import decode_json, required
+from canonical.effects import Effect, Emit, Fetch, Open
+from canonical.envelope import Envelope, Message
+from canonical.errors import InvalidMessage
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler, no_needs
+from canonical.item_master import item_master_key
+from canonical.order import order_key
+from canonical.text import normalise_id
+from handlers.systems.s4.compare import unpadded
+from handlers.systems.s4.native import Entity
+from handlers.systems.s4.native_read import Material, Order, ReadBack
+from handlers.systems.s4.product_master import to_patch
+from handlers.systems.s4.purchase_order import is_placed, to_order
+from handlers.systems.s4.read_back import KINDS, ORDER_ANSWER, PRODUCT_ANSWER, Kind
+from handlers.systems.s4.values import key
+from handlers.systems.timestamps import microseconds, parse_timestamp
+
+E = TypeVar("E", bound=Entity)
+
+TYPE = "s4.event"
+
+# sap.s4.beh.<object>.v1.<Object>.<Verb>.v1
+_PREFIX = "sap.s4.beh."
+_KIND_OF = {kind.event: kind for kind in KINDS.values()}
+
+
+# --- events ---
+
+
+def recognises(delivery: Delivery) -> bool:
+    """Whether it calls itself a business event of S/4HANA."""
+    return delivery.attributes.get("type", "").startswith(_PREFIX)
+
+
+def read_event(delivery: Delivery) -> Message[Fetch]:
+    """The read that the event asks for, about the object of its key. What happened to it does not
+    count: the read tells what is.
+
+    Raises: InvalidMessage for an object that is not read, and for data without its key.
+    """
+    attributes = delivery.attributes
+    kind = _kind_of(attributes.get("type", ""))
+    data = decode_json(delivery.body, dict[str, msgspec.Raw], where="data", keys_once=True)
+    where = f"data: {kind.id_field}"
+    raw = bytes(data.get(kind.id_field, b'""'))
+    number = normalise_id(decode_json(raw, str, where=where), where=where)
+    stated = attributes.get("time", "")
+    envelope = Envelope(
+        id=required(attributes, "id"),
+        source=delivery.source,
+        type=TYPE,
+        key=kind.key(unpadded(number)),
+        time=parse_timestamp(stated, where="ce-time") if stated else None,
+        correlation_id=attributes.get("correlationid", ""),
+        causation_id=attributes.get("causationid", ""),
+        traceparent=attributes.get("traceparent", ""),
+    )
+    return Message(envelope, Fetch(kind.name, number))
+
+
+def decide_event(message: Message[Fetch], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """The object is read."""
+    return (message.payload,)
+
+
+def _kind_of(stated: str) -> Kind:
+    name = stated.removeprefix(_PREFIX).partition(".")[0]
+    kind = _KIND_OF.get(name) if stated.startswith(_PREFIX) else None
+    if kind is None:
+        raise InvalidMessage(
+            "s4-event-unknown",
+            f"Nobody reads the object of an event {stated[:80]!r}",
+            where="ce-type",
+            remedy="Subscribe to events of " + ", ".join(sorted(_KIND_OF)) + " only",
+        )
+    return kind
+
+
+# --- answers ---
+
+
+def read_order(delivery: Delivery) -> Message[ReadBack[Order]]:
+    """The order that was read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, ORDER_ANSWER, ReadBack[Order])
+
+
+def read_product(delivery: Delivery) -> Message[ReadBack[Material]]:
+    """The material that was read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, PRODUCT_ANSWER, ReadBack[Material])
+
+
+def own_document(message: Message[Any], facts: Facts) -> frozenset[str]:
+    """The document of what was read."""
+    return frozenset({message.envelope.key})
+
+
+def decide_order(
+    message: Message[ReadBack[Order]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The order as the supplier has it: created where it is not known. Nothing is said of one that
+    is still to be completed or approved.
+
+    Raises: InvalidMessage for what of it cannot be understood.
+    """
+    order = message.payload.d
+    if order is None:
+        return _gone(message, facts, "purchase order", "purchasing")
+    _check_subject(message, order_key(key(order.PurchaseOrder, where="PurchaseOrder")))
+    if not is_placed(order):
+        return ()
+    event = "purchase-order.changed" if _is_known(message, facts) else "purchase-order.created"
+    return (Emit(event, message.envelope.key, to_order(order, _read_at(message))),)
+
+
+def decide_product(
+    message: Message[ReadBack[Material]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The material as the ERP has it, and cases for what of it was left out.
+
+    Raises: InvalidMessage where the material itself, its base unit or a number cannot be read.
+    """
+    material = message.payload.d
+    if material is None:
+        return _gone(message, facts, "material", "master data")
+    _check_subject(message, item_master_key(key(material.Product, where="Product")))
+    patch, cases = to_patch(material, _read_at(message))
+    return (Emit("item.changed", message.envelope.key, patch), *cases)
+
+
+def version(message: Message[Any]) -> int:
+    """When it was read: a later read tells what is, whatever became of an earlier one."""
+    return microseconds(_read_at(message))
+
+
+def _message(delivery: Delivery, kind: str, content: type[ReadBack[E]]) -> Message[ReadBack[E]]:
+    attributes = delivery.attributes
+    envelope = Envelope(
+        id=required(attributes, "id"),
+        source=delivery.source,
+        type=kind,
+        key=required(attributes, "subject"),
+        time=parse_timestamp(required(attributes, "time"), where="ce-time"),
+        correlation_id=attributes.get("correlationid", ""),
+        causation_id=attributes.get("causationid", ""),
+        traceparent=attributes.get("traceparent", ""),
+    )
+    answer = decode_json(delivery.body, content, where=kind, keys_once=True)
+    if (answer.d is None) is not answer.gone:
+        raise InvalidMessage(
+            "answer-empty",
+            "The answer tells neither what the object is nor that it is gone",
+            where=kind,
+            remedy="Have the object read again: change it in the ERP",
+        )
+    return Message(envelope, answer)
+
+
+def _gone(message: Message[ReadBack[E]], facts: Facts, what: str, owner: str) -> tuple[Effect, ...]:
+    """A case where the object is known; what was never known is not missed."""
+    if not _is_known(message, facts):
+        return ()
+    number = message.envelope.key.partition("/")[2]
+    return (
+        Open(
+            code="gone-at-erp",
+            word="business_rule",
+            what=f"The ERP has no {what} {number} any more; it stays on record as it was",
+            where=message.envelope.key,
+            remedy="Find out why it was deleted or archived, and what hangs on it",
+            owner=owner,
+        ),
+    )
+
+
+def _is_known(message: Message[Any], facts: Facts) -> bool:
+    return facts.version(message.envelope.key) > 0
+
+
+def _check_subject(message: Message[Any], found: str) -> None:
+    if found != message.envelope.key:
+        raise InvalidMessage(
+            "answer-about-another",
+            f"{message.envelope.key[:80]} was read, the answer is about {found[:80]}",
+            where="ce-subject",
+            remedy="Find out which of the two the ERP changed, and change it again",
+        )
+
+
+def _read_at(message: Message[Any]) -> datetime:
+    read_at = message.envelope.time
+    assert read_at is not None  # `_message` has required it
+    return read_at
+
+
+HANDLER_EVENT = Handler(
+    name="s4-event",
+    scope="s4",
+    types=(TYPE,),
+    read=read_event,
+    needs=no_needs,
+    decide=decide_event,
+    order="notification",
+)
+HANDLER_ORDER = Handler(
+    name="s4-purchase-order",
+    scope="s4",
+    types=(ORDER_ANSWER,),
+    read=read_order,
+    needs=own_document,
+    decide=decide_order,
+    order="curing",
+    version=version,
+)
+HANDLER_PRODUCT = Handler(
+    name="s4-product",
+    scope="s4",
+    types=(PRODUCT_ANSWER,),
+    read=read_product,
+    needs=own_document,
+    decide=decide_product,
+    order="curing",
+    version=version,
+)
