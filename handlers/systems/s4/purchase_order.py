@@ -54,10 +54,10 @@ def to_order(order: Order, read_at: datetime) -> PurchaseOrder:
 
 
 def _on_order(order: Order) -> Iterator[OrderItem]:
-    if order.PurchasingDocumentDeletionCode == DELETED:
+    if order.PurchasingDocumentDeletionCode in DELETED:
         return
     for item in order.to_PurchaseOrderItem.results:
-        if item.PurchasingDocumentDeletionCode != DELETED and item.IsReturnsItem is not True:
+        if item.PurchasingDocumentDeletionCode not in DELETED and item.IsReturnsItem is not True:
             yield item
 
 

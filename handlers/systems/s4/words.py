@@ -47,10 +47,10 @@ INFO_RECORD_CATEGORY = "0"  # standard
 # An info record needs one when it is created; it is the buyers' afterwards.
 PURCHASING_GROUP = "001"
 
-# What is read back. Deletion codes of an order and of its items: S, blocked, is still on order.
-DELETED = "L"
-# PurchasingProcessingStatus: a version in process, in release, released in part, rejected. What a
-# supplier has is another state of the order, or none.
-NOT_PLACED = frozenset({"01", "03", "04", "08"})
+# What is read back. Deletion codes of an order and of its items; S, blocked, is still on order.
+DELETED = frozenset({"L", "X"})
+# PurchasingProcessingStatus: in release, rejected. What the supplier has is another state of the
+# order, or none.
+NOT_PLACED = frozenset({"03", "08"})
 # X, both, tells of neither.
 PROCUREMENT: Mapping[str, Procurement | None] = {"E": "make", "F": "buy", "X": None}
