@@ -1,4 +1,4 @@
-"""The ERP stand-in: three S/4HANA OData V2 services over HTTP.
+"""The ERP stand-in: four S/4HANA OData V2 services over HTTP.
 
 Answers, tokens, tags and refusals follow the vendor; what must exist before what is in
 `erp_rules.py`. Login by basic authentication, writes with a CSRF token and its session cookie.
@@ -36,7 +36,7 @@ from ops.sandbox.odata import (
     render,
 )
 from ops.sandbox.refusal import Refused
-from ops.sandbox.resource import Query, Resource, parse_query, parse_resource
+from ops.sandbox.resource import Resource, Shape, parse_query, parse_resource
 from ops.sandbox.server import NUMBER, Placed, Server, make_app
 from ops.sandbox.tables import Record, Stored, Tables
 
@@ -157,7 +157,7 @@ def _read(erp: Erp, request: web.Request, resource: Resource) -> web.Response:
             raise _no_entity(target, "")
         entity_set, stored = target, found[0]
     query = parse_query(erp.model, entity_set, request.query)
-    entity = _shown(erp, request, service, entity_set, stored, query)
+    entity = _shown(erp, request, service, entity_set, stored, query.shape)
     return _entity(entity, stored, status=200)
 
 
@@ -176,7 +176,7 @@ def _read_set(
         return web.Response(text=str(len(found)))
     end = None if query.top is None else query.skip + query.top
     results: list[Json] = [
-        _shown(erp, request, service, entity_set, stored, query)
+        _shown(erp, request, service, entity_set, stored, query.shape)
         for stored in found[query.skip : end]
     ]
     count: dict[str, Json] = {"__count": str(len(found))} if query.with_count else {}
@@ -189,24 +189,16 @@ def _shown(
     service: Service,
     entity_set: EntitySet,
     stored: Stored,
-    query: Query | None = None,
+    shape: Shape,
 ) -> dict[str, Json]:
-    """The entity as answered, with the navigation the query expands, one level deep."""
-    origin, row = str(request.url.origin()), row_of(stored)
+    """The entity as answered, with the navigations that the shape expands."""
+    row = row_of(stored)
     expanded: dict[str, Json] = {}
-    for navigation in query.expand if query else ():
+    for navigation, inner in shape.expand:
         _, target = erp.model.find(navigation.set)
         children = erp.tables.find(target.name, {c: row[p] for p, c in navigation.on.items()})
         shown: list[Json] = [
-            render(
-                service,
-                target,
-                row_of(child),
-                child.version,
-                origin=origin,
-                select=query.select_expanded.get(navigation.name, ()) if query else (),
-            )
-            for child in children
+            _shown(erp, request, service, target, child, inner) for child in children
         ]
         expanded[navigation.name] = (
             {"results": shown} if navigation.many else shown[0] if shown else None
@@ -216,9 +208,9 @@ def _shown(
         entity_set,
         row,
         stored.version,
-        origin=origin,
+        origin=str(request.url.origin()),
         expanded=expanded,
-        select=query.select if query else (),
+        select=shape.select,
     )
 
 
@@ -266,9 +258,9 @@ def _create(
             payload = payload | keys
     draft = check_payload(erp.model, entity_set, payload, creating=True)
     stored = CREATE[entity_set.name](work, draft)
-    expand = tuple(n for n in entity_set.navigation if n.name in draft.children)
-    query = Query({}, expand, (), {}, None, 0, with_count=False)
-    shown = _shown(erp, request, resource.service, entity_set, stored, query)
+    inlined = tuple((n, Shape()) for n in entity_set.navigation if n.name in draft.children)
+    shape = Shape(expand=inlined)
+    shown = _shown(erp, request, resource.service, entity_set, stored, shape)
     response = _entity(shown, stored, status=201)
     response.headers["Location"] = str(request.url.origin()) + entity_path(
         resource.service, entity_set, row_of(stored)

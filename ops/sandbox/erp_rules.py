@@ -282,6 +282,19 @@ def check_organisation_data(work: Work, row: Row, place: str) -> None:
         raise Refused(400, "ZSANDBOX/PRICE_UNIT", text, f"{place}MaterialPriceUnitQty")
 
 
+def create_order(work: Work, draft: Draft) -> Stored:
+    """Orders are the buyers': they are seeded, and nobody places one through this door."""
+    raise _no_orders(draft.place)
+
+
+def check_order(work: Work, row: Row, place: str) -> None:
+    raise _no_orders(place)
+
+
+def _no_orders(place: str) -> Refused:
+    return Refused(400, "ZSANDBOX/ORDERS_READ_ONLY", "Purchase orders can only be read", place)
+
+
 CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_Product": create_product,
     "A_ProductDescription": create_part_of_product,
@@ -292,6 +305,9 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "MaterialBOMItem": create_bom_item,
     "A_PurchasingInfoRecord": create_info_record,
     "A_PurgInfoRecdOrgPlantData": create_organisation_data,
+    "A_PurchaseOrder": create_order,
+    "A_PurchaseOrderItem": create_order,
+    "A_PurchaseOrderScheduleLine": create_order,
 }
 CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_Product": check_product,
@@ -303,4 +319,7 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "MaterialBOMItem": check_bom_item,
     "A_PurchasingInfoRecord": check_info_record,
     "A_PurgInfoRecdOrgPlantData": check_organisation_data,
+    "A_PurchaseOrder": check_order,
+    "A_PurchaseOrderItem": check_order,
+    "A_PurchaseOrderScheduleLine": check_order,
 }

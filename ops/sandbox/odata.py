@@ -23,6 +23,7 @@ ROOT = "/sap/opu/odata/sap/"
 DECIMAL = re.compile(r"-?(\d+)(?:\.(\d+))?")
 DATE = re.compile(r"/Date\((-?\d+)\)/")
 TIMESTAMP = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
+TIME = re.compile(r"PT\d{2}H\d{2}M\d{2}S")
 INTEGERS = {"Edm.Byte": 255, "Edm.Int16": 2**15 - 1, "Edm.Int32": 2**31 - 1}
 
 Scalar = str | int | bool | None
@@ -196,6 +197,8 @@ def check_value(described: Property, value: object, place: str = "") -> Scalar:
         case "Edm.DateTime", str() if DATE.fullmatch(value):
             return value
         case "Edm.DateTimeOffset", str() if TIMESTAMP.fullmatch(value):
+            return value
+        case "Edm.Time", str() if TIME.fullmatch(value):
             return value
         case "Edm.Guid", str() if _is_guid(value):
             return value

@@ -1,5 +1,7 @@
 """URLs of the ERP stand-in: what a path addresses and what its query asks for. Pure."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -37,16 +39,19 @@ class Resource(msgspec.Struct, frozen=True):
     is_count: bool = False
 
 
-class Query(msgspec.Struct, frozen=True):
-    """What the query options ask for; `top` None means everything, nothing selected as well.
+class Shape(msgspec.Struct, frozen=True):
+    """What is asked of an entity: its fields, nothing selected means all of them, and which of its
+    children are inlined, each in a shape of its own."""
 
-    select_expanded: what is asked of the children, by navigation.
-    """
+    select: tuple[str, ...] = ()
+    expand: tuple[tuple[Navigation, Shape], ...] = ()
+
+
+class Query(msgspec.Struct, frozen=True):
+    """What the query options ask for; `top` None means everything."""
 
     where: Row
-    expand: tuple[Navigation, ...]
-    select: tuple[str, ...]
-    select_expanded: dict[str, tuple[str, ...]]
+    shape: Shape
     top: int | None
     skip: int
     with_count: bool
@@ -154,44 +159,58 @@ def parse_query(model: Model, entity_set: EntitySet, options: Mapping[str, str])
             raise _bad_option(name, f"is not supported, only {', '.join(sorted(OPTIONS))}")
     if options.get("$format", "json") != "json":
         raise _bad_option("$format", "must be json")
-    expand = []
-    for name in _names(options.get("$expand", "")):
-        navigation = entity_set.navigates(name)
-        if navigation is None:
-            raise _bad_option("$expand", f"names '{name}', which {entity_set.type} does not have")
-        expand.append(navigation)
-    names = _names(options.get("$select", ""))
-    for name in names:
-        _check_selected(model, entity_set, expand, name)
-    of_children = [name.split("/", 1) for name in names if "/" in name]
     return Query(
         where=parse_filter(entity_set, options.get("$filter", "")),
-        expand=tuple(expand),
-        select=tuple(name for name in names if "/" not in name),
-        select_expanded={
-            navigation.name: tuple(field for head, field in of_children if head == navigation.name)
-            for navigation in expand
-        },
+        shape=_parse_shape(
+            model, entity_set, _names(options, "$select"), _names(options, "$expand")
+        ),
         top=_number(options, "$top") if "$top" in options else None,
         skip=_number(options, "$skip") if "$skip" in options else 0,
         with_count=options.get("$inlinecount") == "allpages",
     )
 
 
-def _check_selected(
-    model: Model, entity_set: EntitySet, expand: Sequence[Navigation], name: str
-) -> None:
-    head, is_path, field = name.partition("/")
-    if is_path:
-        navigation = next((n for n in expand if n.name == head), None)
-        if navigation is None:
+def _parse_shape(
+    model: Model, entity_set: EntitySet, select: Sequence[str], expand: Sequence[str]
+) -> Shape:
+    """What the names, paths from the entity, ask of it and of what it navigates to."""
+    heads = dict.fromkeys(name.partition("/")[0] for name in expand)
+    navigations = [n for n in map(entity_set.navigates, heads) if n is not None]
+    known = {navigation.name for navigation in navigations}
+    for name in expand:
+        if name.partition("/")[0] not in known:
+            raise _unknown("$expand", name, entity_set)
+    for name in select:
+        head, is_path, _ = name.partition("/")
+        if is_path and head not in known:
             raise _bad_option("$select", f"names '{name}', but '{head}' is not expanded")
-        _, entity_set = model.find(navigation.set)
-        known = entity_set.property(field) is not None
-    else:
-        known = entity_set.property(name) is not None or entity_set.navigates(name) is not None
-    if not known:
-        raise _bad_option("$select", f"names '{name}', which {entity_set.type} does not have")
+        if not is_path and not (entity_set.property(name) or entity_set.navigates(name)):
+            raise _unknown("$select", name, entity_set)
+    return Shape(
+        select=tuple(name for name in select if "/" not in name),
+        expand=tuple(
+            (
+                navigation,
+                _parse_shape(
+                    model,
+                    model.find(navigation.set)[1],
+                    _below(navigation, select),
+                    _below(navigation, expand),
+                ),
+            )
+            for navigation in navigations
+        ),
+    )
+
+
+def _below(navigation: Navigation, names: Sequence[str]) -> tuple[str, ...]:
+    """The rest of the paths that lead through the navigation."""
+    head = f"{navigation.name}/"
+    return tuple(name.removeprefix(head) for name in names if name.startswith(head))
+
+
+def _unknown(option: str, name: str, entity_set: EntitySet) -> Refused:
+    return _bad_option(option, f"names '{name}', which {entity_set.type} does not have")
 
 
 def parse_filter(entity_set: EntitySet, text: str) -> Row:
@@ -214,8 +233,8 @@ def parse_filter(entity_set: EntitySet, text: str) -> Row:
     return where
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def _names(options: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in options.get(name, "").split(",") if part.strip())
 
 
 def _number(options: Mapping[str, str], name: str) -> int:

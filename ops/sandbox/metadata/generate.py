@@ -16,8 +16,9 @@ HERE = Path(__file__).parent
 EDM = "{http://schemas.microsoft.com/ado/2008/09/edm}"
 SAP = "{http://www.sap.com/Protocols/SAPData}"
 
-# The OpenAPI files tell the two date types apart only by their example value.
+# The OpenAPI files tell these types apart only by their example value.
 DATE_EXAMPLE, TIMESTAMP_EXAMPLE = "/Date(1492041600000)/", "/Date(1492098664000)/"
+TIME_EXAMPLE = "PT15H51M04S"
 
 BOM_TO_ITEM = {
     "BillOfMaterial": "BillOfMaterial",
@@ -29,6 +30,11 @@ BOM_TO_ITEM = {
     "Plant": "Plant",
 }
 INFO_RECORD = {"PurchasingInfoRecord": "PurchasingInfoRecord"}
+ORDER = {"PurchaseOrder": "PurchaseOrder"}
+ITEM_TO_SCHEDULE = {
+    "PurchaseOrder": "PurchasingDocument",
+    "PurchaseOrderItem": "PurchasingDocumentItem",
+}
 PRODUCT = {"Product": "Product"}
 PRODUCT_PLANT = {"Product": "Product", "Plant": "Plant"}
 
@@ -53,6 +59,11 @@ NAVIGATION: Mapping[str, Mapping[str, tuple[str, bool, Mapping[str, str]]]] = {
     "A_PurgInfoRecdOrgPlantData": {
         "to_PurgInfoRecd": ("A_PurchasingInfoRecord", False, INFO_RECORD),
     },
+    "A_PurchaseOrder": {"to_PurchaseOrderItem": ("A_PurchaseOrderItem", True, ORDER)},
+    "A_PurchaseOrderItem": {
+        "to_ScheduleLine": ("A_PurchaseOrderScheduleLine", True, ITEM_TO_SCHEDULE),
+    },
+    "A_PurchaseOrderScheduleLine": {},
 }
 # The OpenAPI file of the BOM service lists one path only; the vendor's manual allows these.
 DELETABLE_BY_MANUAL = {"MaterialBOM", "MaterialBOMItem"}
@@ -149,6 +160,8 @@ def _edm_type(field: Mapping[str, Any]) -> tuple[str, dict[str, int]]:
         return "Edm.DateTime", {}
     if example == TIMESTAMP_EXAMPLE:
         return "Edm.DateTimeOffset", {}
+    if example == TIME_EXAMPLE:
+        return "Edm.Time", {}
     if kind == "string" and "maxLength" in field:
         return "Edm.String", {"max_length": field["maxLength"]}
     raise ValueError(f"no Edm type for {dict(field)!r}")
@@ -210,7 +223,7 @@ def write(path: Path, header: Mapping[str, str], sets: Iterator[dict[str, Any]])
 
 
 def main(source: Path, target: Path = HERE) -> None:
-    """Leaves the three files in `target`, from a folder holding `edmx/` and `openapi/`."""
+    """Leaves the four files in `target`, from a folder holding `edmx/` and `openapi/`."""
     write(
         target / "product.json",
         {"service": "API_PRODUCT_SRV", "version": "", "licence": "Apache-2.0"},
@@ -233,6 +246,13 @@ def main(source: Path, target: Path = HERE) -> None:
         {"service": info, "version": "", "licence": "MIT"},
         from_openapi(source / f"openapi/{info}_0001.openapi.json", info,
                      ("A_PurchasingInfoRecord", "A_PurgInfoRecdOrgPlantData")),
+    )  # fmt: skip
+    order = "API_PURCHASEORDER_PROCESS_SRV"
+    write(
+        target / "purchase_order.json",
+        {"service": order, "version": "", "licence": "MIT"},
+        from_openapi(source / f"openapi/{order}_0001.openapi.json", order,
+                     ("A_PurchaseOrder", "A_PurchaseOrderItem", "A_PurchaseOrderScheduleLine")),
     )  # fmt: skip
 
 

@@ -114,10 +114,11 @@ def test_a_filter_is_read_as_values_in_the_form_they_are_stored() -> None:
         ({"$filter": " "}, "$filter is understood as"),
         ({"$filter": "substringof('A',Product)"}, "$filter is understood as"),
         ({"$expand": "to_Nothing"}, "$expand names 'to_Nothing'"),
-        ({"$expand": "to_Plant/to_ProductPlantProcurement"}, "$expand names 'to_Plant/"),
+        ({"$expand": "to_Plant/to_Nothing"}, "$expand names 'to_Nothing'"),
+        ({"$expand": "to_Nothing/to_Plant"}, "$expand names 'to_Nothing/to_Plant'"),
         ({"$select": "Colour"}, "$select names 'Colour'"),
         ({"$select": "to_Plant/Plant"}, "'to_Plant' is not expanded"),
-        ({"$select": "to_Plant/Colour", "$expand": "to_Plant"}, "names 'to_Plant/Colour'"),
+        ({"$select": "to_Plant/Colour", "$expand": "to_Plant"}, "names 'Colour', which API_"),
         ({"$top": "-1"}, "$top must be a number"),
         ({"$orderby": "Product"}, "$orderby is not supported"),
         ({"$format": "atom"}, "$format must be json"),
@@ -130,3 +131,23 @@ def test_a_query_the_stand_in_does_not_understand_is_refused(
         parse_query(MODEL, MODEL.find("A_Product")[1], options)
     assert (caught.value.status, caught.value.code) == (400, "ZSANDBOX/QUERY_OPTION")
     assert reason in caught.value.text
+
+
+def test_children_of_children_are_inlined_with_what_is_selected_of_each() -> None:
+    _, orders = MODEL.find("A_PurchaseOrder")
+    options = {
+        "$expand": "to_PurchaseOrderItem,to_PurchaseOrderItem/to_ScheduleLine",
+        "$select": "PurchaseOrder,to_PurchaseOrderItem/Material,"
+        "to_PurchaseOrderItem/to_ScheduleLine/ScheduleLine",
+    }
+    shape = parse_query(MODEL, orders, options).shape
+    assert shape.select == ("PurchaseOrder",)
+    [(items, of_item)] = shape.expand
+    assert (items.name, of_item.select) == ("to_PurchaseOrderItem", ("Material",))
+    [(schedule, of_line)] = of_item.expand
+    assert (schedule.name, of_line.select) == ("to_ScheduleLine", ("ScheduleLine",))
+    assert of_line.expand == ()
+    # A path leads through what stands before it, named or not.
+    short = {"$expand": "to_PurchaseOrderItem/to_ScheduleLine"}
+    [(items, of_item)] = parse_query(MODEL, orders, short).shape.expand
+    assert (items.name, len(of_item.expand)) == ("to_PurchaseOrderItem", 1)
