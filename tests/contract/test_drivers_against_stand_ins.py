@@ -22,8 +22,10 @@ from canonical.bom import BomLine, PlantBom
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
 from canonical.errors import Conflict, InDoubt, Rejected, Unavailable
+from canonical.facts import Facts
 from canonical.handler import Delivery
 from canonical.item import ApprovedManufacturer, ComplianceMark, Item
+from canonical.item_master import ItemMasterPatch, PlantPatch
 from canonical.money import Money, UnitPrice
 from canonical.operations import (
     ExtendToPlant,
@@ -33,9 +35,11 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     ReadCoverage,
+    ReadObject,
     ReadSupplier,
     RequestReview,
 )
+from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
 from canonical.purchasing import InfoRecord
 from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.revision import parse_revision
@@ -43,8 +47,10 @@ from canonical.sourcing import Coverage, CoverageLine
 from canonical.supplier import Qualification, Supplier
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER as COUPA
+from handlers.systems.s4.inbound import HANDLER_ORDER, HANDLER_PRODUCT
 from handlers.systems.s4.outbound import DRIVER as S4
 from ops.sandbox.process import StandIn, running
+from tests.fixtures.gearbox import RULES
 
 ERP_SEED = {
     "plants": ["1010", "1020"],
@@ -452,6 +458,118 @@ async def test_a_stale_tag_leads_to_a_new_look(erp: Client) -> None:
     await erp.assert_equal(wanted)
 
 
+# --- what is read back ---
+
+
+def asked(kind: str, id_: str, key: str) -> ReadObject:
+    return ReadObject(kind, id_, key, asked=1, correlation_id="story-1")
+
+
+async def place_order(erp: Client) -> None:
+    """A buyer placed an order of two items, one of which was deleted again."""
+    await erp.plant(
+        "A_PurchaseOrder",
+        PurchaseOrder="4500000028",
+        PurchaseOrderType="NB",
+        PurchasingProcessingStatus="02",
+        LastChangeDateTime="/Date(1492098664000+0000)/",
+        Supplier="17300001",
+        PurchasingOrganization="1010",
+        PurchaseOrderDate="/Date(1473638400000)/",
+        DocumentCurrency="EUR",
+    )
+    for number, deletion in (("10", ""), ("20", "L")):
+        await erp.plant(
+            "A_PurchaseOrderItem",
+            PurchaseOrder="4500000028",
+            PurchaseOrderItem=number,
+            PurchasingDocumentDeletionCode=deletion,
+            Plant="1010",
+            Material="SEAL-7",
+            OrderQuantity="500.000",
+            PurchaseOrderQuantityUnit="PC",
+            OrderPriceUnit="PC",
+            NetPriceAmount="25.00",
+            NetPriceQuantity="1000",
+        )
+        await erp.plant(
+            "A_PurchaseOrderScheduleLine",
+            PurchasingDocument="4500000028",
+            PurchasingDocumentItem=number,
+            ScheduleLine="1",
+            ScheduleLineDeliveryDate="/Date(1474502400000)/",
+            ScheduleLineOrderQuantity="500.000",
+        )
+
+
+async def test_an_order_that_an_event_named_is_read_with_all_below_it(erp: Client) -> None:
+    await place_order(erp)
+    key = "purchase-order/4500000028"
+    reference, answer = await erp.apply(asked("purchase-order", "4500000028", key))
+    assert (reference, erp.writes) == ("4500000028", 0)
+    pieces = Quantity(Decimal(500), "H87")
+    assert emitted(HANDLER_ORDER, answer) == Emit(
+        "purchase-order.created",
+        key,
+        PurchaseOrder(
+            number="4500000028",
+            version=1_492_098_664_000_000,
+            supplier="17300001",
+            currency="EUR",
+            lines=(
+                OrderLine(
+                    line="10",
+                    item="SEAL-7",
+                    quantity=pieces,
+                    price=UnitPrice(Money(Decimal(25), "EUR"), Quantity(Decimal(1000), "H87")),
+                    plant="1010",
+                    schedule=(ScheduleLine(pieces, date(2016, 9, 22)),),
+                ),
+            ),
+            organisation="1010",
+            kind="NB",
+            ordered_on=date(2016, 9, 12),
+            source_id="4500000028",
+            stated_at=READ_AT,
+        ),
+    )
+
+
+async def test_a_material_that_was_written_is_read_back_as_the_erp_has_it(erp: Client) -> None:
+    await erp.apply(PutItem(item()))
+    await erp.apply(ExtendToPlant("SEAL-7", "1010", "buy", "H87", "001"))
+    _, answer = await erp.apply(asked("product", "SEAL-7", "item-master/SEAL-7"))
+    event = emitted(HANDLER_PRODUCT, answer)
+    patch = event.data
+    assert (event.event, event.key) == ("item.changed", "item-master/SEAL-7")
+    assert isinstance(patch, ItemMasterPatch)
+    assert (patch.number, patch.base_unit, patch.kind) == ("SEAL-7", "H87", "ROH")
+    assert patch.net_weight == patch.gross_weight == Quantity(Decimal("0.25"), "KGM")
+    assert patch.descriptions == {"EN": "Shaft seal, 40 mm"}
+    assert ItemUnit("XRO", Ratio(100)) in patch.alternates
+    assert patch.is_deleted is False
+    assert patch.plants == (
+        PlantPatch(
+            "1010",
+            procurement="buy",
+            purchasing_group="001",
+            minimum_lot=None,
+            status=None,
+            is_deleted=False,
+        ),
+    )
+    [row] = await erp.rows("A_Product")
+    milliseconds = int(row["LastChangeDateTime"].removeprefix("/Date(").partition("+")[0])
+    assert patch.version == milliseconds * 1000
+
+
+@pytest.mark.parametrize("kind", ["purchase-order", "product"])
+async def test_what_the_erp_does_not_have_any_more_is_an_answer(erp: Client, kind: str) -> None:
+    _, answer = await erp.apply(asked(kind, "4711", f"{kind}/4711"))
+    assert answer is not None
+    assert msgspec.json.decode(answer.body) == {"gone": True, "id": "4711"}
+
+
 # --- procurement ---
 
 
@@ -577,5 +695,5 @@ def emitted(handler: Any, answer: Answer | None) -> Any:
         },
     )
     message = handler.read(delivery)
-    (effect,) = handler.decide(message, None, READ_AT)
+    (effect,) = handler.decide(message, Facts(RULES), READ_AT)
     return effect

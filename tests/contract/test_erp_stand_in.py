@@ -475,3 +475,36 @@ async def test_a_set_is_paged_counted_and_narrowed(shared: StandIn) -> None:
     assert [p["Product"] for p in metres.entity["results"]] == ["HOSE"]
     assert [t["ProductDescription"] for t in texts.entity["results"]] == ["Shaft seal"]
     assert wrong.refusal == (400, "ZSANDBOX/QUERY_OPTION")
+
+
+async def test_an_order_is_read_with_its_items_and_their_schedule_lines_and_not_written(
+    erp: StandIn,
+) -> None:
+    orders = "/sap/opu/odata/sap/API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrder"
+    rows: dict[str, dict[str, str]] = {
+        "A_PurchaseOrder": {"PurchaseOrder": "45"},
+        "A_PurchaseOrderItem": {"PurchaseOrder": "45", "PurchaseOrderItem": "10"},
+        "A_PurchaseOrderScheduleLine": {
+            "PurchasingDocument": "45",
+            "PurchasingDocumentItem": "10",
+            "ScheduleLine": "1",
+        },
+    }
+    expand = "$expand=to_PurchaseOrderItem,to_PurchaseOrderItem/to_ScheduleLine"
+    select = "$select=PurchaseOrder,to_PurchaseOrderItem/Material"
+    async with Client(erp) as client:
+        for name, row in rows.items():
+            await client.send("POST", f"/_sandbox/table/{name}", row)
+        whole = await client.send("GET", f"{orders}('45')?{expand}")
+        narrow = await client.send("GET", f"{orders}('45')?{expand}&{select}")
+        flat = await client.send("GET", f"{orders}('45')")
+        placed = await client.send("POST", orders, {"CompanyCode": "1010"})
+        gone = await client.send("GET", f"{orders}('46')")
+    [item] = whole.entity["to_PurchaseOrderItem"]["results"]
+    [line] = item["to_ScheduleLine"]["results"]
+    assert (item["PurchaseOrderItem"], line["ScheduleLine"]) == ("10", "1")
+    [item] = narrow.entity["to_PurchaseOrderItem"]["results"]
+    assert item.keys() == {"__metadata", "Material", "to_ScheduleLine"}
+    assert "__deferred" in flat.entity["to_PurchaseOrderItem"]
+    assert placed.refusal == (400, "ZSANDBOX/ORDERS_READ_ONLY")
+    assert gone.refusal == (404, "/IWBEP/CM_MGW_RT/020")

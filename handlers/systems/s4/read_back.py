@@ -27,7 +27,7 @@ ORDER_SERVICE = "API_PURCHASEORDER_PROCESS_SRV"
 ORDER_ANSWER = "s4.purchase-order"
 PRODUCT_ANSWER = "s4.product"
 
-# Everything of an item and its schedule line is some 6 kB; what is read of them, a fifth.
+# Everything of an item and its schedule line is 4.5 kB and more; what is read of them, 1.6.
 _ORDER_FIELDS = (
     *odata.fields(Order),
     *(f"to_PurchaseOrderItem/{name}" for name in odata.fields(OrderItem)),
