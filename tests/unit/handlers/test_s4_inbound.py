@@ -640,7 +640,9 @@ def test_a_material_that_is_gone_is_a_case_where_it_is_known_and_nothing_elsewhe
 
 # --- whatever comes ---
 
-ODD = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just([]) | st.just({})
+ODD: st.SearchStrategy[Any] = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.just([]), st.just({})
+)
 DATES = st.integers(-(10**15), 10**15).map(lambda ms: f"/Date({ms})/")
 
 
