@@ -1,23 +1,20 @@
 """Material masters as an ERP holds them: what is the same in all plants, and what each plant adds.
 
-An ERP tells what changes and not what is: a patch says of each field that it is something else,
-that it is empty now (None), or nothing at all (UNSET). Patches are merged in the order of their
-making.
+An ERP tells what changes and not what is: patches (`canonical/patch.py`) are merged in the order of
+their making.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.item import Lifecycle, Procurement
+from canonical.patch import Flag, Text, merge_texts, merge_views, said
 from canonical.quantity import ItemUnit, Quantity
-
-Text = str | UnsetType | None
 
 
 class PlantView(msgspec.Struct, frozen=True, gc=False):
@@ -67,7 +64,7 @@ class PlantPatch(msgspec.Struct, frozen=True, gc=False):
     lead_time_days: Int64 | UnsetType | None = UNSET
     minimum_lot: Quantity | UnsetType | None = UNSET
     status: Text = UNSET
-    is_deleted: bool | UnsetType = UNSET
+    is_deleted: Flag = UNSET
 
 
 class ItemMasterPatch(msgspec.Struct, frozen=True):
@@ -91,7 +88,7 @@ class ItemMasterPatch(msgspec.Struct, frozen=True):
     descriptions: Mapping[str, str | None] = {}
     alternates: tuple[ItemUnit, ...] = ()
     plants: tuple[PlantPatch, ...] = ()
-    is_deleted: bool | UnsetType = UNSET
+    is_deleted: Flag = UNSET
     source_id: Text = UNSET
     stated_at: Instant | None = None
 
@@ -107,43 +104,16 @@ def merge(known: ItemMaster | None, patch: ItemMasterPatch) -> ItemMaster:
     before = known or ItemMaster(patch.number, patch.version)
     return msgspec.structs.replace(
         before,
-        **_said(patch, ItemMaster, without=_MERGED),
-        descriptions=_texts(before.descriptions, patch.descriptions),
+        **said(patch, ItemMaster, without=_MERGED),
+        descriptions=merge_texts(before.descriptions, patch.descriptions),
         alternates=_units(before.alternates, patch.alternates),
-        plants=_plants(before.plants, patch.plants),
+        plants=merge_views(before.plants, patch.plants, of=PlantView, by="plant"),
     )
 
 
-def _said(
-    patch: msgspec.Struct, of: type[msgspec.Struct], without: Sequence[str]
-) -> dict[str, Any]:
-    """Fields of `of` that the patch says something of; None is what the field has by default."""
-    defaults = {field.name: field.default for field in msgspec.structs.fields(of)}
-    said: dict[str, Any] = {}
-    for name in patch.__struct_fields__:
-        value = getattr(patch, name)
-        if name not in without and value is not UNSET:
-            said[name] = defaults[name] if value is None else value
-    return said
-
-
-def _texts(before: Mapping[str, str], said: Mapping[str, str | None]) -> Mapping[str, str]:
-    merged = {**before, **said}
-    texts = ((language, merged[language]) for language in sorted(merged))
-    return {language: text for language, text in texts if text is not None}
-
-
-def _units(before: Sequence[ItemUnit], said: Sequence[ItemUnit]) -> tuple[ItemUnit, ...]:
-    merged = {one.unit: one for one in (*before, *said)}
+def _units(before: Sequence[ItemUnit], stated: Sequence[ItemUnit]) -> tuple[ItemUnit, ...]:
+    merged = {one.unit: one for one in (*before, *stated)}
     return tuple(merged[code] for code in sorted(merged))
-
-
-def _plants(before: Sequence[PlantView], patches: Sequence[PlantPatch]) -> tuple[PlantView, ...]:
-    views = {view.plant: view for view in before}
-    for patch in patches:
-        view = views.get(patch.plant, PlantView(patch.plant))
-        views[patch.plant] = msgspec.structs.replace(view, **_said(patch, PlantView, without=()))
-    return tuple(views[plant] for plant in sorted(views))
 
 
 def item_master_key(number: str) -> str:

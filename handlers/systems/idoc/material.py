@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.item import Procurement
-from canonical.item_master import ItemMasterPatch, PlantPatch, Text
+from canonical.item_master import ItemMasterPatch, PlantPatch
+from canonical.patch import Text
 from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.text import normalise_id, normalise_text
 from canonical.units import UnknownUnit, to_rec20
