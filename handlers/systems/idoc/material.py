@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
 
 from msgspec import UNSET, UnsetType
 
@@ -13,35 +12,15 @@ from canonical.errors import InvalidMessage
 from canonical.item import Procurement
 from canonical.item_master import ItemMasterPatch, PlantPatch
 from canonical.patch import Text
-from canonical.quantity import ItemUnit, Quantity, Ratio
+from canonical.quantity import ItemUnit, Quantity
 from canonical.text import normalise_id, normalise_text
 from canonical.units import UnknownUnit, to_rec20
 from handlers.systems.idoc.document import IDoc, Segment
+from handlers.systems.idoc.fields import Findings, days, is_deleted, organisation, ratio, text
 from handlers.systems.idoc.values import decimal, key
-from handlers.systems.idoc.words import ALIASES, DELETE, LIFECYCLE, MARKED, PROCUREMENT
+from handlers.systems.idoc.words import ALIASES, DELETE, LIFECYCLE, PROCUREMENT
 
 MATERIAL, BASIC_TYPE = "MATMAS", "MATMAS05"
-
-
-class Findings:
-    """What is left out, and why: a case for each, so that nothing is dropped in silence."""
-
-    def __init__(self, number: str) -> None:
-        self.cases: list[Open] = []
-        self._number = number
-
-    def add(self, failure: InvalidMessage) -> None:
-        """The field that failed is left out; the rest is taken."""
-        self.cases.append(
-            Open(
-                code=failure.code,
-                word=failure.word,
-                what=failure.what,
-                where=f"material {self._number}, {failure.where}",
-                remedy=failure.remedy,
-                owner="master data",
-            )
-        )
 
 
 def material_number(idoc: IDoc) -> str:
@@ -59,25 +38,25 @@ def to_patch(
     """
     head = _head(idoc)
     number = material_number(idoc)
-    findings = Findings(number)
+    findings = Findings(f"material {number}")
     base_unit = _base_unit(head)
-    status = _text(head, "MSTAE")
+    status = text(head, "MSTAE")
     patch = ItemMasterPatch(
         number=number,
         version=version,
         base_unit=base_unit,
-        kind=_text(head, "MTART"),
-        group=_text(head, "MATKL"),
+        kind=text(head, "MTART"),
+        group=text(head, "MATKL"),
         lifecycle=LIFECYCLE.get(status, UNSET) if isinstance(status, str) else UNSET,
         status=status,
-        gtin=_text(head, "EAN11"),
+        gtin=text(head, "EAN11"),
         gross_weight=_measure(head, "BRGEW", "GEWEI"),
         net_weight=_measure(head, "NTGEW", "GEWEI"),
         volume=_measure(head, "VOLUM", "VOLEH"),
         descriptions=dict(_descriptions(head)),
         alternates=tuple(_alternates(head, findings)),
         plants=tuple(_plant(segment, base_unit, findings) for segment in head.all("E1MARCM")),
-        is_deleted=_is_deleted(head),
+        is_deleted=is_deleted(head, "LVORM"),
         source_id=normalise_id(head.get("MATNR_LONG", "MATNR"), where=f"{head.where}: MATNR"),
         stated_at=stated_at,
     )
@@ -86,13 +65,6 @@ def to_patch(
 
 def _head(idoc: IDoc) -> Segment:
     return idoc.head("E1MARAM")
-
-
-def _text(segment: Segment, field: str) -> Text:
-    stated = segment.patch(field)
-    if not isinstance(stated, str):
-        return stated
-    return normalise_text(stated, where=f"{segment.where}: {field}")
 
 
 def _base_unit(head: Segment) -> Text:
@@ -117,9 +89,9 @@ def _measure(segment: Segment, field: str, unit_field: str) -> Quantity | UnsetT
 def _descriptions(head: Segment) -> Iterator[tuple[str, str | None]]:
     for segment in head.all("E1MAKTM"):
         language = segment.get("SPRAS_ISO", "SPRAS").upper()
-        text = normalise_text(segment.get("MAKTX"), where=f"{segment.where}: MAKTX")
+        stated = normalise_text(segment.get("MAKTX"), where=f"{segment.where}: MAKTX")
         if language:
-            yield language, None if segment.get("MSGFN") == DELETE else text
+            yield language, None if segment.get("MSGFN") == DELETE else stated
 
 
 def _alternates(head: Segment, findings: Findings) -> Iterator[ItemUnit]:
@@ -127,20 +99,20 @@ def _alternates(head: Segment, findings: Findings) -> Iterator[ItemUnit]:
     for segment in head.all("E1MARMM"):
         try:
             unit = to_rec20(ALIASES, segment.get("MEINH"), where=f"{segment.where}: MEINH")
-            yield ItemUnit(unit, Ratio(_whole(segment, "UMREZ"), _whole(segment, "UMREN")))
+            yield ItemUnit(unit, ratio(segment, "UMREZ", "UMREN"))
         except UnknownUnit as failure:
             findings.add(failure)
 
 
 def _plant(segment: Segment, base_unit: Text, findings: Findings) -> PlantPatch:
     return PlantPatch(
-        plant=normalise_id(segment.get("WERKS"), where=f"{segment.where}: WERKS"),
+        plant=organisation(segment, "WERKS"),
         procurement=_procurement(segment, findings),
-        purchasing_group=_text(segment, "EKGRP"),
-        lead_time_days=_days(segment),
+        purchasing_group=text(segment, "EKGRP"),
+        lead_time_days=days(segment, "PLIFZ"),
         minimum_lot=_minimum(segment, base_unit),
-        status=_text(segment, "MMSTA"),
-        is_deleted=_is_deleted(segment),
+        status=text(segment, "MMSTA"),
+        is_deleted=is_deleted(segment, "LVORM"),
     )
 
 
@@ -162,11 +134,6 @@ def _procurement(segment: Segment, findings: Findings) -> Procurement | UnsetTyp
     return found
 
 
-def _days(segment: Segment) -> int | UnsetType | None:
-    stated = segment.patch("PLIFZ")
-    return _whole(segment, "PLIFZ") if isinstance(stated, str) else stated
-
-
 def _minimum(segment: Segment, base_unit: Text) -> Quantity | UnsetType | None:
     """Lots are in the base unit: without it nothing is said of them."""
     stated = segment.patch("BSTMI")
@@ -176,23 +143,3 @@ def _minimum(segment: Segment, base_unit: Text) -> Quantity | UnsetType | None:
     if not amount:
         return None
     return Quantity(amount, base_unit) if isinstance(base_unit, str) else UNSET
-
-
-def _is_deleted(segment: Segment) -> bool | UnsetType:
-    if segment.get("MSGFN") == DELETE:
-        return True
-    stated = segment.patch("LVORM")
-    return stated if stated is UNSET else stated == MARKED
-
-
-def _whole(segment: Segment, field: str) -> int:
-    where = f"{segment.where}: {field}"
-    amount: Decimal = decimal(segment.get(field), where=where)
-    if amount != amount.to_integral_value():
-        raise InvalidMessage(
-            "number-malformed",
-            f"{segment.get(field)[:40]!r} is no whole number",
-            where=where,
-            remedy="Correct the field at the source",
-        )
-    return int(amount)
