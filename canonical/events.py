@@ -18,6 +18,7 @@ from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
+from canonical.supplier_master import SupplierMasterPatch
 from canonical.upcasts import earlier_versions
 
 PREFIX = "com.layshaft."
@@ -134,6 +135,12 @@ EVENTS: dict[str, EventType] = {
             "supplier.changed", 1, Supplier, "supplier/<number>", "standard", _PRO, _LOG_DAYS,
             "A supplier or its qualification changed",
             "Purchasing steps stop or go on by it",
+        ),
+        EventType(
+            "supplier-master.changed", 1, SupplierMasterPatch, "supplier-master/<number>",
+            "standard", _OPS, _LOG_DAYS,
+            "An ERP says something else of a supplier; what it does not say is as it was",
+            "A block in the ERP stops what is bought there",
         ),
         EventType(
             "sourcing.changed", 1, Coverage, "coverage/<item>", "standard", _PRO, _LOG_DAYS,

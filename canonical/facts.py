@@ -15,6 +15,7 @@ from canonical.order import OrderConfirmation, PurchaseOrder
 from canonical.rules import Rules
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
+from canonical.supplier_master import SupplierMaster, supplier_master_key
 
 Document = (
     Item
@@ -23,10 +24,11 @@ Document = (
     | Coverage
     | EngineeringChange
     | ItemMaster
+    | SupplierMaster
     | PurchaseOrder
     | OrderConfirmation
 )
-D = TypeVar("D", Item, Bom, Supplier, Coverage, EngineeringChange, ItemMaster)
+D = TypeVar("D", Item, Bom, Supplier, Coverage, EngineeringChange, ItemMaster, SupplierMaster)
 
 # Document kind (the part of the key before "/") -> its type.
 DOCUMENT_TYPES: dict[str, type[Document]] = {
@@ -36,6 +38,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "coverage": Coverage,
     "engineering-change": EngineeringChange,
     "item-master": ItemMaster,
+    "supplier-master": SupplierMaster,
     "purchase-order": PurchaseOrder,
     "order-confirmation": OrderConfirmation,
 }
@@ -83,6 +86,10 @@ class Facts(msgspec.Struct, frozen=True):
     def item_master(self, number: str) -> ItemMaster | None:
         """The material as its ERP has it, as far as it has said so."""
         return self._get(item_master_key(number), ItemMaster)
+
+    def supplier_master(self, number: str) -> SupplierMaster | None:
+        """The supplier as its ERP has it, as far as it has said so."""
+        return self._get(supplier_master_key(number), SupplierMaster)
 
     def version(self, key: str) -> int:
         """Version of a document; 0 where it does not exist."""

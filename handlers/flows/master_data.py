@@ -8,17 +8,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from canonical import item_master, supplier_master
 from canonical.bom import Bom, bom_key
 from canonical.codec import read_event
 from canonical.effects import Effect, Put
 from canonical.envelope import Message
-from canonical.facts import Facts
+from canonical.facts import Document, Facts
 from canonical.handler import Handler
 from canonical.item import Item, item_key
-from canonical.item_master import ItemMasterPatch, item_master_key, merge
+from canonical.item_master import ItemMasterPatch, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
+from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
+
+Patch = ItemMasterPatch | SupplierMasterPatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -86,27 +90,47 @@ SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
 
 
-def material_key(message: Message[Any], facts: Facts) -> frozenset[str]:
-    """The material that the patch is about."""
-    return frozenset({item_master_key(message.payload.number)})
+def _key(patch: Patch) -> str:
+    match patch:
+        case ItemMasterPatch():
+            return item_master_key(patch.number)
+        case SupplierMasterPatch():
+            return supplier_master_key(patch.number)
+
+
+def _merged(patch: Patch, facts: Facts) -> Document:
+    match patch:
+        case ItemMasterPatch():
+            return item_master.merge(facts.item_master(patch.number), patch)
+        case SupplierMasterPatch():
+            return supplier_master.merge(facts.supplier_master(patch.number), patch)
+
+
+def patched_key(message: Message[Any], facts: Facts) -> frozenset[str]:
+    """The document that the patch is about."""
+    return frozenset({_key(message.payload)})
 
 
 def merge_patch(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """The material as it is after the patch; a patch older than the last one is refused."""
-    patch: ItemMasterPatch = message.payload
-    merged = merge(facts.item_master(patch.number), patch)
+    """The document as it is after the patch; a patch older than the last one is refused."""
+    patch: Patch = message.payload
     stated = _micros(patch.stated_at)
-    return (Put(item_master_key(patch.number), patch.version, merged, stated),)
+    return (Put(_key(patch), patch.version, _merged(patch, facts), stated),)
 
 
-ITEM_CHANGED = Handler(
-    name="item.changed",
-    scope="item-master",
-    types=("item.changed",),
-    read=read_event,
-    needs=material_key,
-    decide=merge_patch,
-)
+def _merging(event: str, scope: str) -> Handler:
+    return Handler(
+        name=event,
+        scope=scope,
+        types=(event,),
+        read=read_event,
+        needs=patched_key,
+        decide=merge_patch,
+    )
+
+
+ITEM_CHANGED = _merging("item.changed", "item-master")
+SUPPLIER_MASTER_CHANGED = _merging("supplier-master.changed", "supplier-master")
 ORDER_CREATED = _handler("purchase-order.created")
 ORDER_CHANGED = _handler("purchase-order.changed")
 CONFIRMATION_ACCEPTED = _handler("order-confirmation.accepted")

@@ -30,6 +30,7 @@ from canonical.order import (
     order_key,
 )
 from canonical.quantity import Quantity
+from canonical.supplier_master import SupplierMasterPatch
 from handlers import DRIVERS, HANDLERS
 from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
@@ -65,6 +66,7 @@ NAMES = {
     "s4-purchase-order",
     "s4-product",
     "item.changed",
+    "supplier-master.changed",
     "purchase-order.created",
     "purchase-order.changed",
     "order-confirmation.accepted",
@@ -195,6 +197,9 @@ SAMPLES: dict[str, Delivery] = {
     "s4-purchase-order": answer("s4.purchase-order", "purchase-order/4500000028", {"d": S4_ORDER}),
     "s4-product": answer("s4.product", "item-master/PIN", {"d": S4_PRODUCT}),
     "item.changed": own("item.changed", "item-master/PIN", ItemMasterPatch("PIN", 3, status="40")),
+    "supplier-master.changed": own(
+        "supplier-master.changed", "supplier-master/S-1", SupplierMasterPatch("S-1", 3, city="Ulm")
+    ),
     **{
         event: own(event, order_key(ORDER.number), ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
@@ -391,6 +396,7 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "supplier.changed",
         "sourcing.changed",
         "item.changed",
+        "supplier-master.changed",
         "purchase-order.created",
         "purchase-order.changed",
         *(event for event in EVENTS if event.startswith("order-confirmation.")),

@@ -24,6 +24,7 @@ from canonical.handler import Delivery, Handler
 from canonical.item_master import ItemMasterPatch
 from canonical.order import ConfirmedLine, OrderConfirmation, OrderLine, PurchaseOrder
 from canonical.quantity import Quantity
+from canonical.supplier_master import SupplierMasterPatch
 from handlers import CATALOGUE, DRIVERS, RECOGNISED
 from handlers import HANDLERS as OURS
 from handlers.systems.table.inbound import handler_of
@@ -89,6 +90,7 @@ def _event(event: str, key: str, data: msgspec.Struct) -> Delivery:
 
 
 MATMAS = (CORPUS / "idoc" / "matmas.xml").read_text()
+CREMAS = (CORPUS / "idoc" / "cremas.made.xml").read_text()
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
 ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
 SUPPLIERS_CSV = (CORPUS / "table" / "suppliers.csv").read_bytes()
@@ -164,6 +166,9 @@ EXAMPLES: Mapping[Row, Delivery] = {
     (SOURCE, "item.changed"): _event(
         "item.changed", "item-master/SEAL-1", ItemMasterPatch("SEAL-1", 3, status="40")
     ),
+    (SOURCE, "supplier-master.changed"): _event(
+        "supplier-master.changed", "supplier-master/S-3", SupplierMasterPatch("S-3", 3, city="Ulm")
+    ),
     **{
         (SOURCE, event): _event(event, "purchase-order/PO-1", PURCHASE_ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
@@ -182,6 +187,7 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
         Delivery("erp", "idoc", text.encode())
         for text in (
             MATMAS,
+            CREMAS,
             ORDERS.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<"),
             ORDRSP,
             ORDRSP.replace("<AMENG>432.000", "<AMENG>400.000"),

@@ -1,4 +1,4 @@
-"""IDocs into canonical events: materials, purchase orders and their confirmations.
+"""IDocs into canonical events: materials, suppliers, purchase orders and their confirmations.
 
 A document may hold several IDocs, each about an object of its own. One alone is about its object;
 several are about themselves, and keep the order of their sender.
@@ -19,10 +19,10 @@ from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, content_of, no_needs
 from canonical.item_master import item_master_key
 from canonical.order import ConfirmationStatus, confirmation_key, order_key
+from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
+from handlers.systems.idoc import material, supplier
 from handlers.systems.idoc.document import IDoc, read_idocs
-from handlers.systems.idoc.material import BASIC_TYPE as MATERIAL_TYPE
-from handlers.systems.idoc.material import MATERIAL, material_number, to_patch
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
     CHANGE,
@@ -117,8 +117,13 @@ def decide(message: Message[tuple[IDoc, ...]], facts: Facts, now: datetime) -> t
 
 
 def _material(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
-    patch, cases = to_patch(idoc, version, stated_at)
+    patch, cases = material.to_patch(idoc, version, stated_at)
     return (Emit("item.changed", item_master_key(patch.number), patch), *cases)
+
+
+def _supplier(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
+    patch, cases = supplier.to_patch(idoc, version, stated_at)
+    return (Emit("supplier-master.changed", supplier_master_key(patch.number), patch), *cases)
 
 
 def _order(event: str) -> Callable[[IDoc, int, datetime], tuple[Effect, ...]]:
@@ -144,8 +149,15 @@ _CONFIRMED: dict[ConfirmationStatus, str] = {
 
 # (message type, basic type) -> what it is.
 KINDS: dict[tuple[str, str], _Kind] = {
-    (MATERIAL, MATERIAL_TYPE): _Kind(
-        key=lambda idoc: item_master_key(material_number(idoc)), say=_material, is_whole=False
+    (material.MATERIAL, material.BASIC_TYPE): _Kind(
+        key=lambda idoc: item_master_key(material.material_number(idoc)),
+        say=_material,
+        is_whole=False,
+    ),
+    (supplier.SUPPLIER, supplier.BASIC_TYPE): _Kind(
+        key=lambda idoc: supplier_master_key(supplier.supplier_number(idoc)),
+        say=_supplier,
+        is_whole=False,
     ),
     (ORDER, BASIC_TYPE): _Kind(
         key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.created")

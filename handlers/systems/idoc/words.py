@@ -31,5 +31,37 @@ PROCUREMENT: Mapping[str, Procurement] = {"E": "make", "F": "buy"}
 # Status over all plants, MSTAE: every customer has numbers of his own, so none is mapped here.
 LIFECYCLE: Mapping[str, Lifecycle] = {}
 
+# SPRAS, SAP's letter for a language -> ISO 639. Field knowledge.
+LANGUAGES: Mapping[str, str] = {
+    "1": "ZH",
+    "3": "KO",
+    "C": "CS",
+    "D": "DE",
+    "E": "EN",
+    "F": "FR",
+    "H": "HU",
+    "I": "IT",
+    "J": "JA",
+    "K": "DA",
+    "L": "PL",
+    "N": "NL",
+    "O": "NO",
+    "P": "PT",
+    "R": "RU",
+    "S": "ES",
+    "T": "TR",
+    "U": "FI",
+    "V": "SV",
+}
+# Tax numbers of a supplier.
+TAX_NUMBERS: Mapping[str, str] = {
+    "STCEG": "vat",
+    "STCD1": "tax-1",
+    "STCD2": "tax-2",
+    "STCD3": "tax-3",
+    "STCD4": "tax-4",
+    "STCD5": "tax-5",
+}
+
 # IDocs carry ISO codes of units, whatever SAP shows on its screens.
 ALIASES = "sap-iso"
