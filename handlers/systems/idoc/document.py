@@ -81,16 +81,24 @@ class IDoc(msgspec.Struct, frozen=True):
         return bool(self.control.get("TEST"))
 
     def head(self, name: str) -> Segment:
-        """The segment that every IDoc of its kind has. Raises: InvalidMessage where it has none."""
-        found = self.root.first(name)
-        if found is None:
+        """The segment that every IDoc of its kind has once. Raises: InvalidMessage where it has
+        none, or several: it is about one object."""
+        found = list(self.root.all(name))
+        if not found:
             raise InvalidMessage(
                 "segment-missing",
                 f"The IDoc has no segment {name}",
                 where=self.root.where,
                 remedy="Send the whole IDoc",
             )
-        return found
+        if len(found) > 1:
+            raise InvalidMessage(
+                "segment-twice",
+                f"The IDoc has {len(found)} segments {name}",
+                where=found[1].where,
+                remedy="Send an IDoc for each object",
+            )
+        return found[0]
 
 
 def read_idocs(source: Source, limits: Limits) -> list[IDoc]:

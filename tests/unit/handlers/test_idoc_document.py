@@ -63,6 +63,16 @@ def test_what_a_field_says_has_three_states() -> None:
     assert found.get("B", "C", "A") == "x"
 
 
+@pytest.mark.parametrize(("count", "code"), [(0, "segment-missing"), (2, "segment-twice")])
+def test_an_idoc_is_about_one_object(count: int, code: str) -> None:
+    head = '<E1MARAM SEGMENT="1"><MATNR>1</MATNR></E1MARAM>'
+    assert one(head).head("E1MARAM").get("MATNR") == "1"
+    with pytest.raises(InvalidMessage) as refused:
+        one(count * head).head("E1MARAM")
+    assert refused.value.code == code
+    assert refused.value.where
+
+
 def test_names_of_customers_have_slashes() -> None:
     found = one('<_-ACME_-EXTRA SEGMENT="1"><_-ACME_-F>1</_-ACME_-F></_-ACME_-EXTRA>')
     extra = found.root.first("/ACME/EXTRA")
