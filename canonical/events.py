@@ -16,6 +16,7 @@ from canonical.envelope import Lane
 from canonical.item import Item
 from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, PurchaseOrder
+from canonical.purchasing import InfoRecordTermsPatch
 from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
 from canonical.supplier_master import SupplierMasterPatch
@@ -146,6 +147,14 @@ EVENTS: dict[str, EventType] = {
             "sourcing.changed", 1, Coverage, "coverage/<item>", "standard", _PRO, _LOG_DAYS,
             "Contracts that cover an item changed",
             "Purchasing steps of a change wait for it",
+        ),
+        EventType(
+            "info-record.changed", 1, InfoRecordTermsPatch,
+            "info-record/<supplier>/<organisation>/<plant>/<category>/<item>", "standard", _OPS,
+            _LOG_DAYS,
+            "An ERP says something else of the terms on which an item is bought; what it does not"
+            " say is as it was",
+            "Orders are placed by it",
         ),
         EventType(
             "purchase-order.created", 1, PurchaseOrder, _ORDER, "standard", _PRO, _LOG_DAYS,

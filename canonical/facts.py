@@ -12,6 +12,7 @@ from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder
+from canonical.purchasing import InfoRecordTerms
 from canonical.rules import Rules
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
@@ -25,10 +26,21 @@ Document = (
     | EngineeringChange
     | ItemMaster
     | SupplierMaster
+    | InfoRecordTerms
     | PurchaseOrder
     | OrderConfirmation
 )
-D = TypeVar("D", Item, Bom, Supplier, Coverage, EngineeringChange, ItemMaster, SupplierMaster)
+D = TypeVar(
+    "D",
+    Item,
+    Bom,
+    Supplier,
+    Coverage,
+    EngineeringChange,
+    ItemMaster,
+    SupplierMaster,
+    InfoRecordTerms,
+)
 
 # Document kind (the part of the key before "/") -> its type.
 DOCUMENT_TYPES: dict[str, type[Document]] = {
@@ -39,6 +51,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "engineering-change": EngineeringChange,
     "item-master": ItemMaster,
     "supplier-master": SupplierMaster,
+    "info-record": InfoRecordTerms,
     "purchase-order": PurchaseOrder,
     "order-confirmation": OrderConfirmation,
 }
@@ -90,6 +103,10 @@ class Facts(msgspec.Struct, frozen=True):
     def supplier_master(self, number: str) -> SupplierMaster | None:
         """The supplier as its ERP has it, as far as it has said so."""
         return self._get(supplier_master_key(number), SupplierMaster)
+
+    def info_record(self, key: str) -> InfoRecordTerms | None:
+        """The terms with that key as their ERP has them, as far as it has said so."""
+        return self._get(key, InfoRecordTerms)
 
     def version(self, key: str) -> int:
         """Version of a document; 0 where it does not exist."""

@@ -72,6 +72,23 @@ def normalise_text(text: str, *, where: str = "", max_chars: int = MAX_TEXT_CHAR
     return normal
 
 
+def joined_key(kind: str, *parts: str) -> str:
+    """The key `kind/part/.../last` of an object that several numbers name.
+
+    Only the last part may hold a slash, as numbers of items do: so no two objects share a key.
+    Raises: InvalidMessage where another one does.
+    """
+    for part in parts[:-1]:
+        if "/" in part:
+            raise InvalidMessage(
+                "id-with-slash",
+                f"{part[:40]!r} has a slash, which stands between the parts of a key",
+                where=kind,
+                remedy="Give the object a number without one",
+            )
+    return "/".join((kind, *parts))
+
+
 def same_id(left: str, right: str) -> bool:
     """Whether two ids as received name the same object."""
     return normalise_id(left) == normalise_id(right)

@@ -32,6 +32,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (SOURCE, "bom.released"): master_data.BOM_RELEASED,
     (SOURCE, "supplier.changed"): master_data.SUPPLIER_CHANGED,
     (SOURCE, "supplier-master.changed"): master_data.SUPPLIER_MASTER_CHANGED,
+    (SOURCE, "info-record.changed"): master_data.INFO_RECORD_CHANGED,
     (SOURCE, "sourcing.changed"): master_data.SOURCING_CHANGED,
     (SOURCE, "purchase-order.created"): master_data.ORDER_CREATED,
     (SOURCE, "purchase-order.changed"): master_data.ORDER_CHANGED,

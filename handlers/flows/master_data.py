@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from canonical import item_master, supplier_master
+from canonical import item_master, purchasing, supplier_master
 from canonical.bom import Bom, bom_key
 from canonical.codec import read_event
 from canonical.effects import Effect, Put
@@ -18,11 +18,12 @@ from canonical.handler import Handler
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMasterPatch, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
+from canonical.purchasing import InfoRecordTermsPatch, info_record_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
 
-Patch = ItemMasterPatch | SupplierMasterPatch
+Patch = ItemMasterPatch | SupplierMasterPatch | InfoRecordTermsPatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -96,6 +97,8 @@ def _key(patch: Patch) -> str:
             return item_master_key(patch.number)
         case SupplierMasterPatch():
             return supplier_master_key(patch.number)
+        case InfoRecordTermsPatch():
+            return info_record_key(patch)
 
 
 def _merged(patch: Patch, facts: Facts) -> Document:
@@ -104,6 +107,8 @@ def _merged(patch: Patch, facts: Facts) -> Document:
             return item_master.merge(facts.item_master(patch.number), patch)
         case SupplierMasterPatch():
             return supplier_master.merge(facts.supplier_master(patch.number), patch)
+        case InfoRecordTermsPatch():
+            return purchasing.merge(facts.info_record(info_record_key(patch)), patch)
 
 
 def patched_key(message: Message[Any], facts: Facts) -> frozenset[str]:
@@ -131,6 +136,7 @@ def _merging(event: str, scope: str) -> Handler:
 
 ITEM_CHANGED = _merging("item.changed", "item-master")
 SUPPLIER_MASTER_CHANGED = _merging("supplier-master.changed", "supplier-master")
+INFO_RECORD_CHANGED = _merging("info-record.changed", "info-record")
 ORDER_CREATED = _handler("purchase-order.created")
 ORDER_CHANGED = _handler("purchase-order.changed")
 CONFIRMATION_ACCEPTED = _handler("order-confirmation.accepted")

@@ -29,6 +29,7 @@ from canonical.order import (
     confirmation_key,
     order_key,
 )
+from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity
 from canonical.supplier_master import SupplierMasterPatch
 from handlers import DRIVERS, HANDLERS
@@ -67,6 +68,7 @@ NAMES = {
     "s4-product",
     "item.changed",
     "supplier-master.changed",
+    "info-record.changed",
     "purchase-order.created",
     "purchase-order.changed",
     "order-confirmation.accepted",
@@ -199,6 +201,11 @@ SAMPLES: dict[str, Delivery] = {
     "item.changed": own("item.changed", "item-master/PIN", ItemMasterPatch("PIN", 3, status="40")),
     "supplier-master.changed": own(
         "supplier-master.changed", "supplier-master/S-1", SupplierMasterPatch("S-1", 3, city="Ulm")
+    ),
+    "info-record.changed": own(
+        "info-record.changed",
+        "info-record/S-1/1000//standard/PIN",
+        InfoRecordTermsPatch("S-1", "PIN", "1000", "", "standard", 3, lead_time_days=9),
     ),
     **{
         event: own(event, order_key(ORDER.number), ORDER)
@@ -397,6 +404,7 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "sourcing.changed",
         "item.changed",
         "supplier-master.changed",
+        "info-record.changed",
         "purchase-order.created",
         "purchase-order.changed",
         *(event for event in EVENTS if event.startswith("order-confirmation.")),

@@ -23,6 +23,7 @@ from canonical.facts import DOCUMENT_TYPES, Document, Facts, Known
 from canonical.handler import Delivery, Handler
 from canonical.item_master import ItemMasterPatch
 from canonical.order import ConfirmedLine, OrderConfirmation, OrderLine, PurchaseOrder
+from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity
 from canonical.supplier_master import SupplierMasterPatch
 from handlers import CATALOGUE, DRIVERS, RECOGNISED
@@ -91,6 +92,7 @@ def _event(event: str, key: str, data: msgspec.Struct) -> Delivery:
 
 MATMAS = (CORPUS / "idoc" / "matmas.xml").read_text()
 CREMAS = (CORPUS / "idoc" / "cremas.made.xml").read_text()
+INFREC = (CORPUS / "idoc" / "infrec.made.xml").read_text()
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
 ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
 SUPPLIERS_CSV = (CORPUS / "table" / "suppliers.csv").read_bytes()
@@ -169,6 +171,11 @@ EXAMPLES: Mapping[Row, Delivery] = {
     (SOURCE, "supplier-master.changed"): _event(
         "supplier-master.changed", "supplier-master/S-3", SupplierMasterPatch("S-3", 3, city="Ulm")
     ),
+    (SOURCE, "info-record.changed"): _event(
+        "info-record.changed",
+        "info-record/S-3/1000//standard/SEAL-1",
+        InfoRecordTermsPatch("S-3", "SEAL-1", "1000", "", "standard", 3, lead_time_days=9),
+    ),
     **{
         (SOURCE, event): _event(event, "purchase-order/PO-1", PURCHASE_ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
@@ -188,6 +195,7 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
         for text in (
             MATMAS,
             CREMAS,
+            INFREC,
             ORDERS.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<"),
             ORDRSP,
             ORDRSP.replace("<AMENG>432.000", "<AMENG>400.000"),

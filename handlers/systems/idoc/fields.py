@@ -76,15 +76,17 @@ def days(segment: Segment, field: str) -> int | UnsetType | None:
 
 
 def ratio(segment: Segment, numerator: str, denominator: str) -> Ratio:
-    """A ratio of two whole numbers. Raises: InvalidMessage where they make none."""
+    """A ratio of two units. Raises: InvalidMessage where the two fields make none."""
+    where = f"{segment.where}: {numerator}, {denominator}"
     top, bottom = whole(segment, numerator), whole(segment, denominator)
-    try:
-        return Ratio(top, bottom)
-    except InvalidMessage as failure:
-        where = f"{segment.where}: {numerator}, {denominator}"
+    if top <= 0 or bottom <= 0:
         raise InvalidMessage(
-            failure.code, failure.what, where=where, remedy=failure.remedy
-        ) from failure
+            "item-unit-ratio",
+            f"{top} to {bottom} is no ratio of two units",
+            where=where,
+            remedy="Correct the units at the source",
+        )
+    return Ratio(top, bottom)
 
 
 def whole(segment: Segment, field: str) -> int:

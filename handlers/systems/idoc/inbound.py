@@ -1,4 +1,4 @@
-"""IDocs into canonical events: materials, suppliers, purchase orders and their confirmations.
+"""IDocs into canonical events: master data, purchase orders and their confirmations.
 
 A document may hold several IDocs, each about an object of its own. One alone is about its object;
 several are about themselves, and keep the order of their sender.
@@ -19,9 +19,10 @@ from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, content_of, no_needs
 from canonical.item_master import item_master_key
 from canonical.order import ConfirmationStatus, confirmation_key, order_key
+from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
-from handlers.systems.idoc import material, supplier
+from handlers.systems.idoc import info_record, material, supplier
 from handlers.systems.idoc.document import IDoc, read_idocs
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
@@ -126,6 +127,12 @@ def _supplier(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ..
     return (Emit("supplier-master.changed", supplier_master_key(patch.number), patch), *cases)
 
 
+def _info_record(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
+    patches, cases = info_record.to_patches(idoc, version, stated_at)
+    events = (Emit("info-record.changed", info_record_key(patch), patch) for patch in patches)
+    return (*events, *cases)
+
+
 def _order(event: str) -> Callable[[IDoc, int, datetime], tuple[Effect, ...]]:
     def say(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
         order = to_order(idoc, version, stated_at)
@@ -158,6 +165,9 @@ KINDS: dict[tuple[str, str], _Kind] = {
         key=lambda idoc: supplier_master_key(supplier.supplier_number(idoc)),
         say=_supplier,
         is_whole=False,
+    ),
+    (info_record.INFO_RECORD, info_record.BASIC_TYPE): _Kind(
+        key=info_record.record_key, say=_info_record, is_whole=False
     ),
     (ORDER, BASIC_TYPE): _Kind(
         key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.created")

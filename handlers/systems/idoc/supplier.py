@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
-from canonical.money import Money, UnknownCurrency, minor_digits
+from canonical.money import Money
 from canonical.patch import Text
 from canonical.supplier_master import CompanyPatch, PurchasingPatch, SupplierMasterPatch
 from canonical.text import normalise_id
@@ -28,7 +28,7 @@ from handlers.systems.idoc.fields import (
     organisation,
     text,
 )
-from handlers.systems.idoc.money import to_money
+from handlers.systems.idoc.money import currency, to_money
 from handlers.systems.idoc.values import key
 from handlers.systems.idoc.words import LANGUAGES, TAX_NUMBERS
 
@@ -133,7 +133,7 @@ def _company(segment: Segment) -> CompanyPatch:
 def _purchasing(segment: Segment, findings: Findings) -> PurchasingPatch:
     return PurchasingPatch(
         organisation=organisation(segment, "EKORG"),
-        currency=_currency(segment, findings),
+        currency=currency(segment, "WAERS", findings),
         payment_terms=text(segment, "ZTERM"),
         incoterms=text(segment, "INCO1"),
         incoterms_place=text(segment, "INCO2"),
@@ -144,17 +144,6 @@ def _purchasing(segment: Segment, findings: Findings) -> PurchasingPatch:
         is_purchasing_blocked=flag(segment, "SPERM"),
         is_deleted=is_deleted(segment, "LOEVM"),
     )
-
-
-def _currency(segment: Segment, findings: Findings) -> Text:
-    stated = text(segment, "WAERS")
-    try:
-        if isinstance(stated, str):
-            minor_digits(stated, where=f"{segment.where}: WAERS")
-    except UnknownCurrency as failure:
-        findings.add(failure)
-        return UNSET
-    return stated
 
 
 def _minimum_order(segment: Segment, findings: Findings) -> Money | UnsetType | None:

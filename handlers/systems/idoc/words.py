@@ -53,6 +53,13 @@ LANGUAGES: Mapping[str, str] = {
     "U": "FI",
     "V": "SV",
 }
+# ESOKZ, category of an info record.
+CATEGORIES: Mapping[str, str] = {
+    "0": "standard",
+    "2": "consignment",
+    "3": "subcontracting",
+    "P": "pipeline",
+}
 # Tax numbers of a supplier.
 TAX_NUMBERS: Mapping[str, str] = {
     "STCEG": "vat",
