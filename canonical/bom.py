@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import msgspec
 
-from canonical.bounds import Instant
+from canonical.bounds import Instant, Int64
 from canonical.quantity import Quantity
+from canonical.text import joined_key
 
 
 class BomLine(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +59,47 @@ class PlantBom(msgspec.Struct, frozen=True):
     base: Quantity
     lines: tuple[BomLine, ...]
     change: str = ""
+
+
+class BomNote(msgspec.Struct, frozen=True, gc=False):
+    """A line of a BOM that names no item: a text, a document, a class, or something bought without
+    an item. kind: which of them; text: what it says or names."""
+
+    position: str
+    kind: str
+    text: str
+
+
+class PlantBomState(msgspec.Struct, frozen=True):
+    """A plant's BOM as its ERP has it now, whole; `PlantBom` is what a step wants it to be.
+
+    plant: "" where it is of none. version: grows with every statement about it. base: None only
+    where it is deleted and nothing else is told. lines: as `PlantBom`. notes: lines without an
+    item. change, valid_from: that made it so, and the day from which it is. status: the ERP's own
+    word.
+    """
+
+    plant: str
+    parent: str
+    usage: str
+    alternative: str
+    version: Int64
+    base: Quantity | None = None
+    lines: tuple[BomLine, ...] = ()
+    notes: tuple[BomNote, ...] = ()
+    change: str = ""
+    valid_from: date | None = None
+    status: str = ""
+    text: str = ""
+    is_deleted: bool = False
+    source_id: str = ""
+    stated_at: Instant | None = None
+
+
+def plant_bom_key(bom: PlantBomState) -> str:
+    """Order and document key of a plant's BOM: the parent stands last, its number may hold
+    slashes."""
+    return joined_key("plant-bom", bom.plant, bom.usage, bom.alternative, bom.parent)
 
 
 def bom_key(parent: str) -> str:

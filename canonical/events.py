@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from canonical.bom import Bom
+from canonical.bom import Bom, PlantBomState
 from canonical.bounds import Instant, Int64
 from canonical.change import EngineeringChange
 from canonical.envelope import Lane
@@ -131,6 +131,12 @@ EVENTS: dict[str, EventType] = {
             "bom.released", 1, Bom, "bom/<parent item>", "standard", _ENG, _LOG_DAYS,
             "The structure of an item revision is released",
             "Changes wait for the structures they release",
+        ),
+        EventType(
+            "bom.changed", 1, PlantBomState, "plant-bom/<plant>/<usage>/<alternative>/<parent>",
+            "standard", _OPS, _LOG_DAYS,
+            "A plant's BOM in an ERP is another one now; it is stated whole",
+            "The plant builds by it",
         ),
         EventType(
             "supplier.changed", 1, Supplier, "supplier/<number>", "standard", _PRO, _LOG_DAYS,

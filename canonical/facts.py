@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from canonical.bom import Bom, bom_key
+from canonical.bom import Bom, PlantBomState, bom_key
 from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
@@ -27,6 +27,7 @@ Document = (
     | ItemMaster
     | SupplierMaster
     | InfoRecordTerms
+    | PlantBomState
     | PurchaseOrder
     | OrderConfirmation
 )
@@ -52,6 +53,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "item-master": ItemMaster,
     "supplier-master": SupplierMaster,
     "info-record": InfoRecordTerms,
+    "plant-bom": PlantBomState,
     "purchase-order": PurchaseOrder,
     "order-confirmation": OrderConfirmation,
 }

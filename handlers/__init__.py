@@ -30,6 +30,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (SOURCE, "item.released"): master_data.ITEM_RELEASED,
     (SOURCE, "item.changed"): master_data.ITEM_CHANGED,
     (SOURCE, "bom.released"): master_data.BOM_RELEASED,
+    (SOURCE, "bom.changed"): master_data.BOM_CHANGED,
     (SOURCE, "supplier.changed"): master_data.SUPPLIER_CHANGED,
     (SOURCE, "supplier-master.changed"): master_data.SUPPLIER_MASTER_CHANGED,
     (SOURCE, "info-record.changed"): master_data.INFO_RECORD_CHANGED,

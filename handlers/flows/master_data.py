@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from canonical import item_master, purchasing, supplier_master
-from canonical.bom import Bom, bom_key
+from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key
 from canonical.codec import read_event
 from canonical.effects import Effect, Put
 from canonical.envelope import Message
@@ -23,6 +23,7 @@ from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
 
+Stated = Item | Bom | PlantBomState | Supplier | Coverage | PurchaseOrder | OrderConfirmation
 Patch = ItemMasterPatch | SupplierMasterPatch | InfoRecordTermsPatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,7 +52,7 @@ def version(message: Message[Any]) -> int:
     return _put(message.payload).version
 
 
-def _put(document: Item | Bom | Supplier | Coverage | PurchaseOrder | OrderConfirmation) -> Put:
+def _put(document: Stated) -> Put:
     stated = _micros(document.stated_at)
     match document:
         case Item():
@@ -62,6 +63,8 @@ def _put(document: Item | Bom | Supplier | Coverage | PurchaseOrder | OrderConfi
             return Put(
                 bom_key(document.parent), _micros(document.released_at) or stated, document, stated
             )
+        case PlantBomState():
+            return Put(plant_bom_key(document), document.version, document, stated)
         case Supplier():
             return Put(supplier_key(document.number), stated, document, stated)
         case Coverage():
@@ -72,10 +75,10 @@ def _put(document: Item | Bom | Supplier | Coverage | PurchaseOrder | OrderConfi
             return Put(confirmation_key(document.order), document.version, document, stated)
 
 
-def _handler(event: str) -> Handler:
+def _handler(event: str, scope: str = "") -> Handler:
     return Handler(
         name=event,
-        scope=event.partition(".")[0],
+        scope=scope or event.partition(".")[0],
         types=(event,),
         read=read_event,
         needs=document_key,
@@ -87,6 +90,7 @@ def _handler(event: str) -> Handler:
 
 ITEM_RELEASED = _handler("item.released")
 BOM_RELEASED = _handler("bom.released")
+BOM_CHANGED = _handler("bom.changed", "plant-bom")
 SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from canonical.bom import PlantBomState
 from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
 from canonical.errors import DEFECT, OWNERS, Failure
@@ -69,6 +70,7 @@ NAMES = {
     "item.changed",
     "supplier-master.changed",
     "info-record.changed",
+    "bom.changed",
     "purchase-order.created",
     "purchase-order.changed",
     "order-confirmation.accepted",
@@ -206,6 +208,9 @@ SAMPLES: dict[str, Delivery] = {
         "info-record.changed",
         "info-record/S-1/1000//standard/PIN",
         InfoRecordTermsPatch("S-1", "PIN", "1000", "", "standard", 3, lead_time_days=9),
+    ),
+    "bom.changed": own(
+        "bom.changed", "plant-bom/1010/1/1/ARM", PlantBomState("1010", "ARM", "1", "1", 3)
     ),
     **{
         event: own(event, order_key(ORDER.number), ORDER)
@@ -405,6 +410,7 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "item.changed",
         "supplier-master.changed",
         "info-record.changed",
+        "bom.changed",
         "purchase-order.created",
         "purchase-order.changed",
         *(event for event in EVENTS if event.startswith("order-confirmation.")),

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from canonical.bom import PlantBomState
 from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
 from canonical.envelope import Message
@@ -93,6 +94,7 @@ def _event(event: str, key: str, data: msgspec.Struct) -> Delivery:
 MATMAS = (CORPUS / "idoc" / "matmas.xml").read_text()
 CREMAS = (CORPUS / "idoc" / "cremas.made.xml").read_text()
 INFREC = (CORPUS / "idoc" / "infrec.made.xml").read_text()
+BOMMAT = (CORPUS / "idoc" / "bommat.made.xml").read_text()
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
 ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
 SUPPLIERS_CSV = (CORPUS / "table" / "suppliers.csv").read_bytes()
@@ -176,6 +178,9 @@ EXAMPLES: Mapping[Row, Delivery] = {
         "info-record/S-3/1000//standard/SEAL-1",
         InfoRecordTermsPatch("S-3", "SEAL-1", "1000", "", "standard", 3, lead_time_days=9),
     ),
+    (SOURCE, "bom.changed"): _event(
+        "bom.changed", "plant-bom/1010/1/1/GB-100", PlantBomState("1010", "GB-100", "1", "1", 3)
+    ),
     **{
         (SOURCE, event): _event(event, "purchase-order/PO-1", PURCHASE_ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
@@ -196,6 +201,7 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
             MATMAS,
             CREMAS,
             INFREC,
+            BOMMAT,
             ORDERS.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<"),
             ORDRSP,
             ORDRSP.replace("<AMENG>432.000", "<AMENG>400.000"),

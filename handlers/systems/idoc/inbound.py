@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from canonical.bom import plant_bom_key
 from canonical.codec import check_size
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
@@ -22,7 +23,7 @@ from canonical.order import ConfirmationStatus, confirmation_key, order_key
 from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
-from handlers.systems.idoc import info_record, material, supplier
+from handlers.systems.idoc import bill_of_material, info_record, material, supplier
 from handlers.systems.idoc.document import IDoc, read_idocs
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
@@ -133,6 +134,11 @@ def _info_record(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect,
     return (*events, *cases)
 
 
+def _boms(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
+    boms, cases = bill_of_material.to_boms(idoc, version, stated_at)
+    return (*(Emit("bom.changed", plant_bom_key(bom), bom) for bom in boms), *cases)
+
+
 def _order(event: str) -> Callable[[IDoc, int, datetime], tuple[Effect, ...]]:
     def say(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
         order = to_order(idoc, version, stated_at)
@@ -168,6 +174,10 @@ KINDS: dict[tuple[str, str], _Kind] = {
     ),
     (info_record.INFO_RECORD, info_record.BASIC_TYPE): _Kind(
         key=info_record.record_key, say=_info_record, is_whole=False
+    ),
+    # Each BOM is whole, and not all that the material has.
+    (bill_of_material.BOM, bill_of_material.BASIC_TYPE): _Kind(
+        key=bill_of_material.boms_key, say=_boms, is_whole=False
     ),
     (ORDER, BASIC_TYPE): _Kind(
         key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.created")

@@ -60,6 +60,14 @@ CATEGORIES: Mapping[str, str] = {
     "3": "subcontracting",
     "P": "pipeline",
 }
+# POSTP of a BOM's line that may name no component: what it is, and the fields that say it.
+CLASS_LINE = "K"
+WITHOUT_COMPONENT: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "T": ("text", ("POTX1", "POTX2")),
+    "D": ("document", ("DOKAR", "DOKNR", "DOKTL", "DOKVR", "POTX1")),
+    CLASS_LINE: ("class", ("KLASSE", "POTX1")),
+    "N": ("non-stock", ("POTX1", "POTX2")),
+}
 # Tax numbers of a supplier.
 TAX_NUMBERS: Mapping[str, str] = {
     "STCEG": "vat",
