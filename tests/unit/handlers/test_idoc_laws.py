@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -22,6 +23,8 @@ MADE = [document for document in DOCUMENTS if document.name.endswith(".made.xml"
 
 # What fields really hold, and what they should not.
 VALUES = ["", "/", "0", "00000000", "99991231", "X", "-1", "10.000-", "1.5", "12/7", "~", "9" * 30]
+
+Change = Callable[[ET.Element, int], None]
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
@@ -74,6 +77,49 @@ def refusal(body: bytes) -> InvalidMessage | None:
     except InvalidMessage as refused:
         return refused
     return None
+
+
+def says(text: str) -> Change:
+    """The change after which a field says so; a segment stays as it is."""
+
+    def change(parent: ET.Element, at: int) -> None:
+        if not len(parent[at]):
+            parent[at].text = text
+
+    return change
+
+
+# Of the child at a place of its parent.
+CHANGES: list[Change] = [
+    lambda parent, at: parent.remove(parent[at]),
+    lambda parent, at: parent.insert(at, parent[at]),
+    lambda parent, at: parent.append(parent[at]),
+    *map(says, VALUES),
+]
+
+
+def changed_once(document: Path) -> Iterator[bytes]:
+    """The document with each change at each place, one at a time."""
+    text = document.read_bytes()
+    places = [
+        (number, at)
+        for number, parent in enumerate(ET.fromstring(text).iter())
+        for at in range(len(parent))
+    ]
+    for number, at in places:
+        for change in CHANGES:
+            root = ET.fromstring(text)
+            change(list(root.iter())[number], at)
+            yield ET.tostring(root)
+
+
+@pytest.mark.parametrize("document", MADE, ids=lambda path: path.name)
+def test_each_field_and_segment_may_be_damaged_and_is_refused_with_its_place(
+    document: Path,
+) -> None:
+    for body in changed_once(document):
+        refused = refusal(body)
+        assert refused is None or (refused.where and refused.remedy)
 
 
 @each_document
