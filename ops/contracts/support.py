@@ -16,6 +16,7 @@ import msgspec
 from canonical.catalogue import Catalogue
 from canonical.events import SOURCE
 from canonical.operations import verb
+from handlers.systems.table.targets import TARGETS
 
 SYSTEMS = Path("handlers", "systems")
 README = "README.md"
@@ -152,6 +153,8 @@ def kinds(catalogue: Catalogue) -> Iterator[tuple[str, Direction, str]]:
         if system != SOURCE:
             for kind in handler.kinds or (message_type,):
                 yield system, "in", kind
+    for event in TARGETS:
+        yield "table", "in", event
     for driver in catalogue.drivers.values():
         for operation in driver.operations:
             yield driver.name, "out", verb(operation)

@@ -1,6 +1,7 @@
 """CREMAS in CREMAS05: what an SAP system says of a supplier.
 
-Segments and fields: public field lists of E1LFA1M, E1LFB1M and E1LFM1M (README.md). E1LFBKM, the bank accounts, is not read, and neither is the house bank.
+Segments and fields: public field lists of E1LFA1M, E1LFB1M and E1LFM1M (README.md). E1LFBKM, the
+bank accounts, is not read, and neither is the house bank.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def _with_id(request: Request, key: str) -> Request:
 
 DRIVER = Driver(
     name="s4",
-    operations=(PutItem, ExtendToPlant, PutBom, PutInfoRecord),
+    operations=(PutItem, ExtendToPlant, PutBom, PutInfoRecord, ReadObject),
     observe=observe,
     read=read,
     write=write,
