@@ -238,13 +238,15 @@ MARK = "the value goes here"
 @pytest.mark.parametrize("line", HOSTILE_VALUES)
 def test_a_hostile_value_anywhere_is_bad_data_or_what_it_says(line: str, name: str) -> None:
     content = json.loads(GENUINE[name][1].body)
+    places = list(_places(content))
     refused = 0
-    for path, value in _some(itertools.product(_places(content), HOSTILE_VALUES[line])):
+    for path, value in _some(itertools.product(places, HOSTILE_VALUES[line])):
         around = json.dumps(_with(content, path, MARK)).encode()
         body = around.replace(json.dumps(MARK).encode(), value.encode())
         refused += refusal(name, body) is not None
-    # None of them is taken in every place: a driver reads something of its messages.
-    assert refused
+    # None of them is taken in every place: a driver reads something of its messages. One that holds
+    # nothing but a key takes what is no number for a key.
+    assert refused or len(places) == 1
 
 
 # XML: the whole content

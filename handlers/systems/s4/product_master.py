@@ -14,6 +14,7 @@ from canonical.item_master import ItemMasterPatch, PlantPatch
 from canonical.item_master import Text as Patched
 from canonical.quantity import ItemUnit, Quantity, Ratio, UnknownUnit
 from canonical.text import normalise_id
+from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import Mark, Material, Plant, Said
 from handlers.systems.s4.values import key, number, prose, unit, version
@@ -88,7 +89,7 @@ def _alternates(material: Material, of: str, cases: list[Open]) -> Iterator[Item
     """1 alternative unit is Numerator / Denominator of the base unit."""
     for row in material.to_ProductUnitsOfMeasure.results:
         name = text_of(row.AlternativeUnit)
-        where = f"to_ProductUnitsOfMeasure, {name[:10]}"
+        where = f"to_ProductUnitsOfMeasure, {printable(name[:10])}"
         try:
             alternate = unit(name, where=where)
         except UnknownUnit as failure:

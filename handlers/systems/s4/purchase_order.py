@@ -10,6 +10,7 @@ from canonical.money import Money, UnitPrice, minor_digits
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
 from canonical.quantity import Quantity
 from canonical.text import normalise_id
+from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import Order, OrderItem
 from handlers.systems.s4.values import day, key, key_or_none, number, prose, unit, version
@@ -96,7 +97,7 @@ def _price(item: OrderItem, currency: str, ordered_in: str, where: str) -> UnitP
 def _schedule(item: OrderItem, ordered_in: str, where: str) -> Iterator[ScheduleLine]:
     """Schedule lines are in the item's order unit."""
     for line in item.to_ScheduleLine.results:
-        at = f"{where}, schedule line {text_of(line.ScheduleLine)[:10]}"
+        at = f"{where}, schedule line {printable(text_of(line.ScheduleLine)[:10])}"
         amount = number(line.ScheduleLineOrderQuantity, where=f"{at}: ScheduleLineOrderQuantity")
         on = day(line.ScheduleLineDeliveryDate, where=f"{at}: ScheduleLineDeliveryDate")
         yield ScheduleLine(Quantity(amount, ordered_in), on)
