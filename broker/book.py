@@ -286,8 +286,8 @@ async def _read_once_more(
                 merge_key=ledger.key,
             )
             for s in answered
-            if s.answer is not None and s.result.claimed.ledger_id in still_open
-            if (ledger := ledgers[s.result.claimed.ledger_id])
+            for ledger in [ledgers[s.result.claimed.ledger_id]]
+            if s.answer is not None and ledger.id in still_open
         ],
     )
 

@@ -45,8 +45,8 @@ class Catalogue:
             raise _unknown("contract-unknown", delivery, contracts)
         for contract in contracts:
             handler = self.translator(contract)
-            known = contract in self.recognised and self.recognised[contract](delivery)
-            if known or stated == contract:
+            looks_like_it = contract in self.recognised and self.recognised[contract](delivery)
+            if looks_like_it or stated == contract:
                 return handler
         raise _unknown("contract-unknown", delivery, contracts)
 

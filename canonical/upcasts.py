@@ -31,7 +31,7 @@ def to_present(
 
 def earlier_versions(event: str, *, present: int, upcasts: Upcasts = UPCASTS) -> tuple[int, ...]:
     """Versions before the present one that can still be read, oldest first."""
-    versions = []
+    versions: list[int] = []
     while (event, present - 1 - len(versions)) in upcasts:
         versions.append(present - 1 - len(versions))
     return tuple(reversed(versions))

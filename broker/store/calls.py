@@ -144,7 +144,7 @@ async def claim_calls(
             ),
         )
         for r in rows
-        if (operation := operation_from(r["operation"]))
+        for operation in [operation_from(r["operation"])]
     ]
 
 

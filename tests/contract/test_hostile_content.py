@@ -24,8 +24,9 @@ from canonical.errors import Failure
 from canonical.events import EVENTS, SOURCE
 from canonical.handler import Delivery
 from handlers import HANDLERS
-from tests.contract.test_handlers import EXAMPLES, FACTS, MORE, NOW, Row
+from tests.contract.test_handlers import EXAMPLES, FACTS, MORE, Row
 from tests.corpus import CORPUS
+from tests.fixtures.gearbox import NOW
 
 Contents = Callable[[bytes], Iterator[bytes]]
 
@@ -226,7 +227,7 @@ def _with(value: Any, path: tuple[str | int, ...], mark: str) -> Any:
     if not path:
         return mark
     first, *rest = path
-    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed: Any = dict(value) if isinstance(value, dict) else list(value)
     changed[first] = _with(value[first], tuple(rest), mark)
     return changed
 
@@ -402,14 +403,12 @@ def test_h18_h24_h26_a_hostile_text_anywhere_is_bad_data_or_what_it_says(name: s
 # What only one kind of document can do
 
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
-_CONTROL = re.search(r"<EDI_DC40.*?</EDI_DC40>", ORDERS, re.S)
-_IDOC = re.search(r"<IDOC.*</IDOC>", ORDERS, re.S)
-assert _CONTROL is not None
-assert _IDOC is not None
+(CONTROL,) = re.findall(r"<EDI_DC40.*?</EDI_DC40>", ORDERS, re.S)
+(IDOC,) = re.findall(r"<IDOC.*</IDOC>", ORDERS, re.S)
 
 
 def test_h35_an_idoc_with_two_control_records_is_refused() -> None:
-    failure = refusal("idoc.document 0", ORDERS.replace(_CONTROL[0], _CONTROL[0] * 2).encode())
+    failure = refusal("idoc.document 0", ORDERS.replace(CONTROL, CONTROL * 2).encode())
     assert failure is not None
     assert failure.code == "idoc-malformed"
 
@@ -420,13 +419,13 @@ def test_h35_an_idoc_without_a_number_is_known_by_its_content() -> None:
 
 
 def test_h35_segments_out_of_order_say_the_same() -> None:
-    moved = ORDERS.replace(_CONTROL[0], "").replace("</IDOC>", f"{_CONTROL[0]}</IDOC>")
+    moved = ORDERS.replace(CONTROL, "").replace("</IDOC>", f"{CONTROL}</IDOC>")
     assert told("idoc.document 0", moved.encode()) == told("idoc.document 0", ORDERS.encode())
 
 
 def test_h35_of_two_idocs_of_which_one_is_bad_none_is_applied() -> None:
-    two = ORDERS.replace(_IDOC[0], _IDOC[0] + _IDOC[0].replace("<POSEX>", "<POSEX>x\u202e"))
-    assert refusal("idoc.document 0", ORDERS.replace(_IDOC[0], _IDOC[0] * 2).encode()) is None
+    two = ORDERS.replace(IDOC, IDOC + IDOC.replace("<POSEX>", "<POSEX>x\u202e"))
+    assert refusal("idoc.document 0", ORDERS.replace(IDOC, IDOC * 2).encode()) is None
     assert refusal("idoc.document 0", two.encode()) is not None
 
 

@@ -81,7 +81,7 @@ def layshaft(
     capsys: pytest.CaptureFixture[str],
 ) -> Command:
     """The command on a database that knows the gearbox and some odd parts."""
-    odd = (
+    odd: tuple[Item | Bom, ...] = (
         structure("LOOP-1", "LOOP-2"), part("LOOP-1"),
         structure("LOOP-2", "LOOP-1"), part("LOOP-2"),
         structure("HOLE-1", "HOLE-2", "GBX-1200", "HOLE-3", substitutes=("HOLE-4",)),
@@ -89,7 +89,11 @@ def layshaft(
         structure("SUBST-1", "GBX-1310", substitutes=("GBX-1320",)), part("SUBST-1"),
         part("OLD-1", lifecycle="superseded"),
     )  # fmt: skip
-    gearbox = (*items(GEARBOX).values(), *boms(GEARBOX).values(), *changes(GEARBOX))
+    gearbox: tuple[Any, ...] = (
+        *items(GEARBOX).values(),
+        *boms(GEARBOX).values(),
+        *changes(GEARBOX),
+    )
     asyncio.run(know(database_url, (*gearbox, *odd)))
     monkeypatch.chdir(tmp_path)
     for name in ("LAYSHAFT_CONFIG", "LAYSHAFT_STATE_DIR"):

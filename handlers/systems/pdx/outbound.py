@@ -297,7 +297,7 @@ def _base(bom: Bom, item: Item) -> dict[str, str]:
     where = f"bom/{shown(bom.parent)} base"
     if bom.base.value <= 0:
         raise inexpressible(f"the base quantity is {bom.base.value}", where)
-    if not bom.lines or (bom.base.value, bom.base.unit) == (1, item.base_unit):
+    if not bom.lines or (bom.base.value == 1 and bom.base.unit == item.base_unit):
         return {}
     return {"BaseQuantity": f"{bom.base.value:f}", "BaseUnit": _unit(bom.base.unit, where)}
 

@@ -11,7 +11,7 @@ from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.item import Procurement
 from canonical.item_master import ItemMasterPatch, PlantPatch
-from canonical.item_master import Text as Patched
+from canonical.patch import Text as Patched
 from canonical.quantity import ItemUnit, Quantity, Ratio, UnknownUnit
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
