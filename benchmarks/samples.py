@@ -5,9 +5,11 @@ A driver with a message in tests/corpus that is known by its content is among th
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,6 +29,7 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     ReadCoverage,
+    ReadObject,
     ReadSupplier,
     RequestReview,
 )
@@ -34,6 +37,7 @@ from canonical.purchasing import InfoRecord
 from canonical.quantity import Quantity
 from canonical.rules import Rules
 from handlers import CATALOGUE, HANDLERS, RECOGNISED
+from handlers.systems.table.inbound import handler_of
 
 CORPUS = ROOT / "tests" / "corpus"
 DEMO = ROOT / "ops" / "demo"
@@ -56,13 +60,14 @@ class Sample(msgspec.Struct, frozen=True):
 def samples() -> list[Sample]:
     """Messages of every driver that takes any."""
     files = [DEMO / "packages" / name for name in PACKAGES]
-    files += [
-        path
-        for path in sorted(CORPUS.glob("*/*"))
-        if path.suffix != ".txt" and not path.name.endswith(".golden.json")
-    ]
+    for vendor in {system for system, _ in HANDLERS}:
+        files += [path for path in sorted((CORPUS / vendor).glob("*")) if _is_message(path)]
     found = [_known(path.name, path.read_bytes()) for path in files]
-    return sorted([*found, *_answers()], key=lambda sample: sample.system)
+    return sorted([*found, *_answers(), *_rows()], key=lambda sample: (sample.system, sample.name))
+
+
+def _is_message(path: Path) -> bool:
+    return path.suffix not in (".txt", ".md", ".toml") and not path.name.endswith(".golden.json")
 
 
 def _known(name: str, body: bytes) -> Sample:
@@ -92,6 +97,17 @@ def _answers() -> Iterator[Sample]:
         yield _sample(kind, delivery, CATALOGUE.translator(kind))
 
 
+def _rows() -> Iterator[Sample]:
+    """Files of rows, each with the table that maps it."""
+    folder = CORPUS / "table"
+    for table in sorted(folder.glob("*.toml")):
+        _, handler = handler_of(tomllib.loads(table.read_text()), table.name)
+        for path in filter(_is_message, folder.glob(f"{table.stem}.*")):
+            attributes = {"time": NOW.isoformat()}
+            delivery = Delivery("bench", "", path.read_bytes(), attributes=attributes)
+            yield Sample(folder.name, path.name, delivery, handler)
+
+
 def operations() -> list[Operation]:
     """One of each that a driver makes true, about the assembly of the real package and its BOM."""
     read = _known(REAL_PACKAGE, (DEMO / "packages" / REAL_PACKAGE).read_bytes())
@@ -107,6 +123,7 @@ def operations() -> list[Operation]:
         PublishItem(item),
         ReadCoverage(item.number),
         ReadSupplier("S-100"),
+        ReadObject("purchase-order", "4500000001", "purchase-order/4500000001", 1, "c-1"),
         RequestReview("S-300", "ECO-000451", (item.number,), "not qualified", "layshaft-1"),
     ]
 

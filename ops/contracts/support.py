@@ -33,6 +33,9 @@ HEADS: dict[Direction, tuple[str, str, str]] = {
     "out": ("operation", "calls", "proof"),
 }
 
+# What a person has written with a command: no step asks for it.
+COMMANDS: tuple[tuple[str, Direction, str], ...] = (("pdx", "out", "package make"),)
+
 _CELLS = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[\s|:-]+")
 
@@ -153,11 +156,13 @@ def kinds(catalogue: Catalogue) -> Iterator[tuple[str, Direction, str]]:
         if system != SOURCE:
             for kind in handler.kinds or (message_type,):
                 yield system, "in", kind
-    for event in TARGETS:
-        yield "table", "in", event
     for driver in catalogue.drivers.values():
         for operation in driver.operations:
             yield driver.name, "out", verb(operation)
+    # A table of an integrator is a row of the catalogue only where a configuration names it.
+    for event in TARGETS:
+        yield "table", "in", event
+    yield from COMMANDS
 
 
 def page(told: Iterable[Row]) -> str:

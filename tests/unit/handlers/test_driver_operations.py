@@ -24,6 +24,7 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     ReadCoverage,
+    ReadObject,
     ReadSupplier,
     RequestReview,
 )
@@ -55,6 +56,7 @@ CALLS: tuple[Operation, ...] = (
     PublishItem(item("PIN")),
     ReadCoverage("PIN"),
     ReadSupplier("S-1"),
+    ReadObject("purchase-order", "4500000001", "purchase-order/4500000001", 1, "c-1"),
     RequestReview("S-1", "ECO-7", ("PIN",), "not qualified", "layshaft-1"),
 )
 
