@@ -60,10 +60,14 @@ class Sample(msgspec.Struct, frozen=True):
 def samples() -> list[Sample]:
     """Messages of every driver that takes any."""
     files = [DEMO / "packages" / name for name in PACKAGES]
-    for vendor in {system for system, _ in HANDLERS}:
+    # What is kept of S/4HANA are parts of answers.
+    for vendor in {system for system, _ in HANDLERS} - {"s4"}:
         files += [path for path in sorted((CORPUS / vendor).glob("*")) if _is_message(path)]
     found = [_known(path.name, path.read_bytes()) for path in files]
-    return sorted([*found, *_answers(), *_rows()], key=lambda sample: (sample.system, sample.name))
+    return sorted(
+        [*found, *_events(), *_answers(), *_rows()],
+        key=lambda sample: (sample.system, sample.name),
+    )
 
 
 def _is_message(path: Path) -> bool:
@@ -78,6 +82,13 @@ def _known(name: str, body: bytes) -> Sample:
 def _sample(name: str, delivery: Delivery, handler: Handler) -> Sample:
     system = next(system for (system, _), row in HANDLERS.items() if row is handler)
     return Sample(system, name, delivery, handler)
+
+
+def _events() -> Iterator[Sample]:
+    """What tells no more than a key."""
+    attributes = {"id": "1", "type": "sap.s4.beh.purchaseorder.v1.PurchaseOrder.Changed.v1"}
+    delivery = Delivery("bench", "", b'{"PurchaseOrder": "4500000028"}', attributes=attributes)
+    yield _sample("s4.event", delivery, CATALOGUE.translator("s4.event"))
 
 
 def _answers() -> Iterator[Sample]:
