@@ -53,6 +53,17 @@ def catalogue_of(configuration: Configuration, base: Catalogue) -> Catalogue:
     return catalogue
 
 
+def with_table(path: Path, base: Catalogue) -> tuple[Catalogue, str]:
+    """What is supported, with the table in that file, and the message type it gives.
+
+    Raises: Misconfigured naming the file and the key in it.
+    """
+    mapped, handler = handler_of(_document(path), str(path))
+    contract = message_type(mapped.table.name)
+    handlers = {**base.handlers, (WHO, contract): handler}
+    return Catalogue(handlers=handlers, recognised=base.recognised, drivers=base.drivers), contract
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:

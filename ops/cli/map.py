@@ -13,9 +13,10 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from canonical.catalogue import Catalogue
 from canonical.codec import MAX_BODY_BYTES
 from canonical.errors import DEFECT, Failure, Misconfigured
-from canonical.handler import Delivery
+from canonical.handler import Delivery, content_of
 from handlers import CATALOGUE
 from ops.cli import map_pages as pages
 from ops.cli.map_goldens import show_compared
@@ -36,6 +37,7 @@ from ops.mapping.translation import (
     follow,
     translate,
 )
+from ops.tables import catalogue_of, with_table
 
 app = App(
     name="map",
@@ -45,6 +47,9 @@ app = App(
 # Of the delivery, where nobody names a source.
 _SOURCE = "anybody"
 _LINEAGE_S = 10.0
+# When a sample by a table was sent, for tables that take that; one time for all, or goldens would
+# never be the same twice.
+_SENT = "2026-03-02T08:00:00+00:00"
 
 Contract = Annotated[str, Parameter(help="Message type; without it, known by its content.")]
 Goldens = Annotated[Path | None, Parameter(help="Folder of the goldens; else beside the samples.")]
@@ -103,18 +108,19 @@ def dry_run(
             fix="See: layshaft map dry-run --help",
         )
     settings = _configuration(reading, is_needed=bool(source))
-    contracts = _contracts(contract, source, settings)
+    catalogue = catalogue_of(settings, CATALOGUE) if settings else CATALOGUE
+    contracts = _contracts(contract, source, settings, catalogue)
     attributes = _attributes(attribute, contract)
     now = datetime.now(UTC)
     said: list[pages.Said] = []
     for file in files:
         body = _body(file)
         delivery = delivery_of(body, source=source or _SOURCE, attributes=attributes)
-        found = translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now)
-        traced = _lineage(body, delivery, contracts, found, seconds) if lineage else None
+        found = translate(delivery, catalogue=catalogue, contracts=contracts, now=now)
+        traced = _lineage(delivery, catalogue, contracts, found, seconds) if lineage else None
         said.append(pages.Said(str(file), found, traced))
     rules_of = str(locate(reading.config, os.environ) or "")
-    planned = _consequences([row.translation for row in said], settings, rules_of, now)
+    planned = _consequences([row.translation for row in said], settings, catalogue, rules_of, now)
     if reading.is_json:
         put_json(pages.as_data(said, planned))
     else:
@@ -140,7 +146,8 @@ def record_goldens(
     Parameters
     ----------
     folder
-        Messages as vendors sent them; files that nobody recognises are left alone.
+        Messages as vendors sent them; files that nobody recognises are left alone. Rows
+        have a table beside them: suppliers.csv is mapped by suppliers.toml.
     """
     with _on_files():
         found = work.record(_folder(folder), goldens or folder, _say)
@@ -218,7 +225,7 @@ def accept_change(
             why="a golden is what the translation is held to",
             fix="Say with --reason why the new content is right",
         )
-    body = _body(file)
+    _body(file)
     path = (goldens or file.parent) / work.golden_name(Path(file.name))
     if not path.is_file():
         raise Problem(
@@ -228,7 +235,7 @@ def accept_change(
             why=f"there is no {path}",
             fix=f"Record it: layshaft map record {file.parent}",
         )
-    said = entries_of(_say(body))
+    said = entries_of(_say(file))
     row = work.judge(file.name, work.read_entries(path), said)
     show_compared(screen(), [row])
     if not row.differs:
@@ -243,18 +250,27 @@ def accept_change(
     return Exit.DONE
 
 
-def _say(body: bytes) -> Translation:
-    """What a sample comes to, whoever may send it."""
-    delivery = delivery_of(body, source=_SOURCE, attributes={})
-    contracts = contracts_of(CATALOGUE)
+def _say(file: Path) -> Translation:
+    """What a sample comes to, whoever may send it; a table of its name beside it maps it."""
+    table = file.with_suffix(work.TABLE)
+    catalogue, contracts, attributes = CATALOGUE, contracts_of(CATALOGUE), {}
+    if table.is_file():
+        catalogue, contract = with_table(table, CATALOGUE)
+        contracts, attributes = (contract,), {"type": contract, "time": _SENT}
+    delivery = delivery_of(_body(file), source=_SOURCE, attributes=attributes)
     now = datetime.now(UTC)
-    return translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now)
+    return translate(delivery, catalogue=catalogue, contracts=contracts, now=now)
 
 
 def _lineage(
-    body: bytes, like: Delivery, contracts: Sequence[str], found: Translation, seconds: float
+    like: Delivery,
+    catalogue: Catalogue,
+    contracts: Sequence[str],
+    found: Translation,
+    seconds: float,
 ) -> Lineage | str:
     """The lineage, or why there is none."""
+    body = content_of(like).read()
     if found.failure is not None:
         return "a message that is refused has none"
     if len(body) > MAX_BODY_BYTES:
@@ -269,7 +285,7 @@ def _lineage(
     def say(changed: bytes) -> tuple[Entry, ...]:
         delivery = msgspec.structs.replace(like, body=changed)
         try:
-            found = translate(delivery, catalogue=CATALOGUE, contracts=contracts, now=now)
+            found = translate(delivery, catalogue=catalogue, contracts=contracts, now=now)
         except Exception as error:  # a driver's bug is a finding about that field, and is shown
             return refusal(DEFECT, f"{type(error).__name__}: {error}")
         return with_identity(found)
@@ -284,17 +300,18 @@ def _lineage(
 def _consequences(
     translations: Sequence[Translation],
     settings: Configuration | None,
+    catalogue: Catalogue,
     rules_of: str,
     now: datetime,
 ) -> pages.Consequences:
     if settings is None:
         events = [event for translation in translations for event in translation.events]
-        return pages.Consequences("", (), tuple(direct_calls(events, CATALOGUE)))
+        return pages.Consequences("", (), tuple(direct_calls(events, catalogue)))
     rules, systems = settings.rules, settings.settings.systems
-    followed = follow(translations, catalogue=CATALOGUE, rules=rules, now=now)
+    followed = follow(translations, catalogue=catalogue, rules=rules, now=now)
     steps = [step for plan in followed.plans for step in plan.steps]
     drivers = {system.name: system.driver for system in systems}
-    calls = tuple(calls_of(steps, CATALOGUE, drivers))
+    calls = tuple(calls_of(steps, catalogue, drivers))
     return pages.Consequences(rules_of, followed.plans, calls, followed.cases, followed.failures)
 
 
@@ -304,14 +321,16 @@ def _configuration(reading: Reading, *, is_needed: bool) -> Configuration | None
     return configuration(reading)
 
 
-def _contracts(contract: str, source: str, settings: Configuration | None) -> tuple[str, ...]:
+def _contracts(
+    contract: str, source: str, settings: Configuration | None, catalogue: Catalogue
+) -> tuple[str, ...]:
     """What the message may be. Raises: Misconfigured for a contract that nobody handles."""
     if contract:
-        CATALOGUE.translator(contract)
+        catalogue.translator(contract)
         return (contract,)
     if source and settings is not None:
         return sender_of(settings.settings, source).contracts
-    return contracts_of(CATALOGUE)
+    return contracts_of(catalogue)
 
 
 def _attributes(stated: Sequence[str], contract: str) -> dict[str, str]:

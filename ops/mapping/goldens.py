@@ -24,11 +24,13 @@ from ops.mapping.translation import Translation
 
 ENDING = ".golden.json"
 REASONS = "REASONS.md"
+# Of a table that maps the rows beside it.
+TABLE = ".toml"
 _TITLE = "# Why goldens changed\n\n"
 
 Word = Literal["same", "changed", "fails", "succeeds", "new", "gone", "foreign"]
 
-Say = Callable[[bytes], Translation]
+Say = Callable[[Path], Translation]
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ def samples(folder: Path) -> list[Path]:
     found = sorted(
         path.relative_to(folder)
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.endswith(ENDING) and path.name != REASONS
+        if path.is_file() and not path.name.endswith((ENDING, TABLE)) and path.name != REASONS
     )
     visible = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     taken: dict[Path, Path] = {}
@@ -95,7 +97,7 @@ def record(folder: Path, goldens: Path, say: Say) -> list[Compared]:
     found = compare(folder, goldens, say)
     for row in found:
         if row.word == "new":
-            said = say((folder / row.file).read_bytes())
+            said = say(folder / row.file)
             write_golden(goldens / golden_name(Path(row.file)), entries_of(said))
     return found
 
@@ -140,7 +142,7 @@ def judge(file: str, golden: Sequence[Entry], said: Sequence[Entry]) -> Compared
 
 def _compared(folder: Path, goldens: Path, name: Path, say: Say) -> Compared:
     golden = goldens / golden_name(name)
-    said = say((folder / name).read_bytes())
+    said = say(folder / name)
     if not golden.exists():
         return Compared(str(name), "foreign" if said.handler is None else "new")
     return judge(str(name), read_entries(golden), entries_of(said))
