@@ -107,6 +107,7 @@ class Work(msgspec.Struct, frozen=True):
     read. version: business version of the whole object it states, where its handler knows one.
     pending: the row it was claimed by, if it comes from there. caught_up: read from the log
     because a later event of its object came first. admitted: its place in the log if it came now.
+    ignored: how much of it nobody reads, by the words of its handler.
     """
 
     entry: LogEntry
@@ -118,6 +119,7 @@ class Work(msgspec.Struct, frozen=True):
     pending: PendingWork | None = None
     caught_up: bool = False
     admitted: Position | None = None
+    ignored: Mapping[str, int] = {}
 
     @property
     def place(self) -> Position | None:
@@ -307,6 +309,7 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         envelope = _identified(_named_by_sender(message.envelope, delivery))
         message = Message(envelope, message.payload)
         version = handler.version(message) if handler.version is not None else None
+        ignored = handler.ignored(message) if handler.ignored is not None else {}
     except Failure as failure:
         return unreadable(delivery, lane, recognise, failure, logged)
     except MemoryError:  # the process has none left, whatever the message says
@@ -332,6 +335,7 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         handler=handler,
         message=Message(envelope, message.payload),
         version=version,
+        ignored=ignored,
     )
 
 

@@ -38,6 +38,12 @@ class Metrics:
             ["source", "contract"],
             registry=r,
         )
+        self.ignored = Counter(
+            "layshaft_ignored_parts",
+            "Parts of foreign messages that nobody reads, in words of their driver",
+            ["handler", "what"],
+            registry=r,
+        )
         self.duplicates = Counter(
             "layshaft_inbox_duplicates", "Repeats absorbed by the inbox", ["source"], registry=r
         )

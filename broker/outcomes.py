@@ -32,6 +32,8 @@ def report(
         # Once, when it comes; of what cannot be read nobody knows what it was sent as.
         if work.handler and not work.pending and work.entry.envelope.source != SOURCE:
             sent[work.entry.envelope.source, work.entry.envelope.type] += 1
+            for what, number in work.ignored.items():
+                metrics.ignored.labels(handler, what).inc(number)
         if not isinstance(verdict.fate, Done):
             log.warning(
                 "not done",

@@ -81,7 +81,8 @@ class Handler:
     decide: message, facts, now -> effects.
     order: what its messages wait for. version: message -> business version of the whole object it
         states, comparable within the scope; needed unless order is strict, None where a message
-        has none.
+        has none. ignored: message -> how much of it nobody reads, by a few words of the driver's,
+        to be counted: what customers add to a format is no fault, and is not dropped in silence.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Handler:
     kinds: tuple[str, ...] = ()
     order: Order = "strict"
     version: Callable[[Message[Any]], int | None] | None = None
+    ignored: Callable[[Message[Any]], Mapping[str, int]] | None = None
 
 
 def no_needs(message: Message[Any], facts: Facts) -> frozenset[str]:

@@ -22,6 +22,8 @@ from handlers.systems.idoc.values import day, decimal, key, unpadded
 from handlers.systems.idoc.words import ALIASES, CLASS_LINE, DELETE, WITHOUT_COMPONENT
 
 BOM, BASIC_TYPE = "BOMMAT", "BOMMAT04"
+# Segments that are read.
+SEGMENTS = frozenset({"E1STZUM", "E1MASTM", "E1STKOM", "E1STASM", "E1STPOM", "E1STPUM"})
 
 
 def boms_key(idoc: IDoc) -> str:

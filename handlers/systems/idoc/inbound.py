@@ -7,7 +7,8 @@ several are about themselves, and keep the order of their sender.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,7 +25,7 @@ from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
 from handlers.systems.idoc import bill_of_material, info_record, material, supplier
-from handlers.systems.idoc.document import IDoc, read_idocs
+from handlers.systems.idoc.document import IDoc, Segment, read_idocs
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
     CHANGE,
@@ -33,6 +34,9 @@ from handlers.systems.idoc.orders import (
     order_number,
     to_confirmation,
     to_order,
+)
+from handlers.systems.idoc.orders import (
+    SEGMENTS as ORDER_SEGMENTS,
 )
 from handlers.systems.timestamps import microseconds
 from handlers.systems.xml_document import Limits
@@ -50,8 +54,10 @@ _WITHIN_SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """What an IDoc of a kind is about and what it says. is_whole: of its object."""
+    """What an IDoc of a kind is about and what it says. is_whole: of its object. segments: that are
+    read of it."""
 
+    segments: frozenset[str]
     key: Callable[[IDoc], str]
     say: Callable[[IDoc, int, datetime], tuple[Effect, ...]]
     is_whole: bool = True
@@ -163,30 +169,44 @@ _CONFIRMED: dict[ConfirmationStatus, str] = {
 # (message type, basic type) -> what it is.
 KINDS: dict[tuple[str, str], _Kind] = {
     (material.MATERIAL, material.BASIC_TYPE): _Kind(
+        segments=material.SEGMENTS,
         key=lambda idoc: item_master_key(material.material_number(idoc)),
         say=_material,
         is_whole=False,
     ),
     (supplier.SUPPLIER, supplier.BASIC_TYPE): _Kind(
+        segments=supplier.SEGMENTS,
         key=lambda idoc: supplier_master_key(supplier.supplier_number(idoc)),
         say=_supplier,
         is_whole=False,
     ),
     (info_record.INFO_RECORD, info_record.BASIC_TYPE): _Kind(
-        key=info_record.record_key, say=_info_record, is_whole=False
+        segments=info_record.SEGMENTS,
+        key=info_record.record_key,
+        say=_info_record,
+        is_whole=False,
     ),
     # Each BOM is whole, and not all that the material has.
     (bill_of_material.BOM, bill_of_material.BASIC_TYPE): _Kind(
-        key=bill_of_material.boms_key, say=_boms, is_whole=False
+        segments=bill_of_material.SEGMENTS,
+        key=bill_of_material.boms_key,
+        say=_boms,
+        is_whole=False,
     ),
     (ORDER, BASIC_TYPE): _Kind(
-        key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.created")
+        segments=ORDER_SEGMENTS,
+        key=lambda idoc: order_key(order_number(idoc)),
+        say=_order("purchase-order.created"),
     ),
     (CHANGE, BASIC_TYPE): _Kind(
-        key=lambda idoc: order_key(order_number(idoc)), say=_order("purchase-order.changed")
+        segments=ORDER_SEGMENTS,
+        key=lambda idoc: order_key(order_number(idoc)),
+        say=_order("purchase-order.changed"),
     ),
     (CONFIRMATION, BASIC_TYPE): _Kind(
-        key=lambda idoc: confirmation_key(order_number(idoc)), say=_confirmation
+        segments=ORDER_SEGMENTS,
+        key=lambda idoc: confirmation_key(order_number(idoc)),
+        say=_confirmation,
     ),
 }
 
@@ -247,6 +267,26 @@ def version(message: Message[tuple[IDoc, ...]]) -> int | None:
     return _version(first) if _kind(first).is_whole and not others else None
 
 
+def ignored(message: Message[tuple[IDoc, ...]]) -> Counter[str]:
+    """How many segments nobody reads: of SAP's own, and of those that a customer has added."""
+    counted: Counter[str] = Counter()
+    for idoc in message.payload:
+        read_ones = _kind(idoc).segments
+        counted.update(
+            "segments of SAP" if segment.name.startswith("E1") else "segments of a customer"
+            for segment in _below(idoc.root)
+            if segment.name not in read_ones
+        )
+    return counted
+
+
+def _below(segment: Segment) -> Iterator[Segment]:
+    # Nesting is bounded where the document is read.
+    for child in segment.children:
+        yield child
+        yield from _below(child)
+
+
 HANDLER = Handler(
     name="idoc-document",
     scope="idoc",
@@ -257,4 +297,5 @@ HANDLER = Handler(
     decide=decide,
     order="curing",
     version=version,
+    ignored=ignored,
 )

@@ -35,6 +35,8 @@ from handlers.systems.idoc.values import day, decimal, key
 from handlers.systems.idoc.words import ALIASES, CATEGORIES
 
 INFO_RECORD, BASIC_TYPE = "INFREC", "INFREC01"
+# Segments that are read.
+SEGMENTS = frozenset({"E1EINAM", "E1EINEM"})
 
 
 def record_key(idoc: IDoc) -> str:

@@ -21,6 +21,8 @@ from handlers.systems.idoc.values import decimal, key
 from handlers.systems.idoc.words import ALIASES, DELETE, LIFECYCLE, PROCUREMENT
 
 MATERIAL, BASIC_TYPE = "MATMAS", "MATMAS05"
+# Segments that are read.
+SEGMENTS = frozenset({"E1MARAM", "E1MAKTM", "E1MARMM", "E1MARCM"})
 
 
 def material_number(idoc: IDoc) -> str:

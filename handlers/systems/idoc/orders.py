@@ -35,6 +35,21 @@ from handlers.systems.idoc.words import (
 
 ORDER, CHANGE, CONFIRMATION = "ORDERS", "ORDCHG", "ORDRSP"
 BASIC_TYPE = "ORDERS05"
+# Segments that are read.
+SEGMENTS = frozenset(
+    {
+        "E1EDK01",
+        "E1EDK02",
+        "E1EDK03",
+        "E1EDK14",
+        "E1EDKA1",
+        "E1EDP01",
+        "E1EDP02",
+        "E1EDP19",
+        "E1EDP20",
+        "E1EDS01",
+    }
+)
 
 
 def order_number(idoc: IDoc) -> str:

@@ -33,6 +33,8 @@ from handlers.systems.idoc.values import key
 from handlers.systems.idoc.words import LANGUAGES, TAX_NUMBERS
 
 SUPPLIER, BASIC_TYPE = "CREMAS", "CREMAS05"
+# Segments that are read.
+SEGMENTS = frozenset({"E1LFA1M", "E1LFA1A", "E1LFB1M", "E1LFM1M"})
 
 _ISO_639_CHARS = 2
 

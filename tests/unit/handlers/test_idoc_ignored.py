@@ -1,0 +1,61 @@
+"""What of an IDoc nobody reads is counted, SAP's own segments and those of customers apart."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from canonical.handler import Delivery
+from handlers.systems.idoc import bill_of_material, info_record, material, orders, supplier
+from handlers.systems.idoc.inbound import HANDLER, KINDS, ignored
+from tests.corpus import CORPUS
+
+IDOC = """<MATMAS05><IDOC BEGIN="1"><EDI_DC40 SEGMENT="1"><MANDT>100</MANDT><DOCNUM>1</DOCNUM>
+<IDOCTYP>MATMAS05</IDOCTYP><MESTYP>MATMAS</MESTYP><SNDPRN>ERP</SNDPRN><CREDAT>20260302</CREDAT>
+<CRETIM>080000</CRETIM></EDI_DC40><E1MARAM SEGMENT="1"><MATNR>P-1</MATNR>{}</E1MARAM>
+</IDOC></MATMAS05>"""
+
+
+def counted(*segments: str) -> Counter[str]:
+    """What is counted of a material with these segments below its first one."""
+    inner = "".join(f'<{name} SEGMENT="1"><FIELD>1</FIELD></{name}>' for name in segments)
+    return ignored(HANDLER.read(Delivery("erp", "idoc", IDOC.format(inner).encode())))
+
+
+def test_what_is_read_is_not_counted() -> None:
+    assert counted("E1MAKTM", "E1MARMM") == {}
+
+
+def test_segments_of_sap_and_of_customers_are_counted_apart() -> None:
+    assert counted("E1MVKEM", "E1MBEWM", "E1MVKEM", "Z1MARA", "_-ACME_-MARA") == {
+        "segments of SAP": 3,
+        "segments of a customer": 2,
+    }
+
+
+def test_segments_below_ones_that_nobody_reads_are_counted_too() -> None:
+    inner = '<E1MBEWM SEGMENT="1"><BWKEY>1</BWKEY><Z1B SEGMENT="1"><A>1</A></Z1B></E1MBEWM>'
+    message = HANDLER.read(Delivery("erp", "idoc", IDOC.format(inner).encode()))
+    assert ignored(message) == {"segments of SAP": 1, "segments of a customer": 1}
+
+
+def test_partners_and_texts_of_the_lines_of_the_real_order_are_not_read() -> None:
+    """Two lines, each with E1EDPA1, E1EDPT1 and E1EDPT2."""
+    body = (CORPUS / "idoc" / "orders.xml").read_bytes()
+    assert ignored(HANDLER.read(Delivery("erp", "idoc", body))) == {"segments of SAP": 6}
+
+
+@pytest.mark.parametrize("module", [bill_of_material, info_record, material, orders, supplier])
+def test_a_module_names_the_segments_that_it_reads(module: ModuleType) -> None:
+    assert module.__file__ is not None
+    named = Counter(re.findall(r'"(E1[A-Z0-9]+)"', Path(module.__file__).read_text()))
+    assert set(named) == set(module.SEGMENTS)
+    assert min(named.values()) > 1, "named as read, and read nowhere"
+
+
+def test_every_kind_names_what_is_read_of_it() -> None:
+    assert all(kind.segments for kind in KINDS.values())
