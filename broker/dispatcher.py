@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 
 import asyncpg
@@ -31,7 +32,8 @@ from broker.store.casebook import Case
 from broker.store.connection import CLIENT_ERRORS
 from broker.store.messages import LogEntry
 from broker.store.storable import storable
-from canonical.connector import Answer, Driver, Present
+from canonical.connector import Answer, Driver, More, Observed, Present
+from canonical.effects import Step
 from canonical.envelope import Envelope, Lane
 from canonical.errors import Failure, InDoubt, Unavailable
 from canonical.exchange import Request, Response
@@ -42,6 +44,8 @@ log = structlog.get_logger(__name__)
 # An update may need many writes (header, lines); after so many the next claim goes on, so that what
 # is noted about a try stays readable.
 MAX_WRITES = 200
+# Calls that one look may take, for the same reason.
+MAX_PARTS = 20
 # A result that cannot be stored is tried again after this, one whose ledger somebody else has at
 # work sooner. It keeps its slot: where none can be stored, no more calls are made.
 LEFT_S = 5.0
@@ -265,8 +269,8 @@ class Dispatcher:
         warnings: list[str] = []
         before = math.inf
         for written in range(MAX_WRITES):
-            _require_time(sent_by, written)
-            observed = driver.read(step, await self._perform(outlet, driver.observe(step), calls))
+            ask = partial(self._perform_by, sent_by, written, outlet, calls)
+            observed = await look(driver, step, ask)
             if __debug__:
                 await self._fail_points("call.after_observe")
             if isinstance(observed, Present) and observed.equal:
@@ -293,6 +297,12 @@ class Dispatcher:
             if write.completes:
                 return confirmed.reference, confirmed.answer, "; ".join(warnings)
         raise _unfinished(MAX_WRITES)
+
+    async def _perform_by(
+        self, sent_by: float, written: int, outlet: Outlet, calls: list[str], request: Request
+    ) -> Response:
+        _require_time(sent_by, written)
+        return await self._perform(outlet, request, calls)
 
     async def _perform(self, outlet: Outlet, request: Request, calls: list[str]) -> Response:
         line = f"{request.method} {request.path}"
@@ -404,6 +414,23 @@ class Dispatcher:
         )
         case = _case_of(claimed, fate) if fate.state == "failed" else None
         return Settled(result, case=case)
+
+
+async def look(
+    driver: Driver, step: Step, perform: Callable[[Request], Awaitable[Response]]
+) -> Observed:
+    """What the target holds, in as many calls as the driver says that it takes.
+
+    Raises: what the driver and the calls raise; Failure where it is not known after MAX_PARTS.
+    """
+    found = driver.read(step, await perform(driver.observe(step)))
+    for _ in range(MAX_PARTS - 1):
+        if not isinstance(found, More):
+            return found
+        found = found.read(await perform(found.request))
+    if isinstance(found, More):
+        raise Failure("driver-stuck", f"The object is not known after {MAX_PARTS} calls")
+    return found
 
 
 async def lapse(database: Database, *, settle_s: float, fail_points: FailPoints) -> bool:

@@ -52,6 +52,17 @@ class Present(msgspec.Struct, frozen=True):
 Observed = Absent | Present
 
 
+class More(msgspec.Struct, frozen=True):
+    """The answer tells a part only: what is there is known after another call.
+
+    request: that call, which changes nothing at the target.
+    read: its response -> what is there, of this part and those before; raises as `Driver.read`.
+    """
+
+    request: Request
+    read: Callable[[Response], Observed | More]
+
+
 class Write(msgspec.Struct, frozen=True):
     """The next call to make; `completes` when its confirmation makes the step true."""
 
@@ -73,7 +84,8 @@ class Driver:
 
     operations: those it makes true; of any other one it says so.
     observe: step -> request that reads the object by its natural key.
-    read: step, response -> what is there. Raises as `confirm` does.
+    read: step, response -> what is there, or the next call that it takes to know. Raises as
+        `confirm` does.
     write: step, observed, idempotency key -> next write; None if nothing is left to write.
     confirm: step, response to a write -> Confirmed. Raises Rejected (refused for good), Conflict
         (exists with other content, changed meanwhile), Unavailable (not applied, try later),
@@ -82,7 +94,7 @@ class Driver:
 
     name: str
     observe: Callable[[Step], Request]
-    read: Callable[[Step, Response], Observed]
+    read: Callable[[Step, Response], Observed | More]
     write: Callable[[Step, Observed, str], Write | None]
     confirm: Callable[[Step, Response], Confirmed]
     operations: tuple[type[Operation], ...] = ()
