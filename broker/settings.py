@@ -53,6 +53,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     driver: key of handlers.DRIVERS. auth: "s4" (basic + CSRF session) or "oauth2".
     user / secret: credentials, given by reference to environment variables.
+    tenant: workspace of the target in which the user works, where it has several.
     concurrency: calls at once, over all lanes; see broker.channels.slots for how they share them.
     settle_s: how long it may still be busy with a call whose answer was lost; only then is it asked
         what became of it.
@@ -65,6 +66,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: str
     secret: str
     token_path: str = ""
+    tenant: str = ""
     concurrency: int = 4
     settle_s: float = 5.0
 

@@ -14,7 +14,12 @@ import structlog
 
 from broker import amqp_properties, application
 from broker.blame import server_in_words
-from broker.channels.auth import AuthPolicy, OAuth2ClientCredentials, S4Session
+from broker.channels.auth import (
+    ArenaSession,
+    AuthPolicy,
+    OAuth2ClientCredentials,
+    S4Session,
+)
 from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
 from broker.contract_use import ContractUse
@@ -529,11 +534,13 @@ class App:
             return OAuth2ClientCredentials(
                 token_url=system.token_path, client_id=system.user, client_secret=password
             )
+        if system.auth == "arena":
+            return ArenaSession(user=system.user, password=password, workspace=system.tenant)
         raise Misconfigured(
             "auth-unknown",
             f"There is no authentication {system.auth!r}",
             where=f"systems.{system.name}.auth",
-            remedy="Use s4 or oauth2",
+            remedy="Use s4, oauth2 or arena",
         )
 
     # Turns of the background loops

@@ -204,6 +204,88 @@ class OAuth2ClientCredentials:
         return Token(granted.access_token, min(granted.expires_in, MAX_LIFE_S))
 
 
+class ArenaSession:
+    """The session of an Arena user, who has one at a time: a second login ends the first session.
+
+    So every process that calls needs a user of its own; within one all calls share the session.
+    """
+
+    keeps_cookies = False
+
+    def __init__(
+        self,
+        *,
+        user: str,
+        password: Secret,
+        workspace: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """user: mail address. workspace: its number; "" = the one the user was last in.
+
+        Raises: Misconfigured for a workspace that is no number.
+        """
+        if workspace and not re.fullmatch(r"[0-9]{1,18}", workspace, re.ASCII):
+            raise Misconfigured(
+                "workspace-malformed",
+                f"the workspace {workspace[:40]!r} is no number",
+                where="tenant",
+                remedy="give the number that Arena shows for the workspace",
+            )
+        self._user = user
+        self._password = password
+        self._workspace = workspace
+        # Renewals are held back: where two take the session from each other, neither gets far.
+        self._tokens = TokenCache(self._fetch, clock=clock)
+
+    async def headers(self, request: Request, send: Send) -> dict[str, str]:
+        """The header with the session."""
+        return {"arena_session_id": await self._tokens.get(send)}
+
+    def is_refusal(self, response: Response, sent: Mapping[str, str]) -> bool:
+        """The session is over: idle for 90 minutes, or the user logged in elsewhere."""
+        return _is_without_session(response) and self._tokens.drop(sent.get("arena_session_id", ""))
+
+    async def _fetch(self, send: Send) -> Token:
+        login: dict[str, str | int] = {"email": self._user, "password": self._password()}
+        if self._workspace:
+            login["workspaceId"] = int(self._workspace)
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        response = await send("POST", "/login", headers, msgspec.json.encode(login))
+        if response.status != 200:
+            raise _not_granted("session", "/login", response)
+        try:
+            granted = msgspec.json.decode(response.body, type=_Session)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _not_granted("session", "/login", response) from error
+        if not _TOKEN.fullmatch(granted.arena_session_id):
+            raise _not_granted("session", "/login", response)
+        # It ends when it was idle for long, not at a time that could be known.
+        return Token(granted.arena_session_id, None)
+
+
+class _Session(msgspec.Struct):
+    arena_session_id: str
+
+
+class _ArenaError(msgspec.Struct):
+    code: int
+
+
+class _ArenaRefusal(msgspec.Struct):
+    errors: list[_ArenaError]
+
+
+def _is_without_session(response: Response) -> bool:
+    """Whether Arena says so by its status, or by an error of that number in a 400."""
+    if response.status != 400:
+        return response.status == 401
+    try:
+        refusal = msgspec.json.decode(response.body, type=_ArenaRefusal)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return any(error.code == 401 for error in refusal.errors)
+
+
 class _Grant(msgspec.Struct):
     access_token: str
     expires_in: float = DEFAULT_LIFE_S

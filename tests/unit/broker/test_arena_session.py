@@ -1,0 +1,131 @@
+"""An Arena user logs in once for all calls, and again when the session is over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from broker.channels.auth import FORCED_RENEWAL_PAUSE_S, ArenaSession
+from canonical.errors import Misconfigured, Unavailable
+from canonical.exchange import Request, Response
+
+READ = Request("GET", "/changes/C1", effectful=False)
+
+
+class Arena:
+    """Gives out sessions by number; the newest is good."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.logins: list[tuple[str, str, object]] = []
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Response:
+        await asyncio.sleep(0)
+        self.logins.append((method, url, json.loads(body or b"")))
+        session = f"LABS-{len(self.logins)}|"
+        answer = {"arena_session_id": session, "workspaceId": 7, "workspaceRequestLimit": 1000}
+        return Response(self.status, {}, json.dumps(answer).encode())
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def session(clock: Clock | None = None, workspace: str = "123456789") -> ArenaSession:
+    return ArenaSession(
+        user="a@b.example",
+        password=lambda: "hidden",
+        workspace=workspace,
+        clock=clock or Clock(),
+    )
+
+
+def refused(status: int, code: int) -> Response:
+    body = {"status": status, "errors": [{"code": code, "message": "no"}]}
+    return Response(status, {}, json.dumps(body).encode())
+
+
+async def test_calls_at_once_share_one_login() -> None:
+    arena, policy = Arena(), session()
+    told = await asyncio.gather(*(policy.headers(READ, arena.send) for _ in range(5)))
+    assert told == [{"arena_session_id": "LABS-1|"}] * 5
+    login = {"email": "a@b.example", "password": "hidden", "workspaceId": 123456789}
+    assert arena.logins == [("POST", "/login", login)]
+
+
+async def test_without_a_workspace_the_last_one_is_taken() -> None:
+    arena = Arena()
+    await session(workspace="").headers(READ, arena.send)
+    assert arena.logins[0][2] == {"email": "a@b.example", "password": "hidden"}
+
+
+@pytest.mark.parametrize("refusal", [Response(401, {}, b""), refused(400, 401)])
+async def test_a_session_that_is_over_is_renewed_once(refusal: Response) -> None:
+    clock = Clock()
+    arena, policy = Arena(), session(clock)
+    sent = await policy.headers(READ, arena.send)
+    assert policy.is_refusal(refusal, sent)
+    again = await policy.headers(READ, arena.send)
+    assert again == {"arena_session_id": "LABS-2|"}
+    # Somebody takes it away at once: nobody logs in again for a while.
+    assert not policy.is_refusal(refusal, again)
+    assert await policy.headers(READ, arena.send) == again
+    clock.now += FORCED_RENEWAL_PAUSE_S
+    assert policy.is_refusal(refusal, again)
+    assert await policy.headers(READ, arena.send) == {"arena_session_id": "LABS-3|"}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(200, {}, b"{}"),
+        refused(400, 3011),
+        Response(400, {}, b"<html>"),
+        Response(400, {}, b"\xff"),
+        Response(403, {}, b""),
+    ],
+)
+async def test_other_answers_leave_the_session(response: Response) -> None:
+    arena, policy = Arena(), session()
+    sent = await policy.headers(READ, arena.send)
+    assert not policy.is_refusal(response, sent)
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"), [(400, Misconfigured), (503, Unavailable), (429, Unavailable)]
+)
+async def test_a_refused_login_is_wrong_credentials_or_a_matter_of_time(
+    status: int, failure: type[Exception]
+) -> None:
+    with pytest.raises(failure) as caught:
+        await session().headers(READ, Arena(status).send)
+    assert "hidden" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"arena_session_id": "two words"}', b'{"arena_session_id": 7}']
+)
+async def test_a_login_without_a_session_is_no_login(body: bytes) -> None:
+    async def send(
+        method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
+    ) -> Response:
+        return Response(200, {}, body)
+
+    with pytest.raises(Unavailable):
+        await session().headers(READ, send)
+
+
+def test_a_workspace_is_a_number() -> None:
+    with pytest.raises(Misconfigured, match="workspace-malformed"):
+        session(workspace="Widgets")
