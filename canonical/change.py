@@ -45,7 +45,8 @@ class EngineeringChange(msgspec.Struct, frozen=True):
 
     version: grows with every statement the source makes about this change; the source's own time
         in microseconds where it has no counter. An older version never overrules a newer one.
-    effectivity: None = on release.
+    effectivity: None = on release. source_id: of the change, as its PLM writes it.
+    notice: the PLM's own entry that announced the change and waits there to be dealt with.
     """
 
     number: str
@@ -62,6 +63,7 @@ class EngineeringChange(msgspec.Struct, frozen=True):
     released_at: Instant | None = None
     effectivity: Effectivity | None = None
     source_id: str = ""
+    notice: str = ""
 
     @property
     def is_urgent(self) -> bool:

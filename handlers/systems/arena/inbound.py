@@ -31,6 +31,7 @@ from handlers.systems.arena.native import (
     ChangeItems,
     ChangeStatement,
     DispositionAttribute,
+    Event,
     Phase,
 )
 from handlers.systems.arena.words import (
@@ -134,7 +135,16 @@ def _to_change(statement: ChangeStatement, status: ChangeStatus) -> EngineeringC
         released_at=status_at,
         effectivity=_effectivity(change),
         source_id=normalise_id(change.guid, where="change.guid"),
+        notice=_notice(statement.event),
     )
+
+
+def _notice(event: Event | None) -> str:
+    """The entry of the queue as the driver reads and writes it; "" where its queue is not known."""
+    if event is None or not event.integration:
+        return ""
+    integration = normalise_id(event.integration, where="event.integration")
+    return f"{integration}/{normalise_id(event.guid, where='event.guid')}"
 
 
 def _affected(items: ChangeItems) -> tuple[AffectedItem, ...]:
@@ -194,14 +204,16 @@ def _effectivity(change: Change) -> DateEffectivity | None:
             return None
         case "PERMANENT_ON_DATE":
             where = "change.effectiveDateTime"
-            if change.effective_date_time is None:
+            # Until that day has come there is a plan only.
+            starts = change.effective_date_time or change.effectivity_planned_date_time
+            if starts is None:
                 raise InvalidMessage(
                     "field-missing",
                     "The change takes effect on a date and has none",
                     where=where,
-                    remedy="Send effectiveDateTime",
+                    remedy="Send effectiveDateTime or effectivityPlannedDateTime",
                 )
-            day = to_utc(change.effective_date_time, where=where).date()
+            day = to_utc(starts, where=where).date()
             return from_inclusive_dates(day, None, EFFECTIVE_ZONE)
         case other:
             raise _unmapped(

@@ -1,11 +1,12 @@
-"""An Arena change with its affected items, in Arena's own words and field names.
+"""An Arena change with its affected items, and the entries of the outbound queue, in Arena's own
+words and field names.
 
 Fields that are not named here are ignored: workspaces add their own and releases add more.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -82,7 +83,10 @@ class ChangeItem(_Native, frozen=True):
 
 
 class Change(_Native, frozen=True):
-    """A change order; lifecycle_date_time: when it came into its present status."""
+    """A change order; lifecycle_date_time: when it came into its present status.
+
+    effectivity_planned_date_time: of one that takes effect on a date, until it has.
+    """
 
     guid: Name
     number: Name
@@ -92,6 +96,7 @@ class Change(_Native, frozen=True):
     effectivity_type: Name
     implementation_status: str | None = None
     effective_date_time: Instant | None = None
+    effectivity_planned_date_time: Instant | None = None
     description: str | None = None
     category: Named | None = None
     creator: Person | None = None
@@ -106,9 +111,13 @@ class ChangeItems(_Native, frozen=True):
 
 
 class Event(_Native, frozen=True):
-    """The entry of Arena's outbound queue that announced the change."""
+    """The entry of Arena's outbound queue that announced the change.
+
+    integration: guid of the outbound integration whose queue it is, if the client knows it.
+    """
 
     guid: Name
+    integration: str | None = None
 
 
 class ChangeStatement(_Native, frozen=True):
@@ -117,3 +126,87 @@ class ChangeStatement(_Native, frozen=True):
     change: Change
     change_items: ChangeItems
     event: Event | None = None
+
+
+# --- the outbound queue ---
+
+
+class ChangeReference(_Native, frozen=True):
+    """The change that an event is about, in short."""
+
+    guid: Name
+    number: Name
+
+
+class QueueEvent(_Native, frozen=True):
+    """An entry of the outbound queue: items got new revisions.
+
+    change: what released them; none where that was done by hand.
+    items_reconciled: whether somebody has dealt with all of them.
+    """
+
+    guid: Name
+    event_type: Name
+    creation_date_time: Instant
+    items_reconciled: bool
+    change: ChangeReference | None = None
+
+
+class Integration(_Native, frozen=True):
+    """An outbound integration; it has one queue."""
+
+    guid: Name
+
+
+class EventNotice(_Native, frozen=True):
+    """What a client that looks into the queue sends of each entry."""
+
+    event: QueueEvent
+    integration: Integration | None = None
+
+
+# --- what is written ---
+
+
+class Guid(_Native, frozen=True):
+    """An object by its guid."""
+
+    guid: Name
+
+
+class Value(_Native, frozen=True):
+    """A value of a list."""
+
+    value: str
+
+
+class StatusChange(_Native, frozen=True):
+    """A step of a change's workflow, as it is asked for and as it is confirmed."""
+
+    change: Guid
+    status: str
+    implementation_status: Value | None = None
+    comment: str | None = None
+
+
+class ReconcileBody(_Native, frozen=True):
+    """That the items of an event are dealt with."""
+
+    items_reconciled: Literal[True] = True
+
+
+# --- errors ---
+
+
+class Said(_Native, frozen=True):
+    """One error: a number of Arena's and a sentence."""
+
+    code: int | str = ""
+    message: str | None = None
+
+
+class ErrorDocument(_Native, frozen=True):
+    """The body of a refusal; status: as the answer's own."""
+
+    status: int
+    errors: Annotated[tuple[Said, ...], msgspec.Meta(min_length=1)]

@@ -23,15 +23,25 @@ CHANGE_STATUS: Mapping[str, ChangeStatus] = {
     "OPEN_AND_LOCKED": "open",
     "LOCKED": "open",
     "WITHDRAWN": "open",
+    "SUBMITTED_FOR_ROUTING": "submitted",
     "SUBMITTED_FOR_APPROVAL": "submitted",
     "APPROVED": "approved",
     "RELEASED": "released",
     "EFFECTIVE": "effective",
     "COMPLETED": "completed",
     "REJECTED": "cancelled",
+    "CANCELED": "cancelled",
     "CANCELLED": "cancelled",
     "EXPIRED": "cancelled",
 }
+# Word of ours -> implementation status, which a change administrator sets with the completion.
+IMPLEMENTATION: Mapping[str, str] = {"done": "DONE"}
+# From these a change can be completed; the others it has to leave first, or never does.
+COMPLETABLE = frozenset({"EFFECTIVE", "EXPIRED"})
+COMPLETED = "COMPLETED"
+# A change in one of these becomes effective without anybody's help.
+UNDER_WAY = frozenset({"APPROVED", "RELEASED"})
+
 # Arena has no release step of its own: an approved change is released, its effectivity says when.
 RELEASED: frozenset[ChangeStatus] = frozenset({"approved", "released", "effective", "completed"})
 

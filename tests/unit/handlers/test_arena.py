@@ -121,6 +121,22 @@ def test_a_change_without_event_is_identified_by_change_and_time_of_status() -> 
     assert envelope.time == datetime(2024, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("event", "notice"),
+    [
+        ({"guid": "EVENT7", "integration": "QUEUE1"}, "QUEUE1/EVENT7"),
+        ({"guid": "EVENT7"}, ""),
+        ({"guid": "EVENT7", "integration": None}, ""),
+        (None, ""),
+    ],
+)
+def test_the_notice_of_a_change_is_its_event_where_the_queue_is_known(
+    event: dict[str, str] | None, notice: str
+) -> None:
+    body = json.loads(statement(row())) | {"event": event}
+    assert released(json.dumps(body).encode()).notice == notice
+
+
 def test_one_instant_in_two_offsets_is_one_identity() -> None:
     other = statement(lifecycleDateTime="2023-12-31T16:00:00-08:00")
     assert read(delivery(other)).envelope.id == read(delivery(statement())).envelope.id
@@ -138,7 +154,16 @@ def test_released_statuses_are_emitted(status: str, canonical: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "status", ["OPEN_AND_UNLOCKED", "SUBMITTED_FOR_APPROVAL", "REJECTED", "CANCELLED", "EXPIRED"]
+    "status",
+    [
+        "OPEN_AND_UNLOCKED",
+        "SUBMITTED_FOR_ROUTING",
+        "SUBMITTED_FOR_APPROVAL",
+        "REJECTED",
+        "CANCELED",
+        "CANCELLED",
+        "EXPIRED",
+    ],
 )
 def test_other_statuses_have_no_effect(status: str) -> None:
     assert decided(statement(row(), lifecycleStatus={"type": status})) == ()
@@ -163,6 +188,18 @@ def test_a_date_takes_effect_at_pacific_midnight_of_its_utc_day(
     stated: str, start: datetime
 ) -> None:
     body = statement(row(), effectivityType="PERMANENT_ON_DATE", effectiveDateTime=stated)
+    assert released(body).effectivity == DateEffectivity(start, None, "America/Los_Angeles")
+
+
+def test_a_change_that_is_approved_takes_effect_on_the_planned_date() -> None:
+    body = statement(
+        row(),
+        lifecycleStatus={"type": "APPROVED"},
+        effectivityType="PERMANENT_ON_DATE",
+        effectiveDateTime=None,
+        effectivityPlannedDateTime="2024-07-01T07:00:00Z",
+    )
+    start = datetime(2024, 7, 1, 7, tzinfo=UTC)
     assert released(body).effectivity == DateEffectivity(start, None, "America/Los_Angeles")
 
 

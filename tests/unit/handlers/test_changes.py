@@ -45,3 +45,21 @@ def test_an_urgent_change_is_announced_in_the_critical_lane(
 
 def test_what_is_older_is_stated_only_and_refused_by_its_version() -> None:
     assert release(change(4), knowing(change(5))) == (Put(KEY, 4, change(4), stated=None),)
+
+
+def test_how_the_plm_finds_its_change_again_stays_known_whatever_door_comes_last() -> None:
+    queued = EngineeringChange(
+        "ECO-1", 4, "released", "Title", (), source_id="CHG1", notice="INT1/EVT1"
+    )
+    put, emit = release(change(5), knowing(queued))
+    kept = EngineeringChange(
+        "ECO-1", 5, "released", "Title", (), source_id="CHG1", notice="INT1/EVT1"
+    )
+    assert put == Put(KEY, 5, kept, stated=None)
+    assert emit == Emit("engineering-change.released", KEY, kept)
+
+
+def test_a_newer_notice_takes_the_place_of_an_older_one() -> None:
+    first = EngineeringChange("ECO-1", 4, "released", "T", (), source_id="CHG1", notice="INT1/EVT1")
+    newer = EngineeringChange("ECO-1", 5, "released", "T", (), source_id="CHG1", notice="INT1/EVT2")
+    assert release(newer, knowing(first))[0] == Put(KEY, 5, newer, stated=None)
