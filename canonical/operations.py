@@ -87,6 +87,25 @@ class RequestReview(msgspec.Struct, frozen=True, tag="request-review"):
     reference: str
 
 
+class ReportImplementation(msgspec.Struct, frozen=True, tag="report-implementation"):
+    """The PLM shows that the change is implemented, and closes it.
+
+    source_id: of the change, as its PLM writes it. comment: what people read there.
+    """
+
+    change: str
+    source_id: str
+    status: Literal["done"]
+    comment: str
+
+
+class Reconcile(msgspec.Struct, frozen=True, tag="reconcile"):
+    """The PLM shows its notice of the change as dealt with. notice: as its PLM names it."""
+
+    change: str
+    notice: str
+
+
 class Approve(msgspec.Struct, frozen=True, tag="approve"):
     """A person of the owning role has decided the question.
 
@@ -133,6 +152,8 @@ Operation = (
     | ReadSupplier
     | ReadObject
     | RequestReview
+    | ReportImplementation
+    | Reconcile
     | Approve
     | AwaitFact
     | Announce

@@ -5,6 +5,7 @@ Read from one TOML file when the service starts; data, never constants in a plan
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 import msgspec
@@ -74,14 +75,20 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         The most special valid route wins (plant before kind), then the latest.
         """
-        valid = [
-            r
-            for r in self.routes
-            if r.object_kind in ("*", object_kind) and r.plant in ("*", plant) and r.from_day <= on
-        ]
-        best = max(
-            valid,
-            key=lambda r: (r.plant != "*", r.object_kind != "*", r.from_day),
-            default=None,
-        )
-        return best.system if best else None
+        return _best(r for r in self._valid(plant, on) if r.object_kind in ("*", object_kind))
+
+    def system_told(self, object_kind: str, on: date) -> str | None:
+        """The system that is told of such objects on that day; a route has to name their kind."""
+        return _best(r for r in self._valid("*", on) if r.object_kind == object_kind)
+
+    def _valid(self, plant: str, on: date) -> Iterable[Route]:
+        return (r for r in self.routes if r.plant in ("*", plant) and r.from_day <= on)
+
+
+def _best(routes: Iterable[Route]) -> str | None:
+    best = max(
+        routes,
+        key=lambda r: (r.plant != "*", r.object_kind != "*", r.from_day),
+        default=None,
+    )
+    return best.system if best else None

@@ -27,7 +27,13 @@ from canonical.events import ChangeCompleted, PlanAdjustmentNeeded
 from canonical.facts import Facts
 from canonical.handler import Handler
 from canonical.item import Item, item_key
-from canonical.operations import ExtendToPlant, PutBom, PutItem
+from canonical.operations import (
+    ExtendToPlant,
+    PutBom,
+    PutItem,
+    Reconcile,
+    ReportImplementation,
+)
 from canonical.quantity import MAX_SCALE, Quantity, convert
 from handlers.flows.change_findings import findings_of, is_regulated
 from handlers.flows.change_scope import (
@@ -67,11 +73,12 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     sourcing = sourcing_steps(planning, waits, views)
     definitions = (*waits.values(), *views.values(), *boms.values())
     work = (*masters.values(), *definitions, *sourcing.steps)
+    notices = announcements(planning, definitions, work)
     plan = Plan(
         key=change_key(change.number),
         version=change.version,
         title=change.title or change.number,
-        steps=(*work, *announcements(planning, definitions, work)),
+        steps=(*work, *notices, *reports(planning, completed=notices[-1])),
         findings=findings,
     )
     return (plan, *sourcing.cases)
@@ -258,7 +265,8 @@ def _in_base_unit(quantity: Quantity, item: Item, where: str) -> Quantity:
 def announcements(
     planning: Planning, definitions: Sequence[Step], work: Sequence[Step]
 ) -> list[Step]:
-    """Planning is told when a plant's items and BOMs are true, everybody when everything is.
+    """Planning is told when a plant's items and BOMs are true, everybody when everything is; that
+    is the last one.
 
     definitions: plant views, BOMs, and waits for what they are made of. work: all other steps;
     announcements among them hold nothing up.
@@ -295,6 +303,38 @@ def announcements(
         )
     )
     return told
+
+
+# Reports to the PLM
+
+# Kinds of objects by which a route names the PLM that is told.
+IMPLEMENTATION_STATUS = "implementation-status"
+CHANGE_NOTICE = "change-notice"
+
+
+def reports(planning: Planning, completed: Step) -> tuple[Step, ...]:
+    """The PLM is told once everything is true, where a route says so and the change came from it.
+
+    They say nothing of what was done or when: a later statement of the change, which such a report
+    may bring about itself, plans them as they are.
+    """
+    change = planning.change
+    about = ("engineering-change", change.number)
+    told: list[Step] = []
+    plm = planning.told(IMPLEMENTATION_STATUS)
+    if plm and change.source_id:
+        report = ReportImplementation(
+            change=change.number,
+            source_id=change.source_id,
+            status="done",
+            comment=f"{change.number} is implemented in every plant and system",
+        )
+        told.append(planning.step(plm, about, report, after=[completed], owner="engineering"))
+    plm = planning.told(CHANGE_NOTICE)
+    if plm and change.notice:
+        reconcile = Reconcile(change=change.number, notice=change.notice)
+        told.append(planning.step(plm, about, reconcile, after=[completed]))
+    return tuple(told)
 
 
 def version(message: Message[EngineeringChange]) -> int:
