@@ -10,6 +10,8 @@ from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from handlers.flows import engineering_change, master_data
 from handlers.systems.arena import inbound as arena
+from handlers.systems.arena import notice as arena_notice
+from handlers.systems.arena import outbound as arena_outbound
 from handlers.systems.coupa import inbound as coupa
 from handlers.systems.coupa import outbound as coupa_outbound
 from handlers.systems.idoc import inbound as idoc
@@ -21,6 +23,7 @@ from handlers.systems.s4 import outbound as s4_outbound
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("pdx", "pdx.package"): pdx.HANDLER,
     ("arena", "arena.change"): arena.HANDLER,
+    ("arena", "arena.event"): arena_notice.HANDLER,
     ("coupa", "coupa.supplier"): coupa.HANDLER_SUPPLIER,
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
     ("idoc", "idoc.document"): idoc.HANDLER,
@@ -48,6 +51,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 RECOGNISED: dict[str, Callable[[Delivery], bool]] = {
     "pdx.package": pdx.recognises,
     "arena.change": arena.recognises,
+    "arena.event": arena_notice.recognises,
     "idoc.document": idoc.recognises,
     "s4.event": s4.recognises,
 }
@@ -55,6 +59,7 @@ RECOGNISED: dict[str, Callable[[Delivery], bool]] = {
 DRIVERS: dict[str, Driver] = {
     "s4": s4_outbound.DRIVER,
     "coupa": coupa_outbound.DRIVER,
+    "arena": arena_outbound.DRIVER,
 }
 
 CATALOGUE = Catalogue(handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS)

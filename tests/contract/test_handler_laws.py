@@ -56,6 +56,7 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 NAMES = {
     "pdx-package",
     "arena-change",
+    "arena-event",
     "coupa-supplier",
     "coupa-contracts",
     "item.released",
@@ -178,6 +179,17 @@ S4_PRODUCT = {
         "results": [{"Plant": "1010", "ProcurementType": "F", "MinimumLotSizeQuantity": "100.000"}]
     },
 }
+QUEUE_EVENT = {
+    "integration": {"guid": "INTEGRATION0000000001"},
+    "event": {
+        "guid": "EVENT000000000000001",
+        "eventType": "CHANGE",
+        "creationDateTime": "2026-03-02T08:00:00Z",
+        "itemsReconciled": False,
+        "status": "NEEDS_UPDATE",
+        "change": {"guid": "CHANGE00000000000001", "number": "ECO-7", "title": "Seal"},
+    },
+}
 
 PIECES = Quantity(Decimal(5), "H87")
 ORDER = PurchaseOrder("PO-1", 7, "S-1", "EUR", (OrderLine("10", "PIN", PIECES),))
@@ -187,6 +199,7 @@ CONFIRMATION = OrderConfirmation("PO-1", 8, (ConfirmedLine("10", "accepted", PIE
 SAMPLES: dict[str, Delivery] = {
     "pdx-package": package("gearbox_package.pdx"),
     "arena-change": package("arena_eco_000451.json"),
+    "arena-event": Delivery("plm", "", json.dumps(QUEUE_EVENT).encode()),
     "coupa-supplier": answer("coupa.supplier", "supplier/S-1", [SUPPLIER]),
     "coupa-contracts": answer("coupa.contracts", "coverage/BOLT-1", [CONTRACT]),
     "item.released": own("item.released", "item/PIN", item("PIN")),

@@ -71,6 +71,17 @@ SUPPLIER = {
     "status": "active",
     "custom-fields": {"qualification-status": "InQualification", "qualified-until": None},
 }
+QUEUE_EVENT = {
+    "integration": {"guid": "INTEGRATION0000000001"},
+    "event": {
+        "guid": "EVENT000000000000001",
+        "eventType": "CHANGE",
+        "creationDateTime": "2026-03-02T08:00:00Z",
+        "itemsReconciled": False,
+        "status": "NEEDS_UPDATE",
+        "change": {"guid": "CHANGE00000000000001", "number": "ECO-7", "title": "Seal"},
+    },
+}
 
 
 def _answer(subject: str, content: object) -> Delivery:
@@ -151,6 +162,7 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("arena", "arena.change"): Delivery(
         "plm", "engineering-change", (PACKAGES / "arena_eco_000451.json").read_bytes()
     ),
+    ("arena", "arena.event"): Delivery("plm", "queue-event", json.dumps(QUEUE_EVENT).encode()),
     ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
     ("idoc", "idoc.document"): Delivery("erp", "idoc", ORDERS.encode()),
@@ -262,7 +274,9 @@ def test_a_row_says_what_its_handler_takes(row: Row) -> None:
 
 
 def test_every_driver_stands_under_its_name() -> None:
-    assert {name: driver.name for name, driver in DRIVERS.items()} == {"s4": "s4", "coupa": "coupa"}
+    assert {name: driver.name for name, driver in DRIVERS.items()} == {
+        name: name for name in ("arena", "coupa", "s4")
+    }
 
 
 def test_whatever_a_translation_says_is_heard_by_a_flow() -> None:

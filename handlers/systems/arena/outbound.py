@@ -1,0 +1,362 @@
+"""The driver for Arena: changes are read with their items, and told in the end that they are done.
+
+What a read brings back is one change statement as `inbound` takes it, put together from the calls
+that Arena needs for it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import msgspec
+
+from canonical.change import change_key
+from canonical.codec import decode_json, encode
+from canonical.connector import Answer, Confirmed, Driver, More, Observed, Present, Write
+from canonical.effects import Step
+from canonical.errors import (
+    Conflict,
+    InDoubt,
+    InvalidMessage,
+    Misconfigured,
+    Rejected,
+    Unavailable,
+)
+from canonical.exchange import Request, Response
+from canonical.operations import Operation, ReadObject, Reconcile, ReportImplementation, verb
+from canonical.text import normalise_id
+from handlers.systems import answers
+from handlers.systems.answers import Refusal
+from handlers.systems.arena import native
+from handlers.systems.arena.inbound import TYPE as CHANGE_ANSWER
+from handlers.systems.arena.notice import READ_CHANGE, READ_EVENT
+from handlers.systems.arena.words import COMPLETABLE, COMPLETED, IMPLEMENTATION, UNDER_WAY
+
+_JSON = (("Accept", "application/json"),)
+# 20 characters of A-Z and 0-9 in everything that Arena shows; compared as they are.
+_GUID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
+# How Arena words a daily allowance that is used up, and a session that is over.
+_ALLOWANCE_USED_UP = re.compile(r"exceeded your maximum", re.IGNORECASE)
+_NO_SESSION = "401"
+_RESET = "x-arena-next-request-limit-reset"
+
+
+def observe(step: Step) -> Request:
+    """The read of the change or of the queue's entry.
+
+    Raises: InvalidMessage for an id that is no guid.
+    """
+    match step.operation:
+        case ReadObject(kind=kind, id=guid) if kind == READ_CHANGE:
+            return _get(_change_path(guid))
+        case ReadObject(kind=kind, id=notice) if kind == READ_EVENT:
+            return _get(_event_path(notice))
+        case ReportImplementation(source_id=guid):
+            return _get(_change_path(guid))
+        case Reconcile(notice=notice):
+            return _get(_event_path(notice))
+        case other:
+            raise _unsupported(other)
+
+
+def read(step: Step, response: Response) -> Observed | More:
+    """What Arena holds, compared with what the step wants; of a read the part that came, and the
+    next call.
+
+    Raises: besides those of `Driver`, Conflict where the change has another number by now.
+    """
+    _check_success(response, wrote=False)
+    match step.operation:
+        case ReadObject(kind=kind) as asked if kind == READ_CHANGE:
+            return _read_change(asked, asked.id, None, response)
+        case ReadObject(kind=kind) as asked if kind == READ_EVENT:
+            return _read_event(asked, response)
+        case ReportImplementation() as report:
+            return _read_status(report, response)
+        case Reconcile() as wanted:
+            return _read_reconciled(wanted, response)
+        case other:
+            raise _unsupported(other)
+
+
+def write(step: Step, observed: Observed, key: str) -> Write | None:
+    """The completion of the change, or the mark on the queue's entry; None for reads.
+
+    Arena has no idempotency key. Either write may be made twice: the second one is refused, or
+    changes nothing.
+    """
+    match step.operation, observed:
+        case ReportImplementation() as report, Present():
+            return _write("POST", "/changes/statuschanges", completion(report))
+        case Reconcile(notice=notice), Present():
+            return _write("PUT", _event_path(notice), native.ReconcileBody())
+        case _:
+            return None
+
+
+def confirm(step: Step, response: Response) -> Confirmed:
+    """That Arena shows the change, or the entry, as it was written."""
+    _check_success(response, wrote=True)
+    match step.operation:
+        case ReportImplementation() as report:
+            wanted = completion(report)
+            made = answers.decode(response, native.StatusChange, wrote=True)
+            shown = made.change, made.status, made.implementation_status
+            if shown != (wanted.change, wanted.status, wanted.implementation_status):
+                raise _not_as_written("/changes/statuschanges")
+            return Confirmed(reference=report.change)
+        case Reconcile(notice=notice):
+            event = answers.decode(response, native.QueueEvent, wrote=True)
+            if event.guid != _event_guid(notice) or not event.items_reconciled:
+                raise _not_as_written(_event_path(notice))
+            return Confirmed(reference=event.guid)
+        case other:
+            raise _unsupported(other)
+
+
+# --- reads ---
+
+
+def _read_event(asked: ReadObject, response: Response) -> More:
+    """The entry says which change is to be read."""
+    event = _event(asked.id, response)
+    if event.change is None:
+        raise Rejected(
+            "event-without-change",
+            f"Event {event.guid} names no change",
+            where=asked.key,
+            remedy="Release items by a change",
+            owner="engineering",
+        )
+    integration, _, _ = asked.id.partition("/")
+    notice = native.Event(guid=event.guid, integration=integration)
+    guid = event.change.guid
+    return More(_get(_change_path(guid)), partial(_then_change, asked, guid, notice))
+
+
+def _then_change(
+    asked: ReadObject, guid: str, notice: native.Event, response: Response
+) -> Observed | More:
+    _check_success(response, wrote=False)
+    return _read_change(asked, guid, notice, response)
+
+
+def _read_change(
+    asked: ReadObject, guid: str, notice: native.Event | None, response: Response
+) -> More:
+    """The change without its items, which are another call."""
+    change = _change(guid, response)
+    number = normalise_id(change.number, where="change.number")
+    if change_key(number) != asked.key:
+        raise _renumbered(asked.key, number)
+    return More(
+        _get(f"{_change_path(guid)}/items"),
+        partial(_read_items, asked, response.body, notice),
+    )
+
+
+def _read_items(
+    asked: ReadObject, change: bytes, notice: native.Event | None, response: Response
+) -> Observed:
+    """The change with its items, as one statement.
+
+    Raises: Misconfigured for a list that is cut off: what is missing would count as not affected.
+    """
+    _check_success(response, wrote=False)
+    listed = answers.decode(response, native.ChangeItems, wrote=False)
+    if listed.count != len(listed.results):
+        raise Misconfigured(
+            "answer-incomplete",
+            f"Arena lists {len(listed.results)} of {listed.count} affected items",
+            where=asked.key,
+            remedy="Give this user access to all items of the change, or make the change smaller",
+        )
+    statement = {"change": msgspec.Raw(change), "changeItems": msgspec.Raw(response.body)}
+    body = encode(statement | ({"event": notice} if notice else {}))
+    return Present(equal=True, answer=Answer(CHANGE_ANSWER, asked.key, body))
+
+
+# --- what is reported ---
+
+
+def completion(report: ReportImplementation) -> native.StatusChange:
+    """The step of the workflow that closes the change; the only one that takes this status."""
+    return native.StatusChange(
+        change=native.Guid(report.source_id),
+        status=COMPLETED,
+        implementation_status=native.Value(IMPLEMENTATION[report.status]),
+        comment=report.comment,
+    )
+
+
+def _read_status(report: ReportImplementation, response: Response) -> Observed:
+    change = _change(report.source_id, response)
+    number = normalise_id(change.number, where="change.number")
+    if number != report.change:
+        raise _renumbered(change_key(report.change), number)
+    status, wanted = change.lifecycle_status.type, IMPLEMENTATION[report.status]
+    held = change.implementation_status or ""
+    if status == COMPLETED and held == wanted:
+        return Present(equal=True, reference=number)
+    if status in COMPLETABLE:
+        return Present(
+            equal=False,
+            reference=number,
+            differences=(f"status: {status}, wanted {COMPLETED}",),
+        )
+    shown = answers.printable(f"{status}, implementation {held or 'not stated'}")
+    if status in UNDER_WAY:
+        raise Unavailable("change-not-effective", f"The change is {shown}", where=report.change)
+    raise Conflict(
+        "change-status-differs",
+        f"The change is {shown}; it cannot be completed from there",
+        where=change_key(report.change),
+        remedy="Have a change administrator put it right in Arena, then release the step again",
+        owner="engineering",
+    )
+
+
+def _read_reconciled(wanted: Reconcile, response: Response) -> Observed:
+    event = _event(wanted.notice, response)
+    if event.items_reconciled:
+        return Present(equal=True, reference=event.guid)
+    return Present(
+        equal=False,
+        reference=event.guid,
+        differences=("itemsReconciled: false, wanted true",),
+    )
+
+
+# --- protocol ---
+
+
+def _get(path: str) -> Request:
+    return Request("GET", path, headers=_JSON, effectful=False)
+
+
+def _write(method: str, path: str, body: msgspec.Struct) -> Write:
+    headers = (*_JSON, ("Content-Type", "application/json"))
+    return Write(Request(method, path, headers=headers, body=encode(body)), completes=True)
+
+
+def _change_path(guid: str) -> str:
+    return f"/changes/{_checked(guid)}"
+
+
+def _event_path(notice: str) -> str:
+    integration, _, event = notice.partition("/")
+    return f"/outboundintegrations/{_checked(integration)}/events/{_checked(event)}"
+
+
+def _event_guid(notice: str) -> str:
+    return notice.partition("/")[2]
+
+
+def _checked(guid: str) -> str:
+    if not _GUID.fullmatch(guid):
+        raise InvalidMessage(
+            "guid-malformed",
+            f"{answers.printable(guid, 64)!r} is no guid of Arena's",
+            where="guid",
+            remedy="Send the object's guid",
+        )
+    return guid
+
+
+def _change(guid: str, response: Response) -> native.Change:
+    change = answers.decode(response, native.Change, wrote=False)
+    if change.guid != guid:
+        raise _about_another(guid, change.guid)
+    return change
+
+
+def _event(notice: str, response: Response) -> native.QueueEvent:
+    event = answers.decode(response, native.QueueEvent, wrote=False)
+    if event.guid != _event_guid(notice):
+        raise _about_another(_event_guid(notice), event.guid)
+    return event
+
+
+def _about_another(asked: str, found: str) -> Misconfigured:
+    return Misconfigured(
+        "answer-about-another",
+        f"{asked} was asked for, the answer is about {answers.printable(found, 64)}",
+        where="answer",
+        remedy="Check what stands between Layshaft and Arena: a cache, a proxy",
+    )
+
+
+def _renumbered(key: str, number: str) -> Conflict:
+    return Conflict(
+        "change-renumbered",
+        f"Arena calls the change {answers.printable(number)} by now",
+        where=key,
+        remedy="Give it its number back in Arena, then release the step again",
+        owner="engineering",
+    )
+
+
+def _not_as_written(where: str) -> InDoubt:
+    return InDoubt("answer-differs", "Arena confirmed something else than was written", where=where)
+
+
+def _unsupported(operation: Operation) -> Misconfigured:
+    what = verb(operation)
+    if isinstance(operation, ReadObject):
+        what = f"{what} of kind {answers.printable(operation.kind, 40)!r}"
+    return Misconfigured(
+        "operation-unsupported",
+        f"Arena has no {what} that could be called so",
+        remedy="Correct the routes: this operation belongs to another system",
+    )
+
+
+def _check_success(response: Response, *, wrote: bool) -> None:
+    """Raises: what the answer means unless it is a 2xx one whose body is no error document."""
+    document = _error_document(response)
+    if document is None and response.status in (200, 201):
+        return
+    if document is not None and response.status < 400 <= document.status:
+        response = msgspec.structs.replace(response, status=document.status)
+    refusal = _refusal_of(document, response)
+    if _ALLOWANCE_USED_UP.search(refusal.text):
+        response = msgspec.structs.replace(response, status=429)
+    raise answers.failure(_with_pause(response), refusal, wrote=wrote)
+
+
+def _error_document(response: Response) -> native.ErrorDocument | None:
+    try:
+        return decode_json(response.body, native.ErrorDocument)
+    except InvalidMessage:
+        return None
+
+
+def _refusal_of(document: native.ErrorDocument | None, response: Response) -> Refusal:
+    """Arena's own words; empty where there are none."""
+    if document is None:
+        is_page = answers.is_page(response)
+        return Refusal(
+            text="" if is_page else response.body[:300].decode(errors="replace"),
+            meaning="session" if response.status == 401 else "",
+        )
+    codes = [str(said.code) for said in document.errors]
+    return Refusal(
+        code=codes[0],
+        text="; ".join(said.message for said in document.errors if said.message),
+        # The channel has logged in anew by then: somebody else has as the same user.
+        meaning="session" if response.status == 401 or _NO_SESSION in codes else "",
+    )
+
+
+def _with_pause(response: Response) -> Response:
+    """An allowance that is used up says when the next one begins, where other targets say how long
+    to wait."""
+    reset = response.headers.get(_RESET, "")
+    if response.status != 429 or not reset or "retry-after" in response.headers:
+        return response
+    headers = {**response.headers, "retry-after": reset}
+    return msgspec.structs.replace(response, headers=headers)
+
+
+DRIVER = Driver(name="arena", observe=observe, read=read, write=write, confirm=confirm)

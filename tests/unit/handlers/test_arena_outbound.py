@@ -1,0 +1,545 @@
+"""What is asked of Arena, what its answers mean, and what is written back."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canonical.connector import Confirmed, More, Observed, Present
+from canonical.effects import Emit, Put, Step
+from canonical.envelope import Message
+from canonical.errors import (
+    Conflict,
+    Failure,
+    InDoubt,
+    InvalidMessage,
+    Misconfigured,
+    Rejected,
+    Unavailable,
+)
+from canonical.exchange import Request, Response
+from canonical.facts import Facts
+from canonical.handler import Delivery
+from canonical.operations import (
+    Operation,
+    ReadObject,
+    ReadSupplier,
+    Reconcile,
+    ReportImplementation,
+)
+from canonical.rules import Rules
+from handlers.systems.arena.inbound import HANDLER
+from handlers.systems.arena.native import ChangeStatement
+from handlers.systems.arena.outbound import DRIVER
+
+JSON = {"content-type": "application/json"}
+KEY = "engineering-change/ECO-000031"
+GUID = "CHG00000000000000009"
+NOTICE = "INT00000000000000001/EVT00000000000000004"
+EVENT_PATH = "/outboundintegrations/INT00000000000000001/events/EVT00000000000000004"
+
+READ_CHANGE = ReadObject("change", GUID, KEY, asked=1, correlation_id="story")
+READ_EVENT = ReadObject("event", NOTICE, KEY, asked=1, correlation_id="story")
+REPORT = ReportImplementation("ECO-000031", GUID, "done", "Implemented everywhere")
+RECONCILE = Reconcile("ECO-000031", NOTICE)
+OPERATIONS: tuple[Operation, ...] = (READ_CHANGE, READ_EVENT, REPORT, RECONCILE)
+
+CHANGE: dict[str, Any] = {
+    "additionalAttributes": [{"guid": "ATT1", "name": "Urgency", "value": "High"}],
+    "category": {"guid": "CAT1", "name": "Engineering Change Order"},
+    "effectiveDateTime": "2026-02-27T17:05:09Z",
+    "effectivityType": "PERMANENT_ON_APPROVAL",
+    "guid": GUID,
+    "implementationStatus": "NOT_STARTED",
+    "lifecycleDateTime": "2026-02-27T17:05:09Z",
+    "lifecycleStatus": {"type": "EFFECTIVE"},
+    "number": "ECO-000031",
+    "title": "New seal",
+}
+ITEMS: dict[str, Any] = {
+    "count": 1,
+    "results": [
+        {
+            "guid": "ROW00000000000000001",
+            "affectedItemRevision": {"guid": "REV1", "number": "SEAL-7", "revisionNumber": "A"},
+            "newItemRevision": {"guid": "REV2", "number": "SEAL-7", "revisionNumber": "B"},
+            "newLifecyclePhase": {"guid": "PH1", "name": "In Production"},
+            "newRevisionNumber": "B",
+            "dispositionAttributes": [{"guid": "D1", "name": "In Stock", "value": "Use up"}],
+        }
+    ],
+}
+EVENT: dict[str, Any] = {
+    "guid": "EVT00000000000000004",
+    "eventType": "CHANGE",
+    "creationDateTime": "2026-02-27T17:05:09Z",
+    "itemsReconciled": False,
+    "status": "NEEDS_UPDATE",
+    "change": {"guid": GUID, "number": "ECO-000031", "title": "New seal"},
+}
+COMPLETED: dict[str, Any] = {
+    "change": {"guid": GUID, "number": "ECO-000031"},
+    "comment": "Implemented everywhere",
+    "implementationStatus": {"value": "DONE"},
+    "status": "COMPLETED",
+}
+
+
+def step_of(operation: Operation) -> Step:
+    return Step("", "plm", "engineering-change", "ECO-000031", operation)
+
+
+def answer(content: object, status: int = 200, headers: Mapping[str, str] = JSON) -> Response:
+    return Response(status, headers, json.dumps(content).encode())
+
+
+def error(status: int, code: int, message: str, **headers: str) -> Response:
+    """A refusal as Arena words it."""
+    body = {"status": status, "errors": [{"code": code, "message": message}]}
+    names = {name.replace("_", "-"): text for name, text in headers.items()}
+    return answer(body, status, JSON | names)
+
+
+def read(operation: Operation, *responses: Response) -> tuple[Observed | More, list[str]]:
+    """What these answers, one after the other, come to, and the paths that were asked for."""
+    step = step_of(operation)
+    request = DRIVER.observe(step)
+    paths: list[str] = []
+    found: Observed | More = More(request, lambda response: DRIVER.read(step, response))
+    for response in responses:
+        assert isinstance(found, More)
+        assert (found.request.method, found.request.effectful) == ("GET", False)
+        paths.append(found.request.path)
+        found = found.read(response)
+    return found, paths
+
+
+def statement(found: Observed | More) -> Mapping[str, Any]:
+    assert isinstance(found, Present)
+    assert found.equal
+    assert found.answer is not None
+    assert (found.answer.type, found.answer.key) == ("arena.change", KEY)
+    body: Mapping[str, Any] = json.loads(found.answer.body)
+    return body
+
+
+def as_answered(found: Observed | More) -> Message[ChangeStatement]:
+    """The answer as the handler of changes takes it."""
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    attributes = {"id": "step/1/1", "subject": KEY, "time": "2026-03-02T08:00:00Z"}
+    message: Message[ChangeStatement] = HANDLER.read(
+        Delivery("plm", found.answer.type, found.answer.body, attributes=attributes)
+    )
+    return message
+
+
+def refused(call: Callable[[], object]) -> Failure:
+    with pytest.raises(Failure) as caught:
+        call()
+    return caught.value
+
+
+# --- reads ---
+
+
+def test_a_change_is_read_in_two_calls_and_becomes_one_statement() -> None:
+    found, paths = read(READ_CHANGE, answer(CHANGE), answer(ITEMS))
+    assert paths == [f"/changes/{GUID}", f"/changes/{GUID}/items"]
+    assert statement(found) == {"change": CHANGE, "changeItems": ITEMS}
+
+
+def test_a_change_is_read_by_way_of_the_queue_in_three() -> None:
+    found, paths = read(READ_EVENT, answer(EVENT), answer(CHANGE), answer(ITEMS))
+    assert paths == [EVENT_PATH, f"/changes/{GUID}", f"/changes/{GUID}/items"]
+    event = {"guid": "EVT00000000000000004", "integration": "INT00000000000000001"}
+    assert statement(found) == {"change": CHANGE, "changeItems": ITEMS, "event": event}
+
+
+def test_what_was_read_is_released_with_its_notice() -> None:
+    found, _ = read(READ_EVENT, answer(EVENT), answer(CHANGE), answer(ITEMS))
+    message = as_answered(found)
+    assert message.envelope.key == READ_EVENT.key
+    known = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
+    put, emit = HANDLER.decide(message, known, datetime(2026, 3, 2, tzinfo=UTC))
+    assert isinstance(put, Put)
+    assert isinstance(emit, Emit)
+    assert put.document == emit.data
+    change: Any = emit.data
+    assert (change.source_id, change.notice) == (GUID, NOTICE)
+    assert [(row.item, row.old_revision, row.new_revision) for row in change.affected] == [
+        ("SEAL-7", "A", "B")
+    ]
+
+
+def test_a_change_that_has_another_number_by_now_is_a_conflict() -> None:
+    failure = refused(lambda: read(READ_CHANGE, answer(CHANGE | {"number": "ECO-000077"})))
+    assert isinstance(failure, Conflict)
+    assert (failure.code, failure.where) == ("change-renumbered", KEY)
+
+
+def test_a_list_of_items_that_is_cut_off_is_not_taken() -> None:
+    failure = refused(lambda: read(READ_CHANGE, answer(CHANGE), answer(ITEMS | {"count": 2})))
+    assert isinstance(failure, Misconfigured)
+    assert (failure.code, failure.what) == (
+        "answer-incomplete",
+        "Arena lists 1 of 2 affected items",
+    )
+
+
+@pytest.mark.parametrize(
+    ("operation", "content"),
+    [
+        (READ_CHANGE, CHANGE | {"guid": "CHG00000000000000010"}),
+        (REPORT, CHANGE | {"guid": "CHG00000000000000010"}),
+        (READ_EVENT, EVENT | {"guid": "EVT00000000000000005"}),
+        (RECONCILE, EVENT | {"guid": "EVT00000000000000005"}),
+    ],
+)
+def test_an_answer_about_another_object_is_no_answer(
+    operation: Operation, content: Mapping[str, Any]
+) -> None:
+    failure = refused(lambda: read(operation, answer(content)))
+    assert (failure.code, failure.word) == ("answer-about-another", "configuration")
+
+
+def test_an_entry_of_the_queue_without_a_change_is_for_engineering() -> None:
+    failure = refused(lambda: read(READ_EVENT, answer(EVENT | {"change": None})))
+    assert isinstance(failure, Rejected)
+    assert (failure.code, failure.owner) == ("event-without-change", "engineering")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        ReadObject("change", "../login", KEY, asked=1, correlation_id=""),
+        ReadObject("event", "INT1", KEY, asked=1, correlation_id=""),
+        ReadObject("event", "INT1/EVT1/items", KEY, asked=1, correlation_id=""),
+        ReportImplementation("ECO-1", "", "done", ""),
+        Reconcile("ECO-1", ""),
+    ],
+)
+def test_what_is_no_guid_is_not_asked_for(operation: Operation) -> None:
+    failure = refused(lambda: DRIVER.observe(step_of(operation)))
+    assert isinstance(failure, InvalidMessage)
+    assert failure.code == "guid-malformed"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [ReadSupplier("7"), ReadObject("item", "ITEM1", "item/X", asked=1, correlation_id="")],
+)
+def test_what_arena_is_not_asked_for_is_a_fault_of_the_routes(operation: Operation) -> None:
+    failure = refused(lambda: DRIVER.observe(step_of(operation)))
+    assert (failure.code, failure.word) == ("operation-unsupported", "configuration")
+
+
+def test_a_read_writes_nothing() -> None:
+    found, _ = read(READ_CHANGE, answer(CHANGE), answer(ITEMS))
+    assert isinstance(found, Present)
+    assert DRIVER.write(step_of(READ_CHANGE), found, "key") is None
+
+
+# --- implementation status ---
+
+
+def test_an_effective_change_is_completed_with_status_and_comment() -> None:
+    found, paths = read(REPORT, answer(CHANGE))
+    assert paths == [f"/changes/{GUID}"]
+    assert found == Present(
+        equal=False,
+        reference="ECO-000031",
+        differences=("status: EFFECTIVE, wanted COMPLETED",),
+    )
+    write = DRIVER.write(step_of(REPORT), found, "key")
+    assert write is not None
+    assert write.completes
+    request = write.request
+    assert (request.method, request.path) == ("POST", "/changes/statuschanges")
+    assert request.effectful
+    assert json.loads(request.body or b"") == {
+        "change": {"guid": GUID},
+        "status": "COMPLETED",
+        "implementationStatus": {"value": "DONE"},
+        "comment": "Implemented everywhere",
+    }
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_completion_is_confirmed_by_its_guid_and_status(status: int) -> None:
+    assert DRIVER.confirm(step_of(REPORT), answer(COMPLETED, status)) == Confirmed("ECO-000031")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"change": {"guid": "CHG00000000000000010"}},
+        {"status": "EFFECTIVE"},
+        {"implementationStatus": {"value": "IN_PROGRESS"}},
+        {"implementationStatus": None},
+    ],
+)
+def test_a_confirmation_of_something_else_leaves_it_in_doubt(other: dict[str, Any]) -> None:
+    failure = refused(lambda: DRIVER.confirm(step_of(REPORT), answer(COMPLETED | other, 201)))
+    assert isinstance(failure, InDoubt)
+
+
+def test_a_change_that_is_completed_as_wanted_is_left_alone() -> None:
+    done = CHANGE | {"lifecycleStatus": {"type": "COMPLETED"}, "implementationStatus": "DONE"}
+    found, _ = read(REPORT, answer(done))
+    assert found == Present(equal=True, reference="ECO-000031")
+
+
+@pytest.mark.parametrize(
+    ("status", "implementation", "code", "word"),
+    [
+        ("COMPLETED", "NEEDS_ATTN", "change-status-differs", "ownership_conflict"),
+        ("CANCELED", "NOT_STARTED", "change-status-differs", "ownership_conflict"),
+        ("OPEN_AND_UNLOCKED", None, "change-status-differs", "ownership_conflict"),
+        ("APPROVED", "NOT_STARTED", "change-not-effective", "transient"),
+    ],
+)
+def test_a_change_that_cannot_be_completed_waits_or_is_for_a_person(
+    status: str, implementation: str | None, code: str, word: str
+) -> None:
+    held = CHANGE | {"lifecycleStatus": {"type": status}, "implementationStatus": implementation}
+    failure = refused(lambda: read(REPORT, answer(held)))
+    assert (failure.code, failure.word) == (code, word)
+
+
+def test_a_deviation_that_has_expired_can_be_completed() -> None:
+    found, _ = read(REPORT, answer(CHANGE | {"lifecycleStatus": {"type": "EXPIRED"}}))
+    assert isinstance(found, Present)
+    assert found.differences == ("status: EXPIRED, wanted COMPLETED",)
+
+
+# --- the queue ---
+
+
+def test_an_entry_is_marked_as_dealt_with() -> None:
+    found, paths = read(RECONCILE, answer(EVENT))
+    assert paths == [EVENT_PATH]
+    assert isinstance(found, Present)
+    assert found.differences == ("itemsReconciled: false, wanted true",)
+    write = DRIVER.write(step_of(RECONCILE), found, "key")
+    assert write is not None
+    assert (write.request.method, write.request.path, write.completes) == ("PUT", EVENT_PATH, True)
+    assert json.loads(write.request.body or b"") == {"itemsReconciled": True}
+    shown = EVENT | {"itemsReconciled": True, "status": "RECONCILED"}
+    confirmed = DRIVER.confirm(step_of(RECONCILE), answer(shown))
+    assert confirmed == Confirmed("EVT00000000000000004")
+    assert read(RECONCILE, answer(shown))[0] == Present(equal=True, reference=confirmed.reference)
+
+
+def test_an_entry_that_still_waits_after_the_write_is_in_doubt() -> None:
+    assert isinstance(
+        refused(lambda: DRIVER.confirm(step_of(RECONCILE), answer(EVENT))),
+        InDoubt,
+    )
+
+
+# --- errors ---
+
+BAD_GUID = error(400, 3011, 'The guid "CHG9" is not valid.')
+# The status of a refusal may stand in its body only.
+HIDDEN = Response(200, JSON, BAD_GUID.body)
+
+
+@pytest.mark.parametrize("response", [BAD_GUID, HIDDEN])
+def test_arenas_own_words_are_shown(response: Response) -> None:
+    failure = refused(lambda: read(READ_CHANGE, response))
+    assert isinstance(failure, Rejected)
+    assert failure.what == 'Status 400, 3011: The guid "CHG9" is not valid.'
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_refusal_of_any_of_the_calls_is_one_of_the_read(at: int) -> None:
+    responses = [answer(EVENT), answer(CHANGE), answer(ITEMS)][:at]
+    assert isinstance(refused(lambda: read(READ_EVENT, *responses, BAD_GUID)), Rejected)
+
+
+@pytest.mark.parametrize(
+    ("response", "code", "read_word", "write_word"),
+    [
+        (error(401, 401, "The access token is not valid."), "session-ended", "transient", None),
+        (error(400, 401, "The access token is not valid."), "session-ended", "transient", None),
+        (Response(401, {}, b""), "session-ended", "transient", None),
+        (error(403, 4897, "Access not allowed."), "not-authorised", "configuration", None),
+        (error(405, 405, "The method is not allowed."), "interface-unknown", "configuration", None),
+        (error(423, 400, "Locked."), "locked", "transient", None),
+        (error(429, 4900, "Too many."), "rate-limited", "transient", None),
+    ],
+)
+def test_a_refusal_is_transient_or_of_the_configuration(
+    response: Response, code: str, read_word: str, write_word: str | None
+) -> None:
+    seen = refused(lambda: read(REPORT, response))
+    written = refused(lambda: DRIVER.confirm(step_of(REPORT), response))
+    assert (seen.code, seen.word) == (code, read_word)
+    assert (written.code, written.word) == (code, write_word or read_word)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_that_fails_is_asked_later_and_a_write_is_in_doubt(status: int) -> None:
+    response = error(status, status, "The service is currently unavailable.")
+    assert isinstance(refused(lambda: read(REPORT, response)), Unavailable)
+    assert isinstance(refused(lambda: DRIVER.confirm(step_of(REPORT), response)), InDoubt)
+
+
+def test_an_object_that_is_there_already_is_looked_at_again() -> None:
+    response = error(409, 3008, "Another object has this number.")
+    failure = refused(lambda: DRIVER.confirm(step_of(REPORT), response))
+    assert (failure.code, failure.word) == ("exists-already", "transient")
+
+
+@pytest.mark.parametrize("status", [400, 429])
+def test_an_allowance_that_is_used_up_is_waited_for(status: int) -> None:
+    response = error(
+        status,
+        4899,
+        'You have exceeded your maximum of "1000" requests during the last 24 hours.',
+        date="Mon, 02 Mar 2026 08:00:00 GMT",
+        x_arena_next_request_limit_reset="Mon, 02 Mar 2026 08:20:00 GMT",
+    )
+    failure = refused(lambda: read(READ_CHANGE, response))
+    assert isinstance(failure, Unavailable)
+    assert (failure.code, failure.retry_after_s) == ("rate-limited", 1200.0)
+
+
+@pytest.mark.parametrize("reset", ["", "soon", "Mon Mar 02 08:20:00 PST 2026"])
+def test_a_reset_that_cannot_be_read_leaves_the_pause_to_the_policy(reset: str) -> None:
+    response = error(429, 4899, "Wait.", x_arena_next_request_limit_reset=reset)
+    failure = refused(lambda: read(READ_CHANGE, response))
+    assert isinstance(failure, Unavailable)
+    assert failure.retry_after_s is None
+
+
+def test_a_stated_pause_goes_before_the_reset() -> None:
+    response = error(
+        429,
+        4899,
+        "Wait.",
+        retry_after="7",
+        date="Mon, 02 Mar 2026 08:00:00 GMT",
+        x_arena_next_request_limit_reset="Mon, 02 Mar 2026 08:20:00 GMT",
+    )
+    failure = refused(lambda: read(READ_CHANGE, response))
+    assert isinstance(failure, Unavailable)
+    assert failure.retry_after_s == 7.0
+
+
+def test_a_login_page_instead_of_data_is_a_fault_of_the_configuration() -> None:
+    page = Response(200, {"content-type": "text/html"}, b"<html>Log in</html>")
+    failure = refused(lambda: read(READ_CHANGE, page))
+    assert (failure.code, failure.word) == ("answer-is-a-page", "configuration")
+    written = refused(lambda: DRIVER.confirm(step_of(REPORT), page))
+    assert isinstance(written, InDoubt)
+
+
+# --- whatever comes back ---
+
+STEPS = st.sampled_from([step_of(operation) for operation in OPERATIONS])
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)
+)
+ODD = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=4,
+)
+STATUSES = st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 404, 409, 429, 500, 503])
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container with a key or index inside it."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value))
+    found: list[tuple[Any, Any]] = []
+    for key in keys:
+        found.append((value, key))
+        if isinstance(value[key], dict | list):
+            found += _places(value[key])
+    return found
+
+
+@st.composite
+def mutated(draw: st.DrawFn, content: Any) -> Response:
+    """An answer with something else in one place, cut off or under another status."""
+    changed = copy.deepcopy(content)
+    if draw(st.booleans()):
+        container, key = draw(st.sampled_from(_places(changed)))
+        if draw(st.booleans()):
+            del container[key]
+        else:
+            container[key] = draw(ODD)
+    body = json.dumps(changed).encode()
+    if draw(st.booleans()):
+        body = body[: draw(st.integers(0, len(body)))]
+    return Response(draw(STATUSES), JSON, body)
+
+
+CONTENTS = st.sampled_from([CHANGE, ITEMS, EVENT, COMPLETED, json.loads(BAD_GUID.body)])
+ANSWERS = st.one_of(
+    CONTENTS.flatmap(mutated), st.builds(Response, STATUSES, st.just(JSON), st.binary(max_size=40))
+)
+
+
+def outcome(call: Callable[[], object]) -> object:
+    """What it comes to; None where it was refused, which has to be in our words."""
+    try:
+        return call()
+    except Failure as refused:
+        failure = refused
+    assert failure.code
+    assert failure.what.isprintable()
+    return None
+
+
+def follow(operation: Operation, responses: list[Response]) -> Observed | More:
+    """The read, for as long as it asks for more."""
+    step = step_of(operation)
+    found = DRIVER.read(step, responses[0])
+    for response in responses[1:]:
+        if not isinstance(found, More):
+            break
+        found = found.read(response)
+    return found
+
+
+@given(step=STEPS, responses=st.lists(ANSWERS, min_size=3, max_size=3))
+def test_whatever_is_read_is_understood_or_refused_in_our_words(
+    step: Step, responses: list[Response]
+) -> None:
+    outcome(lambda: follow(step.operation, responses))
+
+
+@given(event=mutated(EVENT), change=mutated(CHANGE), items=mutated(ITEMS))
+def test_a_statement_from_odd_answers_is_taken_or_refused(
+    event: Response, change: Response, items: Response
+) -> None:
+    found = outcome(lambda: follow(READ_EVENT, [event, change, items]))
+    if isinstance(found, Present):
+        outcome(lambda: as_answered(found))
+
+
+@given(step=STEPS, response=ANSWERS)
+def test_whatever_confirms_a_write_is_understood_or_refused_in_our_words(
+    step: Step, response: Response
+) -> None:
+    confirmed = outcome(lambda: DRIVER.confirm(step, response))
+    if confirmed is not None:
+        assert (step.operation, confirmed) in (
+            (REPORT, Confirmed("ECO-000031")),
+            (RECONCILE, Confirmed("EVT00000000000000004")),
+        )
+
+
+def test_every_read_is_a_get_that_changes_nothing() -> None:
+    requests: list[Request] = [DRIVER.observe(step_of(operation)) for operation in OPERATIONS]
+    assert {(request.method, request.effectful) for request in requests} == {("GET", False)}

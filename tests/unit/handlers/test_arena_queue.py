@@ -1,0 +1,107 @@
+"""Entries of Arena's queue lead to a read of their change, by the queue where that is known."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from canonical.effects import Effect, Fetch
+from canonical.errors import InvalidMessage
+from canonical.facts import Facts
+from canonical.handler import Delivery
+from canonical.rules import Rules
+from handlers import CATALOGUE
+from handlers.systems.arena.inbound import HANDLER as CHANGES
+from handlers.systems.arena.notice import HANDLER, recognises
+
+FACTS = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+CHANGE = {"guid": "CHG00000000000000009", "number": "ECO-000031", "title": "New seal"}
+
+
+def entry(integration: str | None = "INT00000000000000001", **fields: Any) -> bytes:
+    event = {
+        "guid": "EVT00000000000000004",
+        "eventType": "CHANGE",
+        "creationDateTime": "2026-02-27T17:05:09Z",
+        "itemsReconciled": False,
+        "status": "NEEDS_UPDATE",
+        "change": CHANGE,
+    }
+    body: dict[str, Any] = {"event": {k: v for k, v in (event | fields).items() if v is not ...}}
+    if integration is not None:
+        body["integration"] = {"guid": integration}
+    return json.dumps(body).encode()
+
+
+def delivery(body: bytes, **attributes: str) -> Delivery:
+    return Delivery("plm", "queue-event", body, attributes=attributes)
+
+
+def decided(body: bytes, **attributes: str) -> tuple[Effect, ...]:
+    return HANDLER.decide(HANDLER.read(delivery(body, **attributes)), FACTS, NOW)
+
+
+def test_an_entry_is_identified_by_its_event_and_kept_in_order_with_its_change() -> None:
+    envelope = HANDLER.read(delivery(entry())).envelope
+    assert (envelope.id, envelope.type) == ("EVT00000000000000004", "arena.event")
+    assert envelope.key == "engineering-change/ECO-000031"
+    assert envelope.time == datetime(2026, 2, 27, 17, 5, 9, tzinfo=UTC)
+    assert (HANDLER.scope, HANDLER.order) == (CHANGES.scope, "notification")
+
+
+def test_the_change_is_read_by_way_of_the_queue() -> None:
+    assert decided(entry()) == (Fetch("event", "INT00000000000000001/EVT00000000000000004"),)
+
+
+def test_the_id_of_the_message_is_not_what_is_asked_for() -> None:
+    asked = decided(entry(), id="cloud-event-1")
+    assert asked == (Fetch("event", "INT00000000000000001/EVT00000000000000004"),)
+
+
+def test_without_its_queue_the_change_is_read_by_its_guid() -> None:
+    assert decided(entry(integration=None)) == (Fetch("change", "CHG00000000000000009"),)
+
+
+def test_an_entry_that_somebody_has_dealt_with_is_read_too() -> None:
+    assert decided(entry(integration=None, itemsReconciled=True)) == (
+        Fetch("change", "CHG00000000000000009"),
+    )
+
+
+@pytest.mark.parametrize("change", [..., None])
+def test_items_that_were_released_by_hand_are_for_engineering(change: Any) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        HANDLER.read(delivery(entry(change=change, eventType="REVISIONING_EVENT")))
+    assert (caught.value.code, caught.value.owner) == ("event-without-change", "engineering")
+    assert "REVISIONING_EVENT" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (entry(guid=""), "contract-violated"),
+        (entry(guid=...), "contract-violated"),
+        (entry(change={"guid": "G"}), "contract-violated"),
+        (entry(change=CHANGE | {"number": " "}), "id-empty"),
+        (entry(creationDateTime="yesterday"), "contract-violated"),
+        (entry(itemsReconciled="no"), "contract-violated"),
+        (entry(integration=""), "contract-violated"),
+        (entry()[:-1] + b', "more": 1, "more": 2}', "key-twice"),
+    ],
+)
+def test_what_is_no_entry_is_refused(body: bytes, code: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        HANDLER.read(delivery(body))
+    assert caught.value.code == code
+
+
+def test_an_entry_and_a_change_are_told_apart_by_their_content() -> None:
+    contracts = ("arena.change", "arena.event")
+    assert CATALOGUE.recognise(contracts, delivery(entry())) is HANDLER
+    statement = b'{"event": {"guid": "E", "eventType": "CHANGE"}, "change": {}, "changeItems": {}}'
+    assert CATALOGUE.recognise(contracts, delivery(statement)) is CHANGES
+    assert not recognises(delivery(b'[{"event": {"eventType": "CHANGE"}}]'))
