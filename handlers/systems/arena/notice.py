@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from canonical.change import change_key
@@ -23,6 +24,8 @@ TYPE = "arena.event"
 READ_CHANGE = "change"
 READ_EVENT = "event"
 
+_DIGEST_CHARS = 16
+
 
 def recognises(delivery: Delivery) -> bool:
     """Whether the content looks like an entry of the queue: a JSON object that has its members."""
@@ -36,15 +39,18 @@ def recognises(delivery: Delivery) -> bool:
 
 
 def read(delivery: Delivery) -> Message[EventNotice]:
-    """The entry with the guid of its event as identity, about the change that it names.
+    """The entry, about the change that it names.
 
+    Identity: the guid of its event with a digest, since an entry that is listed again may say
+    something else by then, and that is no mistake.
     Raises: InvalidMessage for content that is no such entry, or names no change.
     """
     notice = decode_json(delivery.body, EventNotice, where="queue event", keys_once=True)
     event = notice.event
     number = normalise_id(_change_of(notice).number, where="event.change.number")
+    digest = hashlib.sha256(delivery.body).hexdigest()[:_DIGEST_CHARS]
     envelope = Envelope(
-        id=normalise_id(event.guid, where="event.guid"),
+        id=f"{normalise_id(event.guid, where='event.guid')}@{digest}",
         source=delivery.source,
         type=TYPE,
         key=change_key(number),

@@ -47,10 +47,20 @@ def decided(body: bytes, **attributes: str) -> tuple[Effect, ...]:
 
 def test_an_entry_is_identified_by_its_event_and_kept_in_order_with_its_change() -> None:
     envelope = HANDLER.read(delivery(entry())).envelope
-    assert (envelope.id, envelope.type) == ("EVT00000000000000004", "arena.event")
+    guid, _, digest = envelope.id.partition("@")
+    assert (guid, len(digest), envelope.type) == ("EVT00000000000000004", 16, "arena.event")
     assert envelope.key == "engineering-change/ECO-000031"
     assert envelope.time == datetime(2026, 2, 27, 17, 5, 9, tzinfo=UTC)
     assert (HANDLER.scope, HANDLER.order) == (CHANGES.scope, "notification")
+
+
+def test_an_entry_that_says_something_else_when_it_is_listed_again_is_another_message() -> None:
+    first, again, other = (
+        HANDLER.read(delivery(body)).envelope.id
+        for body in (entry(), entry(), entry(itemsReconciled=True))
+    )
+    assert first == again
+    assert first != other
 
 
 def test_the_change_is_read_by_way_of_the_queue() -> None:

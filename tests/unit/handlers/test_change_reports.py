@@ -61,7 +61,7 @@ def test_the_rest_of_the_plan_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("route", "operation"), [(STATUS, ReportImplementation), (NOTICE, Reconcile)]
 )
-def test_each_report_has_a_route_of_its_own(route: Route, operation: type) -> None:
+def test_each_report_has_a_route_of_its_own(route: Route, operation: type[msgspec.Struct]) -> None:
     assert [type(step.operation) for step in reports(planned(STATED, route))] == [operation]
 
 
