@@ -16,7 +16,7 @@ from broker.intake import Arrival
 from broker.pipeline import Pipeline
 from broker.store.diagnosis import stuck_rows
 from canonical.codec import decode_json, encode
-from canonical.connector import Driver, Observed
+from canonical.connector import Driver, More, Observed
 from canonical.effects import Effect, Fetch, Step
 from canonical.envelope import Envelope, Message
 from canonical.errors import Rejected
@@ -130,6 +130,15 @@ def _refusing(*, times: int) -> Driver:
     return dataclasses.replace(TOY_DRIVER, read=read)
 
 
+def _in_two_parts() -> Driver:
+    """The toy driver of a target that shows an object only when it is asked once more."""
+
+    def read(step: Step, response: Response) -> Observed | More:
+        return More(TOY_DRIVER.observe(step), lambda answer: TOY_DRIVER.read(step, answer))
+
+    return dataclasses.replace(TOY_DRIVER, read=read)
+
+
 async def _retry(bench: Bench) -> None:
     """A person has the one open case tried again."""
     (case_id,) = await bench.column("select id from exception_case where state = 'open'")
@@ -159,6 +168,15 @@ async def test_what_an_event_told_the_key_of_is_read_and_taken_with_its_story(
     assert await bench.count("hold") == await bench.count("pending") == 0
     answers = "select correlation_id, causation_id from message where source = 'erp'"
     assert await bench.rows(answers) == [{"correlation_id": "story-1", "causation_id": "step/1"}]
+
+
+async def test_an_object_that_is_shown_in_parts_is_read_in_one_try(bench: Bench) -> None:
+    pipeline, dispatcher = _pipeline(bench), bench.dispatcher(driver=_in_two_parts())
+    await pipeline.take([notice("e1")])
+    await _settle(bench, dispatcher, pipeline)
+    assert _reads(bench.target) == 2
+    assert await _names(bench) == ["Bolt & Co"]
+    assert await bench.column("select number from attempt") == [1]
 
 
 async def test_an_event_joins_a_read_that_was_not_sent_yet(bench: Bench) -> None:

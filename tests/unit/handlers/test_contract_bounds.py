@@ -11,11 +11,12 @@ import pytest
 from msgspec import inspect
 
 from canonical.events import EVENTS
-from handlers.systems.arena.native import ChangeStatement
+from handlers.systems.arena.native import ChangeStatement, EventNotice
 from handlers.systems.coupa import native as coupa
 
 CONTRACTS: dict[str, Any] = {
     "arena.change": ChangeStatement,
+    "arena.event": EventNotice,
     "coupa.supplier": coupa.Suppliers,
     "coupa.contracts": coupa.Contracts,
     **{name: row.data for name, row in EVENTS.items()},
