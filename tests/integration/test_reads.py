@@ -122,7 +122,7 @@ def _refusing(*, times: int) -> Driver:
     """The toy driver to which the target says no so often when it is asked."""
     refusals = iter(range(times))
 
-    def read(step: Step, response: Response) -> Observed:
+    def read(step: Step, response: Response) -> Observed | More:
         if next(refusals, None) is not None:
             raise Rejected("toy-refused", "The target says no")
         return TOY_DRIVER.read(step, response)

@@ -253,6 +253,7 @@ def test_a_read_writes_nothing() -> None:
 def test_an_effective_change_is_completed_with_status_and_comment() -> None:
     found, paths = read(REPORT, answer(CHANGE))
     assert paths == [f"/changes/{GUID}"]
+    assert isinstance(found, Present)
     assert found == Present(
         equal=False,
         reference="ECO-000031",
