@@ -19,11 +19,11 @@ from rich.table import Table
 
 from benchmarks.place import Invalid
 from benchmarks.report import Ratio
-from benchmarks.samples import FACTS, NOW, Sample, operations, samples
+from benchmarks.samples import FACTS, NOW, READS, Sample, operations, samples
 from canonical.codec import encode
-from canonical.connector import Absent, Driver
+from canonical.connector import Absent, Driver, Observed, Present
 from canonical.effects import Effect, Emit, Step
-from canonical.operations import Operation, verb
+from canonical.operations import Operation, ReadObject, verb
 from handlers import DRIVERS
 
 WHAT = "decode, translate and encode of every driver, in this process alone"
@@ -116,26 +116,34 @@ def outbound(wanted: Sequence[Operation]) -> list[Task]:
         _call(driver, operation)
         for driver in DRIVERS.values()
         for operation in wanted
-        if isinstance(operation, driver.operations)
+        if isinstance(operation, driver.operations) and _is_of(driver, operation)
     ]
 
 
+def _is_of(driver: Driver, operation: Operation) -> bool:
+    """A read is of an object that the driver knows."""
+    return not isinstance(operation, ReadObject) or operation.kind == READS[driver.name]
+
+
 def _call(driver: Driver, operation: Operation) -> Task:
-    """The look at the object and, where there is something to write, the create."""
+    """The look at the object and, where there is something to write, the create or the change."""
     step = Step("", driver.name, "bench", "1", operation)
+    # Some write to nothing but what is there.
+    creates = driver.write(step, Absent(), _KEY) is not None
+    there: Observed = Absent() if creates else Present(equal=False)
 
     def request() -> None:
         driver.observe(step)
-        driver.write(step, Absent(), _KEY)
+        driver.write(step, there, _KEY)
 
     written = encode(operation)
     decoder = msgspec.json.Decoder(type(operation))
     size = len(written)
-    create = driver.write(step, Absent(), _KEY)
+    write = driver.write(step, there, _KEY)
     return Task(
         driver.name,
         verb(operation),
-        len(create.request.body or b"") if create else 0,
+        len(write.request.body or b"") if write else 0,
         size,
         {"request": (request, size), YARDSTICK: (_yardstick([decoder], [written]), size)},
     )

@@ -31,6 +31,8 @@ from canonical.operations import (
     ReadCoverage,
     ReadObject,
     ReadSupplier,
+    Reconcile,
+    ReportImplementation,
     RequestReview,
 )
 from canonical.purchasing import InfoRecord
@@ -46,6 +48,9 @@ PACKAGES = (REAL_PACKAGE, "gearbox_package.pdx", "arena_eco_000451.json")
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FACTS = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000"))
 """Nothing is known yet: what each message says is news."""
+
+# What each driver reads of which an event told the key.
+READS = {"s4": "purchase-order", "arena": "change"}
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -134,7 +139,10 @@ def operations() -> list[Operation]:
         PublishItem(item),
         ReadCoverage(item.number),
         ReadSupplier("S-100"),
-        ReadObject("purchase-order", "4500000001", "purchase-order/4500000001", 1, "c-1"),
+        ReadObject(READS["s4"], "4500000001", "purchase-order/4500000001", 1, "c-1"),
+        ReadObject(READS["arena"], "CHANGE00000000000001", "engineering-change/ECO-1", 1, "c-1"),
+        ReportImplementation("ECO-000451", "CHANGE00000000000001", "done", "It is implemented"),
+        Reconcile("ECO-000451", "INTEGRATION0000000001/EVENT000000000000001"),
         RequestReview("S-300", "ECO-000451", (item.number,), "not qualified", "layshaft-1"),
     ]
 

@@ -359,4 +359,11 @@ def _with_pause(response: Response) -> Response:
     return msgspec.structs.replace(response, headers=headers)
 
 
-DRIVER = Driver(name="arena", observe=observe, read=read, write=write, confirm=confirm)
+DRIVER = Driver(
+    name="arena",
+    observe=observe,
+    read=read,
+    write=write,
+    confirm=confirm,
+    operations=(ReadObject, ReportImplementation, Reconcile),
+)

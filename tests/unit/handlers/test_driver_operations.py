@@ -26,6 +26,8 @@ from canonical.operations import (
     ReadCoverage,
     ReadObject,
     ReadSupplier,
+    Reconcile,
+    ReportImplementation,
     RequestReview,
 )
 from canonical.purchasing import InfoRecord
@@ -57,6 +59,9 @@ CALLS: tuple[Operation, ...] = (
     ReadCoverage("PIN"),
     ReadSupplier("S-1"),
     ReadObject("purchase-order", "4500000001", "purchase-order/4500000001", 1, "c-1"),
+    ReadObject("change", "CHANGE00000000000001", "engineering-change/ECO-7", 1, "c-1"),
+    ReportImplementation("ECO-7", "CHANGE00000000000001", "done", "ECO-7 is implemented"),
+    Reconcile("ECO-7", "INTEGRATION0000000001/EVENT000000000000001"),
     RequestReview("S-1", "ECO-7", ("PIN",), "not qualified", "layshaft-1"),
 )
 
@@ -77,6 +82,6 @@ def test_every_operation_that_is_a_call_is_tried_here() -> None:
 
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
 def test_a_driver_takes_what_it_names_and_nothing_else(driver: Driver) -> None:
-    taken = [type(operation) for operation in CALLS if takes(driver, operation)]
-    assert set(driver.operations) == set(taken)
+    taken = {type(operation) for operation in CALLS if takes(driver, operation)}
+    assert set(driver.operations) == taken
     assert len(driver.operations) == len(taken)

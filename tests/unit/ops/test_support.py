@@ -116,7 +116,7 @@ def test_a_kind_with_two_rows_is_found(systems: Path) -> None:
 
 
 def test_a_proof_that_is_none_is_found(systems: Path) -> None:
-    found = edit(systems, "arena", "| documentation only;", "| works;")
+    found = edit(systems, "arena", "| documentation only; the file", "| works; the file")
     assert [(gap.system, gap.word) for gap in found] == [("arena", "unclear")]
 
 
