@@ -17,6 +17,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A plant and who buys for it.
 
     zone: IANA time zone. purchasing_org: of the plant itself; used with local sourcing.
+    region, business_unit: in the words in which suppliers are qualified for them; "" = none.
     """
 
     code: str
@@ -25,6 +26,8 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sourcing: SourcingMode
     purchasing_org: str
     purchasing_group: str = "001"
+    region: str = ""
+    business_unit: str = ""
 
 
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +55,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regulated: product families where a finding stops the change instead of warning.
     approvers: role that decides, per question, e.g. {"supplier-qualification": "quality"}.
     due_s: seconds a step of a kind may take before it is late, per operation word.
+    inherit_qualifications: whether a supplier without a qualification of its own may be bought from
+        by that of its parent. A parent's disqualification always counts.
     """
 
     plants: tuple[Plant, ...]
@@ -61,6 +66,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regulated: tuple[str, ...] = ()
     approvers: dict[str, str] = {}
     due_s: dict[str, int] = {}
+    inherit_qualifications: bool = True
 
     def plant(self, code: str) -> Plant | None:
         """The plant with that code, if it is ours."""

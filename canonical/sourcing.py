@@ -16,6 +16,8 @@ SourcingMode = Literal["central", "local"]
 class CoverageLine(msgspec.Struct, frozen=True):
     """One contract line that covers an item.
 
+    supplier: the one that may be bought from under it, at all of its sites; neither its parent nor
+        those below it.
     first_day, last_day: both inclusive, as contracts state them; last_day None = open.
     plants: the plants the contract is limited to; empty = all.
     order_unit: Rec 20 code.

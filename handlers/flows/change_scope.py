@@ -9,6 +9,7 @@ import msgspec
 
 from canonical.bom import Bom, bom_key
 from canonical.change import AffectedItem, EngineeringChange, change_key
+from canonical.eligibility import chain
 from canonical.errors import Rejected
 from canonical.facts import Facts
 from canonical.item import Item, item_key
@@ -64,7 +65,9 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
         if item is not None and is_bought(item):
             keys.add(coverage_key(number))
             coverage = facts.coverage(number)
-            keys |= {supplier_key(line.supplier) for line in coverage.lines} if coverage else set()
+            for line in coverage.lines if coverage else ():
+                # A parent is known by its child, so each level takes one more round.
+                keys |= {supplier_key(n) for n in chain(line.supplier, facts.supplier)}
     return frozenset(keys)
 
 

@@ -1,12 +1,12 @@
-"""How the bought items of a change come to be purchasable: catalogue, contracts, suppliers, terms.
+"""How the bought items of a change come to be purchasable: catalogue, contracts, terms.
 
-Each plant buys under one contract line, which names the supplier. Where that supplier is not
-qualified, its info records, and nothing else, wait for a person's decision.
+Each plant buys under one contract line, which names the supplier; whether that one may be bought
+from is decided in `change_suppliers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 
@@ -16,48 +16,19 @@ from canonical.change import change_key
 from canonical.codec import encode
 from canonical.effects import Open, Step
 from canonical.errors import InvalidMessage
-from canonical.events import ApprovalRequested
 from canonical.item import Item, Lifecycle, item_key
-from canonical.operations import (
-    Approve,
-    PublishItem,
-    PutInfoRecord,
-    ReadCoverage,
-    ReadSupplier,
-    RequestReview,
-)
+from canonical.operations import PublishItem, PutInfoRecord, ReadCoverage
 from canonical.purchasing import InfoRecord
 from canonical.quantity import Quantity, convert_exact
 from canonical.rules import Plant
 from canonical.sourcing import Coverage, CoverageLine, coverage_key
-from canonical.supplier import Supplier, supplier_key
 from handlers.flows.change_scope import is_bought
-from handlers.flows.planning import LAYSHAFT, PROCUREMENT, Planning
+from handlers.flows.change_suppliers import Gate, Purchase, Sourcing, supplier_steps
+from handlers.flows.planning import PROCUREMENT, Planning
 
-QUALIFICATION = "supplier-qualification"
 # What is not released yet gets its terms too, beside the finding: prototypes are bought as well.
 # What is on hold or obsolete is shown as such in the catalogue and gets none.
 PURCHASABLE: frozenset[Lifecycle] = frozenset({"in_design", "in_review", "released", "superseded"})
-
-
-class Purchase(msgspec.Struct, frozen=True):
-    """A plant's terms for an item, by the contract of a supplier.
-
-    held: waits for definitions, without which it may not come to that.
-    """
-
-    item: str
-    plant: str
-    line: CoverageLine
-    record: InfoRecord
-    held: tuple[Step, ...]
-
-
-class Sourcing(msgspec.Struct, frozen=True):
-    """Steps, and cases for what only a person can mend."""
-
-    steps: tuple[Step, ...] = ()
-    cases: tuple[Open, ...] = ()
 
 
 def sourcing_steps(
@@ -82,16 +53,15 @@ def sourcing_steps(
     steps = [*published.values(), *asked.values(), *unanswered.values()]
     steps += [step for gap in gaps for step in gap.steps]
     cases = [case for gap in gaps for case in gap.cases]
-    for supplier in sorted({purchase.line.supplier for purchase in purchases}):
-        theirs = [purchase for purchase in purchases if purchase.line.supplier == supplier]
-        gate, before = supplier_gate(planning, supplier, theirs, open_ends)
-        steps += gate.steps
-        cases += gate.cases
-        for purchase in theirs:
-            view = views[purchase.item, purchase.plant]
-            after = (view, published[purchase.item], *before)
-            steps.append(_info_record_step(planning, purchase, after))
-    return Sourcing(tuple(steps), tuple(cases))
+    suppliers, gates = supplier_steps(planning, purchases, open_ends)
+    steps += suppliers.steps
+    cases += suppliers.cases
+    for purchase in sorted(purchases, key=lambda purchase: purchase.line.supplier):
+        view = views[purchase.item, purchase.plant]
+        gate = gates.get(purchase.place, Gate())
+        after = (view, published[purchase.item], *gate.before)
+        steps.append(_info_record_step(planning, purchase, after, gate.watched))
+    return Sourcing(tuple(steps), tuple(cases), suppliers.findings)
 
 
 def publish_steps(planning: Planning, waits: dict[str, Step]) -> dict[str, Step]:
@@ -260,7 +230,9 @@ def _info_record(planning: Planning, item: Item, plant: Plant, line: CoverageLin
     )
 
 
-def _info_record_step(planning: Planning, purchase: Purchase, after: Iterable[Step]) -> Step:
+def _info_record_step(
+    planning: Planning, purchase: Purchase, after: Iterable[Step], watched: str
+) -> Step:
     return planning.step(
         planning.erp("info-record", purchase.plant),
         ("info-record", f"{purchase.line.supplier}/{purchase.item}"),
@@ -268,95 +240,5 @@ def _info_record_step(planning: Planning, purchase: Purchase, after: Iterable[St
         plant=purchase.plant,
         after=after,
         owner="purchasing",
+        fact=watched,
     )
-
-
-# Suppliers
-
-
-def supplier_gate(
-    planning: Planning, number: str, purchases: Sequence[Purchase], open_ends: Sequence[Step]
-) -> tuple[Sourcing, tuple[Step, ...]]:
-    """What is done about a supplier, and which of it the supplier's info records wait for.
-
-    A person is asked once, about everything: so not before all that could add to the question is
-    known (`open_ends` are the waits for that), and in words that do not vary from plan to plan.
-    """
-    about = ("supplier", number)
-    asked = planning.step(
-        PROCUREMENT,
-        about,
-        ReadSupplier(number),
-        after=[s for p in purchases for s in p.held] if all(p.held for p in purchases) else (),
-        owner="sourcing",
-    )
-    supplier = planning.facts.supplier(number)
-    if supplier is None:
-        reason = f"Procurement has not answered about supplier {number}"
-        wait = planning.wait(supplier_key(number), reason, "sourcing", after=[asked])
-        return Sourcing((asked, wait)), (wait,)
-    if supplier.active and supplier.qualification.is_valid(planning.today):
-        return Sourcing((asked,)), ()
-    if open_ends:
-        return Sourcing((asked,)), tuple(open_ends)
-    decision, others = approval_steps(planning, supplier, purchases)
-    case = _not_qualified(planning, supplier, decision)
-    return Sourcing((asked, decision, *others), (case,)), (decision,)
-
-
-def approval_steps(
-    planning: Planning, supplier: Supplier, purchases: Sequence[Purchase]
-) -> tuple[Step, tuple[Step, ...]]:
-    """The decision of the role; then the review in procurement and the notice to everybody."""
-    role = planning.facts.rules.approvers.get(QUALIFICATION, "quality")
-    number, change = supplier.number, planning.change.number
-    stated = _qualification_words(supplier)
-    items = tuple(sorted({purchase.item for purchase in purchases}))
-    plants = sorted({purchase.plant for purchase in purchases})
-    contracts = sorted({purchase.line.contract for purchase in purchases})
-    text = f"May {supplier.name} ({number}), which is {stated}, be bought from for {change}?"
-    evidence = (
-        f"qualification: {stated}",
-        f"items: {', '.join(items)}",
-        f"plants: {', '.join(plants)}",
-        f"contracts: {', '.join(contracts)}",
-    )
-    about = ("supplier", number)
-    decision = planning.step(
-        role, about, Approve(QUALIFICATION, text, evidence), owner=role, fact=supplier_key(number)
-    )
-    review = RequestReview(
-        supplier=number,
-        change=change,
-        items=items,
-        reason=f"{change} needs {number}, which is {stated}",
-        reference=f"layshaft:{change}:{number}",
-    )
-    requested = ApprovalRequested(change, QUALIFICATION, text, role, evidence)
-    return decision, (
-        planning.step(PROCUREMENT, about, review, owner="sourcing"),
-        planning.step(LAYSHAFT, about, planning.announce("approval.requested", requested)),
-    )
-
-
-def _not_qualified(planning: Planning, supplier: Supplier, decision: Step) -> Open:
-    change = planning.change.number
-    return Open(
-        code="supplier-not-qualified",
-        word="business_rule",
-        what=f"{supplier.name} is {_qualification_words(supplier)}; its info records for {change}"
-        f" wait for {decision.owner}",
-        where=f"{change_key(change)}: {supplier_key(supplier.number)}",
-        remedy=f"Qualify the supplier in procurement, or have {decision.owner} decide:"
-        " `layshaft task list`",
-        owner="sourcing",
-    )
-
-
-def _qualification_words(supplier: Supplier) -> str:
-    qualification = supplier.qualification
-    if not supplier.active:
-        return "inactive"
-    if qualification.status == "qualified":
-        return f"qualified until {qualification.valid_until} only"
-    return qualification.stated_as or qualification.status

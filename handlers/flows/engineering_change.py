@@ -51,7 +51,7 @@ _USAGE, _ALTERNATIVE = "1", "1"
 
 
 def needs(message: Message[EngineeringChange], facts: Facts) -> frozenset[str]:
-    """Items, BOMs, coverage and suppliers the plan looks at."""
+    """Items, BOMs, coverage and suppliers with their parents, which the plan looks at."""
     return facts_needed(message.payload, facts)
 
 
@@ -79,7 +79,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         version=change.version,
         title=change.title or change.number,
         steps=(*work, *notices, *reports(planning, completed=notices[-1])),
-        findings=findings,
+        findings=(*findings, *sourcing.findings),
     )
     return (plan, *sourcing.cases)
 

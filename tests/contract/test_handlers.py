@@ -204,9 +204,27 @@ EXAMPLES: Mapping[Row, Delivery] = {
         for status in ("accepted", "changed", "backordered", "rejected")
     },
 }
+GROUP = {
+    "parent": {"id": 4, "name": "Teller Holding", "number": "S-9"},
+    "supplier-sites": [{"id": 5, "code": "LYON", "name": "Lyon works", "active": True}],
+    "remit-to-addresses": [{"id": 6, "remit-to-code": None, "name": "Accounts"}],
+    "custom-fields": {
+        "qualification-status": None,
+        "qualifications": [
+            {
+                "status": "Qualified",
+                "category": "seals",
+                "plant": "1010",
+                "valid-from": "2026-01-01",
+                "certificates": [{"name": "ISO 9001", "valid-until": "2027-06-30"}],
+            }
+        ],
+    },
+}
 # What else a row may say.
 MORE: Mapping[Row, tuple[Delivery, ...]] = {
     ("table", "table.suppliers"): (Delivery("erp", "supplier-list", SUPPLIERS_CSV),),
+    ("coupa", "coupa.supplier"): (_answer("supplier/S-3", [{**SUPPLIER, **GROUP}]),),
     ("idoc", "idoc.document"): tuple(
         Delivery("erp", "idoc", text.encode())
         for text in (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from canonical.codec import decode_json, required
-from canonical.effectivity import OPEN_END
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
@@ -16,18 +14,15 @@ from canonical.handler import Delivery, Handler, no_needs
 from canonical.money import Money, UnitPrice
 from canonical.quantity import Quantity, parse_decimal
 from canonical.sourcing import Coverage, CoverageLine
-from canonical.supplier import Qualification, Supplier
-from canonical.text import normalise_id, normalise_text
+from canonical.text import normalise_id
 from canonical.units import to_rec20
 from handlers.systems.coupa import native
 from handlers.systems.coupa.outbound import CONTRACTS_ANSWER, SUPPLIER_ANSWER
-from handlers.systems.coupa.words import IS_ACTIVE, PUBLISHED, QUALIFICATION, UNITS
+from handlers.systems.coupa.suppliers import day_of, last_day, to_supplier
+from handlers.systems.coupa.words import PUBLISHED, UNITS
 from handlers.systems.timestamps import parse_timestamp
 
 T = TypeVar("T")
-
-# A day, alone or in front of a time: the day counts as it is written.
-_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T.{1,30})?", re.ASCII)
 
 
 def read_supplier(delivery: Delivery) -> Message[tuple[native.Supplier, ...]]:
@@ -56,17 +51,7 @@ def decide_supplier(
             where=message.envelope.key,
             remedy="Ask procurement again",
         )
-    is_active = IS_ACTIVE.get(held.status)
-    if is_active is None:
-        raise _unmapped("supplier-status-unmapped", held.status, "status")
-    supplier = Supplier(
-        number=normalise_id(held.number, where="number"),
-        name=normalise_text(held.name or "", where="name"),
-        active=is_active,
-        qualification=_qualification(held.custom_fields or native.SupplierFields()),
-        source_id=str(held.id),
-        stated_at=message.envelope.time,
-    )
+    supplier = to_supplier(held, message.envelope.time)
     return (Emit("supplier.changed", message.envelope.key, supplier),)
 
 
@@ -118,34 +103,19 @@ def _subject(message: Message[Any], kind: str) -> str:
     return number
 
 
-def _qualification(fields: native.SupplierFields) -> Qualification:
-    if not fields.qualification_status:
-        # Nobody has begun to qualify: what follows is a question to a person, not a wrong message.
-        return Qualification("in_qualification")
-    status = QUALIFICATION.get(fields.qualification_status)
-    if status is None:
-        where = "custom-fields.qualification-status"
-        raise _unmapped("qualification-unmapped", fields.qualification_status, where)
-    return Qualification(
-        status=status,
-        valid_until=_last_day(fields.qualified_until, "custom-fields.qualified-until"),
-        stated_as=fields.qualification_status,
-    )
-
-
 def _to_line(contract: native.Contract, line: native.ContractLine, where: str) -> CoverageLine:
     unit = to_rec20(UNITS, line.uom.code, where=f"{where}.uom")
     ends = [
         day
         for day in (
-            _last_day(contract.end_date, f"{where}: end-date of the contract"),
-            _last_day(line.end_date, f"{where}.end-date"),
+            last_day(contract.end_date, f"{where}: end-date of the contract"),
+            last_day(line.end_date, f"{where}.end-date"),
         )
         if day is not None
     ]
-    begins = [_day(contract.start_date, f"{where}: start-date of the contract")]
+    begins = [day_of(contract.start_date, f"{where}: start-date of the contract")]
     if line.start_date:
-        begins.append(_day(line.start_date, f"{where}.start-date"))
+        begins.append(day_of(line.start_date, f"{where}.start-date"))
     quantity = line.price_unit_quantity or "1"
     return CoverageLine(
         contract=normalise_id(contract.number, where=f"{where}: number of the contract"),
@@ -179,34 +149,6 @@ def _minimum(line: native.ContractLine, where: str) -> str:
     if not stated:
         return ""
     return format(parse_decimal(stated, where=f"{where}.minimum-order-quantity"), "f")
-
-
-def _last_day(text: str | None, where: str) -> date | None:
-    """The last valid day; None = open, which some write as the last day there is."""
-    day = _day(text, where) if text else None
-    return None if day == OPEN_END else day
-
-
-def _day(text: str, where: str) -> date:
-    stated = _DAY.fullmatch(text)
-    try:
-        return date.fromisoformat(stated[1] if stated else text)
-    except ValueError as error:
-        raise InvalidMessage(
-            "day-malformed",
-            f"{text[:40]!r} is no day",
-            where=where,
-            remedy="Send it like 2029-12-31",
-        ) from error
-
-
-def _unmapped(code: str, word: str, where: str) -> InvalidMessage:
-    return InvalidMessage(
-        code,
-        f"{word[:40]!r} is in no table",
-        where=where,
-        remedy="Have the word mapped or correct it in procurement",
-    )
 
 
 HANDLER_SUPPLIER = Handler(

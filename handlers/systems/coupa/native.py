@@ -38,11 +38,79 @@ class ItemNumber(_Native, frozen=True):
     item_number: Name
 
 
+class Certificate(_Native, frozen=True):
+    """A paper behind a qualification; valid_until: last valid day."""
+
+    name: Name
+    number: str | None = None
+    valid_until: str | None = None
+
+
+Certificates = Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
+class QualificationRow(_Native, frozen=True):
+    """A qualification for a part of what is bought; what is not filled is no limit.
+
+    valid_from, valid_until: first and last valid day.
+    """
+
+    status: Name
+    category: str | None = None
+    region: str | None = None
+    business_unit: str | None = None
+    plant: str | None = None
+    valid_from: str | None = None
+    valid_until: str | None = None
+    preferred_level: Int64 | None = None
+    certificates: Certificates | None = None
+
+
+QualificationRows = Annotated[tuple[QualificationRow, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
 class SupplierFields(_Native, frozen=True):
     """The instance's own fields of a supplier; qualified_until: last valid day."""
 
     qualification_status: str | None = None
     qualified_until: str | None = None
+    qualifications: QualificationRows | None = None
+
+
+class Parent(_Native, frozen=True):
+    """The supplier that another one is part of; number: the ERP's, which not everybody has."""
+
+    number: str | None = None
+
+
+class SiteFields(_Native, frozen=True):
+    """The instance's own fields of a supplier site."""
+
+    manufacturing: bool | None = None
+    plants: tuple[str, ...] | None = None
+    regions: tuple[str, ...] | None = None
+
+
+class SupplierSite(_Native, frozen=True):
+    """A place that orders go to; code is its key at the supplier."""
+
+    code: str | None = None
+    name: str | None = None
+    active: bool | None = None
+    custom_fields: SiteFields | None = None
+
+
+class RemitToAddress(_Native, frozen=True):
+    """A place that payments go to; an address without a code has its id."""
+
+    id: Int64 | None = None
+    remit_to_code: str | None = None
+    name: str | None = None
+    active: bool | None = None
+
+
+SupplierSites = Annotated[tuple[SupplierSite, ...], msgspec.Meta(max_length=MAX_ROWS)]
+RemitToAddresses = Annotated[tuple[RemitToAddress, ...], msgspec.Meta(max_length=MAX_ROWS)]
 
 
 class Supplier(_Native, frozen=True):
@@ -52,6 +120,9 @@ class Supplier(_Native, frozen=True):
     number: Name
     status: str
     name: str | None = None
+    parent: Parent | None = None
+    supplier_sites: SupplierSites | None = None
+    remit_to_addresses: RemitToAddresses | None = None
     custom_fields: SupplierFields | None = None
 
 

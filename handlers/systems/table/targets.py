@@ -38,9 +38,10 @@ PROSE = frozenset(
 )  # fmt: skip
 IDS = frozenset(
     {
-        "change", "component", "component_revision", "contract", "gtin", "item", "label", "line",
-        "manufacturer", "number", "order", "organisation", "parent", "part", "plant", "plants",
-        "position", "reference", "revision", "substitutes", "supplier", "supplier_item",
+        "business_unit", "change", "code", "component", "component_revision", "contract", "gtin",
+        "item", "label", "line", "manufacturer", "number", "order", "organisation", "parent",
+        "part", "plant", "plants", "position", "reference", "region", "regions", "revision",
+        "substitutes", "supplier", "supplier_item",
     }
 )  # fmt: skip
 
@@ -110,6 +111,8 @@ def _field(name: str, of: inspect.Type) -> Leaf | Branch | Texts | None:
             return _branch(cls, is_list=True)
         case inspect.VarTupleType(inspect.StrType()):
             return Leaf(_text_kind(name), is_list=True)
+        case inspect.VarTupleType(inspect.LiteralType(values)):
+            return Leaf("word", is_list=True, words=tuple(str(value) for value in values))
         case inspect.DictType(inspect.StrType()):
             return Texts()
         case inspect.LiteralType(values):

@@ -16,10 +16,11 @@ READ = Request("GET", "/changes/C1", effectful=False)
 
 
 class Arena:
-    """Gives out sessions by number; the newest is good."""
+    """Gives out sessions by number; the newest is good. answer: what it says instead."""
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(self, status: int = 200, answer: bytes | None = None) -> None:
         self.status = status
+        self.answer = answer
         self.logins: list[tuple[str, str, object]] = []
 
     async def send(
@@ -29,7 +30,8 @@ class Arena:
         self.logins.append((method, url, json.loads(body or b"")))
         session = f"LABS-{len(self.logins)}|"
         answer = {"arena_session_id": session, "workspaceId": 7, "workspaceRequestLimit": 1000}
-        return Response(self.status, {}, json.dumps(answer).encode())
+        said = json.dumps(answer).encode() if self.answer is None else self.answer
+        return Response(self.status, {}, said)
 
 
 class Clock:
@@ -117,13 +119,8 @@ async def test_a_refused_login_is_wrong_credentials_or_a_matter_of_time(
     "body", [b"", b"[]", b"{}", b'{"arena_session_id": "two words"}', b'{"arena_session_id": 7}']
 )
 async def test_a_login_without_a_session_is_no_login(body: bytes) -> None:
-    async def send(
-        method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
-    ) -> Response:
-        return Response(200, {}, body)
-
     with pytest.raises(Unavailable):
-        await session().headers(READ, send)
+        await session().headers(READ, Arena(answer=body).send)
 
 
 def test_a_workspace_is_a_number() -> None:

@@ -42,7 +42,13 @@ from canonical.quantity import Quantity
 from canonical.revision import parse_revision
 from canonical.rules import Rules
 from canonical.sourcing import Coverage, CoverageLine
-from canonical.supplier import Qualification, Supplier
+from canonical.supplier import (
+    Certificate,
+    Qualification,
+    ScopedQualification,
+    Supplier,
+    SupplierSite,
+)
 from canonical.units import UnknownUnit
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER
@@ -490,6 +496,135 @@ def test_words_of_a_supplier_that_are_in_no_table_are_refused(
     with pytest.raises(InvalidMessage) as refused:
         supplier(**changed)
     assert refused.value.code == code
+
+
+def test_a_supplier_is_part_of_its_parent_where_that_has_a_number() -> None:
+    assert supplier(parent={"id": 4, "name": "Seal Group", "number": " 17300000 "}).parent == (
+        "17300000"
+    )
+    for parent in (None, {}, {"id": 4, "number": None}, {"id": 4, "number": " "}):
+        assert supplier(parent=parent).parent == ""
+    with pytest.raises(InvalidMessage, match="character-forbidden"):
+        supplier(parent={"number": "173\u202e"})
+
+
+def test_a_supplier_without_a_status_of_its_own_inherits() -> None:
+    assert not supplier().inherits_qualification
+    for fields in (None, {}, {"qualification-status": None}, {"qualification-status": ""}):
+        assert supplier(**{"custom-fields": fields}).inherits_qualification
+
+
+def test_sites_and_remit_to_addresses_are_places_with_roles() -> None:
+    found = supplier(
+        **{
+            "supplier-sites": [
+                {
+                    "id": 5,
+                    "code": "LYON",
+                    "name": "Lyon works",
+                    "active": True,
+                    "po-method": "email",
+                    "custom-fields": {
+                        "manufacturing": True,
+                        "plants": ["1020", "1010", "1020"],
+                        "regions": ["EU"],
+                    },
+                },
+                {"id": 6, "code": "COLOGNE", "active": False, "custom-fields": {}},
+                {"id": 7, "name": "nothing tells it apart"},
+            ],
+            "remit-to-addresses": [
+                {"id": 5001, "remit-to-code": "R1", "name": "Accounts", "city": "Lyon"},
+                {"id": 5002, "remit-to-code": None, "active": False},
+            ],
+        }
+    ).sites
+    assert found == (
+        SupplierSite("5002", roles=("remit_to",), active=False),
+        SupplierSite("COLOGNE", roles=("ordering",), active=False),
+        SupplierSite(
+            "LYON",
+            "Lyon works",
+            ("ordering", "manufacturing"),
+            plants=("1010", "1020"),
+            regions=("EU",),
+        ),
+        SupplierSite("R1", "Accounts", ("remit_to",)),
+    )
+    assert supplier(**{"supplier-sites": None, "remit-to-addresses": []}).sites == ()
+
+
+ROW: dict[str, Any] = {"status": "Qualified", "category": "seals", "plant": "1010"}
+
+
+def qualified_for(*rows: dict[str, Any]) -> tuple[ScopedQualification, ...]:
+    return supplier(**{"custom-fields": {"qualifications": list(rows)}}).qualifications
+
+
+def test_qualifications_are_limited_to_what_they_name() -> None:
+    full = {
+        "status": "QualifiedRestricted",
+        "category": "seals",
+        "region": "EU",
+        "business-unit": "gears",
+        "plant": "1010",
+        "valid-from": "2026-01-01",
+        "valid-until": "2026-12-31T00:00:00+01:00",
+        "preferred-level": 2,
+        "certificates": [
+            {"name": "ISO 9001", "number": "44 100", "valid-until": "2027-06-30"},
+            {"name": "IATF 16949"},
+        ],
+    }
+    assert qualified_for(full) == (
+        ScopedQualification(
+            "conditional",
+            category="seals",
+            region="EU",
+            business_unit="gears",
+            plant="1010",
+            valid_from=date(2026, 1, 1),
+            valid_until=date(2026, 12, 31),
+            certificates=(
+                Certificate("IATF 16949"),
+                Certificate("ISO 9001", "44 100", date(2027, 6, 30)),
+            ),
+            preferred_level=2,
+            stated_as="QualifiedRestricted",
+        ),
+    )
+    assert qualified_for({"status": "Disqualified", "valid-until": "9999-12-31"}) == (
+        ScopedQualification("disqualified", stated_as="Disqualified"),
+    )
+    assert qualified_for() == ()
+
+
+def test_qualifications_stand_in_one_order_however_they_were_listed() -> None:
+    other = ROW | {"category": "bolts"}
+    assert qualified_for(ROW, other) == qualified_for(other, ROW)
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "where"),
+    [
+        ({"status": "Great"}, "qualification-unmapped", "[1].status"),
+        ({"valid-from": "soon"}, "day-malformed", "[1].valid-from"),
+        ({"valid-until": "2026-02-30"}, "day-malformed", "[1].valid-until"),
+        ({"plant": "10\u200b10"}, "character-forbidden", "[1].plant"),
+        (
+            {"certificates": [{"name": "ISO", "valid-until": "x"}]},
+            "day-malformed",
+            "[1].certificates[0].valid-until",
+        ),
+    ],
+)
+def test_a_qualification_that_cannot_be_understood_is_refused_with_its_place(
+    row: dict[str, Any], code: str, where: str
+) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        qualified_for(ROW, ROW | row)
+    assert refused.value.code == code
+    assert refused.value.where == f"custom-fields.qualifications{where}"
 
 
 def test_an_answer_without_the_supplier_is_refused() -> None:

@@ -30,7 +30,7 @@ from canonical.order import OrderConfirmation, PurchaseOrder, ScheduleLine
 from canonical.quantity import Quantity
 from canonical.revision import Revision
 from canonical.sourcing import Coverage, CoverageLine
-from canonical.supplier import Qualification, Supplier
+from canonical.supplier import Qualification, ScopedQualification, Supplier, SupplierSite
 from handlers.systems.table.inbound import MAX_FAULTS, MAX_OBJECTS, Sheet, handler_of, recognises
 from handlers.systems.table.rows import MAX_CELL_CHARS, MAX_COLUMNS, MAX_ROWS
 from tests.corpus import CORPUS, golden
@@ -639,6 +639,85 @@ def test_rows_that_were_written_are_read_as_they_were(
     found = effects(taker, Delivery("erp", "round", written.getvalue().encode()))
     expected = [msgspec.structs.replace(s, name=normalize("NFC", s.name)) for s in rows]
     assert [effect.data for effect in found if isinstance(effect, Emit)] == expected
+
+
+GROUPS = """
+name = "groups"
+kinds = ["groups"]
+event = "supplier.changed"
+[csv]
+delimiter = ";"
+[fields]
+number = "No"
+name = "Name"
+active = { constant = "true" }
+stated_at = { header = "ce-time" }
+parent = "Part of"
+inherits_qualification = { column = "Own", words = { "" = "true", yes = "false" } }
+qualification.status = { constant = "in_qualification" }
+"""
+QUALIFIED = (
+    GROUPS
+    + """
+qualifications.status = "Status"
+qualifications.category = "Category"
+qualifications.region = "Region"
+qualifications.plant = "Plant"
+qualifications.valid_from = "From"
+qualifications.preferred_level = "Level"
+"""
+)
+SITES = (
+    GROUPS
+    + """
+sites.code = "Site"
+sites.roles = { column = "Roles", separator = ",", words = { O = "ordering", M = "manufacturing" } }
+sites.plants = { column = "Plants", separator = "," }
+"""
+)
+
+
+def suppliers(table: str, *lines: str) -> list[Supplier]:
+    arrived = Delivery("erp", "groups", "\n".join(lines).encode(), attributes={"time": SENT})
+    found = effects(handler(table), arrived)
+    return [e.data for e in found if isinstance(e, Emit) and isinstance(e.data, Supplier)]
+
+
+def test_rows_of_a_supplier_are_its_qualifications() -> None:
+    child, parent = suppliers(
+        QUALIFIED,
+        "No;Name;Part of;Own;Status;Category;Region;Plant;From;Level",
+        "1;Seals SAS;2;;qualified;seals;EU;;2026-01-01;1",
+        "1;Seals SAS;2;;disqualified;;;1010;;",
+        "2;Seal Group;;yes;;;;;;",
+    )
+    assert (child.parent, child.inherits_qualification) == ("2", True)
+    assert child.qualifications == (
+        ScopedQualification(
+            "qualified",
+            category="seals",
+            region="EU",
+            valid_from=date(2026, 1, 1),
+            preferred_level=1,
+        ),
+        ScopedQualification("disqualified", plant="1010"),
+    )
+    assert (parent.parent, parent.inherits_qualification, parent.qualifications) == ("", False, ())
+
+
+def test_rows_of_a_supplier_are_its_sites_with_several_roles() -> None:
+    (found,) = suppliers(
+        SITES,
+        "No;Name;Part of;Own;Site;Roles;Plants",
+        "1;Seals SAS;;;LYON;O,M;1010,1020",
+        "1;Seals SAS;;;PAY;;",
+    )
+    assert found.sites == (
+        SupplierSite("LYON", roles=("ordering", "manufacturing"), plants=("1010", "1020")),
+        SupplierSite("PAY"),
+    )
+    with pytest.raises(InvalidMessage, match="word-unmapped"):
+        suppliers(SITES, "No;Name;Part of;Own;Site;Roles;Plants", "1;Seals SAS;;;LYON;O,X;")
 
 
 @given(st.binary(max_size=200))
