@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from typing import IO
 
 from msgspec.structs import replace
@@ -129,6 +130,18 @@ class Reader:
             lambda d: read_pending(replace(pending, delivery=d), self._handler_named),
             lambda failure: untouched(pending, failure),
         )
+
+    async def whole(self, delivery: Delivery) -> Delivery:
+        """The delivery with all it refers to in memory, for those who take it elsewhere.
+
+        Raises: InvalidMessage where that is gone or the reference cannot be read.
+        """
+        reference = _package_of(delivery)
+        if reference is None:
+            return unwrapped(delivery)
+        async with self._storage.package_file(reference) as file:
+            content = await aside(file.read)
+        return _with_package(delivery, reference, BytesIO(content))
 
     async def _read(
         self,

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from canonical.catalogue import Catalogue
 from canonical.connector import Driver
 from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
+from canonical.masking import Kind
 from handlers.flows import engineering_change, master_data
 from handlers.systems.arena import inbound as arena
 from handlers.systems.arena import notice as arena_notice
 from handlers.systems.arena import outbound as arena_outbound
+from handlers.systems.arena import words as arena_words
 from handlers.systems.coupa import inbound as coupa
 from handlers.systems.coupa import outbound as coupa_outbound
 from handlers.systems.idoc import inbound as idoc
+from handlers.systems.idoc import words as idoc_words
 from handlers.systems.pdx import inbound as pdx
+from handlers.systems.pdx import words as pdx_words
 from handlers.systems.s4 import inbound as s4
 from handlers.systems.s4 import outbound as s4_outbound
 
@@ -63,3 +67,6 @@ DRIVERS: dict[str, Driver] = {
 }
 
 CATALOGUE = Catalogue(handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS)
+
+# What fields of vendors hold where their names do not say it: for messages that are given away.
+MASKED: Mapping[str, Kind] = {**idoc_words.MASKED, **pdx_words.MASKED, **arena_words.MASKED}

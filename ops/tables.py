@@ -14,7 +14,7 @@ from canonical.errors import Misconfigured
 from canonical.handler import Handler
 from handlers.systems.table.inbound import handler_of, message_type, recognises
 from handlers.systems.table.mapping import Mapped
-from handlers.systems.table.native import nearest
+from handlers.systems.table.native import Csv, flat_fields, nearest, read_table
 from ops.configuration import Configuration
 
 # Who speaks, in the rows of the catalogue; the message type says which table it is.
@@ -62,6 +62,19 @@ def with_table(path: Path, base: Catalogue) -> tuple[Catalogue, str]:
     contract = message_type(mapped.table.name)
     handlers = {**base.handlers, (WHO, contract): handler}
     return Catalogue(handlers=handlers, recognised=base.recognised, drivers=base.drivers), contract
+
+
+def form_of(
+    configuration: Configuration, contract: str
+) -> tuple[Csv | None, list[tuple[str, str]]]:
+    """How the rows of a message type are written, None where they are JSON or it is no table's; and
+    its columns, each with the path of a field that it fills."""
+    for file in configuration.tables:
+        table = read_table(_document(Path(file)), file)
+        if message_type(table.name) == contract:
+            fields = flat_fields(table.fields, file)
+            return table.csv, [(spec.column, path) for path, spec in fields.items() if spec.column]
+    return None, []
 
 
 def _document(path: Path) -> dict[str, Any]:

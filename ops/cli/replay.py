@@ -83,7 +83,7 @@ class Selecting:
                 Exit.USAGE,
                 "selection-missing",
                 "Which messages is not said",
-                why="a replay of the whole log is never what is meant",
+                why="the whole log is never what is meant",
                 fix="Give --type, --source, --key, --correlation, --case, --since or --until",
             )
         return chosen

@@ -73,7 +73,7 @@ def print_replay(page: Screen, row: ReplayRow) -> None:
     counts = row.counts
     page.fields(
         [
-            ("selected", _selection_words(row.selection)),
+            ("selected", selection_words(row.selection)),
             ("looked at", progress(row)),
             ("queued", _number(counts.queued)),
             ("tried again", _number(counts.released)),
@@ -94,7 +94,8 @@ def print_replay(page: Screen, row: ReplayRow) -> None:
     )
 
 
-def _selection_words(selection: Selection) -> str:
+def selection_words(selection: Selection) -> str:
+    """What was selected, for people."""
     words = [
         *(f"type {t}" for t in selection.types),
         *(f"source {s}" for s in selection.sources),

@@ -59,6 +59,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
         ("replay", "ops.cli.replay:app", _REPLAY),
         ("map", "ops.cli.map:app", _MAP),
+        ("messages", "ops.cli.messages:app", "Make test files of what came in, masked: export."),
         ("schema", "ops.cli.schema:app", _SCHEMA),
         ("handler", "ops.cli.handler:app", "Begin a driver for another vendor: new."),
         ("topology", "ops.cli.topology:app", "Split a busy event over queues: partitions, show."),

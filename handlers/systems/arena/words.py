@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from canonical.change import ChangeStatus, StockKind
 from canonical.item import Lifecycle
+from canonical.masking import Kind
 from canonical.revision import Scheme
 
 # Numbers while in design, letters from the first release on.
@@ -72,3 +73,13 @@ STOCK: Mapping[str, StockKind] = {
 FAMILY_FIELD = "Product Line"
 PLANTS_FIELD = "Plants"
 URGENCY_FIELD = "Urgency"
+
+# Names that look like persons' and are not.
+MASKED: Mapping[str, Kind] = {
+    "additionalAttributes.name": "label",
+    "dispositionAttributes.name": "label",
+    "category.name": "keep",
+    "newLifecyclePhase.name": "keep",
+    "newItemRevision.name": "keep",
+    "affectedItemRevision.name": "keep",
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from canonical.item import Lifecycle, Procurement
+from canonical.masking import Kind
 
 # Qualifiers of E1EDK02 and E1EDP02: references to documents.
 ORDER_OF_BUYER, ORDER_OF_SUPPLIER = "001", "002"
@@ -80,3 +81,28 @@ TAX_NUMBERS: Mapping[str, str] = {
 
 # IDocs carry ISO codes of units, whatever SAP shows on its screens.
 ALIASES = "sap-iso"
+
+# What fields hold that is nobody else's business, and numbers that join messages. Names of the
+# data dictionary are short and mean the same in every segment. Field knowledge.
+MASKED: Mapping[str, Kind] = {
+    **dict.fromkeys(
+        ("NAME1", "NAME2", "NAME3", "NAME4", "BNAME", "ERNAM", "AENAM", "STRAS", "STRS2", "HAUSN",
+         "ORT01", "ORT02", "PSTLZ", "PFACH", "PSTL2", "COUNC", "TELF1", "TELF2", "TELFX", "TELBX",
+         "TELTX", "TELX1", "ABLAD", "IHREZ", "ORGTX", "PARNR", "NAMEV", "STCD1", "STCD2", "STCEG",
+         "BANKN", "BANKL", "BKONT", "KOINH", "IBAN", "SWIFT", "SMTP_ADDR", "TDLINE",
+         "EIGENUINR", "KUNDEUINR", "UINR"),
+        "text",
+    ),
+    **dict.fromkeys(
+        ("NETPR", "VPREI", "NETWR", "BRTWR", "PREIS", "BETRG", "KRATE", "KPERC", "SUMME", "MWSBT",
+         "KBETR", "EFFPR", "BPREI", "STPRS", "VERPR", "VMVPR", "VMVER", "VMSTP", "VJVPR", "VJVER",
+         "VJSTP", "ZKPRS", "BWPRS", "BWPRH", "VJBWS", "VJBWH", "ZPLPR", "ZPLP1", "ZPLP2", "ZPLP3",
+         "BWPH1", "BWPS1", "LFLPRS", "EKPRS", "SKFBT", "WERT"),
+        "amount",
+    ),
+    **dict.fromkeys(
+        ("MATNR", "MATNR_LONG", "IDTNR", "IDTNR_LONG", "BELNR", "LIFNR", "PARTN", "KUNNR",
+         "RECIPNT_NO", "ILNNR", "EAN11", "DOCNUM", "PMATN", "PMATN_LONG"),
+        "number",
+    ),
+}  # fmt: skip

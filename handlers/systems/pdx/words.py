@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from canonical.change import ChangeStatus, StockKind
 from canonical.item import ApprovalStatus, ItemKind, Lifecycle, Procurement
+from canonical.masking import Kind
 from canonical.revision import Scheme
 
 # Numbers before release, letters after: what Agile and Arena write into their packages.
@@ -136,3 +137,5 @@ DISPOSITION_FIELD: Mapping[StockKind, str] = {
     "finished": "Finished Goods Disposition",
     "in_field": "Field Disposition",
 }
+# Names that look like persons' and are not.
+MASKED: Mapping[str, Kind] = {"AdditionalAttribute.name": "label"}

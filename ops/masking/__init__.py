@@ -1,0 +1,1 @@
+"""Messages without what is nobody else's business: names, addresses, accounts, prices."""
