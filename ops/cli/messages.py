@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from msgspec.structs import replace
 
 from broker.reading import Reader
 from broker.store import Database
+from broker.store.selections import Selection
 from broker.unit import SqlStorage
 from handlers import CATALOGUE
 from ops.cli.output import Column, moment, plural, put_json, screen, talk
@@ -52,6 +54,21 @@ def export_messages(
     mask_numbers
         Replace numbers of items, documents and partners too.
     """
+    _refuse_nonsense(limit, masked, mask_numbers)
+    selection = selecting.selection()
+    done = _export(reading, selection, out, limit, masked, mask_numbers)
+    if reading.is_json:
+        put_json(done)
+    else:
+        _print(done)
+    if done.files and not done.masked:
+        talk(_WARNING)
+    if done.has_more:
+        talk(f"There are more than {limit}; see --limit.")
+    return Exit.FINDINGS if done.not_exported else Exit.DONE
+
+
+def _refuse_nonsense(limit: int, masked: bool, mask_numbers: bool) -> None:
     if mask_numbers and not masked:
         raise Problem(
             Exit.USAGE,
@@ -68,7 +85,17 @@ def export_messages(
             why="the limit must be above 0",
             fix="Give --limit 100, or leave it out",
         )
-    chosen, selection = configuration(reading), selecting.selection()
+
+
+def _export(
+    reading: Reading,
+    selection: Selection,
+    out: Path,
+    limit: int,
+    masked: bool,
+    mask_numbers: bool,
+) -> Export:
+    chosen = configuration(reading)
     catalogue = catalogue_of(chosen, CATALOGUE)
     recognise = recogniser(chosen.settings, catalogue)
 
@@ -87,20 +114,18 @@ def export_messages(
             masked=masked,
             with_numbers=mask_numbers,
         )
-        return await exporter.export(
-            selection, out, at_most=limit, selected=selection_words(selection)
-        )
+        selected = _selected(selection, mask_numbers)
+        return await exporter.export(selection, out, at_most=limit, selected=selected)
 
-    done = on_database(reading, work)
-    if reading.is_json:
-        put_json(done)
-    else:
-        _print(done)
-    if done.files and not done.masked:
-        talk(_WARNING)
-    if done.has_more:
-        talk(f"There are more than {limit}; see --limit.")
-    return Exit.FINDINGS if done.not_exported else Exit.DONE
+    return on_database(reading, work)
+
+
+def _selected(selection: Selection, mask_numbers: bool) -> str:
+    """The selection for those who get the files."""
+    if not (mask_numbers and (selection.keys or selection.correlation_id)):
+        return selection_words(selection)
+    shown = replace(selection, keys=(), correlation_id="")
+    return ", ".join(filter(None, (selection_words(shown), "some business keys or a story")))
 
 
 def _print(done: Export) -> None:

@@ -30,7 +30,8 @@ PHRASES: Mapping[str, Kind] = {
          "attribute name", "group name", "plant name", "class name", "type name", "unit name",
          "host name", "column name", "document name", "currency name", "designator name",
          "revision number", "line number", "sequence number", "version number", "page number",
-         "position number", "price unit", "price per", "cost center", "cost centre"),
+         "position number", "price unit", "price per", "cost center", "cost centre",
+         "user defined", "user field", "user fields", "user attributes"),
         "keep",
     ),
 }  # fmt: skip
@@ -99,7 +100,8 @@ _PRIVATE = frozenset(
     (
         "address", "addresses", "adresse", "anschrift", "contact", "contacts", "person", "persons",
         "bank", "account", "accounts", "creator", "author", "user", "buyer", "requester",
-        "approver", "company", "owner", "originator",
+        "approver", "company", "phone", "telephone", "telefon", "tel", "mobile", "fax",
+        "owner", "originator",
     )
 )  # fmt: skip
 # Names that say nothing of their own: what is above them counts.
@@ -137,8 +139,8 @@ class Fields:
         kind, above = kind_of(name), path[-2] if len(path) > 1 else ""
         if label and kind is None:
             return self._rules.get(label.casefold()) or kind_of(label)
-        words_above = words_of(above)
-        if kind in (None, "number") and words_above and words_above[-1] in _PRIVATE:
+        is_private = kind_of(above) == "text" and not _PRIVATE.isdisjoint(words_of(above))
+        if kind in (None, "number") and is_private:
             return "text"
         if kind is None and name.casefold() in _PLAIN:
             return self._rules.get(above.casefold()) or kind_of(above)
