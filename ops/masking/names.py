@@ -16,13 +16,14 @@ from canonical.masking import Kind
 PHRASES: Mapping[str, Kind] = {
     **dict.fromkeys(
         ("zip code", "postal code", "post code", "bank code", "swift code", "branch code",
-         "tax code", "vat code", "sort code", "birth date", "house number", "manufactured by",
-         "created by", "changed by", "approved by", "released by", "ordered by", "requested by",
-         "modified by", "updated by"),
+         "tax code", "vat code", "sort code", "birth date", "house number", "search term",
+         "deliver to", "ship to", "ship from", "bill to", "sold to", "invoice to", "reply to",
+         "sent from"),
         "text",
     ),
     **dict.fromkeys(
-        ("net value", "gross value", "order value", "net total", "gross total"), "amount"
+        ("net value", "gross value", "order value", "net total", "gross total",
+         "rate value", "condition rate"), "amount"
     ),
     **dict.fromkeys(("manufacturer part", "account assignment", "serial number"), "number"),
     **dict.fromkeys(
@@ -60,7 +61,8 @@ WORDS: Mapping[str, Kind] = {
             "mobile", "mobil", "fax", "telefax", "mail", "email", "iban", "bic", "swift", "bank",
             "account", "acct", "konto", "vat", "tax", "ustid", "steuernummer", "duns", "passport",
             "ssn", "birthday", "geburtstag", "note", "notes", "remark", "remarks", "comment",
-            "comments", "memo", "bemerkung", "bemerkungen", "notiz",
+            "comments", "memo", "bemerkung", "bemerkungen", "notiz", "by",
+            "secret", "password", "token", "credential", "credentials",
         ),
         "text",
     ),
