@@ -9,6 +9,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 import msgspec
 import pytest
@@ -253,6 +255,72 @@ def test_numbers_of_json_keep_their_digits_and_order() -> None:
         r'\{"b":1,"price":[1-9]\d\.[1-9]0,"a":\[true,null,\{\},\[\]\],"cost":[2-9]e3,"b":-2\.50\}',
         new,
     )
+
+
+# U+FFFE and U+FFFF, which XML does not have, are among those that are not assigned.
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"]), max_size=9)
+XML_NAMES = st.sampled_from(["a", "Name", "x:b", "value"])
+
+
+@st.composite
+def elements(draw: st.DrawFn, depth: int = 2) -> tuple[str, list[str]]:
+    """An element as written, and its values: attributes, then texts as they come."""
+    name = draw(XML_NAMES)
+    written, values = f"<{name}", []
+    for at in range(draw(st.integers(0, 2))):
+        value, quote = draw(WORDS), draw(st.sampled_from("\"'"))
+        inside = escape(value, {'"': "&#34;", "'": "&apos;"})
+        written += f" a{at} = {quote}{inside}{quote}"
+        values.append(value)
+    if draw(st.booleans()):
+        return f"{written}/>", values
+    written += ">"
+    for _ in range(draw(st.integers(0, 3 if depth else 1))):
+        form = draw(
+            st.sampled_from(["text", "cdata", "comment", "pi", "element"][: 5 if depth else 4])
+        )
+        value = draw(WORDS)
+        if form == "text":
+            # A comment behind it, so that two texts stay two.
+            written += f"{escape(value)}<!---->"
+            values += [*([value] if value.strip() else []), ""]
+        elif form == "cdata":
+            written += f"<![CDATA[{value.replace(']', '')}]]>"
+            values.append(value.replace("]", ""))
+        elif form == "comment":
+            written += f"<!--{value.replace('-', '')}-->"
+            values.append(value.replace("-", ""))
+        elif form == "pi":
+            written += f"<?p {value.replace('?', '')}?>"
+        else:
+            inner, inner_values = draw(elements(depth - 1))
+            written += inner
+            values += inner_values
+    return f"{written}</{name}>", values
+
+
+@given(elements())
+def test_values_of_xml_are_found_where_they_stand(element: tuple[str, list[str]]) -> None:
+    written, values = element
+    body = f'<r xmlns:x="u">{written}</r>'.encode()
+    found: list[str] = []
+
+    def note(leaf: Leaf) -> str:
+        found.append(leaf.value)
+        return leaf.value
+
+    assert rewritten_xml(body, note) == body
+    assert found == values
+
+
+@given(elements())
+def test_other_values_of_xml_are_read_as_they_were_meant(element: tuple[str, list[str]]) -> None:
+    body = f'<r xmlns:x="u">{element[0]}</r>'.encode()
+    new = rewritten_xml(body, lambda leaf: f"{leaf.value}<&" if leaf.path else leaf.value)
+    parsed, before = ElementTree.fromstring(new), ElementTree.fromstring(body)
+    for one, other in zip(parsed.iter(), before.iter(), strict=True):
+        assert one.tag == other.tag
+        assert one.attrib == {name: f"{value}<&" for name, value in other.attrib.items()}
 
 
 JSON = st.recursive(

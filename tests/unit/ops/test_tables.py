@@ -17,13 +17,14 @@ from canonical.handler import Delivery
 from canonical.supplier import Supplier
 from handlers import CATALOGUE
 from handlers.flows.master_data import SUPPLIER_CHANGED
+from handlers.systems.table.native import Csv
 from ops.cli.doctor import run_checks
 from ops.cli.problems import Exit
 from ops.cli.publish import preview
 from ops.cli.session import Reading
 from ops.configuration import Configuration, load
 from ops.sources import recogniser
-from ops.tables import catalogue_of
+from ops.tables import catalogue_of, form_of
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
 
@@ -97,6 +98,15 @@ def test_a_delivery_is_taken_by_the_table_of_its_routing_key(
     configuration = loaded(tmp_path)
     recognise = recogniser(configuration.settings, catalogue_of(configuration, CATALOGUE))
     assert recognise(Delivery("erp", kind, b"whatever")).types == (contract,)
+
+
+def test_how_the_files_of_a_table_are_written_is_known_by_their_type(tmp_path: Path) -> None:
+    csv, filled = form_of(loaded(tmp_path), "table.suppliers")
+    assert csv == Csv(delimiter=";", encoding="cp1252")
+    assert ("Gesperrt", "active") in filled
+    assert ("Freigabe", "qualification.status") in filled
+    assert ("Freigabe", "qualification.stated_as") in filled
+    assert form_of(loaded(tmp_path), "arena.change") == (None, [])
 
 
 def test_a_file_goes_the_way_of_every_message_up_to_its_decision(tmp_path: Path) -> None:
