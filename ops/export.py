@@ -182,17 +182,29 @@ class Exporter:
     def _finish(self, file: Path, staged: _Staged, folder: Path) -> None:
         """The file is what it is to be, or it is none: what its driver could read it still can."""
         if self._masked:
-            with writing(folder):
-                document = replace(staged.document, body=file.read_bytes())
-            document = staged.masking.swept(document)
-            if staged.was_read and not self._is_read(_carrying(staged.delivery, document.body)):
+            try:
+                write(file, self._swept(file, staged, folder), folder)
+            except InvalidMessage as failure:
                 with writing(folder):
                     file.unlink()
                 found = staged.about
-                self._refuse(found.logged_at, found.source, found.type, _UNREADABLE)
+                self._refuse(found.logged_at, found.source, found.type, failure)
                 return
-            write(file, document.body, folder)
         self._files.append(staged.about)
+
+    def _swept(self, file: Path, staged: _Staged, folder: Path) -> bytes:
+        """The content after its last pass. Raises: InvalidMessage if its driver is at a loss."""
+        with writing(folder):
+            document = replace(staged.document, body=file.read_bytes())
+        body = staged.masking.swept(document).body
+        if staged.was_read and not self._is_read(_carrying(staged.delivery, body)):
+            raise InvalidMessage(
+                "masked-unreadable",
+                "Masked, its driver could not read it any more",
+                where="content",
+                remedy="Export it as it is, if those who get it may see it",
+            )
+        return body
 
     def _masking(self, message_type: str) -> tuple[Masking, Csv | None]:
         """How messages of that type are masked, and how they are written if a table takes them."""
@@ -226,11 +238,6 @@ class Exporter:
     def _refuse(self, at: datetime, source: str, message_type: str, failure: Failure) -> None:
         why = f"{failure.code}: {failure.what}"
         self._not_exported.append(NotExported(at, source, message_type, why))
-
-
-_UNREADABLE = InvalidMessage(
-    "masked-unreadable", "Masked, its driver could not read it any more", where="content"
-)
 
 
 def _carrying(delivery: Delivery, body: bytes) -> Delivery:

@@ -323,8 +323,9 @@ def test_other_values_of_xml_are_read_as_they_were_meant(element: tuple[str, lis
         assert one.attrib == {name: f"{value}<&" for name, value in other.attrib.items()}
 
 
+# Beyond that another first digit makes a number too large; then the message is not exported.
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none() | st.booleans() | st.integers() | st.floats(-1e300, 1e300)
     | st.text(st.characters(codec="utf-8"), max_size=9),
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(st.sampled_from(["name", "price", "id", "x", "value"]), inner, max_size=4),
