@@ -1,6 +1,6 @@
 """May this supplier be bought from, for this category and plant, on this day: a pure rule.
 
-The first row that fits decides (reasons: docs/adr/0030).
+The first row that fits decides (reasons: docs/adr/0028).
 
 | row | what is stated | outcome |
 | --- | --- | --- |

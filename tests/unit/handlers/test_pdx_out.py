@@ -430,7 +430,7 @@ def packages(draw: st.DrawFn) -> Contents:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(packages())
 def test_what_goes_out_is_valid_and_comes_back_as_it_was(made: Contents) -> None:
     read_back(made)
