@@ -27,7 +27,7 @@ def catalogue_of(configuration: Configuration, base: Catalogue) -> Catalogue:
     """What is supported, with the tables that the configuration names.
 
     Raises: Misconfigured naming the file and the key in it; for two tables of one name or for one
-        kind, and for contracts of sources that nobody handles.
+        kind.
     """
     tables: dict[str, tuple[Mapped, Handler]] = {}
     for file in configuration.tables:
@@ -48,7 +48,6 @@ def catalogue_of(configuration: Configuration, base: Catalogue) -> Catalogue:
         drivers=base.drivers,
     )
     for source in configuration.settings.sources:
-        _check_contracts(source, catalogue)
         _check_kinds(source, [tables[c][0] for c in source.contracts if c in tables])
     return catalogue
 
@@ -93,17 +92,22 @@ def _document(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _check_contracts(source: Source, catalogue: Catalogue) -> None:
-    for contract in source.contracts:
-        try:
-            catalogue.translator(contract)
-        except Misconfigured as failure:
-            raise Misconfigured(
-                failure.code,
-                failure.what,
-                where=f"settings.sources.{source.name}.contracts",
-                remedy=nearest(contract, [kind for _, kind in catalogue.handlers]),
-            ) from failure
+def refuse_unhandled(configuration: Configuration, catalogue: Catalogue) -> None:
+    """Every contract of every source is somebody's.
+
+    Raises: Misconfigured naming the nearest one that is.
+    """
+    for source in configuration.settings.sources:
+        for contract in source.contracts:
+            try:
+                catalogue.translator(contract)
+            except Misconfigured as failure:
+                raise Misconfigured(
+                    failure.code,
+                    failure.what,
+                    where=f"settings.sources.{source.name}.contracts",
+                    remedy=nearest(contract, [kind for _, kind in catalogue.handlers]),
+                ) from failure
 
 
 def _check_kinds(source: Source, tables: Sequence[Mapped]) -> None:

@@ -12,7 +12,7 @@ from ops.cli.checks import Check, decoder, examine
 from ops.cli.output import Column, plural, put_json, screen
 from ops.cli.problems import Exit
 from ops.cli.session import Reading, configuration, locate
-from ops.tables import catalogue_of
+from ops.tables import catalogue_of, refuse_unhandled
 
 
 def run_checks(*, reading: Reading = Reading()) -> Exit:  # noqa: B008 - frozen
@@ -20,7 +20,7 @@ def run_checks(*, reading: Reading = Reading()) -> Exit:  # noqa: B008 - frozen
     place = locate(reading.config, os.environ)
     try:
         settings = configuration(reading)
-        catalogue_of(settings, CATALOGUE)
+        refuse_unhandled(settings, catalogue_of(settings, CATALOGUE))
     except Misconfigured as failure:
         what = f"{failure.where}: {failure.what}"
         checks = [Check("problem", failure.code, what, failure.remedy), decoder()]

@@ -20,7 +20,7 @@ from ops.configuration import Configuration
 from ops.logs import configure_logs
 from ops.migrate import migrate
 from ops.roles import Share, share_of
-from ops.tables import catalogue_of
+from ops.tables import catalogue_of, refuse_unhandled
 
 
 def run_service(
@@ -44,6 +44,7 @@ def run_service(
     share = share_of(role, lanes)
     settings = configuration(common)
     catalogue = catalogue_of(settings, CATALOGUE)
+    refuse_unhandled(settings, catalogue)
     configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, catalogue, share))

@@ -24,7 +24,7 @@ from ops.cli.publish import preview
 from ops.cli.session import Reading
 from ops.configuration import Configuration, load
 from ops.sources import recogniser
-from ops.tables import catalogue_of, form_of
+from ops.tables import catalogue_of, form_of, refuse_unhandled
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
 
@@ -64,8 +64,9 @@ def loaded(folder: Path, text: str = TEXT) -> Configuration:
 
 
 def refusal(folder: Path, text: str = TEXT) -> Misconfigured:
+    configuration = loaded(folder, text)
     with pytest.raises(Misconfigured) as caught:
-        catalogue_of(loaded(folder, text), CATALOGUE)
+        refuse_unhandled(configuration, catalogue_of(configuration, CATALOGUE))
     return caught.value
 
 
