@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[1]
 # Each test has its own, shorter limit; this one is for what hangs outside a test.
 _GROUP_TIMEOUT_S = 1800.0
 _FULL_TIMEOUT_S = 4 * 3600.0
+# The tests that need nothing but processors are shared out over so many processes.
+_WORKERS = 2
 _RESULTS = ROOT / "tests" / "results" / "full.json"
 # Private servers and clusters of a test are stopped meanwhile; the report is written after that.
 _INTERRUPT_TIMEOUT_S = 60.0
@@ -75,8 +77,11 @@ def _tools(*commands: tuple[str, ...]) -> Callable[[str, _Run], Outcome]:
     return run
 
 
-def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
-    """A group of tests in the folder of its name; empty if there is no such folder."""
+def _tests(*, with_servers: bool, workers: int = 0) -> Callable[[str, _Run], Outcome]:
+    """A group of tests in the folder of its name; empty if there is no such folder.
+
+    workers: processes that share the tests, which must not share anything else; 0 = none.
+    """
 
     def run(name: str, run: _Run) -> Outcome:
         if not (ROOT / "tests" / name).is_dir():
@@ -92,6 +97,7 @@ def _tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
         command = (
             *(*_module("pytest"), f"tests/{name}", "-q"),
             *(f"--junitxml={report}", f"--basetemp={run.folder / 'tmp'}"),
+            *(("-n", str(workers)) if workers else ()),
         )
         timeout_s = _FULL_TIMEOUT_S if run.full else _GROUP_TIMEOUT_S
         return read_report(report, exit_code=_execute(command, log, environment, timeout_s))
@@ -135,9 +141,9 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     ),
     "types": _tools(_module("mypy")),
     "imports": _tools((str(Path(sys.executable).with_name("lint-imports")),)),
-    "unit": _tests(with_servers=False),
+    "unit": _tests(with_servers=False, workers=_WORKERS),
     "simulation": _measuring_tests(with_servers=False),
-    "contract": _tests(with_servers=True),
+    "contract": _tests(with_servers=True, workers=_WORKERS),
     "integration": _measuring_tests(with_servers=True),
     "e2e": _tests(with_servers=True),
     "hostile": _tests(with_servers=True),
