@@ -121,7 +121,7 @@ async def is_back(world: World) -> bool:
         return declared.declaration_result.consumer_count == len(world.instances)
 
 
-@pytest.mark.fault("F18", quick=True)
+@pytest.mark.fault("F18", quick=False)
 async def test_f18_a_queue_declared_otherwise_is_told_by_its_lane_and_stops_nothing(
     run: Running,
 ) -> None:

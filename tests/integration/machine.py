@@ -52,7 +52,7 @@ from tests.simulation.business import (
 )
 from tests.simulation.simulate import quiet
 
-EXAMPLES = 150 if os.environ.get("LAYSHAFT_FULL") == "1" else 20
+EXAMPLES = 150 if os.environ.get("LAYSHAFT_FULL") == "1" else 12
 # What messages of `erp`, and released changes, have to wait for.
 MIXES: tuple[tuple[Order, Order], ...] = (
     ("curing", "strict"),

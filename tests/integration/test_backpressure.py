@@ -108,7 +108,7 @@ async def test_a_pause_that_loses_the_connection_is_one_loss_and_nothing_is_miss
     desk, metrics = Desk(), bench.metrics
     async with consuming(bench, filled, desk) as consumer:
         await until(lambda: is_full(metrics), "a full lane")
-        await asyncio.sleep(3 * silence_s(HEARTBEAT_S))
+        await asyncio.sleep(2 * silence_s(HEARTBEAT_S))
         assert consumer.trouble
         assert undecided(metrics) <= LIMIT + OVERSHOOT
         lost = metrics.registry.get_sample_value(
