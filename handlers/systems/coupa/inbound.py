@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
-from canonical.codec import decode_json, required
 from canonical.effects import Effect, Emit
-from canonical.envelope import Envelope, Message
+from canonical.envelope import Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
@@ -16,23 +15,23 @@ from canonical.quantity import Quantity, parse_decimal
 from canonical.sourcing import Coverage, CoverageLine
 from canonical.text import normalise_id
 from canonical.units import to_rec20
+from handlers.systems.brought import read_brought
 from handlers.systems.coupa import native
 from handlers.systems.coupa.outbound import CONTRACTS_ANSWER, SUPPLIER_ANSWER
 from handlers.systems.coupa.suppliers import day_of, last_day, to_supplier
 from handlers.systems.coupa.words import PUBLISHED, UNITS
-from handlers.systems.timestamps import parse_timestamp
 
 T = TypeVar("T")
 
 
 def read_supplier(delivery: Delivery) -> Message[tuple[native.Supplier, ...]]:
     """The suppliers of an answer; raises InvalidMessage for content that is no such list."""
-    return _message(delivery, SUPPLIER_ANSWER, native.Suppliers)
+    return read_brought(delivery, SUPPLIER_ANSWER, native.Suppliers)
 
 
 def read_contracts(delivery: Delivery) -> Message[tuple[native.Contract, ...]]:
     """The contracts of an answer; raises InvalidMessage for content that is no such list."""
-    return _message(delivery, CONTRACTS_ANSWER, native.Contracts)
+    return read_brought(delivery, CONTRACTS_ANSWER, native.Contracts)
 
 
 def decide_supplier(
@@ -73,21 +72,6 @@ def decide_contracts(
     lines.sort(key=lambda line: (line.contract, line.supplier, line.first_day))
     coverage = Coverage(item=item, lines=tuple(lines), stated_at=message.envelope.time)
     return (Emit("sourcing.changed", message.envelope.key, coverage),)
-
-
-def _message(delivery: Delivery, kind: str, content: type[T]) -> Message[T]:
-    attributes = delivery.attributes
-    envelope = Envelope(
-        id=required(attributes, "id"),
-        source=delivery.source,
-        type=kind,
-        key=required(attributes, "subject"),
-        time=parse_timestamp(required(attributes, "time"), where="ce-time"),
-        correlation_id=attributes.get("correlationid", ""),
-        causation_id=attributes.get("causationid", ""),
-        traceparent=attributes.get("traceparent", ""),
-    )
-    return Message(envelope, decode_json(delivery.body, content, where=kind, keys_once=True))
 
 
 def _subject(message: Message[Any], kind: str) -> str:

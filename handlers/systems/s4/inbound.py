@@ -16,6 +16,7 @@ from canonical.handler import Delivery, Handler, no_needs
 from canonical.item_master import item_master_key
 from canonical.order import order_key
 from canonical.text import normalise_id
+from handlers.systems.brought import read_brought
 from handlers.systems.s4.compare import unpadded
 from handlers.systems.s4.native import Entity
 from handlers.systems.s4.native_read import Material, Order, ReadBack
@@ -143,18 +144,8 @@ def version(message: Message[Any]) -> int:
 
 
 def _message(delivery: Delivery, kind: str, content: type[ReadBack[E]]) -> Message[ReadBack[E]]:
-    attributes = delivery.attributes
-    envelope = Envelope(
-        id=required(attributes, "id"),
-        source=delivery.source,
-        type=kind,
-        key=required(attributes, "subject"),
-        time=parse_timestamp(required(attributes, "time"), where="ce-time"),
-        correlation_id=attributes.get("correlationid", ""),
-        causation_id=attributes.get("causationid", ""),
-        traceparent=attributes.get("traceparent", ""),
-    )
-    answer = decode_json(delivery.body, content, where=kind, keys_once=True)
+    message = read_brought(delivery, kind, content)
+    answer = message.payload
     if (answer.d is None) is not answer.gone:
         raise InvalidMessage(
             "answer-empty",
@@ -162,7 +153,7 @@ def _message(delivery: Delivery, kind: str, content: type[ReadBack[E]]) -> Messa
             where=kind,
             remedy="Have the object read again: change it in the ERP",
         )
-    return Message(envelope, answer)
+    return message
 
 
 def _gone(message: Message[ReadBack[E]], facts: Facts, what: str, owner: str) -> tuple[Effect, ...]:
@@ -198,7 +189,7 @@ def _check_subject(message: Message[Any], found: str) -> None:
 
 def _read_at(message: Message[Any]) -> datetime:
     read_at = message.envelope.time
-    assert read_at is not None  # `_message` has required it
+    assert read_at is not None  # `read_brought` has required it
     return read_at
 
 

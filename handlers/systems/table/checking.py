@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from string import ascii_letters, digits
@@ -89,9 +90,9 @@ def _check_units(units: Units | None, where: str) -> None:
         return
     if units.names not in ("", "rec20"):
         try:
-            to_rec20(units.names, "?")
-        except UnknownUnit:
-            pass  # the source is known, which was the question
+            # Of a source that is known, no unit is called so.
+            with suppress(UnknownUnit):
+                to_rec20(units.names, "?")
         except Failure as failure:
             raise wrong(where, f"units.names: {failure.what}", failure.remedy) from failure
     if len({name.strip().casefold() for name in units.words}) < len(units.words):

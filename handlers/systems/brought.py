@@ -1,0 +1,31 @@
+"""What a read of a system brought back, as the message that the runtime makes of it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from canonical.codec import decode_json, required
+from canonical.envelope import Envelope, Message
+from canonical.handler import Delivery
+from handlers.systems.timestamps import parse_timestamp
+
+T = TypeVar("T")
+
+
+def read_brought(delivery: Delivery, kind: str, content: type[T]) -> Message[T]:
+    """The answer of that message type; its time is when it was read.
+
+    Raises: InvalidMessage for content that is none, and where an attribute is missing.
+    """
+    attributes = delivery.attributes
+    envelope = Envelope(
+        id=required(attributes, "id"),
+        source=delivery.source,
+        type=kind,
+        key=required(attributes, "subject"),
+        time=parse_timestamp(required(attributes, "time"), where="ce-time"),
+        correlation_id=attributes.get("correlationid", ""),
+        causation_id=attributes.get("causationid", ""),
+        traceparent=attributes.get("traceparent", ""),
+    )
+    return Message(envelope, decode_json(delivery.body, content, where=kind, keys_once=True))
