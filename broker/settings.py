@@ -6,6 +6,7 @@ Read from `LAYSHAFT_*` variables by ops; times are seconds, sizes bytes.
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from datetime import date, timedelta
 
 import msgspec
@@ -185,29 +186,9 @@ def refuse_contradictions(settings: Settings) -> None:
     Misconfigured("share-out-of-bounds"), Misconfigured("lane-of-nothing"),
     Misconfigured("sunset-of-nothing"), Misconfigured("reads-from-nowhere").
     """
-    deadlines = settings.deadlines
+    systems = {system.name for system in settings.systems}
     for source in settings.sources:
-        if unknown := sorted(source.lanes.keys() - set(source.kinds)):
-            raise Misconfigured(
-                "lane-of-nothing",
-                f"{source.name} has a lane for {', '.join(unknown)}, which it does not send",
-                where=f"settings.sources.{source.name}.lanes",
-                remedy="Add it to kinds, or take it out of lanes",
-            )
-        if unknown := sorted(source.sunset.keys() - set(source.contracts)):
-            raise Misconfigured(
-                "sunset-of-nothing",
-                f"{source.name} has a last day for {', '.join(unknown)}, which it does not send",
-                where=f"settings.sources.{source.name}.sunset",
-                remedy="Add it to contracts, or take it out of sunset",
-            )
-        if source.reads_from and source.reads_from not in {s.name for s in settings.systems}:
-            raise Misconfigured(
-                "reads-from-nowhere",
-                f"{source.name} is to be read from {source.reads_from}, which is no system",
-                where=f"settings.sources.{source.name}.reads_from",
-                remedy="Name one of settings.systems",
-            )
+        _refuse_source(source, systems)
     if not LEAST_SHARE <= settings.yield_share <= 1:
         raise Misconfigured(
             "share-out-of-bounds",
@@ -215,6 +196,35 @@ def refuse_contradictions(settings: Settings) -> None:
             where="settings.yield_share",
             remedy=f"Set {LEAST_SHARE:g} or more, and 1 for lanes that do not give way",
         )
+    _refuse_short_lease(settings.deadlines)
+    _refuse_forgetting(settings)
+
+
+def _refuse_source(source: Source, systems: Set[str]) -> None:
+    if unknown := sorted(source.lanes.keys() - set(source.kinds)):
+        raise Misconfigured(
+            "lane-of-nothing",
+            f"{source.name} has a lane for {', '.join(unknown)}, which it does not send",
+            where=f"settings.sources.{source.name}.lanes",
+            remedy="Add it to kinds, or take it out of lanes",
+        )
+    if unknown := sorted(source.sunset.keys() - set(source.contracts)):
+        raise Misconfigured(
+            "sunset-of-nothing",
+            f"{source.name} has a last day for {', '.join(unknown)}, which it does not send",
+            where=f"settings.sources.{source.name}.sunset",
+            remedy="Add it to contracts, or take it out of sunset",
+        )
+    if source.reads_from and source.reads_from not in systems:
+        raise Misconfigured(
+            "reads-from-nowhere",
+            f"{source.name} is to be read from {source.reads_from}, which is no system",
+            where=f"settings.sources.{source.name}.reads_from",
+            remedy="Name one of settings.systems",
+        )
+
+
+def _refuse_short_lease(deadlines: Deadlines) -> None:
     if deadlines.lease_s < 2 * deadlines.http_total_s:
         raise Misconfigured(
             "lease-too-short",
@@ -223,6 +233,9 @@ def refuse_contradictions(settings: Settings) -> None:
             where="settings.deadlines.lease_s",
             remedy=f"Set lease_s = {2 * deadlines.http_total_s:g} or more",
         )
+
+
+def _refuse_forgetting(settings: Settings) -> None:
     retention, retry = settings.retention, settings.retry
     for name, days, least, why in (
         ("dedupe_days", retention.dedupe_days, _days(retry.longest_s), "retries go on"),

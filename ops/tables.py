@@ -93,14 +93,15 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def refuse_unhandled(configuration: Configuration, catalogue: Catalogue) -> None:
-    """Every contract of every source is somebody's.
+    """Every contract of every source is somebody's, and where it tells no more than keys, the
+    source names who knows the rest.
 
-    Raises: Misconfigured naming the nearest one that is.
+    Raises: Misconfigured naming the nearest contract that is somebody's, or the missing setting.
     """
     for source in configuration.settings.sources:
         for contract in source.contracts:
             try:
-                catalogue.translator(contract)
+                handler = catalogue.translator(contract)
             except Misconfigured as failure:
                 raise Misconfigured(
                     failure.code,
@@ -108,6 +109,13 @@ def refuse_unhandled(configuration: Configuration, catalogue: Catalogue) -> None
                     where=f"settings.sources.{source.name}.contracts",
                     remedy=nearest(contract, [kind for _, kind in catalogue.handlers]),
                 ) from failure
+            if handler.order == "notification" and not source.reads_from:
+                raise Misconfigured(
+                    "reads-from-nowhere",
+                    f"{contract} tells no more than keys, and no system is named to read from",
+                    where=f"settings.sources.{source.name}.reads_from",
+                    remedy="Name one of settings.systems there",
+                )
 
 
 def _check_kinds(source: Source, tables: Sequence[Mapped]) -> None:

@@ -167,6 +167,8 @@ def test_a_later_file_makes_a_newer_document_and_an_earlier_one_an_older_one(
          "settings.sources.erp.contracts", "`table.structure`"),
         ('"arena.change"', '"arena.chnage"', "contract-without-handler",
          "settings.sources.erp.contracts", "`arena.change`"),
+        ('"arena.change"', '"s4.event"', "reads-from-nowhere", "settings.sources.erp.reads_from",
+         "settings.systems"),
         ('"structure", ', "", "table-invalid", "settings.sources.erp.kinds", "Add structure"),
     ],
 )  # fmt: skip
