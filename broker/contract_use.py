@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+
+import asyncpg
+import structlog
 
 from broker.metrics import Metrics
 from broker.store import Database
 from broker.store import casebook as case_rows
 from broker.store import contract_use as rows
+from broker.store.connection import CLIENT_ERRORS
 from broker.sunset import Endings, warning
+
+log = structlog.get_logger(__name__)
 
 
 class ContractUse:
@@ -47,6 +54,14 @@ class ContractUse:
         self._kept = counted
         self._warned |= dict.fromkeys(warnings, now.date())
         return True
+
+    async def drain(self, deadline_s: float) -> None:
+        """What came last is on record too, as far as deadline and database allow."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self.turn()
+        except (asyncpg.PostgresError, *CLIENT_ERRORS) as error:
+            log.info("not counted", error=repr(error)[:200])
 
     def _warning(
         self, key: tuple[str, str], new: Mapping[tuple[str, str], int], today: date

@@ -75,7 +75,7 @@ WITHOUT_READINESS = frozenset(
     {"contracts", "gauges", "housekeeping", "packages", "precedence", "replay"}
 )
 GAUGES_S = 5.0
-CONTRACTS_S = 10.0
+CONTRACTS_S = 2.0
 REPLAY_S = 0.1
 PRECEDENCE_S = 0.25
 PARTITIONS_S = 1.0
@@ -110,6 +110,7 @@ class App:
         self._recognise = recogniser(settings, catalogue)
         self._environ = environ
         self.metrics = Metrics()
+        self._contract_use: ContractUse | None = None
         self._fail_points = FailPoints.parse(settings.failpoints)
         self._publisher = Publisher(
             amqp_url=settings.amqp_url,
@@ -191,7 +192,10 @@ class App:
             self._loop("precedence", lambda: self._exchange_precedence(upkeep), PRECEDENCE_S)
             # Where live messages are taken: a replay gives way to them.
             self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
-            self._loop("contracts", self._contract_use(upkeep).turn, CONTRACTS_S)
+            self._contract_use = ContractUse(
+                database=upkeep, metrics=self.metrics, endings=self._settings.endings
+            )
+            self._loop("contracts", self._contract_use.turn, CONTRACTS_S)
         if "upkeep" in self._share.roles:
             self._make_upkeep(upkeep)
         self._loop("gauges", lambda: self._refresh_gauges(upkeep), GAUGES_S)
@@ -223,6 +227,8 @@ class App:
             await dealer.leave()
         for dispatcher in self._dispatchers:
             await dispatcher.drain(max(until - monotonic(), 0.1))
+        if self._contract_use is not None:
+            await self._contract_use.drain(max(until - monotonic(), 0.1))
         await self._relay.drain(max(until - monotonic(), 0.1))
         await self._publisher.close()
         for channel in self._channels.values():
@@ -361,9 +367,6 @@ class App:
             reads_from=self._settings.reads_from,
             endings=self._settings.endings,
         )
-
-    def _contract_use(self, database: Database) -> ContractUse:
-        return ContractUse(database=database, metrics=self.metrics, endings=self._settings.endings)
 
     def _housekeeper(self, database: Database) -> Housekeeper:
         return Housekeeper(

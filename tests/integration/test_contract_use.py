@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
@@ -74,3 +75,18 @@ async def test_after_its_last_day_nothing_is_taken_and_nothing_is_lost(bench: Be
     await bench.execute("update pending set state = 'ready', due_at = now()")
     assert await bench.pipeline().take_pending(10) == 1
     assert await bench.column("select key from document") == ["supplier/1"]
+
+
+async def test_what_came_last_is_kept_at_the_end_and_no_end_waits_for_that(bench: Bench) -> None:
+    use = ContractUse(database=bench.database, metrics=bench.metrics, endings={})
+    await bench.pipeline().take(arrivals(orders(1)))
+    await use.drain(5.0)
+    assert await bench.column("select messages from contract_use") == [1]
+    await bench.pipeline().take(arrivals(orders(2)))
+    async with bench.database.transaction() as tx:
+        await tx.execute("lock table contract_use in exclusive mode")
+        began = time.monotonic()
+        await use.drain(0.2)
+        assert time.monotonic() - began < 3 * 0.2 + 1
+    await use.drain(5.0)
+    assert await bench.column("select messages from contract_use") == [2]
