@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -160,6 +161,31 @@ def test_i5_what_the_machine_stood_still_is_nobodys_delay(tmp_path: Path) -> Non
     assert machine.without(stalls, 10.5, 11.0) == 0.0
     assert machine.without(stalls, 12.0, 15.0) == 3.0
     assert machine.without(stalls, 11.0, 22.0) == pytest.approx(9.5)
+    both = [*stalls, machine.Stall(11.0, 12.0, "disk"), machine.Stall(11.2, 11.4, "disk")]
+    assert machine.without(both, 9.0, 13.0) == pytest.approx(2.0)
+
+
+def test_i5_a_disk_that_is_slow_with_what_was_written_is_no_stall() -> None:
+    written = [0]
+    disk = machine.Disk(lambda: written[0])
+    assert disk.put(9.0, 9.01) is None
+    assert disk.put(10.0, 10.5) == machine.Stall(10.0, 10.5, "disk")
+    written[0] = machine.OWN_BYTES
+    assert disk.put(11.0, 11.5) is None, "written while the page waited"
+    assert disk.put(12.0, 12.5) is None, "written within the second before"
+    assert disk.put(13.1, 13.6) == machine.Stall(13.1, 13.6, "disk")
+
+
+def test_i5_what_is_written_to_a_disk_is_counted(tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    page.write_bytes(bytes(4096))
+    device = page.stat().st_dev
+    if (before := machine.written_to(device)) is None:
+        pytest.skip("the kernel counts nothing for this disk")
+    with page.open("r+b") as file:
+        file.write(bytes(1024 * 1024))
+        os.fsync(file.fileno())
+    assert (machine.written_to(device) or 0) - before >= 1024 * 1024
 
 
 def test_i6_a_recovery_that_takes_too_long_is_found() -> None:

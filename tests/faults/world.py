@@ -741,7 +741,9 @@ class World:
                 x.what: [round(invariants.p99(s), 2) for s in (x.before, x.during) if s]
                 for x in self.latencies
             },
-            "stalls_s": [round(s.ended - s.began, 2) for s in machine.stalls(self._stalls)],
+            "stalls_s": [
+                [s.what, round(s.ended - s.began, 2)] for s in machine.stalls(self._stalls)
+            ],
             "idle_cpu": [round(i.share, 3) for i in self.idlings],
             "told_s": [round(c.unready_s, 1) for c in self.candours],
             "standstill_s": [round(s.lasted_s, 1) for s in self.standstills],
