@@ -33,9 +33,11 @@ How a fault test is written stands at the head of `world.py`; what must hold aft
 evidence for I5 to I9; which of them has no meaning for a fault stands below the table.
 
 The machines these run on are shared: what a fault may cost in time is judged with a slack of
-{slack:g} (recovery, draining, p99). The loads are smaller than a production's, so that all of them
-together end within an hour. Drained: the rate at which what a fault had kept waiting went after it,
-as a share of the rate of a burst before it; empty where fewer than {backlog} messages waited.
+{slack:g} (recovery, draining, p99), and a moment in which the processors or the disk stood still
+for others is no delay of ours (`machine.py`). The loads are smaller than a production's, so that
+all of them together end within an hour. Drained: the rate at which what a fault had kept waiting
+went after it, as a share of the rate of a burst before it; empty where fewer than {backlog}
+messages waited.
 
 """
 
