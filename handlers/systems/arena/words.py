@@ -1,7 +1,8 @@
 """What Arena's words mean in ours: tables only.
 
 Stages and statuses are Arena's; phase names, field names and disposition names are the
-workspace's, which is why they are data here and never guessed.
+workspace's, which is why they are data and never guessed: those of a life cycle in
+`canonical/data/lifecycle.csv`, the others here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 
 from canonical.change import ChangeStatus, StockKind
 from canonical.item import Lifecycle
+from canonical.lifecycle import inbound
 from canonical.masking import Kind
 from canonical.revision import Scheme
 
@@ -46,21 +48,9 @@ UNDER_WAY = frozenset({"APPROVED", "RELEASED"})
 # Arena has no release step of its own: an approved change is released, its effectivity says when.
 RELEASED: frozenset[ChangeStatus] = frozenset({"approved", "released", "effective", "completed"})
 
-STAGE: Mapping[str, Lifecycle] = {
-    "DESIGN": "in_design",
-    "PRODUCTION": "released",
-    "OBSOLETE": "obsolete",
-}
+STAGE: Mapping[str, Lifecycle] = inbound("arena-stage")
 # For answers that give a phase without its stage; casefolded.
-PHASE: Mapping[str, Lifecycle] = {
-    "in design": "in_design",
-    "prototype": "in_design",
-    "in production": "released",
-    "production": "released",
-    "on hold": "on_hold",
-    "obsolete": "obsolete",
-    "abandoned": "obsolete",
-}
+PHASE: Mapping[str, Lifecycle] = inbound("arena-phase")
 STOCK: Mapping[str, StockKind] = {
     "On Order": "on_order",
     "WIP": "in_process",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from canonical.item import Lifecycle, Procurement
+from canonical.lifecycle import inbound
 from canonical.masking import Kind
 
 # Qualifiers of E1EDK02 and E1EDP02: references to documents.
@@ -29,8 +30,9 @@ DELETE = "003"
 MARKED = "X"
 # BESKZ. X is both: which of them a plant does is not told by it.
 PROCUREMENT: Mapping[str, Procurement] = {"E": "make", "F": "buy"}
-# Status over all plants, MSTAE: every customer has numbers of his own, so none is mapped here.
-LIFECYCLE: Mapping[str, Lifecycle] = {}
+# Status over all plants, MSTAE: every customer has numbers of his own, so none is mapped until a
+# row says it.
+LIFECYCLE: Mapping[str, Lifecycle] = inbound("sap-material-status")
 
 # SPRAS, SAP's letter for a language -> ISO 639. Field knowledge.
 LANGUAGES: Mapping[str, str] = {
@@ -61,6 +63,13 @@ CATEGORIES: Mapping[str, str] = {
     "3": "subcontracting",
     "P": "pipeline",
 }
+# KAPPL of a condition: purchasing. KSCHL: types that are the price itself, as SAP delivers them and
+# as S/4HANA has them. KRECH: by quantity; an empty one is what the type has by default.
+PURCHASING = "M"
+PRICE_CONDITIONS = frozenset({"PB00", "PBXX", "PPR0"})
+BY_QUANTITY = frozenset({"", "C"})
+# STFKZ: scales from a quantity on.
+FROM_SCALES = frozenset({"", "A"})
 # POSTP of a BOM's line that may name no component: what it is, and the fields that say it.
 CLASS_LINE = "K"
 WITHOUT_COMPONENT: Mapping[str, tuple[str, tuple[str, ...]]] = {

@@ -1,8 +1,9 @@
 """What the words of a package mean in ours, and what ours are called in one: tables only.
 
 In: codes of IPC-2571, or the text that stands for "Other", are written casefolded. A word that is
-in no table is never guessed; customers' own words are added here. Out: the one code that is
-written for a word of ours, which comes in as that word again.
+in no table is never guessed; customers' own words are added here, those of a life cycle in
+`canonical/data/lifecycle.csv`. Out: the one code that is written for a word of ours, which comes in
+as that word again.
 """
 
 from __future__ import annotations
@@ -11,26 +12,14 @@ from collections.abc import Mapping
 
 from canonical.change import ChangeStatus, StockKind
 from canonical.item import ApprovalStatus, ItemKind, Lifecycle, Procurement
+from canonical.lifecycle import inbound, outbound
 from canonical.masking import Kind
 from canonical.revision import Scheme
 
 # Numbers before release, letters after: what Agile and Arena write into their packages.
 SCHEME: Scheme = "prototype_then_production"
 
-LIFECYCLE: Mapping[str, Lifecycle] = {
-    "design": "in_design",
-    "preliminary": "in_design",
-    "prototype": "in_design",
-    "evaluation": "in_design",
-    "pilot": "in_review",
-    "pending": "in_review",
-    "production": "released",
-    "conditional": "released",
-    "unqualified": "on_hold",
-    "disqualified": "on_hold",
-    "inactive": "obsolete",
-    "obsolete": "obsolete",
-}
+LIFECYCLE: Mapping[str, Lifecycle] = inbound("pdx")
 CHANGE_STATUS: Mapping[str, ChangeStatus] = {
     "issueidentified": "open",
     "changerequested": "open",
@@ -92,13 +81,7 @@ PHASES: frozenset[str] = frozenset(
      "Inactive", "Unqualified", "Disqualified", "Obsolete"}
 )  # fmt: skip
 # The standard has no phase for what a newer revision took the place of.
-PHASE_OF: Mapping[Lifecycle, str] = {
-    "in_design": "Design",
-    "in_review": "Pending",
-    "released": "Production",
-    "on_hold": "Unqualified",
-    "obsolete": "Obsolete",
-}
+PHASE_OF: Mapping[Lifecycle, str] = outbound("pdx")
 STATUS_OF_CHANGE: Mapping[ChangeStatus, str] = {
     "open": "ChangeOrderProposed",
     "submitted": "ApprovalPending",

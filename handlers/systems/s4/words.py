@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from canonical.item import ItemKind, Lifecycle, Procurement
+from canonical.lifecycle import outbound
 
 UNITS = "sap"
 
@@ -32,7 +33,7 @@ PRODUCT_TYPE: Mapping[tuple[ItemKind, Procurement], str] = MappingProxyType(
 PROCUREMENT_TYPE: Mapping[Procurement, str] = {"make": "E", "buy": "F", "phantom": "E", "none": ""}
 BOTH_PROCUREMENT_TYPES = "X"
 # 01: blocked for purchasing and warehouse, as SAP delivers it.
-CROSS_PLANT_STATUS: Mapping[Lifecycle, str] = {"on_hold": "01", "obsolete": "01"}
+CROSS_PLANT_STATUS: Mapping[Lifecycle, str] = outbound("sap-material-status")
 
 INDUSTRY_SECTOR = "M"
 PRODUCT_GROUP = "L001"
