@@ -1,6 +1,7 @@
 """Messages and operations for the drivers: the corpus, and what the demo sends and asks for.
 
-A driver with a message in tests/corpus that is known by its content is among them by itself.
+A driver with a message in tests/corpus that is known by its content, or by headers beside it, is
+among them by itself.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from canonical.quantity import Quantity
 from canonical.rules import Rules
 from handlers import CATALOGUE, HANDLERS, RECOGNISED
 from handlers.systems.table.inbound import handler_of
+from ops.mapping.goldens import headers_of
 
 CORPUS = ROOT / "tests" / "corpus"
 DEMO = ROOT / "ops" / "demo"
@@ -68,7 +70,7 @@ def samples() -> list[Sample]:
     # What is kept of S/4HANA are parts of answers.
     for vendor in {system for system, _ in HANDLERS} - {"s4"}:
         files += [path for path in sorted((CORPUS / vendor).glob("*")) if _is_message(path)]
-    found = [_known(path.name, path.read_bytes()) for path in files]
+    found = [_known(path) for path in files]
     return sorted(
         [*found, *_events(), *_answers(), *_rows()],
         key=lambda sample: (sample.system, sample.name),
@@ -79,9 +81,12 @@ def _is_message(path: Path) -> bool:
     return path.suffix not in (".txt", ".md", ".toml") and not path.name.endswith(".golden.json")
 
 
-def _known(name: str, body: bytes) -> Sample:
-    delivery = Delivery("bench", "", body)
-    return _sample(name, delivery, CATALOGUE.recognise(tuple(RECOGNISED), delivery))
+def _known(path: Path) -> Sample:
+    """By its content, or by the headers that stand beside it."""
+    headers = headers_of(path)
+    delivery = Delivery("bench", "", path.read_bytes(), attributes=headers)
+    contracts = (headers["type"],) if headers else tuple(RECOGNISED)
+    return _sample(path.name, delivery, CATALOGUE.recognise(contracts, delivery))
 
 
 def _sample(name: str, delivery: Delivery, handler: Handler) -> Sample:
@@ -126,7 +131,7 @@ def _rows() -> Iterator[Sample]:
 
 def operations() -> list[Operation]:
     """One of each that a driver makes true, about the assembly of the real package and its BOM."""
-    read = _known(REAL_PACKAGE, (DEMO / "packages" / REAL_PACKAGE).read_bytes())
+    read = _known(DEMO / "packages" / REAL_PACKAGE)
     emits = [e for e in effects_of(read) if isinstance(e, Emit)]
     bom = next(e.data for e in emits if isinstance(e.data, Bom))
     item = next(e.data for e in emits if isinstance(e.data, Item) and e.data.manufacturers)

@@ -97,9 +97,13 @@ class PlantBomState(msgspec.Struct, frozen=True):
 
 
 def plant_bom_key(bom: PlantBomState) -> str:
-    """Order and document key of a plant's BOM: the parent stands last, its number may hold
-    slashes."""
-    return joined_key("plant-bom", bom.plant, bom.usage, bom.alternative, bom.parent)
+    """Order and document key of a plant's BOM."""
+    return plant_bom_key_of(bom.plant, bom.usage, bom.alternative, bom.parent)
+
+
+def plant_bom_key_of(plant: str, usage: str, alternative: str, parent: str) -> str:
+    """The same by what tells BOMs apart: the parent stands last, its number may hold slashes."""
+    return joined_key("plant-bom", plant, usage, alternative, parent)
 
 
 def bom_key(parent: str) -> str:

@@ -16,7 +16,9 @@ from canonical.envelope import Lane
 from canonical.item import Item
 from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, PurchaseOrder
+from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
+from canonical.source_list import SourceList
 from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
 from canonical.supplier_master import SupplierMasterPatch
@@ -161,6 +163,18 @@ EVENTS: dict[str, EventType] = {
             "An ERP says something else of the terms on which an item is bought; what it does not"
             " say is as it was",
             "Orders are placed by it",
+        ),
+        EventType(
+            "contract.changed", 1, PurchaseContract, "contract/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "A purchase contract is another one now; it is stated whole",
+            "What is bought under it has to be bought elsewhere once it ends or is drawn",
+        ),
+        EventType(
+            "source-list.changed", 1, SourceList, "source-list/<plant>/<item>", "standard", _OPS,
+            _LOG_DAYS,
+            "From whom a plant may buy an item is another list now; it is stated whole",
+            "Orders go to whom it allows",
         ),
         EventType(
             "purchase-order.created", 1, PurchaseOrder, _ORDER, "standard", _PRO, _LOG_DAYS,

@@ -12,8 +12,10 @@ from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder
+from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTerms
 from canonical.rules import Rules
+from canonical.source_list import SourceList
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMaster, supplier_master_key
@@ -30,6 +32,8 @@ Document = (
     | PlantBomState
     | PurchaseOrder
     | OrderConfirmation
+    | PurchaseContract
+    | SourceList
 )
 D = TypeVar(
     "D",
@@ -56,6 +60,8 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "plant-bom": PlantBomState,
     "purchase-order": PurchaseOrder,
     "order-confirmation": OrderConfirmation,
+    "contract": PurchaseContract,
+    "source-list": SourceList,
 }
 
 

@@ -1,4 +1,5 @@
-"""Items, their revisions as far as the workflows need them, and approved manufacturers."""
+"""Items, their revisions as far as the workflows need them, who may make and sell them, and the
+documents that belong to them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from canonical.bounds import Instant, Int64
-from canonical.quantity import ItemUnit, Quantity
+from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.revision import Revision
 
 # Life cycle in the order of domain practice; vendor words are mapped by each driver's table.
@@ -28,6 +29,47 @@ class ApprovedManufacturer(msgspec.Struct, frozen=True, gc=False):
     status: ApprovalStatus
     rank: Int64 | None = None
     note: str = ""
+
+
+class ApprovedSupplier(msgspec.Struct, frozen=True, gc=False):
+    """One AVL entry: the item may be bought from this supplier, who has a number of his own for it.
+
+    plant: "" = all plants. to_base: one of what the supplier counts is so many base units; None =
+    one of them. Whether the supplier itself may be bought from is another matter: its qualification
+    (`canonical/eligibility.py`).
+    """
+
+    supplier: str
+    part: str
+    status: ApprovalStatus
+    plant: str = ""
+    to_base: Ratio | None = None
+    lead_time_days: Int64 | None = None
+    note: str = ""
+
+
+class ItemDocument(msgspec.Struct, frozen=True, gc=False):
+    """A document that belongs to an item, by reference: its content stays where it is.
+
+    number, revision: the source's own. location: where the source has it, an address or the name of
+    a file in a package. media_type: as the source writes it. size: bytes.
+    """
+
+    number: str
+    revision: str = ""
+    title: str = ""
+    location: str = ""
+    media_type: str = ""
+    size: Int64 | None = None
+    modified_at: Instant | None = None
+
+
+class Classification(msgspec.Struct, frozen=True, gc=False):
+    """A class of a scheme such as UNSPSC, eCl@ss or HS; text: what the source calls the class."""
+
+    scheme: str
+    code: str
+    text: str = ""
 
 
 class ComplianceMark(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +108,9 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     stated_at: Instant | None = None
     change: str = ""
     source_id: str = ""
+    suppliers: tuple[ApprovedSupplier, ...] = ()
+    documents: tuple[ItemDocument, ...] = ()
+    classes: tuple[Classification, ...] = ()
 
 
 def item_key(number: str) -> str:

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from canonical.bounds import Instant, Int64
 from canonical.money import UnitPrice
 from canonical.patch import Flag, Text, said
+from canonical.price_periods import PricePeriod, merge_periods
 from canonical.quantity import Quantity, Ratio
 from canonical.text import joined_key
 
@@ -44,10 +45,11 @@ class InfoRecordTerms(msgspec.Struct, frozen=True):
 
     plant: "" = all plants of the organisation. category: standard, consignment, subcontracting or
     pipeline. version: of the last patch. number: the ERP's own. order_to_base: 1 order unit is so
-    many base units. price: net, without scales. order_to_price: 1 order unit is so many units of
-    the price. price_until: last valid day; None = open. minimum, standard, maximum: quantities of
-    an order. tolerances: percent of a quantity, under and over it. confirmation_control: the ERP's
-    own word. is_deleted: marked in all organisations; is_deleted_here: in this one.
+    many base units. price: net, without scales; price_until: its last valid day, None = open.
+    prices: by days and with scales, where the ERP tells them. order_to_price: 1 order unit is so
+    many units of the price. minimum, standard, maximum: quantities of an order. tolerances: percent
+    of a quantity, under and over it. confirmation_control: the ERP's own word. is_deleted: marked
+    in all organisations; is_deleted_here: in this one.
     """
 
     supplier: str
@@ -80,10 +82,12 @@ class InfoRecordTerms(msgspec.Struct, frozen=True):
     is_deleted_here: bool = False
     source_id: str = ""
     stated_at: Instant | None = None
+    prices: tuple[PricePeriod, ...] = ()
 
 
 class InfoRecordTermsPatch(msgspec.Struct, frozen=True):
-    """What an ERP says of the terms."""
+    """What an ERP says of the terms. prices: days that none of them names stay as they are; one
+    without a price ends what was known of its days."""
 
     supplier: str
     item: str
@@ -115,6 +119,7 @@ class InfoRecordTermsPatch(msgspec.Struct, frozen=True):
     is_deleted_here: Flag = UNSET
     source_id: Text = UNSET
     stated_at: Instant | None = None
+    prices: tuple[PricePeriod, ...] = ()
 
 
 def merge(known: InfoRecordTerms | None, patch: InfoRecordTermsPatch) -> InfoRecordTerms:
@@ -125,7 +130,11 @@ def merge(known: InfoRecordTerms | None, patch: InfoRecordTermsPatch) -> InfoRec
     before = known or InfoRecordTerms(
         patch.supplier, patch.item, patch.organisation, patch.plant, patch.category, patch.version
     )
-    return msgspec.structs.replace(before, **said(patch, InfoRecordTerms))
+    return msgspec.structs.replace(
+        before,
+        **said(patch, InfoRecordTerms, without=("prices",)),
+        prices=merge_periods(before.prices, patch.prices),
+    )
 
 
 def info_record_key(terms: InfoRecordTerms | InfoRecordTermsPatch) -> str:

@@ -24,7 +24,7 @@ from canonical.errors import Failure, InvalidMessage
 from canonical.events import SOURCE
 from canonical.handler import Delivery, Package, content_of
 from canonical.masking import KEY_BYTES, Masker
-from handlers import MASKED
+from handlers import MASKED, RECOGNISED
 from handlers.systems.table.native import Csv
 from ops.configuration import Configuration
 from ops.export_folder import (
@@ -38,6 +38,7 @@ from ops.export_folder import (
     write,
     writing,
 )
+from ops.mapping.goldens import HEADERS, headers_text
 from ops.masking.documents import Document, Masking, document_of, other_members
 from ops.masking.names import Fields, column_rules
 from ops.tables import form_of
@@ -190,6 +191,9 @@ class Exporter:
                 found = staged.about
                 self._refuse(found.logged_at, found.source, found.type, failure)
                 return
+        if headers := _headers(staged):
+            beside = file.with_name(file.stem + HEADERS)
+            write(beside, headers_text(headers).encode(), folder)
         self._files.append(staged.about)
 
     def _swept(self, file: Path, staged: _Staged, folder: Path) -> bytes:
@@ -238,6 +242,16 @@ class Exporter:
     def _refuse(self, at: datetime, source: str, message_type: str, failure: Failure) -> None:
         why = f"{failure.code}: {failure.what}"
         self._not_exported.append(NotExported(at, source, message_type, why))
+
+
+def _headers(staged: _Staged) -> dict[str, str]:
+    """What `layshaft map` has to be told of a message that its content does not tell."""
+    if staged.about.type in RECOGNISED:
+        return {}
+    about = staged.about
+    # Whatever the id was made of, in the file it only has to be one.
+    told = {"id": Path(about.file).stem, "subject": about.subject, "time": about.time}
+    return {"type": about.type, **{name: text for name, text in told.items() if text}}
 
 
 def _carrying(delivery: Delivery, body: bytes) -> Delivery:

@@ -12,6 +12,7 @@ from broker.settings import Source
 from canonical.catalogue import Catalogue
 from canonical.errors import Misconfigured
 from canonical.handler import Handler
+from handlers.systems.table.checking import mapped_table
 from handlers.systems.table.inbound import handler_of, message_type, recognises
 from handlers.systems.table.mapping import Mapped
 from handlers.systems.table.native import Csv, flat_fields, nearest, read_table
@@ -61,6 +62,11 @@ def with_table(path: Path, base: Catalogue) -> tuple[Catalogue, str]:
     contract = message_type(mapped.table.name)
     handlers = {**base.handlers, (WHO, contract): handler}
     return Catalogue(handlers=handlers, recognised=base.recognised, drivers=base.drivers), contract
+
+
+def mapped_at(path: Path) -> Mapped:
+    """The table in that file, checked. Raises: Misconfigured naming the file and the key in it."""
+    return mapped_table(_document(path), str(path))
 
 
 def form_of(

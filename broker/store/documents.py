@@ -13,7 +13,7 @@ from broker.slices import slices
 from broker.store.connection import Position, Tx
 from canonical.codec import encode
 from canonical.effects import Put
-from canonical.facts import DOCUMENT_TYPES, Known
+from canonical.facts import DOCUMENT_TYPES, Document, Known
 
 # Decoding so much takes a millisecond or two of the event loop.
 LARGE_BYTES = 256 * 1024
@@ -83,6 +83,21 @@ def _as_stored(rows: Sequence[asyncpg.Record]) -> dict[str, Stored]:
         )
         for r in rows
     }
+
+
+async def of_kind(tx: Tx, kind: str, *, limit: int) -> dict[str, Document]:
+    """Documents of that kind by key, in the order of their keys, at most so many."""
+    rows = await tx.fetch(
+        """
+        select key, body from document
+        where split_part(key, '/', 1) = $1
+        order by key collate "C"
+        limit $2
+        """,
+        kind,
+        limit,
+    )
+    return {r["key"]: msgspec.json.decode(r["body"], type=DOCUMENT_TYPES[kind]) for r in rows}
 
 
 class DocumentRow(msgspec.Struct, frozen=True):

@@ -18,12 +18,24 @@ from canonical.handler import Handler
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMasterPatch, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
+from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.purchasing import InfoRecordTermsPatch, info_record_key
+from canonical.source_list import SourceList, source_list_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
 
-Stated = Item | Bom | PlantBomState | Supplier | Coverage | PurchaseOrder | OrderConfirmation
+Stated = (
+    Item
+    | Bom
+    | PlantBomState
+    | Supplier
+    | Coverage
+    | PurchaseContract
+    | SourceList
+    | PurchaseOrder
+    | OrderConfirmation
+)
 Patch = ItemMasterPatch | SupplierMasterPatch | InfoRecordTermsPatch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,6 +81,11 @@ def _put(document: Stated) -> Put:
             return Put(supplier_key(document.number), stated, document, stated)
         case Coverage():
             return Put(coverage_key(document.item), stated, document, stated)
+        case PurchaseContract():
+            return Put(contract_key(document.number), document.version, document, stated)
+        case SourceList():
+            key = source_list_key(document.plant, document.item)
+            return Put(key, document.version, document, stated)
         case PurchaseOrder():
             return Put(order_key(document.number), document.version, document, stated)
         case OrderConfirmation():
@@ -93,6 +110,8 @@ BOM_RELEASED = _handler("bom.released")
 BOM_CHANGED = _handler("bom.changed", "plant-bom")
 SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
+CONTRACT_CHANGED = _handler("contract.changed")
+SOURCE_LIST_CHANGED = _handler("source-list.changed")
 
 
 def _key(patch: Patch) -> str:

@@ -147,7 +147,8 @@ def record_goldens(
     ----------
     folder
         Messages as vendors sent them; files that nobody recognises are left alone. Rows
-        have a table beside them: suppliers.csv is mapped by suppliers.toml.
+        have a table beside them: suppliers.csv is mapped by suppliers.toml. Headers that a
+        message comes with stand in order.headers.toml, beside order.json.
     """
     with _on_files():
         found = work.record(_folder(folder), goldens or folder, _say)
@@ -251,12 +252,14 @@ def accept_change(
 
 
 def _say(file: Path) -> Translation:
-    """What a sample comes to, whoever may send it; a table of its name beside it maps it."""
+    """What a sample comes to, whoever may send it, with the headers of the file beside it; a table
+    of its name there maps it."""
     table = file.with_suffix(work.TABLE)
     catalogue, contracts, attributes = CATALOGUE, contracts_of(CATALOGUE), {}
     if table.is_file():
         catalogue, contract = with_table(table, CATALOGUE)
         contracts, attributes = (contract,), {"type": contract, "time": _SENT}
+    attributes |= work.headers_of(file)
     delivery = delivery_of(_body(file), source=_SOURCE, attributes=attributes)
     now = datetime.now(UTC)
     return translate(delivery, catalogue=catalogue, contracts=contracts, now=now)

@@ -29,6 +29,7 @@ from canonical.package import (
     PackageReference,
     package_number,
 )
+from ops.cli.files import writing
 from ops.cli.numbered import person, put_list
 from ops.cli.output import Column, moment, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
@@ -319,20 +320,3 @@ def _target(to: Path | None) -> Iterator[BinaryIO]:
         return
     with writing(to), to.open("wb") as file:
         yield file
-
-
-@contextmanager
-def writing(to: Path | None) -> Iterator[None]:
-    """What is wrong with the file is not taken for the database's fault."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Problem(
-            Exit.USAGE,
-            "file-unwritable",
-            f"{to or 'Standard output'} cannot be written",
-            why=error.strerror or type(error).__name__,
-            fix="Name a file that may be written, where there is room for it",
-        ) from error

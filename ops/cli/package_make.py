@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +20,8 @@ from canonical.item import Item, item_key
 from canonical.text import normalise_id
 from handlers.systems.pdx.native import MAX_ROWS
 from handlers.systems.pdx.outbound import Contents, to_package
+from ops.cli.files import refuse_existing, write_whole
 from ops.cli.output import plural, put_json, screen
-from ops.cli.package import writing
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import Reading, read
 
@@ -86,7 +85,7 @@ def make_package(
     force
         Write over a file that exists.
     """
-    _refuse_existing(out, force=force)
+    refuse_existing(out, force=force)
     tops = tuple(dict.fromkeys(normalise_id(number, where="ITEM") for number in (item, *more)))
     change = normalise_id(change, where="--change") if change else ""
     found = read(reading, lambda tx: _find(tx, tops, change, levels))
@@ -100,8 +99,8 @@ def make_package(
         tops=frozenset(tops),
     )
     package = to_package(contents)
-    _refuse_existing(out, force=force)
-    _write(out, package)
+    refuse_existing(out, force=force)
+    write_whole(out, package)
     made = _made(out, package, contents, found.levels)
     if reading.is_json:
         put_json(made)
@@ -188,37 +187,6 @@ def _too_long() -> Problem:
         why=f"at most {MAX_ROWS} items, lines and manufacturers are taken",
         fix="Make a package for each assembly, or take fewer --levels",
     )
-
-
-def _refuse_existing(out: Path, *, force: bool) -> None:
-    with writing(out):
-        is_there = out.is_dir() or (out.exists() and not force)
-    if is_there:
-        raise Problem(
-            Exit.REFUSED,
-            "file-exists",
-            f"{out} exists",
-            why="a package that was sent to somebody is not written over by mistake",
-            fix="Name another file; --force writes over one, but never over a folder",
-        )
-
-
-def _write(out: Path, package: bytes) -> None:
-    """The file is there whole.
-
-    Crash before the last step: a file of the same name with a dot before it, and nothing else.
-    """
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    with writing(out):
-        try:
-            with unfinished.open("xb") as file:
-                file.write(package)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(out)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
 
 
 def _made(out: Path, package: bytes, contents: Contents, levels: int) -> Made:

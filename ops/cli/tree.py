@@ -43,6 +43,8 @@ _SCHEMA = "Publish contracts, and see that nobody is broken: export, check, diff
 
 _MAP = "See what a vendor's message comes to, and keep it so: dry-run, record, diff, accept."
 
+_TABLE = "Write what is known as CSV or JSON, by the table of an integrator: write."
+
 _REPLAY = "Take messages down the path once more: plan, shadow, start, list, show, pause, cancel."
 
 # By name, imported when used: `change list` needs neither AMQP nor HTTP libraries.
@@ -59,6 +61,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
         ("replay", "ops.cli.replay:app", _REPLAY),
         ("map", "ops.cli.map:app", _MAP),
+        ("table", "ops.cli.table:app", _TABLE),
         ("messages", "ops.cli.messages:app", "Make test files of what came in, masked: export."),
         ("schema", "ops.cli.schema:app", _SCHEMA),
         ("handler", "ops.cli.handler:app", "Begin a driver for another vendor: new."),

@@ -34,7 +34,10 @@ HEADS: dict[Direction, tuple[str, str, str]] = {
 }
 
 # What a person has written with a command: no step asks for it.
-COMMANDS: tuple[tuple[str, Direction, str], ...] = (("pdx", "out", "package make"),)
+COMMANDS: tuple[tuple[str, Direction, str], ...] = (
+    ("pdx", "out", "package make"),
+    ("table", "out", "table write"),
+)
 
 _CELLS = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[\s|:-]+")

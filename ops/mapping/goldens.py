@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ ENDING = ".golden.json"
 REASONS = "REASONS.md"
 # Of a table that maps the rows beside it.
 TABLE = ".toml"
+# Of a file with the headers that the sample beside it comes with: CloudEvents attributes by name.
+HEADERS = ".headers.toml"
 _TITLE = "# Why goldens changed\n\n"
 
 Word = Literal["same", "changed", "fails", "succeeds", "new", "gone", "foreign"]
@@ -78,6 +81,31 @@ def samples(folder: Path) -> list[Path]:
 def golden_name(sample: Path) -> Path:
     """Where the golden of a sample stands: beside it, with another ending."""
     return sample.with_name(sample.stem + ENDING)
+
+
+def headers_of(sample: Path) -> dict[str, str]:
+    """What stands in the file of headers beside a sample; none where there is none.
+
+    Raises: Misconfigured for a file that is anything else than names and texts.
+    """
+    path = sample.with_name(sample.stem + HEADERS)
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=dict[str, str])
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Misconfigured(
+            "headers-unreadable",
+            f"{path} holds no headers: {error}",
+            where=str(path),
+            remedy='Write each as a line like: type = "coupa.order"',
+        ) from error
+
+
+def headers_text(headers: Mapping[str, str]) -> str:
+    """The headers as such a file has them."""
+    lines = (f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in headers.items())
+    return "".join(f"{line}\n" for line in lines)
 
 
 def compare(folder: Path, goldens: Path, say: Say) -> list[Compared]:

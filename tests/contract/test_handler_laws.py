@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -30,8 +30,10 @@ from canonical.order import (
     confirmation_key,
     order_key,
 )
+from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity
+from canonical.source_list import SourceList
 from canonical.supplier_master import SupplierMasterPatch
 from handlers import DRIVERS, HANDLERS
 from tests.corpus import CORPUS
@@ -59,6 +61,8 @@ NAMES = {
     "arena-event",
     "coupa-supplier",
     "coupa-contracts",
+    "coupa-contract",
+    "coupa-order",
     "item.released",
     "bom.released",
     "supplier.changed",
@@ -72,6 +76,8 @@ NAMES = {
     "supplier-master.changed",
     "info-record.changed",
     "bom.changed",
+    "contract.changed",
+    "source-list.changed",
     "purchase-order.created",
     "purchase-order.changed",
     "order-confirmation.accepted",
@@ -121,6 +127,25 @@ CONTRACT = {
             "price-unit-quantity": "100",
             "uom": {"code": "EA"},
             "currency": {"code": "EUR"},
+        }
+    ],
+}
+
+ORDER_ROW = {
+    "id": 12,
+    "po-number": "PO-1",
+    "status": "issued",
+    "updated-at": "2026-03-02T08:00:00Z",
+    "supplier": {"number": "S-1"},
+    "currency": {"code": "EUR"},
+    "order-lines": [
+        {
+            "line-num": "1",
+            "quantity": "5.0",
+            "uom": {"code": "EA"},
+            "price": "40.00",
+            "item": {"item-number": "PIN"},
+            "need-by-date": "2026-04-01",
         }
     ],
 }
@@ -202,6 +227,10 @@ SAMPLES: dict[str, Delivery] = {
     "arena-event": Delivery("plm", "", json.dumps(QUEUE_EVENT).encode()),
     "coupa-supplier": answer("coupa.supplier", "supplier/S-1", [SUPPLIER]),
     "coupa-contracts": answer("coupa.contracts", "coverage/BOLT-1", [CONTRACT]),
+    "coupa-contract": Delivery(
+        "suite", "", json.dumps(CONTRACT | {"updated-at": "2026-03-02T08:00:00Z"}).encode()
+    ),
+    "coupa-order": Delivery("suite", "", json.dumps(ORDER_ROW).encode()),
     "item.released": own("item.released", "item/PIN", item("PIN")),
     "bom.released": own("bom.released", "bom/ARM", bom("ARM", line("PIN"))),
     "supplier.changed": own("supplier.changed", "supplier/S-1", supplier()),
@@ -224,6 +253,14 @@ SAMPLES: dict[str, Delivery] = {
     ),
     "bom.changed": own(
         "bom.changed", "plant-bom/1010/1/1/ARM", PlantBomState("1010", "ARM", "1", "1", 3)
+    ),
+    "contract.changed": own(
+        "contract.changed",
+        "contract/C-1",
+        PurchaseContract("C-1", 3, "S-1", "active", date(2026, 1, 1)),
+    ),
+    "source-list.changed": own(
+        "source-list.changed", "source-list/1010/PIN", SourceList("PIN", "1010", 3)
     ),
     **{
         event: own(event, order_key(ORDER.number), ORDER)
@@ -424,6 +461,8 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "supplier-master.changed",
         "info-record.changed",
         "bom.changed",
+        "contract.changed",
+        "source-list.changed",
         "purchase-order.created",
         "purchase-order.changed",
         *(event for event in EVENTS if event.startswith("order-confirmation.")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +24,10 @@ from canonical.facts import DOCUMENT_TYPES, Document, Facts, Known
 from canonical.handler import Delivery, Handler
 from canonical.item_master import ItemMasterPatch
 from canonical.order import ConfirmedLine, OrderConfirmation, OrderLine, PurchaseOrder
+from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity
+from canonical.source_list import SourceList
 from canonical.supplier_master import SupplierMasterPatch
 from handlers import CATALOGUE, DRIVERS, RECOGNISED
 from handlers import HANDLERS as OURS
@@ -38,11 +40,17 @@ from tests.fixtures.gearbox import facts as gearbox_facts
 
 Row = tuple[str, str]
 
-TABLE = (CORPUS / "table" / "suppliers.toml").read_text()
+
+def _table(name: str) -> Handler:
+    text = (CORPUS / "table" / f"{name}.toml").read_text()
+    return handler_of(tomllib.loads(text), f"{name}.toml")[1]
+
+
 # A table of an integrator is held to the same laws.
 HANDLERS: Mapping[Row, Handler] = {
     **OURS,
-    ("table", "table.suppliers"): handler_of(tomllib.loads(TABLE), "suppliers.toml")[1],
+    ("table", "table.suppliers"): _table("suppliers"),
+    ("table", "table.sources"): _table("sources"),
 }
 STATED = datetime(2026, 3, 2, 8, tzinfo=UTC)
 MAX_ROUNDS = 32  # as many as the runtime asks
@@ -63,6 +71,36 @@ CONTRACT = {
     "start-date": "2025-01-01",
     "end-date": "2029-12-31",
     "lines": [SEAL_LINE],
+}
+CONTRACT_ROW = CONTRACT | {
+    "name": "Seals",
+    "updated-at": "2026-03-02T08:00:00+01:00",
+    "currency": {"code": "EUR"},
+    "maximum-value": "50000.00",
+}
+ORDER_ROW = {
+    "id": 12,
+    "po-number": "PO-1",
+    "status": "issued",
+    "version": 1,
+    "created-at": "2026-03-01T09:00:00+01:00",
+    "updated-at": "2026-03-02T08:00:00+01:00",
+    "supplier": {"number": "S-3", "name": "Teller Precision"},
+    "currency": {"code": "EUR"},
+    "ship-to-address": {"location-code": "1010"},
+    "order-lines": [
+        {
+            "line-num": "1",
+            "type": "OrderQuantityLine",
+            "description": "Shaft seal",
+            "quantity": "5.0",
+            "uom": {"code": "EA"},
+            "price": "40.00",
+            "item": {"item-number": "SEAL-1"},
+            "need-by-date": "2026-04-01T00:00:00+02:00",
+        },
+        {"line-num": "2", "type": "OrderAmountLine", "price": "150.00"},
+    ],
 }
 SUPPLIER = {
     "id": 9,
@@ -90,6 +128,11 @@ def _answer(subject: str, content: object) -> Delivery:
     return Delivery("procurement", "", json.dumps(content).encode(), attributes=attributes)
 
 
+def _changed(kind: str, row: object) -> Delivery:
+    """A row of a list of what changed."""
+    return Delivery("suite", "", json.dumps(row).encode(), attributes={"type": kind})
+
+
 def _read_back(subject: str, content: object) -> Delivery:
     """What a read of S/4HANA brought back."""
     attributes = {"id": "a-1", "subject": subject, "time": STATED.isoformat()}
@@ -106,9 +149,12 @@ MATMAS = (CORPUS / "idoc" / "matmas.xml").read_text()
 CREMAS = (CORPUS / "idoc" / "cremas.made.xml").read_text()
 INFREC = (CORPUS / "idoc" / "infrec.made.xml").read_text()
 BOMMAT = (CORPUS / "idoc" / "bommat.made.xml").read_text()
+COND_A = (CORPUS / "idoc" / "cond_a.made.xml").read_text()
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
 ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
 SUPPLIERS_CSV = (CORPUS / "table" / "suppliers.csv").read_bytes()
+SOURCES_CSV = (CORPUS / "table" / "sources.csv").read_bytes()
+ONE_SOURCE_LIST = b"".join(SOURCES_CSV.splitlines(keepends=True)[:3])
 ONE_SUPPLIER = SUPPLIERS_CSV[: SUPPLIERS_CSV.index(b"17300002")]
 S4_EVENT = {
     "id": "1fad4742",
@@ -165,7 +211,10 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("arena", "arena.event"): Delivery("plm", "queue-event", json.dumps(QUEUE_EVENT).encode()),
     ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
+    ("coupa", "coupa.contract"): _changed("coupa.contract", CONTRACT_ROW),
+    ("coupa", "coupa.order"): _changed("coupa.order", ORDER_ROW),
     ("idoc", "idoc.document"): Delivery("erp", "idoc", ORDERS.encode()),
+    ("table", "table.sources"): Delivery("erp", "source-lists", ONE_SOURCE_LIST),
     ("table", "table.suppliers"): Delivery("erp", "supplier-list", ONE_SUPPLIER),
     ("s4", "s4.event"): Delivery(
         "erp-events", "order", b'{"PurchaseOrder": "4500000028"}', attributes=S4_EVENT
@@ -192,6 +241,14 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ),
     (SOURCE, "bom.changed"): _event(
         "bom.changed", "plant-bom/1010/1/1/GB-100", PlantBomState("1010", "GB-100", "1", "1", 3)
+    ),
+    (SOURCE, "contract.changed"): _event(
+        "contract.changed",
+        "contract/C-3",
+        PurchaseContract("C-3", 3, "S-3", "active", date(2026, 1, 1)),
+    ),
+    (SOURCE, "source-list.changed"): _event(
+        "source-list.changed", "source-list/1010/SEAL-1", SourceList("SEAL-1", "1010", 3)
     ),
     **{
         (SOURCE, event): _event(event, "purchase-order/PO-1", PURCHASE_ORDER)
@@ -224,13 +281,18 @@ GROUP = {
 # What else a row may say.
 MORE: Mapping[Row, tuple[Delivery, ...]] = {
     ("table", "table.suppliers"): (Delivery("erp", "supplier-list", SUPPLIERS_CSV),),
+    ("table", "table.sources"): (Delivery("erp", "source-lists", SOURCES_CSV),),
     ("coupa", "coupa.supplier"): (_answer("supplier/S-3", [{**SUPPLIER, **GROUP}]),),
+    ("coupa", "coupa.order"): tuple(
+        _changed("coupa.order", ORDER_ROW | {"status": status}) for status in ("draft", "cancelled")
+    ),
     ("idoc", "idoc.document"): tuple(
         Delivery("erp", "idoc", text.encode())
         for text in (
             MATMAS,
             CREMAS,
             INFREC,
+            COND_A,
             BOMMAT,
             ORDERS.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<"),
             ORDRSP,

@@ -1,32 +1,51 @@
-"""Procurement's answers into our events: suppliers with their qualification, contract coverage."""
+"""What procurement says into our events: answers about suppliers and contract coverage, and rows of
+what changed, suppliers, contracts and orders, each of which states its object whole."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
+import msgspec
+
+from canonical.codec import decode_json
 from canonical.effects import Effect, Emit
-from canonical.envelope import Message
+from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
-from canonical.money import Money, UnitPrice
-from canonical.quantity import Quantity, parse_decimal
-from canonical.sourcing import Coverage, CoverageLine
+from canonical.order import order_key
+from canonical.purchase_contract import contract_key
+from canonical.sourcing import Coverage
+from canonical.supplier import supplier_key
 from canonical.text import normalise_id
-from canonical.units import to_rec20
 from handlers.systems.brought import read_brought
 from handlers.systems.coupa import native
+from handlers.systems.coupa.contracts import to_contract, to_coverage_line
+from handlers.systems.coupa.orders import by_amount, is_placed, to_order
 from handlers.systems.coupa.outbound import CONTRACTS_ANSWER, SUPPLIER_ANSWER
-from handlers.systems.coupa.suppliers import day_of, last_day, to_supplier
-from handlers.systems.coupa.words import PUBLISHED, UNITS
+from handlers.systems.coupa.suppliers import to_supplier
+from handlers.systems.coupa.words import ORDER_CANCELLED, PUBLISHED
+from handlers.systems.timestamps import microseconds, parse_timestamp
 
-T = TypeVar("T")
+Row = native.StatedSupplier | native.StatedContract | native.Order
+
+CONTRACT = "coupa.contract"
+ORDER = "coupa.order"
+
+_DIGEST_CHARS = 16
 
 
 def read_supplier(delivery: Delivery) -> Message[tuple[native.Supplier, ...]]:
-    """The suppliers of an answer; raises InvalidMessage for content that is no such list."""
-    return read_brought(delivery, SUPPLIER_ANSWER, native.Suppliers)
+    """The suppliers of an answer, or the one of a row of what changed; raises InvalidMessage for
+    content that is neither."""
+    if not delivery.body.lstrip().startswith(b"{"):
+        return read_brought(delivery, SUPPLIER_ANSWER, native.Suppliers)
+    row = decode_json(delivery.body, native.StatedSupplier, where=SUPPLIER_ANSWER, keys_once=True)
+    row = msgspec.structs.replace(row, number=normalise_id(row.number, where="number"))
+    return Message(_envelope(delivery, SUPPLIER_ANSWER, row, supplier_key(row.number)), (row,))
 
 
 def read_contracts(delivery: Delivery) -> Message[tuple[native.Contract, ...]]:
@@ -63,7 +82,7 @@ def decide_contracts(
     """
     item = _subject(message, "coverage")
     lines = [
-        _to_line(contract, line, f"[{place}].lines[{row}]")
+        to_coverage_line(contract, line, f"[{place}].lines[{row}]")
         for place, contract in enumerate(message.payload)
         if contract.status == PUBLISHED
         for row, line in enumerate(contract.lines)
@@ -87,52 +106,86 @@ def _subject(message: Message[Any], kind: str) -> str:
     return number
 
 
-def _to_line(contract: native.Contract, line: native.ContractLine, where: str) -> CoverageLine:
-    unit = to_rec20(UNITS, line.uom.code, where=f"{where}.uom")
-    ends = [
-        day
-        for day in (
-            last_day(contract.end_date, f"{where}: end-date of the contract"),
-            last_day(line.end_date, f"{where}.end-date"),
-        )
-        if day is not None
-    ]
-    begins = [day_of(contract.start_date, f"{where}: start-date of the contract")]
-    if line.start_date:
-        begins.append(day_of(line.start_date, f"{where}.start-date"))
-    quantity = line.price_unit_quantity or "1"
-    return CoverageLine(
-        contract=normalise_id(contract.number, where=f"{where}: number of the contract"),
-        supplier=normalise_id(contract.supplier.number, where=f"{where}: supplier"),
-        price=UnitPrice(
-            Money(parse_decimal(line.price, where=f"{where}.price"), line.currency.code),
-            Quantity(parse_decimal(quantity, where=f"{where}.price-unit-quantity"), unit),
-        ),
-        order_unit=unit,
-        first_day=max(begins),
-        last_day=min(ends, default=None),
-        lead_time_days=_lead_time(line, where),
-        minimum_quantity=_minimum(line, where),
+# --- rows of what changed ---
+
+
+def read_contract(delivery: Delivery) -> Message[native.StatedContract]:
+    """A contract as a row of what changed; raises InvalidMessage for content that is none."""
+    row = decode_json(delivery.body, native.StatedContract, where=CONTRACT, keys_once=True)
+    key = contract_key(normalise_id(row.number, where="number"))
+    return Message(_envelope(delivery, CONTRACT, row, key), row)
+
+
+def read_order(delivery: Delivery) -> Message[native.Order]:
+    """An order as a row of what changed; raises InvalidMessage for content that is none."""
+    row = decode_json(delivery.body, native.Order, where=ORDER, keys_once=True)
+    key = order_key(normalise_id(row.po_number, where="po-number"))
+    return Message(_envelope(delivery, ORDER, row, key), row)
+
+
+def decide_contract(
+    message: Message[native.StatedContract], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The contract, whole, as our event, in whatever status it is.
+
+    Raises: InvalidMessage for what of it cannot be understood.
+    """
+    contract = to_contract(message.payload, _changed_at(message))
+    return (Emit("contract.changed", message.envelope.key, contract),)
+
+
+def decide_order(message: Message[native.Order], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """The order as the supplier has it: created where it is not known. Nothing is said of one that
+    was not placed, or was cancelled before anybody knew of it.
+
+    Raises: InvalidMessage for what of it cannot be understood.
+    """
+    if not is_placed(message.payload):
+        return ()
+    order = to_order(message.payload, _changed_at(message))
+    is_known = facts.version(message.envelope.key) > 0
+    if not is_known and message.payload.status == ORDER_CANCELLED:
+        return ()
+    event = "purchase-order.changed" if is_known else "purchase-order.created"
+    return (Emit(event, message.envelope.key, order),)
+
+
+def own_document(message: Message[Any], facts: Facts) -> frozenset[str]:
+    """The document of what changed."""
+    return frozenset({message.envelope.key})
+
+
+def version(message: Message[native.StatedContract] | Message[native.Order]) -> int:
+    """When it was changed: each row states the whole of its object."""
+    return microseconds(_changed_at(message))
+
+
+def ignored(message: Message[native.Order]) -> Mapping[str, int]:
+    """Lines that are bought by amount."""
+    lines = by_amount(message.payload)
+    return {"line by amount": lines} if lines else {}
+
+
+def _envelope(delivery: Delivery, kind: str, row: Row, key: str) -> Envelope:
+    """Identity: the object, when it was changed, and a digest: a list of what changed is read again
+    and again, and what stands within an object changes without its saying so."""
+    digest = hashlib.sha256(delivery.body).hexdigest()[:_DIGEST_CHARS]
+    changed_at = parse_timestamp(row.updated_at, where="updated-at")
+    return Envelope(
+        id=f"{kind}/{row.id}@{changed_at.isoformat()}#{digest}",
+        source=delivery.source,
+        type=kind,
+        key=key,
+        time=changed_at,
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
     )
 
 
-def _lead_time(line: native.ContractLine, where: str) -> int:
-    days = line.lead_time or 0
-    if days < 0:
-        raise InvalidMessage(
-            "lead-time-negative",
-            f"A lead time of {days} days is none",
-            where=f"{where}.lead-time",
-            remedy="Correct the contract line",
-        )
-    return days
-
-
-def _minimum(line: native.ContractLine, where: str) -> str:
-    stated = line.minimum_order_quantity
-    if not stated:
-        return ""
-    return format(parse_decimal(stated, where=f"{where}.minimum-order-quantity"), "f")
+def _changed_at(message: Message[Any]) -> datetime:
+    changed_at = message.envelope.time
+    assert changed_at is not None  # `_envelope` has required it
+    return changed_at
 
 
 HANDLER_SUPPLIER = Handler(
@@ -150,4 +203,25 @@ HANDLER_CONTRACTS = Handler(
     read=read_contracts,
     needs=no_needs,
     decide=decide_contracts,
+)
+HANDLER_CONTRACT = Handler(
+    name="coupa-contract",
+    scope="coupa",
+    types=(CONTRACT,),
+    read=read_contract,
+    needs=no_needs,
+    decide=decide_contract,
+    order="curing",
+    version=version,
+)
+HANDLER_ORDER = Handler(
+    name="coupa-order",
+    scope="coupa",
+    types=(ORDER,),
+    read=read_order,
+    needs=own_document,
+    decide=decide_order,
+    order="curing",
+    version=version,
+    ignored=ignored,
 )

@@ -126,11 +126,17 @@ class Supplier(_Native, frozen=True):
     custom_fields: SupplierFields | None = None
 
 
+class StatedSupplier(Supplier, frozen=True, kw_only=True):
+    """The same as a row of what changed."""
+
+    updated_at: Name
+
+
 class ContractLine(_Native, frozen=True):
     """A price for an item: `price` is for `price_unit_quantity` of `uom`.
 
     start_date, end_date: first and last valid day, where they differ from the contract's.
-    lead_time: days.
+    lead_time: days. id: where the line has one.
     """
 
     item_number: Name
@@ -142,6 +148,7 @@ class ContractLine(_Native, frozen=True):
     end_date: str | None = None
     lead_time: Int64 | None = None
     minimum_order_quantity: str | None = None
+    id: Int64 | None = None
 
 
 class Contract(_Native, frozen=True):
@@ -153,6 +160,69 @@ class Contract(_Native, frozen=True):
     start_date: str
     end_date: str | None = None
     lines: Annotated[tuple[ContractLine, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+
+
+class StatedContract(Contract, frozen=True, kw_only=True):
+    """The same as a row of what changed. maximum_value: what may be bought in all."""
+
+    id: Int64
+    updated_at: Name
+    name: str | None = None
+    currency: Code | None = None
+    maximum_value: str | None = None
+
+
+class PartNumber(_Native, frozen=True):
+    """The item of an order's line; a catalogue item of a supplier's has no number of ours."""
+
+    item_number: str | None = None
+
+
+class ContractNumber(_Native, frozen=True):
+    """The contract that a line is bought under."""
+
+    number: str | None = None
+
+
+class ShipTo(_Native, frozen=True):
+    """Where an order goes; location_code: the buyer's key of the place."""
+
+    location_code: str | None = None
+
+
+class OrderLine(_Native, frozen=True):
+    """A line of an order. type: by quantity, or by amount, which has neither quantity nor unit.
+
+    price: of one `uom`. source_part_num: the supplier's number.
+    """
+
+    line_num: str | Int64
+    type: str | None = None
+    status: str | None = None
+    description: str | None = None
+    quantity: str | None = None
+    uom: Code | None = None
+    price: str | None = None
+    currency: Code | None = None
+    item: PartNumber | None = None
+    source_part_num: str | None = None
+    need_by_date: str | None = None
+    contract: ContractNumber | None = None
+
+
+class Order(_Native, frozen=True):
+    """A purchase order as a row of what changed; not every change counts `version` up."""
+
+    id: Int64
+    po_number: Name
+    status: Name
+    updated_at: Name
+    supplier: SupplierNumber
+    currency: Code
+    created_at: str | None = None
+    payment_term: Code | None = None
+    ship_to_address: ShipTo | None = None
+    order_lines: Annotated[tuple[OrderLine, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
 
 
 Suppliers = Annotated[tuple[Supplier, ...], msgspec.Meta(max_length=MAX_ROWS)]

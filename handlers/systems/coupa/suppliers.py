@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 
 from canonical.codec import encode
-from canonical.effectivity import OPEN_END
-from canonical.errors import InvalidMessage
 from canonical.supplier import (
     Certificate,
     Qualification,
@@ -19,10 +16,8 @@ from canonical.supplier import (
 )
 from canonical.text import normalise_id, normalise_text
 from handlers.systems.coupa import native
+from handlers.systems.coupa.values import day_of, last_day, optional_id, unmapped
 from handlers.systems.coupa.words import IS_ACTIVE, QUALIFICATION
-
-# A day, alone or in front of a time: the day counts as it is written.
-_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T.{1,30})?", re.ASCII)
 
 
 def to_supplier(held: native.Supplier, stated_at: datetime | None) -> Supplier:
@@ -32,7 +27,7 @@ def to_supplier(held: native.Supplier, stated_at: datetime | None) -> Supplier:
     """
     is_active = IS_ACTIVE.get(held.status)
     if is_active is None:
-        raise _unmapped("supplier-status-unmapped", held.status, "status")
+        raise unmapped("supplier-status-unmapped", held.status, "status")
     fields = held.custom_fields or native.SupplierFields()
     rows = enumerate(fields.qualifications or ())
     return Supplier(
@@ -42,7 +37,7 @@ def to_supplier(held: native.Supplier, stated_at: datetime | None) -> Supplier:
         qualification=_qualification(fields),
         source_id=str(held.id),
         stated_at=stated_at,
-        parent=_optional_id(held.parent.number if held.parent else None, "parent.number"),
+        parent=optional_id(held.parent.number if held.parent else None, "parent.number"),
         inherits_qualification=not fields.qualification_status,
         qualifications=tuple(
             sorted(
@@ -72,9 +67,9 @@ def _scoped(row: native.QualificationRow, where: str) -> ScopedQualification:
         status=_status(row.status, f"{where}.status"),
         # As items have their category: a word of the source, not an id.
         category=normalise_text(row.category or "", where=f"{where}.category"),
-        region=_optional_id(row.region, f"{where}.region"),
-        business_unit=_optional_id(row.business_unit, f"{where}.business-unit"),
-        plant=_optional_id(row.plant, f"{where}.plant"),
+        region=optional_id(row.region, f"{where}.region"),
+        business_unit=optional_id(row.business_unit, f"{where}.business-unit"),
+        plant=optional_id(row.plant, f"{where}.plant"),
         valid_from=day_of(row.valid_from, f"{where}.valid-from") if row.valid_from else None,
         valid_until=last_day(row.valid_until, f"{where}.valid-until"),
         certificates=tuple(
@@ -91,7 +86,7 @@ def _scoped(row: native.QualificationRow, where: str) -> ScopedQualification:
 def _certificate(paper: native.Certificate, where: str) -> Certificate:
     return Certificate(
         name=normalise_text(paper.name, where=f"{where}.name"),
-        number=_optional_id(paper.number, f"{where}.number"),
+        number=optional_id(paper.number, f"{where}.number"),
         valid_until=last_day(paper.valid_until, f"{where}.valid-until"),
     )
 
@@ -100,7 +95,7 @@ def _sites(held: native.Supplier) -> Iterator[SupplierSite]:
     """Sites and remit-to addresses; one that nothing tells apart from others is left out."""
     for n, site in enumerate(held.supplier_sites or ()):
         where, fields = f"supplier-sites[{n}]", site.custom_fields or native.SiteFields()
-        if code := _optional_id(site.code, f"{where}.code"):
+        if code := optional_id(site.code, f"{where}.code"):
             yield SupplierSite(
                 code=code,
                 name=normalise_text(site.name or "", where=f"{where}.name"),
@@ -111,7 +106,7 @@ def _sites(held: native.Supplier) -> Iterator[SupplierSite]:
             )
     for n, address in enumerate(held.remit_to_addresses or ()):
         where = f"remit-to-addresses[{n}]"
-        own = _optional_id(address.remit_to_code, f"{where}.remit-to-code")
+        own = optional_id(address.remit_to_code, f"{where}.remit-to-code")
         if code := own or ("" if address.id is None else str(address.id)):
             yield SupplierSite(
                 code=code,
@@ -125,45 +120,8 @@ def _ids(stated: tuple[str, ...] | None, where: str) -> tuple[str, ...]:
     return tuple(sorted({normalise_id(one, where=where) for one in stated or ()}))
 
 
-def _optional_id(stated: str | None, where: str) -> str:
-    """The id; "" where the field is not filled."""
-    return normalise_id(stated, where=where) if stated and stated.strip() else ""
-
-
 def _status(word: str, where: str) -> QualificationStatus:
     status = QUALIFICATION.get(word)
     if status is None:
-        raise _unmapped("qualification-unmapped", word, where)
+        raise unmapped("qualification-unmapped", word, where)
     return status
-
-
-def last_day(text: str | None, where: str) -> date | None:
-    """The last valid day; None = open, which some write as the last day there is."""
-    day = day_of(text, where) if text else None
-    return None if day == OPEN_END else day
-
-
-def day_of(text: str, where: str) -> date:
-    """The day that is written.
-
-    Raises: InvalidMessage for anything that is no day.
-    """
-    stated = _DAY.fullmatch(text)
-    try:
-        return date.fromisoformat(stated[1] if stated else text)
-    except ValueError as error:
-        raise InvalidMessage(
-            "day-malformed",
-            f"{text[:40]!r} is no day",
-            where=where,
-            remedy="Send it like 2029-12-31",
-        ) from error
-
-
-def _unmapped(code: str, word: str, where: str) -> InvalidMessage:
-    return InvalidMessage(
-        code,
-        f"{word[:40]!r} is in no table",
-        where=where,
-        remedy="Have the word mapped or correct it in procurement",
-    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from canonical.item import Lifecycle
+from canonical.purchase_contract import ContractStatus
 from canonical.supplier import QualificationStatus
 
 UNITS = "coupa"
@@ -19,5 +21,30 @@ QUALIFICATION: Mapping[str, QualificationStatus] = {
 IS_ACTIVE: Mapping[str, bool] = {"active": True, "inactive": False}
 # Contracts that may be bought on.
 PUBLISHED = "published"
+CONTRACT_STATUS: Mapping[str, ContractStatus] = {
+    "draft": "draft",
+    "pending_approval": "draft",
+    PUBLISHED: "active",
+    "inactive": "suspended",
+    "completed": "ended",
+}
+ORDER_CANCELLED = "cancelled"
+# Whether the supplier has an order in that status.
+ORDER_STATUS: Mapping[str, Literal["not placed", "placed", "cancelled"]] = {
+    "draft": "not placed",
+    "buyer_hold": "not placed",
+    "currency_hold": "not placed",
+    "supplier_hold": "not placed",
+    "supplier_window_hold": "not placed",
+    "error": "not placed",
+    "issued": "placed",
+    "exported": "placed",
+    "expensed": "placed",
+    "closed": "placed",
+    ORDER_CANCELLED: "cancelled",
+}
+# Lines that are not on order any more, and lines that are bought by amount.
+LINE_CANCELLED = "cancelled"
+BY_AMOUNT = "OrderAmountLine"
 # Requesters find and order active items only.
 ORDERABLE: frozenset[Lifecycle] = frozenset({"released", "superseded"})

@@ -24,7 +24,7 @@ from canonical.order import ConfirmationStatus, confirmation_key, order_key
 from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
-from handlers.systems.idoc import bill_of_material, info_record, material, supplier
+from handlers.systems.idoc import bill_of_material, condition, info_record, material, supplier
 from handlers.systems.idoc.document import IDoc, Segment, read_idocs
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
@@ -140,6 +140,13 @@ def _info_record(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect,
     return (*events, *cases)
 
 
+def _prices(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
+    patch, cases = condition.to_patch(idoc, version, stated_at)
+    if patch is None:
+        return cases
+    return (Emit("info-record.changed", info_record_key(patch), patch), *cases)
+
+
 def _boms(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
     boms, cases = bill_of_material.to_boms(idoc, version, stated_at)
     return (*(Emit("bom.changed", plant_bom_key(bom), bom) for bom in boms), *cases)
@@ -184,6 +191,12 @@ KINDS: dict[tuple[str, str], _Kind] = {
         segments=info_record.SEGMENTS,
         key=info_record.record_key,
         say=_info_record,
+        is_whole=False,
+    ),
+    (condition.CONDITION, condition.BASIC_TYPE): _Kind(
+        segments=condition.SEGMENTS,
+        key=condition.condition_key,
+        say=_prices,
         is_whole=False,
     ),
     # Each BOM is whole, and not all that the material has.

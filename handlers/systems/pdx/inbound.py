@@ -34,6 +34,7 @@ from canonical.item import (
     ApprovedManufacturer,
     ComplianceMark,
     Item,
+    ItemDocument,
     Lifecycle,
     Procurement,
     item_key,
@@ -46,6 +47,7 @@ from handlers.systems.archive import MAGIC, open_member
 from handlers.systems.changes import release
 from handlers.systems.pdx.native import (
     ROOT,
+    Attachment,
     BomItem,
     Change,
     ChangedItem,
@@ -82,6 +84,7 @@ TYPE = "pdx.package"
 _HEAD_BYTES = 64 * 1024
 _ROOT_NAMES = tuple(ROOT.encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
 _LIST_SEPARATORS = re.compile(r"[,;|]")
+_SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def recognises(delivery: Delivery) -> bool:
@@ -256,6 +259,12 @@ def _assumptions(package: Package) -> Iterator[Deviation]:
                     f"{where} manufacturer part {_printable(entry.part)}",
                     f"The status {entry.status.word[:40]!r} is in no table: conditional",
                 )
+        for file in item.attachments:
+            at = f"{where} attachment {_printable(file.location)}"
+            if file.size and not _SIZE.fullmatch(file.size):
+                yield Deviation(at, f"The size {file.size[:40]!r} is no number: left out")
+            if file.modified and _modified_at(file) is None:
+                yield Deviation(at, f"The time {file.modified[:40]!r} is none: left out")
 
 
 def _say_items(package: Package, index: _Index, facts: Facts) -> Iterator[Effect]:
@@ -305,6 +314,7 @@ def _to_item(item: PackageItem, index: _Index) -> Item:
             for mark in item.compliance
         ),
         manufacturers=tuple(_to_manufacturer(entry, where) for entry in item.manufacturers),
+        documents=tuple(_to_document(file, where) for file in item.attachments),
         released_at=_time(item.released, f"{where} revisionReleasedDate"),
         stated_at=index.stated_at,
         change=revision.change or "",
@@ -327,6 +337,27 @@ def _to_manufacturer(entry: ManufacturerItem, where: str) -> ApprovedManufacture
         rank=PREFERENCE.get(entry.preference.casefold()),
         note=note,
     )
+
+
+def _to_document(file: Attachment, where: str) -> ItemDocument:
+    """The document; a size or a time that is none is left out, and among the deviations."""
+    where = f"{where} attachment {_printable(file.location)}"
+    return ItemDocument(
+        number=normalise_id(file.identifier or file.location, where=where),
+        revision=normalise_text(file.version, where=where),
+        title=normalise_text(file.title, where=where),
+        location=normalise_text(file.location, where=where),
+        media_type=normalise_text(file.media_type, where=where),
+        size=int(file.size) if _SIZE.fullmatch(file.size) else None,
+        modified_at=_modified_at(file),
+    )
+
+
+def _modified_at(file: Attachment) -> datetime | None:
+    try:
+        return _time(file.modified, "attachmentModificationDate")
+    except InvalidMessage:
+        return None
 
 
 def _to_bom(item: PackageItem, index: _Index) -> Bom:

@@ -19,7 +19,7 @@ ROOT = "ProductDataeXchangePackage"
 
 MAX_DEVIATIONS = 100
 MAX_BOM_LINES = 100_000
-# Items, their BOM lines and manufacturers, and changes: what is held at once.
+# Items, their BOM lines, manufacturers and attachments, and changes: what is held at once.
 MAX_ROWS = 500_000
 
 _ITEM: Path = ("Items", "Item")
@@ -109,8 +109,20 @@ class ManufacturerItem(msgspec.Struct, frozen=True):
     notes: str
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """An Attachment: a file of the package, or an address; it is not opened."""
+
+    location: str
+    identifier: str
+    version: str
+    title: str
+    media_type: str
+    size: str
+    modified: str
+
+
 class PackageItem(msgspec.Struct, frozen=True):
-    """An Item with its BOM and its approved manufacturers."""
+    """An Item with its BOM, its approved manufacturers and its attachments."""
 
     number: str
     source_id: str
@@ -129,6 +141,7 @@ class PackageItem(msgspec.Struct, frozen=True):
     compliance: tuple[Stated, ...]
     lines: tuple[BomItem, ...]
     manufacturers: tuple[ManufacturerItem, ...]
+    attachments: tuple[Attachment, ...]
 
 
 class ChangedItem(msgspec.Struct, frozen=True):
@@ -216,7 +229,7 @@ def _package(reading: Reading, names: _Names) -> Package:
             item = _item(element, names, lines)
             items.append(item)
             lines = []
-            rows += len(item.manufacturers)
+            rows += len(item.manufacturers) + len(item.attachments)
         elif path == _CHANGE:
             changes.append(_change(element, names))
         else:
@@ -224,7 +237,8 @@ def _package(reading: Reading, names: _Names) -> Package:
         rows += 1
         if rows > MAX_ROWS:
             raise _too_many(
-                f"more than {MAX_ROWS} items, lines, manufacturers and changes", element
+                f"more than {MAX_ROWS} items, lines, manufacturers, attachments and changes",
+                element,
             )
     assert root is not None
     return Package(
@@ -340,6 +354,9 @@ def _item(element: Element, names: _Names, lines: Sequence[BomItem]) -> PackageI
             _manufacturer(entry, names)
             for entry in element.within("ApprovedManufacturerList", "ApprovedManufacturerListItem")
         ),
+        attachments=tuple(
+            _attachment(entry) for entry in element.within("Attachments", "Attachment")
+        ),
     )
 
 
@@ -389,6 +406,19 @@ def _manufacturer(element: Element, names: _Names) -> ManufacturerItem:
         status=_coded(element, "globalManufacturerPartStatusCode"),
         preference=element.get("globalPreferredStatusCode"),
         notes=_Custom(element).text(_NOTES) or element.get("description"),
+    )
+
+
+def _attachment(element: Element) -> Attachment:
+    return Attachment(
+        location=_required(element, "universalResourceIdentifier"),
+        identifier=element.get("fileIdentifier"),
+        # So it is spelt in the document type; who spells it right is read too.
+        version=element.get("versionIdentifer") or element.get("versionIdentifier"),
+        title=element.get("description") or element.get("referenceName"),
+        media_type=element.get("globalMimeTypeQualifierCode"),
+        size=element.get("fileSize"),
+        modified=element.get("attachmentModificationDate"),
     )
 
 

@@ -27,6 +27,7 @@ from handlers.systems.table.native import (
 )
 from handlers.systems.table.targets import TARGETS, Branch, Leaf, Target, Texts, leaf_at, paths
 from handlers.systems.table.values import CLOCK, DAY, Convert, converter, directives, mapped
+from handlers.systems.table.writing import writer
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 # Neither a unit nor a currency alone says that there is something.
@@ -116,10 +117,11 @@ def _check_path(target: Target, path: str, where: str) -> None:
 
 def _check_whole(target: Target, root: Part, table: Table, where: str) -> None:
     """What tells objects apart and statements in order is filled."""
-    if not root.fillings[target.number].column:
+    if not any(root.fillings[name].column for name in target.identity):
+        names = ", ".join(f"fields.{name}" for name in target.identity)
         raise wrong(
             where,
-            f"fields.{target.number} tells objects apart and is filled by no column",
+            f"{names} tells objects apart and is filled by no column",
             "Name the column with the number of the object",
         )
     times = [root.fillings[name] for name in (*_TIMES, "version") if name in root.fillings]
@@ -250,6 +252,8 @@ class _Maker:
             is_list=leaf.is_list,
             separator=spec.separator,
             tells=leaf.kind not in _SILENT,
+            write=writer(leaf, spec, words, csv=self.table.csv, units=self.table.units),
+            is_open=leaf.is_open,
         )
 
     def _convert(self, leaf: Leaf, spec: FieldSpec) -> Convert:

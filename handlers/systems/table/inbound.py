@@ -17,7 +17,7 @@ from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, content_of, no_needs
 from handlers.systems.table.checking import mapped_table
-from handlers.systems.table.mapping import Mapped, build
+from handlers.systems.table.mapping import Filling, Mapped, build
 from handlers.systems.table.rows import MAX_BYTES, Row, Rows, beyond, read_csv, read_json, shown
 from handlers.systems.timestamps import microseconds, parse_timestamp
 
@@ -29,13 +29,13 @@ _COLUMNS_SHOWN = 20
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """Rows by the number of their object, in the order of the file.
+    """Rows by what tells their objects apart, in the order of the file.
 
     unknown: columns that the table does not name. sent: when the sender made it, where the table
     asks for it. version: of the whole object, where it is about one and a column orders them.
     """
 
-    objects: Mapping[str, tuple[Row, ...]]
+    objects: Mapping[tuple[str, ...], tuple[Row, ...]]
     unknown: tuple[str, ...]
     sent: datetime | None
     version: int | None
@@ -84,18 +84,18 @@ def read(mapped: Mapped, delivery: Delivery) -> Message[Sheet]:
     found = _rows(mapped, body)
     objects = _by_object(mapped, found)
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    number = next(iter(objects))
+    first = next(iter(objects))
     envelope = Envelope(
         id=f"{digest}@{sent.isoformat()}" if sent else digest,
         source=delivery.source,
         type=message_type(table.name),
-        key=mapped.target.key(number) if len(objects) == 1 else f"table/{table.name}",
+        key=mapped.target.key(*first) if len(objects) == 1 else f"table/{table.name}",
         time=sent,
         content_type=delivery.content_type or ("text/csv" if table.csv else "application/json"),
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    version = _version(mapped, objects[number]) if len(objects) == 1 else None
+    version = _version(mapped, objects[first]) if len(objects) == 1 else None
     return Message(envelope, Sheet(objects, found.unknown, sent, version))
 
 
@@ -110,9 +110,9 @@ def decide(
     sheet = message.payload
     effects: list[Effect] = []
     faults: list[InvalidMessage] = []
-    for number, rows in sheet.objects.items():
+    for identity, rows in sheet.objects.items():
         try:
-            effects.append(_emit(mapped, number, rows, sheet.sent))
+            effects.append(_emit(mapped, identity, rows, sheet.sent))
         except InvalidMessage as fault:
             faults.append(fault)
             if len(faults) == MAX_FAULTS:
@@ -145,30 +145,38 @@ def _sent(delivery: Delivery) -> datetime:
     return parse_timestamp(required(delivery.attributes, "time"), where="ce-time")
 
 
-def _by_object(mapped: Mapped, found: Rows) -> dict[str, tuple[Row, ...]]:
-    filling = mapped.root.fillings[mapped.target.number]
-    objects: dict[str, list[Row]] = {}
+def _by_object(mapped: Mapped, found: Rows) -> dict[tuple[str, ...], tuple[Row, ...]]:
+    telling = [(name, mapped.root.fillings[name]) for name in mapped.target.identity]
+    objects: dict[tuple[str, ...], list[Row]] = {}
     for row in found.rows:
-        number = filling.value(row, None)
-        if not isinstance(number, str):
-            raise InvalidMessage(
-                "field-missing",
-                f"{mapped.target.number} is needed, and the cell is empty",
-                where=row.where(filling.column),
-                remedy="Send the number of the object in each row",
-            )
-        objects.setdefault(number, []).append(row)
+        identity = tuple(_telling(name, filling, row) for name, filling in telling)
+        objects.setdefault(identity, []).append(row)
     if len(objects) > MAX_OBJECTS:
         raise beyond(f"{len(objects)} objects", f"{MAX_OBJECTS} of them", "file")
-    return {number: tuple(rows) for number, rows in objects.items()}
+    return {identity: tuple(rows) for identity, rows in objects.items()}
 
 
-def _emit(mapped: Mapped, number: str, rows: tuple[Row, ...], sent: datetime | None) -> Emit:
+def _telling(name: str, filling: Filling, row: Row) -> str:
+    """A part of what tells objects apart."""
+    value = filling.value(row, None)
+    if not isinstance(value, str):
+        raise InvalidMessage(
+            "field-missing",
+            f"{name} is needed, and the cell is empty",
+            where=row.where(filling.column),
+            remedy=f"Send {name} in each row, it tells objects apart",
+        )
+    return value
+
+
+def _emit(
+    mapped: Mapped, identity: tuple[str, ...], rows: tuple[Row, ...], sent: datetime | None
+) -> Emit:
     more: dict[str, int] = {}
     if "version" in mapped.root.required and "version" not in mapped.root.fillings:
         more["version"] = microseconds(_stated_at(mapped, rows[0], sent))
     said = build(mapped.root, rows, sent, **more)
-    return Emit(mapped.target.event(said), mapped.target.key(number), said)
+    return Emit(mapped.target.event(said), mapped.target.key(*identity), said)
 
 
 def _stated_at(mapped: Mapped, row: Row, sent: datetime | None) -> datetime:

@@ -16,6 +16,7 @@ from handlers.systems.table.native import Table
 from handlers.systems.table.rows import BLANKS, Row, shown
 from handlers.systems.table.targets import Target
 from handlers.systems.table.values import Convert
+from handlers.systems.table.writing import Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,8 @@ class Filling:
 
     column: "" where no cell does. fixed: the value without a cell; UNSET where a header of the
     message says it. empty: value of an empty cell; UNSET where it has none. tells: whether a cell
-    of it says that there is something; a unit alone does not.
+    of it says that there is something; a unit alone does not. write: value into a cell. is_open: a
+    day that may be no end.
     """
 
     column: str = ""
@@ -34,6 +36,8 @@ class Filling:
     is_list: bool = False
     separator: str = ""
     tells: bool = True
+    write: Write | None = None
+    is_open: bool = False
 
     def value(self, row: Row, sent: datetime | None) -> Any:
         """The value in that row; UNSET where nothing is said."""

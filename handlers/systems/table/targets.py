@@ -12,13 +12,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import inspect
 
-from canonical.bom import bom_key
+from canonical.bom import bom_key, plant_bom_key_of
 from canonical.events import EVENTS
 from canonical.item import item_key
 from canonical.item_master import item_master_key
 from canonical.order import confirmation_key, order_key
+from canonical.purchase_contract import contract_key
+from canonical.source_list import source_list_key
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
+from canonical.supplier_master import supplier_master_key
 
 Kind = Literal[
     "id", "prose", "unit", "currency", "decimal text", "decimal", "whole", "flag", "word", "day",
@@ -31,17 +34,21 @@ CURRENCIES = frozenset({"currency"})
 DECIMAL_TEXTS = frozenset({"minimum_quantity"})
 PROSE = frozenset(
     {
-        "category", "description", "descriptions", "family", "group", "kind", "name", "note",
-        "payment_terms", "phase", "purchasing_group", "reference_designators", "scheme",
-        "source_id", "stated_as", "status", "value",
+        "category", "city", "description", "descriptions", "district", "family", "group",
+        "incoterms_place", "kind", "location", "media_type", "name", "name2", "name3", "name4",
+        "note", "payment_block", "payment_terms", "phase", "po_box", "po_box_city",
+        "po_box_postal_code", "postal_code", "purchasing_group", "quality_block",
+        "reference_designators", "scheme", "source_id", "stated_as", "status", "street", "text",
+        "title", "value",
     }
 )  # fmt: skip
 IDS = frozenset(
     {
-        "business_unit", "change", "code", "component", "component_revision", "contract", "gtin",
-        "item", "label", "line", "manufacturer", "number", "order", "organisation", "parent",
-        "part", "plant", "plants", "position", "reference", "region", "regions", "revision",
-        "substitutes", "supplier", "supplier_item",
+        "account_group", "alternative", "business_unit", "change", "code", "company", "component",
+        "component_revision", "contract", "contract_line", "country", "gtin", "incoterms", "item",
+        "label", "language", "line", "manufacturer", "number", "order", "organisation", "parent",
+        "part", "plant", "plants", "position", "reconciliation_account", "reference", "region",
+        "regions", "remit_to", "revision", "substitutes", "supplier", "supplier_item", "usage",
     }
 )  # fmt: skip
 
@@ -74,12 +81,12 @@ class Texts(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """What an object of a table becomes.
 
-    number: field that tells objects apart. key: number -> business key. root: its fields. event: of
-    an object, by what it says. is_whole: it states all of its object.
+    identity: fields that together tell objects apart. key: their values -> business key. root: its
+    fields. event: of an object, by what it says. is_whole: it states all of its object.
     """
 
-    number: str
-    key: Callable[[str], str]
+    identity: tuple[str, ...]
+    key: Callable[..., str]
     root: Branch
     event: Callable[[Any], str]
     is_whole: bool = True
@@ -145,14 +152,14 @@ def _text_kind(name: str) -> Kind:
 
 def _target(
     event: str,
-    number: str,
-    key: Callable[[str], str],
+    identity: str | tuple[str, ...],
+    key: Callable[..., str],
     *,
     says: Callable[[Any], str] | None = None,
     is_whole: bool = True,
 ) -> Target:
-    taxonomy = EVENTS[event]
-    return Target(number, key, _branch(taxonomy.data), says or (lambda _: event), is_whole)
+    names = (identity,) if isinstance(identity, str) else identity
+    return Target(names, key, _branch(EVENTS[event].data), says or (lambda _: event), is_whole)
 
 
 # What `event` of a table may say. A confirmation is accepted, changed, backordered or rejected by
@@ -160,9 +167,17 @@ def _target(
 TARGETS: Mapping[str, Target] = {
     "item.released": _target("item.released", "number", item_key),
     "bom.released": _target("bom.released", "parent", bom_key),
+    "bom.changed": _target(
+        "bom.changed", ("plant", "usage", "alternative", "parent"), plant_bom_key_of
+    ),
     "supplier.changed": _target("supplier.changed", "number", supplier_key),
     "sourcing.changed": _target("sourcing.changed", "item", coverage_key),
+    "contract.changed": _target("contract.changed", "number", contract_key),
+    "source-list.changed": _target("source-list.changed", ("plant", "item"), source_list_key),
     "item.changed": _target("item.changed", "number", item_master_key, is_whole=False),
+    "supplier-master.changed": _target(
+        "supplier-master.changed", "number", supplier_master_key, is_whole=False
+    ),
     "purchase-order.created": _target("purchase-order.created", "number", order_key),
     "purchase-order.changed": _target("purchase-order.changed", "number", order_key),
     "order-confirmation": _target(

@@ -19,6 +19,9 @@ CONTRACTS: dict[str, Any] = {
     "arena.event": EventNotice,
     "coupa.supplier": coupa.Suppliers,
     "coupa.contracts": coupa.Contracts,
+    "coupa.supplier row": coupa.StatedSupplier,
+    "coupa.contract": coupa.StatedContract,
+    "coupa.order": coupa.Order,
     **{name: row.data for name, row in EVENTS.items()},
 }
 

@@ -10,7 +10,14 @@ from types import ModuleType
 import pytest
 
 from canonical.handler import Delivery
-from handlers.systems.idoc import bill_of_material, info_record, material, orders, supplier
+from handlers.systems.idoc import (
+    bill_of_material,
+    condition,
+    info_record,
+    material,
+    orders,
+    supplier,
+)
 from handlers.systems.idoc.inbound import HANDLER, KINDS, ignored
 from tests.corpus import CORPUS
 
@@ -49,7 +56,9 @@ def test_partners_and_texts_of_the_lines_of_the_real_order_are_not_read() -> Non
     assert ignored(HANDLER.read(Delivery("erp", "idoc", body))) == {"segments of SAP": 6}
 
 
-@pytest.mark.parametrize("module", [bill_of_material, info_record, material, orders, supplier])
+@pytest.mark.parametrize(
+    "module", [bill_of_material, condition, info_record, material, orders, supplier]
+)
 def test_a_module_names_the_segments_that_it_reads(module: ModuleType) -> None:
     assert module.__file__ is not None
     named = Counter(re.findall(r'"(E1[A-Z0-9]+)"', Path(module.__file__).read_text()))

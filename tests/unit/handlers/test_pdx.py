@@ -14,7 +14,8 @@ from lxml import etree
 
 from canonical.change import Disposition
 from canonical.effectivity import DateEffectivity
-from canonical.errors import Rejected
+from canonical.errors import InvalidMessage, Rejected
+from canonical.item import ItemDocument
 from canonical.quantity import Quantity
 from canonical.units import UnknownUnit
 from handlers.systems import archive
@@ -77,6 +78,52 @@ def test_the_real_package_has_one_obsolete_manufacturer_part() -> None:
 def test_the_real_package_has_two_components_without_approved_manufacturers() -> None:
     missing = [i.number for i in items(REAL).values() if not i.manufacturers]
     assert missing == ["XYZ-03654", "XYZ-05869", "XYZ-00285"]
+
+
+def test_the_real_package_says_which_files_belong_to_its_items() -> None:
+    documents = {i.number: i.documents for i in items(REAL).values()}
+    assert sum(len(found) for found in documents.values()) == 28
+    first, *others = documents["XYZ-03654"]
+    assert first == ItemDocument(
+        number="74500991",
+        revision="1",
+        title="ATD 09939",
+        location="ATT08156",
+        media_type="asc",
+        size=1_170_463,
+        modified_at=datetime(2011, 8, 15, 22, 25, 56, tzinfo=UTC),
+    )
+    assert [d.media_type for d in others] == ["pdf", "dwg", "pdf", "pcb"]
+
+
+def test_an_attachment_that_says_little_is_known_by_its_location() -> None:
+    bare = '<Attachments><Attachment universalResourceIdentifier="a/b.pdf"/></Attachments>'
+    (found,) = items(package_xml(item_xml(inner=bare)))["P-1"].documents
+    assert found == ItemDocument(number="a/b.pdf", location="a/b.pdf")
+
+
+def test_a_size_or_a_time_of_an_attachment_that_is_none_is_left_out_and_told() -> None:
+    odd = (
+        '<Attachments><Attachment universalResourceIdentifier="a.pdf" fileSize="12 kB"'
+        ' attachmentModificationDate="yesterday" versionIdentifier="2"/></Attachments>'
+    )
+    body = package_xml(item_xml(inner=odd))
+    (found,) = items(body)["P-1"].documents
+    assert found == ItemDocument(number="a.pdf", location="a.pdf", revision="2")
+    assert read(delivery(body)).payload.deviations == (
+        Deviation("item/P-1 attachment a.pdf", "The size '12 kB' is no number: left out"),
+        Deviation("item/P-1 attachment a.pdf", "The time 'yesterday' is none: left out"),
+    )
+
+
+def test_an_attachment_without_a_location_is_refused() -> None:
+    bare = '<Attachments><Attachment fileIdentifier="7"/></Attachments>'
+    with pytest.raises(InvalidMessage) as caught:
+        items(package_xml(item_xml(inner=bare)))
+    assert (caught.value.code, "universalResourceIdentifier" in caught.value.what) == (
+        "field-missing",
+        True,
+    )
 
 
 def test_the_real_package_splits_revisions_from_the_changes_that_made_them() -> None:

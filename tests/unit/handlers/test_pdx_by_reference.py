@@ -125,7 +125,7 @@ def test_memory_depends_on_what_is_taken_and_not_on_the_document() -> None:
         write_package(file, lines=2_000, components=10)
         size = file.tell()
         file.seek(size - len("</ProductDataeXchangePackage>"))
-        # What nobody reads: history, attachments.
+        # What nobody reads: history.
         for _ in range(20):
             file.write(b"<History>" + b'<Event by="somebody" at="once"/>' * 5_000 + b"</History>")
         file.write(b"</ProductDataeXchangePackage>")

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical.bom import Bom
+from canonical.bom import Bom, BomLine, PlantBomState
 from canonical.effects import Effect, Emit, Open
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
@@ -31,6 +31,7 @@ from canonical.quantity import Quantity
 from canonical.revision import Revision
 from canonical.sourcing import Coverage, CoverageLine
 from canonical.supplier import Qualification, ScopedQualification, Supplier, SupplierSite
+from canonical.supplier_master import CompanyPatch, SupplierMasterPatch
 from handlers.systems.table.inbound import MAX_FAULTS, MAX_OBJECTS, Sheet, handler_of, recognises
 from handlers.systems.table.rows import MAX_CELL_CHARS, MAX_COLUMNS, MAX_ROWS
 from tests.corpus import CORPUS, golden
@@ -263,6 +264,110 @@ def test_an_empty_cell_of_a_material_leaves_it_as_it_was() -> None:
         stated_at=datetime(2026, 3, 2, 8, tzinfo=UTC),
     )
     assert handler(table).order == "strict"  # it says a part, and passes nothing
+
+
+PLANT_BOMS = """
+name = "plant-boms"
+kinds = ["parts"]
+event = "bom.changed"
+[csv]
+[fields]
+plant = "Plant"
+usage = { constant = "1" }
+alternative = "Alt"
+parent = "Parent"
+stated_at = { header = "ce-time" }
+base.value = "Base"
+base.unit = { constant = "H87" }
+lines.position = "Pos"
+lines.component = "Part"
+lines.quantity.value = "Qty"
+lines.quantity.unit = { constant = "H87" }
+"""
+
+
+def test_several_columns_tell_boms_of_plants_apart() -> None:
+    sent = {"time": SENT}
+    found = taken(
+        "Plant,Alt,Parent,Base,Pos,Part,Qty",
+        "1010,1,GB/1,100,10,SEAL-1,200",
+        "1010,2,GB/1,1,10,SEAL-1,2",
+        "1010,1,GB/1,100,20,PIN,400",
+        table=PLANT_BOMS,
+        attributes=sent,
+    )
+    assert [e.key for e in found if isinstance(e, Emit)] == [
+        "plant-bom/1010/1/1/GB/1",
+        "plant-bom/1010/1/2/GB/1",
+    ]
+    first = found[0]
+    assert isinstance(first, Emit)
+    assert first.data == PlantBomState(
+        plant="1010",
+        parent="GB/1",
+        usage="1",
+        alternative="1",
+        version=1_772_438_400_000_000,
+        base=Quantity(Decimal(100), "H87"),
+        lines=(
+            BomLine("10", "SEAL-1", Quantity(Decimal(200), "H87")),
+            BomLine("20", "PIN", Quantity(Decimal(400), "H87")),
+        ),
+        stated_at=datetime(2026, 3, 2, 8, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "where"),
+    [
+        ("1010,,GB-1,1,10,PIN,4", "field-missing", 'row 2, column "Alt"'),
+        ("10/10,1,GB-1,1,10,PIN,4", "id-with-slash", "plant-bom"),
+    ],
+)
+def test_a_part_of_what_tells_objects_apart_that_is_none_is_refused(
+    line: str, code: str, where: str
+) -> None:
+    lines = "Plant,Alt,Parent,Base,Pos,Part,Qty", line
+    with pytest.raises(InvalidMessage) as caught:
+        taken(*lines, table=PLANT_BOMS, attributes={"time": SENT})
+    assert (caught.value.code, caught.value.where) == (code, where)
+
+
+def test_rows_of_a_supplier_master_are_what_its_companies_add() -> None:
+    table = """
+    name = "vendors"
+    kinds = ["parts"]
+    event = "supplier-master.changed"
+    [csv]
+    [fields]
+    number = "No"
+    stated_at = { header = "ce-time" }
+    name = "Name"
+    country = "Country"
+    tax_numbers.vat = "VAT"
+    is_purchasing_blocked = { column = "Block", words = { X = true, "" = false } }
+    companies.company = "Company"
+    companies.payment_terms = "Terms"
+    """
+    (event,) = taken(
+        "No,Name,Country,VAT,Block,Company,Terms",
+        "17300001,Seals SAS,FR,FR40303265045,X,1000,NT30",
+        "17300001,Seals SAS,FR,FR40303265045,X,2000,",
+        table=table,
+        attributes={"time": SENT},
+    )
+    assert isinstance(event, Emit)
+    assert event.key == "supplier-master/17300001"
+    assert event.data == SupplierMasterPatch(
+        number="17300001",
+        version=1_772_438_400_000_000,
+        name="Seals SAS",
+        country="FR",
+        tax_numbers={"vat": "FR40303265045"},
+        is_purchasing_blocked=True,
+        companies=(CompanyPatch("1000", payment_terms="NT30"), CompanyPatch("2000")),
+        stated_at=datetime(2026, 3, 2, 8, tzinfo=UTC),
+    )
 
 
 # --- who it is, and in which order ---

@@ -1,0 +1,59 @@
+"""Source lists: from whom a plant may buy an item, day by day, as its ERP has it."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from canonical.bounds import Instant, Int64
+from canonical.text import joined_key
+
+
+class Source(msgspec.Struct, frozen=True, gc=False):
+    """One row of the list.
+
+    first_day, last_day: both inclusive; last_day None = open. contract, contract_line: that it is
+    bought on. is_fixed: it is the one that is taken. is_blocked: it may not be bought from, for
+    these days; without a supplier nobody may.
+    """
+
+    first_day: date
+    last_day: date | None = None
+    supplier: str = ""
+    organisation: str = ""
+    contract: str = ""
+    contract_line: str = ""
+    order_unit: str = ""
+    is_fixed: bool = False
+    is_blocked: bool = False
+
+    def is_valid(self, on: date) -> bool:
+        """Whether the row says anything about that day."""
+        return self.first_day <= on and (self.last_day is None or on <= self.last_day)
+
+
+class SourceList(msgspec.Struct, frozen=True):
+    """All rows of an item in a plant, whole. version: grows with every statement about it."""
+
+    item: str
+    plant: str
+    version: Int64
+    sources: tuple[Source, ...] = ()
+    source_id: str = ""
+    stated_at: Instant | None = None
+
+    def allowed(self, on: date) -> tuple[Source, ...]:
+        """Rows that may be bought by on that day: the fixed ones, where there are any, else all
+        that nothing blocks, in the order of the list."""
+        valid = [source for source in self.sources if source.is_valid(on)]
+        blocked = {source.supplier for source in valid if source.is_blocked}
+        if "" in blocked:
+            return ()
+        free = [s for s in valid if s.supplier not in blocked]
+        return tuple([s for s in free if s.is_fixed] or free)
+
+
+def source_list_key(plant: str, item: str) -> str:
+    """Order and document key of a source list: the item stands last, it may hold slashes."""
+    return joined_key("source-list", plant, item)

@@ -1,0 +1,151 @@
+"""Every file of the vendors' that is at hand for the systems we have drivers for is read, or it is
+said why nobody reads it. The files are no part of the project: these tests exist only where they
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.intake import unwrapped
+from canonical.codec import decode_json
+from canonical.facts import Facts
+from canonical.handler import Delivery
+from handlers import CATALOGUE, RECOGNISED
+from handlers.systems.arena import native as arena
+from handlers.systems.s4 import native as s4
+from handlers.systems.s4 import native_read as s4_read
+from tests.fixtures.gearbox import NOW, RULES
+
+VENDORS = Path(__file__).resolve().parents[3] / "shared/samples"
+SYSTEMS = ("arena-rest", "ipc2571-pdx", "sap-idoc", "sap-s4-events", "sap-s4-odata")
+
+Reading = Callable[[bytes], object]
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """A list as Arena answers it."""
+
+    results: tuple[msgspec.Raw, ...]
+
+
+def arena_as(kind: type[Any]) -> Reading:
+    return lambda body: decode_json(body, kind, where=kind.__name__)
+
+
+def arena_rows(kind: type[Any]) -> Reading:
+    def read(body: bytes) -> object:
+        rows = decode_json(body, Rows).results
+        assert rows
+        return [decode_json(bytes(row), kind, where=kind.__name__) for row in rows]
+
+    return read
+
+
+def entity(kind: type[s4.Entity], **children: object) -> Reading:
+    """One row, or a list of them, as that entity; children: what a read expands, and no row of a
+    file has."""
+
+    def read(body: bytes) -> object:
+        stated = msgspec.json.decode(body)
+        rows = stated if isinstance(stated, list) else [stated]
+        assert rows
+        return [msgspec.convert(row | children, kind) for row in rows]
+
+    return read
+
+
+def message(body: bytes) -> object:
+    """Through its driver, to what becomes of it with nothing known."""
+    delivery = Delivery("vendor", "", body)
+    handler = CATALOGUE.recognise(tuple(RECOGNISED), delivery)
+    read = handler.read(delivery)
+    facts = Facts(RULES)
+    handler.needs(read, facts)
+    return handler.decide(read, facts, NOW)
+
+
+def cloud_event(body: bytes) -> object:
+    """One in structured mode."""
+    delivery = unwrapped(Delivery("vendor", "", body, "application/cloudevents+json"))
+    return CATALOGUE.translator("s4.event").read(delivery)
+
+
+NONE: dict[str, Any] = {"results": []}
+READ: dict[str, Reading] = {
+    "arena-rest/Access__login__2.json": arena_as(arena.ErrorDocument),
+    "arena-rest/BOM_Substitutes__get_bom_substitutes__1.json": arena_as(arena.ErrorDocument),
+    "arena-rest/Change_Item__get_change_item__0.json": arena_as(arena.ChangeItem),
+    "arena-rest/Change_Item__get_change_items__1.json": arena_as(arena.ErrorDocument),
+    "arena-rest/Change_Status_Workflow__create_change_status_complete_implementationstatus__0.json":
+        arena_as(arena.StatusChange),
+    "arena-rest/Change_Status_Workflow__create_change_status_force_approve__0.json":
+        arena_as(arena.StatusChange),
+    "arena-rest/Change__create_change__1.json": arena_as(arena.Change),
+    "arena-rest/Change__create_change__8.json": arena_as(arena.ErrorDocument),
+    "arena-rest/Change__get_change__0.json": arena_as(arena.Change),
+    "arena-rest/Item_Sourcing__get_item_source_rels__1.json": arena_as(arena.ErrorDocument),
+    "arena-rest/Item__get_items__3.json": arena_as(arena.ErrorDocument),
+    "arena-rest/Outbound_Integrations_-_Event_Queue__get_events__0.json":
+        arena_rows(arena.QueueEvent),
+    "ipc2571-pdx/pdx_subassembly.xml": message,
+    "sap-idoc/MATMAS05_material_master.xml": message,
+    "sap-idoc/ORDERS05_ORDERS_purchase_order.xml": message,
+    "sap-idoc/ORDERS05_ORDRSP_order_response.xml": message,
+    "sap-s4-odata/sandbox-json/product/product-master-general-01-sample.json": entity(
+        s4_read.Material, to_Description=NONE, to_ProductUnitsOfMeasure=NONE, to_Plant=NONE
+    ),
+    "sap-s4-odata/sandbox-json/product/product-master-general-02-product-desc-sample.json":
+        entity(s4_read.Text),
+    "sap-s4-odata/sandbox-json/product/product-master-plant-01-sample.json": entity(s4_read.Plant),
+    "sap-s4-odata/sandbox-json/purchaseorder/purchase-order-header-01-sample.json": entity(
+        s4_read.Order, to_PurchaseOrderItem=NONE
+    ),
+    "sap-s4-odata/sandbox-json/purchaseorder/purchase-order-header-02-item-sample.json": entity(
+        s4_read.OrderItem, to_ScheduleLine=NONE
+    ),
+    "sap-s4-odata/sandbox-json/purchaseorder/purchase-order-header-03-item-schedule-line-sample.json":
+        entity(s4_read.OrderScheduleLine),
+}  # fmt: skip
+NOT_READ: dict[str, str] = {
+    "arena-rest/Access__login__1.json": "the channel's: ops/http logs in",
+    "arena-rest/BOM__get_bom_settings__0.json": "settings of a workspace",
+    "arena-rest/Change__create_change__0.json": "what a client writes; no change is created here",
+    "arena-rest/Outbound-Events_Events__get_outbound_events_integration_events__1.json":
+        "the newer kind of events, which is not read",
+    "arena-rest/Outbound_Integrations_-_Event_Queue__put_event_item__0.json":
+        "items are marked with their entry, not one by one",
+    "arena-rest/Supplier_Item__get_supplier_item_source_rels__0.json":
+        "sourcing is read from the item's side",
+    "sap-s4-odata/sandbox-json/product/product-master-procurement-01-sample.json":
+        "A_ProductPlantProcurement is not expanded",
+}  # fmt: skip
+
+
+def files() -> set[str]:
+    """Those of the systems; metadata is held against what is sent, in other tests."""
+    return {
+        str(path.relative_to(VENDORS))
+        for system in SYSTEMS
+        for path in (VENDORS / system).rglob("*")
+        if path.is_file() and path.name != "SOURCE.txt"
+        if not {"edmx", "edmx-reference-only", "openapi"} & set(path.parts)
+    }
+
+
+pytestmark = pytest.mark.skipif(not VENDORS.is_dir(), reason="the vendors' files are not here")
+
+
+def test_of_every_file_it_is_said_who_reads_it_or_why_nobody_does() -> None:
+    assert files() == {*READ, *NOT_READ}
+    assert not READ.keys() & NOT_READ.keys()
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_file_is_read(name: str) -> None:
+    assert READ[name]((VENDORS / name).read_bytes())
