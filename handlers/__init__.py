@@ -22,6 +22,7 @@ from handlers.systems.pdx import inbound as pdx
 from handlers.systems.pdx import words as pdx_words
 from handlers.systems.s4 import inbound as s4
 from handlers.systems.s4 import outbound as s4_outbound
+from handlers.systems.s4 import words as s4_words
 
 # (who speaks, message type) -> handler. Tables of integrators come on top: ops/tables.py.
 HANDLERS: dict[tuple[str, str], Handler] = {
@@ -36,6 +37,8 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("s4", "s4.event"): s4.HANDLER_EVENT,
     ("s4", "s4.purchase-order"): s4.HANDLER_ORDER,
     ("s4", "s4.product"): s4.HANDLER_PRODUCT,
+    ("s4", "s4.business-partner"): s4.HANDLER_PARTNER,
+    ("s4", "s4.info-record"): s4.HANDLER_INFO_RECORD,
     (SOURCE, "item.released"): master_data.ITEM_RELEASED,
     (SOURCE, "item.changed"): master_data.ITEM_CHANGED,
     (SOURCE, "bom.released"): master_data.BOM_RELEASED,
@@ -73,4 +76,9 @@ DRIVERS: dict[str, Driver] = {
 CATALOGUE = Catalogue(handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS)
 
 # What fields of vendors hold where their names do not say it: for messages that are given away.
-MASKED: Mapping[str, Kind] = {**idoc_words.MASKED, **pdx_words.MASKED, **arena_words.MASKED}
+MASKED: Mapping[str, Kind] = {
+    **idoc_words.MASKED,
+    **pdx_words.MASKED,
+    **arena_words.MASKED,
+    **s4_words.MASKED,
+}

@@ -295,6 +295,23 @@ def _no_orders(place: str) -> Refused:
     return Refused(400, "ZSANDBOX/ORDERS_READ_ONLY", "Purchase orders can only be read", place)
 
 
+PARTNERS = ("A_BusinessPartner", "A_BusinessPartnerAddress", "A_BuPaAddressUsage",
+            "A_Supplier", "A_SupplierCompany", "A_SupplierPurchasingOrg")  # fmt: skip
+
+
+def create_partner(work: Work, draft: Draft) -> Stored:
+    """Partners are kept by people: they are seeded, and nobody makes one through this door."""
+    raise _no_partners(draft.place)
+
+
+def check_partner(work: Work, row: Row, place: str) -> None:
+    raise _no_partners(place)
+
+
+def _no_partners(place: str) -> Refused:
+    return Refused(400, "ZSANDBOX/PARTNERS_READ_ONLY", "Partners can only be read", place)
+
+
 CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_Product": create_product,
     "A_ProductDescription": create_part_of_product,
@@ -308,6 +325,7 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_PurchaseOrder": create_order,
     "A_PurchaseOrderItem": create_order,
     "A_PurchaseOrderScheduleLine": create_order,
+    **dict.fromkeys(PARTNERS, create_partner),
 }
 CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_Product": check_product,
@@ -322,4 +340,5 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_PurchaseOrder": check_order,
     "A_PurchaseOrderItem": check_order,
     "A_PurchaseOrderScheduleLine": check_order,
+    **dict.fromkeys(PARTNERS, check_partner),
 }

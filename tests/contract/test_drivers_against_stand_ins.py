@@ -40,14 +40,20 @@ from canonical.operations import (
     RequestReview,
 )
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
-from canonical.purchasing import InfoRecord
+from canonical.purchasing import InfoRecord, InfoRecordTermsPatch
 from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.revision import parse_revision
 from canonical.sourcing import Coverage, CoverageLine
 from canonical.supplier import Qualification, Supplier
+from canonical.supplier_master import SupplierMasterPatch
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER as COUPA
-from handlers.systems.s4.inbound import HANDLER_ORDER, HANDLER_PRODUCT
+from handlers.systems.s4.inbound import (
+    HANDLER_INFO_RECORD,
+    HANDLER_ORDER,
+    HANDLER_PARTNER,
+    HANDLER_PRODUCT,
+)
 from handlers.systems.s4.outbound import DRIVER as S4
 from ops.sandbox.process import StandIn, running
 from tests.fixtures.gearbox import RULES
@@ -563,7 +569,103 @@ async def test_a_material_that_was_written_is_read_back_as_the_erp_has_it(erp: C
     assert patch.version == milliseconds * 1000
 
 
-@pytest.mark.parametrize("kind", ["purchase-order", "product"])
+async def keep_partner(erp: Client) -> None:
+    """A partner that is a supplier of another number, with two addresses, one of them for goods."""
+    partner = "9000017"
+    await erp.plant(
+        "A_BusinessPartner",
+        BusinessPartner=partner,
+        Supplier="17300001",
+        BusinessPartnerCategory="2",
+        OrganizationBPName1="Northern Seals",
+        LastChangeDate="/Date(1583452800000)/",
+    )
+    await erp.plant(
+        "A_Supplier", Supplier="17300001", SupplierAccountGroup="SUPL", PurchasingIsBlocked=True
+    )
+    await erp.plant(
+        "A_SupplierCompany",
+        Supplier="17300001",
+        CompanyCode="1010",
+        ReconciliationAccount="21100000",
+        HouseBank="HB001",
+    )
+    await erp.plant(
+        "A_SupplierPurchasingOrg",
+        Supplier="17300001",
+        PurchasingOrganization="1010",
+        PurchaseOrderCurrency="EUR",
+        MinimumOrderAmount="250.000",
+    )
+    for number, city, usage in (("1", "Ulm", "XXDEFAULT"), ("2", "Bonn", "WE")):
+        await erp.plant(
+            "A_BusinessPartnerAddress", BusinessPartner=partner, AddressID=number, CityName=city
+        )
+        await erp.plant(
+            "A_BuPaAddressUsage",
+            BusinessPartner=partner,
+            ValidityEndDate="/Date(253402300799000+0000)/",
+            AddressUsage=usage,
+            AddressID=number,
+        )
+
+
+async def test_a_partner_that_an_event_named_is_read_as_the_supplier_that_it_is(
+    erp: Client,
+) -> None:
+    await keep_partner(erp)
+    reference, answer = await erp.apply(
+        asked("business-partner", "9000017", "business-partner/9000017")
+    )
+    assert (reference, erp.writes) == ("9000017", 0)
+    assert answer is not None
+    assert b"HB001" not in answer.body
+    event = emitted(HANDLER_PARTNER, answer)
+    patch = event.data
+    assert (event.event, event.key) == ("supplier-master.changed", "supplier-master/17300001")
+    assert isinstance(patch, SupplierMasterPatch)
+    assert (patch.number, patch.name, patch.city) == ("17300001", "Northern Seals", "Ulm")
+    assert (patch.account_group, patch.is_purchasing_blocked) == ("SUPL", True)
+    assert (patch.version, patch.stated_at) == (1_583_452_800_000_000, READ_AT)
+    [company] = patch.companies
+    assert (company.company, company.reconciliation_account) == ("1010", "21100000")
+    [terms] = patch.organisations
+    assert (terms.organisation, terms.minimum_order) == ("1010", Money(Decimal(250), "EUR"))
+
+
+async def test_a_partner_that_is_no_supplier_is_read_and_says_nothing(erp: Client) -> None:
+    await erp.plant("A_BusinessPartner", BusinessPartner="9000018", Customer="9000018")
+    _, answer = await erp.apply(asked("business-partner", "9000018", "business-partner/9000018"))
+    assert answer is not None
+    attributes = {"id": "1", "subject": answer.key, "time": READ_AT.isoformat()}
+    delivery = Delivery("erp", "", answer.body, attributes=attributes)
+    assert HANDLER_PARTNER.decide(HANDLER_PARTNER.read(delivery), Facts(RULES), READ_AT) == ()
+
+
+async def test_an_info_record_that_was_written_is_read_back_under_its_number(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(record())
+    [row] = await erp.rows("A_PurchasingInfoRecord")
+    number = row["PurchasingInfoRecord"]
+    _, answer = await erp.apply(asked("info-record", number, f"purchasing-info-record/{number}"))
+    event = emitted(HANDLER_INFO_RECORD, answer)
+    patch = event.data
+    assert (event.event, event.key) == (
+        "info-record.changed",
+        "info-record/17300001/1010/1010/standard/SEAL-7",
+    )
+    assert isinstance(patch, InfoRecordTermsPatch)
+    assert (patch.number, patch.order_unit, patch.base_unit) == (number, "H87", "H87")
+    assert (patch.order_to_base, patch.lead_time_days) == (Ratio(1), 5)
+    assert patch.price == UnitPrice(Money(Decimal(25), "EUR"), Quantity(Decimal(1000), "H87"))
+    assert patch.price_until == date(2029, 6, 30)
+    assert (patch.standard, patch.minimum) == (Quantity(Decimal(1), "H87"), None)
+    assert (patch.is_deleted, patch.is_deleted_here) == (False, False)
+    milliseconds = int(row["LastChangeDateTime"].removeprefix("/Date(").partition("+")[0])
+    assert patch.version == milliseconds * 1000
+
+
+@pytest.mark.parametrize("kind", ["purchase-order", "product", "business-partner", "info-record"])
 async def test_what_the_erp_does_not_have_any_more_is_an_answer(erp: Client, kind: str) -> None:
     _, answer = await erp.apply(asked(kind, "4711", f"{kind}/4711"))
     assert answer is not None

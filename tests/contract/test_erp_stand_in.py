@@ -508,3 +508,27 @@ async def test_an_order_is_read_with_its_items_and_their_schedule_lines_and_not_
     assert "__deferred" in flat.entity["to_PurchaseOrderItem"]
     assert placed.refusal == (400, "ZSANDBOX/ORDERS_READ_ONLY")
     assert gone.refusal == (404, "/IWBEP/CM_MGW_RT/020")
+
+
+async def test_a_partner_is_read_with_the_supplier_that_it_is_and_not_written(
+    erp: StandIn,
+) -> None:
+    partners = "/sap/opu/odata/sap/API_BUSINESS_PARTNER/A_BusinessPartner"
+    rows: dict[str, dict[str, str]] = {
+        "A_BusinessPartner": {"BusinessPartner": "9", "Supplier": "7"},
+        "A_Supplier": {"Supplier": "7"},
+        "A_SupplierCompany": {"Supplier": "7", "CompanyCode": "1010"},
+    }
+    expand = "$expand=to_Supplier,to_Supplier/to_SupplierCompany"
+    async with Client(erp) as client:
+        for name, row in rows.items():
+            await client.send("POST", f"/_sandbox/table/{name}", row)
+        await client.send("POST", "/_sandbox/table/A_BusinessPartner", {"BusinessPartner": "8"})
+        supplier = await client.send("GET", f"{partners}('9')?{expand}")
+        customer = await client.send("GET", f"{partners}('8')?{expand}")
+        made = await client.send("POST", partners, {"BusinessPartnerCategory": "2"})
+    held = supplier.entity["to_Supplier"]
+    [company] = held["to_SupplierCompany"]["results"]
+    assert (held["Supplier"], company["CompanyCode"]) == ("7", "1010")
+    assert customer.entity["to_Supplier"] is None
+    assert made.refusal == (400, "ZSANDBOX/PARTNERS_READ_ONLY")

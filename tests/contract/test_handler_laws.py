@@ -72,6 +72,8 @@ NAMES = {
     "s4-event",
     "s4-purchase-order",
     "s4-product",
+    "s4-business-partner",
+    "s4-info-record",
     "item.changed",
     "supplier-master.changed",
     "info-record.changed",
@@ -204,6 +206,79 @@ S4_PRODUCT = {
         "results": [{"Plant": "1010", "ProcurementType": "F", "MinimumLotSizeQuantity": "100.000"}]
     },
 }
+S4_PARTNER = {
+    "BusinessPartner": "9000017",
+    "Supplier": "S-1",
+    "BusinessPartnerCategory": "2",
+    "OrganizationBPName1": "Supplier S-1",
+    "CreationDate": None,
+    "LastChangeDate": "/Date(1583452800000)/",
+    "to_Supplier": {
+        "Supplier": "S-1",
+        "SupplierAccountGroup": "SUPL",
+        "AlternativePayeeAccountNumber": "",
+        "VATRegistration": "DE123456789",
+        "PurchasingIsBlocked": False,
+        "to_SupplierCompany": {
+            "results": [{"CompanyCode": "1010", "ReconciliationAccount": "21100000"}]
+        },
+        "to_SupplierPurchasingOrg": {
+            "results": [
+                {
+                    "PurchasingOrganization": "1010",
+                    "PurchaseOrderCurrency": "EUR",
+                    "MinimumOrderAmount": "250.000",
+                    "MaterialPlannedDeliveryDurn": "12",
+                    "IncotermsLocation1": "Ulm",
+                    "DeletionIndicator": False,
+                }
+            ]
+        },
+    },
+    "to_BusinessPartnerAddress": {
+        "results": [
+            {
+                "StreetName": "Ringweg",
+                "HouseNumber": "7",
+                "Language": "DE",
+                "to_AddressUsage": {
+                    "results": [
+                        {"AddressUsage": "XXDEFAULT", "ValidityEndDate": "/Date(253402300799000)/"}
+                    ]
+                },
+            }
+        ]
+    },
+}
+S4_INFO_RECORD = {
+    "PurchasingInfoRecord": "5300000042",
+    "Supplier": "S-1",
+    "Material": "PIN",
+    "CreationDate": "/Date(1520380800000)/",
+    "LastChangeDateTime": None,
+    "PurgDocOrderQuantityUnit": "KAR",
+    "OrderItemQtyToBaseQtyNmrtr": "12",
+    "OrderItemQtyToBaseQtyDnmntr": "1",
+    "BaseUnit": "PC",
+    "IsRegularSupplier": True,
+    "to_PurgInfoRecdOrgPlantData": {
+        "results": [
+            {
+                "PurchasingInfoRecordCategory": "0",
+                "PurchasingOrganization": "1010",
+                "Plant": "1010",
+                "Currency": "EUR",
+                "MinimumPurchaseOrderQuantity": "5.000",
+                "MaterialPlannedDeliveryDurn": "12",
+                "OverdelivTolrtdLmtRatioInPct": "10.0",
+                "NetPriceAmount": "25.00",
+                "MaterialPriceUnitQty": "100",
+                "PurchaseOrderPriceUnit": "PC",
+                "PriceValidityEndDate": "/Date(253402214400000)/",
+            }
+        ]
+    },
+}
 QUEUE_EVENT = {
     "integration": {"guid": "INTEGRATION0000000001"},
     "event": {
@@ -242,6 +317,12 @@ SAMPLES: dict[str, Delivery] = {
     "s4-event": Delivery("erp-events", "", b'{"Product": "PIN"}', attributes=S4_EVENT),
     "s4-purchase-order": answer("s4.purchase-order", "purchase-order/4500000028", {"d": S4_ORDER}),
     "s4-product": answer("s4.product", "item-master/PIN", {"d": S4_PRODUCT}),
+    "s4-info-record": answer(
+        "s4.info-record", "purchasing-info-record/5300000042", {"d": S4_INFO_RECORD}
+    ),
+    "s4-business-partner": answer(
+        "s4.business-partner", "business-partner/9000017", {"d": S4_PARTNER}
+    ),
     "item.changed": own("item.changed", "item-master/PIN", ItemMasterPatch("PIN", 3, status="40")),
     "supplier-master.changed": own(
         "supplier-master.changed", "supplier-master/S-1", SupplierMasterPatch("S-1", 3, city="Ulm")

@@ -194,6 +194,49 @@ S4_PRODUCT = {
     },
     "to_Plant": {"results": [{"Plant": "1010", "ProcurementType": "F"}]},
 }
+S4_PARTNER = {
+    "BusinessPartner": "9000017",
+    "Supplier": "S-3",
+    "BusinessPartnerCategory": "2",
+    "OrganizationBPName1": "Teller Precision",
+    "LastChangeDate": "/Date(1583452800000)/",
+    "to_Supplier": {
+        "Supplier": "S-3",
+        "PurchasingIsBlocked": False,
+        "to_SupplierCompany": {"results": [{"CompanyCode": "1010", "PaymentTerms": "NT30"}]},
+        "to_SupplierPurchasingOrg": {
+            "results": [
+                {
+                    "PurchasingOrganization": "1010",
+                    "PurchaseOrderCurrency": "DEM",
+                    "MinimumOrderAmount": "250.000",
+                }
+            ]
+        },
+    },
+    "to_BusinessPartnerAddress": {
+        "results": [{"CityName": "Ulm", "to_AddressUsage": {"results": []}}]
+    },
+}
+S4_INFO_RECORD = {
+    "PurchasingInfoRecord": "5300000042",
+    "Supplier": "S-3",
+    "Material": "SEAL-1",
+    "PurgDocOrderQuantityUnit": "PC",
+    "to_PurgInfoRecdOrgPlantData": {
+        "results": [
+            {
+                "PurchasingInfoRecordCategory": "0",
+                "PurchasingOrganization": "1000",
+                "Plant": "",
+                "Currency": "EUR",
+                "NetPriceAmount": "25.00",
+                "MaterialPriceUnitQty": "1000",
+                "PurchaseOrderPriceUnit": "QQ",
+            }
+        ]
+    },
+}
 PURCHASE_ORDER = PurchaseOrder(
     "PO-1", 7, "S-3", "EUR", (OrderLine("10", "SEAL-1", Quantity(Decimal(5), "H87")),)
 )
@@ -221,6 +264,10 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ),
     ("s4", "s4.purchase-order"): _read_back("purchase-order/4500000028", {"d": S4_ORDER}),
     ("s4", "s4.product"): _read_back("item-master/SEAL-1", {"d": S4_PRODUCT}),
+    ("s4", "s4.business-partner"): _read_back("business-partner/9000017", {"d": S4_PARTNER}),
+    ("s4", "s4.info-record"): _read_back(
+        "purchasing-info-record/5300000042", {"d": S4_INFO_RECORD}
+    ),
     (SOURCE, "item.released"): _event("item.released", "item/GB-100", ITEMS[0]),
     (SOURCE, "bom.released"): _event("bom.released", "bom/GB-100", STRUCTURES[0]),
     (SOURCE, "supplier.changed"): _event("supplier.changed", "supplier/S-1", SUPPLIERS[0]),
@@ -303,6 +350,17 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
     ),
     ("s4", "s4.purchase-order"): (_read_back("purchase-order/4500000028", {"gone": True}),),
     ("s4", "s4.product"): (_read_back("item-master/SEAL-1", {"gone": True}),),
+    ("s4", "s4.info-record"): (
+        _read_back("purchasing-info-record/5300000042", {"gone": True}),
+        _read_back("purchasing-info-record/5300000042", {"d": {**S4_INFO_RECORD, "Material": ""}}),
+    ),
+    ("s4", "s4.business-partner"): (
+        _read_back("business-partner/9000017", {"gone": True}),
+        _read_back(
+            "business-partner/9000017",
+            {"d": {**S4_PARTNER, "Supplier": "", "to_Supplier": None}},
+        ),
+    ),
 }
 FACTS = gearbox_facts(*EVERYTHING)
 NOTHING = gearbox_facts()

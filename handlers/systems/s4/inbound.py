@@ -15,14 +15,29 @@ from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
 from canonical.item_master import item_master_key
 from canonical.order import order_key
+from canonical.purchasing import info_record_key
+from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
+from handlers.systems.answers import printable
 from handlers.systems.brought import read_brought
 from handlers.systems.s4.compare import unpadded
+from handlers.systems.s4.info_record_terms import to_patches
 from handlers.systems.s4.native import Entity
-from handlers.systems.s4.native_read import Material, Order, ReadBack
-from handlers.systems.s4.product_master import to_patch
+from handlers.systems.s4.native_read import InfoRecord, Material, Order, Partner, ReadBack
+from handlers.systems.s4.product_master import to_patch as to_item_patch
 from handlers.systems.s4.purchase_order import is_placed, to_order
-from handlers.systems.s4.read_back import KINDS, ORDER_ANSWER, PRODUCT_ANSWER, Kind
+from handlers.systems.s4.read_back import (
+    INFO_RECORD_ANSWER,
+    KINDS,
+    ORDER_ANSWER,
+    PARTNER_ANSWER,
+    PRODUCT_ANSWER,
+    Kind,
+    partner_key,
+    record_key,
+)
+from handlers.systems.s4.supplier_master import supplier_of
+from handlers.systems.s4.supplier_master import to_patch as to_supplier_patch
 from handlers.systems.s4.values import key
 from handlers.systems.timestamps import microseconds, parse_timestamp
 
@@ -100,6 +115,16 @@ def read_product(delivery: Delivery) -> Message[ReadBack[Material]]:
     return _message(delivery, PRODUCT_ANSWER, ReadBack[Material])
 
 
+def read_partner(delivery: Delivery) -> Message[ReadBack[Partner]]:
+    """The partner that was read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, PARTNER_ANSWER, ReadBack[Partner])
+
+
+def read_info_record(delivery: Delivery) -> Message[ReadBack[InfoRecord]]:
+    """The info record that was read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, INFO_RECORD_ANSWER, ReadBack[InfoRecord])
+
+
 def own_document(message: Message[Any], facts: Facts) -> frozenset[str]:
     """The document of what was read."""
     return frozenset({message.envelope.key})
@@ -115,11 +140,12 @@ def decide_order(
     """
     order = message.payload.d
     if order is None:
-        return _gone(message, facts, "purchase order", "purchasing")
+        return _gone(message.envelope.key, facts, "purchase order", "purchasing")
     _check_subject(message, order_key(key(order.PurchaseOrder, where="PurchaseOrder")))
     if not is_placed(order):
         return ()
-    event = "purchase-order.changed" if _is_known(message, facts) else "purchase-order.created"
+    is_known = _is_known(message.envelope.key, facts)
+    event = "purchase-order.changed" if is_known else "purchase-order.created"
     return (Emit(event, message.envelope.key, to_order(order, _read_at(message))),)
 
 
@@ -132,10 +158,60 @@ def decide_product(
     """
     material = message.payload.d
     if material is None:
-        return _gone(message, facts, "material", "master data")
+        return _gone(message.envelope.key, facts, "material", "master data")
     _check_subject(message, item_master_key(key(material.Product, where="Product")))
-    patch, cases = to_patch(material, _read_at(message))
+    patch, cases = to_item_patch(material, _read_at(message))
     return (Emit("item.changed", message.envelope.key, patch), *cases)
+
+
+def supplier_of_that_number(message: Message[ReadBack[Partner]], facts: Facts) -> frozenset[str]:
+    """The document of the supplier that has the number of a partner who is gone: no answer tells
+    which supplier that was."""
+    return frozenset({_supplier_of_that_number(message)}) if message.payload.gone else frozenset()
+
+
+def decide_partner(
+    message: Message[ReadBack[Partner]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The supplier that the partner is, as the ERP has it, and cases for what of it was left out.
+    Nothing is said of a partner that is none.
+
+    Raises: InvalidMessage where the supplier itself or a number cannot be read.
+    """
+    partner = message.payload.d
+    if partner is None:
+        return _gone(
+            _supplier_of_that_number(message),
+            facts,
+            "business partner",
+            "master data",
+            left="the supplier of that number stays on record as it was",
+        )
+    _check_subject(message, partner_key(key(partner.BusinessPartner, where="BusinessPartner")))
+    supplier = supplier_of(partner)
+    if supplier is None:
+        return ()
+    patch, cases = to_supplier_patch(partner, supplier, _read_at(message))
+    return (Emit("supplier-master.changed", supplier_master_key(patch.number), patch), *cases)
+
+
+def decide_info_record(
+    message: Message[ReadBack[InfoRecord]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The terms of each organisation and plant, and cases for what of them was left out. One that
+    is gone is a case whether it is known or not: no answer tells whose terms it had.
+
+    Raises: InvalidMessage where supplier, material, organisation or a number cannot be read.
+    """
+    record = message.payload.d
+    if record is None:
+        left = "terms of it that are on record stay as they were"
+        return (_gone_at_erp(message.envelope.key, "info record", left, "purchasing"),)
+    found = key(record.PurchasingInfoRecord, where="PurchasingInfoRecord")
+    _check_subject(message, record_key(found))
+    patches, cases = to_patches(record, _read_at(message))
+    events = (Emit("info-record.changed", info_record_key(patch), patch) for patch in patches)
+    return (*events, *cases)
 
 
 def version(message: Message[Any]) -> int:
@@ -156,32 +232,44 @@ def _message(delivery: Delivery, kind: str, content: type[ReadBack[E]]) -> Messa
     return message
 
 
-def _gone(message: Message[ReadBack[E]], facts: Facts, what: str, owner: str) -> tuple[Effect, ...]:
+def _supplier_of_that_number(message: Message[ReadBack[Partner]]) -> str:
+    return supplier_master_key(message.envelope.key.partition("/")[2])
+
+
+def _gone(
+    document: str,
+    facts: Facts,
+    what: str,
+    owner: str,
+    *,
+    left: str = "it stays on record as it was",
+) -> tuple[Effect, ...]:
     """A case where the object is known; what was never known is not missed."""
-    if not _is_known(message, facts):
-        return ()
-    number = message.envelope.key.partition("/")[2]
-    return (
-        Open(
-            code="gone-at-erp",
-            word="business_rule",
-            what=f"The ERP has no {what} {number} any more; it stays on record as it was",
-            where=message.envelope.key,
-            remedy="Find out why it was deleted or archived, and what hangs on it",
-            owner=owner,
-        ),
+    return (_gone_at_erp(document, what, left, owner),) if _is_known(document, facts) else ()
+
+
+def _gone_at_erp(about: str, what: str, left: str, owner: str) -> Open:
+    number = about.partition("/")[2]
+    return Open(
+        code="gone-at-erp",
+        word="business_rule",
+        what=f"The ERP has no {what} {number} any more; {left}",
+        where=about,
+        remedy="Find out why it was deleted or archived, and what hangs on it",
+        owner=owner,
     )
 
 
-def _is_known(message: Message[Any], facts: Facts) -> bool:
-    return facts.version(message.envelope.key) > 0
+def _is_known(document: str, facts: Facts) -> bool:
+    return facts.version(document) > 0
 
 
 def _check_subject(message: Message[Any], found: str) -> None:
     if found != message.envelope.key:
         raise InvalidMessage(
             "answer-about-another",
-            f"{message.envelope.key[:80]} was read, the answer is about {found[:80]}",
+            f"{printable(message.envelope.key, 80)} was read, the answer is about"
+            f" {printable(found, 80)}",
             where="ce-subject",
             remedy="Find out which of the two the ERP changed, and change it again",
         )
@@ -219,6 +307,26 @@ HANDLER_PRODUCT = Handler(
     read=read_product,
     needs=own_document,
     decide=decide_product,
+    order="curing",
+    version=version,
+)
+HANDLER_PARTNER = Handler(
+    name="s4-business-partner",
+    scope="s4",
+    types=(PARTNER_ANSWER,),
+    read=read_partner,
+    needs=supplier_of_that_number,
+    decide=decide_partner,
+    order="curing",
+    version=version,
+)
+HANDLER_INFO_RECORD = Handler(
+    name="s4-info-record",
+    scope="s4",
+    types=(INFO_RECORD_ANSWER,),
+    read=read_info_record,
+    needs=no_needs,
+    decide=decide_info_record,
     order="curing",
     version=version,
 )

@@ -122,6 +122,154 @@ class Material(Entity, frozen=True, kw_only=True):
     to_Plant: Children[Plant]
 
 
+class AddressUsage(Entity, frozen=True, kw_only=True):
+    """A_BuPaAddressUsage: what an address is used for, and from when until when."""
+
+    AddressUsage: Said = UNSET
+    ValidityStartDate: Said = UNSET
+    ValidityEndDate: Said = UNSET
+
+
+class PartnerAddress(Entity, frozen=True, kw_only=True):
+    """A_BusinessPartnerAddress: Language is ISO 639; POBoxDeviatingCityName is the city of the PO
+    box where it is another one."""
+
+    AddressID: Said = UNSET
+    StreetName: Said = UNSET
+    HouseNumber: Said = UNSET
+    HouseNumberSupplementText: Said = UNSET
+    District: Said = UNSET
+    PostalCode: Said = UNSET
+    CityName: Said = UNSET
+    Region: Said = UNSET
+    Country: Said = UNSET
+    POBox: Said = UNSET
+    POBoxPostalCode: Said = UNSET
+    POBoxDeviatingCityName: Said = UNSET
+    Language: Said = UNSET
+    to_AddressUsage: Children[AddressUsage]
+
+
+class SupplierCompany(Entity, frozen=True, kw_only=True):
+    """A_SupplierCompany: AlternativePayee is the supplier that is paid instead."""
+
+    CompanyCode: Said = UNSET
+    PaymentTerms: Said = UNSET
+    ReconciliationAccount: Said = UNSET
+    PaymentBlockingReason: Said = UNSET
+    AlternativePayee: Said = UNSET
+    SupplierIsBlockedForPosting: Mark = UNSET
+    DeletionIndicator: Mark = UNSET
+
+
+class SupplierOrganisation(Entity, frozen=True, kw_only=True):
+    """A_SupplierPurchasingOrg: MinimumOrderAmount is in PurchaseOrderCurrency; planned delivery is
+    in days; IncotermsLocation1 is what newer releases have, in full."""
+
+    PurchasingOrganization: Said = UNSET
+    PurchaseOrderCurrency: Said = UNSET
+    PaymentTerms: Said = UNSET
+    IncotermsClassification: Said = UNSET
+    IncotermsTransferLocation: Said = UNSET
+    IncotermsLocation1: Said = UNSET
+    MinimumOrderAmount: Said = UNSET
+    PurchasingGroup: Said = UNSET
+    MaterialPlannedDeliveryDurn: Said = UNSET
+    PurchasingIsBlockedForSupplier: Mark = UNSET
+    DeletionIndicator: Mark = UNSET
+
+
+class PartnerSupplier(Entity, frozen=True, kw_only=True):
+    """A_Supplier: SupplierProcurementBlock is the function that quality blocks,
+    SupplierCorporateGroup a key that suppliers of one group share."""
+
+    Supplier: Said = UNSET
+    SupplierName: Said = UNSET
+    SupplierAccountGroup: Said = UNSET
+    SupplierCorporateGroup: Said = UNSET
+    SupplierProcurementBlock: Said = UNSET
+    AlternativePayeeAccountNumber: Said = UNSET
+    VATRegistration: Said = UNSET
+    TaxNumber1: Said = UNSET
+    TaxNumber2: Said = UNSET
+    TaxNumber3: Said = UNSET
+    TaxNumber4: Said = UNSET
+    TaxNumber5: Said = UNSET
+    PostingIsBlocked: Mark = UNSET
+    PurchasingIsBlocked: Mark = UNSET
+    DeletionIndicator: Mark = UNSET
+    to_SupplierCompany: Children[SupplierCompany]
+    to_SupplierPurchasingOrg: Children[SupplierOrganisation]
+
+
+class Partner(Entity, frozen=True, kw_only=True):
+    """A_BusinessPartner: Supplier is the number of the supplier that it is, "" where it is none.
+
+    BusinessPartnerCategory: person, organisation or group, which have names of their own.
+    """
+
+    BusinessPartner: Said = UNSET
+    Supplier: Said = UNSET
+    BusinessPartnerCategory: Said = UNSET
+    OrganizationBPName1: Said = UNSET
+    OrganizationBPName2: Said = UNSET
+    OrganizationBPName3: Said = UNSET
+    OrganizationBPName4: Said = UNSET
+    GroupBusinessPartnerName1: Said = UNSET
+    GroupBusinessPartnerName2: Said = UNSET
+    CreationDate: Said = UNSET
+    LastChangeDate: Said = UNSET
+    to_Supplier: PartnerSupplier | None
+    to_BusinessPartnerAddress: Children[PartnerAddress]
+
+
+class OrganisationTerms(Entity, frozen=True, kw_only=True):
+    """A_PurgInfoRecdOrgPlantData: terms of one purchasing organisation, for a plant or for all.
+
+    NetPriceAmount is for MaterialPriceUnitQty of PurchaseOrderPriceUnit; quantities are in the
+    order unit, planned delivery in days; PriceValidityEndDate is the last valid day.
+    """
+
+    PurchasingInfoRecordCategory: Said = UNSET
+    PurchasingOrganization: Said = UNSET
+    Plant: Said = UNSET
+    IsMarkedForDeletion: Mark = UNSET
+    PurchasingGroup: Said = UNSET
+    Currency: Said = UNSET
+    MinimumPurchaseOrderQuantity: Said = UNSET
+    StandardPurchaseOrderQuantity: Said = UNSET
+    MaximumOrderQuantity: Said = UNSET
+    MaterialPlannedDeliveryDurn: Said = UNSET
+    OverdelivTolrtdLmtRatioInPct: Said = UNSET
+    UnderdelivTolrtdLmtRatioInPct: Said = UNSET
+    UnlimitedOverdeliveryIsAllowed: Mark = UNSET
+    NetPriceAmount: Said = UNSET
+    MaterialPriceUnitQty: Said = UNSET
+    PurchaseOrderPriceUnit: Said = UNSET
+    PriceValidityEndDate: Said = UNSET
+    IsOrderAcknRqd: Mark = UNSET
+    SupplierConfirmationControlKey: Said = UNSET
+
+
+class InfoRecord(Entity, frozen=True, kw_only=True):
+    """A_PurchasingInfoRecord: what all organisations share; Dnmntr order units are Nmrtr base
+    units. Material is "" where it is of a group of materials."""
+
+    PurchasingInfoRecord: Said = UNSET
+    Supplier: Said = UNSET
+    Material: Said = UNSET
+    CreationDate: Said = UNSET
+    LastChangeDateTime: Said = UNSET
+    IsDeleted: Mark = UNSET
+    PurgDocOrderQuantityUnit: Said = UNSET
+    OrderItemQtyToBaseQtyNmrtr: Said = UNSET
+    OrderItemQtyToBaseQtyDnmntr: Said = UNSET
+    BaseUnit: Said = UNSET
+    SupplierMaterialNumber: Said = UNSET
+    IsRegularSupplier: Mark = UNSET
+    to_PurgInfoRecdOrgPlantData: Children[OrganisationTerms]
+
+
 class ReadBack(msgspec.Struct, Generic[E], frozen=True):
     """What a read brought back: the entity as the service answered it, or that there is none."""
 

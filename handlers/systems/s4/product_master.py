@@ -11,13 +11,22 @@ from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.item import Procurement
 from canonical.item_master import ItemMasterPatch, PlantPatch
-from canonical.patch import Text as Patched
 from canonical.quantity import ItemUnit, Quantity, Ratio, UnknownUnit
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
-from handlers.systems.s4.native_read import Mark, Material, Plant, Said
-from handlers.systems.s4.values import key, number, prose, unit, version
+from handlers.systems.s4.native_read import Material, Plant, Said
+from handlers.systems.s4.values import (
+    Findings,
+    key,
+    mark,
+    number,
+    prose,
+    text,
+    unit,
+    version,
+    whole,
+)
 from handlers.systems.s4.words import PROCUREMENT
 
 
@@ -30,7 +39,7 @@ def to_patch(material: Material, read_at: datetime) -> tuple[ItemMasterPatch, tu
     """
     number_of = key(material.Product, where="Product")
     base_unit = unit(material.BaseUnit, where="BaseUnit")
-    cases: list[Open] = []
+    found = Findings(f"material {number_of}")
     patch = ItemMasterPatch(
         number=number_of,
         version=version(
@@ -41,32 +50,21 @@ def to_patch(material: Material, read_at: datetime) -> tuple[ItemMasterPatch, tu
             where="LastChangeDateTime, LastChangeDate, CreationDate",
         ),
         base_unit=base_unit,
-        kind=_text(material.ProductType, "ProductType"),
-        group=_text(material.ProductGroup, "ProductGroup"),
-        status=_text(material.CrossPlantStatus, "CrossPlantStatus"),
-        gtin=_text(material.ProductStandardID, "ProductStandardID"),
+        kind=text(material.ProductType, where="ProductType"),
+        group=text(material.ProductGroup, where="ProductGroup"),
+        status=text(material.CrossPlantStatus, where="CrossPlantStatus"),
+        gtin=text(material.ProductStandardID, where="ProductStandardID"),
         gross_weight=_measure(material.GrossWeight, material.WeightUnit, "GrossWeight"),
         net_weight=_measure(material.NetWeight, material.WeightUnit, "NetWeight"),
         volume=_measure(material.MaterialVolume, material.VolumeUnit, "MaterialVolume"),
         descriptions=dict(_descriptions(material)),
-        alternates=tuple(_alternates(material, number_of, cases)),
-        plants=tuple(
-            _plant(plant, base_unit, number_of, cases) for plant in material.to_Plant.results
-        ),
-        is_deleted=_mark(material.IsMarkedForDeletion),
+        alternates=tuple(_alternates(material, found)),
+        plants=tuple(_plant(plant, base_unit, found) for plant in material.to_Plant.results),
+        is_deleted=mark(material.IsMarkedForDeletion),
         source_id=normalise_id(text_of(material.Product), where="Product"),
         stated_at=read_at,
     )
-    return patch, tuple(cases)
-
-
-def _text(said: Said, where: str) -> Patched:
-    """What the field says; None where it is empty, UNSET where the answer does not have it."""
-    return UNSET if said is UNSET else prose(said, where=where) or None
-
-
-def _mark(said: Mark) -> bool | UnsetType:
-    return UNSET if said is UNSET else said is True
+    return patch, tuple(found.cases)
 
 
 def _measure(said: Said, unit_said: Said, where: str) -> Quantity | UnsetType | None:
@@ -78,14 +76,14 @@ def _measure(said: Said, unit_said: Said, where: str) -> Quantity | UnsetType | 
 
 
 def _descriptions(material: Material) -> Iterator[tuple[str, str | None]]:
-    for text in material.to_Description.results:
-        language = prose(text.Language, where="to_Description: Language").upper()
+    for row in material.to_Description.results:
+        language = prose(row.Language, where="to_Description: Language").upper()
         if language:
             where = f"to_Description, {language[:10]}"
-            yield language, prose(text.ProductDescription, where=where) or None
+            yield language, prose(row.ProductDescription, where=where) or None
 
 
-def _alternates(material: Material, of: str, cases: list[Open]) -> Iterator[ItemUnit]:
+def _alternates(material: Material, found: Findings) -> Iterator[ItemUnit]:
     """1 alternative unit is Numerator / Denominator of the base unit."""
     for row in material.to_ProductUnitsOfMeasure.results:
         name = text_of(row.AlternativeUnit)
@@ -93,29 +91,27 @@ def _alternates(material: Material, of: str, cases: list[Open]) -> Iterator[Item
         try:
             alternate = unit(name, where=where)
         except UnknownUnit as failure:
-            cases.append(_left_out(of, failure))
+            found.add(failure)
             continue
-        numerator = _whole(row.QuantityNumerator, f"{where}: QuantityNumerator")
-        denominator = _whole(row.QuantityDenominator, f"{where}: QuantityDenominator")
+        numerator = whole(row.QuantityNumerator, where=f"{where}: QuantityNumerator")
+        denominator = whole(row.QuantityDenominator, where=f"{where}: QuantityDenominator")
         yield ItemUnit(alternate, Ratio(numerator, denominator))
 
 
-def _plant(plant: Plant, base_unit: str, of: str, cases: list[Open]) -> PlantPatch:
+def _plant(plant: Plant, base_unit: str, found: Findings) -> PlantPatch:
     name = normalise_id(text_of(plant.Plant), where="to_Plant: Plant")
     where = f"to_Plant, {name[:10]}"
     return PlantPatch(
         plant=name,
-        procurement=_procurement(plant, where, of, cases),
-        purchasing_group=_text(plant.PurchasingGroup, f"{where}: PurchasingGroup"),
+        procurement=_procurement(plant, where, found),
+        purchasing_group=text(plant.PurchasingGroup, where=f"{where}: PurchasingGroup"),
         minimum_lot=_minimum(plant, base_unit, where),
-        status=_text(plant.ProfileCode, f"{where}: ProfileCode"),
-        is_deleted=_mark(plant.IsMarkedForDeletion),
+        status=text(plant.ProfileCode, where=f"{where}: ProfileCode"),
+        is_deleted=mark(plant.IsMarkedForDeletion),
     )
 
 
-def _procurement(
-    plant: Plant, where: str, of: str, cases: list[Open]
-) -> Procurement | UnsetType | None:
+def _procurement(plant: Plant, where: str, found: Findings) -> Procurement | UnsetType | None:
     said = plant.ProcurementType
     if not isinstance(said, str) or not said:
         return UNSET if said is UNSET else None
@@ -126,7 +122,7 @@ def _procurement(
             where=f"{where}: ProcurementType",
             remedy="Have the word mapped or correct it in the ERP",
         )
-        cases.append(_left_out(of, unmapped))
+        found.add(unmapped)
         return UNSET
     return PROCUREMENT[said]
 
@@ -137,27 +133,3 @@ def _minimum(plant: Plant, base_unit: str, where: str) -> Quantity | UnsetType |
         return UNSET
     amount = number(plant.MinimumLotSizeQuantity, where=f"{where}: MinimumLotSizeQuantity")
     return Quantity(amount, base_unit) if amount else None
-
-
-def _left_out(of: str, failure: InvalidMessage) -> Open:
-    """The field that failed is left out; the rest is taken."""
-    return Open(
-        code=failure.code,
-        word=failure.word,
-        what=failure.what,
-        where=f"material {of}, {failure.where}",
-        remedy=failure.remedy,
-        owner="master data",
-    )
-
-
-def _whole(said: Said, where: str) -> int:
-    amount = number(said, where=where)
-    if amount != amount.to_integral_value():
-        raise InvalidMessage(
-            "number-malformed",
-            f"{text_of(said)[:40]!r} is no whole number",
-            where=where,
-            remedy="Correct the ratio in the ERP",
-        )
-    return int(amount)

@@ -19,20 +19,69 @@ from canonical.order import order_key
 from handlers.systems.answers import printable
 from handlers.systems.s4 import odata
 from handlers.systems.s4.compare import same_id, text_of
-from handlers.systems.s4.native_read import Material, Order, OrderItem, OrderScheduleLine
+from handlers.systems.s4.info_record import SERVICE as INFO_RECORD_SERVICE
+from handlers.systems.s4.native import Entity
+from handlers.systems.s4.native_read import (
+    AddressUsage,
+    InfoRecord,
+    Material,
+    Order,
+    OrderItem,
+    OrderScheduleLine,
+    OrganisationTerms,
+    Partner,
+    PartnerAddress,
+    PartnerSupplier,
+    SupplierCompany,
+    SupplierOrganisation,
+)
 from handlers.systems.s4.product import SERVICE as PRODUCT_SERVICE
 
 ORDER_SERVICE = "API_PURCHASEORDER_PROCESS_SRV"
+PARTNER_SERVICE = "API_BUSINESS_PARTNER"
 
 ORDER_ANSWER = "s4.purchase-order"
 PRODUCT_ANSWER = "s4.product"
+PARTNER_ANSWER = "s4.business-partner"
+INFO_RECORD_ANSWER = "s4.info-record"
+
+
+def _below(*path: str, of: type[Entity]) -> tuple[str, ...]:
+    """The fields of an entity that stands below the one that is read, for its $select."""
+    return tuple("/".join((*path, name)) for name in odata.fields(of))
+
 
 # Everything of an item and its schedule line is 4.5 kB and more; what is read of them, 1.6.
 _ORDER_FIELDS = (
     *odata.fields(Order),
-    *(f"to_PurchaseOrderItem/{name}" for name in odata.fields(OrderItem)),
-    *(f"to_PurchaseOrderItem/to_ScheduleLine/{name}" for name in odata.fields(OrderScheduleLine)),
+    *_below("to_PurchaseOrderItem", of=OrderItem),
+    *_below("to_PurchaseOrderItem", "to_ScheduleLine", of=OrderScheduleLine),
 )
+# Partners are people too: days of birth, accounts and clerks are not even asked for.
+_PARTNER_FIELDS = (
+    *odata.fields(Partner),
+    *_below("to_Supplier", of=PartnerSupplier),
+    *_below("to_Supplier", "to_SupplierCompany", of=SupplierCompany),
+    *_below("to_Supplier", "to_SupplierPurchasingOrg", of=SupplierOrganisation),
+    *_below("to_BusinessPartnerAddress", of=PartnerAddress),
+    *_below("to_BusinessPartnerAddress", "to_AddressUsage", of=AddressUsage),
+)
+_INFO_RECORD_FIELDS = (
+    *odata.fields(InfoRecord),
+    *_below("to_PurgInfoRecdOrgPlantData", of=OrganisationTerms),
+)
+
+
+def partner_key(number: str) -> str:
+    """Order key of a business partner: the supplier that it is may have another number, which no
+    event tells."""
+    return f"business-partner/{number}"
+
+
+def record_key(number: str) -> str:
+    """Order key of an info record: its terms, which have keys of their own, are read at once, and
+    no event tells whose they are."""
+    return f"purchasing-info-record/{number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +115,25 @@ def _check_material(material: Material) -> None:
     odata.whole(material.to_Plant)
 
 
+def _check_partner(partner: Partner) -> None:
+    for address in odata.whole(partner.to_BusinessPartnerAddress):
+        odata.whole(address.to_AddressUsage)
+    if partner.to_Supplier is not None:
+        odata.whole(partner.to_Supplier.to_SupplierCompany)
+        odata.whole(partner.to_Supplier.to_SupplierPurchasingOrg)
+    elif text_of(partner.Supplier):
+        raise Misconfigured(
+            "answer-incomplete",
+            "The partner is a supplier, of which the answer shows nothing",
+            where="to_Supplier",
+            remedy="Check the authorisation to read suppliers",
+        )
+
+
+def _check_info_record(record: InfoRecord) -> None:
+    odata.whole(record.to_PurgInfoRecdOrgPlantData)
+
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -96,6 +164,38 @@ KINDS: dict[str, Kind] = {
             options={"expand": "to_Description,to_ProductUnitsOfMeasure,to_Plant"},
             content=Material,
             check=_check_material,
+        ),
+        Kind(
+            name="business-partner",
+            event="businesspartner",
+            id_field="BusinessPartner",
+            key=partner_key,
+            answer=PARTNER_ANSWER,
+            service=PARTNER_SERVICE,
+            entity_set="A_BusinessPartner",
+            options={
+                "expand": "to_Supplier,to_Supplier/to_SupplierCompany,"
+                "to_Supplier/to_SupplierPurchasingOrg,"
+                "to_BusinessPartnerAddress,to_BusinessPartnerAddress/to_AddressUsage",
+                "select": ",".join(_PARTNER_FIELDS),
+            },
+            content=Partner,
+            check=_check_partner,
+        ),
+        Kind(
+            name="info-record",
+            event="purchasinginforecord",
+            id_field="PurchasingInfoRecord",
+            key=record_key,
+            answer=INFO_RECORD_ANSWER,
+            service=INFO_RECORD_SERVICE,
+            entity_set="A_PurchasingInfoRecord",
+            options={
+                "expand": "to_PurgInfoRecdOrgPlantData",
+                "select": ",".join(_INFO_RECORD_FIELDS),
+            },
+            content=InfoRecord,
+            check=_check_info_record,
         ),
     )
 }

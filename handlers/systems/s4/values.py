@@ -5,15 +5,44 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
+from msgspec import UNSET, UnsetType
+
 from canonical.effectivity import OPEN_END
+from canonical.effects import Open
 from canonical.errors import InvalidMessage
+from canonical.money import UnknownCurrency, minor_digits
+from canonical.patch import Flag
+from canonical.patch import Text as Patched
 from canonical.quantity import parse_decimal
 from canonical.text import normalise_id, normalise_text
 from canonical.units import to_rec20
 from handlers.systems.s4 import odata
 from handlers.systems.s4.compare import text_of, unpadded
+from handlers.systems.s4.native_read import Mark, Said
 from handlers.systems.s4.words import UNITS
 from handlers.systems.timestamps import microseconds
+
+
+class Findings:
+    """What is left out of an object, and why: a case for each, so that nothing is dropped in
+    silence."""
+
+    def __init__(self, about: str) -> None:
+        self.cases: list[Open] = []
+        self._about = about
+
+    def add(self, failure: InvalidMessage) -> None:
+        """The field that failed is left out; the rest is taken."""
+        self.cases.append(
+            Open(
+                code=failure.code,
+                word=failure.word,
+                what=failure.what,
+                where=f"{self._about}, {failure.where}",
+                remedy=failure.remedy,
+                owner="master data",
+            )
+        )
 
 
 def key(said: object, *, where: str) -> str:
@@ -42,32 +71,78 @@ def unit(said: object, *, where: str) -> str:
     return to_rec20(UNITS, text_of(said), where=where)
 
 
+def text(said: Said, *, where: str) -> Patched:
+    """What the field says in a patch; None where it is empty, UNSET where the answer does not have
+    it."""
+    return UNSET if said is UNSET else prose(said, where=where) or None
+
+
+def reference(said: Said, *, where: str) -> Patched:
+    """As `text`, of a field that holds the number of another object."""
+    return UNSET if said is UNSET else key_or_none(said, where=where) or None
+
+
+def mark(said: Mark) -> Flag:
+    """Whether it is marked; UNSET where the answer does not say."""
+    return UNSET if said is UNSET else said is True
+
+
+def whole(said: Said, *, where: str) -> int:
+    """A whole number, 0 where there is none. Raises: InvalidMessage where it is none."""
+    amount = number(said, where=where)
+    if amount != amount.to_integral_value():
+        raise InvalidMessage(
+            "number-malformed",
+            f"{text_of(said)[:40]!r} is no whole number",
+            where=where,
+            remedy="Correct the number in the ERP",
+        )
+    return int(amount)
+
+
+def days(said: Said, *, where: str) -> int | UnsetType | None:
+    """A number of days; 0 is one that nobody has stated."""
+    return UNSET if said is UNSET else whole(said, where=where) or None
+
+
+def currency(said: Said, found: Findings, *, where: str) -> Patched:
+    """The code of ISO 4217; a case and nothing said where it is none."""
+    stated = text(said, where=where)
+    try:
+        if isinstance(stated, str):
+            minor_digits(stated, where=where)
+    except UnknownCurrency as failure:
+        found.add(failure)
+        return UNSET
+    return stated
+
+
 def day(said: object, *, where: str) -> date | None:
     """The day of an Edm.DateTime; None for none at all, and for the end of all days."""
-    text = text_of(said)
-    if not text:
+    stated = text_of(said)
+    if not stated:
         return None
-    found = odata.parse_date(text)
+    found = odata.parse_date(stated)
     if found is None:
-        raise _malformed(text, where)
+        raise _malformed(stated, where)
     return None if found == OPEN_END else found
 
 
 def instant(said: object, *, where: str) -> datetime | None:
     """The instant of an Edm.DateTimeOffset; None for none at all."""
-    text = text_of(said)
-    if not text:
+    stated = text_of(said)
+    if not stated:
         return None
-    found = odata.parse_instant(text)
+    found = odata.parse_instant(stated)
     if found is None:
-        raise _malformed(text, where)
+        raise _malformed(stated, where)
     return found
 
 
-def _malformed(text: str, where: str) -> InvalidMessage:
+def _malformed(stated: str, where: str) -> InvalidMessage:
     return InvalidMessage(
         "time-malformed",
-        f"{text[:40]!r} is no date of OData V2",
+        f"{stated[:40]!r} is no date of OData V2",
         where=where,
         remedy="Check what stands between: the service writes /Date(1473638400000)/",
     )

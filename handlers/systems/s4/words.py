@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from canonical.item import ItemKind, Lifecycle, Procurement
 from canonical.lifecycle import outbound
+from canonical.masking import Kind
 
 UNITS = "sap"
 
@@ -55,3 +56,27 @@ DELETED = frozenset({"L", "X"})
 NOT_PLACED = frozenset({"03", "08"})
 # X, both, tells of neither.
 PROCUREMENT: Mapping[str, Procurement | None] = {"E": "make", "F": "buy", "X": None}
+
+# BusinessPartnerCategory: each has fields of its own for names. Field knowledge.
+PERSON, ORGANISATION, GROUP = "1", "2", "3"
+# AddressUsage of the standard address, as SAP delivers it. Field knowledge.
+STANDARD_ADDRESS = "XXDEFAULT"
+# PurchasingInfoRecordCategory.
+INFO_RECORD_CATEGORIES: Mapping[str, str] = {
+    "0": "standard",
+    "2": "consignment",
+    "3": "subcontracting",
+    "P": "pipeline",
+}
+# Fields of A_Supplier.
+TAX_NUMBERS: Mapping[str, str] = {
+    "VATRegistration": "vat",
+    "TaxNumber1": "tax-1",
+    "TaxNumber2": "tax-2",
+    "TaxNumber3": "tax-3",
+    "TaxNumber4": "tax-4",
+    "TaxNumber5": "tax-5",
+}
+
+# What fields hold that is nobody else's business and whose names do not say so.
+MASKED: Mapping[str, Kind] = {"District": "text", "POBox": "text"}

@@ -35,6 +35,9 @@ ITEM_TO_SCHEDULE = {
     "PurchaseOrder": "PurchasingDocument",
     "PurchaseOrderItem": "PurchasingDocumentItem",
 }
+PARTNER = {"BusinessPartner": "BusinessPartner"}
+ADDRESS = {"BusinessPartner": "BusinessPartner", "AddressID": "AddressID"}
+SUPPLIER = {"Supplier": "Supplier"}
 PRODUCT = {"Product": "Product"}
 PRODUCT_PLANT = {"Product": "Product", "Plant": "Plant"}
 
@@ -64,6 +67,18 @@ NAVIGATION: Mapping[str, Mapping[str, tuple[str, bool, Mapping[str, str]]]] = {
         "to_ScheduleLine": ("A_PurchaseOrderScheduleLine", True, ITEM_TO_SCHEDULE),
     },
     "A_PurchaseOrderScheduleLine": {},
+    "A_BusinessPartner": {
+        "to_BusinessPartnerAddress": ("A_BusinessPartnerAddress", True, PARTNER),
+        "to_Supplier": ("A_Supplier", False, SUPPLIER),
+    },
+    "A_BusinessPartnerAddress": {"to_AddressUsage": ("A_BuPaAddressUsage", True, ADDRESS)},
+    "A_BuPaAddressUsage": {},
+    "A_Supplier": {
+        "to_SupplierCompany": ("A_SupplierCompany", True, SUPPLIER),
+        "to_SupplierPurchasingOrg": ("A_SupplierPurchasingOrg", True, SUPPLIER),
+    },
+    "A_SupplierCompany": {},
+    "A_SupplierPurchasingOrg": {},
 }
 # The OpenAPI file of the BOM service lists one path only; the vendor's manual allows these.
 DELETABLE_BY_MANUAL = {"MaterialBOM", "MaterialBOMItem"}
@@ -93,7 +108,7 @@ def _edmx_property(element: ET.Element, key: list[str]) -> dict[str, Any]:
             ("precision", "Precision"),
             ("scale", "Scale"),
         )
-        if (value := element.get(attribute)) and element.get("Type") not in DATE_TYPES
+        if (value := element.get(attribute)) and element.get("Type") not in TIME_TYPES
     }
     return _property(
         name,
@@ -105,7 +120,8 @@ def _edmx_property(element: ET.Element, key: list[str]) -> dict[str, Any]:
     )
 
 
-DATE_TYPES = {"Edm.DateTime", "Edm.DateTimeOffset"}
+# Their precision is that of seconds.
+TIME_TYPES = {"Edm.DateTime", "Edm.DateTimeOffset", "Edm.Time"}
 
 
 def from_openapi(path: Path, service: str, sets: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -223,7 +239,7 @@ def write(path: Path, header: Mapping[str, str], sets: Iterator[dict[str, Any]])
 
 
 def main(source: Path, target: Path = HERE) -> None:
-    """Leaves the four files in `target`, from a folder holding `edmx/` and `openapi/`."""
+    """Leaves the five files in `target`, from a folder holding `edmx/` and `openapi/`."""
     write(
         target / "product.json",
         {"service": "API_PRODUCT_SRV", "version": "", "licence": "Apache-2.0"},
@@ -253,6 +269,15 @@ def main(source: Path, target: Path = HERE) -> None:
         {"service": order, "version": "", "licence": "MIT"},
         from_openapi(source / f"openapi/{order}_0001.openapi.json", order,
                      ("A_PurchaseOrder", "A_PurchaseOrderItem", "A_PurchaseOrderScheduleLine")),
+    )  # fmt: skip
+    write(
+        target / "business_partner.json",
+        {"service": "API_BUSINESS_PARTNER", "version": "", "licence": "Apache-2.0"},
+        from_edmx(
+            source / "edmx/API_BUSINESS_PARTNER.edmx",
+            ("A_BusinessPartner", "A_BusinessPartnerAddress", "A_BuPaAddressUsage",
+             "A_Supplier", "A_SupplierCompany", "A_SupplierPurchasingOrg"),
+        ),
     )  # fmt: skip
 
 

@@ -201,7 +201,7 @@ def test_whatever_happened_to_it_the_object_is_read(
 @pytest.mark.parametrize(
     "stated",
     [
-        "sap.s4.beh.businesspartner.v1.BusinessPartner.Changed.v1",
+        "sap.s4.beh.salesorder.v1.SalesOrder.Changed.v1",
         "sap.s4.beh.purchaseorderitem.v1.PurchaseOrderItem.Changed.v1",
         "sap.s4.beh.",
         "com.example.purchaseorder.v1",
@@ -211,7 +211,9 @@ def test_whatever_happened_to_it_the_object_is_read(
 def test_an_event_of_another_object_is_refused_with_what_is_taken(stated: str) -> None:
     failure = refusal(lambda: HANDLER_EVENT.read(event(type=stated)))
     assert failure.code == "s4-event-unknown"
-    assert failure.remedy == "Subscribe to events of product, purchaseorder only"
+    assert failure.remedy == (
+        "Subscribe to events of businesspartner, product, purchaseorder, purchasinginforecord only"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,20 @@ from canonical.exchange import Request, Response
 from canonical.operations import ReadObject
 from handlers.systems.s4.native import Entity
 from handlers.systems.s4.native_read import (
+    AddressUsage,
     Alternate,
+    InfoRecord,
     Material,
     Order,
     OrderItem,
     OrderScheduleLine,
+    OrganisationTerms,
+    Partner,
+    PartnerAddress,
+    PartnerSupplier,
     Plant,
+    SupplierCompany,
+    SupplierOrganisation,
     Text,
 )
 from handlers.systems.s4.odata import fields
@@ -40,6 +48,8 @@ def step_of(kind: str, id_: str, key: str) -> Step:
 
 ORDER = step_of("purchase-order", "4500000028", "purchase-order/4500000028")
 PRODUCT = step_of("product", "000000000000004711", "item-master/4711")
+PARTNER = step_of("business-partner", "9000017", "business-partner/9000017")
+RECORD = step_of("info-record", "5300000042", "purchasing-info-record/5300000042")
 HELD_ORDER: dict[str, Any] = {
     "__metadata": {"etag": "W/\"'1'\""},
     "PurchaseOrder": "4500000028",
@@ -52,6 +62,23 @@ HELD_PRODUCT: dict[str, Any] = {
     "to_Description": {"results": []},
     "to_ProductUnitsOfMeasure": {"results": []},
     "to_Plant": {"results": [{"Plant": "1010"}]},
+}
+
+HELD_PARTNER: dict[str, Any] = {
+    "BusinessPartner": "9000017",
+    "Supplier": "100042",
+    "to_Supplier": {
+        "Supplier": "100042",
+        "to_SupplierCompany": {"results": []},
+        "to_SupplierPurchasingOrg": {"results": [{"PurchasingOrganization": "1010"}]},
+    },
+    "to_BusinessPartnerAddress": {
+        "results": [{"AddressID": "1", "to_AddressUsage": {"results": []}}]
+    },
+}
+HELD_RECORD: dict[str, Any] = {
+    "PurchasingInfoRecord": "5300000042",
+    "to_PurgInfoRecdOrgPlantData": {"results": [{"PurchasingOrganization": "1010"}]},
 }
 
 
@@ -98,6 +125,40 @@ def test_a_product_is_read_whole_with_texts_units_and_plants() -> None:
     assert query(request) == {"$expand": "to_Description,to_ProductUnitsOfMeasure,to_Plant"}
 
 
+def test_a_partner_is_read_with_what_is_taken_of_it_and_nothing_else() -> None:
+    request = DRIVER.observe(PARTNER)
+    assert request.path == ("/sap/opu/odata/sap/API_BUSINESS_PARTNER/A_BusinessPartner('9000017')")
+    asked = query(request)
+    assert asked["$expand"].split(",") == [
+        "to_Supplier",
+        "to_Supplier/to_SupplierCompany",
+        "to_Supplier/to_SupplierPurchasingOrg",
+        "to_BusinessPartnerAddress",
+        "to_BusinessPartnerAddress/to_AddressUsage",
+    ]
+    selected = asked["$select"].split(",")
+    assert "LastChangeDate" in selected
+    assert "to_Supplier/to_SupplierCompany/ReconciliationAccount" in selected
+    assert "to_BusinessPartnerAddress/to_AddressUsage/AddressUsage" in selected
+    # Proxies take addresses of 8 kB.
+    assert len(asked["$select"]) < 4000
+    for private in ("BirthDate", "HouseBank", "Bank", "Phone", "Clerk"):
+        assert not any(private in name for name in selected)
+
+
+def test_an_info_record_is_read_with_the_terms_of_all_its_organisations() -> None:
+    request = DRIVER.observe(RECORD)
+    assert request.path == (
+        "/sap/opu/odata/sap/API_INFORECORD_PROCESS_SRV/A_PurchasingInfoRecord('5300000042')"
+    )
+    asked = query(request)
+    assert asked["$expand"] == "to_PurgInfoRecdOrgPlantData"
+    selected = asked["$select"].split(",")
+    assert "OrderItemQtyToBaseQtyDnmntr" in selected
+    assert "to_PurgInfoRecdOrgPlantData/NetPriceAmount" in selected
+    assert not any("Phone" in name or "SalesPerson" in name for name in selected)
+
+
 def test_an_id_is_a_literal_whatever_it_holds() -> None:
     request = DRIVER.observe(step_of("product", "A'B/C D?", "item-master/A'B/C D?"))
     assert request.path == "/sap/opu/odata/sap/API_PRODUCT_SRV/A_Product('A''B%2FC%20D%3F')"
@@ -130,6 +191,14 @@ def of_vendor(entity_set: str) -> set[str]:
         (Text, "A_ProductDescription"),
         (Alternate, "A_ProductUnitsOfMeasure"),
         (Plant, "A_ProductPlant"),
+        (Partner, "A_BusinessPartner"),
+        (PartnerAddress, "A_BusinessPartnerAddress"),
+        (AddressUsage, "A_BuPaAddressUsage"),
+        (PartnerSupplier, "A_Supplier"),
+        (SupplierCompany, "A_SupplierCompany"),
+        (SupplierOrganisation, "A_SupplierPurchasingOrg"),
+        (InfoRecord, "A_PurchasingInfoRecord"),
+        (OrganisationTerms, "A_PurgInfoRecdOrgPlantData"),
     ],
 )
 def test_every_field_that_is_read_is_one_of_the_vendors(
@@ -153,7 +222,13 @@ def test_a_read_addresses_a_set_of_the_service_by_its_key(kind: Any) -> None:
 
 @pytest.mark.parametrize(
     ("step", "held", "type_"),
-    [(ORDER, HELD_ORDER, "s4.purchase-order"), (PRODUCT, HELD_PRODUCT, "s4.product")],
+    [
+        (ORDER, HELD_ORDER, "s4.purchase-order"),
+        (PRODUCT, HELD_PRODUCT, "s4.product"),
+        (PARTNER, HELD_PARTNER, "s4.business-partner"),
+        (RECORD, HELD_RECORD, "s4.info-record"),
+        (PARTNER, HELD_PARTNER | {"Supplier": "", "to_Supplier": None}, "s4.business-partner"),
+    ],
 )
 def test_what_was_read_is_handed_on_as_it_came(
     step: Step, held: dict[str, Any], type_: str
@@ -167,7 +242,7 @@ def test_what_was_read_is_handed_on_as_it_came(
     assert DRIVER.write(step, observed, "key-1") is None
 
 
-@pytest.mark.parametrize("step", [ORDER, PRODUCT])
+@pytest.mark.parametrize("step", [ORDER, PRODUCT, PARTNER, RECORD])
 def test_an_object_that_is_gone_is_an_answer_too(step: Step) -> None:
     assert isinstance(step.operation, ReadObject)
     observed = DRIVER.read(step, refused(404, NO_ENTITY))
@@ -197,13 +272,18 @@ def test_an_object_that_is_gone_is_an_answer_too(step: Step) -> None:
     ],
 )  # fmt: skip
 def test_any_other_answer_is_a_failure(response: Response, kind: type[Failure], code: str) -> None:
-    for step in (ORDER, PRODUCT):
+    for step in (ORDER, PRODUCT, PARTNER, RECORD):
         found_failure = failure(step, response)
         assert (type(found_failure), found_failure.code) == (kind, code)
 
 
 def part(name: str, children: dict[str, Any]) -> dict[str, Any]:
     return HELD_PRODUCT | {name: children}
+
+
+def of_supplier(name: str, children: dict[str, Any]) -> dict[str, Any]:
+    held: dict[str, Any] = HELD_PARTNER["to_Supplier"]
+    return HELD_PARTNER | {"to_Supplier": held | {name: children}}
 
 
 @pytest.mark.parametrize(
@@ -222,6 +302,22 @@ def part(name: str, children: dict[str, Any]) -> dict[str, Any]:
         (PRODUCT, part("to_Description", {"results": [], "__next": "x"}), "answer-incomplete"),
         (PRODUCT, part("to_ProductUnitsOfMeasure", {"results": [], "__next": "x"}),
          "answer-incomplete"),
+        (RECORD, HELD_RECORD | {"PurchasingInfoRecord": "5300000043"}, "answer-about-another"),
+        (RECORD, HELD_RECORD | {"to_PurgInfoRecdOrgPlantData": {"results": [], "__next": "x"}},
+         "answer-incomplete"),
+        (RECORD, {"PurchasingInfoRecord": "5300000042"}, "answer-unknown"),
+        (PARTNER, HELD_PARTNER | {"BusinessPartner": "100042"}, "answer-about-another"),
+        (PARTNER, HELD_PARTNER | {"to_Supplier": None}, "answer-incomplete"),
+        (PARTNER, HELD_PARTNER | {"to_BusinessPartnerAddress": {"results": [], "__next": "x"}},
+         "answer-incomplete"),
+        (PARTNER, HELD_PARTNER | {"to_BusinessPartnerAddress": {"results": [
+            {"to_AddressUsage": {"results": [], "__next": "x"}}]}}, "answer-incomplete"),
+        (PARTNER, of_supplier("to_SupplierCompany", {"results": [], "__next": "x"}),
+         "answer-incomplete"),
+        (PARTNER, of_supplier("to_SupplierPurchasingOrg", {"results": [], "__next": "x"}),
+         "answer-incomplete"),
+        (PARTNER, of_supplier("to_SupplierCompany", {"__deferred": {"uri": "x"}}),
+         "answer-unknown"),
     ],
 )  # fmt: skip
 def test_an_answer_that_is_another_or_not_whole_is_a_fault_of_the_configuration(

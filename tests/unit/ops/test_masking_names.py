@@ -84,6 +84,7 @@ def test_the_words_of_a_name_tell_what_it_holds(name: str, kind: Kind | None) ->
         (("item", "number"), "number"),
         (("E1EDKA1", "STRAS"), "text"),
         (("E1EDP01", "VPREI"), "amount"),
+        (("results", "POBox"), "text"),
         (("E1EDP01", "MENGE"), None),
         (("AdditionalAttribute", "name"), "label"),
         (("category", "name"), "keep"),
