@@ -11,6 +11,7 @@ from canonical.handler import Delivery, Handler
 from canonical.masking import Kind
 from handlers.flows import engineering_change, master_data
 from handlers.systems.arena import inbound as arena
+from handlers.systems.arena import item as arena_item
 from handlers.systems.arena import notice as arena_notice
 from handlers.systems.arena import outbound as arena_outbound
 from handlers.systems.arena import words as arena_words
@@ -28,7 +29,9 @@ from handlers.systems.s4 import words as s4_words
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("pdx", "pdx.package"): pdx.HANDLER,
     ("arena", "arena.change"): arena.HANDLER,
+    ("arena", "arena.item"): arena_item.HANDLER,
     ("arena", "arena.event"): arena_notice.HANDLER,
+    ("arena", "arena.event-item"): arena_notice.HANDLER_ITEM,
     ("coupa", "coupa.supplier"): coupa.HANDLER_SUPPLIER,
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
     ("coupa", "coupa.contract"): coupa.HANDLER_CONTRACT,
@@ -62,7 +65,9 @@ HANDLERS: dict[tuple[str, str], Handler] = {
 RECOGNISED: dict[str, Callable[[Delivery], bool]] = {
     "pdx.package": pdx.recognises,
     "arena.change": arena.recognises,
+    "arena.item": arena_item.recognises,
     "arena.event": arena_notice.recognises,
+    "arena.event-item": arena_notice.recognises_item,
     "idoc.document": idoc.recognises,
     "s4.event": s4.recognises,
 }

@@ -58,7 +58,9 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 NAMES = {
     "pdx-package",
     "arena-change",
+    "arena-item",
     "arena-event",
+    "arena-event-item",
     "coupa-supplier",
     "coupa-contracts",
     "coupa-contract",
@@ -291,6 +293,18 @@ QUEUE_EVENT = {
     },
 }
 
+EVENT_ITEM = {
+    "eventItem": {
+        "guid": "EVENTITEM00000000001",
+        "reconciled": False,
+        "effectiveItemRevision": {
+            "guid": "REVISION000000000001",
+            "number": "PIN",
+            "revisionNumber": "B",
+        },
+    }
+}
+
 PIECES = Quantity(Decimal(5), "H87")
 ORDER = PurchaseOrder("PO-1", 7, "S-1", "EUR", (OrderLine("10", "PIN", PIECES),))
 CONFIRMATION = OrderConfirmation("PO-1", 8, (ConfirmedLine("10", "accepted", PIECES),))
@@ -299,7 +313,9 @@ CONFIRMATION = OrderConfirmation("PO-1", 8, (ConfirmedLine("10", "accepted", PIE
 SAMPLES: dict[str, Delivery] = {
     "pdx-package": package("gearbox_package.pdx"),
     "arena-change": package("arena_eco_000451.json"),
+    "arena-item": Delivery("plm", "", (CORPUS / "arena" / "item.json").read_bytes()),
     "arena-event": Delivery("plm", "", json.dumps(QUEUE_EVENT).encode()),
+    "arena-event-item": Delivery("plm", "", json.dumps(EVENT_ITEM).encode()),
     "coupa-supplier": answer("coupa.supplier", "supplier/S-1", [SUPPLIER]),
     "coupa-contracts": answer("coupa.contracts", "coverage/BOLT-1", [CONTRACT]),
     "coupa-contract": Delivery(

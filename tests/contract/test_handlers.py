@@ -122,6 +122,21 @@ QUEUE_EVENT = {
 }
 
 
+EVENT_ITEM = {
+    "eventItem": {
+        "guid": "EVENTITEM00000000001",
+        "reconciled": False,
+        "effectiveItemRevision": {
+            "guid": "REVISION000000000001",
+            "name": "Shaft seal",
+            "number": "SEAL-1",
+            "revisionNumber": "B",
+            "lifecyclePhase": {"name": "In Production", "stage": "PRODUCTION"},
+        },
+    }
+}
+
+
 def _answer(subject: str, content: object) -> Delivery:
     """What a read of procurement brought back."""
     attributes = {"id": "a-1", "subject": subject, "time": STATED.isoformat()}
@@ -252,6 +267,13 @@ EXAMPLES: Mapping[Row, Delivery] = {
         "plm", "engineering-change", (PACKAGES / "arena_eco_000451.json").read_bytes()
     ),
     ("arena", "arena.event"): Delivery("plm", "queue-event", json.dumps(QUEUE_EVENT).encode()),
+    ("arena", "arena.item"): Delivery(
+        "plm",
+        "item",
+        (CORPUS / "arena" / "item.json").read_bytes(),
+        attributes={"time": STATED.isoformat()},
+    ),
+    ("arena", "arena.event-item"): Delivery("plm", "item", json.dumps(EVENT_ITEM).encode()),
     ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
     ("coupa", "coupa.contract"): _changed("coupa.contract", CONTRACT_ROW),

@@ -1,1 +1,1 @@
-"""Arena PLM: engineering changes as its REST interface states them."""
+"""Arena PLM: engineering changes and items as its REST interface states them."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from functools import partial
-
-import msgspec
 
 from canonical.change import (
     AffectedItem,
@@ -15,14 +11,13 @@ from canonical.change import (
     EngineeringChange,
     change_key,
 )
-from canonical.codec import decode_json, guard
+from canonical.codec import decode_json
 from canonical.effectivity import DateEffectivity, from_inclusive_dates
 from canonical.effects import Effect
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
-from canonical.item import Lifecycle
 from canonical.revision import parse_revision
 from canonical.text import normalise_id, normalise_text
 from handlers.systems.arena.native import (
@@ -32,17 +27,21 @@ from handlers.systems.arena.native import (
     ChangeStatement,
     DispositionAttribute,
     Event,
-    Phase,
+)
+from handlers.systems.arena.values import (
+    custom_list,
+    custom_path,
+    custom_text,
+    lifecycle_of,
+    unmapped,
 )
 from handlers.systems.arena.words import (
     CHANGE_STATUS,
     EFFECTIVE_ZONE,
     FAMILY_FIELD,
-    PHASE,
     PLANTS_FIELD,
     RELEASED,
     SCHEME,
-    STAGE,
     STOCK,
     URGENCY_FIELD,
 )
@@ -50,8 +49,6 @@ from handlers.systems.changes import release
 from handlers.systems.timestamps import microseconds, to_utc
 
 TYPE = "arena.change"
-
-_LIST_SEPARATORS = re.compile(r"[,;|]")
 
 
 def recognises(delivery: Delivery) -> bool:
@@ -104,7 +101,7 @@ def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tu
     word = statement.change.lifecycle_status.type
     status = CHANGE_STATUS.get(word)
     if status is None:
-        raise _unmapped("status-unmapped", "change status", word, "change.lifecycleStatus.type")
+        raise unmapped("status-unmapped", "change status", word, "change.lifecycleStatus.type")
     if status not in RELEASED:
         return ()
     return release(_to_change(statement, status), facts)
@@ -113,6 +110,7 @@ def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tu
 def _to_change(statement: ChangeStatement, status: ChangeStatus) -> EngineeringChange:
     change = statement.change
     status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
+    custom = change.additional_attributes
     return EngineeringChange(
         number=normalise_id(change.number, where="change.number"),
         version=microseconds(status_at),
@@ -123,11 +121,11 @@ def _to_change(statement: ChangeStatement, status: ChangeStatus) -> EngineeringC
         category=normalise_text(
             change.category.name if change.category else "", where="change.category.name"
         ),
-        urgency=_custom_text(change, URGENCY_FIELD),
-        family=_custom_text(change, FAMILY_FIELD),
+        urgency=custom_text(custom, URGENCY_FIELD, "change"),
+        family=custom_text(custom, FAMILY_FIELD, "change"),
         plants=tuple(
-            normalise_id(plant, where=_custom_path(PLANTS_FIELD))
-            for plant in _custom_list(change, PLANTS_FIELD)
+            normalise_id(plant, where=custom_path(PLANTS_FIELD, "change"))
+            for plant in custom_list(custom, PLANTS_FIELD, "change")
         ),
         requester=normalise_text(
             change.creator.full_name if change.creator else "", where="change.creator.fullName"
@@ -180,7 +178,11 @@ def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
             if old and old.revision_number
             else ""
         ),
-        lifecycle=_lifecycle(item.new_lifecycle_phase, f"{where}.newLifecyclePhase"),
+        lifecycle=(
+            lifecycle_of(item.new_lifecycle_phase, f"{where}.newLifecyclePhase")
+            if item.new_lifecycle_phase
+            else None
+        ),
         dispositions=tuple(
             _to_disposition(stated, f"{where}.dispositionAttributes")
             for stated in item.disposition_attributes
@@ -192,7 +194,7 @@ def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
 def _to_disposition(stated: DispositionAttribute, where: str) -> Disposition:
     stock = STOCK.get(stated.name)
     if stock is None:
-        raise _unmapped("disposition-unmapped", "disposition", stated.name, where)
+        raise unmapped("disposition-unmapped", "disposition", stated.name, where)
     return Disposition(stock, normalise_text(stated.value or "", where=where))
 
 
@@ -216,51 +218,13 @@ def _effectivity(change: Change) -> DateEffectivity | None:
             day = to_utc(starts, where=where).date()
             return from_inclusive_dates(day, None, EFFECTIVE_ZONE)
         case other:
-            raise _unmapped(
+            raise unmapped(
                 "effectivity-unmapped", "effectivity type", other, "change.effectivityType"
             )
 
 
-def _lifecycle(phase: Phase | None, where: str) -> Lifecycle | None:
-    if phase is None:
-        return None
-    found = STAGE.get(phase.stage) or PHASE.get(phase.name.casefold())
-    if found is None:
-        raise _unmapped("lifecycle-unmapped", "life-cycle phase", phase.stage or phase.name, where)
-    return found
-
-
-def _custom_text(change: Change, name: str) -> str:
-    """A custom field with one value; several are joined for people."""
-    return normalise_text(", ".join(_custom_list(change, name)), where=_custom_path(name))
-
-
-def _custom_list(change: Change, name: str) -> list[str]:
-    """The values of a custom field: a list of texts, or one text with separators."""
-    for attribute in change.additional_attributes:
-        if attribute.name == name:
-            decode = partial(msgspec.json.decode, attribute.value, type=str | list[str] | None)
-            value = guard(decode, where=_custom_path(name))
-            values = _LIST_SEPARATORS.split(value) if isinstance(value, str) else value or []
-            return [text.strip() for text in values if text.strip()]
-    return []
-
-
-def _custom_path(name: str) -> str:
-    return f"change.additionalAttributes[{name}]"
-
-
 def _label(text: str, where: str) -> str:
     return parse_revision(text, SCHEME, where=where).label
-
-
-def _unmapped(code: str, what: str, word: str, where: str) -> InvalidMessage:
-    return InvalidMessage(
-        code,
-        f"The {what} {word[:40]!r} is in no table",
-        where=where,
-        remedy="Have the word mapped or correct it at the source",
-    )
 
 
 def version(message: Message[ChangeStatement]) -> int | None:

@@ -1,5 +1,5 @@
-"""An Arena change with its affected items, and the entries of the outbound queue, in Arena's own
-words and field names.
+"""An Arena change with its affected items, an item with its BOM and its sources, and the entries of
+the outbound queue, in Arena's own words and field names.
 
 Fields that are not named here are ignored: workspaces add their own and releases add more.
 """
@@ -26,6 +26,12 @@ class Typed(_Native, frozen=True):
     """An enumeration value."""
 
     type: Name
+
+
+class Guid(_Native, frozen=True):
+    """An object by its guid."""
+
+    guid: Name
 
 
 class Named(_Native, frozen=True):
@@ -128,6 +134,117 @@ class ChangeStatement(_Native, frozen=True):
     event: Event | None = None
 
 
+# --- an item revision, its BOM and its sources ---
+
+
+class ItemSpecs(_Native, frozen=True):
+    """A revision of an item.
+
+    revision_status, status: one of them says whether it is the working, the effective or a
+    superseded one. effective_date_time: when it became effective. uom: in which it and the lines
+    that use it are counted.
+    """
+
+    guid: Name
+    number: Name
+    lifecycle_phase: Phase
+    revision_number: str | None = None
+    revision_status: str | None = None
+    status: Int64 | None = None
+    effective_date_time: Instant | None = None
+    name: str | None = None
+    description: str | None = None
+    category: Named | None = None
+    uom: str | None = None
+    procurement_type: str | None = None
+    is_assembly: bool | None = None
+    additional_attributes: tuple[AdditionalAttribute, ...] = ()
+
+
+class BomRow(_Native, frozen=True):
+    """A line of a BOM.
+
+    item: in the revision that is effective when it is read. quantity: a number, in the unit of the
+    item. ref_des: designators and ranges of them, e.g. "C15,C6,C10-12".
+    """
+
+    item: ItemRevision
+    quantity: msgspec.Raw = msgspec.Raw(b"null")
+    line_number: Int64 | None = None
+    ref_des: str | None = None
+    notes: str | None = None
+
+
+class BomRows(_Native, frozen=True):
+    """The lines of a BOM."""
+
+    count: Int64
+    results: Annotated[tuple[BomRow, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
+class SourceRow(_Native, frozen=True):
+    """A source relationship of an item.
+
+    make_item: made in this company. mfr_item: the maker's part; None for one of any maker, and for
+    what is made here. active_production: this source is used in production.
+    """
+
+    approved: bool
+    make_item: bool = False
+    active_production: bool = False
+    mfr_item: Guid | None = None
+    aml_rank: Int64 | None = None
+    notes: str | None = None
+
+
+class SourceRows(_Native, frozen=True):
+    """The source relationships of an item."""
+
+    count: Int64
+    results: Annotated[tuple[SourceRow, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
+class SupplierItem(_Native, frozen=True):
+    """A part in the number of its maker or vendor."""
+
+    guid: Name
+    supplier: Guid
+    number: str | None = None
+
+
+class SupplierProfile(_Native, frozen=True):
+    """A maker or vendor."""
+
+    guid: Name
+    name: str
+
+
+class ComponentItem(_Native, frozen=True):
+    """What a BOM does not say of the item of a line: its unit."""
+
+    guid: Name
+    uom: str | None = None
+
+
+# The items of all lines of a BOM.
+Components = Annotated[tuple[ComponentItem, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
+class ItemStatement(_Native, frozen=True):
+    """What a client of Arena sends of an item revision, and what a read puts together.
+
+    supplier_items, suppliers: those that the sources refer to. components: None where the client
+    does not send them.
+    """
+
+    item: ItemSpecs
+    bom: BomRows
+    sourcing: SourceRows
+    supplier_items: Annotated[tuple[SupplierItem, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+    suppliers: Annotated[tuple[SupplierProfile, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+    components: Components | None = None
+
+
 # --- the outbound queue ---
 
 
@@ -165,13 +282,24 @@ class EventNotice(_Native, frozen=True):
     integration: Integration | None = None
 
 
-# --- what is written ---
+class EventItem(_Native, frozen=True):
+    """An item of an entry: the revision that became effective by it.
 
-
-class Guid(_Native, frozen=True):
-    """An object by its guid."""
+    reconciled: whether somebody has dealt with it.
+    """
 
     guid: Name
+    reconciled: bool
+    effective_item_revision: ItemRevision
+
+
+class EventItemNotice(_Native, frozen=True):
+    """What a client sends of each item of an entry."""
+
+    event_item: EventItem
+
+
+# --- what is written ---
 
 
 class Value(_Native, frozen=True):

@@ -1,4 +1,5 @@
-"""Entries of Arena's outbound queue: they name a change, which is then read."""
+"""Entries of Arena's outbound queue: they name a change, which is then read. And their items: each
+names the revision of an item that became effective, which is read as well."""
 
 from __future__ import annotations
 
@@ -12,19 +13,25 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
+from canonical.item import item_key
 from canonical.text import normalise_id
 from handlers.systems.arena.inbound import HANDLER as CHANGES
-from handlers.systems.arena.native import ChangeReference, EventNotice
+from handlers.systems.arena.native import ChangeReference, EventItemNotice, EventNotice
 from handlers.systems.timestamps import to_utc
 
 TYPE = "arena.event"
+ITEM_TYPE = "arena.event-item"
 
-# What is read, in the driver's words: a change by its guid, or the one that an entry of a queue
-# names, by "<integration>/<event>".
+# What is read, in the driver's words: a change by its guid, the one that an entry of a queue names,
+# by "<integration>/<event>", or a revision of an item by its guid.
 READ_CHANGE = "change"
 READ_EVENT = "event"
+READ_ITEM = "item"
 
 _DIGEST_CHARS = 16
+
+
+# --- entries ---
 
 
 def recognises(delivery: Delivery) -> bool:
@@ -35,6 +42,7 @@ def recognises(delivery: Delivery) -> bool:
         and b'"event"' in body
         and b'"eventType"' in body
         and b'"changeItems"' not in body
+        and b'"eventItem"' not in body
     )
 
 
@@ -48,9 +56,8 @@ def read(delivery: Delivery) -> Message[EventNotice]:
     notice = decode_json(delivery.body, EventNotice, where="queue event", keys_once=True)
     event = notice.event
     number = normalise_id(_change_of(notice).number, where="event.change.number")
-    digest = hashlib.sha256(delivery.body).hexdigest()[:_DIGEST_CHARS]
     envelope = Envelope(
-        id=f"{normalise_id(event.guid, where='event.guid')}@{digest}",
+        id=_identity(event.guid, delivery, where="event.guid"),
         source=delivery.source,
         type=TYPE,
         key=change_key(number),
@@ -77,16 +84,66 @@ def decide(message: Message[EventNotice], facts: Facts, now: datetime) -> tuple[
 
 
 def _change_of(notice: EventNotice) -> ChangeReference:
-    """Raises: InvalidMessage where items were released by hand: nobody reads single items."""
+    """Raises: InvalidMessage where items were released by hand: the entry does not name them."""
     if notice.event.change is None:
         raise InvalidMessage(
             "event-without-change",
             f"Items were released without a change ({notice.event.event_type[:40]!r})",
             where="event.change",
-            remedy="Release them by a change, or send them as a package",
+            remedy=f"Send the items of the entry instead, each by itself, as {ITEM_TYPE}",
             owner="engineering",
         )
     return notice.event.change
+
+
+# --- items of entries ---
+
+
+def recognises_item(delivery: Delivery) -> bool:
+    """Whether the content looks like an item of an entry: a JSON object with its two members."""
+    body = delivery.body
+    return (
+        body[:16].lstrip().startswith(b"{")
+        and b'"eventItem"' in body
+        and b'"effectiveItemRevision"' in body
+        and b'"changeItems"' not in body
+    )
+
+
+def read_item(delivery: Delivery) -> Message[EventItemNotice]:
+    """The item of an entry, about the item whose revision it names; identity as of an entry.
+
+    Raises: InvalidMessage for content that is no such item.
+    """
+    notice = decode_json(delivery.body, EventItemNotice, where="event item", keys_once=True)
+    listed = notice.event_item
+    where = "eventItem.effectiveItemRevision.number"
+    envelope = Envelope(
+        id=_identity(listed.guid, delivery, where="eventItem.guid"),
+        source=delivery.source,
+        type=ITEM_TYPE,
+        key=item_key(normalise_id(listed.effective_item_revision.number, where=where)),
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, notice)
+
+
+def decide_item(
+    message: Message[EventItemNotice], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The revision is read, also where somebody has dealt with it: as with an entry."""
+    guid = message.payload.event_item.effective_item_revision.guid
+    where = "eventItem.effectiveItemRevision.guid"
+    return (Fetch(READ_ITEM, normalise_id(guid, where=where)),)
+
+
+# --- shared ---
+
+
+def _identity(guid: str, delivery: Delivery, where: str) -> str:
+    digest = hashlib.sha256(delivery.body).hexdigest()[:_DIGEST_CHARS]
+    return f"{normalise_id(guid, where=where)}@{digest}"
 
 
 # In the order scope of the changes: what is read stands in the place of the entry.
@@ -97,5 +154,14 @@ HANDLER = Handler(
     read=read,
     needs=no_needs,
     decide=decide,
+    order="notification",
+)
+HANDLER_ITEM = Handler(
+    name="arena-event-item",
+    scope=CHANGES.scope,
+    types=(ITEM_TYPE,),
+    read=read_item,
+    needs=no_needs,
+    decide=decide_item,
     order="notification",
 )

@@ -1,7 +1,8 @@
-"""The driver for Arena: changes are read with their items, and told in the end that they are done.
+"""The driver for Arena: changes are read with their items, items with their BOM and their sources;
+and changes are told in the end that they are done.
 
-What a read brings back is one change statement as `inbound` takes it, put together from the calls
-that Arena needs for it.
+What a read brings back is one statement as `inbound` or `item` takes it, put together from the
+calls that Arena needs for it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from canonical.errors import (
     Unavailable,
 )
 from canonical.exchange import Request, Response
+from canonical.item import item_key
 from canonical.operations import Operation, ReadObject, Reconcile, ReportImplementation, verb
 from canonical.text import normalise_id
 from handlers.systems import answers
 from handlers.systems.answers import Refusal
 from handlers.systems.arena import native
 from handlers.systems.arena.inbound import TYPE as CHANGE_ANSWER
-from handlers.systems.arena.notice import READ_CHANGE, READ_EVENT
+from handlers.systems.arena.item import TYPE as ITEM_ANSWER
+from handlers.systems.arena.notice import ITEM_TYPE, READ_CHANGE, READ_EVENT, READ_ITEM
 from handlers.systems.arena.words import COMPLETABLE, COMPLETED, IMPLEMENTATION, UNDER_WAY
 
 _JSON = (("Accept", "application/json"),)
@@ -40,10 +43,15 @@ _GUID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 _ALLOWANCE_USED_UP = re.compile(r"exceeded your maximum", re.IGNORECASE)
 _NO_SESSION = "401"
 _RESET = "x-arena-next-request-limit-reset"
+# Rows that a list has at most in one answer.
+MAX_PAGE = 400
+# One look has this many at most; of an item the first three are itself, its BOM and its sources.
+MOST_CALLS = 20
+_CALLS_OF_AN_ITEM = 3
 
 
 def observe(step: Step) -> Request:
-    """The read of the change or of the queue's entry.
+    """The read of the change, the item or the queue's entry.
 
     Raises: InvalidMessage for an id that is no guid.
     """
@@ -52,6 +60,8 @@ def observe(step: Step) -> Request:
             return _get(_change_path(guid))
         case ReadObject(kind=kind, id=notice) if kind == READ_EVENT:
             return _get(_event_path(notice))
+        case ReadObject(kind=kind, id=guid) if kind == READ_ITEM:
+            return _get(_item_path(guid))
         case ReportImplementation(source_id=guid):
             return _get(_change_path(guid))
         case Reconcile(notice=notice):
@@ -64,7 +74,7 @@ def read(step: Step, response: Response) -> Observed | More:
     """What Arena holds, compared with what the step wants; of a read the part that came, and the
     next call.
 
-    Raises: besides those of `Driver`, Conflict where the change has another number by now.
+    Raises: besides those of `Driver`, Conflict where the object has another number by now.
     """
     _check_success(response, wrote=False)
     match step.operation:
@@ -72,6 +82,8 @@ def read(step: Step, response: Response) -> Observed | More:
             return _read_change(asked, asked.id, None, response)
         case ReadObject(kind=kind) as asked if kind == READ_EVENT:
             return _read_event(asked, response)
+        case ReadObject(kind=kind) as asked if kind == READ_ITEM:
+            return _read_item(asked, response)
         case ReportImplementation() as report:
             return _read_status(report, response)
         case Reconcile() as wanted:
@@ -126,7 +138,7 @@ def _read_event(asked: ReadObject, response: Response) -> More:
             "event-without-change",
             f"Event {event.guid} names no change",
             where=asked.key,
-            remedy="Release items by a change",
+            remedy=f"Send the items of the entry instead, each by itself, as {ITEM_TYPE}",
             owner="engineering",
         )
     integration, _, _ = asked.id.partition("/")
@@ -149,7 +161,7 @@ def _read_change(
     change = _change(guid, response)
     number = normalise_id(change.number, where="change.number")
     if change_key(number) != asked.key:
-        raise _renumbered(asked.key, number)
+        raise _renumbered("change", asked.key, number)
     return More(
         _get(f"{_change_path(guid)}/items"),
         partial(_read_items, asked, response.body, notice),
@@ -165,16 +177,122 @@ def _read_items(
     """
     _check_success(response, wrote=False)
     listed = answers.decode(response, native.ChangeItems, wrote=False)
-    if listed.count != len(listed.results):
-        raise Misconfigured(
-            "answer-incomplete",
-            f"Arena lists {len(listed.results)} of {listed.count} affected items",
-            where=asked.key,
-            remedy="Give this user access to all items of the change, or make the change smaller",
-        )
+    _check_whole(listed.count, len(listed.results), "affected items", asked.key)
     statement = {"change": msgspec.Raw(change), "changeItems": msgspec.Raw(response.body)}
     body = encode(statement | ({"event": notice} if notice else {}))
     return Present(equal=True, answer=Answer(CHANGE_ANSWER, asked.key, body))
+
+
+# --- reads of items ---
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    """What has come of an item so far, each answer as it came.
+
+    wanted, makers: guids of supplier items, and of suppliers, that are still to be read.
+    """
+
+    asked: ReadObject
+    item: bytes
+    bom: bytes = b""
+    sourcing: bytes = b""
+    supplier_items: tuple[bytes, ...] = ()
+    suppliers: tuple[bytes, ...] = ()
+    wanted: tuple[str, ...] = ()
+    makers: tuple[str, ...] = ()
+
+
+def _read_item(asked: ReadObject, response: Response) -> More:
+    """The item without its BOM and its sources, which are other calls."""
+    item = answers.decode(response, native.ItemSpecs, wrote=False)
+    if item.guid != asked.id:
+        raise _about_another(asked.id, item.guid)
+    number = normalise_id(item.number, where="item.number")
+    if item_key(number) != asked.key:
+        raise _renumbered("item", asked.key, number)
+    parts = _Parts(asked, response.body)
+    return More(_get(f"{_item_path(asked.id)}/bom"), partial(_read_bom, parts))
+
+
+def _read_bom(parts: _Parts, response: Response) -> More:
+    _check_success(response, wrote=False)
+    listed = answers.decode(response, native.BomRows, wrote=False)
+    _check_whole(listed.count, len(listed.results), "lines of the BOM", parts.asked.key)
+    parts = msgspec.structs.replace(parts, bom=response.body)
+    sourcing = _get(f"{_item_path(parts.asked.id)}/sourcing", ("limit", str(MAX_PAGE)))
+    return More(sourcing, partial(_read_sourcing, parts))
+
+
+def _read_sourcing(parts: _Parts, response: Response) -> Observed | More:
+    _check_success(response, wrote=False)
+    listed = answers.decode(response, native.SourceRows, wrote=False)
+    found = len(listed.results)
+    # Whether `count` is of the list or of the page is not documented: a full page may not be all.
+    count = max(listed.count, found + 1) if found >= MAX_PAGE else listed.count
+    _check_whole(count, found, "sources", parts.asked.key)
+    wanted = dict.fromkeys(
+        row.mfr_item.guid for row in listed.results if row.mfr_item and not row.make_item
+    )
+    return _next(msgspec.structs.replace(parts, sourcing=response.body, wanted=tuple(wanted)))
+
+
+def _read_supplier_item(parts: _Parts, response: Response) -> Observed | More:
+    _check_success(response, wrote=False)
+    asked, *wanted = parts.wanted
+    part = answers.decode(response, native.SupplierItem, wrote=False)
+    if part.guid != asked:
+        raise _about_another(asked, part.guid)
+    return _next(
+        msgspec.structs.replace(
+            parts,
+            supplier_items=(*parts.supplier_items, response.body),
+            wanted=tuple(wanted),
+            makers=tuple(dict.fromkeys((*parts.makers, part.supplier.guid))),
+        )
+    )
+
+
+def _read_supplier(parts: _Parts, response: Response) -> Observed | More:
+    _check_success(response, wrote=False)
+    asked, *makers = parts.makers
+    maker = answers.decode(response, native.SupplierProfile, wrote=False)
+    if maker.guid != asked:
+        raise _about_another(asked, maker.guid)
+    suppliers = (*parts.suppliers, response.body)
+    return _next(msgspec.structs.replace(parts, suppliers=suppliers, makers=tuple(makers)))
+
+
+def _next(parts: _Parts) -> Observed | More:
+    """The call that is still to be made, or the item as one statement.
+
+    Raises: Rejected where that would take more calls than a look may have.
+    """
+    made = _CALLS_OF_AN_ITEM + len(parts.supplier_items) + len(parts.suppliers)
+    left = len(parts.wanted) + len(parts.makers)
+    # Where parts are to be read, one of their makers is too.
+    if made + left + bool(parts.wanted and not parts.makers) > MOST_CALLS:
+        raise Rejected(
+            "item-with-many-sources",
+            f"The approved parts and their makers take more than {MOST_CALLS} calls to read",
+            where=parts.asked.key,
+            remedy="Send the item as a statement (arena.item) or a package",
+            owner="engineering",
+        )
+    if parts.wanted:
+        request = _get(f"/supplieritems/{_checked(parts.wanted[0])}")
+        return More(request, partial(_read_supplier_item, parts))
+    if parts.makers:
+        request = _get(f"/suppliers/{_checked(parts.makers[0])}")
+        return More(request, partial(_read_supplier, parts))
+    statement = {
+        "item": msgspec.Raw(parts.item),
+        "bom": msgspec.Raw(parts.bom),
+        "sourcing": msgspec.Raw(parts.sourcing),
+        "supplierItems": [msgspec.Raw(part) for part in parts.supplier_items],
+        "suppliers": [msgspec.Raw(maker) for maker in parts.suppliers],
+    }
+    answer = Answer(ITEM_ANSWER, parts.asked.key, encode(statement))
+    return Present(equal=True, answer=answer)
 
 
 # --- what is reported ---
@@ -194,7 +312,7 @@ def _read_status(report: ReportImplementation, response: Response) -> Observed:
     change = _change(report.source_id, response)
     number = normalise_id(change.number, where="change.number")
     if number != report.change:
-        raise _renumbered(change_key(report.change), number)
+        raise _renumbered("change", change_key(report.change), number)
     status, wanted = change.lifecycle_status.type, IMPLEMENTATION[report.status]
     held = change.implementation_status or ""
     if status == COMPLETED and held == wanted:
@@ -231,13 +349,17 @@ def _read_reconciled(wanted: Reconcile, response: Response) -> Observed:
 # --- protocol ---
 
 
-def _get(path: str) -> Request:
-    return Request("GET", path, headers=_JSON, effectful=False)
+def _get(path: str, *query: tuple[str, str]) -> Request:
+    return Request("GET", path, query=query, headers=_JSON, effectful=False)
 
 
 def _write(method: str, path: str, body: msgspec.Struct) -> Write:
     headers = (*_JSON, ("Content-Type", "application/json"))
     return Write(Request(method, path, headers=headers, body=encode(body)), completes=True)
+
+
+def _item_path(guid: str) -> str:
+    return f"/items/{_checked(guid)}"
 
 
 def _change_path(guid: str) -> str:
@@ -287,10 +409,21 @@ def _about_another(asked: str, found: str) -> Misconfigured:
     )
 
 
-def _renumbered(key: str, number: str) -> Conflict:
+def _check_whole(count: int, found: int, what: str, key: str) -> None:
+    """Raises: Misconfigured for a list that is cut off: what is missing would count as gone."""
+    if count != found:
+        raise Misconfigured(
+            "answer-incomplete",
+            f"Arena lists {found} of {count} {what}",
+            where=key,
+            remedy="Give this user access to all of them, or make the list shorter",
+        )
+
+
+def _renumbered(what: str, key: str, number: str) -> Conflict:
     return Conflict(
-        "change-renumbered",
-        f"Arena calls the change {answers.printable(number)} by now",
+        f"{what}-renumbered",
+        f"Arena calls the {what} {answers.printable(number)} by now",
         where=key,
         remedy="Give it its number back in Arena, then release the step again",
         owner="engineering",

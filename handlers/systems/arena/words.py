@@ -1,6 +1,6 @@
 """What Arena's words mean in ours: tables only.
 
-Stages and statuses are Arena's; phase names, field names and disposition names are the
+Stages, statuses and types are Arena's; phase, category, field and disposition names are the
 workspace's, which is why they are data and never guessed: those of a life cycle in
 `canonical/data/lifecycle.csv`, the others here.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from canonical.change import ChangeStatus, StockKind
-from canonical.item import Lifecycle
+from canonical.item import ItemKind, Lifecycle, Procurement
 from canonical.lifecycle import inbound
 from canonical.masking import Kind
 from canonical.revision import Scheme
@@ -59,10 +59,55 @@ STOCK: Mapping[str, StockKind] = {
     "In the Field": "in_field",
 }
 
+# By revisionStatus, else by status: whether anything is said of the revision. Of a working one
+# nothing yet, of a superseded one nothing any more.
+TOLD: Mapping[str, bool] = {
+    "WORKING": False,
+    "EFFECTIVE": True,
+    "SUPERSEDED": False,
+    "0": False,
+    "1": True,
+    "2": False,
+}
+# Casefolded. Whether a part is an assembly is said by its BOM.
+CATEGORY: Mapping[str, ItemKind] = {
+    "assembly": "part",
+    "subassembly": "part",
+    "top level assembly": "part",
+    "finished good": "part",
+    "finished goods": "part",
+    "product": "part",
+    "part": "part",
+    "component": "part",
+    "electrical": "part",
+    "electrical component": "part",
+    "mechanical": "part",
+    "mechanical component": "part",
+    "hardware": "part",
+    "cable": "part",
+    "pcb": "part",
+    "pcba": "part",
+    "packaging": "part",
+    "label": "part",
+    "raw material": "part",
+    "consumable": "part",
+    "document": "document",
+    "documentation": "document",
+    "drawing": "document",
+    "specification": "document",
+    "procedure": "document",
+    "service": "service",
+}
+# The custom field, casefolded.
+MAKE_BUY: Mapping[str, Procurement] = {"make": "make", "buy": "buy", "phantom": "phantom"}
+# None: to specification, made here or by others, which its sources say.
+PROCUREMENT_TYPE: Mapping[str, Procurement | None] = {"OTS": "buy", "MTS": None}
+
 # Names of the custom fields that are read.
 FAMILY_FIELD = "Product Line"
 PLANTS_FIELD = "Plants"
 URGENCY_FIELD = "Urgency"
+MAKE_BUY_FIELD = "Make/Buy"
 
 # Names that look like persons' and are not.
 MASKED: Mapping[str, Kind] = {
@@ -72,4 +117,10 @@ MASKED: Mapping[str, Kind] = {
     "newLifecyclePhase.name": "keep",
     "newItemRevision.name": "keep",
     "affectedItemRevision.name": "keep",
+    "item.name": "keep",
+    "lifecyclePhase.name": "keep",
+    "components.name": "keep",
+    "supplierItems.name": "keep",
+    "effectiveItemRevision.name": "keep",
+    "supersededItemRevision.name": "keep",
 }

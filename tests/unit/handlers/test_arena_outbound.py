@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical.connector import Confirmed, More, Observed, Present
-from canonical.effects import Emit, Put, Step
+from canonical.effects import Effect, Emit, Put, Step
 from canonical.envelope import Message
 from canonical.errors import (
     Conflict,
@@ -36,20 +36,24 @@ from canonical.operations import (
 )
 from canonical.rules import Rules
 from handlers.systems.arena.inbound import HANDLER
-from handlers.systems.arena.native import ChangeStatement
-from handlers.systems.arena.outbound import DRIVER
+from handlers.systems.arena.item import HANDLER as ITEM_HANDLER
+from handlers.systems.arena.native import ChangeStatement, ItemStatement
+from handlers.systems.arena.outbound import DRIVER, MAX_PAGE, MOST_CALLS
 
 JSON = {"content-type": "application/json"}
 KEY = "engineering-change/ECO-000031"
 GUID = "CHG00000000000000009"
+ITEM_KEY = "item/SEAL-7"
+ITEM_GUID = "REV00000000000000012"
 NOTICE = "INT00000000000000001/EVT00000000000000004"
 EVENT_PATH = "/outboundintegrations/INT00000000000000001/events/EVT00000000000000004"
 
 READ_CHANGE = ReadObject("change", GUID, KEY, asked=1, correlation_id="story")
 READ_EVENT = ReadObject("event", NOTICE, KEY, asked=1, correlation_id="story")
+READ_ITEM = ReadObject("item", ITEM_GUID, ITEM_KEY, asked=1, correlation_id="story")
 REPORT = ReportImplementation("ECO-000031", GUID, "done", "Implemented everywhere")
 RECONCILE = Reconcile("ECO-000031", NOTICE)
-OPERATIONS: tuple[Operation, ...] = (READ_CHANGE, READ_EVENT, REPORT, RECONCILE)
+OPERATIONS: tuple[Operation, ...] = (READ_CHANGE, READ_EVENT, READ_ITEM, REPORT, RECONCILE)
 
 CHANGE: dict[str, Any] = {
     "additionalAttributes": [{"guid": "ATT1", "name": "Urgency", "value": "High"}],
@@ -84,6 +88,54 @@ EVENT: dict[str, Any] = {
     "status": "NEEDS_UPDATE",
     "change": {"guid": GUID, "number": "ECO-000031", "title": "New seal"},
 }
+ITEM: dict[str, Any] = {
+    "category": {"guid": "CAT9", "name": "Mechanical"},
+    "effectiveDateTime": "2026-02-27T17:05:09Z",
+    "guid": ITEM_GUID,
+    "lifecyclePhase": {"guid": "PH1", "name": "In Production"},
+    "name": "Seal, 12 mm",
+    "number": "SEAL-7",
+    "procurementType": "OTS",
+    "revisionNumber": "B",
+    "revisionStatus": "EFFECTIVE",
+    "uom": "each",
+}
+BOM: dict[str, Any] = {
+    "count": 1,
+    "results": [
+        {
+            "guid": "LINE0000000000000001",
+            "item": {"guid": "REV3", "number": "RING-2", "revisionNumber": "A"},
+            "lineNumber": 1,
+            "notes": None,
+            "quantity": 2,
+            "refDes": None,
+        }
+    ],
+}
+NO_BOM: dict[str, Any] = {"count": 0, "results": []}
+
+
+def source(part: str | None, **fields: Any) -> dict[str, Any]:
+    row = {"guid": "SRC1", "approved": True, "makeItem": False, "notes": None}
+    return row | {"mfrItem": {"guid": part} if part else None} | fields
+
+
+def sources(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"count": len(rows), "results": list(rows)}
+
+
+def part(guid: str, maker: str) -> dict[str, Any]:
+    return {"guid": guid, "number": f"N-{guid}", "supplier": {"guid": maker}}
+
+
+def maker(guid: str) -> dict[str, Any]:
+    return {"guid": guid, "name": f"Maker {guid}"}
+
+
+SOURCING = sources(source("PART1"))
+PART = part("PART1", "MAKER1")
+MAKER = maker("MAKER1")
 COMPLETED: dict[str, Any] = {
     "change": {"guid": GUID, "number": "ECO-000031"},
     "comment": "Implemented everywhere",
@@ -200,6 +252,7 @@ def test_a_list_of_items_that_is_cut_off_is_not_taken() -> None:
         (READ_CHANGE, CHANGE | {"guid": "CHG00000000000000010"}),
         (REPORT, CHANGE | {"guid": "CHG00000000000000010"}),
         (READ_EVENT, EVENT | {"guid": "EVT00000000000000005"}),
+        (READ_ITEM, ITEM | {"guid": "REV00000000000000013"}),
         (RECONCILE, EVENT | {"guid": "EVT00000000000000005"}),
     ],
 )
@@ -221,6 +274,7 @@ def test_an_entry_of_the_queue_without_a_change_is_for_engineering() -> None:
     [
         ReadObject("change", "../login", KEY, asked=1, correlation_id=""),
         ReadObject("event", "INT1", KEY, asked=1, correlation_id=""),
+        ReadObject("item", "REV1/bom", ITEM_KEY, asked=1, correlation_id=""),
         ReadObject("event", "INT1/EVT1/items", KEY, asked=1, correlation_id=""),
         ReportImplementation("ECO-1", "", "done", ""),
         Reconcile("ECO-1", ""),
@@ -234,7 +288,7 @@ def test_what_is_no_guid_is_not_asked_for(operation: Operation) -> None:
 
 @pytest.mark.parametrize(
     "operation",
-    [ReadSupplier("7"), ReadObject("item", "ITEM1", "item/X", asked=1, correlation_id="")],
+    [ReadSupplier("7"), ReadObject("file", "FILE1", "file/X", asked=1, correlation_id="")],
 )
 def test_what_arena_is_not_asked_for_is_a_fault_of_the_routes(operation: Operation) -> None:
     failure = refused(lambda: DRIVER.observe(step_of(operation)))
@@ -245,6 +299,175 @@ def test_a_read_writes_nothing() -> None:
     found, _ = read(READ_CHANGE, answer(CHANGE), answer(ITEMS))
     assert isinstance(found, Present)
     assert DRIVER.write(step_of(READ_CHANGE), found, "key") is None
+
+
+# --- reads of items ---
+
+ITEM_PATHS = [f"/items/{ITEM_GUID}", f"/items/{ITEM_GUID}/bom", f"/items/{ITEM_GUID}/sourcing"]
+
+
+def item_statement(found: Observed | More) -> Mapping[str, Any]:
+    assert isinstance(found, Present)
+    assert found.equal
+    assert found.answer is not None
+    assert (found.answer.type, found.answer.key) == ("arena.item", ITEM_KEY)
+    body: Mapping[str, Any] = json.loads(found.answer.body)
+    return body
+
+
+def item_answered(found: Observed | More) -> Message[ItemStatement]:
+    """The answer as the handler of items takes it."""
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    attributes = {"id": "step/1/1", "subject": ITEM_KEY, "time": "2026-03-02T08:00:00Z"}
+    message: Message[ItemStatement] = ITEM_HANDLER.read(
+        Delivery("plm", found.answer.type, found.answer.body, attributes=attributes)
+    )
+    return message
+
+
+def said_of_item(found: Observed | More) -> tuple[Effect, ...]:
+    known = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
+    return ITEM_HANDLER.decide(item_answered(found), known, datetime(2026, 3, 2, tzinfo=UTC))
+
+
+def test_an_item_is_read_with_its_bom_its_sources_and_who_they_are() -> None:
+    found, paths = read(
+        READ_ITEM, answer(ITEM), answer(BOM), answer(SOURCING), answer(PART), answer(MAKER)
+    )
+    assert paths == [*ITEM_PATHS, "/supplieritems/PART1", "/suppliers/MAKER1"]
+    assert item_statement(found) == {
+        "item": ITEM,
+        "bom": BOM,
+        "sourcing": SOURCING,
+        "supplierItems": [PART],
+        "suppliers": [MAKER],
+    }
+
+
+def test_as_many_sources_are_asked_for_as_one_answer_may_have() -> None:
+    step = step_of(READ_ITEM)
+    bom = DRIVER.read(step, answer(ITEM))
+    assert isinstance(bom, More)
+    sourcing = bom.read(answer(BOM))
+    assert isinstance(sourcing, More)
+    assert (bom.request.query, sourcing.request.query) == ((), (("limit", "400"),))
+
+
+def test_parts_and_makers_are_read_once_and_what_is_made_here_has_none() -> None:
+    rows = sources(
+        source("PART1"),
+        source(None, makeItem=True),
+        source("PART2"),
+        source("PART1"),
+        source(None),
+        source("PART9", makeItem=True),
+    )
+    parts = [part("PART1", "MAKER1"), part("PART2", "MAKER1")]
+    found, paths = read(READ_ITEM, *map(answer, (ITEM, NO_BOM, rows, *parts, MAKER)))
+    assert paths[3:] == ["/supplieritems/PART1", "/supplieritems/PART2", "/suppliers/MAKER1"]
+    assert item_statement(found)["supplierItems"] == parts
+    assert item_statement(found)["suppliers"] == [MAKER]
+
+
+def test_what_was_read_of_an_item_is_released_as_of_the_read() -> None:
+    found, _ = read(READ_ITEM, *map(answer, (ITEM, NO_BOM, SOURCING, PART, MAKER)))
+    assert item_answered(found).envelope.key == READ_ITEM.key
+    (emit,) = said_of_item(found)
+    assert isinstance(emit, Emit)
+    item: Any = emit.data
+    assert (emit.event, item.number, item.revision.label) == ("item.released", "SEAL-7", "B")
+    assert [(entry.manufacturer, entry.part) for entry in item.manufacturers] == [
+        ("Maker MAKER1", "N-PART1")
+    ]
+    assert item.stated_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+def test_an_item_without_bom_and_sources_is_read_in_three_calls() -> None:
+    found, paths = read(READ_ITEM, answer(ITEM), answer(NO_BOM), answer(sources()))
+    assert paths == ITEM_PATHS
+    assert isinstance(found, Present)
+
+
+def test_an_item_that_has_another_number_by_now_is_a_conflict() -> None:
+    failure = refused(lambda: read(READ_ITEM, answer(ITEM | {"number": "SEAL-8"})))
+    assert isinstance(failure, Conflict)
+    assert (failure.code, failure.where) == ("item-renumbered", ITEM_KEY)
+
+
+@pytest.mark.parametrize(
+    ("answers", "what"),
+    [
+        ([BOM | {"count": 40}], "Arena lists 1 of 40 lines of the BOM"),
+        ([BOM, SOURCING | {"count": 25}], "Arena lists 1 of 25 sources"),
+        (
+            [BOM, sources(*[source("PART1")] * MAX_PAGE)],
+            f"Arena lists {MAX_PAGE} of {MAX_PAGE + 1} sources",
+        ),
+    ],
+)
+def test_a_list_of_an_item_that_may_be_cut_off_is_not_taken(
+    answers: list[dict[str, Any]], what: str
+) -> None:
+    failure = refused(lambda: read(READ_ITEM, answer(ITEM), *map(answer, answers)))
+    assert isinstance(failure, Misconfigured)
+    assert (failure.code, failure.what, failure.where) == ("answer-incomplete", what, ITEM_KEY)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [SOURCING, part("PART2", "MAKER1")],
+        [SOURCING, PART, maker("MAKER2")],
+    ],
+)
+def test_an_answer_about_another_part_or_maker_is_no_answer(answers: list[dict[str, Any]]) -> None:
+    failure = refused(lambda: read(READ_ITEM, *map(answer, (ITEM, BOM, *answers))))
+    assert failure.code == "answer-about-another"
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_refusal_of_any_call_about_an_item_is_one_of_the_read(at: int) -> None:
+    responses = [answer(content) for content in (ITEM, BOM, SOURCING, PART, MAKER)][:at]
+    assert isinstance(refused(lambda: read(READ_ITEM, *responses, BAD_GUID)), Rejected)
+
+
+def many_sources(parts: int, makers: int) -> list[Response]:
+    """The answers about an item with so many parts of so many makers."""
+    rows = sources(*(source(f"P{n}") for n in range(parts)))
+    return [
+        *map(answer, (ITEM, NO_BOM, rows)),
+        *(answer(part(f"P{n}", f"M{n % makers}")) for n in range(parts)),
+        *(answer(maker(f"M{n}")) for n in range(makers)),
+    ]
+
+
+@pytest.mark.parametrize(("parts", "makers"), [(16, 1), (9, 8), (2, 2)])
+def test_an_item_whose_sources_take_as_many_calls_as_a_look_may_have_is_read(
+    parts: int, makers: int
+) -> None:
+    responses = many_sources(parts, makers)
+    found, paths = read(READ_ITEM, *responses)
+    assert isinstance(found, Present)
+    assert len(paths) == len(responses) <= MOST_CALLS
+
+
+@pytest.mark.parametrize(
+    ("parts", "makers", "after"), [(17, 1, 3), (400 - 1, 1, 3), (9, 9, 12), (10, 8, 11)]
+)
+def test_an_item_whose_sources_take_more_is_given_up_as_soon_as_that_is_known(
+    parts: int, makers: int, after: int
+) -> None:
+    responses = many_sources(parts, makers)
+    found, _ = read(READ_ITEM, *responses[: after - 1])
+    assert isinstance(found, More)
+    failure = refused(lambda: read(READ_ITEM, *responses[:after]))
+    assert isinstance(failure, Rejected)
+    assert (failure.code, failure.where, failure.owner) == (
+        "item-with-many-sources",
+        ITEM_KEY,
+        "engineering",
+    )
 
 
 # --- implementation status ---
@@ -485,7 +708,9 @@ def mutated(draw: st.DrawFn, content: Any) -> Response:
     return Response(draw(STATUSES), JSON, body)
 
 
-CONTENTS = st.sampled_from([CHANGE, ITEMS, EVENT, COMPLETED, json.loads(BAD_GUID.body)])
+CONTENTS = st.sampled_from(
+    [CHANGE, ITEMS, EVENT, COMPLETED, ITEM, BOM, SOURCING, PART, MAKER, json.loads(BAD_GUID.body)]
+)
 ANSWERS = st.one_of(
     CONTENTS.flatmap(mutated), st.builds(Response, STATUSES, st.just(JSON), st.binary(max_size=40))
 )
@@ -527,6 +752,13 @@ def test_a_statement_from_odd_answers_is_taken_or_refused(
     found = outcome(lambda: follow(READ_EVENT, [event, change, items]))
     if isinstance(found, Present):
         outcome(lambda: as_answered(found))
+
+
+@given(st.tuples(*(mutated(content) for content in (ITEM, BOM, SOURCING, PART, MAKER))))
+def test_an_item_from_odd_answers_is_taken_or_refused(responses: tuple[Response, ...]) -> None:
+    found = outcome(lambda: follow(READ_ITEM, list(responses)))
+    if isinstance(found, Present):
+        outcome(lambda: said_of_item(found))
 
 
 @given(step=STEPS, response=ANSWERS)

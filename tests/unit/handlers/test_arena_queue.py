@@ -1,4 +1,5 @@
-"""Entries of Arena's queue lead to a read of their change, by the queue where that is known."""
+"""Entries of Arena's queue lead to a read of their change, by the queue where that is known; their
+items, to a read of the revision that each names."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from canonical.handler import Delivery
 from canonical.rules import Rules
 from handlers import CATALOGUE
 from handlers.systems.arena.inbound import HANDLER as CHANGES
-from handlers.systems.arena.notice import HANDLER, recognises
+from handlers.systems.arena.notice import HANDLER, HANDLER_ITEM, recognises, recognises_item
 
 FACTS = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -88,6 +89,7 @@ def test_items_that_were_released_by_hand_are_for_engineering(change: Any) -> No
         HANDLER.read(delivery(entry(change=change, eventType="REVISIONING_EVENT")))
     assert (caught.value.code, caught.value.owner) == ("event-without-change", "engineering")
     assert "REVISIONING_EVENT" in caught.value.what
+    assert "arena.event-item" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -115,3 +117,81 @@ def test_an_entry_and_a_change_are_told_apart_by_their_content() -> None:
     statement = b'{"event": {"guid": "E", "eventType": "CHANGE"}, "change": {}, "changeItems": {}}'
     assert CATALOGUE.recognise(contracts, delivery(statement)) is CHANGES
     assert not recognises(delivery(b'[{"event": {"eventType": "CHANGE"}}]'))
+
+
+# --- items of entries ---
+
+REVISION = {
+    "guid": "REV00000000000000012",
+    "name": "Seal, 12 mm",
+    "number": "SEAL-7",
+    "revisionNumber": "B",
+    "lifecyclePhase": {"guid": "PH000000000000000003", "name": "In Production"},
+    "modifiedBom": False,
+}
+
+
+def event_item(**fields: Any) -> bytes:
+    listed = {
+        "guid": "EVI00000000000000004",
+        "effectiveItemRevision": REVISION,
+        "reconciled": False,
+        "supersededItemRevision": REVISION | {"guid": "REV00000000000000011"},
+    }
+    return json.dumps(
+        {"eventItem": {k: v for k, v in (listed | fields).items() if v is not ...}}
+    ).encode()
+
+
+def asked_of_item(body: bytes, **attributes: str) -> tuple[Effect, ...]:
+    return HANDLER_ITEM.decide(HANDLER_ITEM.read(delivery(body, **attributes)), FACTS, NOW)
+
+
+def test_an_item_of_an_entry_is_identified_by_its_guid_and_kept_in_order_with_its_item() -> None:
+    envelope = HANDLER_ITEM.read(delivery(event_item())).envelope
+    guid, _, digest = envelope.id.partition("@")
+    assert (guid, len(digest)) == ("EVI00000000000000004", 16)
+    assert (envelope.type, envelope.key) == ("arena.event-item", "item/SEAL-7")
+    assert envelope.time is None
+    assert (HANDLER_ITEM.scope, HANDLER_ITEM.order) == (CHANGES.scope, "notification")
+
+
+def test_the_revision_that_became_effective_is_read() -> None:
+    asked = (Fetch("item", "REV00000000000000012"),)
+    assert asked_of_item(event_item()) == asked
+    assert asked_of_item(event_item(reconciled=True), id="cloud-event-1") == asked
+    assert asked_of_item(event_item(supersededItemRevision=...)) == asked
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (event_item(guid=""), "contract-violated"),
+        (event_item(reconciled=None), "contract-violated"),
+        (event_item(effectiveItemRevision=...), "contract-violated"),
+        (event_item(effectiveItemRevision=REVISION | {"number": None}), "contract-violated"),
+        (event_item(effectiveItemRevision=REVISION | {"number": " "}), "id-empty"),
+        (event_item()[:-1] + b', "more": 1, "more": 2}', "key-twice"),
+    ],
+)
+def test_what_is_no_item_of_an_entry_is_refused(body: bytes, code: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        HANDLER_ITEM.read(delivery(body))
+    assert caught.value.code == code
+
+
+def test_a_revision_without_a_guid_is_not_asked_for() -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        asked_of_item(event_item(effectiveItemRevision=REVISION | {"guid": ""}))
+    assert caught.value.where == "eventItem.effectiveItemRevision.guid"
+
+
+def test_entries_and_their_items_are_told_apart_by_their_content() -> None:
+    contracts = ("arena.change", "arena.event", "arena.event-item")
+    with_its_entry = json.loads(entry()) | json.loads(event_item())
+    for order in (contracts, contracts[::-1]):
+        assert CATALOGUE.recognise(order, delivery(event_item())) is HANDLER_ITEM
+        assert CATALOGUE.recognise(order, delivery(entry())) is HANDLER
+        both = delivery(json.dumps(with_its_entry).encode())
+        assert CATALOGUE.recognise(order, both) is HANDLER_ITEM
+    assert not recognises_item(delivery(b'[{"eventItem": {"effectiveItemRevision": {}}}]'))

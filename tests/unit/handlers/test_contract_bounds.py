@@ -11,12 +11,19 @@ import pytest
 from msgspec import inspect
 
 from canonical.events import EVENTS
-from handlers.systems.arena.native import ChangeStatement, EventNotice
+from handlers.systems.arena.native import (
+    ChangeStatement,
+    EventItemNotice,
+    EventNotice,
+    ItemStatement,
+)
 from handlers.systems.coupa import native as coupa
 
 CONTRACTS: dict[str, Any] = {
     "arena.change": ChangeStatement,
     "arena.event": EventNotice,
+    "arena.event-item": EventItemNotice,
+    "arena.item": ItemStatement,
     "coupa.supplier": coupa.Suppliers,
     "coupa.contracts": coupa.Contracts,
     "coupa.supplier row": coupa.StatedSupplier,

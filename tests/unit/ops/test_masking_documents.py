@@ -90,6 +90,9 @@ SAMPLES = (
         "10.500-", "no wrapping",
     ),
     of_demo("arena_eco_000451.json", "arena.change", "Mirela", "Oduya"),
+    Sample("arena/item.json", (CORPUS / "arena" / "item.json").read_bytes(),
+           translator("arena.item"), ("Okonjo", "brunnhaus", "Brennhagen Electronics",
+                                      "Quillmark Assembly", "humidity")),
     of_demo(
         "gearbox_package.pdx", "pdx.package", "Oduya", "Ostwald", "Nordlager", "Kitano", "Corda",
         "Drahtwerk", "Fourtooth",

@@ -1,0 +1,470 @@
+"""Arena item revisions, with their BOM and their sources, into canonical items and BOMs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from canonical.bom import Bom, BomLine, bom_key
+from canonical.codec import decode_json
+from canonical.effects import Effect, Emit, Open
+from canonical.envelope import Envelope, Message
+from canonical.errors import InvalidMessage, Unavailable
+from canonical.facts import Facts
+from canonical.handler import Delivery, Handler
+from canonical.item import ApprovedManufacturer, Item, ItemKind, Procurement, item_key
+from canonical.quantity import Quantity, plain_decimal
+from canonical.revision import parse_revision
+from canonical.text import MAX_ID_CHARS, normalise_id, normalise_text
+from canonical.units import to_rec20
+from handlers.systems.arena.inbound import HANDLER as CHANGES
+from handlers.systems.arena.native import BomRow, ItemSpecs, ItemStatement, SourceRow
+from handlers.systems.arena.values import custom_path, custom_text, lifecycle_of, unmapped
+from handlers.systems.arena.words import (
+    CATEGORY,
+    FAMILY_FIELD,
+    MAKE_BUY,
+    MAKE_BUY_FIELD,
+    PROCUREMENT_TYPE,
+    SCHEME,
+    TOLD,
+)
+from handlers.systems.timestamps import microseconds, parse_timestamp, to_utc
+
+TYPE = "arena.item"
+
+# Arena's names of units.
+UNITS = "arena"
+# Of one BOM: a range is short, and what it stands for is not.
+MAX_DESIGNATORS = 100_000
+
+_DIGEST_CHARS = 16
+_MATERIALS: frozenset[ItemKind] = frozenset({"part", "assembly"})
+# As JSON has numbers, of a length that a quantity may have.
+_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+# C10-12, R3-R5
+_RANGE = re.compile(r"(\S*[^\s0-9-])([0-9]{1,6})\s*-\s*(\S*[^\s0-9-])?([0-9]{1,6})", re.ASCII)
+
+
+def recognises(delivery: Delivery) -> bool:
+    """Whether the content looks like an item statement: a JSON object with its three members."""
+    body = delivery.body
+    return (
+        body[:16].lstrip().startswith(b"{")
+        and b'"item"' in body
+        and b'"bom"' in body
+        and b'"sourcing"' in body
+        and b'"changeItems"' not in body
+    )
+
+
+def read(delivery: Delivery) -> Message[ItemStatement]:
+    """The item statement with its identity; its time is when Arena was read.
+
+    Identity: the guid of the revision with a digest of what is said of it and when, since what
+    belongs to a revision may change without a new one.
+    Raises: InvalidMessage for content that is no such statement, naming the field.
+    """
+    statement = decode_json(delivery.body, ItemStatement, where="item statement", keys_once=True)
+    item = statement.item
+    guid = normalise_id(item.guid, where="item.guid")
+    number = normalise_id(item.number, where="item.number")
+    if item.effective_date_time is not None:
+        to_utc(item.effective_date_time, where="item.effectiveDateTime")
+    stated = delivery.attributes.get("time", "")
+    stated_at = parse_timestamp(stated, where="ce-time") if stated else None
+    said = f"{stated_at.isoformat()}\0".encode() if stated_at else b""
+    digest = hashlib.sha256(said + delivery.body).hexdigest()
+    envelope = Envelope(
+        id=f"{guid}@{digest[:_DIGEST_CHARS]}",
+        source=delivery.source,
+        type=TYPE,
+        key=item_key(number),
+        time=stated_at,
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, statement)
+
+
+def needs(message: Message[ItemStatement], facts: Facts) -> frozenset[str]:
+    """The components as they are known, where the statement does not tell their units."""
+    statement = message.payload
+    if statement.components is not None or not TOLD.get(_status(statement.item)):
+        return frozenset()
+    return frozenset(
+        item_key(normalise_id(row.item.number, where=f"{_line(place)}.item.number"))
+        for place, row in enumerate(statement.bom.results)
+    )
+
+
+def decide(message: Message[ItemStatement], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """The item, then its BOM where it has one; nothing of a revision that is not the effective one.
+
+    Raises: InvalidMessage for words, units and numbers that cannot be understood, and for lists
+        that are not whole; Unavailable while a component, whose unit counts, is not known.
+    """
+    statement = message.payload
+    word = _status(statement.item)
+    is_told = TOLD.get(word)
+    if is_told is None:
+        raise unmapped("status-unmapped", "revision status", word, "item.revisionStatus")
+    if not is_told:
+        return ()
+    _check_whole(statement)
+    item = _to_item(statement, message.envelope.time)
+    effects: list[Effect] = [Emit("item.released", item_key(item.number), item)]
+    if statement.bom.results:
+        bom = _to_bom(statement, item, facts)
+        effects.append(Emit("bom.released", bom_key(bom.parent), bom))
+    return (*effects, *_left_out(statement, item))
+
+
+def version(message: Message[ItemStatement]) -> int | None:
+    """When the revision became effective: a statement of a later one mends an earlier one.
+
+    None for a revision of which nothing is said.
+    """
+    item = message.payload.item
+    if item.effective_date_time is None or not TOLD.get(_status(item)):
+        return None
+    return microseconds(to_utc(item.effective_date_time, where="item.effectiveDateTime"))
+
+
+def _status(item: ItemSpecs) -> str:
+    """The word or number for it; "" where there is neither."""
+    return item.revision_status or ("" if item.status is None else str(item.status))
+
+
+def _check_whole(statement: ItemStatement) -> None:
+    """Raises: InvalidMessage for a list that is cut off: what is missing would be gone."""
+    bom, sourcing = statement.bom, statement.sourcing
+    for where, what, count, sent in (
+        ("bom", "lines", bom.count, len(bom.results)),
+        ("sourcing", "source relationships", sourcing.count, len(sourcing.results)),
+    ):
+        if count != sent:
+            raise InvalidMessage(
+                f"{where}-incomplete",
+                f"{sent} of {count} {what} were sent",
+                where=where,
+                remedy="Read all pages of the list and send it whole",
+            )
+    if statement.item.is_assembly and not bom.results:
+        raise InvalidMessage(
+            "bom-missing",
+            "The item is an assembly, and no line of its BOM was sent",
+            where="bom",
+            remedy="Read it as a user who may see the BOM and its components",
+        )
+
+
+# --- the item ---
+
+
+def _to_item(statement: ItemStatement, stated_at: datetime | None) -> Item:
+    item = statement.item
+    if item.effective_date_time is None:
+        raise InvalidMessage(
+            "field-missing",
+            "The revision is effective and does not say since when",
+            where="item.effectiveDateTime",
+            remedy="Send effectiveDateTime, without which revisions have no order",
+        )
+    category = normalise_text(
+        item.category.name if item.category else "", where="item.category.name"
+    )
+    kind = _kind(statement, category)
+    return Item(
+        number=normalise_id(item.number, where="item.number"),
+        revision=parse_revision(item.revision_number or "", SCHEME, where="item.revisionNumber"),
+        lifecycle=lifecycle_of(item.lifecycle_phase, "item.lifecyclePhase"),
+        description=normalise_text(item.name or item.description or "", where="item.name"),
+        kind=kind,
+        procurement=_procurement(statement, kind),
+        base_unit=_unit(item.uom, "item.uom"),
+        family=custom_text(item.additional_attributes, FAMILY_FIELD, "item") or category,
+        category=category,
+        phase=normalise_text(item.lifecycle_phase.name, where="item.lifecyclePhase.name"),
+        manufacturers=_manufacturers(statement),
+        released_at=to_utc(item.effective_date_time, where="item.effectiveDateTime"),
+        stated_at=stated_at,
+        source_id=normalise_id(item.guid, where="item.guid"),
+    )
+
+
+def _kind(statement: ItemStatement, category: str) -> ItemKind:
+    kind = CATEGORY.get(category.casefold())
+    if kind is None:
+        raise unmapped("category-unmapped", "category", category, "item.category.name")
+    return "assembly" if kind == "part" and statement.bom.results else kind
+
+
+def _procurement(statement: ItemStatement, kind: ItemKind) -> Procurement:
+    """What the custom field says, else the procurement type; of what is made to specification the
+    sources say who makes it."""
+    if kind not in _MATERIALS:
+        return "none"
+    item = statement.item
+    stated = custom_text(item.additional_attributes, MAKE_BUY_FIELD, "item")
+    if stated:
+        found = MAKE_BUY.get(stated.casefold())
+        if found is None:
+            where = custom_path(MAKE_BUY_FIELD, "item")
+            raise unmapped("procurement-unmapped", "procurement", stated, where)
+        return found
+    word = item.procurement_type or ""
+    if word not in PROCUREMENT_TYPE:
+        raise unmapped("procurement-unmapped", "procurement type", word, "item.procurementType")
+    return PROCUREMENT_TYPE[word] or _by_sources(statement.sourcing.results)
+
+
+def _by_sources(rows: Sequence[SourceRow]) -> Procurement:
+    """What the sources of production agree on; without any, the approved ones."""
+    counted = [row for row in rows if row.active_production]
+    counted = counted or [row for row in rows if row.approved]
+    ways = {row.make_item for row in counted}
+    if len(ways) != 1:
+        raise InvalidMessage(
+            "procurement-unclear",
+            "The item is made to specification, and its sources do not say by whom"
+            if not ways
+            else "Sources of the item make it here, and others supply it",
+            where="sourcing",
+            remedy=f"Fill the field {MAKE_BUY_FIELD}, or mark one source as active for production",
+        )
+    return "make" if ways.pop() else "buy"
+
+
+def _manufacturers(statement: ItemStatement) -> tuple[ApprovedManufacturer, ...]:
+    """The makers' parts in the order of the sources, each once: a part that several vendors sell
+    stands in several of them."""
+    parts = {part.guid: (at, part) for at, part in enumerate(statement.supplier_items)}
+    makers = {maker.guid: (at, maker) for at, maker in enumerate(statement.suppliers)}
+    found: dict[tuple[str, str], list[tuple[str, SourceRow]]] = {}
+    for place, row in enumerate(statement.sourcing.results):
+        if row.make_item or row.mfr_item is None:
+            continue
+        where = f"sourcing.results[{place}]"
+        if row.mfr_item.guid not in parts:
+            raise _not_sent("supplierItems", row.mfr_item.guid, f"{where}.mfrItem")
+        at, part = parts[row.mfr_item.guid]
+        if part.supplier.guid not in makers:
+            raise _not_sent("suppliers", part.supplier.guid, f"supplierItems[{at}].supplier")
+        at_maker, maker = makers[part.supplier.guid]
+        number = normalise_id(part.number or "", where=f"supplierItems[{at}].number")
+        name = normalise_id(maker.name, where=f"suppliers[{at_maker}].name")
+        found.setdefault((name, number), []).append((where, row))
+    return tuple(_to_manufacturer(name, part, rows) for (name, part), rows in found.items())
+
+
+def _to_manufacturer(
+    name: str, part: str, rows: Sequence[tuple[str, SourceRow]]
+) -> ApprovedManufacturer:
+    """The part may be used where one of its sources is approved; what the others say of it does not
+    count then."""
+    approved = [(where, row) for where, row in rows if row.approved]
+    counted = approved or rows
+    ranks = [row.aml_rank for _, row in counted if row.aml_rank is not None]
+    notes = [normalise_text(row.notes or "", where=f"{where}.notes") for where, row in counted]
+    return ApprovedManufacturer(
+        manufacturer=name,
+        part=part,
+        status="approved" if approved else "disapproved",
+        rank=min(ranks, default=None),
+        note="; ".join(dict.fromkeys(note for note in notes if note)),
+    )
+
+
+def _not_sent(what: str, guid: str, where: str) -> InvalidMessage:
+    return InvalidMessage(
+        "source-incomplete",
+        f"A source refers to {guid[:40]!r}, which is not among the {what}",
+        where=where,
+        remedy=f"Send it under `{what}`, as Arena gives it",
+    )
+
+
+def _left_out(statement: ItemStatement, item: Item) -> tuple[Open, ...]:
+    """A case where sources name no maker: any will do there, which our list cannot say."""
+    count = sum(not row.make_item and row.mfr_item is None for row in statement.sourcing.results)
+    if not count:
+        return ()
+    return (
+        Open(
+            code="manufacturer-any",
+            word="data_quality",
+            what=f"Sources of {item.number} that name no manufacturer were left out: {count}",
+            where=item_key(item.number),
+            remedy="Name the manufacturer's item in Arena, or close the case",
+            owner="engineering data",
+        ),
+    )
+
+
+# --- the BOM ---
+
+
+class _Components:
+    """In which unit each component is counted, which no line says.
+
+    Sent with the statement, it is that of the very item of the line. Else it is that of the item on
+    record, in the revision that the line shows: another one may be counted otherwise.
+    """
+
+    def __init__(self, statement: ItemStatement, facts: Facts) -> None:
+        self._facts = facts
+        self._sent = (
+            None
+            if statement.components is None
+            else {item.guid: (at, item) for at, item in enumerate(statement.components)}
+        )
+
+    def unit(self, row: BomRow, where: str) -> str:
+        """Rec 20 code. Raises: InvalidMessage, Unavailable while the item is not known."""
+        return self._on_record(row, where) if self._sent is None else self._as_sent(row, where)
+
+    def _as_sent(self, row: BomRow, where: str) -> str:
+        assert self._sent is not None
+        if row.item.guid not in self._sent:
+            raise InvalidMessage(
+                "component-incomplete",
+                f"The item of the line, {row.item.number[:40]!r}, is not among the components",
+                where=f"{where}.item",
+                remedy="Send the items of all lines under `components`, or none",
+            )
+        at, item = self._sent[row.item.guid]
+        return _unit(item.uom, f"components[{at}].uom")
+
+    def _on_record(self, row: BomRow, where: str) -> str:
+        number = normalise_id(row.item.number, where=f"{where}.item.number")
+        label = (row.item.revision_number or "").strip()
+        item = self._facts.item(number)
+        if item is None or item.revision.label != label:
+            known = f"is known in revision {item.revision.label}" if item else "is not known"
+            raise Unavailable(
+                "component-unknown",
+                f"{number[:70]} stands in the BOM in revision {label[:40]!r} and {known}",
+                where=f"{where}.item",
+                remedy="Release it in Arena and have it read, then this item again",
+                owner="engineering data",
+            )
+        return item.base_unit
+
+
+def _to_bom(statement: ItemStatement, item: Item, facts: Facts) -> Bom:
+    components = _Components(statement, facts)
+    lines: list[BomLine] = []
+    left = MAX_DESIGNATORS
+    for place, row in enumerate(statement.bom.results):
+        line = _to_line(row, components, left, _line(place))
+        left -= len(line.reference_designators)
+        lines.append(line)
+    return Bom(
+        parent=item.number,
+        revision=item.revision.label,
+        base=Quantity(Decimal(1), item.base_unit),
+        lines=tuple(lines),
+        released_at=item.released_at,
+        stated_at=item.stated_at,
+    )
+
+
+def _to_line(row: BomRow, components: _Components, most: int, where: str) -> BomLine:
+    return BomLine(
+        position="" if row.line_number is None else str(row.line_number),
+        component=normalise_id(row.item.number, where=f"{where}.item.number"),
+        quantity=Quantity(_amount(row.quantity, f"{where}.quantity"), components.unit(row, where)),
+        reference_designators=_designators(row.ref_des or "", most, f"{where}.refDes"),
+        note=normalise_text(row.notes or "", where=f"{where}.notes"),
+    )
+
+
+def _amount(stated: msgspec.Raw, where: str) -> Decimal:
+    """The number as it is written: through a float it would become another one."""
+    text = bytes(stated).decode(errors="replace")
+    if not _NUMBER.fullmatch(text):
+        raise InvalidMessage(
+            "number-malformed",
+            f"{text[:40]!r} is no number",
+            where=where,
+            remedy="Send the quantity as Arena gives it",
+        )
+    amount = plain_decimal(Decimal(text), where=where)
+    if amount < 0:
+        raise InvalidMessage(
+            "quantity-negative",
+            f"The line's quantity is {text[:40]}",
+            where=where,
+            remedy="Correct the quantity at the source",
+        )
+    return amount
+
+
+def _designators(text: str, most: int, where: str) -> tuple[str, ...]:
+    """Each by itself: of "C15,C6,C10-12" these are C15, C6, C10, C11 and C12.
+
+    Raises: InvalidMessage for a range that is none, and for more than `most` of them.
+    """
+    found: list[str] = []
+    for token in normalise_text(text, where=where).split(","):
+        stated = normalise_text(token.strip(), where=where, max_chars=MAX_ID_CHARS)
+        if stated:
+            found += _spelled_out(stated, most, where) if "-" in stated else [stated]
+        if len(found) > most:
+            raise _too_many(where)
+    return tuple(found)
+
+
+def _spelled_out(stated: str, most: int, where: str) -> list[str]:
+    match = _RANGE.fullmatch(stated)
+    prefix, first, again, last = match.groups() if match else ("", "1", "", "0")
+    if (again or prefix) != prefix or int(first) > int(last):
+        raise InvalidMessage(
+            "designators-malformed",
+            f"{stated[:40]!r} is no range of reference designators",
+            where=where,
+            remedy="Write ranges like C10-12 or C10-C12",
+        )
+    if int(last) - int(first) >= most:
+        raise _too_many(where)
+    width = len(first) if first.startswith("0") else 0
+    return [f"{prefix}{str(n).zfill(width)}" for n in range(int(first), int(last) + 1)]
+
+
+def _too_many(where: str) -> InvalidMessage:
+    return InvalidMessage(
+        "designators-too-many",
+        f"The BOM has more than {MAX_DESIGNATORS} reference designators",
+        where=where,
+        remedy="Correct the ranges at the source",
+    )
+
+
+# --- shared ---
+
+
+def _unit(stated: str | None, where: str) -> str:
+    return to_rec20(UNITS, stated or "", where=where)
+
+
+def _line(place: int) -> str:
+    return f"bom.results[{place}]"
+
+
+# In the order scope of the changes: what is read stands in the place of the entry.
+HANDLER = Handler(
+    name="arena-item",
+    scope=CHANGES.scope,
+    types=(TYPE,),
+    read=read,
+    needs=needs,
+    decide=decide,
+    order="curing",
+    version=version,
+)
