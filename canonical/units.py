@@ -49,6 +49,7 @@ class Ratio(msgspec.Struct, frozen=True):
             raise InvalidMessage(
                 "ratio-out-of-bounds",
                 "A ratio has a denominator of 0 or a part of more than 18 digits",
+                where="ratio",
                 remedy="State the ratio with smaller whole numbers",
             )
         lowest = Fraction(top, bottom)

@@ -79,6 +79,7 @@ def cloud_event(body: bytes) -> object:
 NONE: dict[str, Any] = {"results": []}
 READ: dict[str, Reading] = {
     "arena-rest/Access__login__2.json": arena_as(arena.ErrorDocument),
+    "arena-rest/BOM__get_bom__1.json": arena_as(arena.BomRows),
     "arena-rest/BOM_Substitutes__get_bom_substitutes__1.json": arena_as(arena.ErrorDocument),
     "arena-rest/Change_Item__get_change_item__0.json": arena_as(arena.ChangeItem),
     "arena-rest/Change_Item__get_change_items__1.json": arena_as(arena.ErrorDocument),
@@ -89,14 +90,38 @@ READ: dict[str, Reading] = {
     "arena-rest/Change__create_change__1.json": arena_as(arena.Change),
     "arena-rest/Change__create_change__8.json": arena_as(arena.ErrorDocument),
     "arena-rest/Change__get_change__0.json": arena_as(arena.Change),
+    "arena-rest/Item_Sourcing__get_item_source_rels__0.json": arena_as(arena.SourceRows),
     "arena-rest/Item_Sourcing__get_item_source_rels__1.json": arena_as(arena.ErrorDocument),
     "arena-rest/Item__get_items__3.json": arena_as(arena.ErrorDocument),
+    "arena-rest/Outbound_Integrations_-_Event_Queue__get_event_items__1.json":
+        arena_rows(arena.EventItem),
+    "arena-rest/Outbound_Integrations_-_Event_Queue__put_event_item__1.json":
+        arena_as(arena.EventItem),
+    "arena-rest/Supplier__get_supplier__0.json": arena_as(arena.SupplierProfile),
     "arena-rest/Outbound_Integrations_-_Event_Queue__get_events__0.json":
         arena_rows(arena.QueueEvent),
     "ipc2571-pdx/pdx_subassembly.xml": message,
     "sap-idoc/MATMAS05_material_master.xml": message,
     "sap-idoc/ORDERS05_ORDERS_purchase_order.xml": message,
     "sap-idoc/ORDERS05_ORDRSP_order_response.xml": message,
+    "sap-s4-events/businesspartner.changed.cloudevent.json": cloud_event,
+    "sap-s4-odata/sandbox-json/inforecord/purchasing-info-record-general-01-sample.json":
+        entity(s4_read.InfoRecord, to_PurgInfoRecdOrgPlantData=NONE),
+    "sap-s4-odata/sandbox-json/inforecord/"
+    "purchasing-info-record-general-02-purchasing-organization-plant-sample.json":
+        entity(s4_read.OrganisationTerms),
+    "sap-s4-odata/sandbox-json/supplier/business-partner-supplier-general-01-sample.json":
+        entity(s4_read.Partner, to_Supplier=None, to_BusinessPartnerAddress=NONE),
+    "sap-s4-odata/sandbox-json/supplier/business-partner-supplier-general-03-address-sample.json":
+        entity(s4_read.PartnerAddress, to_AddressUsage=NONE),
+    "sap-s4-odata/sandbox-json/supplier/business-partner-supplier-general-05-supplier-sample.json":
+        entity(s4_read.PartnerSupplier, to_SupplierCompany=NONE, to_SupplierPurchasingOrg=NONE),
+    "sap-s4-odata/sandbox-json/supplier/"
+    "business-partner-supplier-general-06-purchasing-organization-sample.json":
+        entity(s4_read.SupplierOrganisation),
+    "sap-s4-odata/raw-json/Product.json": entity(
+        s4_read.Material, to_Description=NONE, to_ProductUnitsOfMeasure=NONE, to_Plant=NONE
+    ),
     "sap-s4-odata/sandbox-json/product/product-master-general-01-sample.json": entity(
         s4_read.Material, to_Description=NONE, to_ProductUnitsOfMeasure=NONE, to_Plant=NONE
     ),
@@ -113,6 +138,10 @@ READ: dict[str, Reading] = {
         entity(s4_read.OrderScheduleLine),
 }  # fmt: skip
 NOT_READ: dict[str, str] = {
+    "arena-rest/BOM_Substitutes__get_bom_substitute__0.json":
+        "substitutes are a call for each line, which the daily allowance does not bear",
+    "arena-rest/BOM_Substitutes__get_bom_substitutes__0.json":
+        "substitutes are a call for each line, which the daily allowance does not bear",
     "arena-rest/Access__login__1.json": "the channel's: ops/http logs in",
     "arena-rest/BOM__get_bom_settings__0.json": "settings of a workspace",
     "arena-rest/Change__create_change__0.json": "what a client writes; no change is created here",
@@ -122,6 +151,23 @@ NOT_READ: dict[str, str] = {
         "items are marked with their entry, not one by one",
     "arena-rest/Supplier_Item__get_supplier_item_source_rels__0.json":
         "sourcing is read from the item's side",
+    **dict.fromkeys(
+        (
+            "sap-s4-odata/sandbox-json/bom/bill-of-material-component-01-sample.json",
+            "sap-s4-odata/sandbox-json/bom/bill-of-material-header-01-sample.json",
+            "sap-s4-odata/sandbox-json/bom/bill-of-material-item-01-sample.json",
+        ),
+        "BOMs are read to be compared, with names of the service's version 0002",
+    ),
+    **dict.fromkeys(
+        (
+            "sap-s4-odata/sandbox-json/inforecord/"
+            "purchasing-info-record-general-03-pricing-condition-validity-sample.json",
+            "sap-s4-odata/sandbox-json/inforecord/"
+            "purchasing-info-record-general-04-pricing-condition-sample.json",
+        ),
+        "condition records are written, and read to be compared",
+    ),
     "sap-s4-odata/sandbox-json/product/product-master-procurement-01-sample.json":
         "A_ProductPlantProcurement is not expanded",
 }  # fmt: skip

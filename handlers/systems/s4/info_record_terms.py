@@ -26,6 +26,7 @@ from handlers.systems.s4.values import (
     key,
     mark,
     number,
+    ratio,
     text,
     unit,
     version,
@@ -164,18 +165,10 @@ def _order_to_base(record: InfoRecord) -> Ratio | UnsetType | None:
     top, bottom = record.OrderItemQtyToBaseQtyNmrtr, record.OrderItemQtyToBaseQtyDnmntr
     if top is UNSET or bottom is UNSET:
         return UNSET
-    numerator = whole(top, where="OrderItemQtyToBaseQtyNmrtr")
-    denominator = whole(bottom, where="OrderItemQtyToBaseQtyDnmntr")
-    if numerator == denominator == 0:
+    where = "OrderItemQtyToBaseQtyNmrtr, OrderItemQtyToBaseQtyDnmntr"
+    if whole(top, where=where) == whole(bottom, where=where) == 0:
         return None
-    if numerator <= 0 or denominator <= 0:
-        raise InvalidMessage(
-            "item-unit-ratio",
-            f"{numerator} to {denominator} is no ratio of two units",
-            where="OrderItemQtyToBaseQtyNmrtr, OrderItemQtyToBaseQtyDnmntr",
-            remedy="Correct the units in the ERP",
-        )
-    return Ratio(numerator, denominator)
+    return ratio(top, bottom, where=where)
 
 
 def _price(terms: OrganisationTerms, where: str, found: Findings) -> UnitPrice | UnsetType | None:

@@ -11,7 +11,7 @@ from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.item import Procurement
 from canonical.item_master import ItemMasterPatch, PlantPatch
-from canonical.quantity import ItemUnit, Quantity, Ratio, UnknownUnit
+from canonical.quantity import ItemUnit, Quantity, UnknownUnit
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
@@ -22,10 +22,10 @@ from handlers.systems.s4.values import (
     mark,
     number,
     prose,
+    ratio,
     text,
     unit,
     version,
-    whole,
 )
 from handlers.systems.s4.words import PROCUREMENT
 
@@ -93,9 +93,12 @@ def _alternates(material: Material, found: Findings) -> Iterator[ItemUnit]:
         except UnknownUnit as failure:
             found.add(failure)
             continue
-        numerator = whole(row.QuantityNumerator, where=f"{where}: QuantityNumerator")
-        denominator = whole(row.QuantityDenominator, where=f"{where}: QuantityDenominator")
-        yield ItemUnit(alternate, Ratio(numerator, denominator))
+        told = ratio(
+            row.QuantityNumerator,
+            row.QuantityDenominator,
+            where=f"{where}: QuantityNumerator, QuantityDenominator",
+        )
+        yield ItemUnit(alternate, told)
 
 
 def _plant(plant: Plant, base_unit: str, found: Findings) -> PlantPatch:

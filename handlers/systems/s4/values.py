@@ -13,7 +13,7 @@ from canonical.errors import InvalidMessage
 from canonical.money import UnknownCurrency, minor_digits
 from canonical.patch import Flag
 from canonical.patch import Text as Patched
-from canonical.quantity import parse_decimal
+from canonical.quantity import Ratio, parse_decimal
 from canonical.text import normalise_id, normalise_text
 from canonical.units import to_rec20
 from handlers.systems.s4 import odata
@@ -98,6 +98,19 @@ def whole(said: Said, *, where: str) -> int:
             remedy="Correct the number in the ERP",
         )
     return int(amount)
+
+
+def ratio(numerator: Said, denominator: Said, *, where: str) -> Ratio:
+    """How much of one unit another one is. Raises: InvalidMessage where the two make no ratio."""
+    top, bottom = whole(numerator, where=where), whole(denominator, where=where)
+    if top <= 0 or bottom <= 0:
+        raise InvalidMessage(
+            "item-unit-ratio",
+            f"{top} to {bottom} is no ratio of two units",
+            where=where,
+            remedy="Correct the units in the ERP",
+        )
+    return Ratio(top, bottom)
 
 
 def days(said: Said, *, where: str) -> int | UnsetType | None:
