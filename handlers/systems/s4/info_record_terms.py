@@ -165,10 +165,11 @@ def _order_to_base(record: InfoRecord) -> Ratio | UnsetType | None:
     top, bottom = record.OrderItemQtyToBaseQtyNmrtr, record.OrderItemQtyToBaseQtyDnmntr
     if top is UNSET or bottom is UNSET:
         return UNSET
-    where = "OrderItemQtyToBaseQtyNmrtr, OrderItemQtyToBaseQtyDnmntr"
-    if whole(top, where=where) == whole(bottom, where=where) == 0:
+    numerator = whole(top, where="OrderItemQtyToBaseQtyNmrtr")
+    denominator = whole(bottom, where="OrderItemQtyToBaseQtyDnmntr")
+    if numerator == denominator == 0:
         return None
-    return ratio(top, bottom, where=where)
+    return ratio(top, bottom, where="OrderItemQtyToBaseQtyNmrtr, OrderItemQtyToBaseQtyDnmntr")
 
 
 def _price(terms: OrganisationTerms, where: str, found: Findings) -> UnitPrice | UnsetType | None:
