@@ -114,7 +114,7 @@ def test_those_that_are_named_are_written_in_the_order_named(
         (("none.toml",), 2, "none.toml"),
         (("odd.toml",), 2, "fields.nmae is no field of Supplier"),
         (("items.toml",), 4, "Layshaft knows no item"),
-        (("short.toml",), 2, "No word of the table means True"),
+        (("short.toml",), 2, "No word of the table means 'true'"),
     ],
 )
 def test_what_cannot_be_written_leaves_no_file(

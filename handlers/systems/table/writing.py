@@ -67,8 +67,9 @@ def _words(words: Mapping[str, Any]) -> Write:
         for word, means in words.items():
             if means == value:
                 return word
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
         raise unwritable(
-            f"No word of the table means {str(value)[:_SHOWN]!r}",
+            f"No word of the table means {shown[:_SHOWN]!r}",
             where,
             "Have the word added to the table",
         )
