@@ -3,10 +3,8 @@ driver that reads one."""
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import io
-import time
 import tomllib
 from collections.abc import Callable
 from typing import IO
@@ -14,7 +12,7 @@ from typing import IO
 import pytest
 
 from canonical.bom import Bom, PlantBomState
-from canonical.effects import Emit
+from canonical.effects import Effect, Emit
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, Package
 from canonical.package import PACKAGE_TYPE
@@ -23,6 +21,7 @@ from handlers.systems.table.inbound import handler_of
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
 from tests.fixtures.large_package import write_package
+from tests.timing import processor_seconds
 
 SHORT = 5_000
 AS_LONG = 10
@@ -94,26 +93,18 @@ def by_reference(content: bytes) -> Delivery:
 
 
 def seconds(case: Case, lines: int) -> float:
-    """Processor time of the shortest of three tries; what is understood has all lines.
-
-    Without the collector, as timeit does: what it takes depends on all that lives in this process.
-    """
+    """Processor time; what is understood has all lines."""
     handler, made, _ = case
     delivery = by_reference(made(lines))
-    tries = []
-    for _ in range(3):
-        gc.collect()
-        gc.disable()
-        began = time.process_time()
-        try:
-            effects = handler.decide(handler.read(delivery), Facts(RULES), NOW)
-            tries.append(time.process_time() - began)
-        finally:
-            gc.enable()
-        boms = [e.data for e in effects if isinstance(e, Emit)]
-        longest = max(len(b.lines) for b in boms if isinstance(b, Bom | PlantBomState))
-        assert longest == lines
-    return min(tries)
+    effects = understood(handler, delivery)
+    boms = [e.data for e in effects if isinstance(e, Emit)]
+    assert max(len(b.lines) for b in boms if isinstance(b, Bom | PlantBomState)) == lines
+    return processor_seconds(lambda: understood(handler, delivery))
+
+
+def understood(handler: Handler, delivery: Delivery) -> tuple[Effect, ...]:
+    """What it comes to."""
+    return handler.decide(handler.read(delivery), Facts(RULES), NOW)
 
 
 @pytest.mark.parametrize("name", CASES)

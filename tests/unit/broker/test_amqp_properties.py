@@ -7,7 +7,6 @@ import importlib.metadata
 import struct
 import subprocess
 import sys
-import time
 
 import pamqp.frame
 import pytest
@@ -18,6 +17,7 @@ from pamqp import commands, decode, header
 from broker import amqp_properties
 from broker.amqp_properties import content_header, damage, hostile_frames, violations
 from canonical.errors import Misconfigured
+from tests.timing import processor_seconds
 
 MESSAGE_ID, TIMESTAMP, HEADERS = 128, 64, 8192
 
@@ -141,9 +141,7 @@ def test_a_seventeenth_level_is_too_deep() -> None:
 def test_a_table_of_100_kb_stops_the_event_loop_for_less_than_50_ms() -> None:
     entries = b"".join(b"\x05%05dV" % number for number in range(18_000))
     frame = content_header(table(entries), flag=HEADERS)
-    start = time.perf_counter()
-    read(frame)
-    assert time.perf_counter() - start < 0.05
+    assert processor_seconds(lambda: read(frame)) < 0.05
 
 
 def test_a_routing_key_of_invalid_utf8_is_named_and_printable() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -41,6 +40,7 @@ from handlers.systems.pdx.outbound import Contents, to_document, to_package
 from handlers.systems.timestamps import microseconds
 from tests.fixtures.pdx_text import GEARBOX, REAL, boms, changes, delivery, emitted, items
 from tests.strategies import decimals, ids, labels, moments, prose
+from tests.timing import processor_seconds
 
 GENERATED = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
 RELEASED = datetime(2024, 3, 4, 10, 0, 0, 250_000, tzinfo=UTC)
@@ -658,7 +658,7 @@ def test_more_than_we_take_ourselves_is_not_sent(monkeypatch: pytest.MonkeyPatch
 
 
 def _seconds(lines: int) -> float:
-    """The shorter of two tries for one assembly of so many lines, with a tenth as many items."""
+    """Processor time for one assembly of so many lines, with a tenth as many items."""
     numbers = [f"C-{n}" for n in range(lines // 10)]
     uses = [line(number, reference_designators=("R1",)) for number in numbers]
     made = contents(
@@ -666,12 +666,7 @@ def _seconds(lines: int) -> float:
         *(item(number) for number in numbers),
         boms=(bom(*uses * 10, parent="TOP"),),
     )
-    tries = []
-    for _ in range(2):
-        began = time.perf_counter()
-        to_package(made)
-        tries.append(time.perf_counter() - began)
-    return min(tries)
+    return processor_seconds(lambda: to_package(made))
 
 
 def test_ten_times_as_many_lines_take_ten_times_as_long() -> None:
