@@ -5,6 +5,7 @@ Type on the wire: `com.layshaft.<object>.<past-tense>.v<n>`. The short form name
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -13,14 +14,14 @@ from canonical.bom import Bom, PlantBomState
 from canonical.bounds import Instant, Int64
 from canonical.change import EngineeringChange
 from canonical.envelope import Lane
-from canonical.item import Item
+from canonical.item import Item, Lifecycle
 from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, PurchaseOrder
-from canonical.purchase_contract import PurchaseContract
+from canonical.purchase_contract import ContractStatus, PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.source_list import SourceList
 from canonical.sourcing import Coverage
-from canonical.supplier import Supplier
+from canonical.supplier import QualificationStatus, Supplier
 from canonical.supplier_master import SupplierMasterPatch
 from canonical.upcasts import earlier_versions
 
@@ -65,6 +66,67 @@ class PlanAdjustmentNeeded(msgspec.Struct, frozen=True):
     change: str
     plant: str
     items: tuple[str, ...]
+
+
+class ItemSuperseded(msgspec.Struct, frozen=True):
+    """A revision has a successor.
+
+    revision, by: labels of the one that was and of the one that takes its place. change: that made
+    it; "" where the source does not say.
+    """
+
+    number: str
+    revision: str
+    by: str
+    change: str = ""
+
+
+class ItemStopped(msgspec.Struct, frozen=True):
+    """An item is not to be used as it was.
+
+    before: None where nothing was known of it. stated_as: the source's own word.
+    """
+
+    number: str
+    revision: str
+    lifecycle: Lifecycle
+    before: Lifecycle | None = None
+    change: str = ""
+    stated_as: str = ""
+
+
+class SupplierStanding(msgspec.Struct, frozen=True):
+    """How a supplier stands now.
+
+    status: its own qualification for everything it sells, None where nobody stated one; that for a
+    part of it, or by its parent, is in `supplier.changed`. before: status that was known before.
+    valid_until: last valid day; None = open.
+    """
+
+    number: str
+    name: str
+    active: bool
+    status: QualificationStatus | None = None
+    before: QualificationStatus | None = None
+    valid_until: date | None = None
+    stated_as: str = ""
+
+
+class ContractStanding(msgspec.Struct, frozen=True):
+    """How a purchase contract stands now.
+
+    before: None where it was not known. first_day, last_day: both inclusive; None = open. items:
+    ours that are on its lines, each once, in order.
+    """
+
+    number: str
+    supplier: str
+    status: ContractStatus
+    first_day: date
+    before: ContractStatus | None = None
+    last_day: date | None = None
+    items: tuple[str, ...] = ()
+    stated_as: str = ""
 
 
 # event: said when it happens, each by itself. batch: nobody is the worse off for hearing it with
@@ -125,6 +187,21 @@ EVENTS: dict[str, EventType] = {
             "Changes wait for the items they release",
         ),
         EventType(
+            "item.superseded", 1, ItemSuperseded, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "A revision has a successor, which is on record now",
+            "What is on order or in stock of the old one has to be decided on",
+        ),
+        EventType(
+            "item.blocked", 1, ItemStopped, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "An item is on hold",
+            "It must not be bought or built meanwhile",
+        ),
+        EventType(
+            "item.obsoleted", 1, ItemStopped, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "An item is obsolete",
+            "It must not be bought any more",
+        ),
+        EventType(
             "item.changed", 1, ItemMasterPatch, "item-master/<number>", "standard", _OPS, _LOG_DAYS,
             "An ERP says something else of a material; what it does not say is as it was",
             "Plants buy and plan by it",
@@ -144,6 +221,24 @@ EVENTS: dict[str, EventType] = {
             "supplier.changed", 1, Supplier, "supplier/<number>", "standard", _PRO, _LOG_DAYS,
             "A supplier or its qualification changed",
             "Purchasing steps stop or go on by it",
+        ),
+        EventType(
+            "supplier.qualified", 1, SupplierStanding, "supplier/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "A supplier is qualified for everything, and was not known to be",
+            "What waits for it may be bought there",
+        ),
+        EventType(
+            "supplier.disqualified", 1, SupplierStanding, "supplier/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "A supplier is disqualified for everything, and was not known to be",
+            "What is bought there has to come from elsewhere",
+        ),
+        EventType(
+            "supplier.blocked", 1, SupplierStanding, "supplier/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "Procurement has made a supplier inactive",
+            "No order goes there any more",
         ),
         EventType(
             "supplier-master.changed", 1, SupplierMasterPatch, "supplier-master/<number>",
@@ -169,6 +264,18 @@ EVENTS: dict[str, EventType] = {
             _LOG_DAYS,
             "A purchase contract is another one now; it is stated whole",
             "What is bought under it has to be bought elsewhere once it ends or is drawn",
+        ),
+        EventType(
+            "contract.activated", 1, ContractStanding, "contract/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "A purchase contract may be bought on, within its days",
+            "What waits for its prices may be ordered",
+        ),
+        EventType(
+            "contract.expired", 1, ContractStanding, "contract/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "A purchase contract has ended, as its source says; nobody here watches its last day",
+            "What was bought under it has to be bought elsewhere",
         ),
         EventType(
             "source-list.changed", 1, SourceList, "source-list/<plant>/<item>", "standard", _OPS,

@@ -24,6 +24,7 @@ from canonical.source_list import SourceList, source_list_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
+from handlers.flows.transitions import transitions
 
 Stated = (
     Item
@@ -55,8 +56,14 @@ def document_key(message: Message[Any], facts: Facts) -> frozenset[str]:
 
 
 def decide(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """The document as stated; revisions order items and BOMs, statements everything else."""
-    return (_put(message.payload),)
+    """The document as stated, and what that means to others; revisions order items and BOMs,
+    statements everything else."""
+    put = _put(message.payload)
+    known = facts.documents.get(put.key)
+    before = known.document if known else None
+    if isinstance(before, Stated) and _put(before).order >= put.order:
+        return (put,)
+    return (put, *transitions(before, put.document))
 
 
 def version(message: Message[Any]) -> int:

@@ -440,7 +440,7 @@ def test_every_driver_stands_under_its_name() -> None:
 
 
 def test_whatever_a_translation_says_is_heard_by_a_flow() -> None:
-    effects = [effect for row in HANDLERS for effect in effects_of(row)]
+    effects = [effect for row in HANDLERS if row[0] != SOURCE for effect in effects_of(row)]
     for row, deliveries in MORE.items():
         for delivery in deliveries:
             effects += HANDLERS[row].decide(HANDLERS[row].read(delivery), FACTS, NOW)

@@ -68,7 +68,7 @@ def put(handler: Handler, document: Document, *, key: str = "item/PIN") -> Put:
     delivery = Delivery("layshaft", "", encode(document), attributes=attributes)
     message = handler.read(delivery)
     assert handler.needs(message, Facts(RULES)) == {key}
-    [effect] = handler.decide(message, Facts(RULES), NOW)
+    effect, *_ = handler.decide(message, Facts(RULES), NOW)
     assert isinstance(effect, Put)
     return effect
 

@@ -150,7 +150,7 @@ def test_a_later_file_makes_a_newer_document_and_an_earlier_one_an_older_one(
         assert isinstance(said, Emit)
         attributes = {"id": "1", "type": EVENTS[said.event].type, "subject": said.key}
         event = read_event(Delivery(SOURCE, "", encode(said.data), attributes=attributes))
-        (put,) = SUPPLIER_CHANGED.decide(event, Facts(RULES), NOW)
+        put, *_ = SUPPLIER_CHANGED.decide(event, Facts(RULES), NOW)
         assert isinstance(put, Put)
         puts.append(put)
     assert {put.key for put in puts} == {"supplier/17300001"}
