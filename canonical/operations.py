@@ -11,7 +11,9 @@ import msgspec
 
 from canonical.bom import PlantBom
 from canonical.item import Item, Procurement
+from canonical.order import PurchaseOrder
 from canonical.purchasing import InfoRecord
+from canonical.supplier_master import SupplierMaster
 
 StepKind = Literal["call", "approval", "wait", "announce"]
 
@@ -42,6 +44,18 @@ class PutInfoRecord(msgspec.Struct, frozen=True, tag="put-info-record"):
     """The target holds one info record with these terms for supplier, item, organisation, plant."""
 
     record: InfoRecord
+
+
+class PutSupplier(msgspec.Struct, frozen=True, tag="put-supplier"):
+    """The target holds the supplier as the ERP that keeps it has it."""
+
+    supplier: SupplierMaster
+
+
+class PutOrder(msgspec.Struct, frozen=True, tag="put-order"):
+    """The target holds the order with the lines given, under a reference to its number."""
+
+    order: PurchaseOrder
 
 
 class PublishItem(msgspec.Struct, frozen=True, tag="publish-item"):
@@ -147,6 +161,8 @@ Operation = (
     | ExtendToPlant
     | PutBom
     | PutInfoRecord
+    | PutSupplier
+    | PutOrder
     | PublishItem
     | ReadCoverage
     | ReadSupplier
