@@ -307,9 +307,9 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         handler = recognise(delivery)
         message = handler.read(delivery)
         envelope = _identified(_named_by_sender(message.envelope, delivery))
-        message = Message(envelope, message.payload)
+        message = replace(message, envelope=envelope)
         version = handler.version(message) if handler.version is not None else None
-        ignored = handler.ignored(message) if handler.ignored is not None else {}
+        ignored = handler.ignored(message)
     except Failure as failure:
         return unreadable(delivery, lane, recognise, failure, logged)
     except MemoryError:  # the process has none left, whatever the message says
@@ -333,7 +333,7 @@ def _read(delivery: Delivery, lane: Lane, recognise: Recognise, logged: Position
         entry=entry,
         lane=lane,
         handler=handler,
-        message=Message(envelope, message.payload),
+        message=replace(message, envelope=envelope),
         version=version,
         ignored=ignored,
     )

@@ -16,6 +16,7 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.events import BY_TYPE, SOURCE, EventType
 from canonical.handler import Delivery
+from canonical.members import not_taken
 from canonical.package import MAX_EVENT_BYTES, MAX_INLINE_BYTES
 from canonical.quantity import is_plain
 from canonical.upcasts import to_present
@@ -53,6 +54,18 @@ def decode_json(body: bytes, kind: type[T], *, where: str = "body", keys_once: b
     if keys_once:
         check_keys(body, where=where)
     return value
+
+
+def decode_foreign(body: bytes, kind: type[T], *, where: str = "body") -> tuple[T, tuple[str, ...]]:
+    """A vendor's value of `kind`, and which members of the content it does not take: the `ignored`
+    of its message.
+
+    Raises: InvalidMessage, as decode_json with keys_once does.
+    """
+    value = decode_json(body, kind, where=where)
+    content = guard(lambda: msgspec.json.decode(body), where=where)
+    _check_keys(body, content, where)
+    return value, not_taken(content, kind)
 
 
 def check_size(body: bytes, *, limit: int = MAX_BODY_BYTES, where: str = "body") -> None:
@@ -136,7 +149,12 @@ def check_keys(body: bytes, *, where: str = "body") -> None:
 
     The decoder keeps the last one: where what it keeps is written with fewer colons, one was lost.
     """
-    kept = guard(lambda: msgspec.json.encode(msgspec.json.decode(body)), where=where)
+    _check_keys(body, guard(lambda: msgspec.json.decode(body), where=where), where)
+
+
+def _check_keys(body: bytes, content: object, where: str) -> None:
+    """content: what the body was decoded to, without a type."""
+    kept = guard(lambda: msgspec.json.encode(content), where=where)
     # Without escapes both spell every text alike: colons within texts need not be told apart.
     if b"\\" not in body and kept.count(b":") == body.count(b":"):
         return

@@ -39,7 +39,13 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, Generic[Payload], frozen=True):
-    """An envelope with its decoded content."""
+    """An envelope with its decoded content.
+
+    ignored: what of a foreign message nobody reads, by its path without places in lists:
+        `lines[].colour`. Each once, the first ones of very many; what a driver leaves out on
+        purpose is not among it.
+    """
 
     envelope: Envelope
     payload: Payload
+    ignored: tuple[str, ...] = ()

@@ -66,6 +66,11 @@ def content_of(delivery: Delivery) -> IO[bytes]:
     return delivery.package.open() if delivery.package else BytesIO(delivery.body)
 
 
+def ignored_fields(message: Message[Any]) -> Mapping[str, int]:
+    """How many different fields of the message nobody reads."""
+    return {"fields": len(message.ignored)} if message.ignored else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
     """One logical consumer.
@@ -83,6 +88,7 @@ class Handler:
         states, comparable within the scope; needed unless order is strict, None where a message
         has none. ignored: message -> how much of it nobody reads, by a few words of the driver's,
         to be counted: what customers add to a format is no fault, and is not dropped in silence.
+        Which ones these are says the message's own `ignored`.
     """
 
     name: str
@@ -94,7 +100,7 @@ class Handler:
     kinds: tuple[str, ...] = ()
     order: Order = "strict"
     version: Callable[[Message[Any]], int | None] | None = None
-    ignored: Callable[[Message[Any]], Mapping[str, int]] | None = None
+    ignored: Callable[[Message[Any]], Mapping[str, int]] = ignored_fields
 
 
 def no_needs(message: Message[Any], facts: Facts) -> frozenset[str]:

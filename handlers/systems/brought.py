@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from canonical.codec import decode_json, required
+from canonical.codec import decode_foreign, required
 from canonical.envelope import Envelope, Message
 from canonical.handler import Delivery
 from handlers.systems.timestamps import parse_timestamp
@@ -28,4 +28,4 @@ def read_brought(delivery: Delivery, kind: str, content: type[T]) -> Message[T]:
         causation_id=attributes.get("causationid", ""),
         traceparent=attributes.get("traceparent", ""),
     )
-    return Message(envelope, decode_json(delivery.body, content, where=kind, keys_once=True))
+    return Message(envelope, *decode_foreign(delivery.body, content, where=kind))

@@ -10,6 +10,8 @@ from ops.cli.output import Column, Screen, plural
 from ops.mapping.entries import WHOLE, Change
 from ops.mapping.goldens import Compared
 
+# Of what nobody reads, so much is named; `map dry-run` names all of it.
+_MENTIONED = 5
 _WORDS = {
     "changed": "says something else",
     "fails": "was understood and is refused now",
@@ -20,7 +22,7 @@ _WORDS = {
 
 
 def show_compared(page: Screen, found: Sequence[Compared]) -> None:
-    """What differs, file by file, and how many do not."""
+    """What differs, file by file, what nobody reads of them, and how many do not differ."""
     for row in found:
         if row.differs:
             page.line(f"{row.file}: {_WORDS[row.word]}", style="bold")
@@ -29,6 +31,9 @@ def show_compared(page: Screen, found: Sequence[Compared]) -> None:
                 _show_entry(page, f"{kind}  {about}", of_entry)
             if row.changes:
                 page.line()
+    for row in found:
+        if row.ignored:
+            page.line(f"{row.file}: read by nobody: {_some(row.ignored)}")
     page.line(_counted(found))
 
 
@@ -45,6 +50,11 @@ def _show_entry(page: Screen, name: str, changes: Sequence[Change]) -> None:
             [Column("    field"), Column("golden", is_text=True), Column("now", is_text=True)],
             [(f"    {change.path}", _told(change.old), _told(change.new)) for change in fields],
         )
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = len(paths) - _MENTIONED
+    return ", ".join(paths[:_MENTIONED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _told(text: str | None) -> str:

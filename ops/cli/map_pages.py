@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -72,6 +72,7 @@ def _said_data(row: Said) -> dict[str, Any]:
             {"event": e.event, "key": e.key, "lane": _lane(e), "data": e.data} for e in found.events
         ],
         "cases": found.cases,
+        "ignored": {"counted": found.counted, "paths": found.ignored},
         "refused": _failure_data(found.failure) if found.failure else None,
         "lineage": row.lineage,
     }
@@ -138,12 +139,27 @@ def _show_file(page: Screen, row: Said) -> None:
         page.fields((f"  {path}", text) for path, text in readable(plain(event.data)))
     for case in found.cases:
         _show_case(page, case)
+    _show_ignored(page, found)
     if isinstance(row.lineage, str):
         page.line()
         page.line(f"No lineage: {row.lineage}.")
     elif row.lineage is not None:
         show_lineage(page, row.lineage)
     page.line()
+
+
+def _show_ignored(page: Screen, found: Translation) -> None:
+    if not (found.counted or found.ignored):
+        return
+    page.line()
+    page.line(f"read by nobody: {in_words(found.counted)}", style="bold")
+    for path in found.ignored:
+        page.line(f"  {path}")
+
+
+def in_words(counted: Mapping[str, int]) -> str:
+    """How much of a message nobody reads: 2 fields, 1 line by amount."""
+    return ", ".join(f"{what}: {number}" for what, number in counted.items())
 
 
 def _show_case(page: Screen, case: Open) -> None:

@@ -42,11 +42,13 @@ class Compared(msgspec.Struct, frozen=True):
     same. changed: says something else. fails: was understood and is refused now; succeeds: the
     other way round. new: has no golden. gone: a golden without its sample. foreign: has no golden
     and nobody recognises it, such as a page of notes.
+    ignored: what of the sample nobody reads now, by its path; no golden holds it.
     """
 
     file: str
     word: Word
     changes: tuple[Change, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -171,6 +173,8 @@ def judge(file: str, golden: Sequence[Entry], said: Sequence[Entry]) -> Compared
 def _compared(folder: Path, goldens: Path, name: Path, say: Say) -> Compared:
     golden = goldens / golden_name(name)
     said = say(folder / name)
-    if not golden.exists():
-        return Compared(str(name), "foreign" if said.handler is None else "new")
-    return judge(str(name), read_entries(golden), entries_of(said))
+    if golden.exists():
+        found = judge(str(name), read_entries(golden), entries_of(said))
+    else:
+        found = Compared(str(name), "foreign" if said.handler is None else "new")
+    return msgspec.structs.replace(found, ignored=said.ignored)

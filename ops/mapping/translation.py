@@ -46,6 +46,16 @@ class Translation(msgspec.Struct, frozen=True):
         return tuple(effect for effect in self.effects if isinstance(effect, Emit))
 
     @property
+    def ignored(self) -> tuple[str, ...]:
+        """What of it nobody reads, by its path."""
+        return self.message.ignored if self.message else ()
+
+    @property
+    def counted(self) -> Mapping[str, int]:
+        """How much of it nobody reads, in the words of its driver, as the service counts it."""
+        return self.handler.ignored(self.message) if self.handler and self.message else {}
+
+    @property
     def cases(self) -> tuple[Open, ...]:
         """What of it a person has to look at."""
         return tuple(effect for effect in self.effects if isinstance(effect, Open))

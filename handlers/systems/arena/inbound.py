@@ -11,13 +11,14 @@ from canonical.change import (
     EngineeringChange,
     change_key,
 )
-from canonical.codec import decode_json
+from canonical.codec import decode_foreign
 from canonical.effectivity import DateEffectivity, from_inclusive_dates
 from canonical.effects import Effect
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
+from canonical.members import named
 from canonical.revision import parse_revision
 from canonical.text import normalise_id, normalise_text
 from handlers.systems.arena.native import (
@@ -29,6 +30,7 @@ from handlers.systems.arena.native import (
     Event,
 )
 from handlers.systems.arena.values import (
+    custom_ignored,
     custom_list,
     custom_path,
     custom_text,
@@ -36,6 +38,7 @@ from handlers.systems.arena.values import (
     unmapped,
 )
 from handlers.systems.arena.words import (
+    CHANGE_FIELDS,
     CHANGE_STATUS,
     EFFECTIVE_ZONE,
     FAMILY_FIELD,
@@ -63,9 +66,7 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
     Identity: the event of Arena's queue, else the change and the time of its present status.
     Raises: InvalidMessage for content that is no such statement, naming the field.
     """
-    statement = decode_json(
-        delivery.body, ChangeStatement, where="change statement", keys_once=True
-    )
+    statement, ignored = decode_foreign(delivery.body, ChangeStatement, where="change statement")
     change = statement.change
     status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
     event = statement.event
@@ -83,7 +84,8 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, statement)
+    custom = custom_ignored(change.additional_attributes, CHANGE_FIELDS, "change")
+    return Message(envelope, statement, named((*ignored, *custom)))
 
 
 def needs(message: Message[ChangeStatement], facts: Facts) -> frozenset[str]:

@@ -11,23 +11,31 @@ from decimal import Decimal
 import msgspec
 
 from canonical.bom import Bom, BomLine, bom_key
-from canonical.codec import decode_json
+from canonical.codec import decode_foreign
 from canonical.effects import Effect, Emit, Open
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Unavailable
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
 from canonical.item import ApprovedManufacturer, Item, ItemKind, Procurement, item_key
+from canonical.members import named
 from canonical.quantity import Quantity, plain_decimal
 from canonical.revision import parse_revision
 from canonical.text import MAX_ID_CHARS, normalise_id, normalise_text
 from canonical.units import to_rec20
 from handlers.systems.arena.inbound import HANDLER as CHANGES
 from handlers.systems.arena.native import BomRow, ItemSpecs, ItemStatement, SourceRow
-from handlers.systems.arena.values import custom_path, custom_text, lifecycle_of, unmapped
+from handlers.systems.arena.values import (
+    custom_ignored,
+    custom_path,
+    custom_text,
+    lifecycle_of,
+    unmapped,
+)
 from handlers.systems.arena.words import (
     CATEGORY,
     FAMILY_FIELD,
+    ITEM_FIELDS,
     MAKE_BUY,
     MAKE_BUY_FIELD,
     PROCUREMENT_TYPE,
@@ -70,7 +78,7 @@ def read(delivery: Delivery) -> Message[ItemStatement]:
     belongs to a revision may change without a new one.
     Raises: InvalidMessage for content that is no such statement, naming the field.
     """
-    statement = decode_json(delivery.body, ItemStatement, where="item statement", keys_once=True)
+    statement, ignored = decode_foreign(delivery.body, ItemStatement, where="item statement")
     item = statement.item
     guid = normalise_id(item.guid, where="item.guid")
     number = normalise_id(item.number, where="item.number")
@@ -89,7 +97,8 @@ def read(delivery: Delivery) -> Message[ItemStatement]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, statement)
+    custom = custom_ignored(item.additional_attributes, ITEM_FIELDS, "item")
+    return Message(envelope, statement, named((*ignored, *custom)))
 
 
 def needs(message: Message[ItemStatement], facts: Facts) -> frozenset[str]:

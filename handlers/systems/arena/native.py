@@ -1,16 +1,18 @@
 """An Arena change with its affected items, an item with its BOM and its sources, and the entries of
 the outbound queue, in Arena's own words and field names.
 
-Fields that are not named here are ignored: workspaces add their own and releases add more.
+Fields that are not named here are told as ignored: workspaces add their own and releases add more.
+Those that Arena documents and nobody needs stand in `left_out`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from canonical.bounds import Instant, Int64
+from canonical.members import Foreign
 
 # No object has an empty id or number.
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -18,8 +20,16 @@ Name = Annotated[str, msgspec.Meta(min_length=1)]
 MAX_ROWS = 10_000
 
 
-class _Native(msgspec.Struct, frozen=True, rename="camel"):
-    """Arena's spelling of field names."""
+# What was not asked for and nobody needs is left out; a custom field never is.
+_LIFE_OF_AN_OBJECT = frozenset({"creationDateTime", "creator", "owner"})
+# They speak of the working revision.
+_MODIFIED = frozenset({"modifiedBom", "modifiedFiles", "modifiedSourcing", "modifiedSpecs"})
+
+
+class _Native(Foreign, frozen=True, rename="camel"):
+    """Arena's spelling of field names; url: where people and programs find what has a guid."""
+
+    left_out: ClassVar = frozenset({"url"})
 
 
 class Typed(_Native, frozen=True):
@@ -37,17 +47,23 @@ class Guid(_Native, frozen=True):
 class Named(_Native, frozen=True):
     """A category, a custom field's choice or the like."""
 
+    left_out: ClassVar = frozenset({"guid", "path"})
+
     name: str = ""
 
 
 class Person(_Native, frozen=True):
     """A user of the workspace."""
 
+    left_out: ClassVar = frozenset({"guid", "email"})
+
     full_name: str = ""
 
 
 class Phase(_Native, frozen=True):
     """A life-cycle phase; the workspace chooses the name, Arena the stage."""
+
+    left_out: ClassVar = frozenset({"guid"})
 
     name: str
     stage: str = ""
@@ -56,12 +72,17 @@ class Phase(_Native, frozen=True):
 class AdditionalAttribute(_Native, frozen=True):
     """A custom field; its value is text, a number, a list of texts or null."""
 
+    left_out: ClassVar = frozenset({"apiName", "fieldType", "guid", "multiSelect"})
+
     name: str
     value: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class ItemRevision(_Native, frozen=True):
     """A revision of an item; a working revision has no number yet."""
+
+    # The item of that revision says all of it, and comes by itself.
+    left_out: ClassVar = _MODIFIED | {"name", "status", "effectiveDateTime", "lifecyclePhase"}
 
     guid: str
     number: Name
@@ -72,6 +93,8 @@ class ItemRevision(_Native, frozen=True):
 class DispositionAttribute(_Native, frozen=True):
     """What is to happen to one kind of stock."""
 
+    left_out: ClassVar = frozenset({"guid"})
+
     name: str
     value: str | None = None
     notes: str | None = None
@@ -79,6 +102,19 @@ class DispositionAttribute(_Native, frozen=True):
 
 class ChangeItem(_Native, frozen=True):
     """One affected item; new_revision_number: where the new revision is still a working one."""
+
+    # What was looked at, and who is to be taught.
+    left_out: ClassVar = frozenset(
+        {
+            "bomView",
+            "filesView",
+            "sourcingView",
+            "specsView",
+            "materialEffectivityDateTime",
+            "retraining",
+            "retrainingRequired",
+        }
+    )
 
     guid: str
     new_item_revision: ItemRevision
@@ -93,6 +129,17 @@ class Change(_Native, frozen=True):
 
     effectivity_planned_date_time: of one that takes effect on a date, until it has.
     """
+
+    # How it came to be approved.
+    left_out: ClassVar = _LIFE_OF_AN_OBJECT | {
+        "approvalDeadlineDateTime",
+        "enforceApprovalDeadline",
+        "routingAdmins",
+        "routings",
+        "submissionDateTime",
+        "submitter",
+        "withdrawnDateTime",
+    }
 
     guid: Name
     number: Name
@@ -122,6 +169,11 @@ class Event(_Native, frozen=True):
     integration: guid of the outbound integration whose queue it is, if the client knows it.
     """
 
+    # The change stands beside it.
+    left_out: ClassVar = frozenset(
+        {"eventType", "creationDateTime", "itemsReconciled", "status", "change"}
+    )
+
     guid: Name
     integration: str | None = None
 
@@ -144,6 +196,25 @@ class ItemSpecs(_Native, frozen=True):
     superseded one. effective_date_time: when it became effective. uom: in which it and the lines
     that use it are counted.
     """
+
+    # Costs, and what follows from BOM, sourcing and revision.
+    left_out: ClassVar = (
+        _LIFE_OF_AN_OBJECT
+        | _MODIFIED
+        | {
+            "assemblyType",
+            "deviated",
+            "inAssembly",
+            "offTheShelf",
+            "productionCost",
+            "prototypeCost",
+            "shared",
+            "standardCost",
+            "supersededDateTime",
+            "targetCost",
+            "targetPrice",
+        }
+    )
 
     guid: Name
     number: Name
@@ -168,6 +239,8 @@ class BomRow(_Native, frozen=True):
     item. ref_des: designators and ranges of them, e.g. "C15,C6,C10-12".
     """
 
+    left_out: ClassVar = frozenset({"guid"})
+
     item: ItemRevision
     quantity: msgspec.Raw = msgspec.Raw(b"null")
     line_number: Int64 | None = None
@@ -189,6 +262,11 @@ class SourceRow(_Native, frozen=True):
     what is made here. active_production: this source is used in production.
     """
 
+    # Who sells the part, in what share and unit: the list of manufacturers has no place for it.
+    left_out: ClassVar = frozenset(
+        {"activePrototype", "amlSplit", "guid", "vendorItem", "vendorItemConversionFactor"}
+    )
+
     approved: bool
     make_item: bool = False
     active_production: bool = False
@@ -207,6 +285,8 @@ class SourceRows(_Native, frozen=True):
 class SupplierItem(_Native, frozen=True):
     """A part in the number of its maker or vendor."""
 
+    left_out: ClassVar = _LIFE_OF_AN_OBJECT | {"description", "name", "offTheShelf", "type", "uom"}
+
     guid: Name
     supplier: Guid
     number: str | None = None
@@ -215,12 +295,26 @@ class SupplierItem(_Native, frozen=True):
 class SupplierProfile(_Native, frozen=True):
     """A maker or vendor."""
 
+    # Of a maker the name counts; as a supplier it comes from procurement.
+    left_out: ClassVar = _LIFE_OF_AN_OBJECT | {
+        "accountNumber",
+        "addresses",
+        "approvalStatus",
+        "description",
+        "phoneNumbers",
+        "supplierId",
+        "website",
+    }
+
     guid: Name
     name: str
 
 
 class ComponentItem(_Native, frozen=True):
     """What a BOM does not say of the item of a line: its unit."""
+
+    # It comes as an item by itself.
+    left_out: ClassVar = frozenset(ItemSpecs.__struct_encode_fields__) | ItemSpecs.left_out
 
     guid: Name
     uom: str | None = None
@@ -251,6 +345,11 @@ class ItemStatement(_Native, frozen=True):
 class ChangeReference(_Native, frozen=True):
     """The change that an event is about, in short."""
 
+    # The change is read.
+    left_out: ClassVar = frozenset(
+        {"approvedOnDateTime", "effectiveDateTime", "effectivityType", "title"}
+    )
+
     guid: Name
     number: Name
 
@@ -261,6 +360,8 @@ class QueueEvent(_Native, frozen=True):
     change: what released them; none where that was done by hand.
     items_reconciled: whether somebody has dealt with all of them.
     """
+
+    left_out: ClassVar = frozenset({"status"})
 
     guid: Name
     event_type: Name
@@ -287,6 +388,11 @@ class EventItem(_Native, frozen=True):
 
     reconciled: whether somebody has dealt with it.
     """
+
+    # The item is read.
+    left_out: ClassVar = frozenset(
+        {"reconciledDateTime", "reconciledUser", "supersededItemRevision"}
+    )
 
     guid: Name
     reconciled: bool

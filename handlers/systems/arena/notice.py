@@ -7,7 +7,7 @@ import hashlib
 from datetime import datetime
 
 from canonical.change import change_key
-from canonical.codec import decode_json
+from canonical.codec import decode_foreign
 from canonical.effects import Effect, Fetch
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
@@ -53,7 +53,7 @@ def read(delivery: Delivery) -> Message[EventNotice]:
     something else by then, and that is no mistake.
     Raises: InvalidMessage for content that is no such entry, or names no change.
     """
-    notice = decode_json(delivery.body, EventNotice, where="queue event", keys_once=True)
+    notice, ignored = decode_foreign(delivery.body, EventNotice, where="queue event")
     event = notice.event
     number = normalise_id(_change_of(notice).number, where="event.change.number")
     envelope = Envelope(
@@ -65,7 +65,7 @@ def read(delivery: Delivery) -> Message[EventNotice]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, notice)
+    return Message(envelope, notice, ignored)
 
 
 def decide(message: Message[EventNotice], facts: Facts, now: datetime) -> tuple[Effect, ...]:
@@ -115,7 +115,7 @@ def read_item(delivery: Delivery) -> Message[EventItemNotice]:
 
     Raises: InvalidMessage for content that is no such item.
     """
-    notice = decode_json(delivery.body, EventItemNotice, where="event item", keys_once=True)
+    notice, ignored = decode_foreign(delivery.body, EventItemNotice, where="event item")
     listed = notice.event_item
     where = "eventItem.effectiveItemRevision.number"
     envelope = Envelope(
@@ -126,7 +126,7 @@ def read_item(delivery: Delivery) -> Message[EventItemNotice]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, notice)
+    return Message(envelope, notice, ignored)
 
 
 def decide_item(

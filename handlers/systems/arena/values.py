@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 
 import msgspec
@@ -11,11 +11,13 @@ import msgspec
 from canonical.codec import guard
 from canonical.errors import InvalidMessage
 from canonical.item import Lifecycle
+from canonical.members import shown
 from canonical.text import normalise_text
 from handlers.systems.arena.native import AdditionalAttribute, Phase
 from handlers.systems.arena.words import PHASE, STAGE
 
 _LIST_SEPARATORS = re.compile(r"[,;|]")
+_UNFILLED = frozenset({b"null", b'""', b"[]"})
 
 
 def lifecycle_of(phase: Phase, where: str) -> Lifecycle:
@@ -47,6 +49,17 @@ def custom_list(attributes: Iterable[AdditionalAttribute], name: str, where: str
             values = _LIST_SEPARATORS.split(value) if isinstance(value, str) else value or []
             return [text.strip() for text in values if text.strip()]
     return []
+
+
+def custom_ignored(
+    attributes: Iterable[AdditionalAttribute], read: Collection[str], where: str
+) -> Iterator[str]:
+    """Paths to the custom fields that say something and are none of those that are read."""
+    return (
+        custom_path(shown(attribute.name), where)
+        for attribute in attributes
+        if attribute.name not in read and bytes(attribute.value) not in _UNFILLED
+    )
 
 
 def custom_path(name: str, where: str) -> str:

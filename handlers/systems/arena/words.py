@@ -108,6 +108,8 @@ FAMILY_FIELD = "Product Line"
 PLANTS_FIELD = "Plants"
 URGENCY_FIELD = "Urgency"
 MAKE_BUY_FIELD = "Make/Buy"
+CHANGE_FIELDS = frozenset({FAMILY_FIELD, PLANTS_FIELD, URGENCY_FIELD})
+ITEM_FIELDS = frozenset({FAMILY_FIELD, MAKE_BUY_FIELD})
 
 # Names that look like persons' and are not.
 MASKED: Mapping[str, Kind] = {

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from canonical.codec import decode_json
+from canonical.codec import decode_foreign
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Delivery, Handler, ignored_fields, no_needs
 from canonical.order import order_key
 from canonical.purchase_contract import contract_key
 from canonical.sourcing import Coverage
@@ -43,9 +43,10 @@ def read_supplier(delivery: Delivery) -> Message[tuple[native.Supplier, ...]]:
     content that is neither."""
     if not delivery.body.lstrip().startswith(b"{"):
         return read_brought(delivery, SUPPLIER_ANSWER, native.Suppliers)
-    row = decode_json(delivery.body, native.StatedSupplier, where=SUPPLIER_ANSWER, keys_once=True)
+    row, ignored = decode_foreign(delivery.body, native.StatedSupplier, where=SUPPLIER_ANSWER)
     row = msgspec.structs.replace(row, number=normalise_id(row.number, where="number"))
-    return Message(_envelope(delivery, SUPPLIER_ANSWER, row, supplier_key(row.number)), (row,))
+    envelope = _envelope(delivery, SUPPLIER_ANSWER, row, supplier_key(row.number))
+    return Message(envelope, (row,), ignored)
 
 
 def read_contracts(delivery: Delivery) -> Message[tuple[native.Contract, ...]]:
@@ -111,16 +112,16 @@ def _subject(message: Message[Any], kind: str) -> str:
 
 def read_contract(delivery: Delivery) -> Message[native.StatedContract]:
     """A contract as a row of what changed; raises InvalidMessage for content that is none."""
-    row = decode_json(delivery.body, native.StatedContract, where=CONTRACT, keys_once=True)
+    row, ignored = decode_foreign(delivery.body, native.StatedContract, where=CONTRACT)
     key = contract_key(normalise_id(row.number, where="number"))
-    return Message(_envelope(delivery, CONTRACT, row, key), row)
+    return Message(_envelope(delivery, CONTRACT, row, key), row, ignored)
 
 
 def read_order(delivery: Delivery) -> Message[native.Order]:
     """An order as a row of what changed; raises InvalidMessage for content that is none."""
-    row = decode_json(delivery.body, native.Order, where=ORDER, keys_once=True)
+    row, ignored = decode_foreign(delivery.body, native.Order, where=ORDER)
     key = order_key(normalise_id(row.po_number, where="po-number"))
-    return Message(_envelope(delivery, ORDER, row, key), row)
+    return Message(_envelope(delivery, ORDER, row, key), row, ignored)
 
 
 def decide_contract(
@@ -160,10 +161,10 @@ def version(message: Message[native.StatedContract] | Message[native.Order]) -> 
     return microseconds(_changed_at(message))
 
 
-def ignored(message: Message[native.Order]) -> Mapping[str, int]:
-    """Lines that are bought by amount."""
+def left_out(message: Message[native.Order]) -> Mapping[str, int]:
+    """Lines that are bought by amount, and fields that nobody reads."""
     lines = by_amount(message.payload)
-    return {"line by amount": lines} if lines else {}
+    return {**ignored_fields(message), **({"line by amount": lines} if lines else {})}
 
 
 def _envelope(delivery: Delivery, kind: str, row: Row, key: str) -> Envelope:
@@ -223,5 +224,5 @@ HANDLER_ORDER = Handler(
     decide=decide_order,
     order="curing",
     version=version,
-    ignored=ignored,
+    ignored=left_out,
 )

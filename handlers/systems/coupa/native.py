@@ -1,33 +1,48 @@
 """Procurement's objects as far as they are read or written, with its hyphenated field names.
 
-Fields that are not named here are ignored; what an instance has not filled is null.
+Fields that are not named here are told as ignored; what an instance has not filled is null. Those
+that Coupa documents and nobody needs stand in `left_out`; custom fields never do.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
 from canonical.bounds import Int64
+from canonical.members import Foreign
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 # Far beyond a page of the interface, and beyond the lines of the largest contract.
 MAX_ROWS = 10_000
 
 
-class _Native(msgspec.Struct, frozen=True, rename="kebab"):
-    """The vendor's spelling of field names."""
+# Where things go: a key tells.
+_ADDRESS = frozenset(
+    {"attention", "city", "country", "postal-code", "state", "street1", "street2", "street3"}
+)
+_NAME = frozenset({"name"})
+
+
+class _Native(Foreign, frozen=True, rename="kebab"):
+    """The vendor's spelling of field names; beside a number or code of ours stands an id."""
+
+    left_out: ClassVar = frozenset({"id", "created-at", "updated-at", "created-by", "updated-by"})
 
 
 class Code(_Native, frozen=True):
     """A unit or a currency."""
+
+    left_out: ClassVar = frozenset({"name", "decimals"})
 
     code: Name
 
 
 class SupplierNumber(_Native, frozen=True):
     """A supplier as other objects refer to it."""
+
+    left_out: ClassVar = _NAME
 
     number: Name
 
@@ -80,6 +95,8 @@ class SupplierFields(_Native, frozen=True):
 class Parent(_Native, frozen=True):
     """The supplier that another one is part of; number: the ERP's, which not everybody has."""
 
+    left_out: ClassVar = _NAME
+
     number: str | None = None
 
 
@@ -103,6 +120,8 @@ class SupplierSite(_Native, frozen=True):
 class RemitToAddress(_Native, frozen=True):
     """A place that payments go to; an address without a code has its id."""
 
+    left_out: ClassVar = _ADDRESS
+
     id: Int64 | None = None
     remit_to_code: str | None = None
     name: str | None = None
@@ -115,6 +134,37 @@ RemitToAddresses = Annotated[tuple[RemitToAddress, ...], msgspec.Meta(max_length
 
 class Supplier(_Native, frozen=True):
     """A supplier; number: the ERP's."""
+
+    # How it is written to and paid: procurement keeps that.
+    left_out: ClassVar = frozenset(
+        {
+            "account-number",
+            "allow-cxml-invoicing",
+            "allow-inv-from-connect",
+            "allow-inv-no-backing-doc-from-connect",
+            "commodity",
+            "confirm-by-hrs",
+            "contacts",
+            "corporate-url",
+            "default-locale",
+            "display-name",
+            "duns",
+            "hold-invoices-for-ap-review",
+            "invoice-matching-level",
+            "order-confirmation-level",
+            "payment-method",
+            "po-change-method",
+            "po-email",
+            "po-method",
+            "primary-address",
+            "primary-contact",
+            "send-invoices-to-approvals",
+            "supplier-addresses",
+            "supplier-status",
+            "tax-id",
+            "website",
+        }
+    )
 
     id: Int64
     number: Name
@@ -175,17 +225,23 @@ class StatedContract(Contract, frozen=True, kw_only=True):
 class PartNumber(_Native, frozen=True):
     """The item of an order's line; a catalogue item of a supplier's has no number of ours."""
 
+    left_out: ClassVar = _NAME
+
     item_number: str | None = None
 
 
 class ContractNumber(_Native, frozen=True):
     """The contract that a line is bought under."""
 
+    left_out: ClassVar = frozenset({"name", "status"})
+
     number: str | None = None
 
 
 class ShipTo(_Native, frozen=True):
     """Where an order goes; location_code: the buyer's key of the place."""
+
+    left_out: ClassVar = _ADDRESS | {"name"}
 
     location_code: str | None = None
 
@@ -212,6 +268,31 @@ class OrderLine(_Native, frozen=True):
 
 class Order(_Native, frozen=True):
     """A purchase order as a row of what changed; not every change counts `version` up."""
+
+    # How it came about and was sent.
+    left_out: ClassVar = frozenset(
+        {
+            "acknowledged-at",
+            "acknowledged-flag",
+            "change-type",
+            "exported",
+            "hide-price",
+            "internal-revision",
+            "invoice-stop",
+            "last-exported-at",
+            "payment-method",
+            "price-hidden",
+            "requester",
+            "requisition-header",
+            "ship-to-attention",
+            "ship-to-user",
+            "transmission-emails",
+            "transmission-method-override",
+            "transmission-status",
+            "type",
+            "version",
+        }
+    )
 
     id: Int64
     po_number: Name

@@ -20,6 +20,7 @@ from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, content_of, no_needs
 from canonical.item_master import item_master_key
+from canonical.members import named, shown
 from canonical.order import ConfirmationStatus, confirmation_key, order_key
 from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
@@ -90,7 +91,7 @@ def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, idocs)
+    return Message(envelope, idocs, named(_path(way) for idoc in idocs for way in _not_read(idoc)))
 
 
 def _identity(idocs: tuple[IDoc, ...], delivery: Delivery) -> str:
@@ -284,20 +285,29 @@ def ignored(message: Message[tuple[IDoc, ...]]) -> Counter[str]:
     """How many segments nobody reads: of SAP's own, and of those that a customer has added."""
     counted: Counter[str] = Counter()
     for idoc in message.payload:
-        read_ones = _kind(idoc).segments
         counted.update(
-            "segments of SAP" if segment.name.startswith("E1") else "segments of a customer"
-            for segment in _below(idoc.root)
-            if segment.name not in read_ones
+            "segments of SAP" if way[-1].name.startswith("E1") else "segments of a customer"
+            for way in _not_read(idoc)
         )
     return counted
 
 
-def _below(segment: Segment) -> Iterator[Segment]:
+def _not_read(idoc: IDoc) -> Iterator[tuple[Segment, ...]]:
+    """The way to each segment that nobody reads, itself included."""
+    read_ones = _kind(idoc).segments
+    return (way for way in _below(idoc.root, ()) if way[-1].name not in read_ones)
+
+
+def _below(segment: Segment, above: tuple[Segment, ...]) -> Iterator[tuple[Segment, ...]]:
     # Nesting is bounded where the document is read.
     for child in segment.children:
-        yield child
-        yield from _below(child)
+        way = (*above, child)
+        yield way
+        yield from _below(child, way)
+
+
+def _path(way: tuple[Segment, ...]) -> str:
+    return "/".join(shown(segment.name) for segment in way)
 
 
 HANDLER = Handler(

@@ -6,18 +6,23 @@ that is not there is UNSET and is not sent. Decimals and dates are text in this 
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+from canonical.members import Foreign
 
 Text = str | UnsetType
 Flag = bool | UnsetType
 Child = TypeVar("Child")
 
 
-class Metadata(msgspec.Struct, frozen=True):
+class Metadata(Foreign, frozen=True):
     """What the service says about an entity; etag "" where it does not lock optimistically."""
+
+    # Its address and its type are those that were asked for.
+    left_out: ClassVar = frozenset({"id", "uri", "type"})
 
     etag: str = ""
 
@@ -32,7 +37,7 @@ class Children(msgspec.Struct, Generic[Child], frozen=True, omit_defaults=True):
     next: str = msgspec.field(name="__next", default="")
 
 
-class Entity(msgspec.Struct, frozen=True, kw_only=True):
+class Entity(Foreign, frozen=True, kw_only=True):
     """Any entity."""
 
     metadata: Metadata | UnsetType = msgspec.field(name="__metadata", default=UNSET)

@@ -6,11 +6,12 @@ is how the services write an empty day or flag: a read that tells less is no bro
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from handlers.systems.s4 import left_out as known
 from handlers.systems.s4.native import Children, Entity
 
 Said = str | UnsetType | None
@@ -76,12 +77,16 @@ class Order(Entity, frozen=True, kw_only=True):
 class Text(Entity, frozen=True, kw_only=True):
     """A_ProductDescription."""
 
+    left_out: ClassVar = known.PRODUCT_TEXT
+
     Language: Said = UNSET
     ProductDescription: Said = UNSET
 
 
 class Alternate(Entity, frozen=True, kw_only=True):
     """A_ProductUnitsOfMeasure: Denominator alternative units are Numerator base units."""
+
+    left_out: ClassVar = known.PRODUCT_UNIT
 
     AlternativeUnit: Said = UNSET
     QuantityNumerator: Said = UNSET
@@ -90,6 +95,8 @@ class Alternate(Entity, frozen=True, kw_only=True):
 
 class Plant(Entity, frozen=True, kw_only=True):
     """A_ProductPlant: ProfileCode is the material's status in the plant."""
+
+    left_out: ClassVar = known.PRODUCT_PLANT
 
     Plant: Said = UNSET
     PurchasingGroup: Said = UNSET
@@ -101,6 +108,8 @@ class Plant(Entity, frozen=True, kw_only=True):
 
 class Material(Entity, frozen=True, kw_only=True):
     """A_Product: ProductStandardID is its GTIN."""
+
+    left_out: ClassVar = known.PRODUCT
 
     Product: Said = UNSET
     ProductType: Said = UNSET

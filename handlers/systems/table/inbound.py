@@ -16,6 +16,7 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, content_of, no_needs
+from canonical.members import named
 from handlers.systems.table.checking import mapped_table
 from handlers.systems.table.mapping import Filling, Mapped, build
 from handlers.systems.table.rows import MAX_BYTES, Row, Rows, beyond, read_csv, read_json, shown
@@ -96,7 +97,8 @@ def read(mapped: Mapped, delivery: Delivery) -> Message[Sheet]:
         traceparent=delivery.attributes.get("traceparent", ""),
     )
     version = _version(mapped, objects[first]) if len(objects) == 1 else None
-    return Message(envelope, Sheet(objects, found.unknown, sent, version))
+    sheet = Sheet(objects, found.unknown, sent, version)
+    return Message(envelope, sheet, named(map(shown, found.unknown)))
 
 
 def decide(

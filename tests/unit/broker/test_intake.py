@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.intake import MAX_ID, Arrival, Work, read_arrival, read_arrivals, read_pending
 from broker.store import Position
@@ -54,6 +56,22 @@ def test_a_readable_delivery_is_work_for_its_handler() -> None:
     assert work.attempt == 1
     # The lane is that of the queue, whatever the message says.
     assert work.entry.envelope.lane == "critical"
+
+
+def test_what_nobody_reads_is_counted_as_fields_unless_the_handler_has_words_of_its_own() -> None:
+    toy = handler()
+
+    def read(delivery: Delivery) -> Message[Any]:
+        return replace(toy.read(delivery), ignored=("colour", "lines[].size"))
+
+    plain = dataclasses.replace(toy, read=read)
+    worded = dataclasses.replace(plain, ignored=lambda message: {"segments": 4})
+    work = read_arrival(arrival(), lambda delivery: plain)
+    assert work.message is not None
+    assert work.message.ignored == ("colour", "lines[].size")
+    assert work.ignored == {"fields": 2}
+    assert read_arrival(arrival(), lambda delivery: worded).ignored == {"segments": 4}
+    assert read_arrival(arrival(), lambda delivery: toy).ignored == {}
 
 
 def test_a_message_without_a_story_starts_one_that_every_redelivery_agrees_on() -> None:

@@ -121,6 +121,22 @@ def test_a_dry_run_shows_what_was_left_out_as_cases(layshaft: Command) -> None:
     assert out.count("\ncase  unit-unknown\n") == 2
 
 
+def test_a_dry_run_shows_what_nobody_reads_with_its_count(layshaft: Command) -> None:
+    _, out, _ = layshaft("dry-run", ORDER)
+    shown = out.splitlines()
+    at = shown.index("read by nobody: segments of SAP: 6")
+    assert shown[at + 1 : at + 4] == [
+        "  E1EDP01/E1EDPA1",
+        "  E1EDP01/E1EDPT1",
+        "  E1EDP01/E1EDPT1/E1EDPT2",
+    ]
+    item = data(layshaft, "dry-run", CORPUS / "arena" / "item.json")["files"][0]
+    assert item["ignored"] == {
+        "counted": {"fields": 1},
+        "paths": ["item.additionalAttributes[Shelf Life (Months)]"],
+    }
+
+
 def test_a_file_that_is_refused_ends_with_what_is_wrong_and_its_exit_code(
     layshaft: Command,
 ) -> None:
@@ -295,6 +311,11 @@ def samples(tmp_path: Path) -> Path:
     return folder
 
 
+READ_BY_NOBODY = (
+    "orders.xml: read by nobody: E1EDP01/E1EDPA1, E1EDP01/E1EDPT1, E1EDP01/E1EDPT1/E1EDPT2"
+)
+
+
 def words(layshaft: Command, *arguments: object) -> dict[str, str]:
     _, out, _ = layshaft("diff", *arguments, "-o", "json")
     return {row["file"]: row["word"] for row in json.loads(out)}
@@ -324,7 +345,10 @@ def test_record_writes_what_is_missing_and_nothing_differs_then(
     assert json.loads((samples / "deep" / "kit.golden.json").read_text())[0][0] == "refused"
     exit_code, out, _ = layshaft("diff", samples)
     assert exit_code == 0
-    assert out == "2 samples: 2 as recorded, 0 not; 1 other file nobody recognises.\n"
+    assert out.splitlines() == [
+        READ_BY_NOBODY,
+        "2 samples: 2 as recorded, 0 not; 1 other file nobody recognises.",
+    ]
     assert sorted(path.name for path in samples.iterdir()) == [
         "deep",
         "notes.txt",
@@ -355,6 +379,7 @@ def test_diff_shows_the_field_with_both_values(layshaft: Command, samples: Path)
         "    field          golden  now",
         '    payment_terms  "0004"  "0005"',
         "",
+        READ_BY_NOBODY,
         "2 samples: 1 as recorded, 1 not; 1 other file nobody recognises.",
     ]
 

@@ -1,0 +1,134 @@
+"""Members of foreign JSON that no type takes: a decoder passes over them without a word.
+
+What a type takes is found once per type; looking through a document takes time in proportion to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, get_origin
+
+import msgspec
+from msgspec import inspect
+
+# Of one message, so many different ones: whoever sends more has another format.
+MAX_NAMED = 50
+_MAX_NAME_CHARS = 60
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """An object of a vendor as far as it is read.
+
+    left_out: members as the vendor spells them that are known and not read, here or in a type that
+        this one is made from. They are not told, so that what is told is news.
+    """
+
+    left_out: ClassVar[frozenset[str]] = frozenset()
+
+
+def not_taken(content: object, kind: object) -> tuple[str, ...]:
+    """Which members of the content the type does not take, as `lines[].uom.name`, each once.
+
+    content: what JSON was decoded to without a type, having passed as that type. Nothing is said of
+    what stands below a member that is not taken. In order of their coming, MAX_NAMED at most.
+    """
+    shape = _shape_of(kind)
+    found: dict[str, None] = {}
+    if shape is not None:
+        _look(content, shape, "", found)
+    return tuple(found)
+
+
+def named(paths: Iterable[str]) -> tuple[str, ...]:
+    """The same for what other formats have instead of members: each once, MAX_NAMED at most."""
+    found: dict[str, None] = {}
+    for path in paths:
+        if len(found) == MAX_NAMED:
+            break
+        found[path] = None
+    return tuple(found)
+
+
+def shown(name: str) -> str:
+    """A name out of a document, printable and short."""
+    return "".join(c if c.isprintable() else " " for c in name[:_MAX_NAME_CHARS])
+
+
+@dataclass(slots=True, eq=False)
+class _Shape:
+    """What a value may hold. members: of an object; below: those of them that are looked into.
+
+    each: of what a list holds.
+    """
+
+    members: frozenset[str] = frozenset()
+    below: tuple[tuple[str, _Shape], ...] = ()
+    each: _Shape | None = None
+
+
+def _look(value: object, shape: _Shape, path: str, found: dict[str, None]) -> None:
+    # Nesting is bounded by the types, or else where the document is read.
+    if type(value) is dict:
+        if not value.keys() <= shape.members:
+            _tell(value, shape, path, found)
+        for name, inner in shape.below:
+            if held := value.get(name):
+                _look(held, inner, f"{path}.{name}" if path else name, found)
+    elif type(value) is list and shape.each is not None:
+        path = f"{path}[]"
+        for held in value:
+            _look(held, shape.each, path, found)
+
+
+def _tell(value: dict[str, Any], shape: _Shape, path: str, found: dict[str, None]) -> None:
+    for name in value:
+        if len(found) == MAX_NAMED:
+            return
+        if name not in shape.members:
+            found[f"{path}.{shown(name)}" if path else shown(name)] = None
+
+
+@cache
+def _shape_of(kind: object) -> _Shape | None:
+    return _shape(inspect.type_info(kind), {})
+
+
+def _shape(info: inspect.Type, known: dict[object, _Shape]) -> _Shape | None:
+    """None where there is nothing to look for. known: types that hold themselves end there."""
+    match info:
+        case inspect.Metadata():
+            return _shape(info.type, known)
+        case inspect.StructType():
+            return known[info.cls] if info.cls in known else _of_struct(info, known)
+        case inspect.UnionType():
+            return _of_union(list(_shapes(info.types, known)))
+        case inspect.CollectionType():
+            each = _shape(info.item_type, known)
+            return None if each is None else _Shape(each=each)
+    # Of mappings, any name is taken.
+    return None
+
+
+def _of_struct(info: inspect.StructType, known: dict[object, _Shape]) -> _Shape:
+    shape = known[info.cls] = _Shape()
+    bases: tuple[type, ...] = (get_origin(info.cls) or info.cls).__mro__
+    left_out = [base.left_out for base in bases if issubclass(base, Foreign)]
+    shape.members = frozenset(field.encode_name for field in info.fields).union(*left_out)
+    fields = ((field.encode_name, _shape(field.type, known)) for field in info.fields)
+    shape.below = tuple((name, below) for name, below in fields if below is not None)
+    return shape
+
+
+def _of_union(shapes: list[_Shape]) -> _Shape | None:
+    if len(shapes) > 1:
+        raise TypeError("Where one of several shapes may stand, nobody can tell what is not taken")
+    return shapes[0] if shapes else None
+
+
+def _shapes(infos: Iterable[inspect.Type], known: dict[object, _Shape]) -> Iterator[_Shape]:
+    for info in infos:
+        shape = _shape(info, known)
+        if shape is not None:
+            yield shape
