@@ -6,7 +6,7 @@ What a type takes is found once per type; looking through a document takes time 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, get_origin
 
@@ -35,10 +35,10 @@ def not_taken(content: object, kind: object) -> tuple[str, ...]:
     what stands below a member that is not taken. In order of their coming, MAX_NAMED at most.
     """
     shape = _shape_of(kind)
-    found: dict[str, None] = {}
+    told = _Told()
     if shape is not None:
-        _look(content, shape, "", found)
-    return tuple(found)
+        _look(content, shape, "", told)
+    return tuple(told.found)
 
 
 def named(paths: Iterable[str]) -> tuple[str, ...]:
@@ -68,26 +68,41 @@ class _Shape:
     each: _Shape | None = None
 
 
-def _look(value: object, shape: _Shape, path: str, found: dict[str, None]) -> None:
+@dataclass(slots=True)
+class _Told:
+    """What was found so far. settled: by the path of an object, names that need no second look."""
+
+    found: dict[str, None] = field(default_factory=dict)
+    settled: dict[str, set[str]] = field(default_factory=dict)
+
+
+def _look(value: object, shape: _Shape, path: str, told: _Told) -> None:
     # Nesting is bounded by the types, or else where the document is read.
     if type(value) is dict:
         if not value.keys() <= shape.members:
-            _tell(value, shape, path, found)
+            _tell(value, shape, path, told)
         for name, inner in shape.below:
             if held := value.get(name):
-                _look(held, inner, f"{path}.{name}" if path else name, found)
+                _look(held, inner, f"{path}.{name}" if path else name, told)
     elif type(value) is list and shape.each is not None:
         path = f"{path}[]"
         for held in value:
-            _look(held, shape.each, path, found)
+            _look(held, shape.each, path, told)
 
 
-def _tell(value: dict[str, Any], shape: _Shape, path: str, found: dict[str, None]) -> None:
+def _tell(value: dict[str, Any], shape: _Shape, path: str, told: _Told) -> None:
+    # Rows mostly have the same news as the row before.
+    settled = told.settled.get(path)
+    if settled is None:
+        settled = told.settled[path] = set(shape.members)
+    if value.keys() <= settled:
+        return
     for name in value:
-        if len(found) == MAX_NAMED:
+        if len(told.found) == MAX_NAMED:
             return
-        if name not in shape.members:
-            found[f"{path}.{shown(name)}" if path else shown(name)] = None
+        if name not in settled:
+            settled.add(name)
+            told.found[f"{path}.{shown(name)}" if path else shown(name)] = None
 
 
 @cache
@@ -115,8 +130,8 @@ def _of_struct(info: inspect.StructType, known: dict[object, _Shape]) -> _Shape:
     shape = known[info.cls] = _Shape()
     bases: tuple[type, ...] = (get_origin(info.cls) or info.cls).__mro__
     left_out = [base.left_out for base in bases if issubclass(base, Foreign)]
-    shape.members = frozenset(field.encode_name for field in info.fields).union(*left_out)
-    fields = ((field.encode_name, _shape(field.type, known)) for field in info.fields)
+    shape.members = frozenset(one.encode_name for one in info.fields).union(*left_out)
+    fields = ((one.encode_name, _shape(one.type, known)) for one in info.fields)
     shape.below = tuple((name, below) for name, below in fields if below is not None)
     return shape
 

@@ -503,6 +503,68 @@ def test_whatever_master_data_takes_a_change_can_be_planned_on_or_is_refused(
     outcome(change, SAMPLES[change.name], known)
 
 
+# --- what nobody reads ---
+
+# Of an event that tells no more than a key nothing else is looked at.
+VENDORS_JSON = {
+    row.name
+    for (who, _), row in HANDLERS.items()
+    if who != SOURCE and SAMPLES[row.name].body[:1] in (b"{", b"[") and row.name != "s4-event"
+}
+
+
+def with_news(delivery: Delivery, content: object) -> Delivery:
+    """The same message with other content."""
+    return msgspec.structs.replace(delivery, body=json.dumps(content).encode())
+
+
+@pytest.mark.parametrize("name", sorted(VENDORS_JSON))
+def test_a_member_that_nobody_reads_is_told_and_counted_and_changes_nothing(name: str) -> None:
+    handler = next(row for row in HANDLERS.values() if row.name == name)
+    content = json.loads(SAMPLES[name].body)
+    before = handler.read(with_news(SAMPLES[name], content))
+    rows = content if isinstance(content, list) else [content]
+    rows[0]["nobody-reads-this"] = {"deep": [{"deeper": 1}]}
+    after = handler.read(with_news(SAMPLES[name], content))
+    told = "[].nobody-reads-this" if isinstance(content, list) else "nobody-reads-this"
+    assert set(after.ignored) == {*before.ignored, told}
+    counted = handler.ignored(after)["fields"]
+    assert counted == len(after.ignored) == handler.ignored(before).get("fields", 0) + 1
+    assert after.payload == before.payload
+
+
+@pytest.mark.parametrize("name", sorted(VENDORS_JSON))
+@settings(max_examples=40)
+@given(data=st.data())
+def test_news_in_any_object_are_told_by_their_path_or_stand_where_nothing_is_looked_into(
+    name: str, data: st.DataObject
+) -> None:
+    handler = next(row for row in HANDLERS.values() if row.name == name)
+    content = json.loads(SAMPLES[name].body)
+    before = handler.read(with_news(SAMPLES[name], content)).ignored
+    path = data.draw(st.sampled_from([path for path in leaves(content)]))
+    inside = content
+    for step in path[:-1]:
+        inside = inside[step]
+    if isinstance(inside, dict):
+        inside["news"] = 1
+    steps = ("[]" if isinstance(step, int) else f".{step}" for step in path[:-1])
+    place = "".join((*steps, ".news")).removeprefix(".")
+    found = set(handler.read(with_news(SAMPLES[name], content)).ignored)
+    assert found - set(before) <= {place}
+    is_below_what_is_ignored = any(place.startswith(f"{told}.") for told in before)
+    assert found >= set(before)
+    assert not (is_below_what_is_ignored and place in found)
+
+
+def test_what_we_say_ourselves_is_never_told() -> None:
+    for (who, _), row in HANDLERS.items():
+        if who == SOURCE:
+            content = json.loads(SAMPLES[row.name].body) | {"nobody-reads-this": 1}
+            message = row.read(with_news(SAMPLES[row.name], content))
+            assert (message.ignored, row.ignored(message)) == ((), {})
+
+
 # --- deciding ---
 
 
