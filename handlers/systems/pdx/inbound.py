@@ -167,7 +167,7 @@ def read(delivery: Delivery) -> Message[Package]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, package)
+    return Message(envelope, package, package.ignored)
 
 
 def needs(message: Message[Package], facts: Facts) -> frozenset[str]:

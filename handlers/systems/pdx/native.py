@@ -6,13 +6,14 @@ additional attributes (custom fields of the exporting system); thousands of othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 
 import msgspec
 
 from canonical.errors import InvalidMessage
+from canonical.members import MAX_NAMED, named, shown
 from handlers.systems.xml_document import Element, Limits, Path, Reading, Source
 
 ROOT = "ProductDataeXchangePackage"
@@ -49,6 +50,8 @@ _WANTED = frozenset(
     _UNIT + _MAKE + _FAMILY + _NOTES + _BASE_QUANTITY + _BASE_UNIT + _PLANTS + _URGENCY
     + _COMPLIANCE + _DISPOSITIONS
 )  # fmt: skip
+# Agile exports what its screens show as an icon: that there is a file, a price, a change.
+_ICON = "(Image)"
 
 
 class Deviation(msgspec.Struct, frozen=True):
@@ -175,7 +178,8 @@ class Change(msgspec.Struct, frozen=True):
 class Package(msgspec.Struct, frozen=True):
     """A package.
 
-    identifier, generated: name and time of the export; "" where the package lacks them.
+    identifier, generated: name and time of the export; "" where the package lacks them. ignored:
+    custom fields that say something and are not read, as `Item/AdditionalAttribute[Colour]`.
     """
 
     identifier: str
@@ -183,6 +187,7 @@ class Package(msgspec.Struct, frozen=True):
     items: tuple[PackageItem, ...]
     changes: tuple[Change, ...]
     deviations: tuple[Deviation, ...]
+    ignored: tuple[str, ...] = ()
 
     @property
     def product(self) -> str:
@@ -219,6 +224,7 @@ def _package(reading: Reading, names: _Names) -> Package:
     items: list[PackageItem] = []
     changes: list[Change] = []
     lines: list[BomItem] = []
+    ignored: tuple[str, ...] = ()
     rows = 0
     for path, element in reading:
         if path == _LINE:
@@ -234,6 +240,8 @@ def _package(reading: Reading, names: _Names) -> Package:
             changes.append(_change(element, names))
         else:
             root = element
+        if len(ignored) < MAX_NAMED:
+            ignored = named((*ignored, *_not_read(element)))
         rows += 1
         if rows > MAX_ROWS:
             raise _too_many(
@@ -249,6 +257,7 @@ def _package(reading: Reading, names: _Names) -> Package:
         deviations=tuple(
             Deviation(where=f"line {line}", what=what) for line, what in reading.deviations
         ),
+        ignored=ignored,
     )
 
 
@@ -328,6 +337,16 @@ class _Custom:
 
     def stated(self, names: tuple[str, ...]) -> tuple[Stated, ...]:
         return tuple(Stated(name, self._values[name][0]) for name in names if name in self._values)
+
+
+def _not_read(element: Element) -> Iterator[str]:
+    """The custom fields of the element, and of what within it has fields that are read."""
+    makers = element.within("ApprovedManufacturerList", "ApprovedManufacturerListItem")
+    for holder in (element, *makers, *element.within("AffectedItems", "AffectedItem")):
+        for attribute in holder.within("AdditionalAttributes", "AdditionalAttribute"):
+            name = attribute.get("name")
+            if name not in _WANTED and attribute.get("value") and not name.endswith(_ICON):
+                yield f"{holder.tag}/AdditionalAttribute[{shown(name)}]"
 
 
 def _item(element: Element, names: _Names, lines: Sequence[BomItem]) -> PackageItem:

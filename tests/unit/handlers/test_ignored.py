@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any
 
 import pytest
 
+from canonical.effects import Open
 from canonical.handler import Delivery
 from canonical.members import Foreign
 from handlers.systems.arena.inbound import HANDLER as CHANGE
@@ -14,13 +16,28 @@ from handlers.systems.arena.item import HANDLER as ITEM
 from handlers.systems.arena.notice import HANDLER as ENTRY
 from handlers.systems.arena.notice import HANDLER_ITEM as ENTRY_ITEM
 from handlers.systems.coupa.inbound import HANDLER_CONTRACT, HANDLER_ORDER, HANDLER_SUPPLIER
+from handlers.systems.pdx.inbound import HANDLER as PACKAGE
 from handlers.systems.s4 import native_read
 from handlers.systems.s4.inbound import HANDLER_PRODUCT
+from handlers.systems.table.inbound import handler_of
 from ops.sandbox.odata import load_model
 from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
+from tests.fixtures.pdx_text import (
+    FACTS,
+    NOW,
+    REAL,
+    affected_xml,
+    bom_xml,
+    change_xml,
+    custom,
+    item_xml,
+    line_xml,
+    package_xml,
+)
 
 MODEL = load_model()
+SENT = {"time": "2026-03-02T08:00:00Z"}
 ARENA_ITEM = json.loads((CORPUS / "arena" / "item.json").read_text())
 ARENA_CHANGE = json.loads((PACKAGES / "arena_eco_000451.json").read_text())
 
@@ -133,6 +150,52 @@ def test_the_rows_of_the_corpus_hold_no_news() -> None:
     contract = (CORPUS / "coupa" / "contract.json").read_bytes()
     assert HANDLER_ORDER.read(Delivery("suite", "", order)).ignored == ()
     assert HANDLER_CONTRACT.read(Delivery("suite", "", contract)).ignored == ()
+
+
+# --- packages and rows ---
+
+
+def test_additional_attributes_that_say_something_and_are_not_read_are_told() -> None:
+    aml = (
+        "<ApprovedManufacturerList><ApprovedManufacturerListItem"
+        ' manufacturerPartIdentifier="M-1" manufacturedBy="Maker"'
+        ' globalManufacturerPartStatusCode="Approved">'
+        f"{custom('Price (Image)', '1')}{custom('Grade', 'A')}"
+        "</ApprovedManufacturerListItem></ApprovedManufacturerList>"
+    )
+    item = custom("UOM", "EA") + custom("Colour", "red") + custom("Empty", "") + aml
+    line = line_xml(inner=custom("Torque", "2 Nm"))
+    change = change_xml(affected_xml(inner=custom("Stock Disposition", "Use") + custom("Lot", "7")))
+    body = package_xml(
+        item_xml(inner=item + bom_xml(line)), item_xml("P-2", custom("Colour", "blue")),
+        changes=change,
+    )  # fmt: skip
+    message = PACKAGE.read(Delivery("plm", "", body))
+    assert message.ignored == (
+        "BillOfMaterialItem/AdditionalAttribute[Torque]",
+        "Item/AdditionalAttribute[Colour]",
+        "ApprovedManufacturerListItem/AdditionalAttribute[Grade]",
+        "AffectedItem/AdditionalAttribute[Lot]",
+    )
+    assert PACKAGE.ignored(message) == {"fields": 4}
+
+
+def test_a_real_package_names_its_fields_once_and_none_of_its_icons() -> None:
+    message = PACKAGE.read(Delivery("plm", "", REAL))
+    assert len(message.ignored) == 21
+    assert "BillOfMaterialItem/AdditionalAttribute[12NC]" in message.ignored
+    assert not [path for path in message.ignored if "(Image)" in path]
+
+
+def test_columns_that_a_table_does_not_name_are_told_and_are_a_case_as_before() -> None:
+    folder = CORPUS / "table"
+    _, table = handler_of(tomllib.loads((folder / "suppliers.toml").read_text()), "suppliers.toml")
+    body = (folder / "suppliers.csv").read_bytes().replace(b"Bemerkung", b"Farbe", 1)
+    message = table.read(Delivery("x", "", body, attributes=SENT))
+    effects = table.decide(message, FACTS, NOW)
+    assert message.ignored == ("Farbe",)
+    assert table.ignored(message) == {"fields": 1}
+    assert [e.code for e in effects if isinstance(e, Open)] == ["column-unknown"]
 
 
 # --- S/4HANA ---
