@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, get_origin
+from typing import Any, ClassVar, TypeVar, get_origin
 
 import msgspec
 from msgspec import inspect
+
+T = TypeVar("T")
 
 # Of one message, so many different ones: whoever sends more has another format.
 MAX_NAMED = 50
@@ -41,13 +43,13 @@ def not_taken(content: object, kind: object) -> tuple[str, ...]:
     return tuple(told.found)
 
 
-def named(paths: Iterable[str]) -> tuple[str, ...]:
+def named(names: Iterable[T]) -> tuple[T, ...]:
     """The same for what other formats have instead of members: each once, MAX_NAMED at most."""
-    found: dict[str, None] = {}
-    for path in paths:
+    found: dict[T, None] = {}
+    for name in names:
         if len(found) == MAX_NAMED:
             break
-        found[path] = None
+        found[name] = None
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from canonical.codec import guard
 from canonical.errors import InvalidMessage
 from canonical.item import Lifecycle
-from canonical.members import shown
+from canonical.members import named, shown
 from canonical.text import normalise_text
 from handlers.systems.arena.native import AdditionalAttribute, Phase
 from handlers.systems.arena.words import PHASE, STAGE
@@ -55,11 +55,12 @@ def custom_ignored(
     attributes: Iterable[AdditionalAttribute], read: Collection[str], where: str
 ) -> Iterator[str]:
     """Paths to the custom fields that say something and are none of those that are read."""
-    return (
-        custom_path(shown(attribute.name), where)
+    names = named(
+        attribute.name
         for attribute in attributes
         if attribute.name not in read and bytes(attribute.value) not in _UNFILLED
     )
+    return (custom_path(shown(name), where) for name in names)
 
 
 def custom_path(name: str, where: str) -> str:

@@ -47,6 +47,8 @@ LIMITS = Limits(bytes=16 * 1024 * 1024, elements=500_000)
 
 _HEAD_BYTES = 4096
 _ROOTS = (b"<IDOC", b"<EDI_DC40")
+# Fields of customers, and of anybody with a name space: /ACME/FIELD.
+_ADDED = ("ZZ", "YY", "/")
 _SERIAL_FORMAT = "%Y%m%d%H%M%S"
 _SERIAL_CHARS = 14
 # Of a second, for IDocs of the same one: their numbers count up.
@@ -91,7 +93,8 @@ def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, idocs, named(_path(way) for idoc in idocs for way in _not_read(idoc)))
+    ways = named(way for idoc in idocs for way in _not_read(idoc.root, _kind(idoc).segments, ()))
+    return Message(envelope, idocs, tuple("/".join(map(shown, way)) for way in ways))
 
 
 def _identity(idocs: tuple[IDoc, ...], delivery: Delivery) -> str:
@@ -282,32 +285,45 @@ def version(message: Message[tuple[IDoc, ...]]) -> int | None:
 
 
 def ignored(message: Message[tuple[IDoc, ...]]) -> Counter[str]:
-    """How many segments nobody reads: of SAP's own, and of those that a customer has added."""
+    """How many segments nobody reads: of SAP's own, and of those that a customer has added; and how
+    many fields a customer has added to those that are read."""
     counted: Counter[str] = Counter()
     for idoc in message.payload:
-        counted.update(
-            "segments of SAP" if way[-1].name.startswith("E1") else "segments of a customer"
-            for way in _not_read(idoc)
-        )
+        read_ones = _kind(idoc).segments
+        for segment in _below(idoc.root):
+            if segment.name not in read_ones:
+                whose = "SAP" if segment.name.startswith("E1") else "a customer"
+                counted[f"segments of {whose}"] += 1
+            elif fields := len(_added(segment)):
+                counted["fields of a customer"] += fields
     return counted
 
 
-def _not_read(idoc: IDoc) -> Iterator[tuple[Segment, ...]]:
-    """The way to each segment that nobody reads, itself included."""
-    read_ones = _kind(idoc).segments
-    return (way for way in _below(idoc.root, ()) if way[-1].name not in read_ones)
-
-
-def _below(segment: Segment, above: tuple[Segment, ...]) -> Iterator[tuple[Segment, ...]]:
+def _below(segment: Segment) -> Iterator[Segment]:
     # Nesting is bounded where the document is read.
     for child in segment.children:
-        way = (*above, child)
-        yield way
-        yield from _below(child, way)
+        yield child
+        yield from _below(child)
 
 
-def _path(way: tuple[Segment, ...]) -> str:
-    return "/".join(shown(segment.name) for segment in way)
+def _not_read(
+    segment: Segment, read_ones: frozenset[str], above: tuple[str, ...]
+) -> Iterator[tuple[str, ...]]:
+    """The way to each segment that nobody reads, without what stands below it, and to each field
+    that a customer has added to the others."""
+    for child in segment.children:
+        way = (*above, child.name)
+        if child.name not in read_ones:
+            yield way
+            continue
+        for name in _added(child):
+            yield (*way, name)
+        yield from _not_read(child, read_ones, way)
+
+
+def _added(segment: Segment) -> list[str]:
+    """The fields in the name ranges that SAP keeps for others, as far as they say something."""
+    return [name for name in segment.fields if name.startswith(_ADDED) and segment.get(name)]
 
 
 HANDLER = Handler(

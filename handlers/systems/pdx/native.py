@@ -224,7 +224,7 @@ def _package(reading: Reading, names: _Names) -> Package:
     items: list[PackageItem] = []
     changes: list[Change] = []
     lines: list[BomItem] = []
-    ignored: tuple[str, ...] = ()
+    ignored: dict[tuple[str, str], None] = {}
     rows = 0
     for path, element in reading:
         if path == _LINE:
@@ -241,7 +241,7 @@ def _package(reading: Reading, names: _Names) -> Package:
         else:
             root = element
         if len(ignored) < MAX_NAMED:
-            ignored = named((*ignored, *_not_read(element)))
+            ignored |= dict.fromkeys(_not_read(element))
         rows += 1
         if rows > MAX_ROWS:
             raise _too_many(
@@ -257,7 +257,7 @@ def _package(reading: Reading, names: _Names) -> Package:
         deviations=tuple(
             Deviation(where=f"line {line}", what=what) for line, what in reading.deviations
         ),
-        ignored=ignored,
+        ignored=tuple(f"{tag}/AdditionalAttribute[{shown(name)}]" for tag, name in named(ignored)),
     )
 
 
@@ -339,14 +339,15 @@ class _Custom:
         return tuple(Stated(name, self._values[name][0]) for name in names if name in self._values)
 
 
-def _not_read(element: Element) -> Iterator[str]:
-    """The custom fields of the element, and of what within it has fields that are read."""
+def _not_read(element: Element) -> Iterator[tuple[str, str]]:
+    """The custom fields of the element, and of what within it has fields that are read, each with
+    what has it."""
     makers = element.within("ApprovedManufacturerList", "ApprovedManufacturerListItem")
     for holder in (element, *makers, *element.within("AffectedItems", "AffectedItem")):
         for attribute in holder.within("AdditionalAttributes", "AdditionalAttribute"):
             name = attribute.get("name")
             if name not in _WANTED and attribute.get("value") and not name.endswith(_ICON):
-                yield f"{holder.tag}/AdditionalAttribute[{shown(name)}]"
+                yield holder.tag, name
 
 
 def _item(element: Element, names: _Names, lines: Sequence[BomItem]) -> PackageItem:

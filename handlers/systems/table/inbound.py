@@ -98,7 +98,7 @@ def read(mapped: Mapped, delivery: Delivery) -> Message[Sheet]:
     )
     version = _version(mapped, objects[first]) if len(objects) == 1 else None
     sheet = Sheet(objects, found.unknown, sent, version)
-    return Message(envelope, sheet, named(map(shown, found.unknown)))
+    return Message(envelope, sheet, tuple(map(shown, named(found.unknown))))
 
 
 def decide(

@@ -68,3 +68,28 @@ def test_a_module_names_the_segments_that_it_reads(module: ModuleType) -> None:
 
 def test_every_kind_names_what_is_read_of_it() -> None:
     assert all(kind.segments for kind in KINDS.values())
+
+
+def test_segments_are_told_by_their_path_without_what_stands_below_them() -> None:
+    inner = (
+        '<E1MARCM SEGMENT="1"><WERKS>1010</WERKS><E1MARDM SEGMENT="1"/></E1MARCM>'
+        '<Z1A SEGMENT="1"><X>1</X><Z1B SEGMENT="1"><X>1</X></Z1B></Z1A><Z1A SEGMENT="1"/>'
+    )
+    message = HANDLER.read(Delivery("erp", "idoc", IDOC.format(inner).encode()))
+    assert message.ignored == ("E1MARAM/E1MARCM/E1MARDM", "E1MARAM/Z1A")
+    assert ignored(message) == {"segments of SAP": 1, "segments of a customer": 3}
+
+
+def test_fields_that_customers_added_are_told_and_counted_where_they_say_something() -> None:
+    inner = (
+        "<ZZALLOY>6061</ZZALLOY><YYEMPTY/><ZZASITIS>/</ZZASITIS><ZEINR>4</ZEINR>"
+        '<E1MARCM SEGMENT="1"><WERKS>1010</WERKS><_-ACME_-KANBAN>X</_-ACME_-KANBAN></E1MARCM>'
+        '<Z1A SEGMENT="1"><ZZMORE>1</ZZMORE></Z1A>'
+    )
+    message = HANDLER.read(Delivery("erp", "idoc", IDOC.format(inner).encode()))
+    assert message.ignored == (
+        "E1MARAM/ZZALLOY",
+        "E1MARAM/E1MARCM//ACME/KANBAN",
+        "E1MARAM/Z1A",
+    )
+    assert ignored(message) == {"fields of a customer": 2, "segments of a customer": 1}
