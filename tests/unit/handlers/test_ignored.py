@@ -15,7 +15,12 @@ from handlers.systems.arena.inbound import HANDLER as CHANGE
 from handlers.systems.arena.item import HANDLER as ITEM
 from handlers.systems.arena.notice import HANDLER as ENTRY
 from handlers.systems.arena.notice import HANDLER_ITEM as ENTRY_ITEM
-from handlers.systems.coupa.inbound import HANDLER_CONTRACT, HANDLER_ORDER, HANDLER_SUPPLIER
+from handlers.systems.coupa.inbound import (
+    HANDLER_CONTRACT,
+    HANDLER_CONTRACTS,
+    HANDLER_ORDER,
+    HANDLER_SUPPLIER,
+)
 from handlers.systems.pdx.inbound import HANDLER as PACKAGE
 from handlers.systems.s4 import native_read
 from handlers.systems.s4.inbound import HANDLER_PRODUCT
@@ -143,6 +148,13 @@ def test_an_answer_tells_as_a_row_does() -> None:
     attributes = {"id": "1", "subject": "supplier/S-1", "time": "2026-03-02T08:00:00Z"}
     message = HANDLER_SUPPLIER.read(delivery([supplier, supplier], **attributes))
     assert message.ignored == ("[].custom-fields.tier",)
+
+
+def test_what_a_row_of_a_contract_says_is_no_news_in_an_answer_about_coverage() -> None:
+    contract = json.loads((CORPUS / "coupa" / "contract.json").read_text())
+    attributes = {"id": "1", "subject": "coverage/SEAL-1", "time": "2026-03-02T08:00:00Z"}
+    message = HANDLER_CONTRACTS.read(delivery([contract | {"clauses": []}], **attributes))
+    assert message.ignored == ("[].clauses",)
 
 
 def test_the_rows_of_the_corpus_hold_no_news() -> None:
