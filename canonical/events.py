@@ -12,11 +12,11 @@ import msgspec
 
 from canonical.bom import Bom, PlantBomState
 from canonical.bounds import Instant, Int64
-from canonical.change import EngineeringChange
+from canonical.change import ChangeStatus, EngineeringChange
 from canonical.envelope import Lane
-from canonical.item import Item, Lifecycle
+from canonical.item import Item, ItemKind, Lifecycle
 from canonical.item_master import ItemMasterPatch
-from canonical.order import OrderConfirmation, PurchaseOrder
+from canonical.order import OrderConfirmation, OrderStatus, PurchaseOrder
 from canonical.purchase_contract import ContractStatus, PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.source_list import SourceList
@@ -68,6 +68,33 @@ class PlanAdjustmentNeeded(msgspec.Struct, frozen=True):
     items: tuple[str, ...]
 
 
+class ChangeStanding(msgspec.Struct, frozen=True):
+    """How a change stands at its PLM.
+
+    before: None where nothing was known of it. stated_at: when it came to stand so.
+    """
+
+    number: str
+    title: str
+    status: ChangeStatus
+    stated_at: Instant
+    before: ChangeStatus | None = None
+
+
+class ItemCreated(msgspec.Struct, frozen=True):
+    """An item is on record that was not.
+
+    change: that brought it; "" where the source does not say.
+    """
+
+    number: str
+    revision: str
+    lifecycle: Lifecycle
+    kind: ItemKind
+    description: str = ""
+    change: str = ""
+
+
 class ItemSuperseded(msgspec.Struct, frozen=True):
     """A revision has a successor.
 
@@ -110,6 +137,20 @@ class SupplierStanding(msgspec.Struct, frozen=True):
     before: QualificationStatus | None = None
     valid_until: date | None = None
     stated_as: str = ""
+
+
+class OrderStanding(msgspec.Struct, frozen=True):
+    """How a purchase order stands now.
+
+    before: None where it was not known. items: ours that are on its lines, or were on those that
+    were known before, each once, in order.
+    """
+
+    number: str
+    supplier: str
+    status: OrderStatus
+    before: OrderStatus | None = None
+    items: tuple[str, ...] = ()
 
 
 class ContractStanding(msgspec.Struct, frozen=True):
@@ -162,18 +203,42 @@ class EventType(msgspec.Struct, frozen=True):
 
 _ENG, _PRO, _OPS = "engineering", "procurement", "operations"
 _CHANGE, _LOG_DAYS = "engineering-change/<number>", 90
+_URGENT = "critical where its urgency is critical, emergency or high"
 _ORDER, _CONFIRMED = "purchase-order/<number>", "order-confirmation/<number of the order>"
 
 EVENTS: dict[str, EventType] = {
     row.name: row
     for row in (
         EventType(
+            "engineering-change.submitted", 1, ChangeStanding, _CHANGE, "enrichment", _ENG,
+            _LOG_DAYS,
+            "A change order waits for approval at its PLM",
+            "Buyers and planners look at it before it is decided; nothing is done by it yet",
+        ),
+        EventType(
+            "engineering-change.approved", 1, ChangeStanding, _CHANGE, "standard", _ENG, _LOG_DAYS,
+            "A change order is approved at its PLM; some release it by that",
+            "What takes long can be prepared",
+        ),
+        EventType(
             "engineering-change.released", 1, EngineeringChange, _CHANGE, "standard", _ENG,
             _LOG_DAYS,
             "A change order is released for the plants it is effective in",
             "A plant that does not know of it builds the old revision; no one system can wait for"
             " all the others",
-            lane_rule="critical where its urgency is critical, emergency or high",
+            lane_rule=_URGENT,
+        ),
+        EventType(
+            "engineering-change.effective", 1, ChangeStanding, _CHANGE, "standard", _ENG, _LOG_DAYS,
+            "A change order is in force, as its PLM says; nobody here watches its day",
+            "From now on the new revisions are built",
+        ),
+        EventType(
+            "engineering-change.cancelled", 1, EngineeringChange, _CHANGE, "standard", _ENG,
+            _LOG_DAYS,
+            "A change order that was released is taken back by its PLM",
+            "What is not done yet must not be done any more; what is done, somebody has to judge",
+            lane_rule=_URGENT,
         ),
         EventType(
             "engineering-change.completed", 1, ChangeCompleted, _CHANGE, "standard", _ENG,
@@ -185,6 +250,11 @@ EVENTS: dict[str, EventType] = {
             "item.released", 1, Item, "item/<number>", "standard", _ENG, _LOG_DAYS,
             "An item revision is released",
             "Changes wait for the items they release",
+        ),
+        EventType(
+            "item.created", 1, ItemCreated, "item/<number>", "enrichment", _ENG, _LOG_DAYS,
+            "An item is on record that was not",
+            "Who classifies or sources items hears of a new one",
         ),
         EventType(
             "item.superseded", 1, ItemSuperseded, "item/<number>", "standard", _ENG, _LOG_DAYS,
@@ -221,6 +291,12 @@ EVENTS: dict[str, EventType] = {
             "supplier.changed", 1, Supplier, "supplier/<number>", "standard", _PRO, _LOG_DAYS,
             "A supplier or its qualification changed",
             "Purchasing steps stop or go on by it",
+        ),
+        EventType(
+            "supplier.registered", 1, SupplierStanding, "supplier/<number>", "enrichment", _PRO,
+            _LOG_DAYS,
+            "A supplier is on record that was not",
+            "Who qualifies suppliers hears of a new one",
         ),
         EventType(
             "supplier.qualified", 1, SupplierStanding, "supplier/<number>", "standard", _PRO,
@@ -291,6 +367,11 @@ EVENTS: dict[str, EventType] = {
         EventType(
             "purchase-order.changed", 1, PurchaseOrder, _ORDER, "standard", _PRO, _LOG_DAYS,
             "An order is another one now; it is stated whole",
+            "What is on order decides what a change costs",
+        ),
+        EventType(
+            "purchase-order.closed", 1, OrderStanding, _ORDER, "standard", _PRO, _LOG_DAYS,
+            "An order is closed or cancelled: nothing more is expected of it",
             "What is on order decides what a change costs",
         ),
         EventType(

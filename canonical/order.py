@@ -12,6 +12,8 @@ from canonical.money import Money, UnitPrice
 from canonical.quantity import Quantity
 
 ConfirmationStatus = Literal["accepted", "changed", "backordered", "rejected"]
+# closed: nothing more is expected of it, delivered or not. cancelled: it was taken back.
+OrderStatus = Literal["open", "closed", "cancelled"]
 
 
 class ScheduleLine(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +61,7 @@ class PurchaseOrder(msgspec.Struct, frozen=True):
     total: Money | None = None
     source_id: str = ""
     stated_at: Instant | None = None
+    status: OrderStatus = "open"
 
 
 class ConfirmedLine(msgspec.Struct, frozen=True, gc=False):

@@ -59,6 +59,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (SOURCE, "order-confirmation.backordered"): master_data.CONFIRMATION_BACKORDERED,
     (SOURCE, "order-confirmation.rejected"): master_data.CONFIRMATION_REJECTED,
     (SOURCE, "engineering-change.released"): engineering_change.HANDLER,
+    (SOURCE, "engineering-change.cancelled"): engineering_change.CANCELLED,
 }
 
 # Message types that are known by their content; of the others the sender has to say the type.

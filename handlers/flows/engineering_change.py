@@ -20,7 +20,7 @@ from canonical.bom import Bom, BomLine, PlantBom, bom_key
 from canonical.change import EngineeringChange, change_key
 from canonical.codec import read_event
 from canonical.effectivity import DateEffectivity
-from canonical.effects import Effect, Plan, Step
+from canonical.effects import Effect, Finding, Plan, Step
 from canonical.envelope import Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.events import ChangeCompleted, PlanAdjustmentNeeded
@@ -349,6 +349,31 @@ HANDLER = Handler(
     read=read_event,
     needs=needs,
     decide=decide,
+    order="curing",
+    version=version,
+)
+
+# Taken back
+
+
+def take_back(message: Message[EngineeringChange], facts: Facts, now: datetime) -> tuple[Effect]:
+    """A plan of nothing: what was not sent is cancelled, what was done is put before a person."""
+    change = message.payload
+    key = change_key(change.number)
+    finding = Finding(
+        "change-cancelled", key, f"{change.number} was taken back by its PLM", "info", "engineering"
+    )
+    title = f"{change.title or change.number} (cancelled)"
+    return (Plan(key, change.version, title, steps=(), findings=(finding,)),)
+
+
+CANCELLED = Handler(
+    name="engineering-change.cancelled",
+    scope="engineering-change",
+    types=("engineering-change.cancelled",),
+    read=read_event,
+    needs=lambda message, facts: frozenset(),
+    decide=take_back,
     order="curing",
     version=version,
 )

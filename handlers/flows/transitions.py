@@ -8,9 +8,17 @@ as not known to be so. Only what its source says: nothing here looks at a calend
 from __future__ import annotations
 
 from canonical.effects import Emit
-from canonical.events import ContractStanding, ItemStopped, ItemSuperseded, SupplierStanding
+from canonical.events import (
+    ContractStanding,
+    ItemCreated,
+    ItemStopped,
+    ItemSuperseded,
+    OrderStanding,
+    SupplierStanding,
+)
 from canonical.facts import Document
 from canonical.item import Item, Lifecycle, item_key
+from canonical.order import PurchaseOrder, order_key
 from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.supplier import QualificationStatus, Supplier, supplier_key
 
@@ -33,6 +41,8 @@ def transitions(before: Document | None, after: Document) -> tuple[Emit, ...]:
             return _of_supplier(before if isinstance(before, Supplier) else None, after)
         case PurchaseContract():
             return _of_contract(before if isinstance(before, PurchaseContract) else None, after)
+        case PurchaseOrder():
+            return _of_order(before if isinstance(before, PurchaseOrder) else None, after)
         case _:
             return ()
 
@@ -40,7 +50,17 @@ def transitions(before: Document | None, after: Document) -> tuple[Emit, ...]:
 def _of_item(before: Item | None, after: Item) -> tuple[Emit, ...]:
     said: list[Emit] = []
     key = item_key(after.number)
-    if before is not None and before.revision.label != after.revision.label:
+    if before is None:
+        created = ItemCreated(
+            after.number,
+            after.revision.label,
+            after.lifecycle,
+            after.kind,
+            description=after.description,
+            change=after.change,
+        )
+        said.append(Emit("item.created", key, created))
+    elif before.revision.label != after.revision.label:
         replaced = ItemSuperseded(
             after.number, before.revision.label, by=after.revision.label, change=after.change
         )
@@ -72,6 +92,8 @@ def _of_supplier(before: Supplier | None, after: Supplier) -> tuple[Emit, ...]:
         valid_until=after.qualification.valid_until if status else None,
         stated_as=after.qualification.stated_as if status else "",
     )
+    if before is None:
+        said.append(Emit("supplier.registered", key, standing))
     if not after.active and (before is None or before.active):
         said.append(Emit("supplier.blocked", key, standing))
     event = _QUALIFIED.get(status) if status else None
@@ -103,3 +125,19 @@ def _of_contract(before: PurchaseContract | None, after: PurchaseContract) -> tu
         stated_as=after.stated_as,
     )
     return (Emit(event, contract_key(after.number), standing),)
+
+
+def _of_order(before: PurchaseOrder | None, after: PurchaseOrder) -> tuple[Emit, ...]:
+    was = before.status if before else None
+    # An order that changed from cancelled to closed is as over as it was.
+    if after.status == "open" or was in ("closed", "cancelled"):
+        return ()
+    lines = (*after.lines, *(before.lines if before else ()))
+    standing = OrderStanding(
+        after.number,
+        after.supplier,
+        after.status,
+        before=was,
+        items=tuple(sorted({line.item for line in lines if line.item})),
+    )
+    return (Emit("purchase-order.closed", order_key(after.number), standing),)

@@ -36,6 +36,7 @@ from canonical.quantity import Quantity
 from canonical.source_list import SourceList
 from canonical.supplier_master import SupplierMasterPatch
 from handlers import DRIVERS, HANDLERS
+from tests.contract.notices import NOTICES
 from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
 from tests.fixtures.gearbox import (
@@ -70,6 +71,7 @@ NAMES = {
     "supplier.changed",
     "sourcing.changed",
     "engineering-change",
+    "engineering-change.cancelled",
     "idoc-document",
     "s4-event",
     "s4-purchase-order",
@@ -329,6 +331,11 @@ SAMPLES: dict[str, Delivery] = {
     "engineering-change": own(
         "engineering-change.released", f"engineering-change/{NUMBER}", CHANGE
     ),
+    "engineering-change.cancelled": own(
+        "engineering-change.cancelled",
+        f"engineering-change/{NUMBER}",
+        msgspec.structs.replace(CHANGE, status="cancelled"),
+    ),
     "idoc-document": Delivery("erp", "", (CORPUS / "idoc" / "orders.xml").read_bytes()),
     "s4-event": Delivery("erp-events", "", b'{"Product": "PIN"}', attributes=S4_EVENT),
     "s4-purchase-order": answer("s4.purchase-order", "purchase-order/4500000028", {"d": S4_ORDER}),
@@ -386,23 +393,6 @@ def plan_of_the_gearbox() -> Plan:
 
 
 # --- the table ---
-
-# Said to others: nothing here follows from them.
-NOTICES = {
-    "engineering-change.completed",
-    "item.superseded",
-    "item.blocked",
-    "item.obsoleted",
-    "supplier.qualified",
-    "supplier.disqualified",
-    "supplier.blocked",
-    "contract.activated",
-    "contract.expired",
-    "approval.requested",
-    "approval.granted",
-    "approval.refused",
-    "plan.adjustment-needed",
-}
 
 
 def test_the_names_are_unique_and_those_of_the_inbox() -> None:
@@ -620,7 +610,10 @@ def test_the_gearbox_gives_work_to_known_roles_only() -> None:
 
 def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes() -> None:
     kinds = {h.name: {type(effect) for effect in effects_of(h)} for h in HANDLERS.values()}
-    assert {name for name, found in kinds.items() if Plan in found} == {"engineering-change"}
+    assert {name for name, found in kinds.items() if Plan in found} == {
+        "engineering-change",
+        "engineering-change.cancelled",
+    }
     assert {name for name, found in kinds.items() if Put in found} == {
         "item.released",
         "bom.released",

@@ -32,6 +32,7 @@ from canonical.supplier_master import SupplierMasterPatch
 from handlers import CATALOGUE, DRIVERS, RECOGNISED
 from handlers import HANDLERS as OURS
 from handlers.systems.table.inbound import handler_of
+from tests.contract.notices import NOTICES
 from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
 from tests.fixtures.gearbox import ANSWERS as COVERAGES
@@ -297,6 +298,11 @@ EXAMPLES: Mapping[Row, Delivery] = {
     (SOURCE, "engineering-change.released"): _event(
         "engineering-change.released", "engineering-change/ECO-7", CHANGE
     ),
+    (SOURCE, "engineering-change.cancelled"): _event(
+        "engineering-change.cancelled",
+        "engineering-change/ECO-7",
+        msgspec.structs.replace(CHANGE, status="cancelled"),
+    ),
     (SOURCE, "item.changed"): _event(
         "item.changed", "item-master/SEAL-1", ItemMasterPatch("SEAL-1", 3, status="40")
     ),
@@ -444,8 +450,21 @@ def test_whatever_a_translation_says_is_heard_by_a_flow() -> None:
     for row, deliveries in MORE.items():
         for delivery in deliveries:
             effects += HANDLERS[row].decide(HANDLERS[row].read(delivery), FACTS, NOW)
+    effects += _taken_back()
     said = {effect.event for effect in effects if isinstance(effect, Emit)}
-    assert said == {name for who, name in HANDLERS if who == SOURCE}
+    assert said - NOTICES == {name for who, name in HANDLERS if who == SOURCE}
+
+
+def _taken_back() -> tuple[Effect, ...]:
+    """What is said of a change that was released and is cancelled."""
+    row = "arena", "arena.change"
+    put, *_ = effects_of(row)
+    assert isinstance(put, Put)
+    stated = json.loads(EXAMPLES[row].body)
+    stated["change"]["lifecycleStatus"]["type"] = "CANCELED"
+    handler, body = HANDLERS[row], json.dumps(stated).encode()
+    facts = gearbox_facts(put.document)
+    return handler.decide(handler.read(Delivery("plm", "", body)), facts, NOW)
 
 
 # --- read ---

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from canonical.change import (
     AffectedItem,
-    ChangeStatus,
     Disposition,
     EngineeringChange,
     change_key,
@@ -16,6 +15,7 @@ from canonical.effectivity import DateEffectivity, from_inclusive_dates
 from canonical.effects import Effect
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
+from canonical.events import ChangeStanding
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
 from canonical.members import named
@@ -48,7 +48,7 @@ from handlers.systems.arena.words import (
     STOCK,
     URGENCY_FIELD,
 )
-from handlers.systems.changes import release
+from handlers.systems.changes import state_change
 from handlers.systems.timestamps import microseconds, to_utc
 
 TYPE = "arena.change"
@@ -94,7 +94,7 @@ def needs(message: Message[ChangeStatement], facts: Facts) -> frozenset[str]:
 
 
 def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """The released change, on record and as our event; nothing for one in any other status.
+    """The released change, on record and as our event; of others how they stand.
 
     Raises: InvalidMessage for words, revisions and times that cannot be understood, and for a list
         of items that is not whole.
@@ -104,20 +104,24 @@ def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tu
     status = CHANGE_STATUS.get(word)
     if status is None:
         raise unmapped("status-unmapped", "change status", word, "change.lifecycleStatus.type")
-    if status not in RELEASED:
-        return ()
-    return release(_to_change(statement, status), facts)
-
-
-def _to_change(statement: ChangeStatement, status: ChangeStatus) -> EngineeringChange:
     change = statement.change
-    status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
+    standing = ChangeStanding(
+        normalise_id(change.number, where="change.number"),
+        normalise_text(change.title, where="change.title"),
+        status,
+        stated_at=to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime"),
+    )
+    return state_change(standing, lambda: _to_change(statement, standing), RELEASED, facts)
+
+
+def _to_change(statement: ChangeStatement, standing: ChangeStanding) -> EngineeringChange:
+    change, status_at = statement.change, standing.stated_at
     custom = change.additional_attributes
     return EngineeringChange(
-        number=normalise_id(change.number, where="change.number"),
+        number=standing.number,
         version=microseconds(status_at),
-        status=status,
-        title=normalise_text(change.title, where="change.title"),
+        status=standing.status,
+        title=standing.title,
         affected=_affected(statement.change_items),
         description=normalise_text(change.description or "", where="change.description"),
         category=normalise_text(

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice, minor_digits
-from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
+from canonical.order import OrderLine, OrderStatus, PurchaseOrder, ScheduleLine
 from canonical.quantity import Quantity, parse_decimal
 from canonical.text import normalise_id, normalise_text
 from canonical.units import to_rec20
@@ -23,7 +23,7 @@ def is_placed(order: native.Order) -> bool:
 
     Raises: InvalidMessage for a status that is in no table.
     """
-    return _standing(order) != "not placed"
+    return _standing(order) is not None
 
 
 def by_amount(order: native.Order) -> int:
@@ -50,14 +50,15 @@ def to_order(order: native.Order, changed_at: datetime) -> PurchaseOrder:
         ordered_on=day_of(order.created_at, "created-at") if order.created_at else None,
         source_id=str(order.id),
         stated_at=changed_at,
+        status=_standing(order) or "open",
     )
 
 
-def _standing(order: native.Order) -> str:
-    standing = ORDER_STATUS.get(order.status)
-    if standing is None:
+def _standing(order: native.Order) -> OrderStatus | None:
+    """None where the supplier does not have it."""
+    if order.status not in ORDER_STATUS:
         raise unmapped("order-status-unmapped", order.status, "status")
-    return standing
+    return ORDER_STATUS[order.status]
 
 
 def _lines(order: native.Order, currency: str) -> Iterator[OrderLine]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from canonical.item import Lifecycle
+from canonical.order import OrderStatus
 from canonical.purchase_contract import ContractStatus
 from canonical.supplier import QualificationStatus
 
@@ -29,18 +29,18 @@ CONTRACT_STATUS: Mapping[str, ContractStatus] = {
     "completed": "ended",
 }
 ORDER_CANCELLED = "cancelled"
-# Whether the supplier has an order in that status.
-ORDER_STATUS: Mapping[str, Literal["not placed", "placed", "cancelled"]] = {
-    "draft": "not placed",
-    "buyer_hold": "not placed",
-    "currency_hold": "not placed",
-    "supplier_hold": "not placed",
-    "supplier_window_hold": "not placed",
-    "error": "not placed",
-    "issued": "placed",
-    "exported": "placed",
-    "expensed": "placed",
-    "closed": "placed",
+# None: the supplier does not have it.
+ORDER_STATUS: Mapping[str, OrderStatus | None] = {
+    "draft": None,
+    "buyer_hold": None,
+    "currency_hold": None,
+    "supplier_hold": None,
+    "supplier_window_hold": None,
+    "error": None,
+    "issued": "open",
+    "exported": "open",
+    "expensed": "open",
+    "closed": "closed",
     ORDER_CANCELLED: "cancelled",
 }
 # Lines that are not on order any more, and lines that are bought by amount.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
@@ -28,6 +29,7 @@ from canonical.effectivity import DateEffectivity
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Rejected
+from canonical.events import ChangeStanding
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, content_of
 from canonical.item import (
@@ -44,7 +46,7 @@ from canonical.revision import Revision, parse_revision
 from canonical.text import normalise_id, normalise_text
 from canonical.units import EACH, to_rec20
 from handlers.systems.archive import MAGIC, open_member
-from handlers.systems.changes import release
+from handlers.systems.changes import state_change
 from handlers.systems.pdx.native import (
     ROOT,
     Attachment,
@@ -282,9 +284,9 @@ def _say_boms(package: Package, index: _Index, facts: Facts) -> Iterator[Effect]
 
 def _say_changes(package: Package, index: _Index, facts: Facts) -> Iterator[Effect]:
     for each in package.changes:
-        change = _to_change(each, index)
-        if change.status in RELEASED:
-            yield from release(change, facts)
+        standing = _standing(each, index)
+        whole = partial(_to_change, each, standing, index)
+        yield from state_change(standing, whole, RELEASED, facts)
 
 
 # Element -> what is said of it, in this order.
@@ -410,7 +412,7 @@ def _line_amount(line: BomItem, where: str) -> Decimal:
     return amount
 
 
-def _to_change(change: Change, index: _Index) -> EngineeringChange:
+def _standing(change: Change, index: _Index) -> ChangeStanding:
     number = normalise_id(change.number, where="changeNumber")
     where = change_key(number)
     stated_at = _time(change.status_date, f"{where} changeStatusDate") or index.stated_at
@@ -421,12 +423,22 @@ def _to_change(change: Change, index: _Index) -> EngineeringChange:
             where=where,
             remedy="Fill changeStatusDate, without which an older copy cannot be told",
         )
+    return ChangeStanding(
+        number,
+        normalise_text(change.description, where=where),
+        _change_status(change.status, where),
+        stated_at=stated_at,
+    )
+
+
+def _to_change(change: Change, standing: ChangeStanding, index: _Index) -> EngineeringChange:
+    where = change_key(standing.number)
     family = change.family or index.common_family(item.number for item in change.affected)
     return EngineeringChange(
-        number=number,
-        version=microseconds(stated_at),
-        status=_change_status(change.status, where),
-        title=normalise_text(change.description, where=where),
+        number=standing.number,
+        version=microseconds(standing.stated_at),
+        status=standing.status,
+        title=standing.title,
         affected=tuple(_to_affected(item, where) for item in change.affected),
         description=normalise_text(change.reason, where=where),
         category=normalise_text(change.kind, where=where),
@@ -434,7 +446,7 @@ def _to_change(change: Change, index: _Index) -> EngineeringChange:
         family=normalise_text(family, where=where),
         plants=_plants(change.plants, where),
         requester=normalise_text(change.originator, where=where),
-        released_at=stated_at,
+        released_at=standing.stated_at,
         effectivity=_effectivity(change, where),
     )
 

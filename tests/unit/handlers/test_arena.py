@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,16 +16,16 @@ from canonical.change import Disposition, EngineeringChange
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Effect, Emit, Put
 from canonical.errors import Failure, InvalidMessage
-from canonical.facts import Facts
+from canonical.events import ChangeStanding
+from canonical.facts import Facts, Known
 from canonical.handler import Delivery
 from canonical.rules import Rules
 from handlers.systems.arena.inbound import HANDLER, read, recognises
 from tests.fixtures.build_packages import PACKAGES
 
 NOW = datetime(2024, 3, 6, tzinfo=UTC)
-FACTS = Facts(
-    rules=Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000"), documents={}
-)
+RULES = Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000")
+FACTS = Facts(RULES)
 ECO = (PACKAGES / "arena_eco_000451.json").read_bytes()
 
 
@@ -37,7 +38,7 @@ def decided(body: bytes) -> tuple[Effect, ...]:
 
 
 def released(body: bytes) -> EngineeringChange:
-    put, emit = decided(body)
+    put, emit, *_ = decided(body)
     assert isinstance(put, Put)
     assert isinstance(emit, Emit)
     assert isinstance(emit.data, EngineeringChange)
@@ -157,8 +158,6 @@ def test_released_statuses_are_emitted(status: str, canonical: str) -> None:
     "status",
     [
         "OPEN_AND_UNLOCKED",
-        "SUBMITTED_FOR_ROUTING",
-        "SUBMITTED_FOR_APPROVAL",
         "REJECTED",
         "CANCELED",
         "CANCELLED",
@@ -167,6 +166,31 @@ def test_released_statuses_are_emitted(status: str, canonical: str) -> None:
 )
 def test_other_statuses_have_no_effect(status: str) -> None:
     assert decided(statement(row(), lifecycleStatus={"type": status})) == ()
+
+
+@pytest.mark.parametrize("status", ["SUBMITTED_FOR_ROUTING", "SUBMITTED_FOR_APPROVAL"])
+def test_that_a_change_waits_for_approval_is_told_whatever_it_lists(status: str) -> None:
+    body = json.loads(statement(row(), lifecycleStatus={"type": status}))
+    body["changeItems"]["count"] = 45
+    (told,) = decided(json.dumps(body).encode())
+    assert isinstance(told, Emit)
+    assert told.event == "engineering-change.submitted"
+    assert isinstance(told.data, ChangeStanding)
+    assert (told.data.status, told.data.before) == ("submitted", None)
+    body["change"]["lifecycleStatus"]["type"] = "APPROVED"
+    assert refused(json.dumps(body).encode()).code == "change-items-incomplete"
+
+
+@pytest.mark.parametrize("status", ["REJECTED", "CANCELED", "EXPIRED"])
+def test_a_change_that_was_released_and_is_taken_back_is_cancelled(status: str) -> None:
+    known = released(statement(row()))
+    body = statement(row(), lifecycleStatus={"type": status})
+    facts = Facts(RULES, {f"engineering-change/{known.number}": Known(1, known)})
+    put, told = HANDLER.decide(HANDLER.read(delivery(body)), facts, NOW)
+    assert isinstance(put, Put)
+    assert isinstance(told, Emit)
+    assert told.event == "engineering-change.cancelled"
+    assert told.data == put.document == msgspec.structs.replace(known, status="cancelled")
 
 
 def test_an_unknown_status_is_refused() -> None:

@@ -220,7 +220,7 @@ def test_what_was_read_is_released_with_its_notice() -> None:
     message = as_answered(found)
     assert message.envelope.key == READ_EVENT.key
     known = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
-    put, emit = HANDLER.decide(message, known, datetime(2026, 3, 2, tzinfo=UTC))
+    put, emit, *_ = HANDLER.decide(message, known, datetime(2026, 3, 2, tzinfo=UTC))
     assert isinstance(put, Put)
     assert isinstance(emit, Emit)
     assert put.document == emit.data

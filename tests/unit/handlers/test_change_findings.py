@@ -53,7 +53,7 @@ def order(**stated: Any) -> EngineeringChange:
     """The change order of the demo, for one plant, with the given fields replaced."""
     body = (PACKAGES / "arena_eco_000451.json").read_bytes()
     message = ARENA.read(Delivery(source="plm", kind="", body=body))
-    [_, effect] = ARENA.decide(message, facts(), datetime(2026, 3, 2, tzinfo=UTC))
+    _, effect, *_ = ARENA.decide(message, facts(), datetime(2026, 3, 2, tzinfo=UTC))
     assert isinstance(effect, Emit)
     assert isinstance(effect.data, EngineeringChange)
     released: EngineeringChange = msgspec.structs.replace(effect.data, plants=PLANT, **stated)
