@@ -38,6 +38,7 @@ from canonical.envelope import Envelope, Lane
 from canonical.errors import Failure, InDoubt, Unavailable
 from canonical.exchange import Request, Response
 from canonical.handler import Delivery, Handler
+from canonical.operations import ReadObject
 
 log = structlog.get_logger(__name__)
 
@@ -515,6 +516,13 @@ def _wrote(calls: Sequence[str]) -> bool:
     return any(not call.startswith("GET ") for call in calls)
 
 
+def _about(step: Step) -> str:
+    """The business object; what is read has a name of its target's besides."""
+    if isinstance(step.operation, ReadObject):
+        return step.operation.key
+    return f"{step.object_kind}/{step.object_id}"
+
+
 def _case_of(claimed: ClaimedStep, fate: CallFate) -> Case:
     failure, step = fate.failure, claimed.step
     return Case(
@@ -525,7 +533,7 @@ def _case_of(claimed: ClaimedStep, fate: CallFate) -> Case:
         remedy=failure.remedy or "Repair the cause at the target, then release the step again",
         owner=step.owner if failure.word == "business_rule" else failure.owner,
         source=step.system,
-        key=f"{step.object_kind}/{step.object_id}",
+        key=_about(step),
         ledger_key=claimed.ledger_key,
         origin="call",
     )
