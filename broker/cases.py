@@ -66,9 +66,11 @@ async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
     if stuck is not None:
         await rows.park_without_case(tx, stuck)
         await pending_rows.finish_pending(tx, [stuck.work])
-        identity = (stuck.work.subscription, stuck.source, stuck.message_id)
-        await message_rows.set_outcomes(tx, {identity: "discarded"})
-    return stuck is not None
+    if stuck is None or stuck.is_by_the_way:
+        return False
+    identity = (stuck.work.subscription, stuck.source, stuck.message_id)
+    await message_rows.set_outcomes(tx, {identity: "discarded"})
+    return True
 
 
 async def read_at_last(tx: Tx, *, case_id: int, by: str, reason: str) -> None:

@@ -15,7 +15,7 @@ from broker.decision import Context, Verdict
 from broker.intake import Work
 from broker.outcomes import not_applied
 from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
-from broker.reads import read_key
+from broker.reads import read_key, waits_for
 from broker.store import Position
 from broker.store.casebook import Case
 from broker.store.documents import NewDocument
@@ -72,8 +72,11 @@ def consequences(
         reading=tuple(
             (w.pending, row) for w, row in unfinished if w.pending and row and row.is_reading
         ),
-        # Without a key nothing waits.
-        waiting=tuple(row for w, row in unfinished if row and row.key and not w.pending),
+        waiting=tuple(
+            row
+            for (w, own), (v, p) in zip(unfinished, placed, strict=True)
+            for row in (*_arrived(w, own), *_read_by_the_way(v, p, context))
+        ),
         documents=_documents(placed),
         said=tuple(_said(v) for v in verdicts),
         cases=tuple(case for v, p in placed for case in _cases(v, p)),
@@ -144,16 +147,38 @@ def _unfinished(verdict: Verdict, position: Position, context: Context) -> NewPe
     )
 
 
+def _arrived(work: Work, row: NewPending | None) -> tuple[NewPending, ...]:
+    """The row of a message that has none yet; without a key nothing waits."""
+    return (row,) if row and row.key and not work.pending else ()
+
+
 def _reading(verdict: Verdict, position: Position, context: Context) -> NewPending | None:
-    """The row that keeps the place of an answer among the messages of its key; None where nothing
-    is read."""
-    fetches = [effect for effect in verdict.effects if isinstance(effect, Fetch)]
+    """The row in which a message waits for the answer that it asks for; None where it does not."""
+    fetches = [fetch for fetch in _fetches(verdict) if not fetch.is_by_the_way]
     if not fetches:
         return None
     (fetch,) = fetches
-    work = verdict.work
-    assert work.order_key is not None, "what is read has a key"
-    scope, key = work.order_key
+    return _place_of_answer(fetch, verdict.work, position, context)
+
+
+def _read_by_the_way(
+    verdict: Verdict, position: Position, context: Context
+) -> tuple[NewPending, ...]:
+    """Rows for the answers that a message asks for and does not wait for."""
+    return tuple(
+        _place_of_answer(fetch, verdict.work, position, context)
+        for fetch in _fetches(verdict)
+        if fetch.is_by_the_way
+    )
+
+
+def _fetches(verdict: Verdict) -> list[Fetch]:
+    return [effect for effect in verdict.effects if isinstance(effect, Fetch)]
+
+
+def _place_of_answer(fetch: Fetch, work: Work, position: Position, context: Context) -> NewPending:
+    """The row that keeps the place of an answer among the messages of its key."""
+    scope, key = waits_for(fetch, work)
     return NewPending(
         subscription=work.entry.subscription,
         scope=scope,

@@ -27,6 +27,7 @@ from broker.policy import (
     defect,
     disposition,
 )
+from broker.reads import waits_for
 from broker.store.documents import Stored, digest_of
 from broker.store.order import OrderKey, Taken
 from canonical.effects import Effect, Fetch, Open, Put
@@ -122,7 +123,7 @@ class Desk:
             return Verdict(work, Done("superseded"))
         if self._was_passed(work):
             return Verdict(work, Done("passed"), (came_too_late(work),))
-        if work.order_key in self.stopped and not self._joins_a_read(work):
+        if self._must_wait(work):
             return Verdict(work, Behind())
         try:
             return Verdict(work, Done(), self._effects(work))
@@ -137,6 +138,13 @@ class Desk:
             return False
         newest = self.taken.get(work.order_key, Taken()).newest
         return newest is not None and work.version < newest
+
+    def _must_wait(self, work: Work) -> bool:
+        """Unfinished work of its key stands before it. What was claimed has its own place, before
+        whatever its batch has read by the way."""
+        if work.pending is not None or work.order_key not in self.stopped:
+            return False
+        return not self._joins_a_read(work)
 
     def _joins_a_read(self, work: Work) -> bool:
         """All its key waits for is an answer, which it would ask for itself."""
@@ -175,8 +183,9 @@ class Desk:
                 documents[effect.key] = self._as_stored(effect)
         self._know(documents)
         self._folded |= set(documents)
-        if any(isinstance(effect, Fetch) for effect in kept):
-            self._waits_for_a_read(verdict.work)
+        for effect in kept:
+            if isinstance(effect, Fetch):
+                self._wait_for_a_read(waits_for(effect, verdict.work))
         fate = Done("stale") if stale and not kept else verdict.fate
         return Verdict(verdict.work, fate, tuple(kept), tuple(stale))
 
@@ -188,20 +197,24 @@ class Desk:
         assert work.handler is not None
         assert work.message is not None
         effects = work.handler.decide(work.message, self.facts(), self.context.now)
-        return tuple(self._completed(effect, work) for effect in effects)
+        completed = (self._completed(effect, work) for effect in effects)
+        return tuple(effect for effect in completed if effect is not None)
 
-    def _completed(self, effect: Effect, work: Work) -> Effect:
-        """The effect with what only the runtime knows."""
+    def _completed(self, effect: Effect, work: Work) -> Effect | None:
+        """The effect with what only the runtime knows; None for what nobody can be asked for and
+        nothing hangs on."""
         match effect:
             case Put():
                 return _in_order_of_arrival(effect, work)
             case Fetch(system=""):
-                return replace(effect, system=self._read_from(work.entry.envelope.source))
+                return self._addressed(effect, work.entry.envelope.source)
             case _:
                 return effect
 
-    def _read_from(self, source: str) -> str:
+    def _addressed(self, fetch: Fetch, source: str) -> Fetch | None:
         system = self.context.reads_from.get(source)
+        if system is None and fetch.is_by_the_way:
+            return None
         if system is None:
             raise Misconfigured(
                 "reads-from-nowhere",
@@ -209,12 +222,13 @@ class Desk:
                 where=f"settings.sources.{source}.reads_from",
                 remedy="Name the system there",
             )
-        return system
+        return replace(fetch, system=system)
 
-    def _waits_for_a_read(self, work: Work) -> None:
-        assert work.order_key is not None, "what is read has a key"
-        self.stopped.add(work.order_key)
-        self.reading.add(work.order_key)
+    def _wait_for_a_read(self, key: OrderKey) -> None:
+        # What waits for something else as well goes on waiting for that.
+        if key not in self.stopped:
+            self.stopped.add(key)
+            self.reading.add(key)
 
     def _failed(self, work: Work, error: Exception) -> Verdict:
         if work.order_key is not None:

@@ -121,19 +121,28 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """Read the object that the message is about, which tells no more than its key; what comes back
-    is a message of its own, with the same key and correlation id.
+    """Read an object of which the message tells no more than its key; what comes back is a message
+    of its own, with that key and the same correlation id.
 
     It joins a read of the object that has not been sent yet; while one is out, the object is read
     once more after it. Until the answer is stored, other messages of the key wait.
 
     kind: what to read, in a word of the driver's, e.g. "purchase-order"; id: as the system writes
     it. system: configured name; "" = the one that the source's configuration names.
+    key: business object that is read, where it is another one than the message is about; nothing of
+    the message hangs on that: it is done with at once, and where no system is named to read from,
+    nothing is read.
     """
 
     kind: str
     id: str
     system: str = ""
+    key: str = ""
+
+    @property
+    def is_by_the_way(self) -> bool:
+        """Whether the message that asks goes on without the answer."""
+        return self.key != ""
 
 
 class Open(msgspec.Struct, frozen=True):

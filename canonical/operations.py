@@ -77,7 +77,7 @@ class ReadSupplier(msgspec.Struct, frozen=True, tag="read-supplier"):
 
 
 class ReadObject(msgspec.Struct, frozen=True, tag="read-object"):
-    """The target has been asked what an object is now, since an event told no more than its key.
+    """The target has been asked what an object is now, since a message told no more than its key.
 
     kind: what is read, in a word of the driver's, e.g. "purchase-order"; id: as the target writes
     it. key: business object that the answer is about. asked: place in the log of the message that

@@ -23,11 +23,15 @@ class OpenCase(msgspec.Struct, frozen=True):
 
 
 class Stuck(msgspec.Struct, frozen=True):
-    """The unfinished row of a case's message, its hold locked."""
+    """The unfinished row of a case's message, its hold locked.
+
+    is_by_the_way: no message waits in it: it keeps the place of what one of another key had read.
+    """
 
     work: PendingWork
     source: str
     message_id: str
+    is_by_the_way: bool
 
 
 async def find(tx: Tx, case_id: int) -> OpenCase | None:
@@ -87,7 +91,7 @@ async def _lock_waiting(tx: Tx, which: str, *arguments: object) -> Stuck | None:
         )
         select p.id, p.subscription, p.scope, p.key, p.lane, p.attempts, m.at, m.seq,
                m.source, m.id as sent_id, m.kind, m.content_type, m.message_id, m.attributes,
-               m.body, m.correlation_id
+               m.body, m.correlation_id, p.state = 'reading' and m.key <> p.key as is_by_the_way
         from held join pending p using (scope, key)
         join message m on m.at = p.message_at and m.seq = p.message_seq
         where {which}
@@ -109,7 +113,7 @@ async def _lock_waiting(tx: Tx, which: str, *arguments: object) -> Stuck | None:
         correlation_id=row["correlation_id"],
         sent_id=row["sent_id"],
     )
-    return Stuck(work, row["source"], row["sent_id"])
+    return Stuck(work, row["source"], row["sent_id"], row["is_by_the_way"])
 
 
 async def make_ready(tx: Tx, stuck: Stuck) -> None:

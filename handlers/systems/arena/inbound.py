@@ -12,12 +12,13 @@ from canonical.change import (
 )
 from canonical.codec import decode_foreign
 from canonical.effectivity import DateEffectivity, from_inclusive_dates
-from canonical.effects import Effect
+from canonical.effects import Effect, Emit, Fetch
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.events import ChangeStanding
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
+from canonical.item import item_key
 from canonical.members import named
 from canonical.revision import parse_revision
 from canonical.text import normalise_id, normalise_text
@@ -43,9 +44,11 @@ from handlers.systems.arena.words import (
     EFFECTIVE_ZONE,
     FAMILY_FIELD,
     PLANTS_FIELD,
+    READ_ITEM,
     RELEASED,
     SCHEME,
     STOCK,
+    TOLD,
     URGENCY_FIELD,
 )
 from handlers.systems.changes import state_change
@@ -89,12 +92,17 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
 
 
 def needs(message: Message[ChangeStatement], facts: Facts) -> frozenset[str]:
-    """The change as it is known."""
-    return frozenset({message.envelope.key})
+    """The change as it is known, and the items that it releases."""
+    change = message.envelope.key
+    if not _is_released(message.payload):
+        return frozenset({change})
+    rows = enumerate(message.payload.change_items.results)
+    return frozenset({change, *(item_key(_number(row, _row(place))) for place, row in rows)})
 
 
 def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """The released change, on record and as our event; of others how they stand.
+    """The released change, on record and as our event, with reads of its revisions that are not on
+    record; of others how they stand. No reads for one that is older than what is known.
 
     Raises: InvalidMessage for words, revisions and times that cannot be understood, and for a list
         of items that is not whole.
@@ -111,7 +119,16 @@ def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tu
         status,
         stated_at=to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime"),
     )
-    return state_change(standing, lambda: _to_change(statement, standing), RELEASED, facts)
+    effects = state_change(standing, lambda: _to_change(statement, standing), RELEASED, facts)
+    for effect in effects:
+        if isinstance(effect, Emit) and effect.event == "engineering-change.released":
+            assert isinstance(effect.data, EngineeringChange)
+            return (*effects, *_reads(statement.change_items, effect.data, facts))
+    return effects
+
+
+def _is_released(statement: ChangeStatement) -> bool:
+    return CHANGE_STATUS.get(statement.change.lifecycle_status.type) in RELEASED
 
 
 def _to_change(statement: ChangeStatement, standing: ChangeStanding) -> EngineeringChange:
@@ -159,10 +176,7 @@ def _affected(items: ChangeItems) -> tuple[AffectedItem, ...]:
             where="changeItems",
             remedy="Read all pages of the list and send it whole",
         )
-    return tuple(
-        _to_affected(item, f"changeItems.results[{place}]")
-        for place, item in enumerate(items.results)
-    )
+    return tuple(_to_affected(item, _row(place)) for place, item in enumerate(items.results))
 
 
 def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
@@ -177,7 +191,7 @@ def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
             remedy="Send revisionNumber or newRevisionNumber",
         )
     return AffectedItem(
-        item=normalise_id(new.number, where=f"{where}.newItemRevision.number"),
+        item=_number(item, where),
         new_revision=_label(label, f"{where}.newItemRevision.revisionNumber"),
         old_revision=(
             _label(old.revision_number, f"{where}.affectedItemRevision.revisionNumber")
@@ -195,6 +209,40 @@ def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
             if stated.value
         ),
     )
+
+
+def _number(item: ChangeItem, where: str) -> str:
+    return normalise_id(item.new_item_revision.number, where=f"{where}.newItemRevision.number")
+
+
+def _row(place: int) -> str:
+    return f"changeItems.results[{place}]"
+
+
+def _reads(items: ChangeItems, change: EngineeringChange, facts: Facts) -> tuple[Fetch, ...]:
+    """The revisions that are not on record, each once.
+
+    One that Arena has as a working one is not read, as nothing is said of it yet, nor one that is
+    superseded, of which nothing is said any more.
+    """
+    wanted: list[Fetch] = []
+    for place, (row, stated) in enumerate(zip(change.affected, items.results, strict=True)):
+        new = stated.new_item_revision
+        guid = normalise_id(new.guid, where=f"{_row(place)}.newItemRevision.guid")
+        if TOLD.get(new.revision_status or "", True) and not _is_on_record(row, facts):
+            wanted.append(Fetch(READ_ITEM, guid, key=item_key(row.item)))
+    return tuple(dict.fromkeys(wanted))
+
+
+def _is_on_record(row: AffectedItem, facts: Facts) -> bool:
+    """In this revision, or in a later one by the order of Arena's labels."""
+    item = facts.item(row.item)
+    if item is None:
+        return False
+    known = item.revision
+    if known.label == row.new_revision or known.scheme != SCHEME:
+        return known.label == row.new_revision
+    return parse_revision(known.label, SCHEME) > parse_revision(row.new_revision, SCHEME)
 
 
 def _to_disposition(stated: DispositionAttribute, where: str) -> Disposition:
@@ -238,9 +286,9 @@ def version(message: Message[ChangeStatement]) -> int | None:
 
     None in any other status: it says nothing of what a released one before it has set off.
     """
-    change = message.payload.change
-    if CHANGE_STATUS.get(change.lifecycle_status.type) not in RELEASED:
+    if not _is_released(message.payload):
         return None
+    change = message.payload.change
     return microseconds(to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime"))
 
 

@@ -17,16 +17,11 @@ from canonical.item import item_key
 from canonical.text import normalise_id
 from handlers.systems.arena.inbound import HANDLER as CHANGES
 from handlers.systems.arena.native import ChangeReference, EventItemNotice, EventNotice
+from handlers.systems.arena.words import READ_CHANGE, READ_EVENT, READ_ITEM
 from handlers.systems.timestamps import to_utc
 
 TYPE = "arena.event"
 ITEM_TYPE = "arena.event-item"
-
-# What is read, in the driver's words: a change by its guid, the one that an entry of a queue names,
-# by "<integration>/<event>", or a revision of an item by its guid.
-READ_CHANGE = "change"
-READ_EVENT = "event"
-READ_ITEM = "item"
 
 _DIGEST_CHARS = 16
 

@@ -33,8 +33,16 @@ from handlers.systems.answers import Refusal
 from handlers.systems.arena import native
 from handlers.systems.arena.inbound import TYPE as CHANGE_ANSWER
 from handlers.systems.arena.item import TYPE as ITEM_ANSWER
-from handlers.systems.arena.notice import ITEM_TYPE, READ_CHANGE, READ_EVENT, READ_ITEM
-from handlers.systems.arena.words import COMPLETABLE, COMPLETED, IMPLEMENTATION, UNDER_WAY
+from handlers.systems.arena.notice import ITEM_TYPE
+from handlers.systems.arena.words import (
+    COMPLETABLE,
+    COMPLETED,
+    IMPLEMENTATION,
+    READ_CHANGE,
+    READ_EVENT,
+    READ_ITEM,
+    UNDER_WAY,
+)
 
 _JSON = (("Accept", "application/json"),)
 # 20 characters of A-Z and 0-9 in everything that Arena shows; compared as they are.

@@ -103,6 +103,12 @@ MAKE_BUY: Mapping[str, Procurement] = {"make": "make", "buy": "buy", "phantom": 
 # None: to specification, made here or by others, which its sources say.
 PROCUREMENT_TYPE: Mapping[str, Procurement | None] = {"OTS": "buy", "MTS": None}
 
+# What is read, in words of our own: a change by its guid, the one that an entry of a queue names,
+# by "<integration>/<event>", or a revision of an item by its guid.
+READ_CHANGE = "change"
+READ_EVENT = "event"
+READ_ITEM = "item"
+
 # Names of the custom fields that are read.
 FAMILY_FIELD = "Product Line"
 PLANTS_FIELD = "Plants"

@@ -12,16 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canonical.change import Disposition, EngineeringChange
+from canonical.change import Disposition, EngineeringChange, change_key
 from canonical.effectivity import DateEffectivity
-from canonical.effects import Effect, Emit, Put
+from canonical.effects import Effect, Emit, Fetch, Put
 from canonical.errors import Failure, InvalidMessage
 from canonical.events import ChangeStanding
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery
+from canonical.item import Item, item_key
+from canonical.revision import Scheme, parse_revision
 from canonical.rules import Rules
 from handlers.systems.arena.inbound import HANDLER, read, recognises
 from tests.fixtures.build_packages import PACKAGES
+from tests.fixtures.gearbox import item as known_item
 
 NOW = datetime(2024, 3, 6, tzinfo=UTC)
 RULES = Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000")
@@ -33,14 +36,15 @@ def delivery(body: bytes) -> Delivery:
     return Delivery(source="plm", kind="", body=body)
 
 
-def decided(body: bytes) -> tuple[Effect, ...]:
-    return HANDLER.decide(HANDLER.read(delivery(body)), FACTS, NOW)
+def decided(body: bytes, known: Facts = FACTS) -> tuple[Effect, ...]:
+    return HANDLER.decide(HANDLER.read(delivery(body)), known, NOW)
 
 
 def released(body: bytes) -> EngineeringChange:
-    put, emit, *_ = decided(body)
+    put, emit, *others = decided(body)
     assert isinstance(put, Put)
     assert isinstance(emit, Emit)
+    assert all(isinstance(other, Fetch | Emit) for other in others)
     assert isinstance(emit.data, EngineeringChange)
     assert emit.event == "engineering-change.released"
     assert put.key == emit.key == f"engineering-change/{emit.data.number}"
@@ -359,6 +363,105 @@ def test_a_guid_with_a_nul_is_refused_even_where_an_event_identifies_the_message
 )
 def test_change_statements_are_recognised_by_content(body: bytes, expected: bool) -> None:
     assert recognises(delivery(body)) is expected
+
+
+# --- items that are not on record ---
+
+
+def on_record(number: str, label: str, scheme: Scheme = "prototype_then_production") -> Item:
+    item = known_item(number)
+    return msgspec.structs.replace(item, revision=parse_revision(label, scheme))
+
+
+def known(*documents: Item | EngineeringChange) -> Facts:
+    keys = {
+        item_key(d.number) if isinstance(d, Item) else change_key(d.number): d for d in documents
+    }
+    return Facts(FACTS.rules, {key: Known(1, document) for key, document in keys.items()})
+
+
+def reads(body: bytes, facts: Facts = FACTS) -> list[Fetch]:
+    return [effect for effect in decided(body, facts) if isinstance(effect, Fetch)]
+
+
+def revision(number: str, guid: str, **fields: Any) -> dict[str, Any]:
+    stated = {"guid": guid, "number": number, "revisionNumber": "B"} | fields
+    return row(number, newItemRevision=stated)
+
+
+def test_a_change_has_the_revisions_read_that_are_not_on_record() -> None:
+    body = statement(revision("A-1", "REV1"), revision("A-2", "REV2"), revision("A-3", "REV3"))
+    assert reads(body, known(on_record("A-1", "A"), on_record("A-2", "B"))) == [
+        Fetch("item", "REV1", key="item/A-1"),
+        Fetch("item", "REV3", key="item/A-3"),
+    ]
+
+
+def test_all_items_of_the_real_package_are_read_where_none_is_known() -> None:
+    asked = reads(ECO)
+    assert len(asked) == len({fetch.id for fetch in asked}) == 32
+    assert asked[0] == Fetch("item", "TVGX8T9W5XPQNKWUXHAV", key="item/XYZ-03550")
+    assert all(fetch.is_by_the_way and not fetch.system for fetch in asked)
+
+
+def test_a_change_asks_for_itself_and_the_items_that_it_releases() -> None:
+    message = HANDLER.read(delivery(statement(revision("A-1", "REV1"), revision("A-2", "REV2"))))
+    assert HANDLER.needs(message, FACTS) == {"engineering-change/ECO-9", "item/A-1", "item/A-2"}
+
+
+def test_a_change_that_is_not_released_asks_for_no_items() -> None:
+    body = statement(revision("A-1", "REV1"), lifecycleStatus={"type": "LOCKED"})
+    assert HANDLER.needs(HANDLER.read(delivery(body)), FACTS) == {"engineering-change/ECO-9"}
+    assert reads(body) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "scheme", "is_read"),
+    [
+        ("A", "prototype_then_production", True),
+        ("02", "prototype_then_production", True),
+        ("B", "prototype_then_production", False),
+        ("C", "prototype_then_production", False),
+        ("AA", "prototype_then_production", False),
+        # By another scheme nobody can tell which is later.
+        ("B", "asme_letters", False),
+        ("C", "asme_letters", True),
+    ],
+)
+def test_what_is_known_in_a_later_revision_is_not_read(
+    label: str, scheme: Scheme, is_read: bool
+) -> None:
+    asked = reads(statement(revision("A-1", "REV1")), known(on_record("A-1", label, scheme)))
+    assert bool(asked) is is_read
+
+
+@pytest.mark.parametrize(
+    ("status", "is_read"),
+    [("WORKING", False), ("SUPERSEDED", False), ("EFFECTIVE", True), (None, True), ("NEW", True)],
+)
+def test_a_revision_of_which_nothing_is_said_is_not_read(status: str | None, is_read: bool) -> None:
+    body = statement(revision("A-1", "REV1", revisionStatus=status))
+    assert bool(reads(body)) is is_read
+
+
+def test_a_revision_that_stands_in_two_rows_is_read_once() -> None:
+    asked = reads(statement(revision("A-1", "REV1"), revision("A-1", "REV1")))
+    assert asked == [Fetch("item", "REV1", key="item/A-1")]
+
+
+def test_a_change_that_is_older_than_what_is_known_reads_nothing() -> None:
+    body = statement(revision("A-1", "REV1"))
+    later = released(statement(row(), lifecycleDateTime="2024-01-02T00:00:00Z"))
+    assert [type(effect) for effect in decided(body, known(later))] == [Put]
+    same = released(body)
+    assert reads(body, known(same)) == [Fetch("item", "REV1", key="item/A-1")]
+
+
+@pytest.mark.parametrize("guid", ["", "REV\u0000", " "])
+def test_a_revision_without_a_guid_is_refused_where_it_stands(guid: str) -> None:
+    working = revision("A-2", guid, revisionStatus="WORKING")
+    failure = refused(statement(revision("A-1", "REV1"), working))
+    assert failure.where == "changeItems.results[1].newItemRevision.guid"
 
 
 # --- properties ---

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical.connector import Confirmed, More, Observed, Present
-from canonical.effects import Effect, Emit, Put, Step
+from canonical.effects import Effect, Emit, Fetch, Put, Step
 from canonical.envelope import Message
 from canonical.errors import (
     Conflict,
@@ -220,10 +220,11 @@ def test_what_was_read_is_released_with_its_notice() -> None:
     message = as_answered(found)
     assert message.envelope.key == READ_EVENT.key
     known = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
-    put, emit, *_ = HANDLER.decide(message, known, datetime(2026, 3, 2, tzinfo=UTC))
+    put, emit, *_, fetch = HANDLER.decide(message, known, datetime(2026, 3, 2, tzinfo=UTC))
     assert isinstance(put, Put)
     assert isinstance(emit, Emit)
     assert put.document == emit.data
+    assert fetch == Fetch("item", "REV2", key="item/SEAL-7")
     change: Any = emit.data
     assert (change.source_id, change.notice) == (GUID, NOTICE)
     assert [(row.item, row.old_revision, row.new_revision) for row in change.affected] == [
