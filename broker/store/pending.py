@@ -118,9 +118,10 @@ async def reading_keys(tx: Tx, keys: Iterable[tuple[str, str]]) -> frozenset[tup
 
 
 async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
-    """Stores unfinished work behind holds; one with a known merge key is dropped.
+    """Stores unfinished work behind holds; one with a known merge key is dropped, and holds no key.
 
-    A plan that is to be made anew is known by its merge key.
+    Known by its merge key is a plan that is to be made anew, and a read: where its object has been
+    renumbered meanwhile, the place of its answer is kept under another key.
     """
     if not rows:
         return
@@ -135,7 +136,7 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
         [p[0] for p in pairs],
         [p[1] for p in pairs],
     )
-    await tx.execute(
+    stored = await tx.fetch(
         """
         insert into pending (subscription, scope, key, lane, message_at, message_seq, state,
                              due_at, attempts, reason, merge_key, is_replan, version, passes,
@@ -150,6 +151,7 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
                                   attempts, reason, merge_key, version, passes, n)
         order by n
         on conflict (merge_key) where merge_key is not null do nothing
+        returning scope, key, merge_key
         """,
         [r.subscription for r in rows],
         [r.scope for r in rows],
@@ -165,6 +167,10 @@ async def add_pending(tx: Tx, rows: Sequence[NewPending]) -> None:
         [r.version for r in rows],
         [r.passes for r in rows],
     )
+    merged = {(r.scope, r.key, r.merge_key) for r in rows if r.merge_key is not None}
+    merged -= {(r["scope"], r["key"], r["merge_key"]) for r in stored}
+    if merged:
+        await free_next(tx, {(scope, key) for scope, key, _ in merged})
 
 
 # A row p that has to wait for nothing before it: all of that is older by version, waits for a

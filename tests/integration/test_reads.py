@@ -305,6 +305,32 @@ async def test_without_a_system_to_read_from_the_event_is_a_case(bench: Bench) -
     assert await bench.count("ledger") == 0
 
 
+async def test_an_object_that_was_renumbered_while_it_is_read_holds_nothing_under_its_new_key(
+    bench: Bench,
+) -> None:
+    pipeline, dispatcher = _pipeline(bench), bench.dispatcher()
+    renumbered = "7-A"
+
+    def ask(message: Message[str], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+        return (Fetch("supplier", "7"),)
+
+    others = {"notice": dataclasses.replace(NOTICES, decide=ask)}
+    asking = bench.pipeline(orders=STATEMENTS, others=others, reads_from={SOURCE: "erp"})
+    later = Order(id="m1", key=f"supplier/{renumbered}", states=(Stated("9", 1, "Another"),))
+    await asking.take([notice("e1"), notice("e2", renumbered), arrival(later)])
+    waiting = "select key, state from pending order by id"
+    assert [tuple(r.values()) for r in await bench.rows(waiting)] == [
+        ("supplier/7", "reading"),
+        (f"supplier/{renumbered}", "ready"),
+    ]
+    await _settle(bench, dispatcher, pipeline)
+    assert await bench.column("select key from document order by key") == [
+        "supplier/7",
+        "supplier/9",
+    ]
+    assert await bench.count("pending") == await bench.count("hold") == 0
+
+
 @pytest.mark.parametrize("point", ["result.before_commit", "result.after_commit"])
 async def test_a_crash_around_the_answer_loses_nothing_and_takes_it_once(
     bench: Bench, point: str
