@@ -29,7 +29,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the order tried. trusted_time: its CloudEvents time says when it sent the message, so that one
     older than the dedupe window is refused. users: broker logins it publishes with; where they are
     given, each message has to say one of them as its user_id, which the broker checks. reads_from:
-    system that is asked what an object is, where the source sends no more than keys. owner: who
+    system that is asked what an object is, where the source sends no more than its key. owner: who
     answers for what it sends. sunset: by contract, the last day (UTC) on which it is taken; 30 days
     before, the owner is told.
     """

@@ -283,7 +283,7 @@ def _next(parts: _Parts) -> Observed | More:
             "item-with-many-sources",
             f"The approved parts and their makers take more than {MOST_CALLS} calls to read",
             where=parts.asked.key,
-            remedy="Send the item as a statement (arena.item) or a package",
+            remedy="Send the item as a statement (arena.item) or a package, then close the case",
             owner="engineering",
         )
     if parts.wanted:
