@@ -17,6 +17,7 @@ import msgspec
 
 from benchmarks.place import ROOT
 from canonical.bom import Bom, PlantBom
+from canonical.change import ChangeMaster
 from canonical.effects import Effect, Emit
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
@@ -27,6 +28,7 @@ from canonical.operations import (
     Operation,
     PublishItem,
     PutBom,
+    PutChangeMaster,
     PutInfoRecord,
     PutItem,
     ReadCoverage,
@@ -136,7 +138,9 @@ def operations() -> list[Operation]:
     bom = next(e.data for e in emits if isinstance(e.data, Bom))
     item = next(e.data for e in emits if isinstance(e.data, Item) and e.data.manufacturers)
     plant_bom = PlantBom("1010", bom.parent, bom.revision, "1", "1", bom.base, bom.lines)
+    change = ChangeMaster("ECO-000451", "Seal the shaft", NOW.date(), is_dated=True)
     return [
+        PutChangeMaster(change),
         PutItem(item),
         ExtendToPlant(item.number, "1010", "buy", item.base_unit, "001"),
         PutBom(plant_bom),

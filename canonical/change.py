@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -69,6 +70,20 @@ class EngineeringChange(msgspec.Struct, frozen=True):
     def is_urgent(self) -> bool:
         """Whether production waits for it: its event and its steps take the critical lane."""
         return self.urgency.casefold() in _URGENT
+
+
+class ChangeMaster(msgspec.Struct, frozen=True):
+    """A change as an ERP keeps it: the number that objects refer to which it changes.
+
+    valid_from: first valid day. is_dated: whether the change states that day; else it is the one of
+        its release, with which the number begins, and no reason to move a number that exists.
+    """
+
+    number: str
+    description: str
+    valid_from: date
+    is_dated: bool
+    reason: str = ""
 
 
 def change_key(number: str) -> str:

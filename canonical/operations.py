@@ -10,12 +10,19 @@ from typing import Literal
 import msgspec
 
 from canonical.bom import PlantBom
+from canonical.change import ChangeMaster
 from canonical.item import Item, Procurement
 from canonical.order import PurchaseOrder
 from canonical.purchasing import InfoRecord
 from canonical.supplier_master import SupplierMaster
 
 StepKind = Literal["call", "approval", "wait", "announce"]
+
+
+class PutChangeMaster(msgspec.Struct, frozen=True, tag="put-change-master"):
+    """The target holds the change under its number, and items and BOMs may refer to it."""
+
+    change: ChangeMaster
 
 
 class PutItem(msgspec.Struct, frozen=True, tag="put-item"):
@@ -157,7 +164,8 @@ class Announce(msgspec.Struct, frozen=True, tag="announce"):
 QUESTIONS = frozenset({"read-coverage", "read-object", "read-supplier", "request-review"})
 
 Operation = (
-    PutItem
+    PutChangeMaster
+    | PutItem
     | ExtendToPlant
     | PutBom
     | PutInfoRecord

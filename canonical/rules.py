@@ -83,9 +83,12 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return _best(r for r in self._valid(plant, on) if r.object_kind in ("*", object_kind))
 
-    def system_told(self, object_kind: str, on: date) -> str | None:
-        """The system that is told of such objects on that day; a route has to name their kind."""
-        return _best(r for r in self._valid("*", on) if r.object_kind == object_kind)
+    def system_told(self, object_kind: str, on: date, plant: str = "*") -> str | None:
+        """The system that is told of such objects on that day; a route has to name their kind.
+
+        plant: "*" = by a route for all of them.
+        """
+        return _best(r for r in self._valid(plant, on) if r.object_kind == object_kind)
 
     def _valid(self, plant: str, on: date) -> Iterable[Route]:
         return (r for r in self.routes if r.plant in ("*", plant) and r.from_day <= on)

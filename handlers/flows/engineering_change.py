@@ -36,6 +36,7 @@ from canonical.operations import (
 )
 from canonical.quantity import MAX_SCALE, Quantity, convert
 from handlers.flows.change_findings import findings_of, is_regulated
+from handlers.flows.change_masters import before, change_master_steps
 from handlers.flows.change_scope import (
     MATERIAL_KINDS,
     components,
@@ -67,12 +68,13 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     planning = Planning(change, scope, facts, now.date(), is_regulated(change, scope, facts))
     findings = findings_of(change, scope, facts)
     waits = definition_waits(planning)
-    masters = item_steps(planning, waits)
+    numbers = change_master_steps(planning, waits)
+    masters = item_steps(planning, waits, numbers)
     views = plant_steps(planning, waits, masters)
-    boms = bom_steps(planning, waits, views)
+    boms = bom_steps(planning, waits, views, numbers)
     sourcing = sourcing_steps(planning, waits, views)
     definitions = (*waits.values(), *views.values(), *boms.values())
-    work = (*masters.values(), *definitions, *sourcing.steps)
+    work = (*dict.fromkeys(numbers.values()), *masters.values(), *definitions, *sourcing.steps)
     notices = announcements(planning, definitions, work)
     plan = Plan(
         key=change_key(change.number),
@@ -116,8 +118,13 @@ def definition_waits(planning: Planning) -> dict[str, Step]:
     }
 
 
-def item_steps(planning: Planning, waits: dict[str, Step]) -> dict[tuple[str, str], Step]:
-    """Item masters by (item, system), in every system that a plant of the item has."""
+def item_steps(
+    planning: Planning, waits: dict[str, Step], numbers: dict[str, Step]
+) -> dict[tuple[str, str], Step]:
+    """Item masters by (item, system), in every system that a plant of the item has.
+
+    numbers: the change's own number there, by plant; those of their system come before.
+    """
     steps: dict[tuple[str, str], Step] = {}
     for item in planning.scope.items:
         plants: dict[str, list[str]] = {}
@@ -128,7 +135,10 @@ def item_steps(planning: Planning, waits: dict[str, Step]) -> dict[tuple[str, st
                 system,
                 ("item", item.number),
                 PutItem(as_defined(item)),
-                after=planning.waits_before(waits, item.number, plants[system]),
+                after=[
+                    *before(numbers, system, plants[system]),
+                    *planning.waits_before(waits, item.number, plants[system]),
+                ],
                 owner="master data",
             )
     return steps
@@ -165,9 +175,13 @@ def plant_steps(
 
 
 def bom_steps(
-    planning: Planning, waits: dict[str, Step], views: dict[tuple[str, str], Step]
+    planning: Planning,
+    waits: dict[str, Step],
+    views: dict[tuple[str, str], Step],
+    numbers: dict[str, Step],
 ) -> dict[tuple[str, str], Step]:
-    """BOMs by (parent, plant): after the plant views of all they name and the components' BOMs."""
+    """BOMs by (parent, plant): after the change's number, the plant views of all they name and the
+    components' BOMs."""
     steps: dict[tuple[str, str], Step] = {}
     unsettled = {awaited.item for awaited in planning.scope.awaited}
     for parent in planning.scope.items:  # components come first
@@ -181,6 +195,7 @@ def bom_steps(
         for plant in planning.scope.plants[parent.number]:
             after = [views[n, plant] for n in named if (n, plant) in views]
             after += [steps[n, plant] for n in named if (n, plant) in steps]
+            system = planning.erp("bom", plant)
             wanted = PlantBom(
                 plant=plant,
                 parent=parent.number,
@@ -191,11 +206,11 @@ def bom_steps(
                 lines=lines,
             )
             steps[parent.number, plant] = planning.step(
-                planning.erp("bom", plant),
+                system,
                 ("bom", parent.number),
                 PutBom(wanted),
                 plant=plant,
-                after=[*after, *awaited],
+                after=[*before(numbers, system, [plant]), *after, *awaited],
                 owner="master data",
             )
     return steps

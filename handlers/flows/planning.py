@@ -93,9 +93,9 @@ class Planning(msgspec.Struct, frozen=True):
             )
         return system
 
-    def told(self, kind: str) -> str | None:
-        """The system that a route names for reports of this kind; none has to."""
-        return self.facts.rules.system_told(kind, self.today)
+    def told(self, kind: str, plant: str = "*") -> str | None:
+        """The system that a route names for objects or reports of this kind; none has to."""
+        return self.facts.rules.system_told(kind, self.today, plant)
 
     def waits_before(
         self, waits: dict[str, Step], number: str, plants: Iterable[str]

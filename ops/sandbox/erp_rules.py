@@ -26,6 +26,8 @@ from ops.sandbox.tables import Stored
 PRODUCT_TYPES = frozenset({"FERT", "HALB", "ROH", "HAWA", "VERP", "DIEN", "SERV", "NLAG", "HERS"})
 PROCUREMENT_TYPES = frozenset({"E", "F", "X", ""})  # in-house, external, both, none
 INFO_CATEGORIES = frozenset({"0", "2", "3", "P"})  # standard, consignment, subcontracting, pipeline
+# What a change number may be opened to.
+CHANGED_OBJECTS = frozenset({"Material", "MaterialBOM", "DocumentInfoRecord"})
 OPEN_END = "/Date(253402214400000)/"  # 9999-12-31
 
 
@@ -282,6 +284,45 @@ def check_organisation_data(work: Work, row: Row, place: str) -> None:
         raise Refused(400, "ZSANDBOX/PRICE_UNIT", text, f"{place}MaterialPriceUnitQty")
 
 
+def create_change(work: Work, draft: Draft) -> Stored:
+    """A change number of the client's own, with the kinds of objects that it is open to."""
+    require(draft, "ChangeNumber", "ChangeNumberStatus", "ChangeNumberValidFromDate")
+    number = str(draft.row["ChangeNumber"])
+    if number != number.upper():
+        text = f"Change number {number} is not in capital letters"
+        raise Refused(400, "ZSANDBOX/CHANGE_NUMBER", text, f"{draft.place}ChangeNumber")
+    check_change(work, draft.row, draft.place)
+    stored = work.insert("A_ChangeMaster", draft.row)
+    for child in draft.children.get("to_ObjTypeAssignment", []):
+        create_changed_objects(work, with_parent(child, ChangeNumber=number))
+    return stored
+
+
+def check_change(work: Work, row: Row, place: str) -> None:
+    """A day under which objects were changed already stays."""
+    held = work.get("A_ChangeMaster", ChangeNumber=row["ChangeNumber"])
+    name = "ChangeNumberValidFromDate"
+    if held and held["IsUsedForDataDefinition"] and held[name] != row[name]:
+        text = f"Change number {row['ChangeNumber']} is used: its validity can only be shifted"
+        raise Refused(400, "ZSANDBOX/CHANGE_IN_USE", text, place + name)
+
+
+def create_changed_objects(work: Work, draft: Draft) -> Stored:
+    require(draft, "ChangeNumber", "SAPObjectType")
+    number = draft.row["ChangeNumber"]
+    if work.get("A_ChangeMaster", ChangeNumber=number) is None:
+        text = f"Change number {number} does not exist"
+        raise Refused(400, "ZSANDBOX/CHANGE_MISSING", text, f"{draft.place}ChangeNumber")
+    check_changed_objects(work, draft.row, draft.place)
+    return work.insert("A_ChangeMasterObjTypeAssgmt", draft.row)
+
+
+def check_changed_objects(work: Work, row: Row, place: str) -> None:
+    if row["SAPObjectType"] not in CHANGED_OBJECTS:
+        text = f"Object type {row['SAPObjectType']} is not defined"
+        raise Refused(400, "ZSANDBOX/OBJECT_TYPE", text, f"{place}SAPObjectType")
+
+
 def create_order(work: Work, draft: Draft) -> Stored:
     """Orders are the buyers': they are seeded, and nobody places one through this door."""
     raise _no_orders(draft.place)
@@ -322,6 +363,8 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "MaterialBOMItem": create_bom_item,
     "A_PurchasingInfoRecord": create_info_record,
     "A_PurgInfoRecdOrgPlantData": create_organisation_data,
+    "A_ChangeMaster": create_change,
+    "A_ChangeMasterObjTypeAssgmt": create_changed_objects,
     "A_PurchaseOrder": create_order,
     "A_PurchaseOrderItem": create_order,
     "A_PurchaseOrderScheduleLine": create_order,
@@ -337,6 +380,8 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "MaterialBOMItem": check_bom_item,
     "A_PurchasingInfoRecord": check_info_record,
     "A_PurgInfoRecdOrgPlantData": check_organisation_data,
+    "A_ChangeMaster": check_change,
+    "A_ChangeMasterObjTypeAssgmt": check_changed_objects,
     "A_PurchaseOrder": check_order,
     "A_PurchaseOrderItem": check_order,
     "A_PurchaseOrderScheduleLine": check_order,

@@ -109,6 +109,9 @@ CREATED_STAMPS = {
     "CreationDate": "day",
     "RecordCreationDate": "day",
     "BOMItemCreatedByUser": "user",
+    "ChangeNumberCreatedByUser": "user",
+    "ChangeNumberCreationDate": "day",
+    "ChangeNumberLastChgdDateTime": "moment",
     "BOMItemRecordCreationDate": "day",
     "LastChangeDateTime": "moment",
 }
@@ -116,6 +119,9 @@ CHANGED_STAMPS = {
     "LastChangedByUser": "user",
     "LastChangeDate": "day",
     "BOMItemLastChangedByUser": "user",
+    "ChangeNumberLastChangedByUser": "user",
+    "ChangeNumberLastChangedDate": "day",
+    "ChangeNumberLastChgdDateTime": "moment",
     "BOMItemLastChangeDate": "day",
     "LastChangeDateTime": "moment",
 }

@@ -19,6 +19,7 @@ import pytest
 from broker.channels.auth import OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from canonical.bom import BomLine, PlantBom
+from canonical.change import ChangeMaster
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
 from canonical.errors import Conflict, InDoubt, Rejected, Unavailable
@@ -32,6 +33,7 @@ from canonical.operations import (
     Operation,
     PublishItem,
     PutBom,
+    PutChangeMaster,
     PutInfoRecord,
     PutItem,
     ReadCoverage,
@@ -389,6 +391,75 @@ async def test_a_bom_with_a_component_not_in_the_plant_is_refused(erp: Client) -
     with pytest.raises(Rejected, match="BOM_COMPONENT_NOT_IN_PLANT"):
         await erp.apply(bom(line("10", "BOLT", "1")))
     assert await erp.rows("MaterialBOM") == []
+
+
+# --- ERP: change numbers ---
+
+
+def change(**stated: Any) -> PutChangeMaster:
+    plain = ChangeMaster("eco-7", "Seal the shaft", date(2026, 3, 2), is_dated=True)
+    return PutChangeMaster(msgspec.structs.replace(plain, **stated))
+
+
+async def test_a_change_number_is_created_once_and_found_equal_afterwards(erp: Client) -> None:
+    assert await erp.apply(change()) == ("ECO-7", None)
+    assert erp.writes == 1
+    await erp.assert_equal(change())
+    (row,) = await erp.rows("A_ChangeMaster")
+    assert (row["ChangeNumber"], row["ChangeNumberStatus"]) == ("ECO-7", "01")
+    assert row["ChangeNumberValidFromDate"] == "/Date(1772409600000)/"
+    opened = await erp.rows("A_ChangeMasterObjTypeAssgmt")
+    assert sorted((r["SAPObjectType"], r["IsActiveForChangeNumber"]) for r in opened) == [
+        ("Material", True),
+        ("MaterialBOM", True),
+    ]
+
+
+async def test_a_change_number_of_the_erps_own_people_is_made_fit_and_keeps_its_status(
+    erp: Client,
+) -> None:
+    day = "/Date(1772409600000)/"
+    await erp.plant(
+        "A_ChangeMaster",
+        ChangeNumber="ECO-7",
+        ChangeNumberStatus="02",
+        ChangeNumberValidFromDate=day,
+    )
+    await erp.plant(
+        "A_ChangeMasterObjTypeAssgmt", ChangeNumber="ECO-7", SAPObjectType="MaterialBOM"
+    )
+    await erp.apply(change())
+    # Text, material, BOM: one write each.
+    assert erp.writes == 3
+    await erp.assert_equal(change())
+    (row,) = await erp.rows("A_ChangeMaster")
+    assert (row["ChangeNumberStatus"], row["ChangeNumberDescription"]) == ("02", "Seal the shaft")
+
+
+async def test_a_first_day_moves_until_objects_were_changed_under_it(erp: Client) -> None:
+    await erp.apply(change())
+    moved = change(valid_from=date(2026, 3, 3))
+    await erp.apply(moved)
+    assert erp.writes == 1
+    await erp.assert_equal(moved)
+    await erp.plant(
+        "A_ChangeMaster",
+        ChangeNumber="ECO-8",
+        ChangeNumberStatus="01",
+        ChangeNumberValidFromDate="/Date(1772409600000)/",
+        IsUsedForDataDefinition=True,
+    )
+    with pytest.raises(Conflict, match="ChangeNumberValidFromDate"):
+        await erp.apply(change(number="ECO-8", valid_from=date(2026, 3, 3)))
+
+
+async def test_a_change_number_made_by_a_lost_call_is_found(erp: Client) -> None:
+    await erp.fault(action="apply_then_hang", method="POST", path="A_ChangeMaster$")
+    with pytest.raises(InDoubt):
+        await erp.apply(change())
+    assert await erp.apply(change()) == ("ECO-7", None)
+    assert erp.writes == 0
+    assert len(await erp.rows("A_ChangeMaster")) == 1
 
 
 # --- ERP: info records ---

@@ -90,6 +90,31 @@ class ProductPlant(Entity, frozen=True, kw_only=True):
     IsMarkedForDeletion: Flag = UNSET
 
 
+class ChangeObjects(Entity, frozen=True, kw_only=True):
+    """A_ChangeMasterObjTypeAssgmt: a kind of objects that may be changed under the number.
+
+    ObjMgmtRecdIsGenerated: each object that is changed so gets a record in the change master.
+    """
+
+    ChangeNumber: Text = UNSET
+    SAPObjectType: Text = UNSET
+    IsActiveForChangeNumber: Flag = UNSET
+    ObjMgmtRecdIsGenerated: Flag = UNSET
+
+
+class ChangeMaster(Entity, frozen=True, kw_only=True):
+    """A_ChangeMaster: a change number with its texts (40) and its first valid day."""
+
+    ChangeNumber: Text = UNSET
+    ChangeNumberStatus: Text = UNSET
+    ReasonForChangeText: Text = UNSET
+    ChangeNumberDescription: Text = UNSET
+    ChangeNumberValidFromDate: Text = UNSET
+    IsUsedForDataDefinition: Flag = UNSET
+    ChangeNumberIsMrkdForDeletion: Flag = UNSET
+    to_ObjTypeAssignment: Children[ChangeObjects] | UnsetType = UNSET
+
+
 class BomItem(Entity, frozen=True, kw_only=True):
     """MaterialBOMItem: its quantity is for the base quantity of the header."""
 
@@ -173,6 +198,7 @@ class Written(Entity, frozen=True, kw_only=True):
     Material: Text = UNSET
     Plant: Text = UNSET
     Supplier: Text = UNSET
+    ChangeNumber: Text = UNSET
     BillOfMaterial: Text = UNSET
     PurchasingInfoRecord: Text = UNSET
 

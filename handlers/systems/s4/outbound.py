@@ -17,6 +17,7 @@ from canonical.operations import (
     ExtendToPlant,
     Operation,
     PutBom,
+    PutChangeMaster,
     PutInfoRecord,
     PutItem,
     ReadObject,
@@ -24,6 +25,7 @@ from canonical.operations import (
 )
 from handlers.systems.s4 import (
     bill_of_material,
+    change_master,
     info_record,
     odata,
     product,
@@ -31,7 +33,13 @@ from handlers.systems.s4 import (
     read_back,
 )
 from handlers.systems.s4.compare import Difference
-from handlers.systems.s4.native import BomHeader, InfoRecordGeneral, Product, ProductPlant
+from handlers.systems.s4.native import (
+    BomHeader,
+    ChangeMaster,
+    InfoRecordGeneral,
+    Product,
+    ProductPlant,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,17 @@ def confirm(step: Step, response: Response) -> Confirmed:
 
 def _target(operation: Operation) -> _Target:
     match operation:
+        case PutChangeMaster(change):
+            return _Target(
+                observe=partial(change_master.observe, change),
+                read=partial(change_master.read, change),
+                create=partial(change_master.create, change),
+                differences=lambda held: change_master.differences(
+                    change, decode_json(held, ChangeMaster)
+                ),
+                check_written=partial(change_master.check_written, change),
+                remarks=change_master.remarks(change),
+            )
         case PutItem(item):
             return _Target(
                 observe=partial(product.observe, item),
@@ -149,7 +168,7 @@ def _with_id(request: Request, key: str) -> Request:
 
 DRIVER = Driver(
     name="s4",
-    operations=(PutItem, ExtendToPlant, PutBom, PutInfoRecord, ReadObject),
+    operations=(PutChangeMaster, PutItem, ExtendToPlant, PutBom, PutInfoRecord, ReadObject),
     observe=observe,
     read=read,
     write=write,

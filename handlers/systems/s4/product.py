@@ -273,13 +273,17 @@ def _is_physical(alternate: ItemUnit, base_unit: str) -> bool:
     return factor == alternate.ratio.fraction
 
 
-def _short_text(item: Item) -> str:
-    """At most 40 characters as the ERP counts them: UTF-16 units; the number where there is no
-    text."""
-    text = " ".join(item.description.split()) or item.number
-    while len(text.encode("utf-16-le", errors="replace")) > 2 * _TEXT_CHARS:
-        text = text[:_TEXT_CHARS] if len(text) > _TEXT_CHARS else text[:-1]
+def shortened(text: str, chars: int) -> str:
+    """At most so many characters as the ERP counts them, UTF-16 units, with single blanks."""
+    text = " ".join(text.split())
+    while len(text.encode("utf-16-le", errors="replace")) > 2 * chars:
+        text = text[:chars] if len(text) > chars else text[:-1]
     return text.rstrip()
+
+
+def _short_text(item: Item) -> str:
+    """The number where there is no text."""
+    return shortened(item.description, _TEXT_CHARS) or shortened(item.number, _TEXT_CHARS)
 
 
 def _revision_level(item: Item) -> str:

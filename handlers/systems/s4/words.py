@@ -41,6 +41,12 @@ PRODUCT_GROUP = "L001"
 MRP_TYPE = "ND"  # no planning: the plant's planner decides how to plan
 LANGUAGE = "EN"
 
+# 01, active, as SAP delivers it. A change number needs one when it is created; it is the ERP's
+# afterwards.
+CHANGE_STATUS = "01"
+# SAPObjectType of what may refer to a change number.
+CHANGED_OBJECTS = ("Material", "MaterialBOM")
+
 BOM_CATEGORY = "M"  # of a material
 STOCK_ITEM = "L"
 PRODUCTION_USAGE = "1"

@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from canonical.bom import BomLine, PlantBom
+from canonical.change import ChangeMaster
 from canonical.connector import Absent, Confirmed, Present
 from canonical.effects import Step
 from canonical.errors import (
@@ -33,6 +34,7 @@ from canonical.operations import (
     Operation,
     PublishItem,
     PutBom,
+    PutChangeMaster,
     PutInfoRecord,
     PutItem,
 )
@@ -91,8 +93,12 @@ def record(amount: str = "25.00", per: str = "1000", **fields: Any) -> PutInfoRe
     return PutInfoRecord(msgspec.structs.replace(plain, **fields))
 
 
+CHANGE = PutChangeMaster(
+    ChangeMaster("ECO-7", "Seal the shaft", date(2026, 3, 2), is_dated=True, reason="It leaks")
+)
 VIEW = ExtendToPlant("SEAL-7", "1010", "buy", "H87", "001")
 OPERATIONS: tuple[Operation, ...] = (
+    CHANGE,
     PutItem(item()),
     VIEW,
     bom(line("10", "SEAL-7", "2")),
@@ -162,7 +168,7 @@ def full(decimal: str) -> str:
 
 def shown(operation: Operation, entity: Mapping[str, Any]) -> Response:
     """The answer to the observation."""
-    by_key = isinstance(operation, PutItem | ExtendToPlant)
+    by_key = isinstance(operation, PutChangeMaster | PutItem | ExtendToPlant)
     document = {"d": entity if by_key else {"results": [entity]}}
     return Response(200, JSON, msgspec.json.encode(document))
 
@@ -346,6 +352,12 @@ def test_observations_ask_by_natural_key() -> None:
     asked = [DRIVER.observe(step_of(operation)) for operation in OPERATIONS]
     root = "/sap/opu/odata/sap"
     assert [(r.method, r.path, r.query, r.effectful) for r in asked] == [
+        (
+            "GET",
+            f"{root}/API_CHANGEMASTER;v=0002/A_ChangeMaster('ECO-7')",
+            (("$expand", "to_ObjTypeAssignment"),),
+            False,
+        ),
         (
             "GET",
             f"{root}/API_PRODUCT_SRV/A_Product('SEAL-7')",
@@ -704,6 +716,7 @@ def confirmed(operation: Operation, **headers: str) -> Confirmed:
 
 def test_a_create_is_confirmed_with_the_targets_own_number() -> None:
     assert [confirmed(operation).reference for operation in OPERATIONS] == [
+        "ECO-7",
         "SEAL-7",
         "SEAL-7",
         "00000042",
@@ -733,6 +746,7 @@ def test_a_confirmation_of_another_object_is_not_tried_again(operation: Operatio
         "Material": "OTHER",
         "Supplier": "1",
         "Plant": "1010",
+        "ChangeNumber": "OTHER",
         "PurchasingInfoRecord": "53000001",
     }
     response = Response(201, JSON, msgspec.json.encode({"d": other}))
@@ -746,13 +760,13 @@ def test_a_confirmation_that_names_nothing_is_in_doubt(operation: Operation) -> 
         DRIVER.confirm(step_of(operation), Response(201, JSON, b'{"d":{"Plant":"1010"}}'))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS[:2])
+@pytest.mark.parametrize("operation", OPERATIONS[:3])
 def test_an_object_the_target_does_not_know_is_absent(operation: Operation) -> None:
     response = error(404, "/IWBEP/CM_MGW_RT/020", "Resource not found for segment 'A_ProductType'")
     assert DRIVER.read(step_of(operation), response) == Absent()
 
 
-@pytest.mark.parametrize("operation", OPERATIONS[2:])
+@pytest.mark.parametrize("operation", OPERATIONS[3:])
 def test_an_empty_list_is_absent(operation: Operation) -> None:
     response = Response(200, JSON, b'{"d":{"results":[]}}')
     assert DRIVER.read(step_of(operation), response) == Absent()

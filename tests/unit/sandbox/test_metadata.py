@@ -16,6 +16,8 @@ SETS = [entity_set for _, entity_set in MODEL.sets()]
 # where the files do.
 VENDOR = Path(__file__).resolve().parents[4] / "shared/samples/sap-s4-odata"
 EDMX = sorted(VENDOR.glob("edmx*/*.edmx"))
+# Written after the vendor's reference, since no description under a licence was found.
+BY_HAND = {"change_master.json"}
 PUBLISHED = [path for path in EDMX if path.stem in {s.service for s in MODEL.services}]
 
 
@@ -82,4 +84,5 @@ if PUBLISHED:
     def test_the_files_are_what_the_generator_makes(tmp_path: Path) -> None:
         generate.main(VENDOR, tmp_path)
         made = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
-        assert made == {path.name: path.read_bytes() for path in METADATA.glob("*.json")}
+        kept = [path for path in METADATA.glob("*.json") if path.name not in BY_HAND]
+        assert made == {path.name: path.read_bytes() for path in kept}

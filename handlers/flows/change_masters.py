@@ -1,0 +1,100 @@
+"""The number that an ERP keeps a change under, so that items and BOMs may refer to it.
+
+Only where a route of this kind names the system; without one nobody has change masters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from canonical.change import ChangeMaster, change_key
+from canonical.effectivity import DateEffectivity
+from canonical.effects import Step
+from canonical.errors import Rejected
+from canonical.operations import PutChangeMaster
+from handlers.flows.planning import Planning
+
+# Kind of objects by which a route names the system that keeps change masters; "*" is not enough.
+CHANGE_MASTER = "change-master"
+
+
+def change_master_steps(planning: Planning, waits: dict[str, Step]) -> dict[str, Step]:
+    """The change's number by plant, one step a system that is to have it.
+
+    Raises: Rejected for a change that tells no day from which it holds.
+    """
+    plants: dict[str, list[str]] = {}
+    for plant in planning.scope.all_plants():
+        if system := planning.told(CHANGE_MASTER, plant):
+            plants.setdefault(system, []).append(plant)
+    steps: dict[str, Step] = {}
+    for system in sorted(plants):
+        step = planning.step(
+            system,
+            (CHANGE_MASTER, planning.change.number),
+            PutChangeMaster(change_master(planning, system)),
+            after=_waits_before(planning, waits, plants[system]),
+            owner="master data",
+        )
+        steps |= dict.fromkeys(plants[system], step)
+    return steps
+
+
+def before(numbers: dict[str, Step], system: str, plants: Iterable[str]) -> tuple[Step, ...]:
+    """The numbers that a write to the system for these plants comes after."""
+    known = (numbers[plant] for plant in plants if plant in numbers)
+    return tuple(step for step in known if step.system == system)
+
+
+def change_master(planning: Planning, system: str) -> ChangeMaster:
+    """The change as that system is to hold it."""
+    change = planning.change
+    return ChangeMaster(
+        number=change.number,
+        description=change.title or change.number,
+        valid_from=_first_day(planning, system),
+        is_dated=change.effectivity is not None,
+        reason=change.description,
+    )
+
+
+def _first_day(planning: Planning, system: str) -> date:
+    """The day of the effectivity in its own zone, else of the release where it came first.
+
+    A number has one day for all plants of its system. Which of them the change is about does not
+    count: that becomes known bit by bit, and the day would move with it.
+    """
+    change = planning.change
+    if isinstance(change.effectivity, DateEffectivity):
+        return change.effectivity.by_whole_days().to_inclusive_dates()[0]
+    if change.released_at is None:
+        raise Rejected(
+            "change-undated",
+            f"{change.number} tells neither when it was released nor from when it is effective,"
+            f" and {system} keeps changes with their first day",
+            where=change_key(change.number),
+            remedy="Release it again with the time of its release or with an effectivity",
+            owner="engineering",
+        )
+    zones = {
+        plant.zone
+        for plant in planning.facts.rules.plants
+        if planning.told(CHANGE_MASTER, plant.code) == system
+    }
+    return min(change.released_at.astimezone(ZoneInfo(zone)).date() for zone in zones)
+
+
+def _waits_before(
+    planning: Planning, waits: dict[str, Step], plants: Collection[str]
+) -> tuple[Step, ...]:
+    """All waits where the change may still come to nothing there; a number cannot be taken back."""
+    rows = [
+        (number, plant)
+        for number, plants_of_item in planning.scope.plants.items()
+        for plant in plants_of_item
+        if plant in plants
+    ]
+    may_drop_out = all(row in planning.scope.provisional for row in rows)
+    return tuple(waits.values()) if planning.regulated or may_drop_out else ()

@@ -1,0 +1,209 @@
+"""An ERP that a route names keeps the change under its number before items and BOMs are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import msgspec
+import pytest
+
+from canonical.change import ChangeMaster, EngineeringChange
+from canonical.effectivity import from_inclusive_dates
+from canonical.effects import Plan, Step
+from canonical.errors import Rejected
+from canonical.facts import Document
+from canonical.operations import PutChangeMaster, verb
+from canonical.rules import Route, Rules
+from tests.fixtures.gearbox import (
+    CENTRAL,
+    CHANGE,
+    DEFINITIONS,
+    EVERYTHING,
+    ITEMS,
+    LOCAL,
+    RULES,
+    decide,
+    item,
+    named,
+    plan,
+)
+from tests.unit.handlers.plans import Book, learned, nothing
+
+LONG_AGO = date(2020, 1, 1)
+ROUTE = Route("change-master", "*", "erp", LONG_AGO)
+NUMBER = "|erp|change-master|ECO-7|put-change-master"
+# Half past ten in the evening of the day before in Greenville.
+RELEASED = datetime(2026, 3, 2, 3, 30, tzinfo=UTC)
+STATED = msgspec.structs.replace(CHANGE, released_at=RELEASED, description="It leaks at 5 bar")
+
+
+def rules(*routes: Route) -> Rules:
+    return msgspec.structs.replace(RULES, routes=(*RULES.routes, *routes))
+
+
+def planned(
+    *routes: Route,
+    stated: EngineeringChange = STATED,
+    known: tuple[Document, ...] = EVERYTHING,
+) -> Plan:
+    return plan(stated, *known, rules=rules(*routes))
+
+
+def numbers(made: Plan) -> list[Step]:
+    return [step for step in made.steps if isinstance(step.operation, PutChangeMaster)]
+
+
+def kept(made: Plan) -> ChangeMaster:
+    """The change as the only system keeps it."""
+    [step] = numbers(made)
+    assert isinstance(step.operation, PutChangeMaster)
+    return step.operation.change
+
+
+def following(made: Plan, identity: str) -> list[str]:
+    """What waits for the step itself."""
+    return [step.identity for step in made.steps if identity in step.depends_on]
+
+
+def test_the_number_comes_before_every_item_and_bom_of_its_system() -> None:
+    made = planned(ROUTE)
+    [step] = numbers(made)
+    assert (step.identity, step.depends_on, step.owner) == (NUMBER, (), "master data")
+    written = [s.identity for s in made.steps if verb(s.operation) in ("put-item", "put-bom")]
+    assert written == following(made, NUMBER)[: len(written)]
+    assert following(made, NUMBER)[len(written) :] == [
+        "|layshaft|engineering-change|ECO-7|announce"
+    ]
+
+
+def test_the_rest_of_the_plan_is_the_same() -> None:
+    def without(step: Step) -> Step:
+        found = tuple(identity for identity in step.depends_on if identity != NUMBER)
+        return msgspec.structs.replace(step, depends_on=found)
+
+    made = planned(ROUTE)
+    rest = tuple(without(step) for step in made.steps if step not in numbers(made))
+    assert rest == planned().steps
+
+
+def test_the_change_is_kept_by_its_title_and_its_reason() -> None:
+    assert kept(planned(ROUTE)) == ChangeMaster(
+        number="ECO-7",
+        description="Seal the shaft",
+        valid_from=date(2026, 3, 1),
+        is_dated=False,
+        reason="It leaks at 5 bar",
+    )
+    nameless = msgspec.structs.replace(STATED, title="", description="")
+    found = kept(planned(ROUTE, stated=nameless))
+    assert (found.description, found.reason) == ("ECO-7", "")
+
+
+def test_an_effectivity_is_the_first_day_in_its_own_zone() -> None:
+    for first, last in ((date(2026, 2, 1), None), (date(2026, 2, 1), date(2026, 12, 31))):
+        stated = msgspec.structs.replace(
+            STATED, effectivity=from_inclusive_dates(first, last, "America/New_York")
+        )
+        found = kept(planned(ROUTE, stated=stated))
+        assert (found.valid_from, found.is_dated) == (first, True)
+
+
+def test_a_release_counts_by_the_day_of_the_first_plant_that_the_number_is_kept_for() -> None:
+    central = Route("change-master", CENTRAL.code, "erp", LONG_AGO)
+    local = Route("change-master", LOCAL.code, "erp", LONG_AGO)
+    assert kept(planned(central)).valid_from == date(2026, 3, 2)
+    assert kept(planned(local)).valid_from == date(2026, 3, 1)
+
+
+def test_the_day_does_not_move_as_more_plants_become_known() -> None:
+    motors = (item("GB-100", family="Motors"),)
+    [one] = numbers(planned(ROUTE, known=motors, stated=in_family("")))
+    both = numbers(planned(ROUTE, known=(item("GB-100"),), stated=in_family("")))
+    assert [one.operation] == [step.operation for step in both]
+
+
+def in_family(family: str) -> EngineeringChange:
+    return msgspec.structs.replace(STATED, family=family)
+
+
+def test_a_change_without_any_day_is_refused_where_it_would_have_to_have_one() -> None:
+    undated = msgspec.structs.replace(STATED, released_at=None)
+    assert numbers(planned(stated=undated)) == []
+    with pytest.raises(Rejected, match="change-undated") as refused:
+        planned(ROUTE, stated=undated)
+    assert refused.value.owner == "engineering"
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route("*", "*", "erp", LONG_AGO),
+        Route("change-master", "3010", "erp", LONG_AGO),
+        Route("change-master", "*", "erp", date(2999, 1, 1)),
+    ],
+    ids=["of any kind", "of another plant", "of later"],
+)
+def test_without_a_route_that_names_it_today_there_is_no_number(route: Route) -> None:
+    assert planned(route) == planned()
+
+
+def test_each_system_has_a_number_of_its_own_and_waits_for_no_other() -> None:
+    new = Route("*", "2010", "erp-new", LONG_AGO)
+    own = Route("change-master", "2010", "erp-new", LONG_AGO)
+    made = planned(ROUTE, new, own)
+    other = NUMBER.replace("erp", "erp-new")
+    assert [step.identity for step in numbers(made)] == [NUMBER, other]
+    *waiting, completed = following(made, other)
+    assert completed == "|layshaft|engineering-change|ECO-7|announce"
+    assert waiting
+    assert all("|erp-new|" in identity for identity in waiting)
+
+
+def test_what_another_system_holds_of_the_plant_does_not_wait() -> None:
+    apart = Route("bom", "*", "boms", LONG_AGO)
+    made = planned(ROUTE, apart)
+    assert not [identity for identity in following(made, NUMBER) if "|boms|" in identity]
+    gearbox = "1010|boms|bom|GB-100|put-bom"
+    assert named(made, gearbox) == named(planned(apart), gearbox)
+
+
+def test_one_plant_alone_may_have_change_masters() -> None:
+    made = planned(Route("change-master", "1010", "erp", LONG_AGO))
+    boms = [row for row in following(made, NUMBER) if row.endswith("put-bom")]
+    assert boms == ["1010|erp|bom|SH-10|put-bom", "1010|erp|bom|GB-100|put-bom"]
+
+
+def test_a_number_is_made_before_the_last_definition_has_come() -> None:
+    made = planned(ROUTE, known=DEFINITIONS[:1])
+    assert numbers(made)[0].depends_on == ()
+    assert [step.identity for step in made.steps if step.kind == "wait"]
+
+
+def test_a_number_waits_while_a_finding_may_still_stop_the_change() -> None:
+    medical = in_family("Medical")
+    stated = msgspec.structs.replace(medical, plants=("1010",))
+    made = planned(ROUTE, stated=stated, known=ITEMS[:1])
+    waits = tuple(sorted(step.identity for step in made.steps if step.kind == "wait"))
+    assert waits
+    assert numbers(made)[0].depends_on == tuple(w for w in waits if w.startswith("|"))
+
+
+def test_a_change_is_not_complete_before_its_number_is() -> None:
+    book = Book()
+    known = learned(nothing(rules(ROUTE)), *EVERYTHING)
+    book.plan(decide(STATED, known)[0])
+    assert book.states("put-change-master") == {"ECO-7": "ready"}
+    assert set(book.states("put-item").values()) == {"waiting"}
+    book.work()
+    assert book.states("put-change-master") == {"ECO-7": "done"}
+    assert set(book.states("put-bom").values()) == {"done"}
+
+
+def test_planning_again_leaves_a_number_as_it_is() -> None:
+    book = Book()
+    known = learned(nothing(rules(ROUTE)), *EVERYTHING)
+    for _ in range(2):
+        book.plan(decide(STATED, known)[0])
+        book.work()
+    assert book.states("put-change-master") == {"ECO-7": "done"}
+    assert book.left_behind == []
