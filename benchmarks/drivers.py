@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.place import Invalid
 from benchmarks.report import Ratio
-from benchmarks.samples import FACTS, NOW, READS, Sample, operations, samples
+from benchmarks.samples import FACTS, HELD, NOW, READS, Sample, operations, samples
 from canonical.codec import encode
 from canonical.connector import Absent, Driver, Observed, Present
 from canonical.effects import Effect, Emit, Step
@@ -130,7 +130,8 @@ def _call(driver: Driver, operation: Operation) -> Task:
     step = Step("", driver.name, "bench", "1", operation)
     # Some write to nothing but what is there.
     creates = driver.write(step, Absent(), _KEY) is not None
-    there: Observed = Absent() if creates else Present(equal=False)
+    held = HELD.get(type(operation), b"")
+    there: Observed = Absent() if creates else Present(equal=False, native=held)
 
     def request() -> None:
         driver.observe(step)

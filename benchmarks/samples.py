@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks.place import ROOT
 from canonical.bom import Bom, PlantBom
-from canonical.change import ChangeMaster
+from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.effects import Effect, Emit
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler
@@ -28,6 +28,7 @@ from canonical.operations import (
     Operation,
     PublishItem,
     PutBom,
+    PutChangedObjects,
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
@@ -55,6 +56,14 @@ FACTS = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_or
 
 # What each driver reads of which an event told the key.
 READS = {"s4": "purchase-order", "arena": "change"}
+
+
+# What a read finds where an operation writes to nothing but what is there, and has to know it.
+HELD: dict[type[Operation], bytes] = {
+    PutChangedObjects: b"""{"ChangeNumber": "ECO-000451",
+        "to_ChangeMstrObMgReMaterial": {"results": []},
+        "to_ChangeMstrObMgReMatlBOM": {"results": []}}"""
+}
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -138,9 +147,11 @@ def operations() -> list[Operation]:
     bom = next(e.data for e in emits if isinstance(e.data, Bom))
     item = next(e.data for e in emits if isinstance(e.data, Item) and e.data.manufacturers)
     plant_bom = PlantBom("1010", bom.parent, bom.revision, "1", "1", bom.base, bom.lines)
+    structure = ChangedBom(bom.parent, "1010", "1")
     change = ChangeMaster("ECO-000451", "Seal the shaft", NOW.date(), is_dated=True)
     return [
         PutChangeMaster(change),
+        PutChangedObjects(ChangedObjects(change.number, (item.number,), (structure,))),
         PutItem(item),
         ExtendToPlant(item.number, "1010", "buy", item.base_unit, "001"),
         PutBom(plant_bom),

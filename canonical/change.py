@@ -86,6 +86,22 @@ class ChangeMaster(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class ChangedBom(msgspec.Struct, frozen=True):
+    """A plant's BOM that a change is about, of any alternative of the usage."""
+
+    item: str
+    plant: str
+    usage: str
+
+
+class ChangedObjects(msgspec.Struct, frozen=True):
+    """What a change is about, as an ERP lists it under the number."""
+
+    number: str
+    items: tuple[str, ...]
+    boms: tuple[ChangedBom, ...] = ()
+
+
 def change_key(number: str) -> str:
     """Order and ledger key of a change."""
     return f"engineering-change/{number}"

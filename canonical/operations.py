@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from canonical.bom import PlantBom
-from canonical.change import ChangeMaster
+from canonical.change import ChangedObjects, ChangeMaster
 from canonical.item import Item, Procurement
 from canonical.order import PurchaseOrder
 from canonical.purchasing import InfoRecord
@@ -23,6 +23,12 @@ class PutChangeMaster(msgspec.Struct, frozen=True, tag="put-change-master"):
     """The target holds the change under its number, and items and BOMs may refer to it."""
 
     change: ChangeMaster
+
+
+class PutChangedObjects(msgspec.Struct, frozen=True, tag="put-changed-objects"):
+    """The target lists these items and BOMs under the change's number; others may stand there."""
+
+    objects: ChangedObjects
 
 
 class PutItem(msgspec.Struct, frozen=True, tag="put-item"):
@@ -165,6 +171,7 @@ QUESTIONS = frozenset({"read-coverage", "read-object", "read-supplier", "request
 
 Operation = (
     PutChangeMaster
+    | PutChangedObjects
     | PutItem
     | ExtendToPlant
     | PutBom

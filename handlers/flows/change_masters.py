@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterable
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from canonical.change import ChangeMaster, change_key
+from canonical.change import ChangedBom, ChangedObjects, ChangeMaster, change_key
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Step
 from canonical.errors import Rejected
-from canonical.operations import PutChangeMaster
+from canonical.operations import PutBom, PutChangedObjects, PutChangeMaster, PutItem
 from handlers.flows.planning import Planning
 
 # Kind of objects by which a route names the system that keeps change masters; "*" is not enough.
@@ -46,6 +46,46 @@ def before(numbers: dict[str, Step], system: str, plants: Iterable[str]) -> tupl
     """The numbers that a write to the system for these plants comes after."""
     known = (numbers[plant] for plant in plants if plant in numbers)
     return tuple(step for step in known if step.system == system)
+
+
+def changed_object_steps(
+    planning: Planning, numbers: dict[str, Step], written: Iterable[Step]
+) -> list[Step]:
+    """What the change is about, listed under its number once it is there: an ERP lists nothing that
+    it does not have.
+
+    written: item masters and BOMs; those that came after a number are listed under it.
+    """
+    affected = {row.item for row in planning.change.affected}
+    about = [step for step in written if step.object_id in affected]
+    steps: list[Step] = []
+    for number in dict.fromkeys(numbers.values()):
+        listed = [step for step in about if number.identity in step.depends_on]
+        if listed:
+            steps.append(
+                planning.step(
+                    number.system,
+                    (number.object_kind, number.object_id),
+                    PutChangedObjects(_objects(planning.change.number, listed)),
+                    after=[number, *listed],
+                    owner="master data",
+                )
+            )
+    return steps
+
+
+def _objects(number: str, written: Iterable[Step]) -> ChangedObjects:
+    items: list[str] = []
+    boms: list[ChangedBom] = []
+    for step in written:
+        match step.operation:
+            case PutItem(item):
+                items.append(item.number)
+            case PutBom(bom):
+                boms.append(ChangedBom(bom.parent, bom.plant, bom.usage))
+    # Sorted: a plan made again in another order lists the same.
+    by_item = sorted(boms, key=lambda bom: (bom.item, bom.plant, bom.usage))
+    return ChangedObjects(number, tuple(sorted(items)), tuple(by_item))
 
 
 def change_master(planning: Planning, system: str) -> ChangeMaster:

@@ -36,7 +36,7 @@ from canonical.operations import (
 )
 from canonical.quantity import MAX_SCALE, Quantity, convert
 from handlers.flows.change_findings import findings_of, is_regulated
-from handlers.flows.change_masters import before, change_master_steps
+from handlers.flows.change_masters import before, change_master_steps, changed_object_steps
 from handlers.flows.change_scope import (
     MATERIAL_KINDS,
     components,
@@ -74,7 +74,9 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     boms = bom_steps(planning, waits, views, numbers)
     sourcing = sourcing_steps(planning, waits, views)
     definitions = (*waits.values(), *views.values(), *boms.values())
-    work = (*dict.fromkeys(numbers.values()), *masters.values(), *definitions, *sourcing.steps)
+    listed = changed_object_steps(planning, numbers, (*masters.values(), *boms.values()))
+    known_as = dict.fromkeys(numbers.values())
+    work = (*known_as, *masters.values(), *definitions, *listed, *sourcing.steps)
     notices = announcements(planning, definitions, work)
     plan = Plan(
         key=change_key(change.number),

@@ -285,7 +285,7 @@ def check_organisation_data(work: Work, row: Row, place: str) -> None:
 
 
 def create_change(work: Work, draft: Draft) -> Stored:
-    """A change number of the client's own, with the kinds of objects that it is open to."""
+    """A change number of the client's own, with what it is open to and what it lists."""
     require(draft, "ChangeNumber", "ChangeNumberStatus", "ChangeNumberValidFromDate")
     number = str(draft.row["ChangeNumber"])
     if number != number.upper():
@@ -293,8 +293,9 @@ def create_change(work: Work, draft: Draft) -> Stored:
         raise Refused(400, "ZSANDBOX/CHANGE_NUMBER", text, f"{draft.place}ChangeNumber")
     check_change(work, draft.row, draft.place)
     stored = work.insert("A_ChangeMaster", draft.row)
-    for child in draft.children.get("to_ObjTypeAssignment", []):
-        create_changed_objects(work, with_parent(child, ChangeNumber=number))
+    for children in draft.children.values():
+        for child in children:
+            CREATE[child.set](work, with_parent(child, ChangeNumber=number))
     return stored
 
 
@@ -307,20 +308,32 @@ def check_change(work: Work, row: Row, place: str) -> None:
         raise Refused(400, "ZSANDBOX/CHANGE_IN_USE", text, place + name)
 
 
-def create_changed_objects(work: Work, draft: Draft) -> Stored:
-    require(draft, "ChangeNumber", "SAPObjectType")
+def create_part_of_change(work: Work, draft: Draft) -> Stored:
+    """A kind of objects that the number is open to, or one object that it lists."""
+    require(draft, *work.model.find(draft.set)[1].key)
     number = draft.row["ChangeNumber"]
     if work.get("A_ChangeMaster", ChangeNumber=number) is None:
         text = f"Change number {number} does not exist"
         raise Refused(400, "ZSANDBOX/CHANGE_MISSING", text, f"{draft.place}ChangeNumber")
-    check_changed_objects(work, draft.row, draft.place)
-    return work.insert("A_ChangeMasterObjTypeAssgmt", draft.row)
+    CHECK[draft.set](work, draft.row, draft.place)
+    return work.insert(draft.set, draft.row)
 
 
-def check_changed_objects(work: Work, row: Row, place: str) -> None:
+def check_changed_type(work: Work, row: Row, place: str) -> None:
     if row["SAPObjectType"] not in CHANGED_OBJECTS:
         text = f"Object type {row['SAPObjectType']} is not defined"
         raise Refused(400, "ZSANDBOX/OBJECT_TYPE", text, f"{place}SAPObjectType")
+
+
+def check_changed_material(work: Work, row: Row, place: str) -> None:
+    existing_product(work, row["Material"], "ZSANDBOX/PRODUCT_MISSING", f"{place}Material")
+
+
+def check_changed_bom(work: Work, row: Row, place: str) -> None:
+    where = {n: row[n] for n in ("Material", "Plant", "BillOfMaterialVariantUsage")}
+    if not work.tables.find("MaterialBOM", where):
+        text = "There is no BOM for material {}, plant {}, usage {}"
+        raise Refused(400, "ZSANDBOX/BOM_MISSING", text.format(*where.values()), f"{place}Material")
 
 
 def create_order(work: Work, draft: Draft) -> Stored:
@@ -364,7 +377,9 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_PurchasingInfoRecord": create_info_record,
     "A_PurgInfoRecdOrgPlantData": create_organisation_data,
     "A_ChangeMaster": create_change,
-    "A_ChangeMasterObjTypeAssgmt": create_changed_objects,
+    "A_ChangeMasterObjTypeAssgmt": create_part_of_change,
+    "A_ChangeMstrObMgReMaterial": create_part_of_change,
+    "A_ChangeMstrObMgReMatlBOM": create_part_of_change,
     "A_PurchaseOrder": create_order,
     "A_PurchaseOrderItem": create_order,
     "A_PurchaseOrderScheduleLine": create_order,
@@ -381,7 +396,9 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_PurchasingInfoRecord": check_info_record,
     "A_PurgInfoRecdOrgPlantData": check_organisation_data,
     "A_ChangeMaster": check_change,
-    "A_ChangeMasterObjTypeAssgmt": check_changed_objects,
+    "A_ChangeMasterObjTypeAssgmt": check_changed_type,
+    "A_ChangeMstrObMgReMaterial": check_changed_material,
+    "A_ChangeMstrObMgReMatlBOM": check_changed_bom,
     "A_PurchaseOrder": check_order,
     "A_PurchaseOrderItem": check_order,
     "A_PurchaseOrderScheduleLine": check_order,

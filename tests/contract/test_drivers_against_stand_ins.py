@@ -19,7 +19,7 @@ import pytest
 from broker.channels.auth import OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from canonical.bom import BomLine, PlantBom
-from canonical.change import ChangeMaster
+from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
 from canonical.errors import Conflict, InDoubt, Rejected, Unavailable
@@ -33,6 +33,7 @@ from canonical.operations import (
     Operation,
     PublishItem,
     PutBom,
+    PutChangedObjects,
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
@@ -460,6 +461,34 @@ async def test_a_change_number_made_by_a_lost_call_is_found(erp: Client) -> None
     assert await erp.apply(change()) == ("ECO-7", None)
     assert erp.writes == 0
     assert len(await erp.rows("A_ChangeMaster")) == 1
+
+
+async def test_what_a_change_is_about_is_listed_once_it_is_there(erp: Client) -> None:
+    objects = PutChangedObjects(
+        ChangedObjects("eco-7", ("PUMP", "SEAL-7"), (ChangedBom("PUMP", "1010", "1"),))
+    )
+    await erp.apply(change())
+    with pytest.raises(Rejected, match="PRODUCT_MISSING"):
+        await erp.apply(objects)
+    await put_materials(erp)
+    with pytest.raises(Rejected, match="BOM_MISSING"):
+        await erp.apply(objects)
+    await erp.apply(bom(line("10", "SEAL-7", "2")))
+    assert await erp.apply(objects) == ("ECO-7", None)
+    # The materials stood there from the try before.
+    assert erp.writes == 1
+    await erp.assert_equal(objects)
+    await erp.assert_equal(change())
+    materials = await erp.rows("A_ChangeMstrObMgReMaterial")
+    assert [row["Material"] for row in materials] == ["PUMP", "SEAL-7"]
+    (row,) = await erp.rows("A_ChangeMstrObMgReMatlBOM")
+    key = ("ChangeNumber", "Material", "Plant", "BillOfMaterialVariantUsage")
+    assert [row[name] for name in key] == ["ECO-7", "PUMP", "1010", "1"]
+
+
+async def test_a_change_number_that_is_gone_is_left_to_people(erp: Client) -> None:
+    with pytest.raises(Rejected, match="change-master-missing"):
+        await erp.apply(PutChangedObjects(ChangedObjects("ECO-7", ())))
 
 
 # --- ERP: info records ---

@@ -1,7 +1,6 @@
 """Engineering changes as A_ChangeMaster, with the kinds of objects that may refer to them.
 
-What the change is about is not listed: each object that is changed under the number gets its record
-in the change master by itself.
+The number comes before its objects are written; what they are is said in `changed_objects`.
 """
 
 from __future__ import annotations
@@ -25,14 +24,13 @@ from handlers.systems.s4.compare import (
     same_text,
     text_of,
 )
-from handlers.systems.s4.native import ChangeMaster, ChangeObjects, Children
+from handlers.systems.s4.native import ChangedType, ChangeMaster, Children
 from handlers.systems.s4.product import shortened
 from handlers.systems.s4.words import CHANGE_STATUS, CHANGED_OBJECTS
 
 # The key of the objects is a word in this version; in the one before it was a number.
 SERVICE = "API_CHANGEMASTER;v=0002"
 
-_SET = "A_ChangeMaster"
 _OBJECTS = "to_ObjTypeAssignment"
 _NUMBER_CHARS = 12
 _TEXT_CHARS = 40
@@ -40,7 +38,7 @@ _TEXT_CHARS = 40
 
 def observe(change: Change) -> Request:
     """The read of the change by its number, with the kinds of objects it is open to."""
-    return odata.get(_address(change), expand=_OBJECTS)
+    return odata.get(address(change.number), expand=_OBJECTS)
 
 
 def read(change: Change, response: Response) -> Observed:
@@ -48,7 +46,7 @@ def read(change: Change, response: Response) -> Observed:
     actual = odata.read_one(response, ChangeMaster)
     if actual is None:
         return Absent()
-    if not same_id(text_of(actual.ChangeNumber), _number(change)):
+    if not same_id(text_of(actual.ChangeNumber), erp_number(change.number)):
         raise Misconfigured(
             "answer-about-another",
             f"Asked for change {change.number}, answered about another change",
@@ -60,10 +58,10 @@ def read(change: Change, response: Response) -> Observed:
 def create(change: Change) -> Request:
     """The create of the number, open to all that may refer to it, in one call."""
     return odata.post(
-        odata.address(SERVICE, _SET),
+        odata.address(SERVICE, "A_ChangeMaster"),
         msgspec.structs.replace(
             wanted(change),
-            ChangeNumber=_number(change),
+            ChangeNumber=erp_number(change.number),
             ChangeNumberStatus=CHANGE_STATUS,
             ChangeNumberValidFromDate=odata.date_literal(change.valid_from),
             to_ObjTypeAssignment=Children(tuple(map(_open_to, CHANGED_OBJECTS))),
@@ -71,15 +69,18 @@ def create(change: Change) -> Request:
     )
 
 
-def check_written(change: Change, response: Response) -> str:
-    """The change number as the target confirms it; "" where it confirms without a body."""
+def check_written(number: str, response: Response) -> str:
+    """The change number as the target confirms it; "" where it confirms without a body.
+
+    number: of the change that the target wrote to.
+    """
     written = odata.read_written(response)
     if written is None:
         return ""
-    number = text_of(written.ChangeNumber)
-    if not same_id(number, _number(change)):
-        raise odata.about_another("change number", number, "ChangeNumber")
-    return number
+    stated = text_of(written.ChangeNumber)
+    if not same_id(stated, erp_number(number)):
+        raise odata.about_another("change number", stated, "ChangeNumber")
+    return stated
 
 
 def differences(change: Change, actual: ChangeMaster) -> tuple[Difference, ...]:
@@ -117,6 +118,27 @@ def remarks(change: Change) -> tuple[str, ...]:
     )
 
 
+def address(number: str) -> str:
+    """The path of the change."""
+    return odata.address(SERVICE, "A_ChangeMaster", ChangeNumber=erp_number(number))
+
+
+def erp_number(number: str) -> str:
+    """The number in capital letters, as the ERP keeps it.
+
+    Raises: Rejected for one that does not fit: a part of it would be another change.
+    """
+    written = number.upper()
+    if len(written) > _NUMBER_CHARS:
+        raise Rejected(
+            "change-number-too-long",
+            f"{number} does not fit the ERP's {_NUMBER_CHARS} characters",
+            where=change_key(number),
+            remedy="Give changes shorter numbers in PLM, or route no change-master to this system",
+        )
+    return written
+
+
 def _header(change: Change, actual: ChangeMaster) -> Difference | None:
     want = wanted(change)
     rules = {
@@ -132,14 +154,14 @@ def _header(change: Change, actual: ChangeMaster) -> Difference | None:
         remedy = "Shift its validity in the ERP if that is meant, then release the step again"
         return _conflict(change, "; ".join(what), remedy)
     body = msgspec.convert(changed, ChangeMaster)
-    return Difference(what, odata.patch(_address(change), body, odata.etag_of(actual)))
+    return Difference(what, odata.patch(address(change.number), body, odata.etag_of(actual)))
 
 
-def _objects(change: Change, kind: str, rows: tuple[ChangeObjects, ...]) -> Difference | None:
+def _objects(change: Change, kind: str, rows: tuple[ChangedType, ...]) -> Difference | None:
     """What opens the number to these objects; how their records come about is the ERP's then."""
     row = next((row for row in rows if text_of(row.SAPObjectType) == kind), None)
     if row is None:
-        request = odata.post(f"{_address(change)}/{_OBJECTS}", _open_to(kind))
+        request = odata.post(f"{address(change.number)}/{_OBJECTS}", _open_to(kind))
         return Difference((f"{kind}: missing, wanted active",), request)
     if row.IsActiveForChangeNumber is True:
         return None
@@ -149,34 +171,14 @@ def _objects(change: Change, kind: str, rows: tuple[ChangeObjects, ...]) -> Diff
         ChangeNumber=text_of(row.ChangeNumber),
         SAPObjectType=kind,
     )
-    request = odata.patch(path, ChangeObjects(IsActiveForChangeNumber=True), odata.etag_of(row))
+    request = odata.patch(path, ChangedType(IsActiveForChangeNumber=True), odata.etag_of(row))
     return Difference((f"{kind}: not active, wanted active",), request)
 
 
-def _open_to(kind: str) -> ChangeObjects:
-    return ChangeObjects(
+def _open_to(kind: str) -> ChangedType:
+    return ChangedType(
         SAPObjectType=kind, IsActiveForChangeNumber=True, ObjMgmtRecdIsGenerated=True
     )
-
-
-def _number(change: Change) -> str:
-    """The number in capital letters, as the ERP keeps it; a part of it would be another change.
-
-    Raises: Rejected for one that does not fit.
-    """
-    number = change.number.upper()
-    if len(number) > _NUMBER_CHARS:
-        raise Rejected(
-            "change-number-too-long",
-            f"{change.number} does not fit the ERP's {_NUMBER_CHARS} characters",
-            where=change_key(change.number),
-            remedy="Give changes shorter numbers in PLM, or route no change-master to this system",
-        )
-    return number
-
-
-def _address(change: Change) -> str:
-    return odata.address(SERVICE, _SET, ChangeNumber=_number(change))
 
 
 def _conflict(change: Change, shown: str, remedy: str) -> Difference:

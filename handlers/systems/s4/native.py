@@ -90,7 +90,7 @@ class ProductPlant(Entity, frozen=True, kw_only=True):
     IsMarkedForDeletion: Flag = UNSET
 
 
-class ChangeObjects(Entity, frozen=True, kw_only=True):
+class ChangedType(Entity, frozen=True, kw_only=True):
     """A_ChangeMasterObjTypeAssgmt: a kind of objects that may be changed under the number.
 
     ObjMgmtRecdIsGenerated: each object that is changed so gets a record in the change master.
@@ -100,6 +100,22 @@ class ChangeObjects(Entity, frozen=True, kw_only=True):
     SAPObjectType: Text = UNSET
     IsActiveForChangeNumber: Flag = UNSET
     ObjMgmtRecdIsGenerated: Flag = UNSET
+
+
+class ChangedMaterial(Entity, frozen=True, kw_only=True):
+    """A_ChangeMstrObMgReMaterial: the record of a material that the change is about."""
+
+    ChangeNumber: Text = UNSET
+    Material: Text = UNSET
+
+
+class ChangedMaterialBom(Entity, frozen=True, kw_only=True):
+    """A_ChangeMstrObMgReMatlBOM: the record of a BOM that the change is about."""
+
+    ChangeNumber: Text = UNSET
+    Material: Text = UNSET
+    Plant: Text = UNSET
+    BillOfMaterialVariantUsage: Text = UNSET
 
 
 class ChangeMaster(Entity, frozen=True, kw_only=True):
@@ -112,7 +128,15 @@ class ChangeMaster(Entity, frozen=True, kw_only=True):
     ChangeNumberValidFromDate: Text = UNSET
     IsUsedForDataDefinition: Flag = UNSET
     ChangeNumberIsMrkdForDeletion: Flag = UNSET
-    to_ObjTypeAssignment: Children[ChangeObjects] | UnsetType = UNSET
+    to_ObjTypeAssignment: Children[ChangedType] | UnsetType = UNSET
+
+
+class ChangeRecords(Entity, frozen=True, kw_only=True):
+    """A_ChangeMaster as it lists what the change is about."""
+
+    ChangeNumber: Text = UNSET
+    to_ChangeMstrObMgReMaterial: Children[ChangedMaterial] | UnsetType = UNSET
+    to_ChangeMstrObMgReMatlBOM: Children[ChangedMaterialBom] | UnsetType = UNSET
 
 
 class BomItem(Entity, frozen=True, kw_only=True):

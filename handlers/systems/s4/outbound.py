@@ -17,6 +17,7 @@ from canonical.operations import (
     ExtendToPlant,
     Operation,
     PutBom,
+    PutChangedObjects,
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
@@ -26,6 +27,7 @@ from canonical.operations import (
 from handlers.systems.s4 import (
     bill_of_material,
     change_master,
+    changed_objects,
     info_record,
     odata,
     product,
@@ -36,6 +38,7 @@ from handlers.systems.s4.compare import Difference
 from handlers.systems.s4.native import (
     BomHeader,
     ChangeMaster,
+    ChangeRecords,
     InfoRecordGeneral,
     Product,
     ProductPlant,
@@ -46,12 +49,13 @@ from handlers.systems.s4.native import (
 class _Target:
     """The functions of one object's module with the object wanted already given.
 
-    differences: takes the object as `read` kept it. remarks: what the target cannot hold.
+    create: None where only what is there is written to. differences: takes the object as `read`
+    kept it. remarks: what the target cannot hold.
     """
 
     observe: Callable[[], Request]
     read: Callable[[Response], Observed]
-    create: Callable[[], Request]
+    create: Callable[[], Request] | None
     differences: Callable[[bytes], tuple[Difference, ...]]
     check_written: Callable[[Response], str]
     remarks: tuple[str, ...] = ()
@@ -74,7 +78,7 @@ def read(step: Step, response: Response) -> Observed:
 
 def write(step: Step, observed: Observed, key: str) -> Write | None:
     """The next call, one of possibly several: the whole object where it is absent, else the first
-    difference. None for a question, which a read has answered.
+    difference. None for a question, which a read has answered, and for what is not made from here.
 
     S/4HANA has no idempotency key; ours goes along for its log.
     Raises: Conflict for a difference that a person has to settle, before anything is written;
@@ -84,7 +88,8 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
         return None
     target = _target(step.operation)
     if isinstance(observed, Absent):
-        return Write(_with_id(target.create(), key), completes=True)
+        made = target.create
+        return Write(_with_id(made(), key), completes=True) if made else None
     found = target.differences(observed.native)
     for difference in found:
         if difference.conflict is not None:
@@ -110,8 +115,18 @@ def _target(operation: Operation) -> _Target:
                 differences=lambda held: change_master.differences(
                     change, decode_json(held, ChangeMaster)
                 ),
-                check_written=partial(change_master.check_written, change),
+                check_written=partial(change_master.check_written, change.number),
                 remarks=change_master.remarks(change),
+            )
+        case PutChangedObjects(objects):
+            return _Target(
+                observe=partial(changed_objects.observe, objects),
+                read=partial(changed_objects.read, objects),
+                create=None,
+                differences=lambda held: changed_objects.differences(
+                    objects, decode_json(held, ChangeRecords)
+                ),
+                check_written=partial(change_master.check_written, objects.number),
             )
         case PutItem(item):
             return _Target(
@@ -168,7 +183,15 @@ def _with_id(request: Request, key: str) -> Request:
 
 DRIVER = Driver(
     name="s4",
-    operations=(PutChangeMaster, PutItem, ExtendToPlant, PutBom, PutInfoRecord, ReadObject),
+    operations=(
+        PutChangeMaster,
+        PutChangedObjects,
+        PutItem,
+        ExtendToPlant,
+        PutBom,
+        PutInfoRecord,
+        ReadObject,
+    ),
     observe=observe,
     read=read,
     write=write,

@@ -7,12 +7,18 @@ from datetime import UTC, date, datetime
 import msgspec
 import pytest
 
-from canonical.change import ChangeMaster, EngineeringChange
+from canonical.change import (
+    AffectedItem,
+    ChangedBom,
+    ChangedObjects,
+    ChangeMaster,
+    EngineeringChange,
+)
 from canonical.effectivity import from_inclusive_dates
 from canonical.effects import Plan, Step
 from canonical.errors import Rejected
 from canonical.facts import Document
-from canonical.operations import PutChangeMaster, verb
+from canonical.operations import PutChangedObjects, PutChangeMaster, verb
 from canonical.rules import Route, Rules
 from tests.fixtures.gearbox import (
     CENTRAL,
@@ -32,6 +38,8 @@ from tests.unit.handlers.plans import Book, learned, nothing
 LONG_AGO = date(2020, 1, 1)
 ROUTE = Route("change-master", "*", "erp", LONG_AGO)
 NUMBER = "|erp|change-master|ECO-7|put-change-master"
+LISTED = "|erp|change-master|ECO-7|put-changed-objects"
+COMPLETED = "|layshaft|engineering-change|ECO-7|announce"
 # Half past ten in the evening of the day before in Greenville.
 RELEASED = datetime(2026, 3, 2, 3, 30, tzinfo=UTC)
 STATED = msgspec.structs.replace(CHANGE, released_at=RELEASED, description="It leaks at 5 bar")
@@ -60,6 +68,15 @@ def kept(made: Plan) -> ChangeMaster:
     return step.operation.change
 
 
+def listed(made: Plan) -> dict[str, ChangedObjects]:
+    """What each system lists under the number."""
+    return {
+        step.system: step.operation.objects
+        for step in made.steps
+        if isinstance(step.operation, PutChangedObjects)
+    }
+
+
 def following(made: Plan, identity: str) -> list[str]:
     """What waits for the step itself."""
     return [step.identity for step in made.steps if identity in step.depends_on]
@@ -70,20 +87,17 @@ def test_the_number_comes_before_every_item_and_bom_of_its_system() -> None:
     [step] = numbers(made)
     assert (step.identity, step.depends_on, step.owner) == (NUMBER, (), "master data")
     written = [s.identity for s in made.steps if verb(s.operation) in ("put-item", "put-bom")]
-    assert written == following(made, NUMBER)[: len(written)]
-    assert following(made, NUMBER)[len(written) :] == [
-        "|layshaft|engineering-change|ECO-7|announce"
-    ]
+    assert following(made, NUMBER) == [*written, LISTED, COMPLETED]
 
 
 def test_the_rest_of_the_plan_is_the_same() -> None:
     def without(step: Step) -> Step:
-        found = tuple(identity for identity in step.depends_on if identity != NUMBER)
+        found = tuple(identity for identity in step.depends_on if identity not in (NUMBER, LISTED))
         return msgspec.structs.replace(step, depends_on=found)
 
-    made = planned(ROUTE)
-    rest = tuple(without(step) for step in made.steps if step not in numbers(made))
-    assert rest == planned().steps
+    own = (PutChangeMaster, PutChangedObjects)
+    rest = [without(step) for step in planned(ROUTE).steps if not isinstance(step.operation, own)]
+    assert tuple(rest) == planned().steps
 
 
 def test_the_change_is_kept_by_its_title_and_its_reason() -> None:
@@ -154,7 +168,7 @@ def test_each_system_has_a_number_of_its_own_and_waits_for_no_other() -> None:
     other = NUMBER.replace("erp", "erp-new")
     assert [step.identity for step in numbers(made)] == [NUMBER, other]
     *waiting, completed = following(made, other)
-    assert completed == "|layshaft|engineering-change|ECO-7|announce"
+    assert completed == COMPLETED
     assert waiting
     assert all("|erp-new|" in identity for identity in waiting)
 
@@ -167,9 +181,50 @@ def test_what_another_system_holds_of_the_plant_does_not_wait() -> None:
     assert named(made, gearbox) == named(planned(apart), gearbox)
 
 
+def test_what_the_change_is_about_is_listed_after_it_is_there() -> None:
+    made = planned(ROUTE)
+    boms = (ChangedBom("GB-100", "1010", "1"), ChangedBom("GB-100", "2010", "1"))
+    assert listed(made) == {"erp": ChangedObjects("ECO-7", ("GB-100",), boms)}
+    assert named(made, LISTED).depends_on == (
+        "1010|erp|bom|GB-100|put-bom",
+        "2010|erp|bom|GB-100|put-bom",
+        "|erp|change-master|ECO-7|put-change-master",
+        "|erp|item|GB-100|put-item",
+    )
+
+
+def test_what_is_listed_is_the_same_in_whatever_order_it_is_affected() -> None:
+    rows = (AffectedItem("SH-10", "B"), AffectedItem("BOLT-1", "B"), AffectedItem("GB-100", "B"))
+    made = listed(planned(ROUTE, stated=msgspec.structs.replace(STATED, affected=rows)))["erp"]
+    assert made.items == ("BOLT-1", "GB-100", "SH-10")
+    assert [(bom.item, bom.plant) for bom in made.boms] == [
+        ("GB-100", "1010"),
+        ("GB-100", "2010"),
+        ("SH-10", "1010"),
+        ("SH-10", "2010"),
+    ]
+    turned = msgspec.structs.replace(STATED, affected=rows[::-1])
+    assert listed(planned(ROUTE, stated=turned))["erp"] == made
+
+
+def test_only_what_its_own_system_holds_is_listed_there() -> None:
+    local = Route("change-master", "2010", "erp", LONG_AGO)
+    assert listed(planned(local)) == {
+        "erp": ChangedObjects("ECO-7", ("GB-100",), (ChangedBom("GB-100", "2010", "1"),))
+    }
+    apart = Route("bom", "*", "boms", LONG_AGO)
+    assert listed(planned(ROUTE, apart)) == {"erp": ChangedObjects("ECO-7", ("GB-100",))}
+
+
+def test_a_document_is_listed_nowhere() -> None:
+    drawing = item("GB-100", "none", kind="document")
+    made = planned(ROUTE, known=(drawing,))
+    assert (len(numbers(made)), listed(made)) == (1, {})
+
+
 def test_one_plant_alone_may_have_change_masters() -> None:
     made = planned(Route("change-master", "1010", "erp", LONG_AGO))
-    boms = [row for row in following(made, NUMBER) if row.endswith("put-bom")]
+    boms = [identity for identity in following(made, NUMBER) if identity.endswith("put-bom")]
     assert boms == ["1010|erp|bom|SH-10|put-bom", "1010|erp|bom|GB-100|put-bom"]
 
 
@@ -194,7 +249,9 @@ def test_a_change_is_not_complete_before_its_number_is() -> None:
     book.plan(decide(STATED, known)[0])
     assert book.states("put-change-master") == {"ECO-7": "ready"}
     assert set(book.states("put-item").values()) == {"waiting"}
+    assert book.states("put-changed-objects") == {"ECO-7": "waiting"}
     book.work()
+    assert book.states("put-changed-objects") == {"ECO-7": "done"}
     assert book.states("put-change-master") == {"ECO-7": "done"}
     assert set(book.states("put-bom").values()) == {"done"}
 
@@ -206,4 +263,22 @@ def test_planning_again_leaves_a_number_as_it_is() -> None:
         book.plan(decide(STATED, known)[0])
         book.work()
     assert book.states("put-change-master") == {"ECO-7": "done"}
+    assert book.left_behind == []
+
+
+def test_what_becomes_known_bit_by_bit_is_listed_in_the_end_as_if_known_at_once() -> None:
+    rows = (AffectedItem("BOLT-1", "B"), AffectedItem("GB-100", "B"))
+    stated = msgspec.structs.replace(STATED, affected=rows)
+    book, known = Book(), nothing(rules(ROUTE))
+    plans = []
+    for document in EVERYTHING:
+        known = learned(known, document)
+        plans.append(decide(stated, known)[0])
+        book.plan(plans[-1])
+        book.work()
+    # GB-100 alone, with BOLT-1, with its BOM.
+    assert listed(plans[-1]) == listed(planned(ROUTE, stated=stated))
+    assert len({str(listed(made)) for made in plans}) == 3
+    assert book.states("put-change-master") == {"ECO-7": "done"}
+    assert book.states("put-changed-objects") == {"ECO-7": "done"}
     assert book.left_behind == []

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from canonical.bom import PlantBom
-from canonical.change import ChangeMaster
+from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.connector import Driver
 from canonical.effects import Step
 from canonical.errors import Misconfigured
@@ -22,6 +22,7 @@ from canonical.operations import (
     Operation,
     PublishItem,
     PutBom,
+    PutChangedObjects,
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
@@ -40,6 +41,7 @@ from tests.fixtures.gearbox import item
 ONE = Quantity(Decimal(1), "H87")
 CALLS: tuple[Operation, ...] = (
     PutChangeMaster(ChangeMaster("ECO-7", "Seal the shaft", date(2026, 3, 2), is_dated=True)),
+    PutChangedObjects(ChangedObjects("ECO-7", ("PIN",), (ChangedBom("ARM", "1010", "1"),))),
     PutItem(item("PIN")),
     ExtendToPlant("PIN", "1010", "buy", "H87", "001"),
     PutBom(PlantBom("1010", "ARM", "B", "1", "1", ONE, ())),

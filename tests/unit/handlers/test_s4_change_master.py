@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical.change import ChangeMaster
+from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.connector import Absent, Confirmed, Present
 from canonical.effects import Step
 from canonical.errors import Conflict, Misconfigured, Rejected
 from canonical.exchange import Request, Response
-from canonical.operations import PutChangeMaster
+from canonical.operations import PutChangedObjects, PutChangeMaster
 from handlers.systems.s4.outbound import DRIVER
 
 JSON = {"content-type": "application/json"}
@@ -38,6 +38,11 @@ def change(**stated: Any) -> PutChangeMaster:
 
 def step_of(wanted: PutChangeMaster) -> Step:
     return Step("", "erp", "change-master", wanted.change.number, wanted)
+
+
+def deferred(*names: str) -> dict[str, Any]:
+    """Navigations that a read did not ask for, as a service shows them."""
+    return {name: {"__deferred": {"uri": f"https://erp/{name}"}} for name in names}
 
 
 def created(wanted: PutChangeMaster) -> dict[str, Any]:
@@ -66,7 +71,8 @@ def objects(*kinds: str, **fields: object) -> dict[str, Any]:
 
 def observed(wanted: PutChangeMaster, held: PutChangeMaster, **fields: object) -> Present:
     """What a read finds where `held` was created and some fields were set by somebody since."""
-    entity = created(held) | {"__metadata": {"etag": ETAG}} | fields
+    others = deferred("to_ChangeMstrObMgReMaterial", "to_ChangeMstrObMgReMatlBOM")
+    entity = created(held) | {"__metadata": {"etag": ETAG}} | others | fields
     response = Response(200, JSON, msgspec.json.encode({"d": entity}))
     found = DRIVER.read(step_of(wanted), response)
     assert isinstance(found, Present)
@@ -258,6 +264,108 @@ def test_opening_it_is_confirmed_by_the_row_that_names_the_number() -> None:
     row = {"ChangeNumber": "ECO-7", "SAPObjectType": "MaterialBOM"}
     response = Response(201, JSON, msgspec.json.encode({"d": row}))
     assert DRIVER.confirm(step_of(change()), response) == Confirmed("ECO-7")
+
+
+# --- what the change is about ---
+
+OBJECTS = PutChangedObjects(
+    ChangedObjects(
+        "ECO-7", ("PIN", "PUMP"), (ChangedBom("PUMP", "1010", "1"), ChangedBom("PUMP", "2010", "1"))
+    )
+)
+LISTING = Step("", "erp", "change-master", "ECO-7", OBJECTS)
+
+
+def listed(*materials: str, boms: tuple[dict[str, str], ...] = ()) -> Response:
+    """A change that lists these."""
+    entity = {
+        "ChangeNumber": "ECO-7",
+        "__metadata": {"etag": ETAG},
+        **deferred("to_ObjTypeAssignment"),
+        "to_ChangeMstrObMgReMaterial": {"results": [{"Material": name} for name in materials]},
+        "to_ChangeMstrObMgReMatlBOM": {"results": list(boms)},
+    }
+    return Response(200, JSON, msgspec.json.encode({"d": entity}))
+
+
+def bom_row(material: str, plant: str, usage: str = "1") -> dict[str, str]:
+    return {"Material": material, "Plant": plant, "BillOfMaterialVariantUsage": usage}
+
+
+def test_what_it_is_about_is_read_by_its_number_and_nothing_else_of_it() -> None:
+    materials, boms = "to_ChangeMstrObMgReMaterial", "to_ChangeMstrObMgReMatlBOM"
+    request = DRIVER.observe(LISTING)
+    assert (request.method, request.path) == ("GET", f"{ROOT}/A_ChangeMaster('ECO-7')")
+    assert request.query == (
+        ("$expand", f"{materials},{boms}"),
+        (
+            "$select",
+            f"ChangeNumber,{materials}/ChangeNumber,{materials}/Material,{boms}/ChangeNumber,"
+            f"{boms}/Material,{boms}/Plant,{boms}/BillOfMaterialVariantUsage",
+        ),
+    )
+
+
+def test_each_object_that_is_missing_is_one_record() -> None:
+    sent: list[tuple[str, dict[str, Any], bool]] = []
+    materials, boms = ["PIN"], [bom_row("PUMP", "1010", "2")]
+    for _ in range(3):
+        found = DRIVER.read(LISTING, listed(*materials, boms=tuple(boms)))
+        assert isinstance(found, Present)
+        write = DRIVER.write(LISTING, found, "key-1")
+        assert write is not None
+        body = body_of(write.request)
+        assert write.request.method == "POST"
+        sent.append((write.request.path, body, write.completes))
+        if "Plant" in body:
+            boms.append(body)
+        else:
+            materials.append(body["Material"])
+    path = f"{ROOT}/A_ChangeMaster('ECO-7')"
+    assert sent == [
+        (f"{path}/to_ChangeMstrObMgReMaterial", {"Material": "PUMP"}, False),
+        (f"{path}/to_ChangeMstrObMgReMatlBOM", bom_row("PUMP", "1010"), False),
+        (f"{path}/to_ChangeMstrObMgReMatlBOM", bom_row("PUMP", "2010"), True),
+    ]
+
+
+def test_what_else_is_listed_stays_and_zeros_that_fill_up_do_not_count() -> None:
+    objects = ChangedObjects("ECO-7", ("42",), (ChangedBom("42", "1010", "1"),))
+    step = msgspec.structs.replace(LISTING, operation=PutChangedObjects(objects))
+    padded = "000000000000000042"
+    others = (bom_row("OTHER", "1010"), bom_row(padded, "1010"))
+    found = DRIVER.read(step, listed("OTHER", padded, boms=others))
+    assert isinstance(found, Present)
+    assert (found.equal, found.reference) == (True, "ECO-7")
+
+
+def test_differences_name_the_objects() -> None:
+    found = DRIVER.read(LISTING, listed("PUMP", boms=(bom_row("PUMP", "1010"),)))
+    assert isinstance(found, Present)
+    assert found.differences == (
+        "Material PIN: not listed",
+        "BOM of PUMP in plant 2010, usage 1: not listed",
+    )
+
+
+def test_a_number_that_is_gone_is_not_made_by_what_it_lists() -> None:
+    error = {"code": "/IWBEP/CM_MGW_RT/020", "message": {"value": "Resource not found"}}
+    gone = Response(404, JSON, msgspec.json.encode({"error": error}))
+    with pytest.raises(Rejected, match="change-master-missing") as caught:
+        DRIVER.read(LISTING, gone)
+    assert caught.value.where == "engineering-change/ECO-7"
+    assert DRIVER.write(LISTING, Absent(), "key-1") is None
+    assert DRIVER.read(step_of(change()), gone) == Absent()
+
+
+def test_a_list_that_is_not_whole_is_not_added_to() -> None:
+    entity = {"ChangeNumber": "ECO-7", "to_ChangeMstrObMgReMaterial": {"results": []}}
+    response = Response(200, JSON, msgspec.json.encode({"d": entity}))
+    with pytest.raises(Misconfigured, match="to_ChangeMstrObMgReMatlBOM was not expanded"):
+        DRIVER.read(LISTING, response)
+    other = Response(200, JSON, msgspec.json.encode({"d": entity | {"ChangeNumber": "ECO-8"}}))
+    with pytest.raises(Misconfigured, match="answer-about-another"):
+        DRIVER.read(LISTING, other)
 
 
 changes = st.builds(
