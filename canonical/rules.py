@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -28,6 +29,13 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purchasing_group: str = "001"
     region: str = ""
     business_unit: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.zone)
+        # Beside ZoneInfoNotFoundError (a KeyError): ValueError for "../x", OSError for a folder.
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{self.zone!r} of plant {self.code} is no time zone") from error
 
 
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

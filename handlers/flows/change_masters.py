@@ -13,6 +13,7 @@ from canonical.change import ChangedBom, ChangedObjects, ChangeMaster, change_ke
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Step
 from canonical.errors import Rejected
+from canonical.item import item_key
 from canonical.operations import PutBom, PutChangedObjects, PutChangeMaster, PutItem
 from handlers.flows.planning import Planning
 
@@ -101,7 +102,7 @@ def change_master(planning: Planning, system: str) -> ChangeMaster:
 
 
 def _first_day(planning: Planning, system: str) -> date:
-    """The day of the effectivity in its own zone, else of the release where it came first.
+    """The day of the effectivity in its own zone, else the earliest that a plant had at release.
 
     A number has one day for all plants of its system. Which of them the change is about does not
     count: that becomes known bit by bit, and the day would move with it.
@@ -129,12 +130,12 @@ def _first_day(planning: Planning, system: str) -> date:
 def _waits_before(
     planning: Planning, waits: dict[str, Step], plants: Collection[str]
 ) -> tuple[Step, ...]:
-    """All waits where the change may still come to nothing there; a number cannot be taken back."""
-    rows = [
-        (number, plant)
-        for number, plants_of_item in planning.scope.plants.items()
-        for plant in plants_of_item
-        if plant in plants
-    ]
-    may_drop_out = all(row in planning.scope.provisional for row in rows)
-    return tuple(waits.values()) if planning.regulated or may_drop_out else ()
+    """All waits where a finding may still stop the change, else those for the affected items of the
+    plants while none of them is known as it is released: another family may go to other plants, and
+    a number is not taken back."""
+    if planning.regulated:
+        return tuple(waits.values())
+    affected = sorted({row.item for row in planning.change.affected})
+    there = [n for n in affected if not set(planning.scope.plants[n]).isdisjoint(plants)]
+    awaited = [waits[item_key(n)] for n in there if item_key(n) in waits]
+    return tuple(awaited) if len(awaited) == len(there) else ()

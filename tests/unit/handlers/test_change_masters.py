@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from canonical.change import (
     AffectedItem,
@@ -34,6 +36,7 @@ from tests.fixtures.gearbox import (
     plan,
 )
 from tests.unit.handlers.plans import Book, learned, nothing
+from tests.unit.handlers.test_change_plan import arrivals
 
 LONG_AGO = date(2020, 1, 1)
 ROUTE = Route("change-master", "*", "erp", LONG_AGO)
@@ -122,7 +125,7 @@ def test_an_effectivity_is_the_first_day_in_its_own_zone() -> None:
         assert (found.valid_from, found.is_dated) == (first, True)
 
 
-def test_a_release_counts_by_the_day_of_the_first_plant_that_the_number_is_kept_for() -> None:
+def test_a_release_counts_by_the_earliest_day_that_a_plant_with_a_number_had() -> None:
     central = Route("change-master", CENTRAL.code, "erp", LONG_AGO)
     local = Route("change-master", LOCAL.code, "erp", LONG_AGO)
     assert kept(planned(central)).valid_from == date(2026, 3, 2)
@@ -234,6 +237,19 @@ def test_a_number_is_made_before_the_last_definition_has_come() -> None:
     assert [step.identity for step in made.steps if step.kind == "wait"]
 
 
+def test_a_number_waits_for_an_item_whose_new_revision_may_go_to_other_plants() -> None:
+    wait = "|layshaft|item|GB-100|await-fact"
+    central = Route("change-master", "1010", "erp", LONG_AGO)
+    former = item("GB-100", label="A")
+    assert numbers(planned(central, stated=in_family(""), known=(former,)))[0].depends_on == (wait,)
+    moved = item("GB-100", family="Motors")
+    assert numbers(planned(central, stated=in_family(""), known=(moved,))) == []
+    rows = (AffectedItem("BOLT-1", "B"), AffectedItem("GB-100", "B"))
+    both = msgspec.structs.replace(in_family(""), affected=rows)
+    made = planned(central, stated=both, known=(former, item("BOLT-1")))
+    assert numbers(made)[0].depends_on == ()
+
+
 def test_a_number_waits_while_a_finding_may_still_stop_the_change() -> None:
     medical = in_family("Medical")
     stated = msgspec.structs.replace(medical, plants=("1010",))
@@ -281,4 +297,23 @@ def test_what_becomes_known_bit_by_bit_is_listed_in_the_end_as_if_known_at_once(
     assert len({str(listed(made)) for made in plans}) == 3
     assert book.states("put-change-master") == {"ECO-7": "done"}
     assert book.states("put-changed-objects") == {"ECO-7": "done"}
+    assert book.left_behind == []
+
+
+@given(arrivals(), st.sampled_from(["*", "1010", "2010"]))
+def test_facts_in_any_order_make_a_number_only_where_it_stays(
+    story: tuple[EngineeringChange, list[Document]], plant: str
+) -> None:
+    stated = msgspec.structs.replace(story[0], released_at=RELEASED)
+    allowed = rules(Route("change-master", plant, "erp", LONG_AGO))
+    book, known = Book(), nothing(allowed)
+    made = decide(stated, known)[0]
+    for document in story[1]:
+        known = learned(known, document)
+        made = decide(stated, known)[0]
+        book.plan(made)
+        book.work()
+    for word in ("put-change-master", "put-changed-objects"):
+        wanted = [step.object_id for step in made.steps if verb(step.operation) == word]
+        assert book.states(word) == dict.fromkeys(wanted, "done")
     assert book.left_behind == []

@@ -131,6 +131,24 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     assert "heartbeat_s" in refused.value.remedy
 
 
+@pytest.mark.parametrize("zone", ["Europe/Regensburg", "", "../UTC"])
+def test_a_plant_in_no_time_zone_is_refused_at_load(tmp_path: Path, zone: str) -> None:
+    plant = f"""
+[[rules.plants]]
+code = "1010"
+name = "Regensburg"
+zone = "{zone}"
+sourcing = "local"
+purchasing_org = "1010"
+"""
+    file = written(tmp_path, MINIMAL.replace("plants = []\n", "") + plant)
+    with pytest.raises(Misconfigured) as refused:
+        load(file, URLS)
+    assert refused.value.code == "configuration-invalid"
+    assert f"'{zone}' of plant 1010 is no time zone" in refused.value.what
+    assert "rules.plants[0]" in refused.value.what
+
+
 def test_a_settling_time_is_the_targets_and_refused_among_the_retries(tmp_path: Path) -> None:
     file = written(tmp_path, MINIMAL + "[settings.retry]\nsettle_s = 60\n")
     with pytest.raises(Misconfigured) as refused:
