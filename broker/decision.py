@@ -30,7 +30,7 @@ from broker.policy import (
 from broker.reads import waits_for
 from broker.store.documents import Stored, digest_of
 from broker.store.order import OrderKey, Taken
-from canonical.effects import Effect, Fetch, Open, Put
+from canonical.effects import Effect, Emit, Fetch, Open, Put
 from canonical.errors import Conflict, Failure, InvalidMessage, Misconfigured
 from canonical.facts import Facts, Known
 from canonical.rules import Rules
@@ -206,6 +206,10 @@ class Desk:
         match effect:
             case Put():
                 return _in_order_of_arrival(effect, work)
+            case Emit():
+                # A source that is read from a system speaks of what that system has.
+                source = work.entry.envelope.source
+                return effect.coming_from(self.context.reads_from.get(source, source))
             case Fetch(system=""):
                 return self._addressed(effect, work.entry.envelope.source)
             case _:

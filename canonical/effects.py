@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET
 
 from canonical.envelope import Lane
 from canonical.facts import Document
@@ -82,6 +83,14 @@ class Emit(msgspec.Struct, frozen=True):
     key: str
     data: msgspec.Struct
     lane: Lane | None = None
+
+    def coming_from(self, system: str) -> Emit:
+        """The event with the system that its content comes from, where that has a place for it
+        which the handler left open."""
+        if getattr(self.data, "origin", None) is not UNSET:
+            return self
+        data = msgspec.structs.replace(self.data, origin=system)
+        return msgspec.structs.replace(self, data=data)
 
 
 class Put(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from canonical.bom import Bom, PlantBomState, bom_key
 from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
-from canonical.order import OrderConfirmation, PurchaseOrder
+from canonical.order import OrderConfirmation, PurchaseOrder, order_key
 from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTerms
 from canonical.rules import Rules
@@ -45,6 +45,7 @@ D = TypeVar(
     ItemMaster,
     SupplierMaster,
     InfoRecordTerms,
+    PurchaseOrder,
 )
 
 # Document kind (the part of the key before "/") -> its type.
@@ -111,6 +112,10 @@ class Facts(msgspec.Struct, frozen=True):
     def supplier_master(self, number: str) -> SupplierMaster | None:
         """The supplier as its ERP has it, as far as it has said so."""
         return self._get(supplier_master_key(number), SupplierMaster)
+
+    def order(self, number: str) -> PurchaseOrder | None:
+        """The purchase order as it was last stated, if known."""
+        return self._get(order_key(number), PurchaseOrder)
 
     def info_record(self, key: str) -> InfoRecordTerms | None:
         """The terms with that key as their ERP has them, as far as it has said so."""

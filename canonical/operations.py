@@ -66,7 +66,8 @@ class PutSupplier(msgspec.Struct, frozen=True, tag="put-supplier"):
 
 
 class PutOrder(msgspec.Struct, frozen=True, tag="put-order"):
-    """The target holds the order with the lines given, under a reference to its number."""
+    """The target holds the order with the lines given, under a reference to its number; one without
+    lines is cancelled there, or was never known."""
 
     order: PurchaseOrder
 

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.money import Money, UnitPrice
@@ -46,7 +47,8 @@ class PurchaseOrder(msgspec.Struct, frozen=True):
     """An order, whole, as it is now.
 
     version: grows with every statement about it. organisation: that buys. total: as stated, never
-    computed. source_id: the document's number as the source writes it.
+    computed. source_id: the document's number as the source writes it. origin: system that states
+    it; on record, the one that stated it first.
     """
 
     number: str
@@ -62,6 +64,7 @@ class PurchaseOrder(msgspec.Struct, frozen=True):
     source_id: str = ""
     stated_at: Instant | None = None
     status: OrderStatus = "open"
+    origin: str | UnsetType = UNSET
 
 
 class ConfirmedLine(msgspec.Struct, frozen=True, gc=False):

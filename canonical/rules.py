@@ -98,14 +98,25 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return _best(r for r in self._valid(plant, on) if r.object_kind == object_kind)
 
+    def systems_given(self, object_kind: str, plant: str, on: date) -> tuple[str, ...]:
+        """The systems that get such objects of the plant on that day, by name; a route has to name
+        their kind. plant: "*" = of no plant.
+
+        The most special valid routes win, as with one system; those of one plant that begin on one
+        day stand beside each other.
+        """
+        named = [r for r in self._valid(plant, on) if r.object_kind == object_kind]
+        best = max(map(_rank, named), default=None)
+        return tuple(sorted({r.system for r in named if _rank(r) == best}))
+
     def _valid(self, plant: str, on: date) -> Iterable[Route]:
         return (r for r in self.routes if r.plant in ("*", plant) and r.from_day <= on)
 
 
 def _best(routes: Iterable[Route]) -> str | None:
-    best = max(
-        routes,
-        key=lambda r: (r.plant != "*", r.object_kind != "*", r.from_day),
-        default=None,
-    )
+    best = max(routes, key=_rank, default=None)
     return best.system if best else None
+
+
+def _rank(route: Route) -> tuple[bool, bool, date]:
+    return route.plant != "*", route.object_kind != "*", route.from_day

@@ -58,7 +58,8 @@ class SupplierMaster(msgspec.Struct, frozen=True):
     version: of the last patch. name2 to name4: lines below the name. country, region: as the ERP
     writes them. language: ISO 639. tax_numbers: by "vat" and "tax-1" to "tax-5", what each means
     depends on the country. account_group, quality_block: the ERP's own words. group: key that
-    suppliers of one group share. remit_to: number of the supplier that is paid instead.
+    suppliers of one group share. remit_to: number of the supplier that is paid instead. origin:
+    system that stated it first; "" = not known.
     """
 
     number: str
@@ -89,6 +90,7 @@ class SupplierMaster(msgspec.Struct, frozen=True):
     organisations: tuple[PurchasingView, ...] = ()
     source_id: str = ""
     stated_at: Instant | None = None
+    origin: str = ""
 
 
 class CompanyPatch(msgspec.Struct, frozen=True, gc=False):
@@ -123,7 +125,7 @@ class SupplierMasterPatch(msgspec.Struct, frozen=True):
     """What an ERP says of a supplier.
 
     tax_numbers: by kind; None takes one away. companies, organisations: those that are not named
-    stay as they are.
+    stay as they are. origin: system that says so.
     """
 
     number: str
@@ -154,9 +156,10 @@ class SupplierMasterPatch(msgspec.Struct, frozen=True):
     organisations: tuple[PurchasingPatch, ...] = ()
     source_id: Text = UNSET
     stated_at: Instant | None = None
+    origin: str | UnsetType = UNSET
 
 
-_MERGED = ("tax_numbers", "companies", "organisations")
+_MERGED = ("tax_numbers", "companies", "organisations", "origin")
 
 
 def merge(known: SupplierMaster | None, patch: SupplierMasterPatch) -> SupplierMaster:
@@ -173,6 +176,7 @@ def merge(known: SupplierMaster | None, patch: SupplierMasterPatch) -> SupplierM
         organisations=merge_views(
             before.organisations, patch.organisations, of=PurchasingView, by="organisation"
         ),
+        origin=before.origin or patch.origin or "",
     )
 
 

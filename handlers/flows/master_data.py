@@ -5,8 +5,11 @@ Older statements are refused by the runtime's guard, never here: a handler sees 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from canonical import item_master, purchasing, supplier_master
 from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key
@@ -24,6 +27,7 @@ from canonical.source_list import SourceList, source_list_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
+from handlers.flows.distribution import order_plans, supplier_plans
 from handlers.flows.transitions import transitions
 
 Stated = (
@@ -38,6 +42,7 @@ Stated = (
     | OrderConfirmation
 )
 Patch = ItemMasterPatch | SupplierMasterPatch | InfoRecordTermsPatch
+Decide = Callable[[Message[Any], Facts, datetime], tuple[Effect, ...]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,6 +69,22 @@ def decide(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, 
     if isinstance(before, Stated) and _put(before).order >= put.order:
         return (put,)
     return (put, *transitions(before, put.document))
+
+
+def decide_order(
+    message: Message[PurchaseOrder], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The order as stated, which comes from the system that stated it first, and what puts it into
+    others."""
+    order = message.payload
+    before = facts.order(order.number)
+    if before is not None and before.origin:
+        order = msgspec.structs.replace(order, origin=before.origin)
+    put = _put(order)
+    if before is not None and _put(before).order > put.order:
+        return (put,)
+    plans = order_plans(order, message.payload.origin, facts.rules, now.date())
+    return (put, *transitions(before, order), *plans)
 
 
 def version(message: Message[Any]) -> int:
@@ -99,7 +120,7 @@ def _put(document: Stated) -> Put:
             return Put(confirmation_key(document.order), document.version, document, stated)
 
 
-def _handler(event: str, scope: str = "") -> Handler:
+def _handler(event: str, scope: str = "", decide: Decide = decide) -> Handler:
     return Handler(
         name=event,
         scope=scope or event.partition(".")[0],
@@ -153,22 +174,35 @@ def merge_patch(message: Message[Any], facts: Facts, now: datetime) -> tuple[Eff
     return (Put(_key(patch), patch.version, _merged(patch, facts), stated),)
 
 
-def _merging(event: str, scope: str) -> Handler:
+def merge_supplier(
+    message: Message[SupplierMasterPatch], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The supplier as it is after the patch, and what puts it into other systems."""
+    patch = message.payload
+    known = facts.supplier_master(patch.number)
+    after = supplier_master.merge(known, patch)
+    put = Put(_key(patch), patch.version, after, _micros(patch.stated_at))
+    if known is not None and (known.version, _micros(known.stated_at)) > put.order:
+        return (put,)
+    return (put, *supplier_plans(after, patch.origin, facts.rules, now.date()))
+
+
+def _merging(event: str, scope: str, decide: Decide = merge_patch) -> Handler:
     return Handler(
         name=event,
         scope=scope,
         types=(event,),
         read=read_event,
         needs=patched_key,
-        decide=merge_patch,
+        decide=decide,
     )
 
 
 ITEM_CHANGED = _merging("item.changed", "item-master")
-SUPPLIER_MASTER_CHANGED = _merging("supplier-master.changed", "supplier-master")
+SUPPLIER_MASTER_CHANGED = _merging("supplier-master.changed", "supplier-master", merge_supplier)
 INFO_RECORD_CHANGED = _merging("info-record.changed", "info-record")
-ORDER_CREATED = _handler("purchase-order.created")
-ORDER_CHANGED = _handler("purchase-order.changed")
+ORDER_CREATED = _handler("purchase-order.created", decide=decide_order)
+ORDER_CHANGED = _handler("purchase-order.changed", decide=decide_order)
 CONFIRMATION_ACCEPTED = _handler("order-confirmation.accepted")
 CONFIRMATION_CHANGED = _handler("order-confirmation.changed")
 CONFIRMATION_BACKORDERED = _handler("order-confirmation.backordered")

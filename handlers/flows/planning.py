@@ -21,7 +21,7 @@ from handlers.flows.change_scope import Scope
 PROCUREMENT = "procurement"
 LAYSHAFT = "layshaft"
 
-_DUE_S = 86_400
+DUE_S = 86_400
 
 
 class Planning(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class Planning(msgspec.Struct, frozen=True):
             depends_on=tuple(sorted({step.identity for step in after})),
             owner=owner,
             lane=lane or self.lane,
-            due_s=self.facts.rules.due_s.get(verb(operation), _DUE_S),
+            due_s=self.facts.rules.due_s.get(verb(operation), DUE_S),
             fact=fact,
             seen=self.facts.version(fact) if fact else 0,
         )

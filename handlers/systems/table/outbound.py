@@ -25,8 +25,8 @@ from handlers.systems.table.writing import is_absent, unwritable
 Cells = dict[str, str | list[str]]
 
 _UNQUOTED = {"quoting": csv.QUOTE_NONE, "quotechar": None}
-# What follows from the rest, whichever columns there are.
-_DERIVED = frozenset({"version", "ordinal"})
+# What follows from the rest and from who sends it, whichever columns there are.
+_DERIVED = frozenset({"version", "ordinal", "origin"})
 
 
 def write(mapped: Mapped, objects: Sequence[msgspec.Struct]) -> bytes:

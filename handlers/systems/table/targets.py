@@ -46,9 +46,10 @@ IDS = frozenset(
     {
         "account_group", "alternative", "business_unit", "change", "code", "company", "component",
         "component_revision", "contract", "contract_line", "country", "gtin", "incoterms", "item",
-        "label", "language", "line", "manufacturer", "number", "order", "organisation", "parent",
-        "part", "plant", "plants", "position", "reconciliation_account", "reference", "region",
-        "regions", "remit_to", "revision", "substitutes", "supplier", "supplier_item", "usage",
+        "label", "language", "line", "manufacturer", "number", "order", "organisation", "origin",
+        "parent", "part", "plant", "plants", "position", "reconciliation_account", "reference",
+        "region", "regions", "remit_to", "revision", "substitutes", "supplier", "supplier_item",
+        "usage",
     }
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected, Unavailable
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler, Order, no_needs
+from canonical.order import PurchaseOrder
 from canonical.rules import Rules
 from canonical.supplier import Qualification, Supplier
 
@@ -141,6 +142,25 @@ def notice(number: str = "1", decide: Decide = lambda facts: (Fetch("order", "1"
 def test_what_is_to_be_read_is_read_where_its_source_says() -> None:
     (verdict,) = decided(Desk(READING_CONTEXT), notice())
     assert verdict.effects == (Fetch("order", "1", "erp"),)
+
+
+@pytest.mark.parametrize(("reads_from", "origin"), [({}, "s"), ({"s": "erp"}, "erp")])
+def test_an_event_says_which_system_it_comes_from_where_it_has_a_place_for_that(
+    reads_from: dict[str, str], origin: str
+) -> None:
+    order = PurchaseOrder("PO-1", 7, "S-1", "EUR", ())
+    named = replace(order, origin="suite")
+    said = (
+        Emit("purchase-order.created", "purchase-order/PO-1", order),
+        Emit("purchase-order.created", "purchase-order/PO-1", named),
+        Emit("supplier.changed", "supplier/S1", supplier("A")),
+    )
+    desk = Desk(dataclasses.replace(CONTEXT, reads_from=reads_from))
+    (verdict,) = decided(desk, work(lambda facts: said))
+    assert verdict.effects == (
+        Emit("purchase-order.created", "purchase-order/PO-1", replace(order, origin=origin)),
+        *said[1:],
+    )
 
 
 def test_a_notification_passes_a_read_of_its_key_and_a_statement_waits() -> None:

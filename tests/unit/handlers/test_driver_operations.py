@@ -26,6 +26,8 @@ from canonical.operations import (
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
+    PutOrder,
+    PutSupplier,
     ReadCoverage,
     ReadObject,
     ReadSupplier,
@@ -33,8 +35,10 @@ from canonical.operations import (
     ReportImplementation,
     RequestReview,
 )
+from canonical.order import OrderLine, PurchaseOrder
 from canonical.purchasing import InfoRecord
 from canonical.quantity import Quantity
+from canonical.supplier_master import SupplierMaster
 from handlers import DRIVERS
 from tests.fixtures.gearbox import item
 
@@ -60,6 +64,8 @@ CALLS: tuple[Operation, ...] = (
             last_day=date(2029, 12, 31),
         )
     ),
+    PutSupplier(SupplierMaster("S-1", 0, name="Seals")),
+    PutOrder(PurchaseOrder("PO-1", 0, "S-1", "EUR", (OrderLine("10", "PIN", ONE),))),
     PublishItem(item("PIN")),
     ReadCoverage("PIN"),
     ReadSupplier("S-1"),
