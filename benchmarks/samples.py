@@ -32,6 +32,8 @@ from canonical.operations import (
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
+    PutOrder,
+    PutSupplier,
     ReadCoverage,
     ReadObject,
     ReadSupplier,
@@ -39,9 +41,11 @@ from canonical.operations import (
     ReportImplementation,
     RequestReview,
 )
+from canonical.order import OrderLine, PurchaseOrder
 from canonical.purchasing import InfoRecord
 from canonical.quantity import Quantity
 from canonical.rules import Rules
+from canonical.supplier_master import SupplierMaster
 from handlers import CATALOGUE, HANDLERS, RECOGNISED
 from handlers.systems.table.inbound import handler_of
 from ops.mapping.goldens import headers_of
@@ -156,6 +160,8 @@ def operations() -> list[Operation]:
         ExtendToPlant(item.number, "1010", "buy", item.base_unit, "001"),
         PutBom(plant_bom),
         PutInfoRecord(_terms(item)),
+        PutSupplier(SupplierMaster("S-100", 0, name="Example Seals", city="Kiel", country="DE")),
+        PutOrder(_order(item)),
         PublishItem(item),
         ReadCoverage(item.number),
         ReadSupplier("S-100"),
@@ -186,3 +192,9 @@ def _terms(item: Item) -> InfoRecord:
         contract="C-7001",
         last_day=date(2029, 12, 31),
     )
+
+
+def _order(item: Item) -> PurchaseOrder:
+    terms, quantity = _terms(item), Quantity(Decimal(500), item.base_unit)
+    line = OrderLine("10", item.number, quantity, terms.price, plant="1010")
+    return PurchaseOrder("4500000001", 0, terms.supplier, "EUR", (line,))

@@ -1,7 +1,8 @@
 """The procurement stand-in: a small part of a Coupa-like REST interface.
 
 JSON with hyphenated names, OAuth2 client credentials, a request limit, strict about fields the
-vendor would pass over. Suppliers and contracts are seeded; items and supplier reviews are written.
+vendor would pass over. Suppliers and contracts are seeded; items, suppliers, orders and supplier
+reviews are written.
 """
 
 import secrets
@@ -20,12 +21,16 @@ from ops.sandbox.journal import Journal, Operation
 from ops.sandbox.login import Login, decode_basic
 from ops.sandbox.procurement_bodies import (
     ItemChange,
+    NewOrder,
     NewReview,
+    NewSupplier,
+    OrderChange,
     ReviewChange,
     Seed,
     Strict,
     SupplierChange,
 )
+from ops.sandbox.procurement_orders import check_order, written_order
 from ops.sandbox.refusal import Refused
 from ops.sandbox.server import NUMBER, Placed, Server, make_app
 from ops.sandbox.tables import Record, Stored, Tables
@@ -92,12 +97,14 @@ class Suite(msgspec.Struct, frozen=True):
 
 
 SUITE = web.AppKey("suite", Suite)
-TABLES = ("suppliers", "contracts", "items", "supplier_reviews")
+TABLES = ("suppliers", "contracts", "items", "purchase_orders", "supplier_reviews")
+RESOURCES = "|".join(TABLES)
 # What a list may be narrowed by, and where that stands in the object.
 FILTERS: Mapping[str, Mapping[str, str]] = {
     "suppliers": {"number": "number", "status": "status"},
     "contracts": {"number": "number", "supplier[number]": "supplier.number", "status": "status"},
     "items": {"item-number": "item-number"},
+    "purchase_orders": {"po-number": "po-number", "status": "status"},
     "supplier_reviews": {"external-ref": "external-ref", "status": "status"},
 }
 
@@ -125,9 +132,13 @@ def make_procurement(
     app[SUITE] = Suite(tables, journal, tokens, Bucket(rate_per_s, burst), client)
     _plant_seed(tables, seed)
     app.router.add_post(TOKEN_PATH, give_token)
-    app.router.add_get("/api/{table:suppliers|contracts|items|supplier_reviews}", list_objects)
-    app.router.add_get("/api/{table:suppliers|contracts|items|supplier_reviews}/{id}", show_object)
+    app.router.add_get(f"/api/{{table:{RESOURCES}}}", list_objects)
+    app.router.add_get(f"/api/{{table:{RESOURCES}}}/{{id}}", show_object)
+    app.router.add_post("/api/suppliers", create_supplier)
     app.router.add_put("/api/suppliers/{id}", change_supplier)
+    app.router.add_post("/api/purchase_orders", create_order)
+    app.router.add_put("/api/purchase_orders/{id}", change_order)
+    app.router.add_put("/api/purchase_orders/{id}/cancel", cancel_order)
     app.router.add_post("/api/items", create_item)
     app.router.add_put("/api/items/{id}", change_item)
     app.router.add_post("/api/supplier_reviews", create_review)
@@ -208,10 +219,28 @@ async def show_object(request: web.Request) -> web.Response:
     return _json(_found(suite, table, request.match_info["id"]).row)
 
 
+async def create_supplier(request: web.Request) -> web.Response:
+    suite, supplier = _admitted(request), await _body(request, NewSupplier)
+    initial: Record = {"status": "active", "custom-fields": {}}
+    row = initial | _record(supplier)
+    for field in ("number", "name"):
+        if not row.get(field):
+            raise Refused(422, "", "can't be blank", field)
+        _refuse_taken(suite, "suppliers", field, row)
+    return _created(request, suite, "suppliers", row)
+
+
 async def change_supplier(request: web.Request) -> web.Response:
     suite, change = _admitted(request), await _body(request, SupplierChange)
     stored = _found(suite, "suppliers", request.match_info["id"])
+    if change.name not in (UNSET, stored.row["name"]):
+        _refuse_taken(suite, "suppliers", "name", _record(change))
     return _changed(request, suite, "suppliers", stored, _record(change))
+
+
+def _refuse_taken(suite: Suite, table: str, field: str, row: Record) -> None:
+    if suite.tables.find(table, {field: str(row[field])}):
+        raise Refused(422, "", "has already been taken", field)
 
 
 async def create_item(request: web.Request) -> web.Response:
@@ -219,8 +248,7 @@ async def create_item(request: web.Request) -> web.Response:
     initial: Record = {"active": True, "name": "", "custom-fields": {}}
     row = initial | _record(item)
     _check_item(row)
-    if suite.tables.find("items", {"item-number": item_number(row)}):
-        raise Refused(422, "", "has already been taken", "item-number")
+    _refuse_taken(suite, "items", "item-number", row)
     return _created(request, suite, "items", row)
 
 
@@ -248,17 +276,52 @@ def _check_item(row: Record) -> None:
         raise Refused(422, "", f"{unit} is not a unit of measure here", "uom")
 
 
+async def create_order(request: web.Request) -> web.Response:
+    suite, order = _admitted(request), await _body(request, NewOrder)
+    supplier = _supplier(suite, order.supplier.number)
+    if supplier["status"] != "active":
+        raise Refused(422, "", f"{order.supplier.number} is not active", "supplier")
+    row = written_order({"status": "issued", "order-lines": []}, _record(order))
+    check_order(row, UNITS, _item_numbers(suite))
+    _refuse_taken(suite, "purchase_orders", "po-number", row)
+    return _created(request, suite, "purchase_orders", row)
+
+
+async def change_order(request: web.Request) -> web.Response:
+    suite, change = _admitted(request), await _body(request, OrderChange)
+    stored = _found(suite, "purchase_orders", request.match_info["id"])
+    if stored.row["status"] == "cancelled":
+        raise Refused(422, "", "is cancelled and cannot be changed", "status")
+    row = written_order(stored.row, _record(change))
+    check_order(row, UNITS, _item_numbers(suite))
+    return _changed(request, suite, "purchase_orders", stored, row)
+
+
+async def cancel_order(request: web.Request) -> web.Response:
+    suite = _admitted(request)
+    stored = _found(suite, "purchase_orders", request.match_info["id"])
+    return _changed(request, suite, "purchase_orders", stored, {"status": "cancelled"})
+
+
+def _supplier(suite: Suite, number: str) -> Record:
+    found = suite.tables.find("suppliers", {"number": number})
+    if not found:
+        raise Refused(422, "", f"{number} does not exist", "supplier")
+    return found[0].row
+
+
+def _item_numbers(suite: Suite) -> frozenset[str]:
+    return frozenset(item_number(stored.row) for stored in suite.tables.find("items", {}))
+
+
 async def create_review(request: web.Request) -> web.Response:
     suite, review = _admitted(request), await _body(request, NewReview)
     row: Record = _record(review) | {"status": "open"}
     for field in ("external-ref", "change", "reason"):
         if not row[field]:
             raise Refused(422, "", "can't be blank", field)
-    suppliers = suite.tables.find("suppliers", {"number": review.supplier.number})
-    if not suppliers:
-        raise Refused(422, "", f"{review.supplier.number} does not exist", "supplier")
-    if suite.tables.find("supplier_reviews", {"external-ref": review.external_ref}):
-        raise Refused(422, "", "has already been taken", "external-ref")
+    _supplier(suite, review.supplier.number)
+    _refuse_taken(suite, "supplier_reviews", "external-ref", row)
     return _created(request, suite, "supplier_reviews", row)
 
 

@@ -19,12 +19,33 @@ class SupplierFields(Strict, frozen=True):
     qualified_until: date | UnsetType | None = UNSET  # last day
 
 
+class Code(Strict, frozen=True):
+    """A unit, currency, country or payment term by its code."""
+
+    code: str
+
+
+class PostalAddress(Strict, frozen=True):
+    street1: str | UnsetType = UNSET
+    city: str | UnsetType = UNSET
+    postal_code: str | UnsetType = UNSET
+    country: Code | UnsetType = UNSET
+
+
 class SupplierChange(Strict, frozen=True):
-    """Body of PUT /api/suppliers/:id."""
+    """Body of PUT /api/suppliers/:id; what is absent stays as it is."""
 
     name: str | UnsetType = UNSET
     status: Status | UnsetType = UNSET
+    primary_address: PostalAddress | UnsetType = UNSET
+    payment_term: Code | UnsetType = UNSET
     custom_fields: SupplierFields | UnsetType = UNSET
+
+
+class NewSupplier(SupplierChange, frozen=True, kw_only=True):
+    """Body of POST /api/suppliers."""
+
+    number: str
 
 
 class SeedSupplier(Strict, frozen=True):
@@ -32,12 +53,6 @@ class SeedSupplier(Strict, frozen=True):
     name: str
     status: Status = "active"
     custom_fields: SupplierFields = SupplierFields("InQualification", None)
-
-
-class Code(Strict, frozen=True):
-    """A unit or currency by its code."""
-
-    code: str
 
 
 class ContractLine(Strict, frozen=True):
@@ -93,6 +108,49 @@ class ItemChange(Strict, frozen=True):
 
 class ItemNumber(Strict, frozen=True):
     item_number: str
+
+
+class ShipTo(Strict, frozen=True):
+    location_code: str
+
+
+class LineFields(Strict, frozen=True):
+    revision: str | UnsetType = UNSET
+
+
+class OrderLine(Strict, frozen=True):
+    """With `id` a change of that line, without it a new one. Decimals in text, the day is due."""
+
+    id: int | UnsetType = UNSET
+    delete: bool | UnsetType = msgspec.field(name="_delete", default=UNSET)
+    line_num: str | UnsetType = UNSET
+    type: Literal["OrderQuantityLine"] | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    quantity: str | UnsetType = UNSET
+    uom: Code | UnsetType = UNSET
+    price: str | UnsetType = UNSET
+    currency: Code | UnsetType = UNSET
+    item: ItemNumber | UnsetType = UNSET
+    source_part_num: str | UnsetType = UNSET
+    need_by_date: date | UnsetType = UNSET
+    custom_fields: LineFields | UnsetType = UNSET
+
+
+class OrderChange(Strict, frozen=True):
+    """Body of PUT /api/purchase_orders/:id; lines that are not named stay as they are."""
+
+    payment_term: Code | UnsetType = UNSET
+    ship_to_address: ShipTo | UnsetType = UNSET
+    order_lines: tuple[OrderLine, ...] | UnsetType = UNSET
+
+
+class NewOrder(OrderChange, frozen=True, kw_only=True):
+    """Body of POST /api/purchase_orders: an order of another system."""
+
+    type: Literal["ExternalOrderHeader"]
+    po_number: str
+    supplier: SupplierNumber
+    currency: Code
 
 
 class NewReview(Strict, frozen=True):

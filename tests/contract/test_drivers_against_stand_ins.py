@@ -22,7 +22,7 @@ from canonical.bom import BomLine, PlantBom
 from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
-from canonical.errors import Conflict, InDoubt, Rejected, Unavailable
+from canonical.errors import Conflict, InDoubt, Rejected, SuspectedDuplicate, Unavailable
 from canonical.facts import Facts
 from canonical.handler import Delivery
 from canonical.item import ApprovedManufacturer, ComplianceMark, Item
@@ -37,6 +37,8 @@ from canonical.operations import (
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
+    PutOrder,
+    PutSupplier,
     ReadCoverage,
     ReadObject,
     ReadSupplier,
@@ -48,7 +50,7 @@ from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.revision import parse_revision
 from canonical.sourcing import Coverage, CoverageLine
 from canonical.supplier import Qualification, Supplier
-from canonical.supplier_master import SupplierMasterPatch
+from canonical.supplier_master import PurchasingView, SupplierMaster, SupplierMasterPatch
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER as COUPA
 from handlers.systems.s4.inbound import (
@@ -877,6 +879,120 @@ async def test_a_review_is_requested_once_by_its_reference(procurement: Client) 
     assert procurement.writes == 0
     (row,) = await procurement.rows("supplier_reviews")
     assert row["reason"] == "not qualified (also for HOSE)"
+
+
+def master(**stated: Any) -> PutSupplier:
+    plain = SupplierMaster(
+        "17300003",
+        0,
+        name="Third Source",
+        street="Dock 4",
+        city="Kiel",
+        country="DE",
+        organisations=(PurchasingView("1010", payment_terms="NT30"),),
+    )
+    return PutSupplier(msgspec.structs.replace(plain, **stated))
+
+
+async def test_a_supplier_of_the_erp_is_created_once_and_then_changed(
+    procurement: Client,
+) -> None:
+    assert await procurement.apply(master()) == ("3", None)
+    assert procurement.writes == 1
+    await procurement.assert_equal(master())
+    moved = master(city="Ulm", is_purchasing_blocked=True)
+    assert await procurement.apply(moved) == ("3", None)
+    assert procurement.writes == 1
+    await procurement.assert_equal(moved)
+    *_, row = await procurement.rows("suppliers")
+    assert (row["number"], row["name"], row["status"]) == ("17300003", "Third Source", "inactive")
+    assert row["primary-address"] == {
+        "street1": "Dock 4",
+        "city": "Ulm",
+        "country": {"code": "DE"},
+    }
+    assert row["payment-term"] == {"code": "NT30"}
+
+
+async def test_a_supplier_that_procurement_qualified_keeps_what_is_procurements(
+    procurement: Client,
+) -> None:
+    known = master(number="17300001", name="Northern Seals AG", organisations=())
+    await procurement.apply(known)
+    await procurement.assert_equal(known)
+    _, answer = await procurement.apply(ReadSupplier("17300001"))
+    supplier = emitted(HANDLER_SUPPLIER, answer).data
+    assert (supplier.name, supplier.active) == ("Northern Seals AG", True)
+    assert supplier.qualification.status == "qualified"
+
+
+async def test_a_supplier_under_another_number_is_a_suspected_duplicate(
+    procurement: Client,
+) -> None:
+    with pytest.raises(SuspectedDuplicate, match="name-used-twice"):
+        await procurement.apply(master(name="Northern Seals"))
+
+
+def order_line(number: str, amount: str = "500", item: str = "SEAL-7") -> OrderLine:
+    pieces = Quantity(Decimal(amount), "H87")
+    return OrderLine(
+        number,
+        item,
+        pieces,
+        UnitPrice(Money(Decimal("25.00"), "EUR"), Quantity(Decimal(1000), "H87")),
+        plant="1010",
+        schedule=(ScheduleLine(pieces, date(2026, 9, 22)),),
+    )
+
+
+def placed(*lines: OrderLine, supplier: str = "17300001") -> PutOrder:
+    return PutOrder(PurchaseOrder("4500000028", 0, supplier, "EUR", lines))
+
+
+async def test_an_order_is_put_once_changed_line_by_line_and_cancelled(
+    procurement: Client,
+) -> None:
+    await procurement.apply(published())
+    first = placed(order_line("10"), order_line("20"))
+    assert await procurement.apply(first) == ("1", None)
+    assert procurement.writes == 1
+    await procurement.assert_equal(first)
+    second = placed(order_line("10", "600"), order_line("30"))
+    await procurement.apply(second)
+    assert procurement.writes == 1
+    await procurement.assert_equal(second)
+    (row,) = await procurement.rows("purchase_orders")
+    assert [(each["line-num"], each["quantity"], each["price"]) for each in row["order-lines"]] == [
+        ("10", "600", "0.025"),
+        ("30", "500", "0.025"),
+    ]
+    await procurement.apply(placed())
+    assert procurement.writes == 1
+    await procurement.assert_equal(placed())
+    (row,) = await procurement.rows("purchase_orders")
+    assert row["status"] == "cancelled"
+    with pytest.raises(Conflict, match="order-cancelled"):
+        await procurement.apply(second)
+
+
+async def test_an_order_put_by_a_lost_call_is_found(procurement: Client) -> None:
+    await procurement.apply(published())
+    await procurement.fault(action="apply_then_500", method="POST", path="/api/purchase_orders")
+    with pytest.raises(InDoubt):
+        await procurement.apply(placed(order_line("10")))
+    await procurement.apply(placed(order_line("10")))
+    assert procurement.writes == 0
+    assert len(await procurement.rows("purchase_orders")) == 1
+
+
+async def test_an_order_that_procurement_cannot_place_is_refused_in_its_words(
+    procurement: Client,
+) -> None:
+    with pytest.raises(Rejected, match="SEAL-7 does not exist") as refused:
+        await procurement.apply(placed(order_line("10")))
+    assert refused.value.where == "item"
+    with pytest.raises(Rejected, match="999 does not exist"):
+        await procurement.apply(placed(order_line("10"), supplier="999"))
 
 
 READ_AT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)

@@ -66,6 +66,22 @@ ITEM: dict[str, Any] = {
         ],
     },
 }
+ORDER_LINE: dict[str, Any] = {
+    "line-num": "10",
+    "type": "OrderQuantityLine",
+    "description": "Repair",
+    "quantity": "5",
+    "uom": {"code": "EA"},
+    "price": "0.025",
+    "currency": {"code": "EUR"},
+}
+ORDER: dict[str, Any] = {
+    "type": "ExternalOrderHeader",
+    "po-number": "4500000028",
+    "supplier": {"number": "17300001"},
+    "currency": {"code": "EUR"},
+    "order-lines": [ORDER_LINE],
+}
 REVIEW: dict[str, Any] = {
     "external-ref": "layshaft:ECO-7:SEAL",
     "supplier": {"number": "17300002"},
@@ -190,6 +206,67 @@ async def test_a_review_is_asked_for_once_per_external_reference(suite: StandIn)
     assert closed["status"] == "closed"
 
 
+async def test_a_supplier_is_created_once_by_number_and_name(suite: StandIn) -> None:
+    supplier = {"number": "17300003", "name": "Third", "primary-address": {"city": "Kiel"}}
+    taken = (422, {"errors": {"name": ["has already been taken"]}})
+    async with Client(suite) as client:
+        created, row = await client.send("POST", "/api/suppliers", supplier)
+        again = await client.send("POST", "/api/suppliers", supplier | {"name": "Fourth"})
+        other = await client.send("POST", "/api/suppliers", supplier | {"number": "17300004"})
+        renamed = await client.send("PUT", "/api/suppliers/3", {"name": "Second Source"})
+        await client.send("PUT", "/api/suppliers/3", {"payment-term": {"code": "NT30"}})
+        _, found = await client.send("GET", "/api/suppliers?number=17300003")
+    assert (created, row["id"]) == (201, 3)
+    assert again == (422, {"errors": {"number": ["has already been taken"]}})
+    assert other == renamed == taken
+    assert found == [
+        supplier
+        | {
+            "id": 3,
+            "status": "active",
+            "payment-term": {"code": "NT30"},
+            "custom-fields": {},
+        }
+    ]
+
+
+async def test_an_order_is_created_once_and_its_lines_change_by_their_ids(suite: StandIn) -> None:
+    second = ORDER_LINE | {"line-num": "20"}
+    change = {"order-lines": [{"id": 1, "quantity": "7"}, {"id": 2, "_delete": True}, second]}
+    async with Client(suite) as client:
+        body = ORDER | {"order-lines": [ORDER_LINE, second]}
+        created, order = await client.send("POST", "/api/purchase_orders", body)
+        again = await client.send("POST", "/api/purchase_orders", body)
+        changed, _ = await client.send("PUT", "/api/purchase_orders/1", change)
+        _, found = await client.send("GET", "/api/purchase_orders?po-number=4500000028")
+    assert (created, changed) == (201, 200)
+    assert order == body | {
+        "id": 1,
+        "status": "issued",
+        "order-lines": [{"id": 1} | ORDER_LINE, {"id": 2} | second],
+    }
+    assert again == (422, {"errors": {"po-number": ["has already been taken"]}})
+    assert [each["order-lines"] for each in found] == [
+        [{"id": 1} | ORDER_LINE | {"quantity": "7"}, {"id": 2} | second]
+    ]
+
+
+async def test_a_cancelled_order_is_not_changed_any_more(suite: StandIn) -> None:
+    async with Client(suite) as client:
+        await client.send("POST", "/api/purchase_orders", ORDER)
+        cancelled, order = await client.send("PUT", "/api/purchase_orders/1/cancel")
+        refused, document = await client.send("PUT", "/api/purchase_orders/1", {})
+    assert (cancelled, order["status"]) == (200, "cancelled")
+    assert (refused, list(document["errors"])) == (422, ["status"])
+
+
+async def test_no_order_goes_to_a_supplier_that_is_not_active(suite: StandIn) -> None:
+    async with Client(suite) as client:
+        await client.send("PUT", "/api/suppliers/1", {"status": "inactive"})
+        refused = await client.send("POST", "/api/purchase_orders", ORDER)
+    assert refused == (422, {"errors": {"supplier": ["17300001 is not active"]}})
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     """One stand-in for tests that leave it as they found it."""
@@ -214,7 +291,42 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
             400,
             "base",
         ),
-        ("POST", "/api/suppliers", {"number": "1", "name": "New"}, 404, "base"),
+        ("POST", "/api/suppliers", {"number": "1", "name": ""}, 422, "name"),
+        ("POST", "/api/suppliers", {"number": "1", "name": "New", "vat": "1"}, 400, "base"),
+        ("POST", "/api/contracts", {"number": "C-9"}, 404, "base"),
+        ("POST", "/api/purchase_orders", ORDER | {"type": "OrderHeader"}, 400, "base"),
+        ("POST", "/api/purchase_orders", ORDER | {"po-number": "4" * 21}, 422, "po-number"),
+        ("POST", "/api/purchase_orders", ORDER | {"supplier": {"number": "1"}}, 422, "supplier"),
+        ("POST", "/api/purchase_orders", ORDER | {"order-lines": []}, 422, "order-lines"),
+        (
+            "POST",
+            "/api/purchase_orders",
+            ORDER | {"order-lines": [ORDER_LINE, ORDER_LINE]},
+            422,
+            "line-num",
+        ),
+        (
+            "POST",
+            "/api/purchase_orders",
+            ORDER | {"order-lines": [ORDER_LINE | {"item": {"item-number": "X"}}]},
+            422,
+            "item",
+        ),
+        (
+            "POST",
+            "/api/purchase_orders",
+            ORDER | {"order-lines": [ORDER_LINE | {"uom": {"code": "PCE"}}]},
+            422,
+            "uom",
+        ),
+        (
+            "POST",
+            "/api/purchase_orders",
+            ORDER | {"order-lines": [ORDER_LINE | {"price": "0.0000001"}]},
+            422,
+            "price",
+        ),
+        ("PUT", "/api/purchase_orders/9/cancel", None, 404, "base"),
         ("POST", "/api/supplier_reviews", REVIEW | {"supplier": {"number": "1"}}, 422, "supplier"),
         ("POST", "/api/supplier_reviews", REVIEW | {"external-ref": ""}, 422, "external-ref"),
         ("GET", "/api/suppliers?name=Northern", None, 400, "name"),

@@ -24,7 +24,7 @@ from canonical.text import normalise_id
 from handlers.systems.brought import read_brought
 from handlers.systems.coupa import native
 from handlers.systems.coupa.contracts import to_contract, to_coverage_line
-from handlers.systems.coupa.orders import by_amount, is_placed, to_order
+from handlers.systems.coupa.orders import by_amount, is_copy, is_placed, to_order
 from handlers.systems.coupa.outbound import CONTRACTS_ANSWER, SUPPLIER_ANSWER
 from handlers.systems.coupa.suppliers import to_supplier
 from handlers.systems.coupa.words import ORDER_CANCELLED, PUBLISHED
@@ -137,17 +137,17 @@ def decide_contract(
 
 def decide_order(message: Message[native.Order], facts: Facts, now: datetime) -> tuple[Effect, ...]:
     """The order as the supplier has it: created where it is not known. Nothing is said of one that
-    was not placed, or was cancelled before anybody knew of it.
+    was not placed, or was cancelled before anybody knew of it, nor of a copy.
 
     Raises: InvalidMessage for what of it cannot be understood.
     """
-    if not is_placed(message.payload):
+    known = facts.order(normalise_id(message.payload.po_number, where="po-number"))
+    if not is_placed(message.payload) or (known and is_copy(message.payload, known)):
         return ()
     order = to_order(message.payload, _changed_at(message))
-    is_known = facts.version(message.envelope.key) > 0
-    if not is_known and message.payload.status == ORDER_CANCELLED:
+    if known is None and message.payload.status == ORDER_CANCELLED:
         return ()
-    event = "purchase-order.changed" if is_known else "purchase-order.created"
+    event = "purchase-order.changed" if known else "purchase-order.created"
     return (Emit(event, message.envelope.key, order),)
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Int64
 from canonical.members import Foreign
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+# Written only where something is to be said.
+Text = str | UnsetType | None
 # Far beyond a page of the interface, and beyond the lines of the largest contract.
 MAX_ROWS = 10_000
 
@@ -270,7 +273,10 @@ class OrderLine(_Native, frozen=True):
 
 
 class Order(_Native, frozen=True):
-    """A purchase order as a row of what changed; not every change counts `version` up."""
+    """A purchase order as a row of what changed; not every change counts `version` up.
+
+    type: external where it is another system's.
+    """
 
     # How it came about and was sent.
     left_out: ClassVar = frozenset(
@@ -303,6 +309,7 @@ class Order(_Native, frozen=True):
     updated_at: Name
     supplier: SupplierNumber
     currency: Code
+    type: str | None = None
     created_at: str | None = None
     payment_term: Code | None = None
     ship_to_address: ShipTo | None = None
@@ -351,6 +358,109 @@ class Item(_Native, frozen=True):
     active: bool | None = None
     uom: Code | None = None
     custom_fields: ItemFields | None = None
+
+
+class PostalAddress(_Native, frozen=True):
+    """Where a supplier is, as it is written and read. country: by its code of ISO 3166."""
+
+    street1: Text = UNSET
+    city: Text = UNSET
+    postal_code: Text = UNSET
+    country: Code | UnsetType | None = UNSET
+
+
+class SupplierBody(_Native, frozen=True):
+    """A supplier as it is written; what is not named stays as it is."""
+
+    number: Text = UNSET
+    name: Text = UNSET
+    status: Text = UNSET
+    primary_address: PostalAddress | UnsetType = UNSET
+    payment_term: Code | UnsetType = UNSET
+
+
+class HeldSupplier(_Native, frozen=True):
+    """A supplier as it is compared with what is wanted."""
+
+    id: Int64
+    number: str | None = None
+    name: str | None = None
+    status: str | None = None
+    primary_address: PostalAddress | None = None
+    payment_term: Code | None = None
+
+
+class LineFields(_Native, frozen=True):
+    """The instance's own fields of an order's line."""
+
+    revision: str | None = None
+
+
+class OrderLineBody(_Native, frozen=True):
+    """A line of an order as it is written: with `id` that line, without it a new one."""
+
+    id: Int64 | UnsetType = UNSET
+    delete: bool | UnsetType = msgspec.field(name="_delete", default=UNSET)
+    line_num: Text = UNSET
+    type: Text = UNSET
+    description: Text = UNSET
+    quantity: Text = UNSET
+    uom: Code | UnsetType = UNSET
+    price: Text = UNSET
+    currency: Code | UnsetType = UNSET
+    item: ItemNumber | UnsetType = UNSET
+    source_part_num: Text = UNSET
+    need_by_date: Text = UNSET
+    custom_fields: LineFields | UnsetType = UNSET
+
+
+class OrderBody(_Native, frozen=True):
+    """An order as it is written; lines that are not named stay as they are."""
+
+    type: Text = UNSET
+    po_number: Text = UNSET
+    supplier: SupplierNumber | UnsetType = UNSET
+    currency: Code | UnsetType = UNSET
+    payment_term: Code | UnsetType = UNSET
+    ship_to_address: ShipTo | UnsetType = UNSET
+    order_lines: tuple[OrderLineBody, ...] | UnsetType = UNSET
+
+
+class Numbered(_Native, frozen=True):
+    """An object as another one refers to it; not all have a number."""
+
+    number: str | None = None
+
+
+class HeldLine(_Native, frozen=True):
+    """A line of an order as it is compared with what is wanted."""
+
+    id: Int64
+    line_num: str | Int64
+    status: str | None = None
+    description: str | None = None
+    quantity: str | None = None
+    uom: Code | None = None
+    price: str | None = None
+    currency: Code | None = None
+    item: PartNumber | None = None
+    source_part_num: str | None = None
+    need_by_date: str | None = None
+    custom_fields: LineFields | None = None
+
+
+class HeldOrder(_Native, frozen=True):
+    """An order as it is compared with what is wanted. type: ours are external ones."""
+
+    id: Int64
+    po_number: str | None = None
+    type: str | None = None
+    status: str | None = None
+    supplier: Numbered | None = None
+    currency: Code | None = None
+    payment_term: Code | None = None
+    ship_to_address: ShipTo | None = None
+    order_lines: Annotated[tuple[HeldLine, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
 
 
 class ReviewBody(_Native, frozen=True):

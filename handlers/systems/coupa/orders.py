@@ -14,7 +14,13 @@ from canonical.text import normalise_id, normalise_text
 from canonical.units import to_rec20
 from handlers.systems.coupa import native
 from handlers.systems.coupa.values import day_of, optional_id, unmapped
-from handlers.systems.coupa.words import BY_AMOUNT, LINE_CANCELLED, ORDER_STATUS, UNITS
+from handlers.systems.coupa.words import (
+    BY_AMOUNT,
+    EXTERNAL_ORDER,
+    LINE_CANCELLED,
+    ORDER_STATUS,
+    UNITS,
+)
 from handlers.systems.timestamps import microseconds
 
 
@@ -24,6 +30,11 @@ def is_placed(order: native.Order) -> bool:
     Raises: InvalidMessage for a status that is in no table.
     """
     return _standing(order) is not None
+
+
+def is_copy(order: native.Order, known: PurchaseOrder) -> bool:
+    """Whether it is procurement's copy of an order that is on record as another system has it."""
+    return order.type == EXTERNAL_ORDER and known.source_id != str(order.id)
 
 
 def by_amount(order: native.Order) -> int:

@@ -1,31 +1,22 @@
-"""The driver for procurement: items and reviews are written, suppliers and contracts are asked for.
+"""The driver for procurement: items, suppliers, orders and reviews are written, suppliers and
+contracts are asked for.
 
-What a read brings back is handed on as it came; `inbound` translates it.
+What a question brings back is handed on as it came; `inbound` translates it.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TypeVar
-
-import msgspec
-
-from canonical.codec import decode_json, encode
+from canonical.codec import encode
 from canonical.connector import Absent, Answer, Confirmed, Driver, Observed, Present, Write
 from canonical.effects import Step
-from canonical.errors import (
-    Conflict,
-    Failure,
-    InvalidMessage,
-    Misconfigured,
-    Rejected,
-    SuspectedDuplicate,
-)
+from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected
 from canonical.exchange import Request, Response
 from canonical.item import Item
 from canonical.operations import (
     Operation,
     PublishItem,
+    PutOrder,
+    PutSupplier,
     ReadCoverage,
     ReadSupplier,
     RequestReview,
@@ -33,36 +24,33 @@ from canonical.operations import (
 )
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
-from canonical.units import from_rec20, to_rec20
+from canonical.units import from_rec20
 from handlers.systems import answers
-from handlers.systems.answers import Refusal
-from handlers.systems.coupa import native
+from handlers.systems.coupa import native, put_order, put_supplier, rest
 from handlers.systems.coupa.words import ORDERABLE, PUBLISHED, UNITS
-
-T = TypeVar("T")
 
 SUPPLIER_ANSWER = "coupa.supplier"
 CONTRACTS_ANSWER = "coupa.contracts"
 
-# A list answers no more; the rest would have to be asked for.
-_PAGE = 50
 _NAME_CHARS = 255
-_JSON = (("Accept", "application/json"),)
-_TAKEN = re.compile(r"already been taken", re.IGNORECASE)
 
 
 def observe(step: Step) -> Request:
     """The read of the step's object by its natural key, or the question that the step asks."""
     match step.operation:
         case PublishItem(item):
-            return _get("/api/items", ("item-number", item.number))
+            return rest.get("/api/items", ("item-number", item.number))
+        case PutSupplier(supplier):
+            return put_supplier.observe(supplier)
+        case PutOrder(order):
+            return put_order.observe(order)
         case ReadCoverage():
             # A contract cannot be asked for by the items on its lines.
-            return _get("/api/contracts", ("status", PUBLISHED), ("limit", str(_PAGE)))
-        case ReadSupplier(supplier):
-            return _get("/api/suppliers", ("number", supplier))
+            return rest.get("/api/contracts", ("status", PUBLISHED), ("limit", str(rest.PAGE)))
+        case ReadSupplier(number):
+            return rest.get("/api/suppliers", ("number", number))
         case RequestReview(reference=reference):
-            return _get("/api/supplier_reviews", ("external-ref", reference))
+            return rest.get("/api/supplier_reviews", ("external-ref", reference))
         case other:
             raise _unsupported(other)
 
@@ -73,10 +61,14 @@ def read(step: Step, response: Response) -> Observed:
     Raises: besides those of `Driver`, SuspectedDuplicate where one number has several objects.
     """
     if response.status != 200:
-        raise _failure(response, wrote=False)
+        raise rest.failure(response, wrote=False)
     match step.operation:
         case PublishItem(item):
             return _read_item(item, response)
+        case PutSupplier(supplier):
+            return put_supplier.read(supplier, response)
+        case PutOrder(order):
+            return put_order.read(order, response)
         case ReadCoverage(item_number):
             return _read_contracts(item_number, response)
         case ReadSupplier(number):
@@ -95,11 +87,15 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
     """
     match step.operation, observed:
         case PublishItem(item), Absent():
-            return _write("POST", "/api/items", item_body(item), key)
+            return rest.write("POST", "/api/items", item_body(item), key)
         case PublishItem(item), Present(reference=reference):
-            return _write("PUT", f"/api/items/{reference}", item_body(item), key)
+            return rest.write("PUT", f"/api/items/{reference}", item_body(item), key)
+        case PutSupplier(supplier), _:
+            return put_supplier.write(supplier, observed, key)
+        case PutOrder(order), _:
+            return put_order.write(order, observed, key)
         case RequestReview() as review, Absent():
-            return _write("POST", "/api/supplier_reviews", review_body(review), key)
+            return rest.write("POST", "/api/supplier_reviews", review_body(review), key)
         case _:
             return None
 
@@ -107,15 +103,21 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
 def confirm(step: Step, response: Response) -> Confirmed:
     """That procurement shows the object as written."""
     if response.status not in (200, 201):
-        raise _failure(response, wrote=True)
+        if isinstance(step.operation, PutSupplier):
+            put_supplier.refuse_other_of_that_name(step.operation.supplier, response)
+        raise rest.failure(response, wrote=True)
     match step.operation:
+        case PutSupplier(supplier):
+            return put_supplier.confirm(supplier, response)
+        case PutOrder(order):
+            return put_order.confirm(order, response)
         case PublishItem(item):
             written = answers.decode(response, native.Item, wrote=True)
-            _check(written.item_number, item.number)
+            rest.check(written.item_number, item.number)
             return Confirmed(reference=str(written.id))
         case RequestReview(reference=reference):
             review = answers.decode(response, native.Review, wrote=True)
-            _check(review.external_ref, reference)
+            rest.check(review.external_ref, reference)
             return Confirmed(reference=str(review.id))
         case other:
             raise _unsupported(other)
@@ -152,9 +154,9 @@ def item_body(item: Item) -> native.ItemBody:
 
 
 def _read_item(item: Item, response: Response) -> Observed:
-    listed = _whole(response, tuple[native.Item, ...], "/api/items")
+    listed = rest.whole(response, tuple[native.Item, ...], "/api/items")
     found = [held for held in listed if held.item_number == item.number]
-    held = _only(found, f"item/{item.number}")
+    held = rest.only(found, f"item/{item.number}")
     if held is None:
         return Absent()
     differences = _item_differences(item_body(item), held)
@@ -172,7 +174,7 @@ def _item_differences(want: native.ItemBody, held: native.Item) -> tuple[str, ..
         ("name", held.name or "", want.name),
         ("description", held.description or "", want.description),
         ("active", held.active, want.active),
-        ("uom", _unit(held.uom), _unit(want.uom)),
+        ("uom", rest.unit_of(held.uom), rest.unit_of(want.uom)),
         ("revision", fields.revision or "", own.revision),
         ("lifecycle", fields.lifecycle or "", own.lifecycle),
         ("compliance", sorted(fields.compliance or ()), sorted(own.compliance or ())),
@@ -182,33 +184,15 @@ def _item_differences(want: native.ItemBody, held: native.Item) -> tuple[str, ..
             own.approved_manufacturers or (),
         ),
     )
-    return tuple(
-        f"{name}: {_shown(is_held)}, wanted {_shown(wanted)}"
-        for name, is_held, wanted in compared
-        if is_held != wanted
-    )
-
-
-def _unit(code: native.Code | None) -> str:
-    """The canonical code, since a unit has several names; the name itself where it is unknown."""
-    if code is None:
-        return ""
-    try:
-        return to_rec20(UNITS, code.code)
-    except InvalidMessage:
-        return code.code
-
-
-def _shown(value: object) -> str:
-    return answers.printable(value if isinstance(value, str) else encode(value).decode())
+    return rest.differing(compared)
 
 
 # --- questions ---
 
 
 def _read_supplier(number: str, response: Response) -> Observed:
-    listed = _whole(response, tuple[native.Supplier, ...], "/api/suppliers")
-    held = _only([s for s in listed if s.number == number], supplier_key(number))
+    listed = rest.whole(response, tuple[native.Supplier, ...], "/api/suppliers")
+    held = rest.only([s for s in listed if s.number == number], supplier_key(number))
     if held is None:
         raise Rejected(
             "supplier-unknown",
@@ -223,7 +207,7 @@ def _read_supplier(number: str, response: Response) -> Observed:
 
 def _read_contracts(item_number: str, response: Response) -> Observed:
     # A list that is cut off would say that contracts ended.
-    _whole(
+    rest.whole(
         response,
         tuple[native.Contract, ...],
         "/api/contracts",
@@ -260,9 +244,9 @@ def review_body(review: RequestReview) -> native.ReviewBody:
 
 
 def _read_review(review: RequestReview, response: Response) -> Observed:
-    listed = _whole(response, tuple[native.Review, ...], "/api/supplier_reviews")
+    listed = rest.whole(response, tuple[native.Review, ...], "/api/supplier_reviews")
     found = [held for held in listed if held.external_ref == review.reference]
-    held = _only(found, f"review/{review.reference}")
+    held = rest.only(found, f"review/{review.reference}")
     if held is None:
         return Absent()
     if held.supplier.number != review.supplier:
@@ -277,63 +261,6 @@ def _read_review(review: RequestReview, response: Response) -> Observed:
     return Present(equal=True, reference=str(held.id))
 
 
-# --- protocol ---
-
-
-def _get(path: str, *query: tuple[str, str]) -> Request:
-    return Request("GET", path, query=query, headers=_JSON, effectful=False)
-
-
-def _write(method: str, path: str, body: msgspec.Struct, key: str) -> Write:
-    headers = (*_JSON, ("Content-Type", "application/json"), ("X-Request-ID", key))
-    return Write(Request(method, path, headers=headers, body=encode(body)), completes=True)
-
-
-def _whole(
-    response: Response,
-    kind: type[tuple[T, ...]],
-    path: str,
-    *,
-    remedy: str = "Check that this interface version can be asked by this field",
-) -> tuple[T, ...]:
-    """The list of an answer.
-
-    Raises: Misconfigured for a full page: what stands on the next one would count as absent, and
-        an item or a review would be created a second time.
-    """
-    listed = answers.decode(response, kind, wrote=False)
-    if len(listed) >= _PAGE:
-        raise Misconfigured(
-            "answer-incomplete",
-            f"Procurement lists {len(listed)} objects and there may be more",
-            where=path,
-            remedy=remedy,
-        )
-    return listed
-
-
-def _only(found: list[T], where: str) -> T | None:
-    if len(found) > 1:
-        raise SuspectedDuplicate(
-            "number-used-twice",
-            f"Procurement has {len(found)} objects under one number",
-            where=where,
-            remedy="Merge them in procurement, then release the step again",
-        )
-    return found[0] if found else None
-
-
-def _check(stated: str, expected: str) -> None:
-    """Raises: Conflict: a read would not find that object, and each try would make one more."""
-    if stated != expected:
-        raise Conflict(
-            "answer-about-another",
-            f"Procurement confirmed {answers.printable(stated)}, not {expected}",
-            where="answer",
-            remedy="Find out in procurement what was written, then release the step again",
-        )
-
-
 def _unsupported(operation: Operation) -> Misconfigured:
     return Misconfigured(
         "operation-unsupported",
@@ -342,36 +269,9 @@ def _unsupported(operation: Operation) -> Misconfigured:
     )
 
 
-def _failure(response: Response, *, wrote: bool) -> Failure:
-    if response.status == 404 and not wrote:
-        return Misconfigured(
-            "interface-unknown",
-            "Procurement does not know this list",
-            remedy="Check the base URL and the interface version of this system",
-        )
-    return answers.failure(response, _refusal_of(response), wrote=wrote)
-
-
-def _refusal_of(response: Response) -> Refusal:
-    """The error document in its own words; empty where there is none."""
-    try:
-        errors = decode_json(response.body, native.ErrorDocument).errors
-    except InvalidMessage:
-        page = answers.is_page(response)
-        return Refusal(text="" if page else response.body[:300].decode(errors="replace"))
-    text = "; ".join(f"{field} {said}" for field, lines in errors.items() for said in lines)
-    refusal = Refusal(text=text, where=next(iter(errors), ""))
-    if response.status == 422 and _TAKEN.search(text):
-        return msgspec.structs.replace(refusal, meaning="exists")
-    if response.status == 404:
-        # Only a change addresses an object by id: it is gone since it was read.
-        return msgspec.structs.replace(refusal, meaning="changed")
-    return refusal
-
-
 DRIVER = Driver(
     name="coupa",
-    operations=(PublishItem, ReadCoverage, ReadSupplier, RequestReview),
+    operations=(PublishItem, PutSupplier, PutOrder, ReadCoverage, ReadSupplier, RequestReview),
     observe=observe,
     read=read,
     write=write,

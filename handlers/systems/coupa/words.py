@@ -18,7 +18,8 @@ QUALIFICATION: Mapping[str, QualificationStatus] = {
     "InQualification": "in_qualification",
     "Disqualified": "disqualified",
 }
-IS_ACTIVE: Mapping[str, bool] = {"active": True, "inactive": False}
+ACTIVE, INACTIVE = "active", "inactive"
+IS_ACTIVE: Mapping[str, bool] = {ACTIVE: True, INACTIVE: False}
 # Contracts that may be bought on.
 PUBLISHED = "published"
 CONTRACT_STATUS: Mapping[str, ContractStatus] = {
@@ -43,8 +44,11 @@ ORDER_STATUS: Mapping[str, OrderStatus | None] = {
     "closed": "closed",
     ORDER_CANCELLED: "cancelled",
 }
+# Orders of another system; procurement's own are placed from requisitions.
+EXTERNAL_ORDER = "ExternalOrderHeader"
 # Lines that are not on order any more, and lines that are bought by amount.
 LINE_CANCELLED = "cancelled"
 BY_AMOUNT = "OrderAmountLine"
+BY_QUANTITY = "OrderQuantityLine"
 # Requesters find and order active items only.
 ORDERABLE: frozenset[Lifecycle] = frozenset({"released", "superseded"})

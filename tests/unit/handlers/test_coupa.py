@@ -34,10 +34,13 @@ from canonical.operations import (
     Operation,
     PublishItem,
     PutItem,
+    PutOrder,
+    PutSupplier,
     ReadCoverage,
     ReadSupplier,
     RequestReview,
 )
+from canonical.order import OrderLine, PurchaseOrder
 from canonical.quantity import Quantity
 from canonical.revision import parse_revision
 from canonical.rules import Rules
@@ -49,6 +52,7 @@ from canonical.supplier import (
     Supplier,
     SupplierSite,
 )
+from canonical.supplier_master import SupplierMaster
 from canonical.units import UnknownUnit
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER
@@ -86,6 +90,14 @@ OPERATIONS: tuple[Operation, ...] = (
     ReadCoverage("SEAL-7"),
     ReadSupplier("17300001"),
     REVIEW,
+)
+PUTS: tuple[Operation, ...] = (
+    PutSupplier(SupplierMaster("17300001", 7, name="Northern Seals", city="Kiel")),
+    PutOrder(
+        PurchaseOrder(
+            "PO-1", 7, "17300001", "EUR", (OrderLine("10", "PIN", Quantity(Decimal(5), "H87")),)
+        )
+    ),
 )
 SUPPLIER: dict[str, Any] = {
     "id": 17,
@@ -384,7 +396,7 @@ def test_a_refusal_names_field_and_reason() -> None:
 def test_a_read_that_fails_says_what_to_do(
     response: Response, kind: type[Failure], code: str
 ) -> None:
-    for operation in OPERATIONS:
+    for operation in (*OPERATIONS, *PUTS):
         with pytest.raises(kind) as failed:
             DRIVER.read(step_of(operation), response)
         assert failed.value.code == code
@@ -752,14 +764,23 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
+ORDER_HELD: dict[str, Any] = {
+    "id": 6,
+    "po-number": "PO-1",
+    "type": "ExternalOrderHeader",
+    "status": "issued",
+    "supplier": {"number": "17300001"},
+    "currency": {"code": "EUR"},
+    "order-lines": [{"id": 1, "line-num": "10", "quantity": "4", "uom": {"code": "EA"}}],
+}
 ITEM_HELD = {"id": 5, "item-number": "SEAL-7", "custom-fields": {}, "uom": {"code": "EA"}}
 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """A good answer in which one field holds anything at all."""
-    whole = copy.deepcopy(draw(st.sampled_from([SUPPLIER, CONTRACT, ITEM_HELD])))
-    row = draw(st.sampled_from([whole, *whole.get("lines", [])]))
+    whole = copy.deepcopy(draw(st.sampled_from([SUPPLIER, CONTRACT, ITEM_HELD, ORDER_HELD])))
+    row = draw(st.sampled_from([whole, *whole.get("lines", []), *whole.get("order-lines", [])]))
     row[draw(st.sampled_from(sorted(row)))] = draw(json_values)
     return msgspec.json.encode([whole])
 
@@ -773,12 +794,12 @@ bodies = (
 )
 
 
-@given(bodies, st.sampled_from(OPERATIONS), st.integers(100, 599) | st.just(200))
+@given(bodies, st.sampled_from((*OPERATIONS, *PUTS)), st.integers(100, 599) | st.just(200))
 def test_garbage_from_the_target_raises_only_canonical_failures(
     body: bytes, operation: Operation, status: int
 ) -> None:
     step, response = step_of(operation), Response(status, JSON, body)
-    writes = isinstance(operation, PublishItem | RequestReview)
+    writes = not isinstance(operation, ReadCoverage | ReadSupplier)
     for take in (DRIVER.read, DRIVER.confirm) if writes else (DRIVER.read,):
         try:
             result = take(step, response)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -99,6 +100,16 @@ def test_an_order_is_created_where_nobody_knows_it_and_changed_after_that() -> N
     assert isinstance(created, Emit)
     assert isinstance(changed, Emit)
     assert (created.event, changed.event) == ("purchase-order.created", "purchase-order.changed")
+
+
+def test_nothing_is_said_of_a_copy_of_an_order_that_another_system_stated() -> None:
+    theirs = msgspec.structs.replace(order(), source_id="4500000028")
+    known = Facts(NOTHING.rules, {"purchase-order/PO-1": Known(1, theirs)})
+    own = Facts(NOTHING.rules, {"purchase-order/PO-1": Known(1, order())})
+    external = "ExternalOrderHeader"
+    assert order_effects(known, type=external) == ()
+    assert len(order_effects(known)) == 1
+    assert len(order_effects(own, type=external)) == len(order_effects(type=external)) == 1
 
 
 @pytest.mark.parametrize(
