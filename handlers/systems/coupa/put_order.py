@@ -176,7 +176,9 @@ def _due(line: OrderLine, where: str) -> date | None:
     due = {part.on for part in line.schedule}
     if not due - {None}:
         return None
-    if len(due) > 1 or sum(part.quantity.value for part in line.schedule) != line.quantity.value:
+    units = {part.quantity.unit for part in line.schedule}
+    amount = sum(part.quantity.value for part in line.schedule)
+    if len(due) > 1 or units != {line.quantity.unit} or amount != line.quantity.value:
         raise _unsayable(
             "schedule-in-parts",
             "It comes in parts, and a line of procurement's is due on one day",

@@ -219,6 +219,11 @@ DAY, LATER = date(2026, 9, 22), date(2026, 9, 23)
         (order(line(price=price("0.001", "10000"))), "price-inexact", " line 10: price"),
         (order(line(price=price("1", "1", "KGM"))), "price-unit-foreign", " line 10: price"),
         (
+            order(line(schedule=(ScheduleLine(pieces("500", "SET"), DAY),))),
+            "schedule-in-parts",
+            " line 10: schedule",
+        ),
+        (
             order(line(schedule=(ScheduleLine(pieces("200"), DAY),))),
             "schedule-in-parts",
             " line 10: schedule",
