@@ -170,9 +170,9 @@ class ContractStanding(msgspec.Struct, frozen=True):
     stated_as: str = ""
 
 
-# event: said when it happens, each by itself. batch: nobody is the worse off for hearing it with
-# others, later. synchronous: the caller has to know the outcome before going on.
-Pattern = Literal["event", "batch", "synchronous"]
+# event: heard when it happens, each by itself. batch: nobody is the worse off for taking it with
+# others, later. What somebody has to know before going on is no event: it is the answer to a call.
+Pattern = Literal["event", "batch"]
 
 
 class EventType(msgspec.Struct, frozen=True):
@@ -180,7 +180,8 @@ class EventType(msgspec.Struct, frozen=True):
 
     name: `<object>.<past-tense>`. key: what the business key looks like. lane: unless the emitter
     chooses a faster one, by lane_rule. owner: team that answers for its meaning. retention_days: in
-    the log. why: what depends on it, which decides lane and pattern.
+    the log, unless the configuration says otherwise. why: what depends on it, which decides the
+    lane.
     """
 
     name: str
@@ -192,13 +193,17 @@ class EventType(msgspec.Struct, frozen=True):
     retention_days: int
     description: str
     why: str
-    pattern: Pattern = "event"
     lane_rule: str = ""
 
     @property
     def type(self) -> str:
         """CloudEvents type."""
         return f"{PREFIX}{self.name}.v{self.version}"
+
+    @property
+    def pattern(self) -> Pattern:
+        """As critical as its lane: what no production and no purchase waits for can wait itself."""
+        return "batch" if self.lane == "enrichment" else "event"
 
 
 _ENG, _PRO, _OPS = "engineering", "procurement", "operations"
@@ -418,7 +423,6 @@ EVENTS: dict[str, EventType] = {
             _LOG_DAYS,
             "Planning should look at changed items of a plant",
             "Planners look once a day, at all of them together",
-            pattern="batch",
         ),
     )
 }  # fmt: skip

@@ -18,6 +18,11 @@ schemas themselves: [canonical/contracts](../../canonical/contracts).
 
 An event is published to `layshaft.events.<lane>` under its name; bind to all three lanes. It
 comes at least once: remove repeats by the header `ce-id`.
+
+The lane says how critical an event is, and so how it is best taken: in `critical` and `standard`
+as it comes (*event*), in `enrichment` with others, later (*batch*). What somebody has to know
+before going on is no event: a sender learns by the broker's confirm that a message was taken, and by
+`layshaft trace` what became of it.
 """
 
 
@@ -56,7 +61,7 @@ def _section(event: EventType) -> str:
         ("Lane", event.lane + (f"; {event.lane_rule}" if event.lane_rule else "")),
         ("Pattern", f"{event.pattern}: {event.why[0].lower()}{event.why[1:]}"),
         ("Owner", event.owner),
-        ("Kept in the log", f"{event.retention_days} days"),
+        ("Kept in the log", f"{event.retention_days} days, unless `retention.log_days` differs"),
     )
     return "\n".join(
         (
