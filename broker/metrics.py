@@ -44,6 +44,12 @@ class Metrics:
             ["handler", "what"],
             registry=r,
         )
+        self.deviations = Counter(
+            "layshaft_deviations",
+            "Where foreign messages were not as their format wants them, and taken nevertheless",
+            ["source", "handler"],
+            registry=r,
+        )
         self.duplicates = Counter(
             "layshaft_inbox_duplicates", "Repeats absorbed by the inbox", ["source"], registry=r
         )

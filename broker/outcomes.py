@@ -34,6 +34,9 @@ def report(
             sent[work.entry.envelope.source, work.entry.envelope.type] += 1
             for what, number in work.ignored.items():
                 metrics.ignored.labels(handler, what).inc(number)
+            if work.message and work.message.deviations:
+                number = len(work.message.deviations)
+                metrics.deviations.labels(work.entry.envelope.source, handler).inc(number)
         if not isinstance(verdict.fate, Done):
             log.warning(
                 "not done",

@@ -38,14 +38,26 @@ class Envelope(msgspec.Struct, frozen=True):
     lane: Lane = "standard"
 
 
+class Deviation(msgspec.Struct, frozen=True):
+    """Something a message does otherwise than it should, taken as it is or as what it claims least.
+
+    where: line or object; what: a sentence.
+    """
+
+    where: str
+    what: str
+
+
 class Message(msgspec.Struct, Generic[Payload], frozen=True):
     """An envelope with its decoded content.
 
     ignored: what of a foreign message nobody reads, by its path without places in lists:
         `lines[].colour`. Each once, the first ones of very many; what a driver leaves out on
         purpose is not among it.
+    deviations: where it is not as its format wants it, and what was made of that; the first ones.
     """
 
     envelope: Envelope
     payload: Payload
     ignored: tuple[str, ...] = ()
+    deviations: tuple[Deviation, ...] = ()

@@ -73,6 +73,7 @@ def _said_data(row: Said) -> dict[str, Any]:
         ],
         "cases": found.cases,
         "ignored": {"counted": found.counted, "paths": found.ignored},
+        "deviations": found.deviations,
         "refused": _failure_data(found.failure) if found.failure else None,
         "lineage": row.lineage,
     }
@@ -140,6 +141,7 @@ def _show_file(page: Screen, row: Said) -> None:
     for case in found.cases:
         _show_case(page, case)
     _show_ignored(page, found)
+    _show_deviations(page, found)
     if isinstance(row.lineage, str):
         page.line()
         page.line(f"No lineage: {row.lineage}.")
@@ -155,6 +157,15 @@ def _show_ignored(page: Screen, found: Translation) -> None:
     page.line(f"read by nobody: {in_words(found.counted)}", style="bold")
     for path in found.ignored:
         page.line(f"  {path}")
+
+
+def _show_deviations(page: Screen, found: Translation) -> None:
+    if not found.deviations:
+        return
+    page.line()
+    page.line("not as it should be, and taken nevertheless:", style="bold")
+    for deviation in found.deviations:
+        page.line(f"  {deviation.where}: {deviation.what}")
 
 
 def in_words(counted: Mapping[str, int]) -> str:

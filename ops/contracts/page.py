@@ -21,8 +21,8 @@ comes at least once: remove repeats by the header `ce-id`.
 
 The lane says how critical an event is, and so how it is best taken: in `critical` and `standard`
 as it comes (*event*), in `enrichment` with others, later (*batch*). What somebody has to know
-before going on is no event: a sender learns by the broker's confirm that a message was taken, and by
-`layshaft trace` what became of it.
+before going on is no event: a sender learns by the broker's confirm that a message was taken, and
+by `layshaft trace` what became of it.
 """
 
 

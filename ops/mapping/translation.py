@@ -17,7 +17,7 @@ import msgspec
 from canonical.catalogue import Catalogue
 from canonical.codec import MAX_BODY_BYTES, encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
-from canonical.envelope import Message
+from canonical.envelope import Deviation, Message
 from canonical.errors import Failure, Misconfigured
 from canonical.events import EVENTS, SOURCE
 from canonical.facts import Facts, Known
@@ -49,6 +49,11 @@ class Translation(msgspec.Struct, frozen=True):
     def ignored(self) -> tuple[str, ...]:
         """What of it nobody reads, by its path."""
         return self.message.ignored if self.message else ()
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Where it is not as its format wants it."""
+        return self.message.deviations if self.message else ()
 
     @property
     def counted(self) -> Mapping[str, int]:

@@ -14,8 +14,6 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-import msgspec
-
 from canonical.bom import Bom, BomLine, bom_key
 from canonical.change import (
     AffectedItem,
@@ -27,7 +25,7 @@ from canonical.change import (
 from canonical.codec import check_size
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Effect, Emit
-from canonical.envelope import Envelope, Message
+from canonical.envelope import Deviation, Envelope, Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.events import ChangeStanding
 from canonical.facts import Facts
@@ -54,7 +52,6 @@ from handlers.systems.pdx.native import (
     Change,
     ChangedItem,
     Coded,
-    Deviation,
     ManufacturerItem,
     Package,
     PackageItem,
@@ -136,7 +133,7 @@ def read(delivery: Delivery) -> Message[Package]:
     """The package with its identity; what it says is not judged yet.
 
     Identity: document identifier and time of generation; where the package lacks one of them, the
-    digest of its content. Units and statuses that had to be assumed are among its deviations.
+    digest of its content. Units and statuses that had to be assumed are among the deviations.
     Raises: InvalidMessage for content that is no package.
     """
     if delivery.package is None:
@@ -150,9 +147,6 @@ def read(delivery: Delivery) -> Message[Package]:
             where=ROOT,
             remedy="Export it with its items",
         )
-    package = msgspec.structs.replace(
-        package, deviations=(*package.deviations, *_assumptions(package))
-    )
     generated = _time(package.generated, "thisDocumentGenerationDateTime")
     identity = f"sha256:{document.sha256.hexdigest()}"
     if package.identifier and generated:
@@ -169,7 +163,8 @@ def read(delivery: Delivery) -> Message[Package]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, package, package.ignored)
+    deviations = (*package.deviations, *_assumptions(package))
+    return Message(envelope, package, package.ignored, deviations)
 
 
 def needs(message: Message[Package], facts: Facts) -> frozenset[str]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
+from canonical.envelope import Deviation
 from canonical.errors import InvalidMessage
 from canonical.members import MAX_NAMED, named, shown
 from handlers.systems.xml_document import Element, Limits, Path, Reading, Source
@@ -52,13 +53,6 @@ _WANTED = frozenset(
 )  # fmt: skip
 # Agile exports what its screens show as an icon: that there is a file, a price, a change.
 _ICON = "(Image)"
-
-
-class Deviation(msgspec.Struct, frozen=True):
-    """Something the package does otherwise than it should, taken as it is."""
-
-    where: str
-    what: str
 
 
 class StatedUnit(msgspec.Struct, frozen=True):

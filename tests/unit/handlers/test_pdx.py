@@ -14,13 +14,14 @@ from lxml import etree
 
 from canonical.change import Disposition
 from canonical.effectivity import DateEffectivity
+from canonical.envelope import Deviation
 from canonical.errors import InvalidMessage, Rejected
 from canonical.item import ItemDocument
 from canonical.quantity import Quantity
 from canonical.units import UnknownUnit
 from handlers.systems import archive
 from handlers.systems.pdx.inbound import read, recognises
-from handlers.systems.pdx.native import MAX_DEVIATIONS, Deviation
+from handlers.systems.pdx.native import MAX_DEVIATIONS
 from tests.fixtures.build_packages import PACKAGES, contents, zipped
 from tests.fixtures.pdx_text import (
     GEARBOX,
@@ -110,7 +111,7 @@ def test_a_size_or_a_time_of_an_attachment_that_is_none_is_left_out_and_told() -
     body = package_xml(item_xml(inner=odd))
     (found,) = items(body)["P-1"].documents
     assert found == ItemDocument(number="a.pdf", location="a.pdf", revision="2")
-    assert read(delivery(body)).payload.deviations == (
+    assert read(delivery(body)).deviations == (
         Deviation("item/P-1 attachment a.pdf", "The size '12 kB' is no number: left out"),
         Deviation("item/P-1 attachment a.pdf", "The time 'yesterday' is none: left out"),
     )
@@ -154,7 +155,7 @@ def test_the_real_assembly_is_made_and_its_components_are_bought() -> None:
 
 
 def test_the_real_package_breaks_its_own_document_type_once_and_is_taken() -> None:
-    assert read(delivery(REAL)).payload.deviations == (
+    assert read(delivery(REAL)).deviations == (
         Deviation("line 2282", "HistoryItem has no modificationDate, which is required"),
         Deviation("item/XYZ-03654", "No unit is stated, neither here nor where it is used: each"),
     )
@@ -305,7 +306,7 @@ def test_an_item_without_a_unit_has_that_of_the_lines_that_use_it() -> None:
         item_xml("P-1", bom_xml(line)), item_xml("P-2", globalProductUnitOfMeasureCode="")
     )
     assert items(body)["P-2"].base_unit == "FOT"
-    assert read(delivery(body)).payload.deviations == ()
+    assert read(delivery(body)).deviations == ()
 
 
 def test_an_item_used_in_two_units_without_one_of_its_own_is_refused() -> None:
@@ -324,7 +325,7 @@ def test_a_component_outside_the_package_is_counted_in_its_lines_unit() -> None:
 def test_a_line_whose_unit_nobody_states_is_counted_in_pieces_and_recorded() -> None:
     body = package_xml(item_xml("P-1", bom_xml(line_xml("Q-9", proprietarySequenceIdentifier="5"))))
     assert boms(body)["P-1"].lines[0].quantity == Quantity(Decimal(1), "H87")
-    assert read(delivery(body)).payload.deviations == (
+    assert read(delivery(body)).deviations == (
         Deviation("item/P-1 line 5 component Q-9", "No unit is stated for the component: each"),
     )
 
@@ -369,7 +370,7 @@ def test_an_unknown_manufacturer_status_is_conditional_and_said(status: str, oth
     (maker,) = items(body)["P-1"].manufacturers
     assert maker.status == "conditional"
     assert maker.note == f"Status at the source: {other or 'none'}."
-    (deviation,) = read(delivery(body)).payload.deviations
+    (deviation,) = read(delivery(body)).deviations
     assert deviation.where == "item/P-1 manufacturer part M-1"
 
 
@@ -482,7 +483,7 @@ def test_deviations_from_the_document_type_are_bounded() -> None:
         "<!DOCTYPE ProductDataeXchangePackage [<!ATTLIST Item itemIdentifier CDATA #REQUIRED>]>"
     )
     parts = [item_xml(f"P-{n}") for n in range(MAX_DEVIATIONS + 50)]
-    assert len(read(delivery(package_xml(*parts, prolog=prolog))).payload.deviations) == 100
+    assert len(read(delivery(package_xml(*parts, prolog=prolog))).deviations) == 100
 
 
 # --- recognising ---

@@ -255,7 +255,7 @@ def read_back(made: Contents) -> None:
     """The contents are valid as a package and come back as they were."""
     package = to_package(made)
     assert is_valid(to_document(made))
-    assert read(delivery(package)).payload.deviations == ()
+    assert read(delivery(package)).deviations == ()
     assert list(items(package).values()) == list(made.items)
     found = boms(package)
     assert list(found.values()) == [found[i.number] for i in made.items if i.number in found]

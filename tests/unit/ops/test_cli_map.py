@@ -133,6 +133,20 @@ def test_a_dry_run_shows_what_nobody_reads_with_its_count(layshaft: Command) -> 
     }
 
 
+def test_a_dry_run_shows_where_a_message_is_not_as_it_should_be(layshaft: Command) -> None:
+    _, out, _ = layshaft("dry-run", ITEMS)
+    line, unit = (
+        "line 2282: HistoryItem has no modificationDate, which is required",
+        "item/XYZ-03654: No unit is stated, neither here nor where it is used: each",
+    )
+    assert f"  {line}\n  {unit}\n" in out
+    found = data(layshaft, "dry-run", ITEMS)["files"][0]
+    assert [f"{d['where']}: {d['what']}" for d in found["deviations"]] == [
+        line,
+        unit,
+    ]
+
+
 def test_a_file_that_is_refused_ends_with_what_is_wrong_and_its_exit_code(
     layshaft: Command,
 ) -> None:
