@@ -62,6 +62,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("replay", "ops.cli.replay:app", _REPLAY),
         ("map", "ops.cli.map:app", _MAP),
         ("table", "ops.cli.table:app", _TABLE),
+        ("idoc", "ops.cli.idoc:app", "Write what is known as IDocs of SAP: write."),
         ("messages", "ops.cli.messages:app", "Make test files of what came in, masked: export."),
         ("schema", "ops.cli.schema:app", _SCHEMA),
         ("handler", "ops.cli.handler:app", "Begin a driver for another vendor: new."),

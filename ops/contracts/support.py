@@ -16,6 +16,7 @@ import msgspec
 from canonical.catalogue import Catalogue
 from canonical.events import SOURCE
 from canonical.operations import verb
+from handlers.systems.idoc.outbound import FORMS
 from handlers.systems.table.targets import TARGETS
 
 SYSTEMS = Path("handlers", "systems")
@@ -35,6 +36,7 @@ HEADS: dict[Direction, tuple[str, str, str]] = {
 
 # What a person has written with a command: no step asks for it.
 COMMANDS: tuple[tuple[str, Direction, str], ...] = (
+    *(("idoc", "out", f"idoc write: {form.kind[0]} in {form.kind[1]}") for form in FORMS.values()),
     ("pdx", "out", "package make"),
     ("table", "out", "table write"),
 )

@@ -12,18 +12,18 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.errors import InvalidMessage
+from handlers.systems.idoc.words import NO_CHANGE
 from handlers.systems.xml_document import Element, Limits, Reading, Source
 
 CONTROL = "EDI_DC40"
 MAX_IDOCS = 1_000
 
 _IDOC = ("IDOC",)
-# "As it is": the sender did not select this field.
-_NO_CHANGE = "/"
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """A segment with its fields as written and the segments below it; line: where it starts."""
+    """A segment with its fields as written and the segments below it; line: where it starts, 0 for
+    one that is to be written."""
 
     name: str
     fields: Mapping[str, str]
@@ -33,12 +33,12 @@ class Segment(msgspec.Struct, frozen=True):
     def get(self, *names: str) -> str:
         """The first of the fields that says something; "" where none does."""
         values = (self.fields.get(name, "") for name in names)
-        return next((value for value in values if value not in ("", _NO_CHANGE)), "")
+        return next((value for value in values if value not in ("", NO_CHANGE)), "")
 
     def patch(self, name: str) -> str | UnsetType | None:
         """What the sender says of a field: UNSET = as it is, None = it is empty now."""
-        value = self.fields.get(name, _NO_CHANGE)
-        return UNSET if value == _NO_CHANGE else value or None
+        value = self.fields.get(name, NO_CHANGE)
+        return UNSET if value == NO_CHANGE else value or None
 
     def all(self, name: str, **having: str) -> Iterator[Segment]:
         """The segments of that name right below this one, with these values of fields."""

@@ -34,10 +34,22 @@ def key(text: str, *, where: str) -> str:
     return unpadded(normalise_id(text, where=where))
 
 
+def padded(key: str, chars: int) -> str:
+    """A key as SAP keeps it: one of nothing but digits is filled up to that length."""
+    return key.zfill(chars) if key.isascii() and key.isdigit() else key
+
+
 def decimal(text: str, *, where: str) -> Decimal:
     """The number in text such as "50", ".5" or "10.500-"."""
     sign, digits = ("-", text[:-1]) if text.endswith("-") else ("", text)
     return parse_decimal(f"{sign}{digits.strip()}", where=where)
+
+
+def decimal_text(value: Decimal | int | None) -> str:
+    """The number as it is written, "10.5-" for one below zero; "" for none."""
+    if value is None:
+        return ""
+    return f"{abs(value):f}-" if value < 0 else f"{Decimal(value):f}"
 
 
 def day(text: str, *, where: str) -> date | None:
@@ -56,3 +68,8 @@ def day(text: str, *, where: str) -> date | None:
             remedy="Send it like 20240507",
         ) from error
     return None if found == OPEN_END else found
+
+
+def day_text(day: date | None) -> str:
+    """The day as it is written; "" for none."""
+    return "" if day is None else f"{day:%Y%m%d}".zfill(_DAY_CHARS)

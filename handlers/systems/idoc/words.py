@@ -23,13 +23,21 @@ NET_VALUE = "002"
 
 # ACTION of a line: what is left out is told by its quantities. Field knowledge.
 DELETED: Mapping[str, str] = {"003": "deleted"}
+# Of a line: it is new. ACTIONS: all that a line of IDocs has. Field knowledge.
+ADDED = "001"
+ACTIONS = frozenset({"000", "001", "002", "003", "004"})
 
-# MSGFN of a segment: this is deleted.
-DELETE = "003"
+# "As it is": the sender did not select this field.
+NO_CHANGE = "/"
+# DIRECT of a control record: for the SAP system.
+INTO_SAP = "2"
+# MSGFN of a segment: this is deleted; this takes the place of what was.
+DELETE, REPLACE = "003", "005"
 # Of a flag: set.
 MARKED = "X"
 # BESKZ. X is both: which of them a plant does is not told by it.
 PROCUREMENT: Mapping[str, Procurement] = {"E": "make", "F": "buy"}
+PROCUREMENT_OF: Mapping[Procurement, str] = {means: code for code, means in PROCUREMENT.items()}
 # Status over all plants, MSTAE: every customer has numbers of his own, so none is mapped until a
 # row says it.
 LIFECYCLE: Mapping[str, Lifecycle] = inbound("sap-material-status")
@@ -56,6 +64,7 @@ LANGUAGES: Mapping[str, str] = {
     "U": "FI",
     "V": "SV",
 }
+LANGUAGE_OF: Mapping[str, str] = {iso: letter for letter, iso in LANGUAGES.items()}
 # ESOKZ, category of an info record.
 CATEGORIES: Mapping[str, str] = {
     "0": "standard",
