@@ -6,18 +6,17 @@ from canonical.item_master import ItemMaster, PlantView, item_master_key
 from canonical.quantity import ItemUnit
 from handlers.systems.idoc.document import Segment
 from handlers.systems.idoc.values import decimal_text
-from handlers.systems.idoc.words import LANGUAGE_OF, PROCUREMENT_OF, REPLACE
+from handlers.systems.idoc.words import PROCUREMENT_OF, REPLACE
 from handlers.systems.idoc.writing import (
     amount_text,
     inexpressible,
+    languages,
     mark,
     materials,
     one_unit,
     segment,
     unit_text,
 )
-
-_ISO_639_CHARS = 2
 
 
 def to_segments(item: ItemMaster) -> tuple[Segment, ...]:
@@ -55,15 +54,7 @@ def to_segments(item: ItemMaster) -> tuple[Segment, ...]:
 
 
 def _description(about: str, language: str, text: str) -> Segment:
-    """The language as ISO 639, with SAP's own letter where it has one; a letter that no table has
-    was taken down as it was, and goes out so."""
-    is_iso = len(language) == _ISO_639_CHARS
-    fields = {
-        "MSGFN": REPLACE,
-        "SPRAS": LANGUAGE_OF.get(language, "") if is_iso else language,
-        "MAKTX": text,
-        "SPRAS_ISO": language if is_iso else "",
-    }
+    fields = {"MSGFN": REPLACE, "MAKTX": text, **languages(language)}
     return segment(f"{about} description {language}", "E1MAKTM", fields)
 
 

@@ -16,12 +16,27 @@ from typing import Any
 
 import msgspec
 
-from canonical import item_master
+from canonical import item_master, purchasing, supplier_master
+from canonical.bom import PlantBomState, plant_bom_key
 from canonical.effects import Emit, Open
 from canonical.errors import InvalidMessage
 from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
-from handlers.systems.idoc import material, material_out, order_out, orders
+from canonical.purchasing import InfoRecordTerms, info_record_key
+from canonical.supplier_master import SupplierMaster, supplier_master_key
+from handlers.systems.idoc import (
+    bill_of_material,
+    bill_of_material_out,
+    condition,
+    info_record,
+    info_record_out,
+    material,
+    material_out,
+    order_out,
+    orders,
+    supplier,
+    supplier_out,
+)
 from handlers.systems.idoc.document import MAX_IDOCS, IDoc, Segment, read_idocs
 from handlers.systems.idoc.inbound import KINDS, LIMITS
 from handlers.systems.idoc.writing import Parties, control, inexpressible, to_xml
@@ -29,6 +44,8 @@ from handlers.systems.timestamps import microseconds
 
 # What follows from the control record, or from a number beside it.
 _DERIVED = frozenset({"version", "stated_at", "source_id"})
+# What the prices of an info record say of it.
+_OF_PRICES = frozenset({"supplier", "item", "organisation", "plant", "category", "prices"})
 _SHOWN = 40
 
 
@@ -91,6 +108,36 @@ FORMS: Mapping[str, Form] = {
             segments=order_out.to_confirmation,
             # A word of another format is none of IDocs; what it means stands in the quantities.
             elsewhere=frozenset({"lines.stated_as"}),
+        ),
+        Form(
+            kind=(supplier.SUPPLIER, supplier.BASIC_TYPE),
+            of=SupplierMaster,
+            key=lambda one: supplier_master_key(one.number),
+            segments=supplier_out.to_segments,
+            read=lambda patch: supplier_master.merge(None, patch),
+        ),
+        Form(
+            kind=(info_record.INFO_RECORD, info_record.BASIC_TYPE),
+            of=InfoRecordTerms,
+            key=info_record_key,
+            segments=info_record_out.to_segments,
+            read=lambda patch: purchasing.merge(None, patch),
+            elsewhere=frozenset({"prices"}),
+        ),
+        Form(
+            kind=(condition.CONDITION, condition.BASIC_TYPE),
+            of=InfoRecordTerms,
+            key=info_record_key,
+            segments=info_record_out.to_prices,
+            read=lambda patch: purchasing.merge(None, patch),
+            elsewhere=frozenset(InfoRecordTerms.__struct_fields__) - _OF_PRICES,
+        ),
+        Form(
+            kind=(bill_of_material.BOM, bill_of_material.BASIC_TYPE),
+            of=PlantBomState,
+            key=plant_bom_key,
+            segments=bill_of_material_out.to_segments,
+            elsewhere=frozenset({"lines.component_revision", "lines.substitutes"}),
         ),
     )
 }

@@ -72,6 +72,7 @@ CATEGORIES: Mapping[str, str] = {
     "3": "subcontracting",
     "P": "pipeline",
 }
+CATEGORY_OF: Mapping[str, str] = {means: code for code, means in CATEGORIES.items()}
 # KAPPL of a condition: purchasing. KSCHL: types that are the price itself, as SAP delivers them and
 # as S/4HANA has them. KRECH: by quantity; an empty one is what the type has by default.
 PURCHASING = "M"
@@ -79,6 +80,11 @@ PRICE_CONDITIONS = frozenset({"PB00", "PBXX", "PPR0"})
 BY_QUANTITY = frozenset({"", "C"})
 # STFKZ: scales from a quantity on.
 FROM_SCALES = frozenset({"", "A"})
+# Of a condition that is written. KVEWE: that prices are determined by; KSCHL: the price itself, as
+# SAP has delivered it longest; KZBZG: scales by quantity. KOTABNR: prices of info records of an
+# organisation, and of one of its plants. Field knowledge.
+FOR_PRICES, PRICE_CONDITION, CALCULATED, FROM_SCALE, BY_QUANTITIES = "A", "PB00", "C", "A", "C"
+OF_ORGANISATION, OF_PLANT = "018", "017"
 # POSTP of a BOM's line that may name no component: what it is, and the fields that say it.
 CLASS_LINE = "K"
 WITHOUT_COMPONENT: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -87,6 +93,10 @@ WITHOUT_COMPONENT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     CLASS_LINE: ("class", ("KLASSE", "POTX1")),
     "N": ("non-stock", ("POTX1", "POTX2")),
 }
+# POSTP of a line that is written: the kind of a note -> it. A line with a component is one of
+# stock. STLTY: a BOM of a material.
+NOTES: Mapping[str, str] = {"text": "T", "non-stock": "N"}
+STOCK_LINE, OF_MATERIAL = "L", "M"
 # Tax numbers of a supplier.
 TAX_NUMBERS: Mapping[str, str] = {
     "STCEG": "vat",

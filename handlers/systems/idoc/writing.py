@@ -19,9 +19,10 @@ from canonical.units import from_rec20
 from handlers.systems.idoc.document import CONTROL, IDoc, Segment
 from handlers.systems.idoc.lengths import FIELDS, MATERIAL, Digits
 from handlers.systems.idoc.values import decimal, decimal_text, padded
-from handlers.systems.idoc.words import ALIASES, INTO_SAP, MARKED, NO_CHANGE
+from handlers.systems.idoc.words import ALIASES, INTO_SAP, LANGUAGE_OF, MARKED, NO_CHANGE
 
 _SHOWN = 40
+_ISO_639_CHARS = 2
 
 
 class Parties(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +129,14 @@ def one_unit(quantities: Iterable[Quantity | None], where: str) -> str:
     if len(codes) > 1:
         raise inexpressible(f"{' and '.join(codes)}, where one field says the unit of all", where)
     return unit_text(next(iter(codes), ""), where)
+
+
+def languages(language: str) -> dict[str, str]:
+    """A language in its two fields: as ISO 639, and SAP's own letter where a table has it. A letter
+    that was in no table was kept when it came, and goes out so."""
+    is_iso = len(language) == _ISO_639_CHARS
+    letter = LANGUAGE_OF.get(language, "") if is_iso else language
+    return {"SPRAS": letter, "SPRAS_ISO": language if is_iso else ""}
 
 
 def mark(is_set: bool) -> str:

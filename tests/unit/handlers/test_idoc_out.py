@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
-from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -13,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical import item_master
 from canonical.effects import Emit
 from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
 from canonical.handler import Delivery
-from canonical.item_master import ItemMaster, ItemMasterPatch, PlantView
+from canonical.item_master import ItemMaster, PlantView
 from canonical.money import Money, UnitPrice
 from canonical.order import (
     ConfirmationStatus,
@@ -29,77 +26,34 @@ from canonical.order import (
     ScheduleLine,
 )
 from canonical.quantity import ItemUnit, Quantity, Ratio
-from handlers.systems.idoc.document import IDoc, Segment, read_idocs
-from handlers.systems.idoc.inbound import HANDLER, LIMITS
+from handlers.systems.idoc.document import Segment
+from handlers.systems.idoc.inbound import HANDLER
 from handlers.systems.idoc.lengths import FIELDS, Digits
-from handlers.systems.idoc.outbound import FORMS, write
 from handlers.systems.idoc.values import decimal
 from handlers.systems.idoc.words import LANGUAGES
-from handlers.systems.idoc.writing import Parties
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
-from tests.strategies import PACKAGING, decimals, prose
-
-PARTIES = Parties(
-    sender="LAYSHAFT", receiver="GBXCLNT100", sender_port="LAYSHAFT", receiver_port="SAPGBX"
+from tests.strategies import PACKAGING, decimals
+from tests.unit.handlers.idoc_out import (
+    PARTIES,
+    UNITS,
+    amounts,
+    as_known,
+    assert_round_trip,
+    below,
+    codes,
+    idocs,
+    maybe,
+    quantity,
+    read_back,
+    refused,
+    sample,
+    texts,
+    unsaid,
+    written,
 )
-AT = datetime(2026, 3, 2, 8, 15, 4, 21, tzinfo=UTC)
+
 SAMPLES = ("matmas", "orders", "ordrsp")
-UNITS = ("H87", "KGM", "MTR", "XBX", "XRL")
-
-
-def written(message: str, *objects: msgspec.Struct, parties: Parties = PARTIES) -> bytes:
-    return write(FORMS[message], objects, parties, AT).body
-
-
-def read_back(body: bytes) -> list[Any]:
-    """What the driver makes of the document: patches are merged into nothing."""
-    message = HANDLER.read(Delivery("erp", "", body))
-    effects = HANDLER.decide(message, Facts(RULES), NOW)
-    events = [effect.data for effect in effects if isinstance(effect, Emit)]
-    assert len(events) == len(effects)
-    return [item_master.merge(None, d) if isinstance(d, ItemMasterPatch) else d for d in events]
-
-
-def same_but_for_its_telling(one: Any, found: Any) -> Any:
-    """The object as it is when somebody else has told of it."""
-    told = {name: getattr(found, name) for name in ("version", "stated_at")}
-    if hasattr(found, "source_id"):
-        told["source_id"] = found.source_id
-    return msgspec.structs.replace(one, **told)
-
-
-def assert_round_trip(message: str, *objects: Any) -> None:
-    found = read_back(written(message, *objects))
-    assert [same_but_for_its_telling(*pair) for pair in zip(objects, found, strict=True)] == found
-
-
-def refused(message: str, *objects: msgspec.Struct, parties: Parties = PARTIES) -> InvalidMessage:
-    with pytest.raises(InvalidMessage) as caught:
-        written(message, *objects, parties=parties)
-    assert caught.value.where
-    assert caught.value.remedy
-    return caught.value
-
-
-def idocs(body: bytes) -> list[IDoc]:
-    return read_idocs(BytesIO(body), LIMITS)
-
-
-def sample(name: str) -> IDoc:
-    (found,) = idocs((CORPUS / "idoc" / f"{name}.xml").read_bytes())
-    return found
-
-
-def below(segment: Segment) -> Iterator[Segment]:
-    for child in segment.children:
-        yield child
-        yield from below(child)
-
-
-def quantity(number: str, unit: str = "H87") -> Quantity:
-    return Quantity(Decimal(number), unit)
-
 
 SEAL = ItemMaster(
     number="70011",
@@ -185,30 +139,7 @@ def test_what_a_file_of_saps_says_goes_out_and_says_the_same_again(name: str) ->
     message = HANDLER.read(Delivery("erp", "", (CORPUS / "idoc" / f"{name}.xml").read_bytes()))
     effects = HANDLER.decide(message, Facts(RULES), NOW)
     (one,) = (effect.data for effect in effects if isinstance(effect, Emit))
-    known = item_master.merge(None, one) if isinstance(one, ItemMasterPatch) else one
-    assert_round_trip(sample(name).kind[0], known)
-
-
-def codes(longest: int) -> st.SearchStrategy[str]:
-    """Codes and numbers as they are compared: no blanks around them, no zeros in front."""
-    alphabet = st.sampled_from("ABCxyz0189-_./#&<>\"' \u00fc")
-    texts = st.text(alphabet, min_size=1, max_size=longest).map(str.strip)
-    return texts.filter(lambda text: bool(text) and text != "/" and text[0] != "0")
-
-
-def texts(longest: int) -> st.SearchStrategy[str]:
-    """Prose on one line, or none."""
-    lines = prose().map(lambda text: " ".join(text.split())[:longest].strip())
-    return lines.filter(lambda text: text != "/" and text.isprintable())
-
-
-def amounts(whole: int = 6, unit: str = "H87") -> st.SearchStrategy[Quantity]:
-    most = "9" * whole
-    return decimals(minimum="0.001", maximum=most, places=3).map(lambda n: Quantity(n, unit))
-
-
-def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.none() | strategy
+    assert_round_trip(sample(name).kind[0], as_known(one))
 
 
 def views(unit: str) -> st.SearchStrategy[PlantView]:
@@ -532,9 +463,6 @@ def test_more_idocs_than_a_document_may_have_are_refused() -> None:
 
 
 def test_fields_without_a_place_are_told_and_those_that_say_nothing_are_not() -> None:
-    def unsaid(message: str, *objects: msgspec.Struct) -> dict[str, int]:
-        return dict(write(FORMS[message], objects, PARTIES, AT).unsaid)
-
     assert unsaid("ORDERS", ORDER) == {}
     more = order(revision="B", contract="C-1")
     assert unsaid("ORDERS", more, more) == {"lines.contract": 2, "lines.revision": 2}
