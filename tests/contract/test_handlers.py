@@ -166,6 +166,8 @@ CREMAS = (CORPUS / "idoc" / "cremas.made.xml").read_text()
 INFREC = (CORPUS / "idoc" / "infrec.made.xml").read_text()
 BOMMAT = (CORPUS / "idoc" / "bommat.made.xml").read_text()
 COND_A = (CORPUS / "idoc" / "cond_a.made.xml").read_text()
+ALEAUD = (CORPUS / "idoc" / "aleaud.made.xml").read_text()
+STATUS = (CORPUS / "idoc" / "status.made.xml").read_text()
 ORDERS = (CORPUS / "idoc" / "orders.xml").read_text()
 ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
 SUPPLIERS_CSV = (CORPUS / "table" / "suppliers.csv").read_bytes()
@@ -369,6 +371,8 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
             INFREC,
             COND_A,
             BOMMAT,
+            ALEAUD,
+            STATUS,
             ORDERS.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<"),
             ORDRSP,
             ORDRSP.replace("<AMENG>432.000", "<AMENG>400.000"),

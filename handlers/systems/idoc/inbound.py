@@ -1,4 +1,5 @@
-"""IDocs into canonical events: master data, purchase orders and their confirmations.
+"""IDocs into canonical events: master data, purchase orders and their confirmations; and what
+became of IDocs that were sent, into cases.
 
 A document may hold several IDocs, each about an object of its own. One alone is about its object;
 several are about themselves, and keep the order of their sender.
@@ -25,7 +26,14 @@ from canonical.order import ConfirmationStatus, confirmation_key, order_key
 from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
-from handlers.systems.idoc import bill_of_material, condition, info_record, material, supplier
+from handlers.systems.idoc import (
+    bill_of_material,
+    condition,
+    info_record,
+    material,
+    status,
+    supplier,
+)
 from handlers.systems.idoc.document import IDoc, Segment, read_idocs
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
@@ -107,7 +115,7 @@ def _identity(idocs: tuple[IDoc, ...], delivery: Delivery) -> str:
 
 
 def decide(message: Message[tuple[IDoc, ...]], facts: Facts, now: datetime) -> tuple[Effect, ...]:
-    """An event for each IDoc, and cases for what of it was left out.
+    """An event for each IDoc, and cases for what of it was left out; cases for others' statuses.
 
     Raises: InvalidMessage naming segment, line and field; Rejected for one that is marked as a
         test: nothing of it may reach a productive system.
@@ -219,6 +227,15 @@ KINDS: dict[tuple[str, str], _Kind] = {
         segments=ORDER_SEGMENTS,
         key=lambda idoc: order_key(order_number(idoc)),
         say=_order("purchase-order.changed"),
+    ),
+    **dict.fromkeys(
+        ((status.AUDIT, status.AUDIT_TYPE), (status.STATUS, status.STATUS_TYPE)),
+        _Kind(
+            segments=status.SEGMENTS,
+            key=status.status_key,
+            say=status.to_cases,
+            is_whole=False,
+        ),
     ),
     (CONFIRMATION, BASIC_TYPE): _Kind(
         segments=ORDER_SEGMENTS,

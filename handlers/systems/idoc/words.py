@@ -31,6 +31,45 @@ ACTIONS = frozenset({"000", "001", "002", "003", "004"})
 NO_CHANGE = "/"
 # DIRECT of a control record: for the SAP system.
 INTO_SAP = "2"
+# STATUS of an IDoc that was sent: the receiver has the object. FAILED: it has not, or not all of
+# it. Up to 42 an SAP system tells of what it sends itself, from 50 on of what it takes.
+POSTED = frozenset({"41", "53"})
+FAILED: Mapping[str, str] = {
+    "02": "not passed to the port",
+    "04": "error in the control information",
+    "05": "error in the translation",
+    "07": "error in the syntax",
+    "09": "error in the interchange",
+    "11": "not dispatched",
+    "15": "interchange refused",
+    "17": "refused",
+    "20": "translator not started",
+    "21": "not passed on, test",
+    "23": "not sent again",
+    "26": "error in the syntax",
+    "27": "not dispatched",
+    "29": "not dispatched",
+    "31": "error, no further processing",
+    "34": "error in the control record",
+    "36": "not signed in time",
+    "37": "taken in with errors",
+    "40": "not created in the receiving system",
+    "51": "not posted",
+    "52": "not posted completely",
+    "54": "error in the formal check",
+    "56": "taken in with errors",
+    "57": "error in the check, test",
+    "60": "error in the syntax",
+    "63": "not passed to the application",
+    "65": "not passed to the application",
+    "68": "error, no further processing",
+}
+ON_THE_WAY = (
+    frozenset(f"{number:02d}" for number in (*range(1, 43), *range(50, 76)))
+    - POSTED
+    - FAILED.keys()
+)
+
 # MSGFN of a segment: this is deleted; this takes the place of what was.
 DELETE, REPLACE = "003", "005"
 # Of a flag: set.
@@ -118,7 +157,8 @@ MASKED: Mapping[str, Kind] = {
          "ORT01", "ORT02", "PSTLZ", "PFACH", "PSTL2", "COUNC", "TELF1", "TELF2", "TELFX", "TELBX",
          "TELTX", "TELX1", "ABLAD", "IHREZ", "ORGTX", "PARNR", "NAMEV", "STCD1", "STCD2", "STCEG",
          "BANKN", "BANKL", "BKONT", "KOINH", "IBAN", "SWIFT", "SMTP_ADDR", "TDLINE",
-         "EIGENUINR", "KUNDEUINR", "UINR"),
+         "EIGENUINR", "KUNDEUINR", "UINR", "STATXT", "STAPA1", "STAPA2", "STAPA3", "STAPA4",
+         "STAPA1_LNG", "STAPA2_LNG", "STAPA3_LNG", "STAPA4_LNG"),
         "text",
     ),
     **dict.fromkeys(
@@ -130,7 +170,7 @@ MASKED: Mapping[str, Kind] = {
     ),
     **dict.fromkeys(
         ("MATNR", "MATNR_LONG", "IDTNR", "IDTNR_LONG", "BELNR", "LIFNR", "PARTN", "KUNNR",
-         "RECIPNT_NO", "ILNNR", "EAN11", "DOCNUM", "PMATN", "PMATN_LONG"),
+         "RECIPNT_NO", "ILNNR", "EAN11", "DOCNUM", "PMATN", "PMATN_LONG", "OBJKEY"),
         "number",
     ),
 }  # fmt: skip
