@@ -43,7 +43,13 @@ class Parties(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def control(kind: tuple[str, str], parties: Parties, written_at: datetime, number: int) -> Segment:
-    """The control record. kind: message type and basic type. written_at: UTC."""
+    """The control record. kind: message type and basic type. written_at: UTC.
+
+    Raises: InvalidMessage for partners that no profile can have.
+    """
+    if not (parties.sender and parties.receiver):
+        what = "an IDoc of nobody, or for nobody"
+        raise inexpressible(what, f"control record: {CONTROL} SNDPRN, RCVPRN")
     message_type, basic_type = kind
     fields = {
         "TABNAM": CONTROL,
