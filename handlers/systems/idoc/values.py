@@ -34,9 +34,9 @@ def key(text: str, *, where: str) -> str:
     return unpadded(normalise_id(text, where=where))
 
 
-def padded(key: str, chars: int) -> str:
+def padded(number: str, chars: int) -> str:
     """A key as SAP keeps it: one of nothing but digits is filled up to that length."""
-    return key.zfill(chars) if key.isascii() and key.isdigit() else key
+    return number.zfill(chars) if number.isascii() and number.isdigit() else number
 
 
 def decimal(text: str, *, where: str) -> Decimal:
@@ -70,6 +70,6 @@ def day(text: str, *, where: str) -> date | None:
     return None if found == OPEN_END else found
 
 
-def day_text(day: date | None) -> str:
+def day_text(on: date | None) -> str:
     """The day as it is written; "" for none."""
-    return "" if day is None else f"{day:%Y%m%d}".zfill(_DAY_CHARS)
+    return "" if on is None else f"{on:%Y%m%d}".zfill(_DAY_CHARS)
