@@ -282,11 +282,13 @@ def _label(text: str, where: str) -> str:
 
 
 def version(message: Message[ChangeStatement]) -> int | None:
-    """A released statement says all about its change, so a later one mends an earlier one.
+    """A statement of a released change says all about it, and so does that it was taken back: a
+    later one mends an earlier one.
 
     None in any other status: it says nothing of what a released one before it has set off.
     """
-    if not _is_released(message.payload):
+    status = CHANGE_STATUS.get(message.payload.change.lifecycle_status.type)
+    if status not in RELEASED and status != "cancelled":
         return None
     change = message.payload.change
     return microseconds(to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime"))

@@ -197,6 +197,16 @@ def test_a_change_that_was_released_and_is_taken_back_is_cancelled(status: str) 
     assert told.data == put.document == msgspec.structs.replace(known, status="cancelled")
 
 
+@pytest.mark.parametrize(
+    ("status", "says_all"),
+    [("APPROVED", True), ("CANCELED", True), ("SUBMITTED_FOR_APPROVAL", False), ("?", False)],
+)
+def test_what_says_all_of_a_change_mends_an_earlier_statement(status: str, says_all: bool) -> None:
+    message = read(delivery(statement(row(), lifecycleStatus={"type": status})))
+    assert HANDLER.version is not None
+    assert (HANDLER.version(message) is not None) == says_all
+
+
 def test_an_unknown_status_is_refused() -> None:
     failure = refused(statement(lifecycleStatus={"type": "SORT_OF_DONE"}))
     assert (failure.code, failure.where) == ("status-unmapped", "change.lifecycleStatus.type")
