@@ -21,6 +21,7 @@ from canonical.exchange import Request, Response
 from canonical.quantity import parse_decimal, per_base, plain_decimal
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
+from handlers.systems.s4.amounts import MAX_QUANTITY, PLACES, fits
 from handlers.systems.s4.compare import (
     Difference,
     in_words,
@@ -35,8 +36,6 @@ from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE, STOCK_ITEM
 
 SERVICE = "API_BILL_OF_MATERIAL_SRV;v=0002"
 
-_PLACES = 3
-_MAX_QUANTITY = 10**10
 _MAX_POSITION = 9999
 # A line is read back in 1.1 to 1.4 kB, by the length of its numbers and of the host's name, and
 # 2 MiB of an answer are taken. What could not be read back, could not be confirmed: it is not sent.
@@ -183,7 +182,7 @@ def wanted(bom: PlantBom) -> _Wanted:
     for scale in _SCALES:
         quantities = [line.quantity.value * (1 if line.fixed else scale) for line in lines]
         base = bom.base.value * scale
-        if all(_fits(quantity) for quantity in (*quantities, base)):
+        if all(fits(quantity) for quantity in (*quantities, base)):
             break
     else:
         raise Rejected(
@@ -379,14 +378,10 @@ def _per_one(bom: PlantBom, line: BomLine) -> Fraction:
 def _quantity_at(line: _Line, base: Decimal) -> Decimal | None:
     """The line's quantity for another base quantity; None if the target cannot hold it."""
     exact = line.per_one * (1 if line.fixed else Fraction(base))
-    thousandths = exact * 10**_PLACES
-    if thousandths.denominator != 1 or abs(exact) >= _MAX_QUANTITY:
+    thousandths = exact * 10**PLACES
+    if thousandths.denominator != 1 or abs(exact) >= MAX_QUANTITY:
         return None
-    return plain_decimal(Decimal(int(thousandths)).scaleb(-_PLACES))
-
-
-def _fits(quantity: Decimal) -> bool:
-    return abs(quantity) < _MAX_QUANTITY and quantity == round(quantity, _PLACES)
+    return plain_decimal(Decimal(int(thousandths)).scaleb(-PLACES))
 
 
 def _numbers(bom: PlantBom, lines: Sequence[BomLine]) -> list[str]:

@@ -25,7 +25,7 @@ from handlers.systems.s4.compare import (
     text_of,
 )
 from handlers.systems.s4.native import ChangedType, ChangeMaster, Children
-from handlers.systems.s4.product import shortened
+from handlers.systems.s4.texts import CHARS, is_cut, short_text
 from handlers.systems.s4.words import CHANGE_STATUS, CHANGED_OBJECTS
 
 # The key of the objects is a word in this version; in the one before it was a number.
@@ -33,7 +33,6 @@ SERVICE = "API_CHANGEMASTER;v=0002"
 
 _OBJECTS = "to_ObjTypeAssignment"
 _NUMBER_CHARS = 12
-_TEXT_CHARS = 40
 
 
 def observe(change: Change) -> Request:
@@ -99,10 +98,10 @@ def differences(change: Change, actual: ChangeMaster) -> tuple[Difference, ...]:
 
 def wanted(change: Change) -> ChangeMaster:
     """The change as engineering states it, without what only a create sends."""
-    reason = shortened(change.reason, _TEXT_CHARS)
+    reason = short_text(change.reason)
     day = odata.date_literal(change.valid_from)
     return ChangeMaster(
-        ChangeNumberDescription=shortened(change.description, _TEXT_CHARS),
+        ChangeNumberDescription=short_text(change.description),
         ReasonForChangeText=reason if reason else UNSET,
         ChangeNumberValidFromDate=day if change.is_dated else UNSET,
     )
@@ -112,9 +111,9 @@ def remarks(change: Change) -> tuple[str, ...]:
     """What of the change the target cannot hold as it is."""
     texts = {"description": change.description, "reason": change.reason}
     return tuple(
-        f"The {name} of {change.number} is cut to {_TEXT_CHARS} characters"
+        f"The {name} of {change.number} is cut to {CHARS} characters"
         for name, text in texts.items()
-        if shortened(text, _TEXT_CHARS) != " ".join(text.split())
+        if is_cut(text)
     )
 
 

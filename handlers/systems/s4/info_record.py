@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
 from msgspec import UNSET
 
 from canonical.connector import Absent, Observed
-from canonical.errors import Conflict, InvalidMessage, Rejected
+from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
-from canonical.money import UnitPrice, minor_digits
 from canonical.purchasing import InfoRecord
-from canonical.quantity import parse_decimal, plain_decimal
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
+from handlers.systems.s4.amounts import price_in_erp, quotient, same_price
 from handlers.systems.s4.compare import (
     Difference,
     in_words,
@@ -40,9 +38,6 @@ SERVICE = "API_INFORECORD_PROCESS_SRV"
 _GENERAL = "A_PurchasingInfoRecord"
 _ORGANISATION = "A_PurgInfoRecdOrgPlantData"
 _OPEN_END = date(9999, 12, 31)
-_MAX_PRICE_UNIT = 99_999
-_MAX_PRICE = 10**9
-_MAX_PRICE_PLACES = 3
 _MAX_RATIO_PART = 99_999
 _MAX_LEAD_TIME_DAYS = 999
 
@@ -138,29 +133,6 @@ def wanted(record: InfoRecord) -> InfoRecordOrg:
     )
 
 
-def price_in_erp(price: UnitPrice, *, where: str = "") -> tuple[Decimal, int]:
-    """The same price with an amount the currency can be paid in, for a whole number of units.
-
-    0.0123 EUR for 1 is 1.23 EUR for 100. Raises: Rejected where there is no such pair.
-    """
-    places = min(minor_digits(price.amount.currency, where=where), _MAX_PRICE_PLACES)
-    for power in range(7):
-        amount = Fraction(price.amount.amount) * 10**power
-        per = Fraction(price.per.value) * 10**power
-        units = amount * 10**places
-        if per.denominator == 1 and units.denominator == 1:
-            if per > _MAX_PRICE_UNIT or abs(amount) >= _MAX_PRICE:
-                break
-            return plain_decimal(Decimal(int(units)).scaleb(-places)), int(per)
-    raise Rejected(
-        "price-not-representable",
-        f"{price.amount.amount} {price.amount.currency} for {price.per.value} {price.per.unit}"
-        f" has no amount of {places} decimals for at most {_MAX_PRICE_UNIT} units",
-        where=where,
-        remedy="State the price for another quantity in the contract",
-    )
-
-
 # --- the target's side ---
 
 
@@ -202,7 +174,7 @@ def _shared_conflict(record: InfoRecord, general: InfoRecordGeneral) -> Differen
     numerator, denominator = (text_of(part) for part in held)
     # Unset or 0 stands for 1: one order unit is one base unit.
     top, bottom = ("1" if same_number(part, "0") else part for part in (numerator, denominator))
-    if _fraction(top, bottom) != Fraction(*_ratio(record)):
+    if quotient(top, bottom) != Fraction(*_ratio(record)):
         wants = "/".join(map(str, _ratio(record)))
         return _conflict(record, in_words("OrderItemQtyToBaseQty", f"{top}/{bottom}", wants))
     return None
@@ -223,22 +195,15 @@ def _changed_terms(want: InfoRecordOrg, terms: InfoRecordOrg) -> dict[str, str]:
 
 
 def _same_price(want: InfoRecordOrg, terms: InfoRecordOrg) -> bool:
-    """25.00 for 1000 is 2.50 for 100; a price unit of 0 stands for 1."""
-    per = text_of(terms.MaterialPriceUnitQty)
-    held = _fraction(text_of(terms.NetPriceAmount) or "0", "1" if same_number(per, "0") else per)
+    held, wants = (
+        (text_of(price.NetPriceAmount), text_of(price.MaterialPriceUnitQty))
+        for price in (terms, want)
+    )
     return (
-        held == _fraction(text_of(want.NetPriceAmount), text_of(want.MaterialPriceUnitQty))
+        same_price(held, wants)
         and text_of(terms.Currency) == text_of(want.Currency)
         and same_unit(text_of(terms.PurchaseOrderPriceUnit), text_of(want.PurchaseOrderPriceUnit))
     )
-
-
-def _fraction(numerator: str, denominator: str) -> Fraction | None:
-    """None for what is no fraction, which differs from everything that is wanted."""
-    try:
-        return Fraction(parse_decimal(numerator)) / Fraction(parse_decimal(denominator))
-    except (InvalidMessage, ZeroDivisionError):
-        return None
 
 
 def _terms_address(terms: InfoRecordOrg) -> str:

@@ -34,6 +34,7 @@ from handlers.systems.s4.compare import (
     text_of,
 )
 from handlers.systems.s4.native import Children, Product, ProductDescription, ProductUnit
+from handlers.systems.s4.texts import CHARS, is_cut, short_text
 from handlers.systems.s4.words import (
     CROSS_PLANT_STATUS,
     INDUSTRY_SECTOR,
@@ -45,7 +46,6 @@ from handlers.systems.s4.words import (
 
 SERVICE = "API_PRODUCT_SRV"
 
-_TEXT_CHARS = 40
 _REVISION_CHARS = 2
 _WEIGHT_PLACES = 3
 _MAX_RATIO_PART = 99_999
@@ -148,8 +148,8 @@ def wanted_units(item: Item) -> tuple[ProductUnit, ...]:
 def remarks(item: Item) -> tuple[str, ...]:
     """What of the item the target cannot hold as it is."""
     found = []
-    if _short_text(item) != " ".join(item.description.split()):
-        found.append(f"The description of {item.number} is cut to {_TEXT_CHARS} characters")
+    if is_cut(item.description):
+        found.append(f"The description of {item.number} is cut to {CHARS} characters")
     if len(item.revision.label) > _REVISION_CHARS:
         found.append(
             f"Revision {item.revision.label} of {item.number} does not fit"
@@ -273,17 +273,9 @@ def _is_physical(alternate: ItemUnit, base_unit: str) -> bool:
     return factor == alternate.ratio.fraction
 
 
-def shortened(text: str, chars: int) -> str:
-    """At most so many characters as the ERP counts them, UTF-16 units, with single blanks."""
-    text = " ".join(text.split())
-    while len(text.encode("utf-16-le", errors="replace")) > 2 * chars:
-        text = text[:chars] if len(text) > chars else text[:-1]
-    return text.rstrip()
-
-
 def _short_text(item: Item) -> str:
-    """The number where there is no text."""
-    return shortened(item.description, _TEXT_CHARS) or shortened(item.number, _TEXT_CHARS)
+    """The number where there is no text: the ERP has no material without one."""
+    return short_text(item.description) or short_text(item.number)
 
 
 def _revision_level(item: Item) -> str:

@@ -42,8 +42,8 @@ from canonical.purchasing import InfoRecord
 from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.revision import parse_revision
 from handlers.systems.s4 import odata
+from handlers.systems.s4.amounts import price_in_erp
 from handlers.systems.s4.compare import same_date, same_id, same_number, same_text, same_unit
-from handlers.systems.s4.info_record import price_in_erp
 from handlers.systems.s4.outbound import DRIVER
 
 JSON = {"content-type": "application/json"}
