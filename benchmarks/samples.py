@@ -41,7 +41,7 @@ from canonical.operations import (
     ReportImplementation,
     RequestReview,
 )
-from canonical.order import OrderLine, PurchaseOrder
+from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
 from canonical.purchasing import InfoRecord
 from canonical.quantity import Quantity
 from canonical.rules import Rules
@@ -161,7 +161,7 @@ def operations() -> list[Operation]:
         PutBom(plant_bom),
         PutInfoRecord(_terms(item)),
         PutSupplier(SupplierMaster("S-100", 0, name="Example Seals", city="Kiel", country="DE")),
-        PutOrder(_order(item)),
+        PutOrder(_order(plant_bom)),
         PublishItem(item),
         ReadCoverage(item.number),
         ReadSupplier("S-100"),
@@ -194,7 +194,27 @@ def _terms(item: Item) -> InfoRecord:
     )
 
 
-def _order(item: Item) -> PurchaseOrder:
-    terms, quantity = _terms(item), Quantity(Decimal(500), item.base_unit)
-    line = OrderLine("10", item.number, quantity, terms.price, plant="1010")
-    return PurchaseOrder("4500000001", 0, terms.supplier, "EUR", (line,))
+def _order(bom: PlantBom) -> PurchaseOrder:
+    """All that the assembly is made of, a line each."""
+    return PurchaseOrder(
+        number="PO-1001",
+        version=1,
+        supplier="S-100",
+        currency="EUR",
+        lines=tuple(
+            OrderLine(
+                line=str(place),
+                item=line.component,
+                quantity=Quantity(Decimal(10), line.quantity.unit),
+                price=UnitPrice(
+                    Money(Decimal("25.00"), "EUR"), Quantity(Decimal(1000), line.quantity.unit)
+                ),
+                plant="1010",
+                schedule=(
+                    ScheduleLine(Quantity(Decimal(10), line.quantity.unit), date(2026, 4, 1)),
+                ),
+            )
+            for place, line in enumerate(bom.lines, start=1)
+        ),
+        organisation="1010",
+    )

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 from aiohttp import web
 
-from ops.sandbox.erp_rules import CHECK, CREATE
+from ops.sandbox.erp_rules import CHECK, CREATE, DELETE, SETTLE
 from ops.sandbox.erp_work import Seed, Work, check_etag, plant_of, record_of, row_of
 from ops.sandbox.faults import Faults
 from ops.sandbox.journal import Journal
@@ -230,7 +230,10 @@ async def _write(
             case "DELETE" if resource.key is not None and entity_set.deletable:
                 stored = _stored(erp, entity_set, resource.key)
                 check_etag(stored, request.headers.get("If-Match"))
-                work.delete(entity_set.name, stored)
+                if entity_set.name in DELETE:
+                    DELETE[entity_set.name](work, stored)
+                else:
+                    work.delete(entity_set.name, stored)
                 response = web.Response(status=204)
             case _:
                 raise _not_allowed(method, request.path)
@@ -282,6 +285,8 @@ def _update(
     row = row_of(stored) | draft.row
     CHECK[entity_set.name](work, row, "")
     changed = work.update(entity_set.name, stored, row)
+    if entity_set.name in SETTLE:
+        SETTLE[entity_set.name](work, row)
     headers = {"ETag": etag(changed.version, row_of(changed))}
     return web.Response(status=204, headers=headers)
 

@@ -6,6 +6,7 @@ function holds for created and updated rows alike. Refusals raise; the caller's 
 
 from collections.abc import Callable, Mapping
 
+from ops.sandbox import order_rules as orders
 from ops.sandbox.erp_work import (
     Work,
     check_convertible,
@@ -336,19 +337,6 @@ def check_changed_bom(work: Work, row: Row, place: str) -> None:
         raise Refused(400, "ZSANDBOX/BOM_MISSING", text.format(*where.values()), f"{place}Material")
 
 
-def create_order(work: Work, draft: Draft) -> Stored:
-    """Orders are the buyers': they are seeded, and nobody places one through this door."""
-    raise _no_orders(draft.place)
-
-
-def check_order(work: Work, row: Row, place: str) -> None:
-    raise _no_orders(place)
-
-
-def _no_orders(place: str) -> Refused:
-    return Refused(400, "ZSANDBOX/ORDERS_READ_ONLY", "Purchase orders can only be read", place)
-
-
 PARTNERS = ("A_BusinessPartner", "A_BusinessPartnerAddress", "A_BuPaAddressUsage",
             "A_Supplier", "A_SupplierCompany", "A_SupplierPurchasingOrg")  # fmt: skip
 
@@ -380,9 +368,9 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_ChangeMasterObjTypeAssgmt": create_part_of_change,
     "A_ChangeMstrObMgReMaterial": create_part_of_change,
     "A_ChangeMstrObMgReMatlBOM": create_part_of_change,
-    "A_PurchaseOrder": create_order,
-    "A_PurchaseOrderItem": create_order,
-    "A_PurchaseOrderScheduleLine": create_order,
+    "A_PurchaseOrder": orders.create_order,
+    "A_PurchaseOrderItem": orders.create_item,
+    "A_PurchaseOrderScheduleLine": orders.create_line,
     **dict.fromkeys(PARTNERS, create_partner),
 }
 CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
@@ -399,8 +387,18 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_ChangeMasterObjTypeAssgmt": check_changed_type,
     "A_ChangeMstrObMgReMaterial": check_changed_material,
     "A_ChangeMstrObMgReMatlBOM": check_changed_bom,
-    "A_PurchaseOrder": check_order,
-    "A_PurchaseOrderItem": check_order,
-    "A_PurchaseOrderScheduleLine": check_order,
+    "A_PurchaseOrder": orders.check_order,
+    "A_PurchaseOrderItem": orders.check_item,
+    "A_PurchaseOrderScheduleLine": orders.check_line,
     **dict.fromkeys(PARTNERS, check_partner),
+}
+# What follows from an update, and deletions that are more or less than one of the row.
+SETTLE: Mapping[str, Callable[[Work, Row], None]] = {
+    "A_PurchaseOrderItem": orders.settle_item,
+    "A_PurchaseOrderScheduleLine": orders.settle_line,
+}
+DELETE: Mapping[str, Callable[[Work, Stored], None]] = {
+    "A_PurchaseOrder": orders.delete_order,
+    "A_PurchaseOrderItem": orders.delete_item,
+    "A_PurchaseOrderScheduleLine": orders.delete_line,
 }

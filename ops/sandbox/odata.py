@@ -20,6 +20,10 @@ from ops.sandbox.refusal import Refused
 METADATA = Path(__file__).parent / "metadata"
 ROOT = "/sap/opu/odata/sap/"
 
+# With the create of their parent these may have children of their own, as the vendor's create
+# schema says.
+DEEP = frozenset({"A_PurchaseOrderItem"})
+
 DECIMAL = re.compile(r"-?(\d+)(?:\.(\d+))?")
 DATE = re.compile(r"/Date\((-?\d+)\)/")
 TIMESTAMP = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
@@ -100,9 +104,10 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A payload that agrees with the metadata: values in the vendor's form, one level of children.
+    """A payload that agrees with the metadata: values in the vendor's form, and children.
 
-    `place` is where it stood in the request, for error targets: empty, or `to_X(2)/`.
+    `place` is where it stood in the request, for error targets: empty, `to_X(2)/` or
+    `to_X(2)/to_Y(0)/`.
     """
 
     set: str
@@ -124,7 +129,7 @@ def check_payload(
 
     `__metadata` and deferred links are what a client echoes from a read and are passed over.
     Raises: Refused 400 for an unknown property, a wrong type or size, a property that may not be
-    written, children in an update or below the first level.
+    written, children in an update, or below the first level of another set than those in DEEP.
     """
     if not isinstance(payload, dict):
         raise Refused(400, "ZSANDBOX/PAYLOAD_NOT_OBJECT", "The payload must be one JSON object")
@@ -134,10 +139,10 @@ def check_payload(
         if name == "__metadata" or _is_deferred(value):
             continue
         if navigation := entity_set.navigates(name):
-            if not creating or place:
+            if not creating or (place and entity_set.name not in DEEP):
                 text = f"'{name}' may be sent with a create only, one level deep"
                 raise Refused(400, "ZSANDBOX/DEEP_INSERT", text, place + name)
-            children[name] = _check_children(model, navigation, value)
+            children[name] = _check_children(model, navigation, value, place)
             continue
         described = entity_set.property(name)
         if described is None:
@@ -155,17 +160,17 @@ def _is_deferred(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"__deferred"}
 
 
-def _check_children(model: Model, navigation: Navigation, value: object) -> list[Draft]:
+def _check_children(model: Model, navigation: Navigation, value: object, place: str) -> list[Draft]:
     entries = value.get("results") if isinstance(value, dict) and navigation.many else value
     if not navigation.many:
         entries = [value]
     if not isinstance(entries, list):
         text = f"'{navigation.name}' must be a list or an object with 'results'"
-        raise Refused(400, "ZSANDBOX/DEEP_INSERT", text, navigation.name)
+        raise Refused(400, "ZSANDBOX/DEEP_INSERT", text, place + navigation.name)
     _, child_set = model.find(navigation.set)
     return [
         check_payload(
-            model, child_set, entry, creating=True, place=f"{navigation.name}({position})/"
+            model, child_set, entry, creating=True, place=f"{place}{navigation.name}({position})/"
         )
         for position, entry in enumerate(entries)
     ]

@@ -566,6 +566,110 @@ async def test_a_stale_tag_leads_to_a_new_look(erp: Client) -> None:
     await erp.assert_equal(wanted)
 
 
+# --- ERP: purchase orders ---
+
+
+def order_line(number: str, quantity: str, *parts: tuple[str, date], **more: Any) -> OrderLine:
+    plain = OrderLine(
+        line=number,
+        item="SEAL-7",
+        quantity=Quantity(Decimal(quantity), "H87"),
+        price=UnitPrice(Money(Decimal("25.00"), "EUR"), Quantity(Decimal(1000), "H87")),
+        plant="1010",
+        description="Shaft seal, 40 mm",
+        schedule=tuple(ScheduleLine(Quantity(Decimal(n), "H87"), day) for n, day in parts),
+    )
+    return msgspec.structs.replace(plain, **more)
+
+
+MARCH, APRIL = date(2026, 3, 16), date(2026, 4, 1)
+
+
+def placed(*lines: OrderLine, **more: Any) -> PutOrder:
+    plain = PurchaseOrder("PO-1001", 1, "17300001", "EUR", lines, organisation="1010")
+    return PutOrder(msgspec.structs.replace(plain, **more))
+
+
+async def test_an_order_is_placed_once_and_found_by_its_number_afterwards(erp: Client) -> None:
+    await put_materials(erp)
+    put = placed(order_line("1", "5", ("2", MARCH), ("3", APRIL)), order_line("2", "7"))
+    assert await erp.apply(put) == ("4500000001", None)
+    assert erp.writes == 1
+    await erp.assert_equal(put)
+    (row,) = await erp.rows("A_PurchaseOrder")
+    assert row["CorrespncInternalReference"] == "PO-1001"
+    assert [r["OrderQuantity"] for r in await erp.rows("A_PurchaseOrderItem")] == ["5.000", "7.000"]
+
+
+async def test_an_order_placed_by_a_lost_call_is_not_placed_again(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.fault(action="apply_then_500", method="POST", path="/A_PurchaseOrder")
+    put = placed(order_line("1", "5", ("5", MARCH)))
+    with pytest.raises(InDoubt):
+        await erp.apply(put)
+    assert await erp.apply(put) == ("4500000001", None)
+    assert (erp.writes, len(await erp.rows("A_PurchaseOrder"))) == (0, 1)
+
+
+async def test_an_order_is_changed_item_by_item_and_the_result_is_exact(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(
+        placed(order_line("1", "5", ("2", MARCH), ("3", APRIL)), order_line("2", "7", ("7", MARCH)))
+    )
+    dearer = UnitPrice(Money(Decimal("26.00"), "EUR"), Quantity(Decimal(1000), "H87"))
+    changed = placed(
+        order_line("1", "9", ("4", APRIL), ("5", date(2026, 5, 1)), price=dearer),
+        order_line("3", "1", ("1", MARCH)),
+    )
+    await erp.apply(changed)
+    # New item; two schedule lines, whose sum the quantity follows; price; cancelled item.
+    assert erp.writes == 5
+    await erp.assert_equal(changed)
+    assert [
+        (r["PurchaseOrderItem"], r["OrderQuantity"], r["PurchasingDocumentDeletionCode"])
+        for r in await erp.rows("A_PurchaseOrderItem")
+    ] == [("1", "9.000", ""), ("2", "7.000", "L"), ("3", "1.000", "")]
+    cancelled = placed()
+    await erp.apply(cancelled)
+    await erp.assert_equal(cancelled)
+
+
+async def test_an_order_of_the_erps_own_that_comes_back_is_found_under_its_number(
+    erp: Client,
+) -> None:
+    await put_materials(erp)
+    await place_order(erp)
+    own = placed(order_line("10", "500", ("500", date(2016, 9, 22))), number="4500000028")
+    assert await erp.apply(own) == ("4500000028", None)
+    assert len(await erp.rows("A_PurchaseOrder")) == 1
+
+
+@pytest.mark.parametrize(
+    ("put", "code", "where"),
+    [
+        (placed(order_line("1", "5"), supplier="9"), "SUPPLIER_UNKNOWN", "Supplier"),
+        (placed(order_line("1", "5", item="BOLT")), "ORDER_MATERIAL_MISSING",
+         "to_PurchaseOrderItem(0)/Material"),
+    ],
+)  # fmt: skip
+async def test_an_order_of_what_the_erp_does_not_know_is_refused_in_its_words(
+    erp: Client, put: PutOrder, code: str, where: str
+) -> None:
+    await put_materials(erp)
+    with pytest.raises(Rejected, match=code) as refused:
+        await erp.apply(put)
+    assert refused.value.where == where
+    assert await erp.rows("A_PurchaseOrder") == []
+
+
+async def test_a_closed_item_is_not_changed(erp: Client) -> None:
+    await put_materials(erp)
+    await place_order(erp, IsCompletelyDelivered=True)
+    more = placed(order_line("10", "600", ("600", date(2016, 9, 22))), number="4500000028")
+    with pytest.raises(Rejected, match="ORDER_ITEM_CLOSED"):
+        await erp.apply(more)
+
+
 # --- what is read back ---
 
 
@@ -573,7 +677,7 @@ def asked(kind: str, id_: str, key: str) -> ReadObject:
     return ReadObject(kind, id_, key, asked=1, correlation_id="story-1")
 
 
-async def place_order(erp: Client) -> None:
+async def place_order(erp: Client, **of_the_items: object) -> None:
     """A buyer placed an order of two items, one of which was deleted again."""
     await erp.plant(
         "A_PurchaseOrder",
@@ -599,6 +703,7 @@ async def place_order(erp: Client) -> None:
             OrderPriceUnit="PC",
             NetPriceAmount="25.00",
             NetPriceQuantity="1000",
+            **of_the_items,
         )
         await erp.plant(
             "A_PurchaseOrderScheduleLine",

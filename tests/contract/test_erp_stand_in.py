@@ -477,10 +477,11 @@ async def test_a_set_is_paged_counted_and_narrowed(shared: StandIn) -> None:
     assert wrong.refusal == (400, "ZSANDBOX/QUERY_OPTION")
 
 
-async def test_an_order_is_read_with_its_items_and_their_schedule_lines_and_not_written(
-    erp: StandIn,
-) -> None:
-    orders = "/sap/opu/odata/sap/API_PURCHASEORDER_PROCESS_SRV/A_PurchaseOrder"
+ORDERS = "/sap/opu/odata/sap/API_PURCHASEORDER_PROCESS_SRV"
+
+
+async def test_an_order_is_read_with_its_items_and_their_schedule_lines(erp: StandIn) -> None:
+    orders = f"{ORDERS}/A_PurchaseOrder"
     rows: dict[str, dict[str, str]] = {
         "A_PurchaseOrder": {"PurchaseOrder": "45"},
         "A_PurchaseOrderItem": {"PurchaseOrder": "45", "PurchaseOrderItem": "10"},
@@ -498,7 +499,6 @@ async def test_an_order_is_read_with_its_items_and_their_schedule_lines_and_not_
         whole = await client.send("GET", f"{orders}('45')?{expand}")
         narrow = await client.send("GET", f"{orders}('45')?{expand}&{select}")
         flat = await client.send("GET", f"{orders}('45')")
-        placed = await client.send("POST", orders, {"CompanyCode": "1010"})
         gone = await client.send("GET", f"{orders}('46')")
     [item] = whole.entity["to_PurchaseOrderItem"]["results"]
     [line] = item["to_ScheduleLine"]["results"]
@@ -506,8 +506,72 @@ async def test_an_order_is_read_with_its_items_and_their_schedule_lines_and_not_
     [item] = narrow.entity["to_PurchaseOrderItem"]["results"]
     assert item.keys() == {"__metadata", "Material", "to_ScheduleLine"}
     assert "__deferred" in flat.entity["to_PurchaseOrderItem"]
-    assert placed.refusal == (400, "ZSANDBOX/ORDERS_READ_ONLY")
     assert gone.refusal == (404, "/IWBEP/CM_MGW_RT/020")
+
+
+def order(*materials: str, **fields: str) -> dict[str, Any]:
+    return {
+        "PurchaseOrderType": "NB",
+        "Supplier": SUPPLIER,
+        "PurchasingOrganization": "1010",
+        "PurchasingGroup": "001",
+        "DocumentCurrency": "EUR",
+        "to_PurchaseOrderItem": {
+            "results": [
+                {
+                    "PurchaseOrderItem": str(place * 10),
+                    "Material": material,
+                    "Plant": "1010",
+                    "OrderQuantity": "5",
+                    "to_ScheduleLine": {
+                        "results": [{"ScheduleLine": "1", "ScheduleLineOrderQuantity": "5"}]
+                    },
+                }
+                for place, material in enumerate(materials, start=1)
+            ]
+        },
+        **fields,
+    }
+
+
+async def test_an_order_is_placed_whole_and_changed_item_by_item(erp: StandIn) -> None:
+    item = f"{ORDERS}/A_PurchaseOrderItem(PurchaseOrder='4500000001',PurchaseOrderItem='10')"
+    async with Client(erp) as client:
+        placed = await client.send("POST", f"{ORDERS}/A_PurchaseOrder", order("SEAL", "OIL"))
+        assert (placed.status, placed.entity["PurchaseOrder"]) == (201, "4500000001")
+        read = await client.send("GET", item)
+        blind = await client.send("PATCH", item, {"OrderQuantity": "7"})
+        tag = read.entity["__metadata"]["etag"]
+        changed = await client.send("PATCH", item, {"OrderQuantity": "7"}, If_Match=tag)
+        stale = await client.send("DELETE", item, If_Match=tag)
+        [line] = (await client.send("GET", f"{item}/to_ScheduleLine")).entity["results"]
+        deleted = await client.send("DELETE", item, If_Match=changed.headers["ETag"])
+        after = await client.send("GET", item)
+        again = await client.send("PATCH", item, {"OrderQuantity": "8"}, If_Match="*")
+    assert blind.refusal == (428, "ZSANDBOX/ETAG_MISSING")
+    assert stale.refusal == (412, "ZSANDBOX/ETAG_STALE")
+    assert (changed.status, line["ScheduleLineOrderQuantity"]) == (204, "7.000")
+    assert (deleted.status, after.entity["PurchasingDocumentDeletionCode"]) == (204, "L")
+    assert again.refusal == (400, "ZSANDBOX/ORDER_ITEM_DELETED")
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (order("SEAL", Supplier="1"), "SUPPLIER_UNKNOWN"),
+        (order("SEAL", "BOLT"), "ORDER_MATERIAL_MISSING"),
+        (order("SEAL", "HOSE"), "PRODUCT_NOT_IN_PLANT"),
+        (order(), "ORDER_EMPTY"),
+    ],
+)
+async def test_an_order_that_breaks_a_rule_leaves_nothing_behind(
+    erp: StandIn, payload: dict[str, Any], code: str
+) -> None:
+    before = contents(erp)
+    async with Client(erp) as client:
+        placed = await client.send("POST", f"{ORDERS}/A_PurchaseOrder", payload)
+    assert placed.refusal == (400, f"ZSANDBOX/{code}")
+    assert contents(erp) == before
 
 
 async def test_a_partner_is_read_with_the_supplier_that_it_is_and_not_written(

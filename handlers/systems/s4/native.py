@@ -15,6 +15,8 @@ from canonical.members import Foreign
 
 Text = str | UnsetType
 Flag = bool | UnsetType
+Day = str | UnsetType | None
+"""Null is how the services write no day."""
 Child = TypeVar("Child")
 
 
@@ -215,6 +217,52 @@ class InfoRecordGeneral(Entity, frozen=True, kw_only=True):
     to_PurgInfoRecdOrgPlantData: Children[InfoRecordOrg] | UnsetType = UNSET
 
 
+class PlacedSchedule(Entity, frozen=True, kw_only=True):
+    """A_PurchaseOrderScheduleLine: so much of the item's order unit on a day."""
+
+    PurchasingDocument: Text = UNSET
+    PurchasingDocumentItem: Text = UNSET
+    ScheduleLine: Text = UNSET
+    ScheduleLineDeliveryDate: Day = UNSET
+    ScheduleLineOrderQuantity: Text = UNSET
+
+
+class PlacedItem(Entity, frozen=True, kw_only=True):
+    """A_PurchaseOrderItem: NetPriceAmount is for NetPriceQuantity of OrderPriceUnit, in the
+    currency of the order."""
+
+    PurchaseOrder: Text = UNSET
+    PurchaseOrderItem: Text = UNSET
+    PurchasingDocumentDeletionCode: Text = UNSET
+    PurchaseOrderItemText: Text = UNSET
+    Plant: Text = UNSET
+    SupplierMaterialNumber: Text = UNSET
+    OrderQuantity: Text = UNSET
+    PurchaseOrderQuantityUnit: Text = UNSET
+    OrderPriceUnit: Text = UNSET
+    NetPriceAmount: Text = UNSET
+    NetPriceQuantity: Text = UNSET
+    IsReturnsItem: Flag | None = UNSET
+    Material: Text = UNSET
+    to_ScheduleLine: Children[PlacedSchedule] | UnsetType = UNSET
+
+
+class PlacedOrder(Entity, frozen=True, kw_only=True):
+    """A_PurchaseOrder: CorrespncInternalReference is "our reference", the number of the order where
+    it was placed."""
+
+    PurchaseOrder: Text = UNSET
+    PurchaseOrderType: Text = UNSET
+    PurchasingDocumentDeletionCode: Text = UNSET
+    Supplier: Text = UNSET
+    PurchasingOrganization: Text = UNSET
+    PurchasingGroup: Text = UNSET
+    PurchaseOrderDate: Day = UNSET
+    DocumentCurrency: Text = UNSET
+    CorrespncInternalReference: Text = UNSET
+    to_PurchaseOrderItem: Children[PlacedItem] | UnsetType = UNSET
+
+
 class Written(Entity, frozen=True, kw_only=True):
     """What names the object in the answer to a create, whichever entity it is."""
 
@@ -225,6 +273,11 @@ class Written(Entity, frozen=True, kw_only=True):
     ChangeNumber: Text = UNSET
     BillOfMaterial: Text = UNSET
     PurchasingInfoRecord: Text = UNSET
+    PurchaseOrder: Text = UNSET
+    PurchaseOrderItem: Text = UNSET
+    PurchasingDocument: Text = UNSET
+    PurchasingDocumentItem: Text = UNSET
+    CorrespncInternalReference: Text = UNSET
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from canonical.codec import decode_json
-from canonical.connector import Absent, Confirmed, Driver, Observed, Write
+from canonical.connector import Absent, Confirmed, Driver, More, Observed, Write
 from canonical.effects import Step
 from canonical.errors import Misconfigured
 from canonical.exchange import Request, Response
@@ -21,6 +21,7 @@ from canonical.operations import (
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
+    PutOrder,
     ReadObject,
     verb,
 )
@@ -30,6 +31,8 @@ from handlers.systems.s4 import (
     changed_objects,
     info_record,
     odata,
+    order_wanted,
+    placed_order,
     product,
     product_plant,
     read_back,
@@ -40,6 +43,7 @@ from handlers.systems.s4.native import (
     ChangeMaster,
     ChangeRecords,
     InfoRecordGeneral,
+    PlacedOrder,
     Product,
     ProductPlant,
 )
@@ -54,7 +58,7 @@ class _Target:
     """
 
     observe: Callable[[], Request]
-    read: Callable[[Response], Observed]
+    read: Callable[[Response], Observed | More]
     create: Callable[[], Request] | None
     differences: Callable[[bytes], tuple[Difference, ...]]
     check_written: Callable[[Response], str]
@@ -68,9 +72,9 @@ def observe(step: Step) -> Request:
     return _target(step.operation).observe()
 
 
-def read(step: Step, response: Response) -> Observed:
+def read(step: Step, response: Response) -> Observed | More:
     """What the target holds, compared field by field with what the step wants, or the answer to
-    a question."""
+    a question; of an order that is not found by our number also another call."""
     if isinstance(step.operation, ReadObject):
         return read_back.read(step.operation, response)
     return _target(step.operation).read(response)
@@ -169,6 +173,17 @@ def _target(operation: Operation) -> _Target:
                 ),
                 check_written=partial(info_record.check_written, record),
             )
+        case PutOrder(order):
+            return _Target(
+                observe=partial(placed_order.observe, order),
+                read=partial(placed_order.read, order),
+                create=partial(placed_order.create, order),
+                differences=lambda held: placed_order.differences(
+                    order, decode_json(held, PlacedOrder)
+                ),
+                check_written=partial(placed_order.check_written, order),
+                remarks=order_wanted.remarks(order),
+            )
         case other:
             raise Misconfigured(
                 "operation-unsupported",
@@ -190,6 +205,7 @@ DRIVER = Driver(
         ExtendToPlant,
         PutBom,
         PutInfoRecord,
+        PutOrder,
         ReadObject,
     ),
     observe=observe,

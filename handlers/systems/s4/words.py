@@ -52,8 +52,11 @@ STOCK_ITEM = "L"
 PRODUCTION_USAGE = "1"
 
 INFO_RECORD_CATEGORY = "0"  # standard
-# An info record needs one when it is created; it is the buyers' afterwards.
+# Info records and orders need one when they are created; it is the buyers' afterwards.
 PURCHASING_GROUP = "001"
+
+# Of an order, by the word of whoever placed it; NB, standard, is as SAP delivers it.
+ORDER_TYPE: Mapping[str, str] = {"": "NB", "NB": "NB"}
 
 # What is read back. Deletion codes of an order and of its items; S, blocked, is still on order.
 DELETED = frozenset({"L", "X"})

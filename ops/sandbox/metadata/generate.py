@@ -154,8 +154,18 @@ def from_openapi(path: Path, service: str, sets: tuple[str, ...]) -> Iterator[di
             )
             for n, f in plain.items()
         ]
-        deletable = name in DELETABLE_BY_MANUAL
+        deletable = name in DELETABLE_BY_MANUAL or _is_deletable(document, name)
         yield _entity_set(name, type_name, key, deletable, set(fields), properties)
+
+
+def _is_deletable(document: Mapping[str, Any], name: str) -> bool:
+    """Whether the path of one entity of the set has a DELETE."""
+    one = f"/{name}("
+    return any(
+        "delete" in path
+        for at, path in document["paths"].items()
+        if at.startswith(one) and at.endswith(")")
+    )
 
 
 def _is_navigation(field: Mapping[str, Any]) -> bool:

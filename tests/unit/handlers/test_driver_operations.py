@@ -65,7 +65,7 @@ CALLS: tuple[Operation, ...] = (
         )
     ),
     PutSupplier(SupplierMaster("S-1", 0, name="Seals")),
-    PutOrder(PurchaseOrder("PO-1", 0, "S-1", "EUR", (OrderLine("10", "PIN", ONE),))),
+    PutOrder(PurchaseOrder("PO-1", 1, "S-1", "EUR", (OrderLine("1", "PIN", ONE, plant="1010"),))),
     PublishItem(item("PIN")),
     ReadCoverage("PIN"),
     ReadSupplier("S-1"),
