@@ -160,7 +160,7 @@ def operations() -> list[Operation]:
         ExtendToPlant(item.number, "1010", "buy", item.base_unit, "001"),
         PutBom(plant_bom),
         PutInfoRecord(_terms(item)),
-        PutSupplier(SupplierMaster("S-100", 0, name="Example Seals", city="Kiel", country="DE")),
+        PutSupplier(_supplier()),
         PutOrder(_order(plant_bom)),
         PublishItem(item),
         ReadCoverage(item.number),
@@ -191,6 +191,19 @@ def _terms(item: Item) -> InfoRecord:
         lead_time_days=5,
         contract="C-7001",
         last_day=date(2029, 12, 31),
+    )
+
+
+def _supplier() -> SupplierMaster:
+    return SupplierMaster(
+        number="S-100",
+        version=1,
+        name="Example Seals GmbH",
+        street="Hauptstrasse 7",
+        postal_code="89073",
+        city="Ulm",
+        country="DE",
+        language="DE",
     )
 
 

@@ -7,6 +7,7 @@ function holds for created and updated rows alike. Refusals raise; the caller's 
 from collections.abc import Callable, Mapping
 
 from ops.sandbox import order_rules as orders
+from ops.sandbox import partner_rules as partners
 from ops.sandbox.erp_work import (
     Work,
     check_convertible,
@@ -223,9 +224,7 @@ def create_info_record(work: Work, draft: Draft) -> Stored:
 
 
 def check_info_record(work: Work, row: Row, place: str) -> None:
-    if row["Supplier"] not in work.seed.suppliers:
-        text = f"Supplier {row['Supplier']} does not exist"
-        raise Refused(400, "ZSANDBOX/SUPPLIER_UNKNOWN", text, f"{place}Supplier")
+    partners.require_supplier(work, row["Supplier"], place)
     check_unit(row, "PurgDocOrderQuantityUnit", place)
 
 
@@ -337,23 +336,6 @@ def check_changed_bom(work: Work, row: Row, place: str) -> None:
         raise Refused(400, "ZSANDBOX/BOM_MISSING", text.format(*where.values()), f"{place}Material")
 
 
-PARTNERS = ("A_BusinessPartner", "A_BusinessPartnerAddress", "A_BuPaAddressUsage",
-            "A_Supplier", "A_SupplierCompany", "A_SupplierPurchasingOrg")  # fmt: skip
-
-
-def create_partner(work: Work, draft: Draft) -> Stored:
-    """Partners are kept by people: they are seeded, and nobody makes one through this door."""
-    raise _no_partners(draft.place)
-
-
-def check_partner(work: Work, row: Row, place: str) -> None:
-    raise _no_partners(place)
-
-
-def _no_partners(place: str) -> Refused:
-    return Refused(400, "ZSANDBOX/PARTNERS_READ_ONLY", "Partners can only be read", place)
-
-
 CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_Product": create_product,
     "A_ProductDescription": create_part_of_product,
@@ -371,7 +353,10 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_PurchaseOrder": orders.create_order,
     "A_PurchaseOrderItem": orders.create_item,
     "A_PurchaseOrderScheduleLine": orders.create_line,
-    **dict.fromkeys(PARTNERS, create_partner),
+    "A_BusinessPartner": partners.create_partner,
+    "A_BusinessPartnerRole": partners.create_role,
+    "A_BusinessPartnerAddress": partners.create_address,
+    **dict.fromkeys(partners.SEEDED, partners.only_seeded),
 }
 CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_Product": check_product,
@@ -390,7 +375,11 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_PurchaseOrder": orders.check_order,
     "A_PurchaseOrderItem": orders.check_item,
     "A_PurchaseOrderScheduleLine": orders.check_line,
-    **dict.fromkeys(PARTNERS, check_partner),
+    "A_BusinessPartner": partners.check_partner,
+    "A_BusinessPartnerRole": partners.check_part,
+    "A_BusinessPartnerAddress": partners.check_address,
+    **dict.fromkeys(partners.SEEDED, partners.check_seeded),
+    "A_Supplier": partners.check_supplier,
 }
 # What follows from an update, and deletions that are more or less than one of the row.
 SETTLE: Mapping[str, Callable[[Work, Row], None]] = {

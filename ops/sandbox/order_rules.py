@@ -19,6 +19,7 @@ from ops.sandbox.erp_work import (
     with_parent,
 )
 from ops.sandbox.odata import Draft, Row, date_literal
+from ops.sandbox.partner_rules import require_supplier, require_unblocked
 from ops.sandbox.refusal import Refused
 from ops.sandbox.tables import Stored
 
@@ -54,9 +55,8 @@ def check_order(work: Work, row: Row, place: str) -> None:
     if row["PurchaseOrderType"] not in ORDER_TYPES:
         text = f"Purchasing document type {row['PurchaseOrderType']} is not defined"
         raise Refused(400, "ZSANDBOX/ORDER_TYPE", text, f"{place}PurchaseOrderType")
-    if row["Supplier"] not in work.seed.suppliers:
-        text = f"Supplier {row['Supplier']} does not exist"
-        raise Refused(400, "ZSANDBOX/SUPPLIER_UNKNOWN", text, f"{place}Supplier")
+    require_supplier(work, row["Supplier"], place)
+    require_unblocked(work, row["Supplier"], place)
     organisation = str(row["PurchasingOrganization"])
     if organisation not in work.seed.purchasing_organizations:
         text = f"Purchasing organisation {organisation} is not defined"

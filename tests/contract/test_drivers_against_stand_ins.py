@@ -18,6 +18,7 @@ import pytest
 
 from broker.channels.auth import OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
+from broker.dispatcher import look
 from canonical.bom import BomLine, PlantBom
 from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.connector import Answer, Driver, Present
@@ -110,8 +111,7 @@ class Client:
         self.warnings: list[str] = []
 
     async def observe(self, operation: Operation) -> Any:
-        step = step_of(operation)
-        return self._driver.read(step, await self.perform(self._driver.observe(step)))
+        return await look(self._driver, step_of(operation), self.perform)
 
     async def apply(self, operation: Operation) -> tuple[str, Answer | None]:
         """The operation is true; its reference and answer. Raises what the driver raises."""
@@ -603,7 +603,7 @@ async def test_an_order_is_placed_once_and_found_by_its_number_afterwards(erp: C
 
 async def test_an_order_placed_by_a_lost_call_is_not_placed_again(erp: Client) -> None:
     await put_materials(erp)
-    await erp.fault(action="apply_then_500", method="POST", path="/A_PurchaseOrder")
+    await erp.fault(action="apply_then_500", method="POST", path="A_PurchaseOrder$")
     put = placed(order_line("1", "5", ("5", MARCH)))
     with pytest.raises(InDoubt):
         await erp.apply(put)
@@ -639,9 +639,10 @@ async def test_an_order_of_the_erps_own_that_comes_back_is_found_under_its_numbe
 ) -> None:
     await put_materials(erp)
     await place_order(erp)
-    own = placed(order_line("10", "500", ("500", date(2016, 9, 22))), number="4500000028")
+    same = order_line("10", "500", ("500", date(2016, 9, 22)), description="")
+    own = placed(same, number="4500000028")
     assert await erp.apply(own) == ("4500000028", None)
-    assert len(await erp.rows("A_PurchaseOrder")) == 1
+    assert (erp.writes, len(await erp.rows("A_PurchaseOrder"))) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -668,6 +669,53 @@ async def test_a_closed_item_is_not_changed(erp: Client) -> None:
     more = placed(order_line("10", "600", ("600", date(2016, 9, 22))), number="4500000028")
     with pytest.raises(Rejected, match="ORDER_ITEM_CLOSED"):
         await erp.apply(more)
+
+
+# --- ERP: suppliers ---
+
+
+def kept(**more: Any) -> PutSupplier:
+    plain = SupplierMaster(
+        "17300009", 1, name="Southern Seals", street="Kai 1", city="Ulm", country="DE"
+    )
+    return PutSupplier(msgspec.structs.replace(plain, **more))
+
+
+async def test_a_supplier_is_made_once_and_ordered_from(erp: Client) -> None:
+    await put_materials(erp)
+    assert await erp.apply(kept()) == ("17300009", None)
+    assert erp.writes == 1
+    await erp.assert_equal(kept())
+    await erp.apply(placed(order_line("1", "5"), supplier="17300009"))
+    (supplier,) = await erp.rows("A_Supplier")
+    assert (supplier["Supplier"], supplier["PurchasingIsBlocked"]) == ("17300009", False)
+    (role,) = await erp.rows("A_BusinessPartnerRole")
+    assert role["BusinessPartnerRole"] == "FLVN01"
+
+
+async def test_a_supplier_made_by_a_lost_call_is_not_made_again(erp: Client) -> None:
+    await erp.fault(action="apply_then_500", method="POST", path="A_BusinessPartner$")
+    with pytest.raises(InDoubt):
+        await erp.apply(kept())
+    assert await erp.apply(kept()) == ("17300009", None)
+    assert (erp.writes, len(await erp.rows("A_BusinessPartner"))) == (0, 1)
+
+
+async def test_a_supplier_is_blocked_renamed_and_moved_by_a_call_each(erp: Client) -> None:
+    await keep_partner(erp)
+    moved = kept(
+        number="17300001", name="Nord", street="Kai 2", city="Kiel", is_posting_blocked=True
+    )
+    await erp.apply(moved)
+    assert erp.writes == 3
+    await erp.assert_equal(moved)
+    (partner,) = await erp.rows("A_BusinessPartner")
+    assert (partner["BusinessPartner"], partner["OrganizationBPName1"]) == ("9000017", "Nord")
+    # The block of purchasing was this ERP's; the keeper has none.
+    (supplier,) = await erp.rows("A_Supplier")
+    assert (supplier["PostingIsBlocked"], supplier["PurchasingIsBlocked"]) == (True, False)
+    cities = {a["AddressID"]: a["CityName"] for a in await erp.rows("A_BusinessPartnerAddress")}
+    assert cities == {"1": "Kiel", "2": "Bonn"}
 
 
 # --- what is read back ---
@@ -1038,7 +1086,7 @@ async def test_a_supplier_under_another_number_is_a_suspected_duplicate(
         await procurement.apply(master(name="Northern Seals"))
 
 
-def order_line(number: str, amount: str = "500", item: str = "SEAL-7") -> OrderLine:
+def bought(number: str, amount: str = "500", item: str = "SEAL-7") -> OrderLine:
     pieces = Quantity(Decimal(amount), "H87")
     return OrderLine(
         number,
@@ -1050,7 +1098,7 @@ def order_line(number: str, amount: str = "500", item: str = "SEAL-7") -> OrderL
     )
 
 
-def placed(*lines: OrderLine, supplier: str = "17300001") -> PutOrder:
+def copied(*lines: OrderLine, supplier: str = "17300001") -> PutOrder:
     return PutOrder(PurchaseOrder("4500000028", 0, supplier, "EUR", lines))
 
 
@@ -1058,11 +1106,11 @@ async def test_an_order_is_put_once_changed_line_by_line_and_cancelled(
     procurement: Client,
 ) -> None:
     await procurement.apply(published())
-    first = placed(order_line("10"), order_line("20"))
+    first = copied(bought("10"), bought("20"))
     assert await procurement.apply(first) == ("1", None)
     assert procurement.writes == 1
     await procurement.assert_equal(first)
-    second = placed(order_line("10", "600"), order_line("30"))
+    second = copied(bought("10", "600"), bought("30"))
     await procurement.apply(second)
     assert procurement.writes == 1
     await procurement.assert_equal(second)
@@ -1071,9 +1119,9 @@ async def test_an_order_is_put_once_changed_line_by_line_and_cancelled(
         ("10", "600", "0.025"),
         ("30", "500", "0.025"),
     ]
-    await procurement.apply(placed())
+    await procurement.apply(copied())
     assert procurement.writes == 1
-    await procurement.assert_equal(placed())
+    await procurement.assert_equal(copied())
     (row,) = await procurement.rows("purchase_orders")
     assert row["status"] == "cancelled"
     with pytest.raises(Conflict, match="order-cancelled"):
@@ -1084,8 +1132,8 @@ async def test_an_order_put_by_a_lost_call_is_found(procurement: Client) -> None
     await procurement.apply(published())
     await procurement.fault(action="apply_then_500", method="POST", path="/api/purchase_orders")
     with pytest.raises(InDoubt):
-        await procurement.apply(placed(order_line("10")))
-    await procurement.apply(placed(order_line("10")))
+        await procurement.apply(copied(bought("10")))
+    await procurement.apply(copied(bought("10")))
     assert procurement.writes == 0
     assert len(await procurement.rows("purchase_orders")) == 1
 
@@ -1094,10 +1142,10 @@ async def test_an_order_that_procurement_cannot_place_is_refused_in_its_words(
     procurement: Client,
 ) -> None:
     with pytest.raises(Rejected, match="SEAL-7 does not exist") as refused:
-        await procurement.apply(placed(order_line("10")))
+        await procurement.apply(copied(bought("10")))
     assert refused.value.where == "item"
     with pytest.raises(Rejected, match="999 does not exist"):
-        await procurement.apply(placed(order_line("10"), supplier="999"))
+        await procurement.apply(copied(bought("10"), supplier="999"))
 
 
 READ_AT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)

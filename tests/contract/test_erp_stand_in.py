@@ -574,10 +574,11 @@ async def test_an_order_that_breaks_a_rule_leaves_nothing_behind(
     assert contents(erp) == before
 
 
-async def test_a_partner_is_read_with_the_supplier_that_it_is_and_not_written(
-    erp: StandIn,
-) -> None:
-    partners = "/sap/opu/odata/sap/API_BUSINESS_PARTNER/A_BusinessPartner"
+PARTNERS = "/sap/opu/odata/sap/API_BUSINESS_PARTNER"
+
+
+async def test_a_partner_is_read_with_the_supplier_that_it_is(erp: StandIn) -> None:
+    partners = f"{PARTNERS}/A_BusinessPartner"
     rows: dict[str, dict[str, str]] = {
         "A_BusinessPartner": {"BusinessPartner": "9", "Supplier": "7"},
         "A_Supplier": {"Supplier": "7"},
@@ -590,9 +591,66 @@ async def test_a_partner_is_read_with_the_supplier_that_it_is_and_not_written(
         await client.send("POST", "/_sandbox/table/A_BusinessPartner", {"BusinessPartner": "8"})
         supplier = await client.send("GET", f"{partners}('9')?{expand}")
         customer = await client.send("GET", f"{partners}('8')?{expand}")
-        made = await client.send("POST", partners, {"BusinessPartnerCategory": "2"})
+        view = {"Supplier": "7", "CompanyCode": "1020"}
+        made = await client.send("POST", f"{PARTNERS}/A_SupplierCompany", view)
     held = supplier.entity["to_Supplier"]
     [company] = held["to_SupplierCompany"]["results"]
     assert (held["Supplier"], company["CompanyCode"]) == ("7", "1010")
     assert customer.entity["to_Supplier"] is None
-    assert made.refusal == (400, "ZSANDBOX/PARTNERS_READ_ONLY")
+    assert made.refusal == (400, "ZSANDBOX/VIEWS_READ_ONLY")
+
+
+def partner(**fields: object) -> dict[str, object]:
+    return {
+        "BusinessPartner": "17300009",
+        "BusinessPartnerCategory": "2",
+        "BusinessPartnerGrouping": "BPEE",
+        "OrganizationBPName1": "Southern Seals",
+        "to_BusinessPartnerRole": {"results": [{"BusinessPartnerRole": "FLVN01"}]},
+        "to_BusinessPartnerAddress": {"results": [{"CityName": "Ulm", "Country": "DE"}]},
+        "to_Supplier": {"PostingIsBlocked": True},
+        **fields,
+    }
+
+
+async def test_a_partner_becomes_a_supplier_that_is_bought_from_until_it_is_blocked(
+    erp: StandIn,
+) -> None:
+    orders = f"{ORDERS}/A_PurchaseOrder"
+    supplier = f"{PARTNERS}/A_Supplier('17300009')"
+    async with Client(erp) as client:
+        made = await client.send("POST", f"{PARTNERS}/A_BusinessPartner", partner())
+        held = await client.send("GET", supplier)
+        [use] = (await client.send("GET", f"{PARTNERS}/A_BuPaAddressUsage")).entity["results"]
+        placed = await client.send("POST", orders, order("SEAL", Supplier="17300009"))
+        blocked = await client.send(
+            "PATCH", supplier, {"PurchasingIsBlocked": True}, If_Match=held.headers["ETag"]
+        )
+        again = await client.send("POST", orders, order("SEAL", Supplier="17300009"))
+        twice = await client.send("POST", f"{PARTNERS}/A_BusinessPartner", partner())
+    assert (made.status, made.entity["Supplier"]) == (201, "17300009")
+    assert held.entity["PostingIsBlocked"] is True
+    assert (use["AddressUsage"], use["AddressID"]) == ("XXDEFAULT", "20001")
+    assert (placed.status, blocked.status) == (201, 204)
+    assert again.refusal == (400, "ZSANDBOX/SUPPLIER_BLOCKED")
+    assert twice.refusal == (400, "ZSANDBOX/KEY_EXISTS")
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (partner(BusinessPartnerGrouping="BP02"), "PARTNER_GROUPING"),
+        (partner(BusinessPartnerCategory="9"), "PARTNER_CATEGORY"),
+        (partner(OrganizationBPName1=""), "PARTNER_NAME"),
+        (partner(to_BusinessPartnerRole=[{"BusinessPartnerRole": "FLCU01"}]), "PARTNER_ROLE"),
+        (partner(to_BusinessPartnerAddress=[{"CityName": "Ulm"}]), "ADDRESS_COUNTRY"),
+    ],
+)
+async def test_a_partner_that_breaks_a_rule_leaves_nothing_behind(
+    erp: StandIn, payload: dict[str, Any], code: str
+) -> None:
+    before = contents(erp)
+    async with Client(erp) as client:
+        made = await client.send("POST", f"{PARTNERS}/A_BusinessPartner", payload)
+    assert made.refusal == (400, f"ZSANDBOX/{code}")
+    assert contents(erp) == before

@@ -263,6 +263,64 @@ class PlacedOrder(Entity, frozen=True, kw_only=True):
     to_PurchaseOrderItem: Children[PlacedItem] | UnsetType = UNSET
 
 
+class PartnerRole(Entity, frozen=True, kw_only=True):
+    """A_BusinessPartnerRole: what the partner is to us."""
+
+    BusinessPartnerRole: Text = UNSET
+
+
+class PartnerAddressUse(Entity, frozen=True, kw_only=True):
+    """A_BuPaAddressUsage: what an address is used for."""
+
+    AddressUsage: Text = UNSET
+
+
+class PartnerAddress(Entity, frozen=True, kw_only=True):
+    """A_BusinessPartnerAddress: Language is ISO 639."""
+
+    BusinessPartner: Text = UNSET
+    AddressID: Text = UNSET
+    StreetName: Text = UNSET
+    HouseNumber: Text = UNSET
+    HouseNumberSupplementText: Text = UNSET
+    District: Text = UNSET
+    PostalCode: Text = UNSET
+    CityName: Text = UNSET
+    Region: Text = UNSET
+    Country: Text = UNSET
+    POBox: Text = UNSET
+    POBoxPostalCode: Text = UNSET
+    POBoxDeviatingCityName: Text = UNSET
+    Language: Text = UNSET
+    to_AddressUsage: Children[PartnerAddressUse] | UnsetType = UNSET
+
+
+class SupplierGeneral(Entity, frozen=True, kw_only=True):
+    """A_Supplier: what of a supplier all companies and purchasing organisations share."""
+
+    Supplier: Text = UNSET
+    PostingIsBlocked: Flag | None = UNSET
+    PurchasingIsBlocked: Flag | None = UNSET
+    DeletionIndicator: Flag | None = UNSET
+    SupplierProcurementBlock: Text = UNSET
+
+
+class BusinessPartner(Entity, frozen=True, kw_only=True):
+    """A_BusinessPartner: Supplier is the number of the supplier that it is."""
+
+    BusinessPartner: Text = UNSET
+    Supplier: Text = UNSET
+    BusinessPartnerCategory: Text = UNSET
+    BusinessPartnerGrouping: Text = UNSET
+    OrganizationBPName1: Text = UNSET
+    OrganizationBPName2: Text = UNSET
+    OrganizationBPName3: Text = UNSET
+    OrganizationBPName4: Text = UNSET
+    to_BusinessPartnerRole: Children[PartnerRole] | UnsetType = UNSET
+    to_BusinessPartnerAddress: Children[PartnerAddress] | UnsetType = UNSET
+    to_Supplier: SupplierGeneral | UnsetType | None = UNSET
+
+
 class Written(Entity, frozen=True, kw_only=True):
     """What names the object in the answer to a create, whichever entity it is."""
 
@@ -278,6 +336,8 @@ class Written(Entity, frozen=True, kw_only=True):
     PurchasingDocument: Text = UNSET
     PurchasingDocumentItem: Text = UNSET
     CorrespncInternalReference: Text = UNSET
+    BusinessPartner: Text = UNSET
+    AddressID: Text = UNSET
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -22,11 +22,13 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutSupplier,
     ReadObject,
     verb,
 )
 from handlers.systems.s4 import (
     bill_of_material,
+    business_partner,
     change_master,
     changed_objects,
     info_record,
@@ -40,6 +42,7 @@ from handlers.systems.s4 import (
 from handlers.systems.s4.compare import Difference
 from handlers.systems.s4.native import (
     BomHeader,
+    BusinessPartner,
     ChangeMaster,
     ChangeRecords,
     InfoRecordGeneral,
@@ -74,7 +77,7 @@ def observe(step: Step) -> Request:
 
 def read(step: Step, response: Response) -> Observed | More:
     """What the target holds, compared field by field with what the step wants, or the answer to
-    a question; of an order that is not found by our number also another call."""
+    a question; of an order or a supplier that is not found at once also another call."""
     if isinstance(step.operation, ReadObject):
         return read_back.read(step.operation, response)
     return _target(step.operation).read(response)
@@ -173,6 +176,17 @@ def _target(operation: Operation) -> _Target:
                 ),
                 check_written=partial(info_record.check_written, record),
             )
+        case PutSupplier(supplier):
+            return _Target(
+                observe=partial(business_partner.observe, supplier),
+                read=partial(business_partner.read, supplier),
+                create=partial(business_partner.create, supplier),
+                differences=lambda held: business_partner.differences(
+                    supplier, decode_json(held, BusinessPartner)
+                ),
+                check_written=partial(business_partner.check_written, supplier),
+                remarks=business_partner.remarks(supplier),
+            )
         case PutOrder(order):
             return _Target(
                 observe=partial(placed_order.observe, order),
@@ -205,6 +219,7 @@ DRIVER = Driver(
         ExtendToPlant,
         PutBom,
         PutInfoRecord,
+        PutSupplier,
         PutOrder,
         ReadObject,
     ),

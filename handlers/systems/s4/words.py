@@ -58,6 +58,10 @@ PURCHASING_GROUP = "001"
 # Of an order, by the word of whoever placed it; NB, standard, is as SAP delivers it.
 ORDER_TYPE: Mapping[str, str] = {"": "NB", "NB": "NB"}
 
+# A supplier is a partner with a role, whose number is given from outside: the grouping says so.
+SUPPLIER_ROLE = "FLVN01"
+EXTERNAL_NUMBERS = "BPEE"
+
 # What is read back. Deletion codes of an order and of its items; S, blocked, is still on order.
 DELETED = frozenset({"L", "X"})
 # PurchasingProcessingStatus: in release, rejected. What the supplier has is another state of the

@@ -69,10 +69,12 @@ NAVIGATION: Mapping[str, Mapping[str, tuple[str, bool, Mapping[str, str]]]] = {
     "A_PurchaseOrderScheduleLine": {},
     "A_BusinessPartner": {
         "to_BusinessPartnerAddress": ("A_BusinessPartnerAddress", True, PARTNER),
+        "to_BusinessPartnerRole": ("A_BusinessPartnerRole", True, PARTNER),
         "to_Supplier": ("A_Supplier", False, SUPPLIER),
     },
     "A_BusinessPartnerAddress": {"to_AddressUsage": ("A_BuPaAddressUsage", True, ADDRESS)},
     "A_BuPaAddressUsage": {},
+    "A_BusinessPartnerRole": {},
     "A_Supplier": {
         "to_SupplierCompany": ("A_SupplierCompany", True, SUPPLIER),
         "to_SupplierPurchasingOrg": ("A_SupplierPurchasingOrg", True, SUPPLIER),
@@ -286,7 +288,7 @@ def main(source: Path, target: Path = HERE) -> None:
         from_edmx(
             source / "edmx/API_BUSINESS_PARTNER.edmx",
             ("A_BusinessPartner", "A_BusinessPartnerAddress", "A_BuPaAddressUsage",
-             "A_Supplier", "A_SupplierCompany", "A_SupplierPurchasingOrg"),
+             "A_BusinessPartnerRole", "A_Supplier", "A_SupplierCompany", "A_SupplierPurchasingOrg"),
         ),
     )  # fmt: skip
 
