@@ -14,18 +14,18 @@ from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
 from canonical.item_master import item_master_key
-from canonical.order import order_key
+from canonical.order import PurchaseOrder, order_key
 from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
 from handlers.systems.brought import read_brought
-from handlers.systems.s4.compare import unpadded
+from handlers.systems.s4.compare import same_id, text_of, unpadded
 from handlers.systems.s4.info_record_terms import to_patches
 from handlers.systems.s4.native import Entity
 from handlers.systems.s4.native_read import InfoRecord, Material, Order, Partner, ReadBack
 from handlers.systems.s4.product_master import to_patch as to_item_patch
-from handlers.systems.s4.purchase_order import is_placed, to_order
+from handlers.systems.s4.purchase_order import is_placed, referred_order, to_order
 from handlers.systems.s4.read_back import (
     INFO_RECORD_ANSWER,
     KINDS,
@@ -130,11 +130,19 @@ def own_document(message: Message[Any], facts: Facts) -> frozenset[str]:
     return frozenset({message.envelope.key})
 
 
+def order_documents(message: Message[ReadBack[Order]], facts: Facts) -> frozenset[str]:
+    """The document of the order that was read, and of the one that it refers to."""
+    order = message.payload.d
+    referred = referred_order(order) if order is not None else ""
+    return own_document(message, facts) | (frozenset({order_key(referred)} if referred else ()))
+
+
 def decide_order(
     message: Message[ReadBack[Order]], facts: Facts, now: datetime
 ) -> tuple[Effect, ...]:
     """The order as the supplier has it: created where it is not known. Nothing is said of one that
-    is still to be completed or approved.
+    is still to be completed or approved, nor of one that was placed elsewhere and is on record
+    under its number there.
 
     Raises: InvalidMessage for what of it cannot be understood.
     """
@@ -142,11 +150,22 @@ def decide_order(
     if order is None:
         return _gone(message.envelope.key, facts, "purchase order", "purchasing")
     _check_subject(message, order_key(key(order.PurchaseOrder, where="PurchaseOrder")))
-    if not is_placed(order):
+    if not is_placed(order) or _is_of_another(order, facts):
         return ()
     is_known = _is_known(message.envelope.key, facts)
     event = "purchase-order.changed" if is_known else "purchase-order.created"
     return (Emit(event, message.envelope.key, to_order(order, _read_at(message))),)
+
+
+def _is_of_another(order: Order, facts: Facts) -> bool:
+    """Whether it is an order on record that was put here: two orders of one purchase would go out
+    to everybody. Buyers use the field for other things too: the supplier has to be the same."""
+    known = facts.documents.get(order_key(referred_order(order)))
+    return (
+        known is not None
+        and isinstance(known.document, PurchaseOrder)
+        and same_id(known.document.supplier, text_of(order.Supplier))
+    )
 
 
 def decide_product(
@@ -295,7 +314,7 @@ HANDLER_ORDER = Handler(
     scope="s4",
     types=(ORDER_ANSWER,),
     read=read_order,
-    needs=own_document,
+    needs=order_documents,
     decide=decide_order,
     order="curing",
     version=version,

@@ -52,7 +52,7 @@ class OrderItem(Entity, frozen=True, kw_only=True):
 
 
 class Order(Entity, frozen=True, kw_only=True):
-    """A_PurchaseOrder.
+    """A_PurchaseOrder: CorrespncInternalReference is "our reference".
 
     PurchasingCompletenessStatus: true while it is not complete yet; ReleaseIsNotCompleted: true
     while somebody has to approve it.
@@ -69,6 +69,7 @@ class Order(Entity, frozen=True, kw_only=True):
     PurchasingOrganization: Said = UNSET
     PurchaseOrderDate: Said = UNSET
     DocumentCurrency: Said = UNSET
+    CorrespncInternalReference: Said = UNSET
     ReleaseIsNotCompleted: Mark = UNSET
     PurchasingCompletenessStatus: Mark = UNSET
     to_PurchaseOrderItem: Children[OrderItem]

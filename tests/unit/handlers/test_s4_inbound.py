@@ -289,6 +289,32 @@ def test_an_order_nobody_knew_is_created_and_another_one_is_changed() -> None:
     assert created.data == changed.data
 
 
+def test_trap_an_order_that_was_put_here_is_not_told_of_as_another_one() -> None:
+    placed = PurchaseOrder("PO-1001", 1, "17300001", "USD", ())
+    held = edited(order(), with_fields(CorrespncInternalReference=" PO-1001"))
+    message = HANDLER_ORDER.read(answer("purchase-order/4500000028", {"d": held}))
+    assert HANDLER_ORDER.needs(message, Facts(RULES)) == {
+        "purchase-order/4500000028",
+        "purchase-order/PO-1001",
+    }
+    assert said_of_order(held, placed) == ()
+    # Buyers write there what they like, and number orders as they like.
+    other = msgspec.structs.replace(placed, supplier="17300002")
+    for known in ((), (other,)):
+        (event,) = said_of_order(held, *known)
+        assert isinstance(event, Emit)
+        assert event.key == "purchase-order/4500000028"
+
+
+@pytest.mark.parametrize("said", ["", None, "004500000028", "4500000028", "\u0000", "x" * 300])
+def test_an_order_that_refers_to_itself_or_to_nothing_is_its_own(said: str | None) -> None:
+    held = edited(order(), with_fields(CorrespncInternalReference=said))
+    message = HANDLER_ORDER.read(answer("purchase-order/4500000028", {"d": held}))
+    assert HANDLER_ORDER.needs(message, Facts(RULES)) == {"purchase-order/4500000028"}
+    (event,) = said_of_order(held, KNOWN_ORDER)
+    assert isinstance(event, Emit)
+
+
 @pytest.mark.parametrize(
     ("changed_at", "created_on", "version"),
     [
