@@ -13,13 +13,14 @@ from canonical.quantity import Quantity
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
 from handlers.systems.s4.amounts import PLACES, fits, price_in_erp
+from handlers.systems.s4.compare import unpadded
 from handlers.systems.s4.native import Children, PlacedItem, PlacedOrder, PlacedSchedule
 from handlers.systems.s4.texts import CHARS, is_cut, short_text
 from handlers.systems.s4.words import ORDER_TYPE, PURCHASING_GROUP, UNITS
 
 _REFERENCE_CHARS = 12
 _SUPPLIER_ITEM_CHARS = 35
-_MAX_ITEM = 99_999
+_ITEM_CHARS = 5
 # An item is read back in 1.0 kB and a schedule line in 0.7, and 2 MiB of an answer are taken. What
 # could not be read back, could not be confirmed: it is not sent.
 _MAX_ROWS = 2000
@@ -172,13 +173,13 @@ def _item(order: PurchaseOrder, line: OrderLine) -> PlacedItem:
 
 
 def _item_number(order: PurchaseOrder, line: OrderLine) -> str:
-    number = line.line
-    if number.isascii() and number.isdigit() and 0 < int(number[:10]) <= _MAX_ITEM:
+    number = unpadded(line.line)
+    if number.isascii() and number.isdigit() and len(number) <= _ITEM_CHARS and number != "0":
         return number
     raise _refused(
         order,
         "line-not-representable",
-        f"Line {number} has no number from 1 to {_MAX_ITEM}: what suppliers say of it goes by that",
+        f"Line {line.line} has no number from 1 to 99999, by which suppliers could speak of it",
         "Number the lines of the order",
         line,
     )
