@@ -1,4 +1,4 @@
-"""The ERP stand-in: six S/4HANA OData V2 services over HTTP.
+"""The ERP stand-in: eight S/4HANA OData V2 services over HTTP.
 
 Answers, tokens, tags and refusals follow the vendor; what must exist before what is in
 `erp_rules.py`. Login by basic authentication, writes with a CSRF token and its session cookie.

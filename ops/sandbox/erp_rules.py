@@ -336,6 +336,23 @@ def check_changed_bom(work: Work, row: Row, place: str) -> None:
         raise Refused(400, "ZSANDBOX/BOM_MISSING", text.format(*where.values()), f"{place}Material")
 
 
+SOURCING = ("A_PurchaseContract", "A_PurchaseContractItem", "A_PurchasingSource")
+
+
+def create_sourcing(work: Work, draft: Draft) -> Stored:
+    """Contracts and source lists are the buyers': they are seeded, as orders are."""
+    raise _no_sourcing(draft.place)
+
+
+def check_sourcing(work: Work, row: Row, place: str) -> None:
+    raise _no_sourcing(place)
+
+
+def _no_sourcing(place: str) -> Refused:
+    text = "Contracts and source lists can only be read"
+    return Refused(400, "ZSANDBOX/SOURCING_READ_ONLY", text, place)
+
+
 CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_Product": create_product,
     "A_ProductDescription": create_part_of_product,
@@ -357,6 +374,7 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_BusinessPartnerRole": partners.create_role,
     "A_BusinessPartnerAddress": partners.create_address,
     **dict.fromkeys(partners.SEEDED, partners.only_seeded),
+    **dict.fromkeys(SOURCING, create_sourcing),
 }
 CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_Product": check_product,
@@ -390,4 +408,5 @@ DELETE: Mapping[str, Callable[[Work, Stored], None]] = {
     "A_PurchaseOrder": orders.delete_order,
     "A_PurchaseOrderItem": orders.delete_item,
     "A_PurchaseOrderScheduleLine": orders.delete_line,
+    **dict.fromkeys(SOURCING, check_sourcing),
 }

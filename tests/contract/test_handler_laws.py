@@ -78,6 +78,9 @@ NAMES = {
     "s4-product",
     "s4-business-partner",
     "s4-info-record",
+    "s4-purchase-contract",
+    "s4-source-list",
+    "s4-bom",
     "item.changed",
     "supplier-master.changed",
     "info-record.changed",
@@ -283,6 +286,97 @@ S4_INFO_RECORD = {
         ]
     },
 }
+S4_CONTRACT = {
+    "PurchaseContract": "4600000007",
+    "PurchaseContractType": "WK",
+    "CreationDate": "/Date(1471305600000)/",
+    "LastChangeDateTime": None,
+    "Supplier": "S-1",
+    "PurchasingOrganization": "1010",
+    "DocumentCurrency": "EUR",
+    "ValidityStartDate": "/Date(1467331200000)/",
+    "ValidityEndDate": "/Date(253402214400000)/",
+    "PurchaseContractTargetAmount": "4000.00",
+    "PurchasingProcessingStatus": "02",
+    "PurchasingProcessingStatusName": "Active",
+    "PurgContractIsInPreparation": False,
+    "to_PurchaseContractItem": {
+        "results": [
+            {
+                "PurchaseContractItem": "10",
+                "PurchasingContractDeletionCode": "",
+                "Plant": "1010",
+                "Material": "PIN",
+                "OrderQuantityUnit": "KAR",
+                "TargetQuantity": "100.000",
+                "ContractItemConsumedQuantity": "12.000",
+                "OrderPriceUnit": "PC",
+                "ContractNetPriceAmount": "25.00",
+                "NetPriceQuantity": "100",
+                "PlannedDeliveryDurationInDays": "12",
+            }
+        ]
+    },
+}
+S4_SOURCE_LIST = {
+    "results": [
+        {
+            "Material": "PIN",
+            "Plant": "1010",
+            "SourceListRecord": "1",
+            "ValidityStartDate": "/Date(1467331200000)/",
+            "ValidityEndDate": "/Date(1592697600000)/",
+            "Supplier": "S-1",
+            "PurchasingOrganization": "1010",
+            "PurchaseOutlineAgreement": "4600000007",
+            "PurchaseOutlineAgreementItem": "00010",
+            "OrderQuantityUnit": "PC",
+            "SourceOfSupplyIsFixed": True,
+            "SourceOfSupplyIsBlocked": False,
+        }
+    ]
+}
+S4_BOM = {
+    "results": [
+        {
+            "BillOfMaterial": "00000007",
+            "BillOfMaterialVariant": "1",
+            "BillOfMaterialVersion": "",
+            "EngineeringChangeDocument": "500000000001",
+            "Material": "ARM",
+            "Plant": "1010",
+            "BillOfMaterialVariantUsage": "1",
+            "BillOfMaterialStatus": "1",
+            "HeaderValidityStartDate": "/Date(1467331200000)/",
+            "HeaderValidityEndDate": "/Date(253402214400000)/",
+            "BOMHeaderBaseUnit": "PC",
+            "BOMHeaderQuantityInBaseUnit": "10.000",
+            "IsMarkedForDeletion": False,
+            "to_BillOfMaterialItem": {
+                "results": [
+                    {
+                        "BillOfMaterialItemNodeNumber": "1",
+                        "ValidityStartDate": "/Date(1467331200000)/",
+                        "ValidityEndDate": "/Date(253402214400000)/",
+                        "BillOfMaterialComponent": "PIN",
+                        "BillOfMaterialItemCategory": "L",
+                        "BillOfMaterialItemNumber": "0010",
+                        "BillOfMaterialItemUnit": "PC",
+                        "BillOfMaterialItemQuantity": "20.000",
+                        "FixedQuantity": False,
+                        "IsDeleted": False,
+                    },
+                    {
+                        "BillOfMaterialItemNodeNumber": "2",
+                        "BillOfMaterialItemCategory": "T",
+                        "BillOfMaterialItemNumber": "0020",
+                        "BOMItemDescription": "Grease before use",
+                    },
+                ]
+            },
+        }
+    ]
+}
 QUEUE_EVENT = {
     "integration": {"guid": "INTEGRATION0000000001"},
     "event": {
@@ -343,6 +437,11 @@ SAMPLES: dict[str, Delivery] = {
     "s4-info-record": answer(
         "s4.info-record", "purchasing-info-record/5300000042", {"d": S4_INFO_RECORD}
     ),
+    "s4-purchase-contract": answer(
+        "s4.purchase-contract", "contract/4600000007", {"d": S4_CONTRACT}
+    ),
+    "s4-source-list": answer("s4.source-list", "source-list/1010/PIN", {"d": S4_SOURCE_LIST}),
+    "s4-bom": answer("s4.bom", "material-bom/1010/7/1/ARM", {"d": S4_BOM}),
     "s4-business-partner": answer(
         "s4.business-partner", "business-partner/9000017", {"d": S4_PARTNER}
     ),

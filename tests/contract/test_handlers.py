@@ -255,6 +255,65 @@ S4_INFO_RECORD = {
         ]
     },
 }
+S4_CONTRACT = {
+    "PurchaseContract": "4600000007",
+    "PurchaseContractType": "MK",
+    "LastChangeDateTime": "/Date(1772438399000+0000)/",
+    "Supplier": "S-3",
+    "DocumentCurrency": "EUR",
+    "ValidityStartDate": "/Date(1767225600000)/",
+    "PurchasingProcessingStatus": "02",
+    "to_PurchaseContractItem": {
+        "results": [
+            {
+                "PurchaseContractItem": "10",
+                "Material": "SEAL-1",
+                "OrderQuantityUnit": "PC",
+                "TargetQuantity": "500.000",
+                "ContractNetPriceAmount": "40.00",
+                "NetPriceQuantity": "1",
+            }
+        ]
+    },
+}
+S4_SOURCE = {
+    "Material": "SEAL-1",
+    "Plant": "1010",
+    "SourceListRecord": "1",
+    "ValidityStartDate": "/Date(1767225600000)/",
+    "ValidityEndDate": "/Date(253402214400000)/",
+    "Supplier": "S-3",
+    "SupplierIsFixed": True,
+}
+S4_FROM_PLANT = {**S4_SOURCE, "SourceListRecord": "2", "Supplier": "", "SupplyingPlant": "1020"}
+S4_BOM = {
+    "BillOfMaterial": "00000007",
+    "BillOfMaterialCategory": "M",
+    "BillOfMaterialVariant": "1",
+    "BillOfMaterialVersion": "",
+    "Material": "GB-100",
+    "Plant": "1010",
+    "BillOfMaterialVariantUsage": "1",
+    "HeaderValidityStartDate": "/Date(1767225600000)/",
+    "HeaderValidityEndDate": "/Date(253402214400000)/",
+    "BOMHeaderBaseUnit": "PC",
+    "BOMHeaderQuantityInBaseUnit": "1.000",
+    "to_BillOfMaterialItem": {
+        "results": [
+            {
+                "BillOfMaterialItemNodeNumber": "1",
+                "ValidityStartDate": "/Date(1767225600000)/",
+                "BillOfMaterialComponent": "SEAL-1",
+                "BillOfMaterialItemCategory": "L",
+                "BillOfMaterialItemNumber": "0010",
+                "BillOfMaterialItemUnit": "PC",
+                "BillOfMaterialItemQuantity": "2.000",
+                "AlternativeItemGroup": "A1",
+            }
+        ]
+    },
+}
+S4_BOM_KEY = "material-bom/1010/7/1/GB-100"
 PURCHASE_ORDER = PurchaseOrder(
     "PO-1", 7, "S-3", "EUR", (OrderLine("10", "SEAL-1", Quantity(Decimal(5), "H87")),)
 )
@@ -293,6 +352,11 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("s4", "s4.info-record"): _read_back(
         "purchasing-info-record/5300000042", {"d": S4_INFO_RECORD}
     ),
+    ("s4", "s4.purchase-contract"): _read_back("contract/4600000007", {"d": S4_CONTRACT}),
+    ("s4", "s4.source-list"): _read_back(
+        "source-list/1010/SEAL-1", {"d": {"results": [S4_SOURCE, S4_FROM_PLANT]}}
+    ),
+    ("s4", "s4.bom"): _read_back(S4_BOM_KEY, {"d": {"results": [S4_BOM]}}),
     (SOURCE, "item.released"): _event("item.released", "item/GB-100", ITEMS[0]),
     (SOURCE, "bom.released"): _event("bom.released", "bom/GB-100", STRUCTURES[0]),
     (SOURCE, "supplier.changed"): _event("supplier.changed", "supplier/S-1", SUPPLIERS[0]),
@@ -391,6 +455,15 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
         _read_back(
             "business-partner/9000017",
             {"d": {**S4_PARTNER, "Supplier": "", "to_Supplier": None}},
+        ),
+    ),
+    ("s4", "s4.purchase-contract"): (_read_back("contract/4600000007", {"gone": True}),),
+    ("s4", "s4.source-list"): (_read_back("source-list/1010/SEAL-1", {"d": {"results": []}}),),
+    ("s4", "s4.bom"): (
+        _read_back(S4_BOM_KEY, {"d": {"results": []}}),
+        _read_back(
+            S4_BOM_KEY,
+            {"d": {"results": [{**S4_BOM, "HeaderValidityEndDate": "/Date(1767225600000)/"}]}},
         ),
     ),
 }

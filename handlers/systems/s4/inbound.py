@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
+from canonical.bom import plant_bom_key
 from canonical.codec import decode_json, required
 from canonical.effects import Effect, Emit, Fetch, Open
 from canonical.envelope import Envelope, Message
@@ -15,33 +17,51 @@ from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
 from canonical.item_master import item_master_key
 from canonical.order import PurchaseOrder, order_key
+from canonical.purchase_contract import contract_key
 from canonical.purchasing import info_record_key
+from canonical.source_list import source_list_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
 from handlers.systems.brought import read_brought
 from handlers.systems.s4.compare import same_id, text_of, unpadded
 from handlers.systems.s4.info_record_terms import to_patches
-from handlers.systems.s4.native import Entity
-from handlers.systems.s4.native_read import InfoRecord, Material, Order, Partner, ReadBack
+from handlers.systems.s4.native import Children
+from handlers.systems.s4.native_read import (
+    BomState,
+    Contract,
+    InfoRecord,
+    Material,
+    Order,
+    Partner,
+    ReadBack,
+    SourceRecord,
+)
+from handlers.systems.s4.plant_bom import to_bom
 from handlers.systems.s4.product_master import to_patch as to_item_patch
+from handlers.systems.s4.purchase_contract import to_contract
 from handlers.systems.s4.purchase_order import is_placed, referred_order, to_order
 from handlers.systems.s4.read_back import (
+    BOM_ANSWER,
+    CONTRACT_ANSWER,
     INFO_RECORD_ANSWER,
     KINDS,
     ORDER_ANSWER,
     PARTNER_ANSWER,
     PRODUCT_ANSWER,
+    SOURCE_LIST_ANSWER,
     Kind,
+    bom_read_key,
     partner_key,
     record_key,
 )
+from handlers.systems.s4.source_list import to_source_list
 from handlers.systems.s4.supplier_master import supplier_of
 from handlers.systems.s4.supplier_master import to_patch as to_supplier_patch
-from handlers.systems.s4.values import key
+from handlers.systems.s4.values import key, prose
 from handlers.systems.timestamps import microseconds, parse_timestamp
 
-E = TypeVar("E", bound=Entity)
+H = TypeVar("H")
 
 TYPE = "s4.event"
 
@@ -67,9 +87,8 @@ def read_event(delivery: Delivery) -> Message[Fetch]:
     attributes = delivery.attributes
     kind = _kind_of(attributes.get("type", ""))
     data = decode_json(delivery.body, dict[str, msgspec.Raw], where="data", keys_once=True)
-    where = f"data: {kind.id_field}"
-    raw = bytes(data.get(kind.id_field, b'""'))
-    number = normalise_id(decode_json(raw, str, where=where), where=where)
+    _check_fixed(kind, data)
+    number = kind.id_of(*(_key_field(kind, name, data) for name in kind.fields))
     stated = attributes.get("time", "")
     envelope = Envelope(
         id=required(attributes, "id"),
@@ -82,6 +101,30 @@ def read_event(delivery: Delivery) -> Message[Fetch]:
         traceparent=attributes.get("traceparent", ""),
     )
     return Message(envelope, Fetch(kind.name, number))
+
+
+def _key_field(kind: Kind, name: str, data: Mapping[str, msgspec.Raw]) -> str:
+    stated = _text(name, data)
+    if not stated.strip() and name in kind.blank:
+        return ""
+    return normalise_id(stated, where=f"data: {name}")
+
+
+def _text(name: str, data: Mapping[str, msgspec.Raw]) -> str:
+    return decode_json(bytes(data.get(name, b'""')), str, where=f"data: {name}")
+
+
+def _check_fixed(kind: Kind, data: Mapping[str, msgspec.Raw]) -> None:
+    """An event without the field is taken: the read asks for it by its value."""
+    for name, value in kind.fixed.items():
+        stated = _text(name, data)
+        if stated not in ("", value):
+            raise InvalidMessage(
+                "s4-event-unknown",
+                f"Nobody reads the object of an event whose {name} is {stated[:10]!r}",
+                where=f"data: {name}",
+                remedy=f"Nothing has to be done: only objects of {name} {value} are read",
+            )
 
 
 def decide_event(message: Message[Fetch], facts: Facts, now: datetime) -> tuple[Effect, ...]:
@@ -123,6 +166,21 @@ def read_partner(delivery: Delivery) -> Message[ReadBack[Partner]]:
 def read_info_record(delivery: Delivery) -> Message[ReadBack[InfoRecord]]:
     """The info record that was read; raises InvalidMessage for content that is no such answer."""
     return _message(delivery, INFO_RECORD_ANSWER, ReadBack[InfoRecord])
+
+
+def read_contract(delivery: Delivery) -> Message[ReadBack[Contract]]:
+    """The contract that was read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, CONTRACT_ANSWER, ReadBack[Contract])
+
+
+def read_source_list(delivery: Delivery) -> Message[ReadBack[Children[SourceRecord]]]:
+    """The rows that were read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, SOURCE_LIST_ANSWER, ReadBack[Children[SourceRecord]])
+
+
+def read_bom(delivery: Delivery) -> Message[ReadBack[Children[BomState]]]:
+    """The states that were read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, BOM_ANSWER, ReadBack[Children[BomState]])
 
 
 def own_document(message: Message[Any], facts: Facts) -> frozenset[str]:
@@ -233,12 +291,62 @@ def decide_info_record(
     return (*events, *cases)
 
 
+def decide_contract(
+    message: Message[ReadBack[Contract]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The contract as the ERP has it.
+
+    Raises: InvalidMessage for what of it cannot be understood.
+    """
+    contract = message.payload.d
+    if contract is None:
+        return _gone(message.envelope.key, facts, "purchase contract", "purchasing")
+    found = key(contract.PurchaseContract, where="PurchaseContract")
+    _check_subject(message, contract_key(found))
+    stated = to_contract(contract, _read_at(message))
+    return (Emit("contract.changed", message.envelope.key, stated),)
+
+
+def decide_source_list(
+    message: Message[ReadBack[Children[SourceRecord]]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The list as the ERP has it, which may be without rows, and cases for rows left out.
+
+    Raises: InvalidMessage for what of it cannot be understood.
+    """
+    for row in _rows(message):
+        found = key(row.Material, where="Material")
+        _check_subject(message, source_list_key(prose(row.Plant, where="Plant"), found))
+    plant, _, item = message.envelope.key.partition("/")[2].partition("/")
+    stated, cases = to_source_list(item, plant, _rows(message), _read_at(message))
+    return (Emit("source-list.changed", message.envelope.key, stated), *cases)
+
+
+def decide_bom(
+    message: Message[ReadBack[Children[BomState]]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The BOM as the plant builds by it on the day of the read, and cases for what a person has to
+    look at. One that is gone is a case whether it is known or not: no answer tells its usage, by
+    which it is known.
+
+    Raises: InvalidMessage for what of it cannot be understood.
+    """
+    states = _rows(message)
+    if not states:
+        left = "what is on record of it stays as it was"
+        return (_gone_at_erp(message.envelope.key, "BOM", left, "master data"),)
+    for state in states:
+        _check_subject(message, _bom_key(state))
+    bom, cases = to_bom(states, _read_at(message))
+    return cases if bom is None else (Emit("bom.changed", plant_bom_key(bom), bom), *cases)
+
+
 def version(message: Message[Any]) -> int:
     """When it was read: a later read tells what is, whatever became of an earlier one."""
     return microseconds(_read_at(message))
 
 
-def _message(delivery: Delivery, kind: str, content: type[ReadBack[E]]) -> Message[ReadBack[E]]:
+def _message(delivery: Delivery, kind: str, content: type[ReadBack[H]]) -> Message[ReadBack[H]]:
     message = read_brought(delivery, kind, content)
     answer = message.payload
     if (answer.d is None) is not answer.gone:
@@ -249,6 +357,21 @@ def _message(delivery: Delivery, kind: str, content: type[ReadBack[E]]) -> Messa
             remedy="Have the object read again: change it in the ERP",
         )
     return message
+
+
+def _rows(message: Message[ReadBack[Children[H]]]) -> tuple[H, ...]:
+    """All that the read found; none where the answer is that there is none."""
+    return message.payload.d.results if message.payload.d else ()
+
+
+def _bom_key(state: BomState) -> str:
+    parts = (
+        prose(state.Plant, where="Plant"),
+        key(state.BillOfMaterial, where="BillOfMaterial"),
+        key(state.BillOfMaterialVariant, where="BillOfMaterialVariant"),
+        key(state.Material, where="Material"),
+    )
+    return bom_read_key("/".join(parts))
 
 
 def _supplier_of_that_number(message: Message[ReadBack[Partner]]) -> str:
@@ -346,6 +469,36 @@ HANDLER_INFO_RECORD = Handler(
     read=read_info_record,
     needs=no_needs,
     decide=decide_info_record,
+    order="curing",
+    version=version,
+)
+HANDLER_CONTRACT = Handler(
+    name="s4-purchase-contract",
+    scope="s4",
+    types=(CONTRACT_ANSWER,),
+    read=read_contract,
+    needs=own_document,
+    decide=decide_contract,
+    order="curing",
+    version=version,
+)
+HANDLER_SOURCE_LIST = Handler(
+    name="s4-source-list",
+    scope="s4",
+    types=(SOURCE_LIST_ANSWER,),
+    read=read_source_list,
+    needs=no_needs,
+    decide=decide_source_list,
+    order="curing",
+    version=version,
+)
+HANDLER_BOM = Handler(
+    name="s4-bom",
+    scope="s4",
+    types=(BOM_ANSWER,),
+    read=read_bom,
+    needs=no_needs,
+    decide=decide_bom,
     order="curing",
     version=version,
 )

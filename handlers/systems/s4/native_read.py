@@ -18,7 +18,7 @@ Said = str | UnsetType | None
 """Decimals and days are text too. UNSET: not in the answer; None and "": empty."""
 
 Mark = bool | UnsetType | None
-E = TypeVar("E", bound=Entity)
+Held = TypeVar("Held")
 
 
 class OrderScheduleLine(Entity, frozen=True, kw_only=True):
@@ -280,8 +280,139 @@ class InfoRecord(Entity, frozen=True, kw_only=True):
     to_PurgInfoRecdOrgPlantData: Children[OrganisationTerms]
 
 
-class ReadBack(msgspec.Struct, Generic[E], frozen=True):
-    """What a read brought back: the entity as the service answered it, or that there is none."""
+class ContractItem(Entity, frozen=True, kw_only=True):
+    """A_PurchaseContractItem: ContractNetPriceAmount is for NetPriceQuantity of OrderPriceUnit;
+    TargetQuantity is in the order unit, planned delivery in days.
 
-    d: E | None = None
+    PurgDocReleaseOrderQuantity, which is not read, is how much one usually orders at a time; what
+    was ordered so far is ContractItemConsumedQuantity.
+    """
+
+    PurchaseContractItem: Said = UNSET
+    PurchasingContractDeletionCode: Said = UNSET
+    PurchaseContractItemText: Said = UNSET
+    Plant: Said = UNSET
+    SupplierMaterialNumber: Said = UNSET
+    OrderQuantityUnit: Said = UNSET
+    TargetQuantity: Said = UNSET
+    OrderPriceUnit: Said = UNSET
+    ContractNetPriceAmount: Said = UNSET
+    DocumentCurrency: Said = UNSET
+    NetPriceQuantity: Said = UNSET
+    PlannedDeliveryDurationInDays: Said = UNSET
+    Material: Said = UNSET
+    ContractItemConsumedQuantity: Said = UNSET
+    ContrItemConsumedQuantityUnit: Said = UNSET
+
+
+class Contract(Entity, frozen=True, kw_only=True):
+    """A_PurchaseContract: both days of its validity are in it.
+
+    PurchaseContractTargetAmount is in DocumentCurrency; IncotermsLocation1 is what newer releases
+    have, in full.
+    """
+
+    PurchaseContract: Said = UNSET
+    PurchaseContractType: Said = UNSET
+    PurchasingDocumentDeletionCode: Said = UNSET
+    CreationDate: Said = UNSET
+    LastChangeDateTime: Said = UNSET
+    Supplier: Said = UNSET
+    PurchasingOrganization: Said = UNSET
+    PaymentTerms: Said = UNSET
+    DocumentCurrency: Said = UNSET
+    ValidityStartDate: Said = UNSET
+    ValidityEndDate: Said = UNSET
+    IncotermsClassification: Said = UNSET
+    IncotermsTransferLocation: Said = UNSET
+    IncotermsLocation1: Said = UNSET
+    PurchaseContractTargetAmount: Said = UNSET
+    PurchasingProcessingStatus: Said = UNSET
+    PurchasingProcessingStatusName: Said = UNSET
+    PurgContractIsInPreparation: Mark = UNSET
+    to_PurchaseContractItem: Children[ContractItem]
+
+
+class SourceRecord(Entity, frozen=True, kw_only=True):
+    """A_PurchasingSource: one row of the source list of a material in a plant; both days of its
+    validity are in it.
+
+    SupplyingPlant: another plant that it comes from. The fixed row is marked by what it is of:
+    supplier, agreement or plant, and in newer releases by SourceOfSupplyIsFixed whatever it is of.
+    """
+
+    Material: Said = UNSET
+    Plant: Said = UNSET
+    SourceListRecord: Said = UNSET
+    ValidityStartDate: Said = UNSET
+    ValidityEndDate: Said = UNSET
+    Supplier: Said = UNSET
+    SupplierIsFixed: Mark = UNSET
+    PurchaseOutlineAgreement: Said = UNSET
+    PurchaseOutlineAgreementItem: Said = UNSET
+    PurOutlineAgreementIsFixed: Mark = UNSET
+    SupplyingPlant: Said = UNSET
+    SourceOfSupplyIsBlocked: Mark = UNSET
+    SourceOfSupplyIsFixed: Mark = UNSET
+    PurchasingOrganization: Said = UNSET
+    OrderQuantityUnit: Said = UNSET
+
+
+class BomStateItem(Entity, frozen=True, kw_only=True):
+    """MaterialBOMItem: its quantity is for the base quantity of the header, unless it is fixed.
+
+    InheritedNodeNumberForBOMItem: node that the line had before the first change of it.
+    AlternativeItemGroup: lines of one group stand for each other.
+    """
+
+    BillOfMaterialItemNodeNumber: Said = UNSET
+    InheritedNodeNumberForBOMItem: Said = UNSET
+    ValidityStartDate: Said = UNSET
+    ValidityEndDate: Said = UNSET
+    EngineeringChangeDocument: Said = UNSET
+    BillOfMaterialComponent: Said = UNSET
+    BillOfMaterialItemCategory: Said = UNSET
+    BillOfMaterialItemNumber: Said = UNSET
+    BillOfMaterialItemUnit: Said = UNSET
+    BillOfMaterialItemQuantity: Said = UNSET
+    FixedQuantity: Mark = UNSET
+    BOMItemDescription: Said = UNSET
+    BOMItemText2: Said = UNSET
+    DocumentType: Said = UNSET
+    DocNumber: Said = UNSET
+    DocumentVersion: Said = UNSET
+    DocumentPart: Said = UNSET
+    ClassNumber: Said = UNSET
+    AlternativeItemGroup: Said = UNSET
+    IsDeleted: Mark = UNSET
+
+
+class BomState(Entity, frozen=True, kw_only=True):
+    """MaterialBOM: the header of one alternative as one change made it, with the lines it had
+    then. BillOfMaterialVersion is "" where the BOM has no versions."""
+
+    BillOfMaterial: Said = UNSET
+    BillOfMaterialCategory: Said = UNSET
+    BillOfMaterialVariant: Said = UNSET
+    BillOfMaterialVersion: Said = UNSET
+    EngineeringChangeDocument: Said = UNSET
+    Material: Said = UNSET
+    Plant: Said = UNSET
+    BillOfMaterialVariantUsage: Said = UNSET
+    BOMHeaderText: Said = UNSET
+    BOMAlternativeText: Said = UNSET
+    BillOfMaterialStatus: Said = UNSET
+    HeaderValidityStartDate: Said = UNSET
+    HeaderValidityEndDate: Said = UNSET
+    IsMarkedForDeletion: Mark = UNSET
+    BOMHeaderBaseUnit: Said = UNSET
+    BOMHeaderQuantityInBaseUnit: Said = UNSET
+    to_BillOfMaterialItem: Children[BomStateItem]
+
+
+class ReadBack(msgspec.Struct, Generic[Held], frozen=True):
+    """What a read brought back: the entity, or all that a filter found, as the service answered it,
+    or that there is none."""
+
+    d: Held | None = None
     gone: bool = False

@@ -5,8 +5,8 @@ What a read brings back is handed on as it came; `inbound` translates it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from canonical.codec import encode
@@ -16,13 +16,21 @@ from canonical.exchange import Request, Response
 from canonical.item_master import item_master_key
 from canonical.operations import ReadObject
 from canonical.order import order_key
+from canonical.purchase_contract import contract_key
+from canonical.source_list import source_list_key
+from canonical.text import joined_key
 from handlers.systems.answers import printable
 from handlers.systems.s4 import odata
-from handlers.systems.s4.compare import same_id, text_of
+from handlers.systems.s4.bill_of_material import SERVICE as BOM_SERVICE
+from handlers.systems.s4.compare import same_id, text_of, unpadded
 from handlers.systems.s4.info_record import SERVICE as INFO_RECORD_SERVICE
 from handlers.systems.s4.native import Entity
 from handlers.systems.s4.native_read import (
     AddressUsage,
+    BomState,
+    BomStateItem,
+    Contract,
+    ContractItem,
     InfoRecord,
     Material,
     Order,
@@ -32,18 +40,25 @@ from handlers.systems.s4.native_read import (
     Partner,
     PartnerAddress,
     PartnerSupplier,
+    SourceRecord,
     SupplierCompany,
     SupplierOrganisation,
 )
 from handlers.systems.s4.product import SERVICE as PRODUCT_SERVICE
+from handlers.systems.s4.words import BOM_CATEGORY
 
 ORDER_SERVICE = "API_PURCHASEORDER_PROCESS_SRV"
 PARTNER_SERVICE = "API_BUSINESS_PARTNER"
+CONTRACT_SERVICE = "API_PURCHASECONTRACT_PROCESS_SRV"
+SOURCE_SERVICE = "API_PURCHASING_SOURCE_SRV"
 
 ORDER_ANSWER = "s4.purchase-order"
 PRODUCT_ANSWER = "s4.product"
 PARTNER_ANSWER = "s4.business-partner"
 INFO_RECORD_ANSWER = "s4.info-record"
+CONTRACT_ANSWER = "s4.purchase-contract"
+SOURCE_LIST_ANSWER = "s4.source-list"
+BOM_ANSWER = "s4.bom"
 
 
 def _below(*path: str, of: type[Entity]) -> tuple[str, ...]:
@@ -70,6 +85,16 @@ _INFO_RECORD_FIELDS = (
     *odata.fields(InfoRecord),
     *_below("to_PurgInfoRecdOrgPlantData", of=OrganisationTerms),
 )
+# Contracts name clerks and their telephones: they are not even asked for.
+_CONTRACT_FIELDS = (
+    *odata.fields(Contract),
+    *_below("to_PurchaseContractItem", of=ContractItem),
+)
+# Everything of a line is 3.4 kB; what is read of it, a third.
+_BOM_FIELDS = (
+    *odata.fields(BomState),
+    *_below("to_BillOfMaterialItem", of=BomStateItem),
+)
 
 
 def partner_key(number: str) -> str:
@@ -84,17 +109,34 @@ def record_key(number: str) -> str:
     return f"purchasing-info-record/{number}"
 
 
+def bom_read_key(id_: str) -> str:
+    """Order key of a plant's BOM by its number, which events tell instead of its usage; each usage
+    has a number of its own, so order by number is order of the BOM."""
+    plant, number, variant, material = id_.split("/", 3)
+    return joined_key(
+        "material-bom", plant, unpadded(number), unpadded(variant), unpadded(material)
+    )
+
+
+def _source_list_key(id_: str) -> str:
+    plant, _, material = id_.partition("/")
+    return source_list_key(plant, unpadded(material))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """An object that can be read by the key an event tells.
 
-    event: its word in the type of an event; id_field: its key, in events and in the entity.
-    options: query options of the read. check: raises where the answer is not whole.
+    event: its word in the type of an event; fields: its key, in events and in the entity, in the
+    order in which an id joins them: only the last one may hold a slash. is_set: the object is all
+    that has this key, not the entity of it. blank: fields that may be empty; fixed: what else its
+    key holds. key: of an id. options: query options of the read. check: raises where an entity of
+    the answer is not whole.
     """
 
     name: str
     event: str
-    id_field: str
+    fields: tuple[str, ...]
     key: Callable[[str], str]
     answer: str
     service: str
@@ -102,6 +144,26 @@ class Kind:
     options: dict[str, str]
     content: type[Any]
     check: Callable[[Any], None]
+    is_set: bool = False
+    blank: frozenset[str] = frozenset()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+
+    def id_of(self, *values: str) -> str:
+        """The id of the object with that key; raises InvalidMessage for a slash that would make
+        it another one's."""
+        return joined_key(self.name, *values).removeprefix(f"{self.name}/")
+
+    def values(self, id_: str) -> dict[str, str]:
+        """The key that an id joins; raises Misconfigured where it is no id of this kind."""
+        values = id_.split("/", len(self.fields) - 1)
+        if len(values) != len(self.fields):
+            raise Misconfigured(
+                "object-unreadable",
+                f"{printable(id_)} is no id of kind {self.name}: {'/'.join(self.fields)}",
+                where="id",
+                remedy="Have the object read anew: change it in the ERP",
+            )
+        return dict(zip(self.fields, values, strict=True))
 
 
 def _check_order(order: Order) -> None:
@@ -134,13 +196,25 @@ def _check_info_record(record: InfoRecord) -> None:
     odata.whole(record.to_PurgInfoRecdOrgPlantData)
 
 
+def _check_contract(contract: Contract) -> None:
+    odata.whole(contract.to_PurchaseContractItem)
+
+
+def _check_source(row: SourceRecord) -> None:
+    """It has no children."""
+
+
+def _check_bom(state: BomState) -> None:
+    odata.whole(state.to_BillOfMaterialItem)
+
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind(
             name="purchase-order",
             event="purchaseorder",
-            id_field="PurchaseOrder",
+            fields=("PurchaseOrder",),
             key=order_key,
             answer=ORDER_ANSWER,
             service=ORDER_SERVICE,
@@ -155,7 +229,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             name="product",
             event="product",
-            id_field="Product",
+            fields=("Product",),
             key=item_master_key,
             answer=PRODUCT_ANSWER,
             service=PRODUCT_SERVICE,
@@ -168,7 +242,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             name="business-partner",
             event="businesspartner",
-            id_field="BusinessPartner",
+            fields=("BusinessPartner",),
             key=partner_key,
             answer=PARTNER_ANSWER,
             service=PARTNER_SERVICE,
@@ -185,7 +259,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             name="info-record",
             event="purchasinginforecord",
-            id_field="PurchasingInfoRecord",
+            fields=("PurchasingInfoRecord",),
             key=record_key,
             answer=INFO_RECORD_ANSWER,
             service=INFO_RECORD_SERVICE,
@@ -197,6 +271,46 @@ KINDS: dict[str, Kind] = {
             content=InfoRecord,
             check=_check_info_record,
         ),
+        Kind(
+            name="purchase-contract",
+            event="purchasecontract",
+            fields=("PurchaseContract",),
+            key=contract_key,
+            answer=CONTRACT_ANSWER,
+            service=CONTRACT_SERVICE,
+            entity_set="A_PurchaseContract",
+            options={"expand": "to_PurchaseContractItem", "select": ",".join(_CONTRACT_FIELDS)},
+            content=Contract,
+            check=_check_contract,
+        ),
+        Kind(
+            name="source-list",
+            event="purchasingsource",
+            fields=("Plant", "Material"),
+            key=_source_list_key,
+            answer=SOURCE_LIST_ANSWER,
+            service=SOURCE_SERVICE,
+            entity_set="A_PurchasingSource",
+            options={"select": ",".join(odata.fields(SourceRecord))},
+            content=SourceRecord,
+            check=_check_source,
+            is_set=True,
+        ),
+        Kind(
+            name="bom",
+            event="billofmaterial",
+            fields=("Plant", "BillOfMaterial", "BillOfMaterialVariant", "Material"),
+            key=bom_read_key,
+            answer=BOM_ANSWER,
+            service=BOM_SERVICE,
+            entity_set="MaterialBOM",
+            options={"expand": "to_BillOfMaterialItem", "select": ",".join(_BOM_FIELDS)},
+            content=BomState,
+            check=_check_bom,
+            is_set=True,
+            blank=frozenset({"Plant"}),
+            fixed={"BillOfMaterialCategory": BOM_CATEGORY},
+        ),
     )
 }
 
@@ -204,27 +318,42 @@ KINDS: dict[str, Kind] = {
 def observe(asked: ReadObject) -> Request:
     """The read of the object by the key that the event told."""
     kind = _kind(asked)
-    path = odata.address(kind.service, kind.entity_set, **{kind.id_field: asked.id})
-    return odata.get(path, **kind.options)
+    key = kind.values(asked.id)
+    if not kind.is_set:
+        return odata.get(odata.address(kind.service, kind.entity_set, **key), **kind.options)
+    path = odata.address(kind.service, kind.entity_set)
+    return odata.get(path, filter=odata.equals(**key, **kind.fixed), **kind.options)
 
 
 def read(asked: ReadObject, response: Response) -> Observed:
-    """The answer to hand on: the object, whole, or that the target has none of that number."""
+    """The answer to hand on: the object, whole, or that the target has none of that number. Of
+    what is all that has a key there may be none: it is an answer as any other."""
     kind = _kind(asked)
+    if kind.is_set:
+        for row in odata.read_all(response, kind.content):
+            _check_about(kind, asked, row)
+            kind.check(row)
+        answer = Answer(kind.answer, asked.key, response.body)
+        return Present(equal=True, reference=asked.id, answer=answer)
     held = odata.read_one(response, kind.content)
     if held is None:
         gone = encode({"gone": True, "id": asked.id})
         return Present(equal=True, answer=Answer(kind.answer, asked.key, gone))
-    found = text_of(getattr(held, kind.id_field))
-    if not same_id(found, asked.id):
-        raise Misconfigured(
-            "answer-about-another",
-            f"Asked for {asked.kind} {printable(asked.id)}, answered about another one",
-            where=kind.id_field,
-        )
+    _check_about(kind, asked, held)
     kind.check(held)
     answer = Answer(kind.answer, asked.key, response.body)
-    return Present(equal=True, reference=found, etag=odata.etag_of(held), answer=answer)
+    reference = text_of(getattr(held, kind.fields[0]))
+    return Present(equal=True, reference=reference, etag=odata.etag_of(held), answer=answer)
+
+
+def _check_about(kind: Kind, asked: ReadObject, held: Entity) -> None:
+    for name, value in kind.values(asked.id).items():
+        if not same_id(text_of(getattr(held, name)), value):
+            raise Misconfigured(
+                "answer-about-another",
+                f"Asked for {asked.kind} {printable(asked.id)}, answered about another one",
+                where=name,
+            )
 
 
 def _kind(asked: ReadObject) -> Kind:

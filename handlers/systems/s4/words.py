@@ -11,6 +11,7 @@ from types import MappingProxyType
 from canonical.item import ItemKind, Lifecycle, Procurement
 from canonical.lifecycle import outbound
 from canonical.masking import Kind
+from canonical.purchase_contract import ContractKind, ContractStatus
 
 UNITS = "sap"
 
@@ -67,6 +68,34 @@ DELETED = frozenset({"L", "X"})
 # PurchasingProcessingStatus: in release, rejected. What the supplier has is another state of the
 # order, or none.
 NOT_PLACED = frozenset({"03", "08"})
+# Of an order, a contract and a contract's item: for now nothing may be ordered on it.
+BLOCKED = "S"
+# PurchasingProcessingStatus of a contract: version in process, active, in release, partially
+# released, release completed, rejected; older releases have none. 02 is what the sandbox calls
+# active, 03 and 08 are in SAP notes, the others field knowledge.
+CONTRACT_STATUS: Mapping[str, ContractStatus] = {
+    "": "active",
+    "01": "draft",
+    "02": "active",
+    "03": "draft",
+    "04": "draft",
+    "05": "active",
+    "08": "draft",
+}
+# PurchaseContractType as SAP delivers them: quantity and value contract. Field knowledge.
+CONTRACT_KINDS: Mapping[str, ContractKind] = {"MK": "quantity", "WK": "value"}
+# BillOfMaterialItemCategory of a line that may name no component: what it is, and the fields that
+# say it.
+CLASS_LINE = "K"
+WITHOUT_COMPONENT: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "T": ("text", ("BOMItemDescription", "BOMItemText2")),
+    "D": (
+        "document",
+        ("DocumentType", "DocNumber", "DocumentPart", "DocumentVersion", "BOMItemDescription"),
+    ),
+    CLASS_LINE: ("class", ("ClassNumber", "BOMItemDescription")),
+    "N": ("non-stock", ("BOMItemDescription", "BOMItemText2")),
+}
 # X, both, tells of neither.
 PROCUREMENT: Mapping[str, Procurement | None] = {"E": "make", "F": "buy", "X": None}
 

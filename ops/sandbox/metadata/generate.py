@@ -251,7 +251,7 @@ def write(path: Path, header: Mapping[str, str], sets: Iterator[dict[str, Any]])
 
 
 def main(source: Path, target: Path = HERE) -> None:
-    """Leaves the five files in `target`, from a folder holding `edmx/` and `openapi/`."""
+    """Leaves all files but those by hand in `target`, from a folder with `edmx/` and `openapi/`."""
     write(
         target / "product.json",
         {"service": "API_PRODUCT_SRV", "version": "", "licence": "Apache-2.0"},

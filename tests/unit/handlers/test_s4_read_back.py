@@ -17,6 +17,10 @@ from handlers.systems.s4.native import Entity
 from handlers.systems.s4.native_read import (
     AddressUsage,
     Alternate,
+    BomState,
+    BomStateItem,
+    Contract,
+    ContractItem,
     InfoRecord,
     Material,
     Order,
@@ -27,6 +31,7 @@ from handlers.systems.s4.native_read import (
     PartnerAddress,
     PartnerSupplier,
     Plant,
+    SourceRecord,
     SupplierCompany,
     SupplierOrganisation,
     Text,
@@ -50,6 +55,9 @@ ORDER = step_of("purchase-order", "4500000028", "purchase-order/4500000028")
 PRODUCT = step_of("product", "000000000000004711", "item-master/4711")
 PARTNER = step_of("business-partner", "9000017", "business-partner/9000017")
 RECORD = step_of("info-record", "5300000042", "purchasing-info-record/5300000042")
+CONTRACT = step_of("purchase-contract", "4600000007", "contract/4600000007")
+SOURCE_LIST = step_of("source-list", "1010/SEAL/7", "source-list/1010/SEAL/7")
+BOM = step_of("bom", "1010/00000007/1/GEAR/2", "material-bom/1010/7/1/GEAR/2")
 HELD_ORDER: dict[str, Any] = {
     "__metadata": {"etag": "W/\"'1'\""},
     "PurchaseOrder": "4500000028",
@@ -80,6 +88,23 @@ HELD_RECORD: dict[str, Any] = {
     "PurchasingInfoRecord": "5300000042",
     "to_PurgInfoRecdOrgPlantData": {"results": [{"PurchasingOrganization": "1010"}]},
 }
+HELD_CONTRACT: dict[str, Any] = {
+    "PurchaseContract": "4600000007",
+    "to_PurchaseContractItem": {"results": [{"PurchaseContractItem": "10"}]},
+}
+HELD_SOURCE: dict[str, Any] = {"Material": "SEAL/7", "Plant": "1010", "SourceListRecord": "1"}
+HELD_BOM: dict[str, Any] = {
+    "BillOfMaterial": "7",
+    "BillOfMaterialVariant": "01",
+    "Material": "GEAR/2",
+    "Plant": "1010",
+    "to_BillOfMaterialItem": {"results": [{"BillOfMaterialItemNumber": "0010"}]},
+}
+
+
+def rows(*entities: dict[str, Any]) -> dict[str, Any]:
+    """What a filter found."""
+    return {"results": list(entities)}
 
 
 def found(entity: object) -> Response:
@@ -159,6 +184,48 @@ def test_an_info_record_is_read_with_the_terms_of_all_its_organisations() -> Non
     assert not any("Phone" in name or "SalesPerson" in name for name in selected)
 
 
+def test_a_contract_is_read_with_its_items_and_without_the_people_in_it() -> None:
+    request = DRIVER.observe(CONTRACT)
+    assert request.path == (
+        "/sap/opu/odata/sap/API_PURCHASECONTRACT_PROCESS_SRV/A_PurchaseContract('4600000007')"
+    )
+    asked = query(request)
+    assert asked["$expand"] == "to_PurchaseContractItem"
+    selected = asked["$select"].split(",")
+    assert "ValidityEndDate" in selected
+    assert "to_PurchaseContractItem/ContractItemConsumedQuantity" in selected
+    assert not any("Phone" in name or "SalesPerson" in name for name in selected)
+
+
+def test_a_source_list_is_all_records_of_a_material_in_a_plant() -> None:
+    request = DRIVER.observe(SOURCE_LIST)
+    assert request.path == "/sap/opu/odata/sap/API_PURCHASING_SOURCE_SRV/A_PurchasingSource"
+    asked = query(request)
+    assert asked["$filter"] == "Plant eq '1010' and Material eq 'SEAL/7'"
+    assert "$expand" not in asked
+    assert "SourceOfSupplyIsBlocked" in asked["$select"].split(",")
+
+
+def test_a_bom_is_read_in_all_its_states_with_their_lines() -> None:
+    request = DRIVER.observe(BOM)
+    assert request.path == "/sap/opu/odata/sap/API_BILL_OF_MATERIAL_SRV;v=0002/MaterialBOM"
+    asked = query(request)
+    assert asked["$filter"] == (
+        "Plant eq '1010' and BillOfMaterial eq '00000007' and BillOfMaterialVariant eq '1'"
+        " and Material eq 'GEAR/2' and BillOfMaterialCategory eq 'M'"
+    )
+    assert asked["$expand"] == "to_BillOfMaterialItem"
+    assert "to_BillOfMaterialItem/ValidityEndDate" in asked["$select"].split(",")
+
+
+@pytest.mark.parametrize("id_", ["1010", "1010/7/1", ""])
+def test_an_id_that_does_not_hold_the_whole_key_is_a_fault_of_the_configuration(id_: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        DRIVER.observe(step_of("bom", id_, "material-bom/x"))
+    assert caught.value.code == "object-unreadable"
+    assert "Plant/BillOfMaterial/BillOfMaterialVariant/Material" in caught.value.what
+
+
 def test_an_id_is_a_literal_whatever_it_holds() -> None:
     request = DRIVER.observe(step_of("product", "A'B/C D?", "item-master/A'B/C D?"))
     assert request.path == "/sap/opu/odata/sap/API_PRODUCT_SRV/A_Product('A''B%2FC%20D%3F')"
@@ -199,6 +266,11 @@ def of_vendor(entity_set: str) -> set[str]:
         (SupplierOrganisation, "A_SupplierPurchasingOrg"),
         (InfoRecord, "A_PurchasingInfoRecord"),
         (OrganisationTerms, "A_PurgInfoRecdOrgPlantData"),
+        (Contract, "A_PurchaseContract"),
+        (ContractItem, "A_PurchaseContractItem"),
+        (SourceRecord, "A_PurchasingSource"),
+        (BomState, "MaterialBOM"),
+        (BomStateItem, "MaterialBOMItem"),
     ],
 )
 def test_every_field_that_is_read_is_one_of_the_vendors(
@@ -210,10 +282,17 @@ def test_every_field_that_is_read_is_one_of_the_vendors(
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
-def test_a_read_addresses_a_set_of_the_service_by_its_key(kind: Any) -> None:
+def test_a_read_asks_a_set_of_the_service_by_its_key(kind: Any) -> None:
     service, entity_set = MODEL.find(kind.entity_set)
-    assert service.service == kind.service
-    assert entity_set.key == (kind.id_field,)
+    assert kind.service.partition(";v=") in (
+        (service.service, ";v=", service.version),
+        (service.service, "", ""),
+    )
+    if kind.is_set:
+        assert {*kind.fields, *kind.fixed} <= {p.name for p in entity_set.properties}
+        assert set(kind.fields) <= set(kind.content.__struct_fields__)
+    else:
+        assert entity_set.key == kind.fields
     assert kind.content.__struct_fields__
 
 
@@ -227,6 +306,11 @@ def test_a_read_addresses_a_set_of_the_service_by_its_key(kind: Any) -> None:
         (PRODUCT, HELD_PRODUCT, "s4.product"),
         (PARTNER, HELD_PARTNER, "s4.business-partner"),
         (RECORD, HELD_RECORD, "s4.info-record"),
+        (CONTRACT, HELD_CONTRACT, "s4.purchase-contract"),
+        (SOURCE_LIST, rows(HELD_SOURCE, HELD_SOURCE), "s4.source-list"),
+        (SOURCE_LIST, rows(), "s4.source-list"),
+        (BOM, rows(HELD_BOM), "s4.bom"),
+        (BOM, rows(), "s4.bom"),
         (PARTNER, HELD_PARTNER | {"Supplier": "", "to_Supplier": None}, "s4.business-partner"),
     ],
 )
@@ -242,7 +326,7 @@ def test_what_was_read_is_handed_on_as_it_came(
     assert DRIVER.write(step, observed, "key-1") is None
 
 
-@pytest.mark.parametrize("step", [ORDER, PRODUCT, PARTNER, RECORD])
+@pytest.mark.parametrize("step", [ORDER, PRODUCT, PARTNER, RECORD, CONTRACT])
 def test_an_object_that_is_gone_is_an_answer_too(step: Step) -> None:
     assert isinstance(step.operation, ReadObject)
     observed = DRIVER.read(step, refused(404, NO_ENTITY))
@@ -272,7 +356,7 @@ def test_an_object_that_is_gone_is_an_answer_too(step: Step) -> None:
     ],
 )  # fmt: skip
 def test_any_other_answer_is_a_failure(response: Response, kind: type[Failure], code: str) -> None:
-    for step in (ORDER, PRODUCT, PARTNER, RECORD):
+    for step in (ORDER, PRODUCT, PARTNER, RECORD, CONTRACT, SOURCE_LIST, BOM):
         found_failure = failure(step, response)
         assert (type(found_failure), found_failure.code) == (kind, code)
 
@@ -306,6 +390,20 @@ def of_supplier(name: str, children: dict[str, Any]) -> dict[str, Any]:
         (RECORD, HELD_RECORD | {"to_PurgInfoRecdOrgPlantData": {"results": [], "__next": "x"}},
          "answer-incomplete"),
         (RECORD, {"PurchasingInfoRecord": "5300000042"}, "answer-unknown"),
+        (CONTRACT, HELD_CONTRACT | {"PurchaseContract": "4600000008"}, "answer-about-another"),
+        (CONTRACT, HELD_CONTRACT | {"to_PurchaseContractItem": {"results": [], "__next": "x"}},
+         "answer-incomplete"),
+        (CONTRACT, {"PurchaseContract": "4600000007"}, "answer-unknown"),
+        (SOURCE_LIST, rows(HELD_SOURCE, HELD_SOURCE | {"Plant": "1020"}), "answer-about-another"),
+        (SOURCE_LIST, rows(HELD_SOURCE | {"Material": "SEAL/8"}), "answer-about-another"),
+        (SOURCE_LIST, rows(HELD_SOURCE) | {"__next": "x"}, "answer-incomplete"),
+        (SOURCE_LIST, HELD_SOURCE, "answer-unknown"),
+        (BOM, rows(HELD_BOM | {"BillOfMaterialVariant": "2"}), "answer-about-another"),
+        (BOM, rows(HELD_BOM) | {"__next": "x"}, "answer-incomplete"),
+        (BOM, rows(HELD_BOM | {"to_BillOfMaterialItem": {"results": [], "__next": "x"}}),
+         "answer-incomplete"),
+        (BOM, rows(HELD_BOM | {"to_BillOfMaterialItem": {"__deferred": {"uri": "x"}}}),
+         "answer-unknown"),
         (PARTNER, HELD_PARTNER | {"BusinessPartner": "100042"}, "answer-about-another"),
         (PARTNER, HELD_PARTNER | {"to_Supplier": None}, "answer-incomplete"),
         (PARTNER, HELD_PARTNER | {"to_BusinessPartnerAddress": {"results": [], "__next": "x"}},
