@@ -398,6 +398,7 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_BusinessPartnerAddress": partners.check_address,
     **dict.fromkeys(partners.SEEDED, partners.check_seeded),
     "A_Supplier": partners.check_supplier,
+    **dict.fromkeys(SOURCING, check_sourcing),
 }
 # What follows from an update, and deletions that are more or less than one of the row.
 SETTLE: Mapping[str, Callable[[Work, Row], None]] = {
@@ -408,5 +409,4 @@ DELETE: Mapping[str, Callable[[Work, Stored], None]] = {
     "A_PurchaseOrder": orders.delete_order,
     "A_PurchaseOrderItem": orders.delete_item,
     "A_PurchaseOrderScheduleLine": orders.delete_line,
-    **dict.fromkeys(SOURCING, check_sourcing),
 }

@@ -19,7 +19,7 @@ import pytest
 from broker.channels.auth import OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.dispatcher import look
-from canonical.bom import BomLine, PlantBom
+from canonical.bom import BomLine, PlantBom, PlantBomState
 from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
@@ -46,19 +46,24 @@ from canonical.operations import (
     RequestReview,
 )
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
+from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.purchasing import InfoRecord, InfoRecordTermsPatch
 from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.revision import parse_revision
+from canonical.source_list import Source, SourceList
 from canonical.sourcing import Coverage, CoverageLine
 from canonical.supplier import Qualification, Supplier
 from canonical.supplier_master import PurchasingView, SupplierMaster, SupplierMasterPatch
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER as COUPA
 from handlers.systems.s4.inbound import (
+    HANDLER_BOM,
+    HANDLER_CONTRACT,
     HANDLER_INFO_RECORD,
     HANDLER_ORDER,
     HANDLER_PARTNER,
     HANDLER_PRODUCT,
+    HANDLER_SOURCE_LIST,
 )
 from handlers.systems.s4.outbound import DRIVER as S4
 from ops.sandbox.process import StandIn, running
@@ -920,7 +925,160 @@ async def test_an_info_record_that_was_written_is_read_back_under_its_number(erp
     assert patch.version == milliseconds * 1000
 
 
-@pytest.mark.parametrize("kind", ["purchase-order", "product", "business-partner", "info-record"])
+async def test_a_contract_that_an_event_named_is_read_with_its_items(erp: Client) -> None:
+    await erp.plant(
+        "A_PurchaseContract",
+        PurchaseContract="4600000007",
+        PurchaseContractType="MK",
+        LastChangeDateTime="/Date(1492098664000+0000)/",
+        Supplier="17300001",
+        SupplierPhoneNumber="999 856 4321",
+        DocumentCurrency="EUR",
+        ValidityStartDate="/Date(1467331200000)/",
+        ValidityEndDate="/Date(1893369600000)/",
+        PurchasingProcessingStatus="02",
+        PurchasingProcessingStatusName="Active",
+    )
+    await erp.plant(
+        "A_PurchaseContractItem",
+        PurchaseContract="4600000007",
+        PurchaseContractItem="10",
+        Plant="1010",
+        Material="SEAL-7",
+        OrderQuantityUnit="PC",
+        TargetQuantity="500.000",
+        ContractNetPriceAmount="25.000",
+        NetPriceQuantity="1000",
+        ContractItemConsumedQuantity="120.000",
+    )
+    key = "contract/4600000007"
+    reference, answer = await erp.apply(asked("purchase-contract", "4600000007", key))
+    assert (reference, erp.writes) == ("4600000007", 0)
+    assert answer is not None
+    assert b"999 856 4321" not in answer.body
+    assert emitted(HANDLER_CONTRACT, answer) == Emit(
+        "contract.changed",
+        key,
+        PurchaseContract(
+            number="4600000007",
+            version=1_492_098_664_000_000,
+            supplier="17300001",
+            status="active",
+            first_day=date(2016, 7, 1),
+            last_day=date(2029, 12, 31),
+            kind="quantity",
+            currency="EUR",
+            lines=(
+                ContractLine(
+                    line="10",
+                    item="SEAL-7",
+                    order_unit="H87",
+                    price=UnitPrice(Money(Decimal(25), "EUR"), Quantity(Decimal(1000), "H87")),
+                    target=Quantity(Decimal(500), "H87"),
+                    released=Quantity(Decimal(120), "H87"),
+                    plants=("1010",),
+                ),
+            ),
+            stated_as="Active",
+            source_id="4600000007",
+            stated_at=READ_AT,
+        ),
+    )
+
+
+async def test_a_source_list_is_all_rows_of_the_material_in_the_plant(erp: Client) -> None:
+    for plant, record, supplier in (("1010", "2", "17300002"), ("1010", "1", "17300001"),
+                                    ("1020", "1", "17300003")):  # fmt: skip
+        await erp.plant(
+            "A_PurchasingSource",
+            Material="SEAL/7",
+            Plant=plant,
+            SourceListRecord=record,
+            ValidityStartDate="/Date(1467331200000)/",
+            ValidityEndDate="/Date(253402214400000)/",
+            Supplier=supplier,
+            SupplierIsFixed=record == "1",
+        )
+    key = "source-list/1010/SEAL/7"
+    _, answer = await erp.apply(asked("source-list", "1010/SEAL/7", key))
+    event = emitted(HANDLER_SOURCE_LIST, answer)
+    assert (event.event, event.key) == ("source-list.changed", key)
+    assert isinstance(event.data, SourceList)
+    assert event.data.sources == (
+        Source(date(2016, 7, 1), supplier="17300001", is_fixed=True),
+        Source(date(2016, 7, 1), supplier="17300002"),
+    )
+    _, answer = await erp.apply(asked("source-list", "1020/SEAL/8", "source-list/1020/SEAL/8"))
+    nothing = emitted(HANDLER_SOURCE_LIST, answer)
+    assert (nothing.data.item, nothing.data.plant, nothing.data.sources) == ("SEAL/8", "1020", ())
+
+
+async def keep_bom(erp: Client) -> None:
+    """A BOM whose header was changed once, with its line."""
+    for change, first, last in (
+        ("", "/Date(1467331200000)/", "/Date(1577750400000)/"),  # until 2019-12-31
+        ("500000000042", "/Date(1577836800000)/", "/Date(253402214400000)/"),
+    ):
+        key = {
+            "BillOfMaterial": "00000007",
+            "BillOfMaterialCategory": "M",
+            "BillOfMaterialVariant": "1",
+            "BillOfMaterialVersion": "",
+            "Material": "PUMP",
+            "Plant": "1010",
+        }
+        await erp.plant(
+            "MaterialBOM",
+            **key,
+            EngineeringChangeDocument=change,
+            BillOfMaterialVariantUsage="1",
+            HeaderValidityStartDate=first,
+            HeaderValidityEndDate=last,
+            BOMHeaderBaseUnit="PC",
+            BOMHeaderQuantityInBaseUnit="10.000" if change else "1.000",
+        )
+        await erp.plant(
+            "MaterialBOMItem",
+            **key,
+            HeaderChangeDocument=change,
+            BillOfMaterialItemNodeNumber="00000001",
+            ValidityStartDate="/Date(1467331200000)/",
+            ValidityEndDate="/Date(253402214400000)/",
+            BillOfMaterialComponent="SEAL-7",
+            BillOfMaterialItemCategory="L",
+            BillOfMaterialItemNumber="0010",
+            BillOfMaterialItemUnit="PC",
+            BillOfMaterialItemQuantity="20.000",
+        )
+
+
+async def test_a_bom_is_read_in_all_its_states_and_told_as_it_is_today(erp: Client) -> None:
+    await keep_bom(erp)
+    key = "material-bom/1010/7/1/PUMP"
+    _, answer = await erp.apply(asked("bom", "1010/00000007/1/PUMP", key))
+    assert emitted(HANDLER_BOM, answer) == Emit(
+        "bom.changed",
+        "plant-bom/1010/1/1/PUMP",
+        PlantBomState(
+            plant="1010",
+            parent="PUMP",
+            usage="1",
+            alternative="1",
+            version=int(READ_AT.timestamp()) * 1_000_000,
+            base=Quantity(Decimal(10), "H87"),
+            lines=(line("10", "SEAL-7", "20"),),
+            change="500000000042",
+            valid_from=date(2020, 1, 1),
+            source_id="PUMP",
+            stated_at=READ_AT,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["purchase-order", "product", "business-partner", "info-record", "purchase-contract"],
+)
 async def test_what_the_erp_does_not_have_any_more_is_an_answer(erp: Client, kind: str) -> None:
     _, answer = await erp.apply(asked(kind, "4711", f"{kind}/4711"))
     assert answer is not None

@@ -654,3 +654,33 @@ async def test_a_partner_that_breaks_a_rule_leaves_nothing_behind(
         made = await client.send("POST", f"{PARTNERS}/A_BusinessPartner", payload)
     assert made.refusal == (400, f"ZSANDBOX/{code}")
     assert contents(erp) == before
+
+
+async def test_contracts_and_source_lists_are_read_and_not_written(erp: StandIn) -> None:
+    root = "/sap/opu/odata/sap"
+    contracts = f"{root}/API_PURCHASECONTRACT_PROCESS_SRV/A_PurchaseContract"
+    sources = f"{root}/API_PURCHASING_SOURCE_SRV/A_PurchasingSource"
+    rows: dict[str, dict[str, str]] = {
+        "A_PurchaseContract": {"PurchaseContract": "46"},
+        "A_PurchaseContractItem": {"PurchaseContract": "46", "PurchaseContractItem": "10"},
+        "A_PurchasingSource": {"Material": "PIN", "Plant": "1010", "SourceListRecord": "1"},
+    }
+    async with Client(erp) as client:
+        for name, row in rows.items():
+            await client.send("POST", f"/_sandbox/table/{name}", row)
+        contract = await client.send("GET", f"{contracts}('46')?$expand=to_PurchaseContractItem")
+        listed = await client.send(
+            "GET", f"{sources}?$filter=Plant eq '1010' and Material eq 'PIN'"
+        )
+        made = await client.send("POST", contracts, {"PurchaseContractType": "MK"})
+        changed = await client.send(
+            "PATCH",
+            f"{sources}(Material='PIN',Plant='1010',SourceListRecord='1')",
+            {"Supplier": "7"},
+            If_Match="*",
+        )
+    [item] = contract.entity["to_PurchaseContractItem"]["results"]
+    [source] = listed.document["d"]["results"]
+    assert (item["PurchaseContractItem"], source["SourceListRecord"]) == ("10", "1")
+    for written in (made, changed):
+        assert written.refusal == (400, "ZSANDBOX/SOURCING_READ_ONLY")
