@@ -14,7 +14,7 @@ from canonical.text import normalise_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of, unpadded
 from handlers.systems.s4.native_read import BomState, BomStateItem, Said
-from handlers.systems.s4.values import Findings, day, key, key_or_none, number, prose, unit
+from handlers.systems.s4.values import Findings, day, key, key_or_none, number, place, prose, unit
 from handlers.systems.s4.words import CLASS_LINE, WITHOUT_COMPONENT
 from handlers.systems.timestamps import microseconds
 
@@ -90,8 +90,8 @@ def _valid_head(states: Sequence[BomState], today: date) -> BomState | None:
 
 
 def _valid_items(head: BomState, today: date) -> list[BomStateItem]:
-    """The lines of today in the order of the answer; of two states of one line the one that began
-    last."""
+    """The lines of today in the order of their numbers, which the service need not keep; of two
+    states of one line the one that began last."""
     found: dict[str, BomStateItem] = {}
     for item in head.to_BillOfMaterialItem.results:
         if not _is_valid(item, today):
@@ -105,7 +105,7 @@ def _valid_items(head: BomState, today: date) -> list[BomStateItem]:
             raise _unclear(_named(item), where=f"{_named(item)}: ValidityStartDate")
         if now > before:
             found[_node(item)] = item
-    return list(found.values())
+    return sorted(found.values(), key=lambda item: place(item.BillOfMaterialItemNumber))
 
 
 def _check_whole(

@@ -12,7 +12,7 @@ from canonical.text import normalise_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import SourceRecord
-from handlers.systems.s4.values import Findings, day, key_or_none, prose, unit
+from handlers.systems.s4.values import Findings, day, key_or_none, place, prose, unit
 from handlers.systems.timestamps import microseconds
 
 
@@ -25,7 +25,7 @@ def to_source_list(
     Raises: InvalidMessage where a number, a unit or a day cannot be read.
     """
     found = Findings(f"source list of {item} in {plant}")
-    rows = sorted(records, key=_place)
+    rows = sorted(records, key=lambda row: place(row.SourceListRecord))
     sources = [_to_source(row) for row in rows if _has_supplier(row, found)]
     stated = text_of(rows[0].Material) if rows else item
     return (
@@ -39,12 +39,6 @@ def to_source_list(
         ),
         tuple(found.cases),
     )
-
-
-def _place(row: SourceRecord) -> tuple[int, str]:
-    """Numbers are padded in some releases and not in others."""
-    record = text_of(row.SourceListRecord).strip().lstrip("0")
-    return len(record), record
 
 
 def _where(row: SourceRecord) -> str:

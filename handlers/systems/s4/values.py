@@ -56,6 +56,12 @@ def key_or_none(said: object, *, where: str) -> str:
     return key(said, where=where) if text_of(said).strip() else ""
 
 
+def place(said: object) -> tuple[int, str]:
+    """Where a number stands among others, whether they are padded or not."""
+    digits = text_of(said).strip().lstrip("0")
+    return len(digits), digits
+
+
 def prose(said: object, *, where: str) -> str:
     """A text for people; "" where there is none."""
     return normalise_text(text_of(said), where=where)

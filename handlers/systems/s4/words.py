@@ -121,4 +121,10 @@ TAX_NUMBERS: Mapping[str, str] = {
 }
 
 # What fields hold that is nobody else's business and whose names do not say so.
-MASKED: Mapping[str, Kind] = {"District": "text", "POBox": "text"}
+MASKED: Mapping[str, Kind] = {
+    "District": "text",
+    "POBox": "text",
+    "PurchaseOutlineAgreement": "number",
+    # The name of a state, the same everywhere.
+    "PurchasingProcessingStatusName": "keep",
+}

@@ -261,6 +261,16 @@ def test_a_bom_says(edit: Edit, field: str, value: object) -> None:
     assert getattr(bom_of(edited(BOM, edit)), field) == value
 
 
+def test_trap_lines_are_in_the_order_of_their_numbers_whatever_order_they_come_in() -> None:
+    numbers = ("0100", "0020", "5", "0010")
+    items = [
+        {**PIN, "BillOfMaterialItemNodeNumber": f"{node}", "BillOfMaterialItemNumber": number}
+        for node, number in enumerate(numbers, start=1)
+    ]
+    found = bom_of(edited(BOM, with_items(*items)))
+    assert [line.position for line in found.lines] == ["5", "10", "20", "100"]
+
+
 @pytest.mark.parametrize(
     ("item", "note"),
     [

@@ -85,6 +85,8 @@ def test_the_words_of_a_name_tell_what_it_holds(name: str, kind: Kind | None) ->
         (("E1EDKA1", "STRAS"), "text"),
         (("E1EDP01", "VPREI"), "amount"),
         (("results", "POBox"), "text"),
+        (("results", "PurchaseOutlineAgreement"), "number"),
+        (("d", "PurchasingProcessingStatusName"), "keep"),
         (("E1EDP01", "MENGE"), None),
         (("AdditionalAttribute", "name"), "label"),
         (("category", "name"), "keep"),
