@@ -59,6 +59,12 @@ FACTS = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_or
 """Nothing is known yet: what each message says is news."""
 
 # What each driver reads of which an event told the key.
+# From 2006-01-01 to 9999-12-31, as the service writes them.
+_ALL_DAYS = {
+    "ValidityStartDate": "/Date(1136073600000)/",
+    "ValidityEndDate": "/Date(253402214400000)/",
+}
+_HEADER_DAYS = {f"Header{name}": day for name, day in _ALL_DAYS.items()}
 READS = {"s4": "purchase-order", "arena": "change"}
 
 
@@ -87,7 +93,7 @@ def samples() -> list[Sample]:
         files += [path for path in sorted((CORPUS / vendor).glob("*")) if _is_message(path)]
     found = [_known(path) for path in files]
     return sorted(
-        [*found, *_events(), *_answers(), *_rows()],
+        [*found, *_events(), *_answers(), *_read_back(), *_rows()],
         key=lambda sample: (sample.system, sample.name),
     )
 
@@ -131,6 +137,34 @@ def _answers() -> Iterator[Sample]:
         attributes = {"id": "1", "subject": subject, "time": NOW.isoformat()}
         delivery = Delivery("bench", "", body, attributes=attributes)
         yield _sample(kind, delivery, CATALOGUE.translator(kind))
+
+
+def _read_back() -> Iterator[Sample]:
+    """What a read of S/4HANA brings back, put together of its sandbox's entities: an order, and a
+    BOM with what the client that read it left out of its lines."""
+    [order] = _entities("order-header")
+    items = _entities("order-items")
+    for item in items:
+        item["to_ScheduleLine"] = {"results": _entities("order-schedule-lines")}
+    [head] = _entities("bom")
+    lines = _entities("bom-items")
+    for line in lines:
+        line |= _ALL_DAYS | {"BillOfMaterialItemUnit": "PC"}
+    bom = head | _HEADER_DAYS | {"to_BillOfMaterialItem": {"results": lines}}
+    for kind, subject, answer in (
+        ("s4.purchase-order", "purchase-order/4500000028",
+         order | {"to_PurchaseOrderItem": {"results": items}}),
+        ("s4.bom", "material-bom/1010/1/1/SG23", {"results": [bom]}),
+    ):  # fmt: skip
+        attributes = {"id": "1", "subject": subject, "time": NOW.isoformat()}
+        body = msgspec.json.encode({"d": answer})
+        delivery = Delivery("bench", "", body, attributes=attributes)
+        yield _sample(kind, delivery, CATALOGUE.translator(kind))
+
+
+def _entities(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = msgspec.json.decode((CORPUS / "s4" / f"{name}.json").read_bytes())
+    return found
 
 
 def _rows() -> Iterator[Sample]:
