@@ -450,6 +450,15 @@ def test_an_answer_that_is_not_whole_is_none(content: object) -> None:
         HANDLER_BOM.read(answer(KEY, content))
 
 
+def test_fields_that_a_customer_added_to_header_and_line_are_told() -> None:
+    state = {**BOM, "YY1_Colour": "red", "to_BillOfMaterialItem": {"results": [PIN | {"YY1_A": 1}]}}
+    message = HANDLER_BOM.read(answer(KEY, {"d": {"results": [state]}}))
+    assert message.ignored == (
+        "d.results[].YY1_Colour",
+        "d.results[].to_BillOfMaterialItem.results[].YY1_A",
+    )
+
+
 def test_a_later_read_is_newer_than_an_earlier_one_whatever_it_tells() -> None:
     assert HANDLER_BOM.version is not None
     for states in ([BOM], []):
