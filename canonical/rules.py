@@ -80,6 +80,10 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The plant with that code, if it is ours."""
         return next((p for p in self.plants if p.code == code), None)
 
+    def buys_for(self, plant: Plant) -> str:
+        """The purchasing organisation that buys for the plant."""
+        return self.central_purchasing_org if plant.sourcing == "central" else plant.purchasing_org
+
     def plants_of(self, family: str) -> tuple[str, ...]:
         """Plant codes that get a product family, in the order of the rule; () where no rule."""
         return next((d.plants for d in self.distribution if d.family == family), ())

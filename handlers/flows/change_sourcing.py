@@ -214,11 +214,10 @@ def _info_record(planning: Planning, item: Item, plant: Plant, line: CoverageLin
     """
     one = Quantity(Decimal(1), line.order_unit)
     ratio = convert_exact(one, item.base_unit, item.alternates, base=item.base_unit)
-    central = planning.facts.rules.central_purchasing_org
     return InfoRecord(
         supplier=line.supplier,
         item=item.number,
-        purchasing_org=central if plant.sourcing == "central" else plant.purchasing_org,
+        purchasing_org=planning.facts.rules.buys_for(plant),
         plant=plant.code,
         order_unit=line.order_unit,
         base_unit=item.base_unit,

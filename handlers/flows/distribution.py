@@ -52,7 +52,10 @@ def order_plans(
     day, if any; one without lines is cancelled, and told to whichever may have it."""
     if not stated_by or stated_by != order.origin:
         return ()
-    wanted = PutOrder(msgspec.structs.replace(order, version=0, stated_at=None))
+    organisation = order.organisation or _organisation(order, rules)
+    wanted = PutOrder(
+        msgspec.structs.replace(order, version=0, stated_at=None, organisation=organisation)
+    )
     plants = {line.plant or _NO_PLANT for line in order.lines}
     plants = plants or {route.plant for route in rules.routes}
     systems = {s for plant in plants for s in rules.systems_given(PURCHASE_ORDER, plant, on)}
@@ -61,6 +64,13 @@ def order_plans(
         for system in sorted(systems - {order.origin})
     )
     return _plans(order_key(order.number), order.version, f"Order {order.number}", steps)
+
+
+def _organisation(order: PurchaseOrder, rules: Rules) -> str:
+    """That buys for all its plants; "" where that is none or not one."""
+    plants = (rules.plant(line.plant) for line in order.lines)
+    buyers = {rules.buys_for(plant) if plant else "" for plant in plants}
+    return buyers.pop() if len(buyers) == 1 else ""
 
 
 def _step(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import UNSET
 
 from canonical.effects import Plan, Put, Step
@@ -88,7 +89,7 @@ def test_an_order_is_planned_under_its_number_by_the_version_of_its_statement() 
                 system="procurement",
                 object_kind="purchase-order",
                 object_id="PO-1",
-                operation=PutOrder(order("1010", version=0, stated_at=None)),
+                operation=PutOrder(order("1010", version=0, stated_at=None, organisation="1000")),
                 owner="procurement",
             ),
         ),
@@ -115,6 +116,30 @@ def test_a_supplier_is_planned_as_it_is_after_the_patch() -> None:
             ),
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("plants", "stated", "organisation"),
+    [
+        (("1010", "1010"), "", "1000"),
+        (("2010",), "", "2010"),
+        (("1010",), "3000", "3000"),
+        (("1010", "2010"), "", ""),
+        (("1010", ""), "", ""),
+        (("9999",), "", ""),
+        ((), "", ""),
+    ],
+)
+def test_an_order_that_names_no_organisation_is_of_the_one_that_buys_for_its_plants(
+    plants: tuple[str, ...], stated: str, organisation: str
+) -> None:
+    stored, plan = decided(order(*plants, organisation=stated), facts(rules=TOLD))
+    assert isinstance(stored, PurchaseOrder)
+    assert stored.organisation == stated
+    assert plan is not None
+    (step,) = plan.steps
+    assert isinstance(step.operation, PutOrder)
+    assert step.operation.order.organisation == organisation
 
 
 def test_what_is_said_again_asks_for_nothing_else() -> None:
