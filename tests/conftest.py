@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ops.migrate import migrate
 from ops.stack import Servers, Stack, databases, management
 
 MOST_SAID = 4_000
+
+# How long an example takes says something about the machine, and nothing about the code.
+settings.register_profile("layshaft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("layshaft")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

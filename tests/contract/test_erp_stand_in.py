@@ -545,7 +545,7 @@ async def test_an_order_is_placed_whole_and_changed_item_by_item(erp: StandIn) -
         changed = await client.send("PATCH", item, {"OrderQuantity": "7"}, If_Match=tag)
         stale = await client.send("DELETE", item, If_Match=tag)
         [line] = (await client.send("GET", f"{item}/to_ScheduleLine")).entity["results"]
-        deleted = await client.send("DELETE", item, If_Match=changed.headers["ETag"])
+        deleted = await client.send("DELETE", item, If_Match=changed.headers["Etag"])
         after = await client.send("GET", item)
         again = await client.send("PATCH", item, {"OrderQuantity": "8"}, If_Match="*")
     assert blind.refusal == (428, "ZSANDBOX/ETAG_MISSING")
@@ -624,7 +624,7 @@ async def test_a_partner_becomes_a_supplier_that_is_bought_from_until_it_is_bloc
         [use] = (await client.send("GET", f"{PARTNERS}/A_BuPaAddressUsage")).entity["results"]
         placed = await client.send("POST", orders, order("SEAL", Supplier="17300009"))
         blocked = await client.send(
-            "PATCH", supplier, {"PurchasingIsBlocked": True}, If_Match=held.headers["ETag"]
+            "PATCH", supplier, {"PurchasingIsBlocked": True}, If_Match=held.headers["Etag"]
         )
         again = await client.send("POST", orders, order("SEAL", Supplier="17300009"))
         twice = await client.send("POST", f"{PARTNERS}/A_BusinessPartner", partner())

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
@@ -44,7 +44,7 @@ def exported(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(data=st.data())
 def test_what_an_earlier_schema_describes_is_read_as_the_present_version(
     data: st.DataObject,
@@ -94,7 +94,7 @@ def test_every_version_that_was_ever_published_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(data=st.data())
 def test_what_a_published_schema_describes_is_read_and_written_again_by_it(
     event: EventType, data: st.DataObject

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from msgspec.structs import replace
@@ -441,7 +441,7 @@ def packages(draw: st.DrawFn) -> Contents:
     )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(packages())
 def test_what_goes_out_is_valid_and_comes_back_as_it_was(made: Contents) -> None:
     read_back(made)
