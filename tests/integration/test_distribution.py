@@ -85,6 +85,8 @@ class Suite:
         body = msgspec.json.decode(request.body or b"{}")
         if request.path.endswith("/cancel"):
             body = {"status": "cancelled"}
+        for number, line in enumerate(body.get("order-lines", ()), start=1):
+            line.setdefault("id", number)
         before = self.held[0] if self.held else {"id": 5, "status": "issued"}
         self.held = [before | body]
         return Response(200, {}, msgspec.json.encode(self.held[0]))

@@ -29,7 +29,7 @@ from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from canonical.package import PACKAGE_TYPE, PackageReference
 from canonical.rules import Distribution, Plant, Route, Rules
-from handlers import CATALOGUE
+from handlers import CATALOGUE, HANDLERS
 from tests.fixtures.large_package import TOP, write_package
 from tests.integration.toy import Bench, bench_on
 
@@ -96,15 +96,17 @@ async def package(bench: Bench, lines: int) -> Arrival:
 
 
 async def events(bench: Bench, after: Position | None) -> Sequence[Arrival]:
-    """The next events of ours, as they come: large ones by reference."""
+    """The next events of ours that we take ourselves, as they come: large ones by reference."""
     rows = await bench.rows(
         """
         select at, seq, kind, attributes::text as attributes, octet_length(body) as n,
                case when octet_length(body) > 65536 then '' else body end as body
-        from message where direction = 'out' and seq > $1 order by seq limit $2
+        from message
+        where direction = 'out' and seq > $1 and kind = any($3) order by seq limit $2
         """,
         after.seq if after else 0,
         BATCH,
+        [name for who, name in HANDLERS if who == SOURCE],
     )
     return [_event(r) for r in rows]
 
