@@ -6,7 +6,7 @@ reviews are written.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from time import monotonic
@@ -107,6 +107,7 @@ FILTERS: Mapping[str, Mapping[str, str]] = {
     "purchase_orders": {"po-number": "po-number", "status": "status"},
     "supplier_reviews": {"external-ref": "external-ref", "status": "status"},
 }
+PAGING = frozenset({"offset", "limit", "order_by", "dir"})
 
 
 def make_procurement(
@@ -200,18 +201,30 @@ def _admitted(request: web.Request) -> Suite:
 async def list_objects(request: web.Request) -> web.Response:
     suite, table = _admitted(request), request.match_info["table"]
     where: dict[str, str | int | bool | None] = {}
-    offset, limit = 0, PAGE
     for name, value in request.query.items():
-        if name in ("offset", "limit"):
-            if not value.isdecimal():
-                raise Refused(400, "", "must be a number", name)
-            offset, limit = (int(value), limit) if name == "offset" else (offset, int(value))
-        elif name in FILTERS[table]:
+        if name in FILTERS[table]:
             where[FILTERS[table][name]] = value
-        else:
+        elif name not in PAGING:
             raise Refused(400, "", f"is not something {table} can be asked for", name)
-    found = suite.tables.find(table, where)[offset : offset + min(limit, PAGE)]
-    return _json([stored.row for stored in found])
+    found = suite.tables.find(table, where)
+    return _json([stored.row for stored in _page(found, request.query)])
+
+
+def _page(found: Sequence[Stored], query: Mapping[str, str]) -> Sequence[Stored]:
+    """What of the list is asked for; at most a page, and no more than its rest."""
+    order, way = query.get("order_by", "id"), query.get("dir", "asc")
+    if order != "id" or way not in ("asc", "desc"):
+        raise Refused(400, "", "lists are ordered by id, asc or desc", "order_by")
+    offset, limit = _number(query, "offset", 0), _number(query, "limit", PAGE)
+    by_id = sorted(found, key=lambda stored: int(stored.key), reverse=way == "desc")
+    return by_id[offset : offset + min(limit, PAGE)]
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    stated = query.get(name, str(default))
+    if not stated.isdecimal():
+        raise Refused(400, "", "must be a number", name)
+    return int(stated)
 
 
 async def show_object(request: web.Request) -> web.Response:

@@ -1182,6 +1182,28 @@ async def test_an_item_without_contract_has_empty_coverage(procurement: Client) 
     )
 
 
+async def test_coverage_is_found_on_whatever_page_its_contract_is_listed(
+    procurement: Client,
+) -> None:
+    def planted(number: str, item_number: str) -> dict[str, object]:
+        return {
+            "number": number,
+            "supplier": {"number": "17300001"},
+            "status": "published",
+            "start-date": "2025-06-01",
+            "end-date": "2029-06-30",
+            "lines": [LINE | {"item-number": item_number}],
+        }
+
+    for place in range(2, 120):
+        await procurement.plant("contracts", **planted(f"C-{place}", "HOSE"))
+    await procurement.plant("contracts", **planted("C-120", "SEAL-7"))
+    _, answer = await procurement.apply(ReadCoverage("SEAL-7"))
+    found = emitted(HANDLER_CONTRACTS, answer).data
+    assert isinstance(found, Coverage)
+    assert [line.contract for line in found.lines] == ["C-1", "C-120"]
+
+
 async def test_a_review_is_requested_once_by_its_reference(procurement: Client) -> None:
     review = RequestReview("17300002", "ECO-7", ("SEAL-7", "HOSE"), "not qualified", "layshaft-1")
     assert await procurement.apply(review) == ("1", None)

@@ -167,6 +167,28 @@ async def test_only_published_contracts_of_the_supplier_are_listed(suite: StandI
     assert second == []
 
 
+async def test_a_list_comes_in_pages_of_fifty_by_id(suite: StandIn) -> None:
+    async with Client(suite) as client:
+        for number in range(3, 121):
+            row = {"number": f"1740{number:04}", "name": f"Source {number}", "status": "active"}
+            async with client.http.post(f"{suite.url}/_sandbox/table/suppliers", json=row) as made:
+                assert made.status < 300
+
+        async def ids(query: str) -> list[int]:
+            status, rows = await client.send("GET", f"/api/suppliers?{query}")
+            assert status == 200
+            return [row["id"] for row in rows]
+
+        assert await ids("") == list(range(1, 51))
+        assert await ids("limit=200&order_by=id&dir=asc&offset=49") == list(range(50, 100))
+        assert await ids("offset=98") == list(range(99, 121))
+        assert await ids("offset=120") == []
+        assert await ids("dir=desc&limit=2") == [120, 119]
+        for query in ("offset=x", "order_by=name", "dir=up", "page=2"):
+            status, _ = await client.send("GET", f"/api/suppliers?{query}")
+            assert status == 400
+
+
 async def test_a_qualification_changed_by_a_buyer_is_read_back(suite: StandIn) -> None:
     fields = {"qualification-status": "Qualified", "qualified-until": "2028-06-30"}
     async with Client(suite) as client:

@@ -34,6 +34,12 @@ class _Native(Foreign, frozen=True, rename="kebab"):
     left_out: ClassVar = frozenset({"id", "created-at", "updated-at", "created-by", "updated-by"})
 
 
+class Identified(_Native, frozen=True):
+    """Any object of a list, as far as it is told from the others."""
+
+    id: Int64
+
+
 class Code(_Native, frozen=True):
     """A unit or a currency."""
 

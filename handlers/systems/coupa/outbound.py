@@ -1,13 +1,19 @@
 """The driver for procurement: items, suppliers, orders and reviews are written, suppliers and
 contracts are asked for.
 
-What a question brings back is handed on as it came; `inbound` translates it.
+What a question brings back is handed on as it came, of a list what was asked for; `inbound`
+translates it.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
 from canonical.codec import encode
-from canonical.connector import Absent, Answer, Confirmed, Driver, Observed, Present, Write
+from canonical.connector import Absent, Answer, Confirmed, Driver, More, Observed, Present, Write
 from canonical.effects import Step
 from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected
 from canonical.exchange import Request, Response
@@ -26,8 +32,11 @@ from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
 from canonical.units import from_rec20
 from handlers.systems import answers
-from handlers.systems.coupa import native, put_order, put_supplier, rest
+from handlers.systems.coupa import native, pages, put_order, put_supplier, rest
+from handlers.systems.coupa.pages import Row
 from handlers.systems.coupa.words import ORDERABLE, PUBLISHED, UNITS
+
+T = TypeVar("T")
 
 SUPPLIER_ANSWER = "coupa.supplier"
 CONTRACTS_ANSWER = "coupa.contracts"
@@ -46,7 +55,7 @@ def observe(step: Step) -> Request:
             return put_order.observe(order)
         case ReadCoverage():
             # A contract cannot be asked for by the items on its lines.
-            return rest.get("/api/contracts", ("status", PUBLISHED), ("limit", str(rest.PAGE)))
+            return rest.get("/api/contracts", ("status", PUBLISHED))
         case ReadSupplier(number):
             return rest.get("/api/suppliers", ("number", number))
         case RequestReview(reference=reference):
@@ -55,26 +64,25 @@ def observe(step: Step) -> Request:
             raise _unsupported(other)
 
 
-def read(step: Step, response: Response) -> Observed:
-    """What procurement holds, compared with what the step wants, or its answer to a question.
+def read(step: Step, response: Response) -> Observed | More:
+    """What procurement holds, compared with what the step wants, or its answer to a question; of a
+    long list the next page.
 
-    Raises: besides those of `Driver`, SuspectedDuplicate where one number has several objects.
+    Raises: besides those of `pages.read`, SuspectedDuplicate where one number has several objects.
     """
-    if response.status != 200:
-        raise rest.failure(response, wrote=False)
     match step.operation:
         case PublishItem(item):
-            return _read_item(item, response)
+            return pages.read(_items(step, item), response)
         case PutSupplier(supplier):
             return put_supplier.read(supplier, response)
         case PutOrder(order):
             return put_order.read(order, response)
         case ReadCoverage(item_number):
-            return _read_contracts(item_number, response)
+            return pages.read(_contracts(step, item_number), response)
         case ReadSupplier(number):
-            return _read_supplier(number, response)
+            return pages.read(_suppliers(step, number), response)
         case RequestReview() as review:
-            return _read_review(review, response)
+            return pages.read(_reviews(step, review), response)
         case other:
             raise _unsupported(other)
 
@@ -153,12 +161,20 @@ def item_body(item: Item) -> native.ItemBody:
     )
 
 
-def _read_item(item: Item, response: Response) -> Observed:
-    listed = rest.whole(response, tuple[native.Item, ...], "/api/items")
-    found = [held for held in listed if held.item_number == item.number]
-    held = rest.only(found, f"item/{item.number}")
-    if held is None:
+def _items(step: Step, item: Item) -> pages.List[native.Item]:
+    return pages.List(
+        observe(step),
+        tuple[native.Item, ...],
+        lambda held: held.item_number == item.number,
+        partial(_compare_item, item),
+    )
+
+
+def _compare_item(item: Item, found: tuple[Row[native.Item], ...]) -> Observed:
+    row = rest.only(found, f"item/{item.number}")
+    if row is None:
         return Absent()
+    held = row.value
     differences = _item_differences(item_body(item), held)
     return Present(
         equal=not differences,
@@ -190,9 +206,17 @@ def _item_differences(want: native.ItemBody, held: native.Item) -> tuple[str, ..
 # --- questions ---
 
 
-def _read_supplier(number: str, response: Response) -> Observed:
-    listed = rest.whole(response, tuple[native.Supplier, ...], "/api/suppliers")
-    held = rest.only([s for s in listed if s.number == number], supplier_key(number))
+def _suppliers(step: Step, number: str) -> pages.List[native.Supplier]:
+    return pages.List(
+        observe(step),
+        tuple[native.Supplier, ...],
+        lambda held: held.number == number,
+        partial(_answer_supplier, number),
+    )
+
+
+def _answer_supplier(number: str, found: tuple[Row[native.Supplier], ...]) -> Observed:
+    held = rest.only(found, supplier_key(number))
     if held is None:
         raise Rejected(
             "supplier-unknown",
@@ -201,20 +225,28 @@ def _read_supplier(number: str, response: Response) -> Observed:
             remedy="Have the supplier registered in procurement under the ERP's number",
             owner="procurement",
         )
-    answer = Answer(SUPPLIER_ANSWER, supplier_key(number), response.body)
-    return Present(equal=True, reference=str(held.id), answer=answer)
+    answer = Answer(SUPPLIER_ANSWER, supplier_key(number), _as_it_came(found))
+    return Present(equal=True, reference=str(held.value.id), answer=answer)
 
 
-def _read_contracts(item_number: str, response: Response) -> Observed:
-    # A list that is cut off would say that contracts ended.
-    rest.whole(
-        response,
+def _contracts(step: Step, item_number: str) -> pages.List[native.Contract]:
+    # Those of other items would make the answer longer than a message may be.
+    return pages.List(
+        observe(step),
         tuple[native.Contract, ...],
-        "/api/contracts",
+        lambda held: any(line.item_number == item_number for line in held.lines),
+        partial(_answer_contracts, item_number),
         remedy="Give this client a view of the contracts of its plants only",
     )
-    answer = Answer(CONTRACTS_ANSWER, coverage_key(item_number), response.body)
+
+
+def _answer_contracts(item_number: str, found: tuple[Row[native.Contract], ...]) -> Observed:
+    answer = Answer(CONTRACTS_ANSWER, coverage_key(item_number), _as_it_came(found))
     return Present(equal=True, answer=answer)
+
+
+def _as_it_came(found: tuple[Row[T], ...]) -> bytes:
+    return encode([msgspec.Raw(row.raw) for row in found])
 
 
 # --- reviews ---
@@ -243,12 +275,20 @@ def review_body(review: RequestReview) -> native.ReviewBody:
     )
 
 
-def _read_review(review: RequestReview, response: Response) -> Observed:
-    listed = rest.whole(response, tuple[native.Review, ...], "/api/supplier_reviews")
-    found = [held for held in listed if held.external_ref == review.reference]
-    held = rest.only(found, f"review/{review.reference}")
-    if held is None:
+def _reviews(step: Step, review: RequestReview) -> pages.List[native.Review]:
+    return pages.List(
+        observe(step),
+        tuple[native.Review, ...],
+        lambda held: held.external_ref == review.reference,
+        partial(_compare_review, review),
+    )
+
+
+def _compare_review(review: RequestReview, found: tuple[Row[native.Review], ...]) -> Observed:
+    row = rest.only(found, f"review/{review.reference}")
+    if row is None:
         return Absent()
+    held = row.value
     if held.supplier.number != review.supplier:
         raise Conflict(
             "review-differs",

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.codec import encode
-from canonical.connector import Absent, Confirmed, Observed, Present, Write
+from canonical.connector import Absent, Confirmed, More, Observed, Present, Write
 from canonical.errors import Conflict, InDoubt, InvalidMessage, Rejected
 from canonical.exchange import Request, Response
 from canonical.money import UnitPrice
@@ -29,7 +30,8 @@ from canonical.quantity import (
 )
 from canonical.units import from_rec20
 from handlers.systems import answers
-from handlers.systems.coupa import native, rest
+from handlers.systems.coupa import native, pages, rest
+from handlers.systems.coupa.pages import Row
 from handlers.systems.coupa.values import day_of
 from handlers.systems.coupa.words import (
     BY_QUANTITY,
@@ -51,17 +53,26 @@ def observe(order: PurchaseOrder) -> Request:
     return rest.get(_PATH, ("po-number", order.number))
 
 
-def read(order: PurchaseOrder, response: Response) -> Observed:
+def read(order: PurchaseOrder, response: Response) -> Observed | More:
     """What procurement holds. An order without lines is cancelled there, or was never known.
 
     Raises: Rejected as `body_of`; Conflict where the number is that of another order, or of one
         that was cancelled.
     """
-    listed = rest.whole(response, tuple[native.HeldOrder, ...], _PATH)
-    found = [held for held in listed if held.po_number == order.number]
-    held = rest.only(found, order_key(order.number))
-    if held is None:
+    listed = pages.List(
+        observe(order),
+        tuple[native.HeldOrder, ...],
+        lambda held: held.po_number == order.number,
+        partial(_compare, order),
+    )
+    return pages.read(listed, response)
+
+
+def _compare(order: PurchaseOrder, found: tuple[Row[native.HeldOrder], ...]) -> Observed:
+    row = rest.only(found, order_key(order.number))
+    if row is None:
         return Absent() if order.lines else Present(equal=True)
+    held = row.value
     differences = tuple(_differences(order, held))
     return Present(
         equal=not differences,

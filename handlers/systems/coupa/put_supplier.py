@@ -5,16 +5,19 @@ What is procurement's own stays: qualifications, sites, contacts, and that it ma
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.codec import encode
-from canonical.connector import Absent, Confirmed, Observed, Present, Write
+from canonical.connector import Absent, Confirmed, More, Observed, Present, Write
 from canonical.errors import Rejected, SuspectedDuplicate
 from canonical.exchange import Request, Response
 from canonical.supplier_master import SupplierMaster, supplier_master_key
 from handlers.systems import answers
-from handlers.systems.coupa import native, rest
+from handlers.systems.coupa import native, pages, rest
+from handlers.systems.coupa.pages import Row
 from handlers.systems.coupa.words import ACTIVE, INACTIVE
 
 Compared = tuple[tuple[str, object, object], ...]
@@ -28,13 +31,22 @@ def observe(master: SupplierMaster) -> Request:
     return rest.get(_PATH, ("number", master.number))
 
 
-def read(master: SupplierMaster, response: Response) -> Observed:
+def read(master: SupplierMaster, response: Response) -> Observed | More:
     """What procurement holds. One that may not be bought from and is not known is not missing."""
-    listed = rest.whole(response, tuple[native.HeldSupplier, ...], _PATH)
-    found = [held for held in listed if held.number == master.number]
-    held = rest.only(found, supplier_master_key(master.number))
-    if held is None:
+    listed = pages.List(
+        observe(master),
+        tuple[native.HeldSupplier, ...],
+        lambda held: held.number == master.number,
+        partial(_compare, master),
+    )
+    return pages.read(listed, response)
+
+
+def _compare(master: SupplierMaster, found: tuple[Row[native.HeldSupplier], ...]) -> Observed:
+    row = rest.only(found, supplier_master_key(master.number))
+    if row is None:
         return Absent() if is_bought_from(master) else Present(equal=True)
+    held = row.value
     differences = rest.differing(_compared(body_of(master), held))
     return Present(
         equal=not differences,

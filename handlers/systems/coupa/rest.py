@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -26,15 +27,17 @@ from handlers.systems.coupa.words import UNITS
 
 T = TypeVar("T")
 
-# A list answers no more; the rest would have to be asked for.
+# An answer lists no more.
 PAGE = 50
+# What is on a page depends on the order, and an id never changes.
+_BY_ID = (("order_by", "id"), ("dir", "asc"), ("limit", str(PAGE)))
 _JSON = (("Accept", "application/json"),)
 _TAKEN = re.compile(r"already been taken", re.IGNORECASE)
 
 
 def get(path: str, *query: tuple[str, str]) -> Request:
-    """The read of a list, narrowed by the query."""
-    return Request("GET", path, query=query, headers=_JSON, effectful=False)
+    """The read of the first page of a list, narrowed by the query; `pages` reads the others."""
+    return Request("GET", path, query=(*query, *_BY_ID), headers=_JSON, effectful=False)
 
 
 def write(method: str, path: str, body: msgspec.Struct | None, key: str) -> Write:
@@ -47,30 +50,7 @@ def write(method: str, path: str, body: msgspec.Struct | None, key: str) -> Writ
     return Write(request, completes=True)
 
 
-def whole(
-    response: Response,
-    kind: type[tuple[T, ...]],
-    path: str,
-    *,
-    remedy: str = "Check that this interface version can be asked by this field",
-) -> tuple[T, ...]:
-    """The list of an answer.
-
-    Raises: Misconfigured for a full page: what stands on the next one would count as absent, and
-        an object would be created a second time.
-    """
-    listed = answers.decode(response, kind, wrote=False)
-    if len(listed) >= PAGE:
-        raise Misconfigured(
-            "answer-incomplete",
-            f"Procurement lists {len(listed)} objects and there may be more",
-            where=path,
-            remedy=remedy,
-        )
-    return listed
-
-
-def only(found: list[T], where: str) -> T | None:
+def only(found: Sequence[T], where: str) -> T | None:
     """The one of them; None where there is none. Raises SuspectedDuplicate for several."""
     if len(found) > 1:
         raise SuspectedDuplicate(
