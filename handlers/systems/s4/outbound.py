@@ -34,6 +34,7 @@ from handlers.systems.s4 import (
     info_record,
     odata,
     order_wanted,
+    parts,
     placed_order,
     product,
     product_plant,
@@ -77,10 +78,11 @@ def observe(step: Step) -> Request:
 
 def read(step: Step, response: Response) -> Observed | More:
     """What the target holds, compared field by field with what the step wants, or the answer to
-    a question; of an order or a supplier that is not found at once also another call."""
+    a question; where it is not known yet, the next call: for another part of the answer, or for an
+    order or a supplier that is not found at once."""
     if isinstance(step.operation, ReadObject):
-        return read_back.read(step.operation, response)
-    return _target(step.operation).read(response)
+        return parts.read(observe(step), response, partial(read_back.read, step.operation))
+    return parts.read(observe(step), response, _target(step.operation).read)
 
 
 def write(step: Step, observed: Observed, key: str) -> Write | None:
