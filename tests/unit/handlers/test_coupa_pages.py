@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.dispatcher import MAX_PARTS, look
 from canonical.connector import Absent, More, Observed, Present
@@ -209,6 +211,42 @@ async def test_one_that_goes_and_one_that_comes_before_the_page_leave_nothing_ou
 
     suite = Suite(contracts(120), {1: swap})
     assert await covering(suite) == ["C-1", "C-100", "C-120"]
+
+
+@given(
+    st.integers(40, 160),
+    st.lists(st.lists(st.integers(1, 321), max_size=3, unique=True), max_size=4),
+)
+def test_a_list_that_is_taken_leaves_out_nothing_that_was_there_all_the_time(
+    count: int, happenings: list[list[int]]
+) -> None:
+    """After each page some contracts are withdrawn, or published where they were not."""
+    step = Step("", "suite", "object", "X", COVERAGE)
+    request, listed = DRIVER.observe(step), set(range(2, 2 * count + 1, 2))
+    always, ever = set(listed), set(listed)
+    found = DRIVER.read(step, page_of(listed, request))
+    for changed in (*happenings, *[[]] * 4):
+        if not isinstance(found, More):
+            break
+        listed ^= set(changed)
+        always &= listed
+        ever |= listed
+        try:
+            found = found.read(page_of(listed, found.request))
+        except Unavailable:
+            return
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    named = [row["id"] for row in msgspec.json.decode(found.answer.body)]
+    assert len(named) == len(set(named))
+    assert always <= set(named) <= ever
+
+
+def page_of(listed: set[int], request: Request) -> Response:
+    """The page of these contracts that is asked for, all of them for the pin."""
+    begin = int(dict(request.query).get("offset", "0"))
+    rows = [contract(number, "PIN") for number in sorted(listed)[begin : begin + 50]]
+    return Response(200, JSON, msgspec.json.encode(rows))
 
 
 async def test_an_object_that_is_listed_again_is_never_counted_twice() -> None:
