@@ -7,6 +7,7 @@ becomes InvalidMessage, so that bad data is never mistaken for a passing fault.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -31,6 +32,10 @@ MAX_DEPTH = 32
 MAX_VALUES = 100_000
 MAX_SEQUENCE_DIGITS = 18
 MAX_SEARCHED_BYTES = 64 * 1024
+
+# How the decoder names a field: by its path, and one that is missing beside it.
+_PATH = re.compile(r" - at `\$\.?([^`]*)`\Z")
+_MISSING = re.compile(r"\AObject missing required field `([^`]*)`")
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -225,7 +230,7 @@ def guard(decode: Callable[[], T], *, where: str) -> T:
         raise InvalidMessage(
             "contract-violated",
             f"The content breaks its contract: {_printable(error)}",
-            where=where,
+            where=_place(where, str(error)),
             remedy="Correct the named field at the source and send again",
         ) from error
     except (
@@ -329,6 +334,15 @@ def required(attributes: Any, name: str) -> str:
 
 def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:60]
+
+
+def _place(where: str, said: str) -> str:
+    """Where, and the field that the decoder names. Keys of the sender's are no part of its path."""
+    found = [match[1] for match in (_PATH.search(said), _MISSING.search(said)) if match]
+    path = ".".join(part for part in found if part)
+    if not path:
+        return where
+    return f"{where}{path}" if path.startswith("[") else f"{where}: {path}"
 
 
 def _printable(error: BaseException) -> str:

@@ -32,12 +32,19 @@ from canonical.quantity import Quantity
 from canonical.revision import Revision
 
 
+class Line(msgspec.Struct, frozen=True):
+    """One that needs a field."""
+
+    part: str
+
+
 class Order(msgspec.Struct, frozen=True):
     """A contract with one field of each bounded kind."""
 
     number: str = ""
     pieces: Int64 = 0
     due: Instant | None = None
+    lines: tuple[Line, ...] = ()
 
 
 def refused(read: Callable[[], Any]) -> str:
@@ -88,6 +95,21 @@ def nested(levels: int) -> bytes:
 )
 def test_what_is_no_sound_content_is_refused(body: bytes, code: str) -> None:
     assert refused(lambda: decode_json(body, Order, keys_once=True)) == code
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"pieces":"1"}', "order: pieces"),
+        (b"[]", "order"),
+        (b'{"lines":[{"part":"P-1"},{}]}', "order: lines[1].part"),
+        (b'{"lines":[{"part":7}]}', "order: lines[0].part"),
+    ],
+)
+def test_the_field_that_breaks_a_contract_is_named(body: bytes, where: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        decode_json(body, Order, where="order")
+    assert (caught.value.code, caught.value.where) == ("contract-violated", where)
 
 
 @pytest.mark.parametrize("text", [b"\\u0000", b"a\\u0000b", b"\\\\\\u0000"])
