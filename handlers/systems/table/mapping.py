@@ -115,7 +115,7 @@ def build(part: Part, rows: Sequence[Row], sent: datetime | None, **more: Any) -
         if name in part.required or is_there(below, first):
             values[name] = build(below, rows, sent)
     for name, below in part.lists.items():
-        values[name] = tuple(build(below, found, sent) for found in _elements(below, rows))
+        values[name] = tuple(build(below, found, sent) for found in _elements(below, rows, sent))
     said = {name: value for name, value in values.items() if value is not UNSET} | more
     for name in part.required - said.keys():
         raise _missing(part, name, first)
@@ -127,7 +127,7 @@ def is_there(part: Part, row: Row) -> bool:
     return not part.columns or any(row.cells.get(column, "") for column in part.telling)
 
 
-def _elements(part: Part, rows: Sequence[Row]) -> Iterator[list[Row]]:
+def _elements(part: Part, rows: Sequence[Row], sent: datetime | None) -> Iterator[list[Row]]:
     """The rows of each object of a list: one each, unless there is a list in it again."""
     if not part.lists:
         yield from ([row] for row in rows if is_there(part, row))
@@ -135,8 +135,17 @@ def _elements(part: Part, rows: Sequence[Row]) -> Iterator[list[Row]]:
     alike: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if is_there(part, row):
-            alike.setdefault(tuple(row.cells.get(c, "") for c in part.own), []).append(row)
+            alike.setdefault(_own(part, row, sent), []).append(row)
     yield from alike.values()
+
+
+def _own(part: Part, row: Row, sent: datetime | None) -> tuple[Any, ...]:
+    """What the row says without the lists. Values and not cells: in another spelling of a number it
+    would be one object more."""
+    texts = (filling for found in part.texts.values() for filling in found.values())
+    said = [filling.value(row, sent) for filling in (*part.fillings.values(), *texts)]
+    below = [_own(one, row, sent) if is_there(one, row) else () for one in part.parts.values()]
+    return (*said, *below)
 
 
 def _check_agreement(part: Part, rows: Sequence[Row]) -> None:

@@ -674,6 +674,14 @@ def test_json_that_holds_no_rows_is_refused(body: bytes, code: str, where: str |
     assert where is None or caught.value.where == where
 
 
+def test_rows_of_one_line_that_write_a_number_in_two_ways_are_refused_and_not_two_lines() -> None:
+    found, delivery = of_corpus("orders")
+    body = delivery.body.replace(b"25.10", b"25.100", 1)
+    with pytest.raises(InvalidMessage) as caught:
+        effects(found, msgspec.structs.replace(delivery, body=body))
+    assert (caught.value.code, caught.value.where) == ("rows-contradict", 'row 3, column "Net"')
+
+
 def test_a_json_number_is_the_text_it_is_written_as() -> None:
     found, delivery = of_corpus("contracts")
     exact = delivery.body.replace(b"25.10", b"123456789012.123456")
