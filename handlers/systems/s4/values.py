@@ -63,8 +63,8 @@ def place(said: object) -> tuple[int, str]:
 
 
 def prose(said: object, *, where: str) -> str:
-    """A text for people; "" where there is none."""
-    return normalise_text(text_of(said), where=where)
+    """A text for people, or a code, without blanks around it; "" where there is none."""
+    return normalise_text(text_of(said), where=where).strip()
 
 
 def number(said: object, *, where: str) -> Decimal:
