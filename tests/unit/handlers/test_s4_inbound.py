@@ -9,17 +9,14 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec import UNSET
 
 from broker.intake import unwrapped
 from canonical.effects import Effect, Emit, Fetch, Open
-from canonical.errors import DEFECT, Failure, InvalidMessage
+from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler
+from canonical.handler import Delivery
 from canonical.item_master import ItemMaster, ItemMasterPatch, PlantPatch
 from canonical.money import Money, UnitPrice
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
@@ -665,64 +662,3 @@ def test_a_material_that_is_gone_is_a_case_where_it_is_known_and_nothing_elsewhe
         "item-master/TG12",
         "master data",
     )
-
-
-# --- whatever comes ---
-
-ODD: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.just([]), st.just({})
-)
-DATES = st.integers(-(10**15), 10**15).map(lambda ms: f"/Date({ms})/")
-
-
-def leaves(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything inside a JSON value."""
-    inner: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        inner = [(value, name) for name in value]
-    elif isinstance(value, list):
-        inner = [(value, place) for place in range(len(value))]
-    return inner + [leaf for container, name in inner for leaf in leaves(container[name])]
-
-
-@pytest.mark.parametrize(
-    ("handler", "subject", "entity"),
-    [
-        (HANDLER_ORDER, "purchase-order/4500000028", order()),
-        (HANDLER_PRODUCT, "item-master/TG12", material()),
-    ],
-    ids=["order", "product"],
-)
-@given(data=st.data())
-def test_a_mutated_answer_is_understood_or_refused_in_our_words(
-    handler: Handler, subject: str, entity: dict[str, Any], data: st.DataObject
-) -> None:
-    content = {"d": copy.deepcopy(entity)}
-    for _ in range(data.draw(st.integers(1, 3))):
-        container, name = data.draw(st.sampled_from(leaves(content)))
-        if isinstance(container, dict) and data.draw(st.booleans()):
-            del container[name]
-        else:
-            container[name] = data.draw(ODD | DATES)
-        if not leaves(content):
-            break
-    assert_in_our_words(handler, answer(subject, content))
-
-
-def assert_in_our_words(handler: Handler, delivery: Delivery) -> None:
-    """It is a failure of the data, or events that survive the wire and cases."""
-    effects: tuple[Effect, ...] = ()
-    failure: Failure | None = None
-    try:
-        effects = handler.decide(handler.read(delivery), facts(), NOW)
-    except Failure as refused:
-        failure = refused
-    if failure is not None:
-        assert failure.word not in (DEFECT, "configuration")
-        assert failure.code
-        assert failure.what.isprintable()
-    for effect in effects:
-        assert isinstance(effect, Emit | Open)
-        if isinstance(effect, Emit):
-            sent = msgspec.json.encode(effect.data)
-            assert msgspec.json.decode(sent, type=type(effect.data)) == effect.data

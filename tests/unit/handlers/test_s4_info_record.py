@@ -10,14 +10,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec import UNSET
 
 from canonical.effects import Effect, Emit, Fetch, Open
-from canonical.errors import DEFECT, Failure, InvalidMessage
+from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery
 from canonical.money import Money, UnitPrice
@@ -412,50 +409,7 @@ def test_a_later_read_is_newer_than_an_earlier_one_whatever_it_tells() -> None:
         assert HANDLER_INFO_RECORD.version(message) == READ_US
 
 
-# --- whatever comes ---
-
-ODD: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.just([]), st.just({})
-)
-DATES = st.integers(-(10**15), 10**15).map(lambda ms: f"/Date({ms})/")
-NUMBERS = st.decimals(-1000, 1000, places=3).map(str)
-
-
-def leaves(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything inside a JSON value."""
-    inner: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        inner = [(value, name) for name in value]
-    elif isinstance(value, list):
-        inner = [(value, place) for place in range(len(value))]
-    return inner + [leaf for container, name in inner for leaf in leaves(container[name])]
-
-
-@given(data=st.data())
-def test_a_mutated_answer_is_understood_or_refused_in_our_words(data: st.DataObject) -> None:
-    content = {"d": copy.deepcopy(RECORD)}
-    for _ in range(data.draw(st.integers(1, 3))):
-        container, name = data.draw(st.sampled_from(leaves(content)))
-        if isinstance(container, dict) and data.draw(st.booleans()):
-            del container[name]
-        else:
-            container[name] = data.draw(ODD | DATES | NUMBERS)
-        if not leaves(content):
-            break
-    effects: tuple[Effect, ...] = ()
-    failure: Failure | None = None
-    try:
-        effects = HANDLER_INFO_RECORD.decide(
-            HANDLER_INFO_RECORD.read(answer(content)), facts(), NOW
-        )
-    except Failure as refused:
-        failure = refused
-    if failure is not None:
-        assert failure.word not in (DEFECT, "configuration")
-        assert failure.code
-        assert failure.what.isprintable()
-    for effect in effects:
-        assert isinstance(effect, Emit | Open)
-        if isinstance(effect, Emit):
-            sent = msgspec.json.encode(effect.data)
-            assert msgspec.json.decode(sent, type=InfoRecordTermsPatch) == effect.data
+def test_blanks_around_a_number_or_a_code_are_no_part_of_it() -> None:
+    edit = with_fields(PurchasingInfoRecord=f" {NUMBER} ", SupplierMaterialNumber="\tT-77 ")
+    patches, _ = said(edited(edit))
+    assert {(patch.number, patch.supplier_item) for patch in patches.values()} == {(NUMBER, "T-77")}

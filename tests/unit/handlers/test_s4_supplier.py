@@ -11,13 +11,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec import UNSET
 
 from canonical.codec import encode
 from canonical.effects import Effect, Emit, Fetch, Open, Put
-from canonical.errors import DEFECT, Failure, InvalidMessage
+from canonical.errors import InvalidMessage
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery
 from canonical.money import Money
@@ -625,49 +623,3 @@ def test_a_later_read_is_newer_than_an_earlier_one_whatever_it_tells() -> None:
     assert HANDLER_PARTNER.version is not None
     for content in ({"d": PARTNER}, {"gone": True}):
         assert HANDLER_PARTNER.version(HANDLER_PARTNER.read(answer(content))) == READ_US
-
-
-# --- whatever comes ---
-
-ODD: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.just([]), st.just({})
-)
-DATES = st.integers(-(10**15), 10**15).map(lambda ms: f"/Date({ms})/")
-
-
-def leaves(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything inside a JSON value."""
-    inner: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        inner = [(value, name) for name in value]
-    elif isinstance(value, list):
-        inner = [(value, place) for place in range(len(value))]
-    return inner + [leaf for container, name in inner for leaf in leaves(container[name])]
-
-
-@given(data=st.data())
-def test_a_mutated_answer_is_understood_or_refused_in_our_words(data: st.DataObject) -> None:
-    content = {"d": copy.deepcopy(PARTNER)}
-    for _ in range(data.draw(st.integers(1, 3))):
-        container, name = data.draw(st.sampled_from(leaves(content)))
-        if isinstance(container, dict) and data.draw(st.booleans()):
-            del container[name]
-        else:
-            container[name] = data.draw(ODD | DATES)
-        if not leaves(content):
-            break
-    effects: tuple[Effect, ...] = ()
-    failure: Failure | None = None
-    try:
-        effects = HANDLER_PARTNER.decide(HANDLER_PARTNER.read(answer(content)), facts(), NOW)
-    except Failure as refused:
-        failure = refused
-    if failure is not None:
-        assert failure.word not in (DEFECT, "configuration")
-        assert failure.code
-        assert failure.what.isprintable()
-    for effect in effects:
-        assert isinstance(effect, Emit | Open)
-        if isinstance(effect, Emit):
-            sent = msgspec.json.encode(effect.data)
-            assert msgspec.json.decode(sent, type=SupplierMasterPatch) == effect.data
