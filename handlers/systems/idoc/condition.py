@@ -22,7 +22,7 @@ from canonical.quantity import Quantity
 from canonical.text import joined_key
 from canonical.units import to_rec20
 from handlers.systems.idoc.document import IDoc, Segment
-from handlers.systems.idoc.fields import Findings, organisation
+from handlers.systems.idoc.fields import Findings, flag, organisation
 from handlers.systems.idoc.money import to_money
 from handlers.systems.idoc.values import day, decimal, key
 from handlers.systems.idoc.words import (
@@ -30,7 +30,6 @@ from handlers.systems.idoc.words import (
     BY_QUANTITY,
     CATEGORIES,
     FROM_SCALES,
-    MARKED,
     PRICE_CONDITIONS,
     PURCHASING,
 )
@@ -131,7 +130,7 @@ def _to_period(period: Segment, findings: Findings) -> PricePeriod | None:
         what = "supplements" if rates else "none"
         raise _unreadable(f"One price is expected in each period, and it has {what}", period.where)
     (rate,) = rates
-    if rate.get("LOEVM_KO") == MARKED:
+    if flag(rate, "LOEVM_KO") is True:
         return PricePeriod(first_day, last_day)
     starts = _starts(rate)
     price, *others = [_price(line, rate, findings) for line in (rate, *rate.all("E1KONM"))]

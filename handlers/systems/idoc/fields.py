@@ -53,8 +53,15 @@ def number(segment: Segment, field: str) -> Text:
 
 
 def flag(segment: Segment, field: str) -> Flag:
-    """Whether it is marked; an empty field is not."""
+    """Whether it is marked; an empty field is not. Raises: InvalidMessage for any other word."""
     stated = segment.patch(field)
+    if isinstance(stated, str) and stated != MARKED:
+        raise InvalidMessage(
+            "word-unmapped",
+            f"{stated[:40]!r} is neither {MARKED} nor empty",
+            where=f"{segment.where}: {field}",
+            remedy=f"Send {MARKED} where it is so, and else nothing",
+        )
     return stated if stated is UNSET else stated == MARKED
 
 

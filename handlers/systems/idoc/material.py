@@ -93,6 +93,7 @@ def _descriptions(head: Segment) -> Iterator[tuple[str, str | None]]:
         language = segment.get("SPRAS_ISO", "SPRAS").upper()
         stated = normalise_text(segment.get("MAKTX"), where=f"{segment.where}: MAKTX")
         if language:
+            language = normalise_id(language, where=f"{segment.where}: SPRAS_ISO, SPRAS")
             yield language, None if segment.get("MSGFN") == DELETE else stated
 
 

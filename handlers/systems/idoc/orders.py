@@ -132,7 +132,8 @@ def _supplier(idoc: IDoc) -> str:
     fields filled; what those that say it say has to be one."""
     partners = list(idoc.root.all("E1EDKA1", PARVW=SUPPLIER))
     for field in ("LIFNR", "PARTN"):
-        found = {p.get(field) for p in partners} - {""}
+        stated = [partner for partner in partners if partner.get(field)]
+        found = {key(p.get(field), where=f"{p.where}: {field}") for p in stated}
         if len(found) > 1:
             raise InvalidMessage(
                 "supplier-ambiguous",
@@ -141,7 +142,7 @@ def _supplier(idoc: IDoc) -> str:
                 remedy="Send one supplier",
             )
         if found:
-            return key(found.pop(), where=f"{partners[0].where}: {field}")
+            return found.pop()
     return ""
 
 
@@ -189,7 +190,7 @@ def _to_confirmed(segment: Segment, currency: str) -> ConfirmedLine:
         item=_item(segment, ITEM_OF_BUYER),
         supplier_item=_item(segment, ITEM_OF_SUPPLIER),
         price=_price(segment, currency),
-        stated_as=segment.get("ACTION"),
+        stated_as=normalise_text(segment.get("ACTION"), where=f"{segment.where}: ACTION"),
     )
 
 

@@ -166,6 +166,7 @@ def test_a_supplier_that_is_deleted_says_so() -> None:
         (lambda t: t.replace("<PLIFZ>12 <", "<PLIFZ>soon<"), "number-malformed"),
         (lambda t: t.replace("<EKORG>1000<", "<EKORG><"), "id-empty"),
         (lambda t: t.replace("<IDOCTYP>CREMAS05", "<IDOCTYP>CREMAS99"), "idoc-unknown"),
+        (lambda t: t.replace("<LOEVM></", "<LOEVM>L</", 1), "word-unmapped"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_with_its_place(
