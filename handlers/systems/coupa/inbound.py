@@ -27,6 +27,7 @@ from handlers.systems.coupa.contracts import to_contract, to_coverage_line
 from handlers.systems.coupa.orders import by_amount, is_copy, is_placed, to_order
 from handlers.systems.coupa.outbound import CONTRACTS_ANSWER, SUPPLIER_ANSWER
 from handlers.systems.coupa.suppliers import to_supplier
+from handlers.systems.coupa.values import names
 from handlers.systems.coupa.words import ORDER_CANCELLED, PUBLISHED
 from handlers.systems.timestamps import microseconds, parse_timestamp
 
@@ -62,7 +63,7 @@ def decide_supplier(
     Raises: InvalidMessage where it is not in the answer or a word of it is in no table.
     """
     number = _subject(message, "supplier")
-    held = next((s for s in message.payload if s.number == number), None)
+    held = next((s for s in message.payload if names(s.number, number)), None)
     if held is None:
         raise InvalidMessage(
             "supplier-missing",
@@ -87,7 +88,7 @@ def decide_contracts(
         for place, contract in enumerate(message.payload)
         if contract.status == PUBLISHED
         for row, line in enumerate(contract.lines)
-        if line.item_number == item
+        if names(line.item_number, item)
     ]
     lines.sort(key=lambda line: (line.contract, line.supplier, line.first_day))
     coverage = Coverage(item=item, lines=tuple(lines), stated_at=message.envelope.time)

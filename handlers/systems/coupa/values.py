@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from unicodedata import normalize
 
 from canonical.effectivity import OPEN_END
 from canonical.errors import InvalidMessage
@@ -16,6 +17,12 @@ _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T.{1,30})?", re.ASCII)
 def optional_id(stated: str | None, where: str) -> str:
     """The id; "" where the field is not filled."""
     return normalise_id(stated, where=where) if stated and stated.strip() else ""
+
+
+def names(stated: str | None, number: str) -> bool:
+    """Whether a number is that one, as it is compared. Nothing is refused: it may be another one,
+    of which nobody asked."""
+    return normalize("NFC", (stated or "").strip()) == number
 
 
 def last_day(text: str | None, where: str) -> date | None:

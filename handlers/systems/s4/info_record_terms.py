@@ -16,6 +16,7 @@ from canonical.patch import Text
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity, Ratio
 from canonical.text import normalise_id
+from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import InfoRecord, OrganisationTerms, Said
 from handlers.systems.s4.values import (
@@ -83,7 +84,7 @@ def _to_patch(
         text_of(terms.PurchasingOrganization), where=f"{_TERMS}: PurchasingOrganization"
     )
     plant = text_of(terms.Plant).strip()
-    where = f"{_TERMS}, {organisation[:10]} {plant[:10]}".rstrip()
+    where = f"{_TERMS}, {organisation[:10]} {printable(plant, 10)}".rstrip()
     order_unit = _unit(record.PurgDocOrderQuantityUnit, "PurgDocOrderQuantityUnit")
     return InfoRecordTermsPatch(
         supplier=key(record.Supplier, where="Supplier"),

@@ -663,6 +663,14 @@ def contract(
     return copy.deepcopy(CONTRACT) | {"number": number, "lines": [LINE | (line or {})]} | changed
 
 
+def test_a_line_is_about_an_item_in_whatever_normal_form_its_number_is_written() -> None:
+    listed = [contract(line={"item-number": " SEAL-e\u0301 "})]
+    arrived = delivery("coupa.contracts", "coverage/SEAL-\u00e9", listed)
+    effect = emitted(HANDLER_CONTRACTS, arrived)
+    assert isinstance(effect.data, Coverage)
+    assert [line.contract for line in effect.data.lines] == ["C-1"]
+
+
 def test_a_contract_line_becomes_coverage_with_price_per_quantity() -> None:
     price = UnitPrice(Money(Decimal("25.00"), "EUR"), Quantity(Decimal(1000), "H87"))
     assert coverage(contract(line={"lead-time": 14, "minimum-order-quantity": "500.0"})) == (
