@@ -7,6 +7,7 @@ import json
 import tomllib
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -19,6 +20,15 @@ from canonical.handler import Delivery, Handler
 from handlers import HANDLERS
 from handlers.systems.table.inbound import handler_of
 from handlers.systems.table.native import Csv
+from tests.contract.parts import (
+    Part,
+    csv_parts,
+    csv_text,
+    json_parts,
+    json_text,
+    xml_parts,
+    xml_text,
+)
 from tests.contract.test_handlers import EXAMPLES, FACTS, MORE
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW
@@ -95,6 +105,43 @@ OF_XML = [name for name, genuine in GENUINE.items() if genuine.syntax == "xml"]
 OF_CSV = [name for name, genuine in GENUINE.items() if genuine.syntax == "csv"]
 
 
+@cache
+def parts_of(name: str) -> Part:
+    """The genuine one."""
+    genuine = GENUINE[name]
+    match genuine.syntax:
+        case "xml":
+            return xml_parts(genuine.content)
+        case "json":
+            return json_parts(genuine.content)
+        case "csv":
+            assert genuine.csv
+            return csv_parts(genuine.content, genuine.csv)
+
+
+def text_of(name: str, parts: Part) -> str:
+    """A document of the same syntax."""
+    genuine = GENUINE[name]
+    match genuine.syntax:
+        case "xml":
+            return xml_text(parts)
+        case "json":
+            return json_text(parts)
+        case "csv":
+            assert genuine.csv
+            return csv_text(parts, genuine.csv)
+
+
+def encoding_of(name: str) -> str:
+    """The one that needs no declaration."""
+    form = GENUINE[name].csv
+    return form.encoding if form else "utf-8"
+
+
+def body_of(name: str, parts: Part) -> bytes:
+    return text_of(name, parts).encode(encoding_of(name))
+
+
 def told(name: str, body: bytes, content_type: str = "") -> tuple[Effect, ...]:
     """What the driver makes of other content in the place of a genuine message's."""
     handler, delivery, *_ = GENUINE[name]
@@ -142,3 +189,8 @@ def refusal(name: str, body: bytes) -> Failure | None:
     """Why it is refused; None where it is taken."""
     found = answer(name, body)
     return found if isinstance(found, Failure) else None
+
+
+def new_cases(found: tuple[Effect, ...], genuine: tuple[Effect, ...]) -> list[Open]:
+    """Those that the genuine message does not lead to."""
+    return [effect for effect in found if isinstance(effect, Open) and effect not in genuine]

@@ -53,6 +53,13 @@ def with_parts(
     return part._replace(parts=(*part.parts[:first], inner, *part.parts[first + 1 :]))
 
 
+def with_text(part: Part, path: Path, text: str) -> Part:
+    """The whole with another text in one place."""
+    return with_parts(
+        part, path, lambda parts, at: (*parts[:at], parts[at]._replace(text=text), *parts[at + 1 :])
+    )
+
+
 # --- XML ---
 
 

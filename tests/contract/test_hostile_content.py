@@ -12,12 +12,33 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
+from unicodedata import normalize
 
+import msgspec
 import pytest
 
-from tests.contract.genuine import GENUINE, OF_JSON, OF_XML, refusal, told
+from canonical.effects import Effect, Emit, Open
+from canonical.errors import Failure
+from tests.contract.genuine import (
+    GENUINE,
+    OF_CSV,
+    OF_JSON,
+    OF_XML,
+    answer,
+    body_of,
+    encoding_of,
+    new_cases,
+    parts_of,
+    refusal,
+    text_of,
+    told,
+)
+from tests.contract.parts import Part, Path, part_at, paths, with_text
+from tests.contract.test_handlers import FACTS
 from tests.corpus import CORPUS
+from tests.fixtures.gearbox import NOW
 
 Contents = Callable[[bytes], Iterator[bytes]]
 
@@ -170,14 +191,9 @@ MARK = "the value goes here"
 def test_a_hostile_value_anywhere_is_bad_data_or_what_it_says(line: str, name: str) -> None:
     content = json.loads(GENUINE[name].content)
     places = list(_places(content))
-    refused = 0
     for path, value in _some(itertools.product(places, HOSTILE_VALUES[line])):
         around = json.dumps(_with(content, path, MARK)).encode()
-        body = around.replace(json.dumps(MARK).encode(), value.encode())
-        refused += refusal(name, body) is not None
-    # None of them is taken in every place: a driver reads something of its messages. One that holds
-    # nothing but a key takes what is no number for a key.
-    assert refused or len(places) == 1
+        answer(name, around.replace(json.dumps(MARK).encode(), value.encode()))
 
 
 # XML: the whole content
@@ -324,11 +340,246 @@ HOSTILE_TEXTS = (
 @pytest.mark.parametrize("name", OF_XML)
 def test_h18_h24_h26_a_hostile_text_anywhere_is_bad_data_or_what_it_says(name: str) -> None:
     genuine = _without_prolog(GENUINE[name].content)
-    refused = 0
     for (start, end), text in _some(itertools.product(_values(genuine), HOSTILE_TEXTS)):
-        body = genuine[:start] + text.encode() + genuine[end:]
-        refused += refusal(name, body) is not None
-    assert refused
+        answer(name, genuine[:start] + text.encode() + genuine[end:])
+
+
+# CSV: the whole content
+
+
+def _csv_not_text(genuine: bytes) -> Iterator[bytes]:
+    for bad in (b"\0", b"\x81\xff\0"):
+        yield genuine.rstrip() + bad
+
+
+def _csv_wide(genuine: bytes) -> Iterator[bytes]:
+    names, rows = genuine.split(b"\n", 1)
+    yield names.rstrip() + b";," * 100_000 + b"\n" + rows
+    yield genuine + b"x" * 200_000
+
+
+def _csv_cut(genuine: bytes) -> Iterator[bytes]:
+    yield b""
+    yield b" \r\n\n"
+    yield genuine.split(b"\n", 1)[1]
+    yield genuine.split(b"\n", 1)[0]
+    yield genuine + b'\n"never closed'
+
+
+REFUSED_CSV: Mapping[str, Contents] = {
+    "H19 H20 NUL and bytes of no encoding": _csv_not_text,
+    "H22 cut off": _csv_cut,
+    "H25 200,000 columns, a cell without end": _csv_wide,
+}
+
+
+@pytest.mark.parametrize("name", OF_CSV)
+@pytest.mark.parametrize("line", REFUSED_CSV)
+def test_hostile_csv_is_refused(line: str, name: str) -> None:
+    for number, body in enumerate(REFUSED_CSV[line](GENUINE[name].content)):
+        assert refusal(name, body) is not None, (number, body[:80])
+
+
+# Every text that a driver reads: XML, JSON and CSV alike
+
+Field = tuple[str, ...]
+
+
+class Read(NamedTuple):
+    """A text that a driver reads, in the first message and place of its name."""
+
+    name: str
+    path: Path
+    field: Field
+
+
+def _field(name: str, whole: Part, path: Path) -> Field:
+    """What it is called, in whatever row of a list."""
+    handler = GENUINE[name].handler.name
+    if GENUINE[name].syntax == "csv":
+        return (handler, whole.parts[0].parts[path[-1]].text)
+    called = (part_at(whole, path[:end]).name for end in range(1, len(path) + 1))
+    return (handler, *filter(None, called))
+
+
+def _texts(name: str, whole: Part) -> Iterator[Path]:
+    header = GENUINE[name].syntax == "csv"
+    for path in paths(whole):
+        part = part_at(whole, path)
+        is_leaf = all(inner.kind == "attribute" for inner in part.parts)
+        if part.kind in ("text", "attribute", "element") and is_leaf and (path[0] or not header):
+            yield path
+
+
+@cache
+def read_texts() -> tuple[Read, ...]:
+    """Those where another word makes another answer."""
+    found: dict[Field, Read] = {}
+    for name in GENUINE:
+        whole = parts_of(name)
+        genuine = answer(name, body_of(name, whole))
+        for path in _texts(name, whole):
+            field = _field(name, whole, path)
+            if field in found:
+                continue
+            if answer(name, body_of(name, with_text(whole, path, "QZ7"))) != genuine:
+                found[field] = Read(name, path, field)
+    return tuple(found.values())
+
+
+# What of it tells which other text is meant: with another word in it, that one is not asked about,
+# as if it were not there.
+CHOOSES = {
+    *(("pdx-package", name) for name in ("name", "globalPreferredStatusCode")),
+    *(("arena-change", "name"), ("arena-item", "name")),
+    *(("coupa-contracts", "status"), ("coupa-contracts", "item-number")),
+    *(("idoc-document", name) for name in ("QUALF", "IDDAT", "SUMID", "PARVW", "ACTION", "MSGFN")),
+    *(("idoc-document", name) for name in ("SPRAS_ISO", "STLAL", "LKENZ", "SERIAL", "DOCNUM")),
+    ("s4-product", "Language"),
+}
+FORBIDDEN = {"H19": "A\0B", "H26 without width": "A\u200bB", "H26 bidirectional": "A\u202eB"}
+# None of them is another way to write a number, a day or a word of a table.
+STRANGE = (
+    *("NaN", "sNaN", "1_000", "١٢", "--1", "9" * 4_000, "~~"),
+    *("2026-02-30T00:00:00Z", "/Date(99999999999999999999)/"),
+    *("\u0410BC", "\uff21BC", "e\u0301", "A\ufe0fB"),
+)
+
+
+def _asked(read: Read, text: str) -> tuple[Effect, ...] | Failure | None:
+    """The answer to another text; None where the syntax or the encoding cannot write it."""
+    if "\0" in text and GENUINE[read.name].syntax == "xml":
+        return None
+    try:
+        body = body_of(read.name, with_text(parts_of(read.name), read.path, text))
+    except UnicodeEncodeError:
+        return None
+    return answer(read.name, body)
+
+
+@cache
+def _of(read: Read) -> tuple[Effect, ...]:
+    genuine = answer(read.name, body_of(read.name, parts_of(read.name)))
+    assert not isinstance(genuine, Failure)
+    return genuine
+
+
+def test_of_every_driver_there_are_texts_that_are_read() -> None:
+    assert {read.field[0] for read in read_texts()} == {
+        genuine.handler.name for genuine in GENUINE.values()
+    }
+    assert {(read.field[0], read.field[-1]) for read in read_texts()} >= CHOOSES
+
+
+@pytest.mark.parametrize("line", FORBIDDEN)
+def test_a_forbidden_character_in_any_text_that_is_read_is_refused_or_a_case(line: str) -> None:
+    text = FORBIDDEN[line]
+    for read in read_texts():
+        found = _asked(read, text)
+        if found is None or isinstance(found, Failure):
+            continue
+        assert text[1] not in "".join(map(_shown, found)), read.field
+        assert new_cases(found, _of(read)) or (read.field[0], read.field[-1]) in CHOOSES, read.field
+
+
+@pytest.mark.parametrize("text", STRANGE, ids=lambda text: ascii(text)[:20])
+def test_a_strange_text_wherever_it_is_read_is_refused_a_case_or_what_it_says(text: str) -> None:
+    for read in read_texts():
+        found = _asked(read, text)
+        if found is None or isinstance(found, Failure):
+            continue
+        assert (
+            normalize("NFC", text) in "".join(map(_shown, found))
+            or new_cases(found, _of(read))
+            or (read.field[0], read.field[-1]) in CHOOSES
+        ), read.field
+
+
+@pytest.mark.parametrize(
+    "text", sorted({*HOSTILE_TEXTS} - {*STRANGE}), ids=lambda text: ascii(text)[:20]
+)
+def test_any_text_wherever_it_is_read_is_bad_data_or_what_it_says(text: str) -> None:
+    for read in read_texts():
+        _asked(read, text)
+
+
+def test_h26_both_normal_forms_of_any_text_that_is_read_say_the_same() -> None:
+    for read in read_texts():
+        one, other = (_asked(read, normalize(form, "K\u00e9")) for form in ("NFC", "NFD"))
+        if isinstance(one, Failure) and isinstance(other, Failure):
+            assert (one.code, one.where) == (other.code, other.where), read.field
+        # A byte for each letter cannot write a mark by itself.
+        elif other is not None:
+            assert _said(one) == _said(other), read.field
+
+
+# What the object is called, as its genuine message has it: in its key, or in the subject of a read.
+CALLED: Mapping[str, str] = {
+    "pdx.package 0": "GBX-100",
+    "arena.change 0": "ECO-000451",
+    "arena.item 0": "210-00417",
+    "arena.event 0": "ECO-7",
+    "arena.event-item 0": "SEAL-1",
+    "coupa.supplier 0": "S-3",
+    "coupa.contracts 0": "SEAL-1",
+    "coupa.contract 0": "C-3",
+    "coupa.order 0": "PO-1",
+    "idoc.document 0": "4500000670",
+    "idoc.document 1": "123456789",
+    "s4.event 0": "4500000028",
+    "s4.purchase-order 0": "4500000028",
+    "s4.product 0": "SEAL-1",
+    "s4.business-partner 0": "S-3",
+    "s4.info-record 0": "S-3",
+    "table contracts": "SEAL-1",
+    "table items": "GB-110",
+    "table orders": "4500000001",
+    "table sources": "SEAL-1",
+    "table structure": "GB-100",
+    "table suppliers": "17300001",
+}
+
+
+def _renamed(name: str, called: str) -> tuple[str, tuple[Effect, ...]]:
+    """The key and what it comes to, with another name for its object. The subject of a read is a
+    key of ours."""
+    handler, delivery, *_ = GENUINE[name]
+    subject = normalize("NFC", called)
+    attributes = {
+        attribute: said.replace(CALLED[name], subject)
+        for attribute, said in delivery.attributes.items()
+    }
+    text = text_of(name, parts_of(name)).replace(CALLED[name], called)
+    body = text.encode(encoding_of(name))
+    message = handler.read(msgspec.structs.replace(delivery, body=body, attributes=attributes))
+    return message.envelope.key, handler.decide(message, FACTS, NOW)
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_h26_both_normal_forms_of_a_name_come_to_one_key(name: str) -> None:
+    key, effects = _renamed(name, normalize("NFC", "K\u00e9"))
+    keys = [effect.key for effect in effects if isinstance(effect, Emit)]
+    assert any("K\u00e9" in each for each in (key, *keys))
+    # A byte for each letter cannot write a mark by itself.
+    if encoding_of(name) == "utf-8":
+        assert _renamed(name, normalize("NFD", "K\u00e9")) == (key, effects)
+
+
+def test_h26_every_handler_of_a_system_and_every_table_has_its_key_tried() -> None:
+    assert {GENUINE[name].handler.name for name in CALLED} == {
+        genuine.handler.name for genuine in GENUINE.values()
+    }
+
+
+def _said(found: tuple[Effect, ...] | Failure | None) -> list[object]:
+    """A case quotes what it is about as it is written."""
+    assert isinstance(found, tuple)
+    return [said.code if isinstance(said, Open) else said for said in found]
+
+
+def _shown(effect: Effect) -> str:
+    """All that it says, as text."""
+    return msgspec.json.encode(effect).decode()
 
 
 # What only one kind of document can do
