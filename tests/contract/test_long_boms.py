@@ -1,5 +1,6 @@
 """A BOM that is ten times as long takes some ten times as long to be read and understood, in every
-driver that reads one."""
+driver that reads one, and to be written and compared where one is written; a line takes so much
+memory, and not more of it in a longer BOM."""
 
 from __future__ import annotations
 
@@ -7,17 +8,24 @@ import hashlib
 import io
 import json
 import tomllib
+import tracemalloc
 from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
 from typing import IO
 
 import pytest
 
-from canonical.bom import Bom, PlantBomState
+from canonical.bom import Bom, BomLine, PlantBom, PlantBomState
+from canonical.connector import Present
 from canonical.effects import Effect, Emit
+from canonical.exchange import Response
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, Package
 from canonical.package import PACKAGE_TYPE
+from canonical.quantity import Quantity
 from handlers import HANDLERS
+from handlers.systems.s4 import bill_of_material
 from handlers.systems.table.inbound import handler_of
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
@@ -105,6 +113,24 @@ def table(lines: int) -> bytes:
     return f"Parent,Pos,Part,Qty,Ref\n{rows}".encode()
 
 
+def item(lines: int) -> bytes:
+    """Of a PLM: an item with its BOM and the units of its components."""
+    rows = [
+        {
+            "item": {"guid": f"G{n}", "number": f"C-{n}", "revisionNumber": "A"},
+            "quantity": n % 9 + 1,
+            "lineNumber": n + 1,
+            "refDes": f"R{n}",
+        }
+        for n in range(lines)
+    ]
+    statement = json.loads((CORPUS / "arena" / "item.json").read_bytes()) | {
+        "bom": {"count": lines, "results": rows},
+        "components": [{"guid": f"G{n}", "uom": "each"} for n in range(lines)],
+    }
+    return json.dumps(statement, separators=(",", ":")).encode()
+
+
 def by_reference(content: bytes) -> Delivery:
     """As content comes that is too large for a message."""
 
@@ -122,29 +148,54 @@ def as_answer(content: bytes) -> Delivery:
     return Delivery("erp", "", content, attributes=attributes)
 
 
-Case = tuple[Handler, Callable[[int], bytes], Callable[[bytes], Delivery], int]
+def as_sent(content: bytes) -> Delivery:
+    """As content comes that fits a message."""
+    return Delivery("plm", "long", content, attributes={"time": NOW.isoformat()})
+
+
+# Who reads it, what a file is, how it comes, lines of a short one, and the most bytes that a line
+# may take while it is understood: twice what it takes.
+Case = tuple[Handler, Callable[[int], bytes], Callable[[bytes], Delivery], int, int]
 CASES: dict[str, Case] = {
-    "pdx": (HANDLERS["pdx", "pdx.package"], package, by_reference, SHORT),
-    "idoc": (HANDLERS["idoc", "idoc.document"], idoc, by_reference, 990),
+    "pdx": (HANDLERS["pdx", "pdx.package"], package, by_reference, SHORT, 1_300),
+    "idoc": (HANDLERS["idoc", "idoc.document"], idoc, by_reference, 990, 5_000),
+    # Of 100,000 values in a message a line and its component have 11.
+    "arena": (HANDLERS["arena", "arena.item"], item, as_sent, 500, 3_500),
     # 2 MiB of an answer are taken; with all that a line holds these are some 1,500 lines.
-    "s4": (HANDLERS["s4", "s4.bom"], states, as_answer, 350),
-    "table": (handler_of(tomllib.loads(TABLE), "long.toml")[1], table, by_reference, SHORT),
+    "s4": (HANDLERS["s4", "s4.bom"], states, as_answer, 350, 6_000),
+    "table": (handler_of(tomllib.loads(TABLE), "long.toml")[1], table, by_reference, SHORT, 1_900),
 }
 
 
-def seconds(case: Case, lines: int) -> float:
-    """Processor time; what is understood has all lines."""
-    handler, made, delivered, _ = case
+def delivery_of(case: Case, lines: int) -> Delivery:
+    """What is understood of it has all lines."""
+    handler, made, delivered, *_ = case
     delivery = delivered(made(lines))
-    effects = understood(handler, delivery)
-    boms = [e.data for e in effects if isinstance(e, Emit)]
+    boms = [e.data for e in understood(handler, delivery) if isinstance(e, Emit)]
     assert max(len(b.lines) for b in boms if isinstance(b, Bom | PlantBomState)) == lines
-    return processor_seconds(lambda: understood(handler, delivery))
+    return delivery
+
+
+def seconds(case: Case, lines: int) -> float:
+    """Processor time."""
+    delivery = delivery_of(case, lines)
+    return processor_seconds(lambda: understood(case[0], delivery))
 
 
 def understood(handler: Handler, delivery: Delivery) -> tuple[Effect, ...]:
     """What it comes to."""
     return handler.decide(handler.read(delivery), Facts(RULES), NOW)
+
+
+def bytes_a_line(do: Callable[[], object], lines: int) -> float:
+    """Of memory, at the peak."""
+    do()
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1] / lines
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -153,3 +204,70 @@ def test_ten_times_as_many_lines_take_some_ten_times_as_long(name: str) -> None:
     short = case[3]
     seconds(case, short // AS_LONG)
     assert seconds(case, short * AS_LONG) < AT_MOST * seconds(case, short)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_line_takes_so_much_memory_in_a_bom_of_whatever_length(name: str) -> None:
+    case = CASES[name]
+    handler, _, _, short, at_most = case
+    for lines in (short, 2 * short):
+        delivery = delivery_of(case, lines)
+        assert bytes_a_line(partial(understood, handler, delivery), lines) < at_most
+
+
+# --- out ---
+
+# As many as S/4HANA gets.
+OUT = 1_500
+WRITTEN_BYTES, COMPARED_BYTES = 1_500, 5_000
+
+
+def plant_bom(lines: int) -> PlantBom:
+    """One that a plant is to build by."""
+    rows = tuple(
+        BomLine(str(n), f"C-{n % 997}", Quantity(Decimal(n % 9 + 1), "H87"))
+        for n in range(1, lines + 1)
+    )
+    return PlantBom("1010", "TOP-1", "B", "1", "1", Quantity(Decimal(1), "H87"), rows)
+
+
+def held(bom: PlantBom) -> Response:
+    """The answer to a read of it, the lines in another order."""
+    body = json.loads(bill_of_material.create(bom).body or b"")
+    body["BillOfMaterial"] = "00000007"
+    body["to_BillOfMaterialItem"]["results"].reverse()
+    answer = {"d": {"results": [body]}}
+    return Response(200, {"content-type": "application/json"}, json.dumps(answer).encode())
+
+
+def compared(bom: PlantBom, answer: Response) -> None:
+    found = bill_of_material.read(bom, answer)
+    assert isinstance(found, Present)
+    assert found.equal
+
+
+def test_a_long_bom_that_is_written_has_all_lines() -> None:
+    body = json.loads(bill_of_material.create(plant_bom(OUT)).body or b"")
+    rows = body["to_BillOfMaterialItem"]["results"]
+    assert [row["BillOfMaterialItemNumber"] for row in rows] == [
+        f"{n:04}" for n in range(1, OUT + 1)
+    ]
+
+
+def test_a_bom_is_written_in_time_that_grows_with_its_lines() -> None:
+    short, long = (partial(bill_of_material.create, plant_bom(n)) for n in (OUT // AS_LONG, OUT))
+    assert processor_seconds(long) < AT_MOST * processor_seconds(short)
+
+
+def test_a_bom_is_compared_in_time_that_grows_with_its_lines() -> None:
+    boms = [plant_bom(lines) for lines in (OUT // AS_LONG, OUT)]
+    short, long = (partial(compared, bom, held(bom)) for bom in boms)
+    assert processor_seconds(long) < AT_MOST * processor_seconds(short)
+
+
+def test_a_line_that_is_written_and_compared_takes_so_much_memory() -> None:
+    for lines in (OUT // 2, OUT):
+        bom = plant_bom(lines)
+        answer = held(bom)
+        assert bytes_a_line(partial(bill_of_material.create, bom), lines) < WRITTEN_BYTES
+        assert bytes_a_line(partial(compared, bom, answer), lines) < COMPARED_BYTES
