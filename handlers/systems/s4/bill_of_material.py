@@ -8,7 +8,7 @@ quantity is none.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
@@ -40,6 +40,15 @@ _MAX_POSITION = 9999
 # A line is read back in 1.1 to 1.4 kB, by the length of its numbers and of the host's name, and
 # 2 MiB of an answer are taken. What could not be read back, could not be confirmed: it is not sent.
 _MAX_LINES = 1500
+# What a line may say and does not get to the target, as a person calls it.
+_UNSENT: Mapping[str, str] = {
+    "reference_designators": "Reference designators",
+    "substitutes": "Substitutes",
+    "component_revision": "Revisions of components",
+    "note": "Notes",
+}
+# Of the lines that a remark is about: the others are counted.
+_MAX_NAMED = 5
 # Of a line: written only.
 _UNREAD = frozenset({"BillOfMaterialItemCategory", "IsProductionRelevant"})
 # Base quantities are taken times these until every line fits three decimals.
@@ -215,13 +224,29 @@ def written_lines(bom: PlantBom) -> tuple[BomLine, ...]:
 
 
 def remarks(bom: PlantBom) -> tuple[str, ...]:
-    """What of the BOM the target does not get."""
-    return tuple(
+    """What of the BOM the target does not get: each line without a quantity, and each kind of
+    statement about the others once."""
+    references = (
         f"Line {line.position} of {bom.parent} ({line.component}) has quantity 0"
         " and is not sent: it is a reference only"
         for line in bom.lines
         if line.quantity.value == 0
     )
+    return (*references, *_unsent(bom))
+
+
+def _unsent(bom: PlantBom) -> Iterator[str]:
+    for field, words in _UNSENT.items():
+        stating = [line for line in written_lines(bom) if getattr(line, field)]
+        if stating:
+            yield f"{words} of {bom.parent} are not sent: {_named(stating)}"
+
+
+def _named(lines: Sequence[BomLine]) -> str:
+    """The first of the lines, and how many more there are."""
+    named = ", ".join(f"{line.position} ({line.component})" for line in lines[:_MAX_NAMED])
+    more = len(lines) - _MAX_NAMED
+    return f"line {named}" + (f" and {more} more" if more > 0 else "")
 
 
 # --- the target's side ---

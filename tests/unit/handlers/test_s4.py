@@ -521,6 +521,29 @@ def test_lines_without_quantity_are_left_out_and_named() -> None:
         created(bom(line("20", "LABEL", "0")))
 
 
+def test_what_a_line_says_and_the_target_does_not_get_is_named_once_for_each_kind() -> None:
+    put = bom(
+        line("10", "SEAL", "2", reference_designators=("C1", "C2"), component_revision="B"),
+        line("20", "OIL", "1", substitutes=("OIL-2",), reference_designators=("C3",)),
+        line("30", "HOSE", "1", note="greased"),
+        line("40", "LABEL", "0", reference_designators=("C4",)),
+    )
+    assert confirmed(put).warnings[1:] == (
+        "Reference designators of PUMP are not sent: line 10 (SEAL), 20 (OIL)",
+        "Substitutes of PUMP are not sent: line 20 (OIL)",
+        "Revisions of components of PUMP are not sent: line 10 (SEAL)",
+        "Notes of PUMP are not sent: line 30 (HOSE)",
+    )
+
+
+def test_of_many_lines_a_remark_names_five_and_counts_the_others() -> None:
+    put = bom(*(line(str(n), "SEAL", "1", note="x") for n in range(1, 1001)))
+    assert confirmed(put).warnings == (
+        "Notes of PUMP are not sent: line 1 (SEAL), 2 (SEAL), 3 (SEAL), 4 (SEAL), 5 (SEAL)"
+        " and 995 more",
+    )
+
+
 def test_a_bom_that_could_not_be_read_back_is_not_sent() -> None:
     lines = [line(str(n), "SEAL", "1") for n in range(1, 1502)]
     assert len(numbers_of(created(bom(*lines[:1500])))) == 1500
