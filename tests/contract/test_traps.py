@@ -12,6 +12,7 @@ TESTS = Path(__file__).resolve().parents[1]
 TRAPS: dict[str, tuple[str, ...]] = {
     "IDoc: a slash for no change, zeros for no day, empty and customers' segments, odd names": (
         "unit/handlers/test_idoc_orders.py::test_trap_segments_of_customers_and_no_change_marks_do_no_harm",
+        "unit/handlers/test_idoc_orders.py::test_trap_a_field_that_was_not_selected_is_never_taken_for_empty",
         "unit/handlers/test_idoc_material.py::test_trap_a_field_that_was_not_selected_is_as_it_was_and_an_empty_one_is_empty",
         "unit/handlers/test_idoc_document.py::test_names_of_customers_have_slashes",
     ),

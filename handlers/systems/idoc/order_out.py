@@ -29,6 +29,7 @@ from handlers.systems.idoc.words import (
     ORDERED_ON,
     PURCHASING_ORGANISATION,
     SUPPLIER,
+    TAKEN_BACK,
 )
 from handlers.systems.idoc.writing import inexpressible, materials, segment, unit_text
 
@@ -63,6 +64,7 @@ def to_confirmation(confirmation: OrderConfirmation) -> tuple[Segment, ...]:
 def _order(order: PurchaseOrder, action: str) -> Iterator[Segment]:
     about = order_key(order.number)
     fields = {
+        "ACTION": TAKEN_BACK if order.status == "cancelled" else "",
         "CURCY": order.currency,
         "ZTERM": order.payment_terms,
         "BSART": order.kind,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
 from canonical.errors import InvalidMessage
@@ -26,10 +26,13 @@ from handlers.systems.idoc.words import (
     ITEM_OF_BUYER,
     ITEM_OF_SUPPLIER,
     NET_VALUE,
+    NO_CHANGE,
+    ON_ORDER,
     ORDER_OF_BUYER,
     ORDER_OF_SUPPLIER,
     ORDERED_ON,
     PURCHASING_ORGANISATION,
+    STANDS,
     SUPPLIER,
 )
 
@@ -57,32 +60,33 @@ def order_number(idoc: IDoc) -> str:
     gives is the supplier's."""
     head, (message_type, _) = _head(idoc), idoc.kind
     reference = idoc.root.first("E1EDK02", QUALF=ORDER_OF_BUYER)
-    stated = reference.get("BELNR") if reference else ""
+    stated = _said(reference, "BELNR") if reference else ""
     if not stated and message_type != CONFIRMATION:
-        stated = head.get("BELNR")
+        stated = _said(head, "BELNR")
     return key(stated, where=f"{head.where}: BELNR of the buyer's order")
 
 
 def to_order(idoc: IDoc, version: int, stated_at: datetime) -> PurchaseOrder:
-    """The order that an ORDERS states, whole.
+    """The order that an ORDERS or ORDCHG states, whole; without lines where it is taken back.
 
-    Raises: InvalidMessage naming segment, line and field.
+    Raises: InvalidMessage naming segment, line and field; for an order that is not stated whole.
     """
     head = _head(idoc)
-    currency = head.get("CURCY")
+    currency = _said(head, "CURCY")
     return PurchaseOrder(
         number=order_number(idoc),
         version=version,
         supplier=_supplier(idoc),
         currency=currency,
-        lines=tuple(_to_line(line, currency) for line in idoc.root.all("E1EDP01")),
+        lines=tuple(_to_line(line, currency) for line in _ordered(idoc)),
         organisation=_organisation(idoc),
-        kind=normalise_text(head.get("BSART"), where=f"{head.where}: BSART"),
-        payment_terms=normalise_text(head.get("ZTERM"), where=f"{head.where}: ZTERM"),
+        kind=normalise_text(_said(head, "BSART"), where=f"{head.where}: BSART"),
+        payment_terms=normalise_text(_said(head, "ZTERM"), where=f"{head.where}: ZTERM"),
         ordered_on=_ordered_on(idoc),
         total=_total(idoc, currency),
-        source_id=normalise_id(head.get("BELNR"), where=f"{head.where}: BELNR"),
+        source_id=normalise_id(_said(head, "BELNR"), where=f"{head.where}: BELNR"),
         stated_at=stated_at,
+        status="open" if _is(STANDS, head) else "cancelled",
     )
 
 
@@ -93,7 +97,7 @@ def to_confirmation(idoc: IDoc, version: int, stated_at: datetime) -> OrderConfi
         different words.
     """
     head = _head(idoc)
-    currency = head.get("CURCY")
+    currency = _said(head, "CURCY")
     theirs = idoc.root.first("E1EDK02", QUALF=ORDER_OF_SUPPLIER)
     lines: dict[str, ConfirmedLine] = {}
     for segment in idoc.root.all("E1EDP01"):
@@ -117,10 +121,29 @@ def to_confirmation(idoc: IDoc, version: int, stated_at: datetime) -> OrderConfi
         version=version,
         lines=tuple(lines.values()),
         supplier=_supplier(idoc),
-        reference=normalise_text(theirs.get("BELNR") if theirs else "", where="E1EDK02: BELNR"),
+        reference=normalise_text(_said(theirs, "BELNR") if theirs else "", where="E1EDK02: BELNR"),
         currency=currency,
         stated_at=stated_at,
     )
+
+
+def _said(segment: Segment, *names: str) -> str:
+    """The first of the fields that says something; "" where none does.
+
+    Raises: InvalidMessage for one that is as it was: orders and confirmations are stated whole, and
+        what it was may be another system's to know.
+    """
+    for name in names:
+        value = segment.fields.get(name, "")
+        if value == NO_CHANGE:
+            raise _incomplete("A field was not selected", where=f"{segment.where}: {name}")
+        if value:
+            return value
+    return ""
+
+
+def _incomplete(what: str, *, where: str) -> InvalidMessage:
+    return InvalidMessage("order-incomplete", what, where=where, remedy="Send the whole order")
 
 
 def _head(idoc: IDoc) -> Segment:
@@ -143,34 +166,67 @@ def _supplier(idoc: IDoc) -> str:
             )
         if found:
             return found.pop()
+    for partner in partners:
+        _said(partner, "LIFNR", "PARTN")
     return ""
 
 
 def _organisation(idoc: IDoc) -> str:
     found = idoc.root.first("E1EDK14", QUALF=PURCHASING_ORGANISATION)
-    return normalise_text(found.get("ORGID"), where=found.where) if found else ""
+    return normalise_text(_said(found, "ORGID"), where=found.where) if found else ""
 
 
 def _ordered_on(idoc: IDoc) -> date | None:
     found = idoc.root.first("E1EDK03", IDDAT=ORDERED_ON)
-    return day(found.get("DATUM"), where=f"{found.where}: DATUM") if found else None
+    return day(_said(found, "DATUM"), where=f"{found.where}: DATUM") if found else None
 
 
 def _total(idoc: IDoc, currency: str) -> Money | None:
     found = idoc.root.first("E1EDS01", SUMID=NET_VALUE)
-    if found is None or not found.get("SUMME"):
+    if found is None or not _said(found, "SUMME"):
         return None
-    amount = decimal(found.get("SUMME"), where=f"{found.where}: SUMME")
-    return Money(amount, found.get("SUNIT") or currency)
+    amount = decimal(_said(found, "SUMME"), where=f"{found.where}: SUMME")
+    return Money(amount, _said(found, "SUNIT") or currency)
+
+
+def _ordered(idoc: IDoc) -> Iterator[Segment]:
+    """The lines that are on order: none of an order that is taken back."""
+    head, (message_type, _) = _head(idoc), idoc.kind
+    lines = list(idoc.root.all("E1EDP01"))
+    if not _is(STANDS, head):
+        if message_type == ORDER:
+            raise InvalidMessage(
+                "order-action",
+                "An order is sent as a new one and taken back at once",
+                where=f"{head.where}: ACTION",
+                remedy=f"Send the order without it, or {CHANGE} to take it back",
+            )
+        return iter(())
+    if not lines:
+        raise _incomplete("The order has no line", where=head.where)
+    return (line for line in lines if _is(ON_ORDER, line))
+
+
+def _is(table: Mapping[str, bool], segment: Segment) -> bool:
+    """What the table says of the segment's ACTION."""
+    word = _said(segment, "ACTION")
+    if word not in table:
+        raise InvalidMessage(
+            "order-action",
+            f"Action {word[:10]!r} does not say whether this is on order",
+            where=f"{segment.where}: ACTION",
+            remedy="Have the code mapped, or send one of " + ", ".join(filter(None, table)),
+        )
+    return table[word]
 
 
 def _to_line(segment: Segment, currency: str) -> OrderLine:
     return OrderLine(
-        line=key(segment.get("POSEX"), where=f"{segment.where}: POSEX"),
+        line=key(_said(segment, "POSEX"), where=f"{segment.where}: POSEX"),
         item=_item(segment, ITEM_OF_BUYER),
         quantity=_quantity(segment, "MENGE"),
         price=_price(segment, currency),
-        plant=normalise_text(segment.get("WERKS"), where=f"{segment.where}: WERKS"),
+        plant=normalise_text(_said(segment, "WERKS"), where=f"{segment.where}: WERKS"),
         supplier_item=_item(segment, ITEM_OF_SUPPLIER),
         description=_description(segment),
         schedule=tuple(_schedule(segment, "WMENG")),
@@ -181,7 +237,7 @@ def _to_confirmed(segment: Segment, currency: str) -> ConfirmedLine:
     quantity = _quantity(segment, "MENGE")
     schedule = tuple(_schedule(segment, "AMENG"))
     ours = segment.first("E1EDP02", QUALF=ORDER_OF_BUYER)
-    number = (ours.get("ZEILE") if ours else "") or segment.get("POSEX")
+    number = (_said(ours, "ZEILE") if ours else "") or _said(segment, "POSEX")
     return ConfirmedLine(
         line=key(number, where=f"{segment.where}: POSEX"),
         status=_status(segment, quantity, schedule),
@@ -190,7 +246,7 @@ def _to_confirmed(segment: Segment, currency: str) -> ConfirmedLine:
         item=_item(segment, ITEM_OF_BUYER),
         supplier_item=_item(segment, ITEM_OF_SUPPLIER),
         price=_price(segment, currency),
-        stated_as=normalise_text(segment.get("ACTION"), where=f"{segment.where}: ACTION"),
+        stated_as=normalise_text(_said(segment, "ACTION"), where=f"{segment.where}: ACTION"),
     )
 
 
@@ -198,7 +254,7 @@ def _status(
     segment: Segment, quantity: Quantity, schedule: tuple[ScheduleLine, ...]
 ) -> ConfirmationStatus:
     """By what is promised: codes of a line mean another thing to each partner."""
-    if segment.get("ACTION") in DELETED:
+    if _said(segment, "ACTION") in DELETED:
         return "rejected"
     promised = sum(line.quantity.value for line in schedule)
     if promised == quantity.value:
@@ -210,40 +266,40 @@ def _schedule(segment: Segment, field: str) -> Iterator[ScheduleLine]:
     """field: WMENG, what is wanted, or AMENG, what is promised."""
     unit = _unit(segment)
     for line in segment.all("E1EDP20"):
-        amount = decimal(line.get(field) or "0", where=f"{line.where}: {field}")
-        on = day(line.get("EDATU"), where=f"{line.where}: EDATU")
+        amount = decimal(_said(line, field) or "0", where=f"{line.where}: {field}")
+        on = day(_said(line, "EDATU"), where=f"{line.where}: EDATU")
         yield ScheduleLine(Quantity(amount, unit), on)
 
 
 def _quantity(segment: Segment, field: str) -> Quantity:
-    amount = decimal(segment.get(field) or "0", where=f"{segment.where}: {field}")
+    amount = decimal(_said(segment, field) or "0", where=f"{segment.where}: {field}")
     return Quantity(amount, _unit(segment))
 
 
 def _unit(segment: Segment) -> str:
-    return to_rec20(ALIASES, segment.get("MENEE"), where=f"{segment.where}: MENEE")
+    return to_rec20(ALIASES, _said(segment, "MENEE"), where=f"{segment.where}: MENEE")
 
 
 def _price(segment: Segment, currency: str) -> UnitPrice | None:
     """VPREI for PEINH of PMENE; None where the line states none."""
-    stated = segment.get("VPREI")
+    stated = _said(segment, "VPREI")
     if not stated:
         return None
     amount = decimal(stated, where=f"{segment.where}: VPREI")
-    per = decimal(segment.get("PEINH") or "1", where=f"{segment.where}: PEINH")
-    unit = segment.get("PMENE", "MENEE")
+    per = decimal(_said(segment, "PEINH") or "1", where=f"{segment.where}: PEINH")
+    unit = _said(segment, "PMENE", "MENEE")
     return UnitPrice(
-        Money(amount, segment.get("CURCY") or currency),
+        Money(amount, _said(segment, "CURCY") or currency),
         Quantity(per, to_rec20(ALIASES, unit, where=f"{segment.where}: PMENE")),
     )
 
 
 def _item(segment: Segment, whose: str) -> str:
     found = segment.first("E1EDP19", QUALF=whose)
-    number = found.get("IDTNR_LONG", "IDTNR") if found else ""
+    number = _said(found, "IDTNR_LONG", "IDTNR") if found else ""
     return key(number, where=f"{segment.where}: IDTNR") if number else ""
 
 
 def _description(segment: Segment) -> str:
-    texts = (found.get("KTEXT") for found in segment.all("E1EDP19"))
+    texts = (_said(found, "KTEXT") for found in segment.all("E1EDP19"))
     return normalise_text(next(filter(None, texts), ""), where=f"{segment.where}: KTEXT")

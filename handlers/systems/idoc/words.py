@@ -21,11 +21,31 @@ SUPPLIER = "LF"
 # Of E1EDS01: totals.
 NET_VALUE = "002"
 
-# ACTION of a line: what is left out is told by its quantities. Field knowledge.
+# ACTION of a line of a confirmation: what is left out is told by its quantities. Field knowledge.
 DELETED: Mapping[str, str] = {"003": "deleted"}
 # Of a line: it is new. ACTIONS: all that a line of IDocs has. Field knowledge.
 ADDED = "001"
 ACTIONS = frozenset({"000", "001", "002", "003", "004"})
+# ACTION of a line of an order: whether the line is on order. One that is locked, 005, is neither.
+ON_ORDER: Mapping[str, bool] = {
+    "": True,
+    "000": True,
+    "001": True,
+    "002": True,
+    "003": False,
+    "004": True,
+}
+# ACTION of an order's header, with meanings of its own: whether the order stands. 001 takes it back
+# as a whole; 003 says no more than that lines have changed.
+TAKEN_BACK = "001"
+STANDS: Mapping[str, bool] = {
+    "": True,
+    "000": True,
+    TAKEN_BACK: False,
+    "002": True,
+    "003": True,
+    "004": True,
+}
 
 # "As it is": the sender did not select this field.
 NO_CHANGE = "/"

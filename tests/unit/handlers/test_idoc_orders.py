@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -129,9 +130,37 @@ def test_trap_a_line_that_is_confirmed_twice_counts_once_or_is_refused() -> None
 def test_trap_segments_of_customers_and_no_change_marks_do_no_harm() -> None:
     extra = '<Z1EXTEND SEGMENT="1"><ZFIELD01>EUR</ZFIELD01></Z1EXTEND>'
     text = ORDERS.replace("<E1EDP20", f"{extra}<E1EDP20").replace(
-        "<ZTERM>0004</ZTERM>", "<ZTERM>/</ZTERM>"
+        "<WKURS>1.00000</WKURS>", "<WKURS>/</WKURS>"
     )
-    assert order(text) == msgspec.structs.replace(order(), payment_terms="")
+    assert text.count("<WKURS>/<") == 1
+    assert order(text) == order()
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (ORDERS, "ZTERM"),
+        (ORDERS, "MENGE"),
+        (ORDERS, "WERKS"),
+        (ORDERS, "PMENE"),
+        (ORDERS, "ACTION"),
+        (ORDRSP, "MENGE"),
+        (ORDRSP, "AMENG"),
+    ],
+)
+def test_trap_a_field_that_was_not_selected_is_never_taken_for_empty(text: str, field: str) -> None:
+    start = text.index(f"<{field}>") + len(field) + 2
+    failure = refused(text[:start] + "/" + text[text.index("<", start) :])
+    assert (failure.code, failure.where.rpartition(": ")[2]) == ("order-incomplete", field)
+
+
+def test_a_supplier_that_no_partner_says_is_none_and_one_that_was_not_selected_is_refused() -> None:
+    nobody = ORDERS.replace("<LIFNR>10100099<", "<LIFNR><")
+    for number in set(re.findall("<PARTN>(.*?)</PARTN>", ORDERS)):
+        nobody = nobody.replace(f"<PARTN>{number}<", "<PARTN><")
+    assert order(nobody).supplier == ""
+    hidden = nobody.replace("<PARTN><", "<PARTN>/<")
+    assert refused(hidden).code == "order-incomplete"
 
 
 def test_trap_the_same_idoc_sent_again_is_the_same_message_and_another_number_is_not() -> None:
@@ -202,6 +231,55 @@ def test_an_order_is_accepted_or_rejected_only_as_a_whole(words: list[Confirmati
 def test_a_change_of_an_order_is_the_order_as_it_is_now() -> None:
     (event,) = said(ORDERS.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<"))
     assert (event.event, event.key) == ("purchase-order.changed", "purchase-order/4500000670")
+
+
+def change(line: str = "001", head: str = "", text: str = ORDERS) -> str:
+    """The order as a change, with actions of its first line and of its header."""
+    return (
+        text.replace("<MESTYP>ORDERS<", "<MESTYP>ORDCHG<")
+        .replace("<ACTION>001<", f"<ACTION>{line}<", 1)
+        .replace("<HWAER>", f"<ACTION>{head}</ACTION><HWAER>", 1)
+    )
+
+
+@pytest.mark.parametrize("action", ["", "000", "001", "002", "004"])
+def test_a_line_that_is_added_changed_or_as_it_was_is_on_order(action: str) -> None:
+    assert [line.line for line in order(change(action)).lines] == ["10", "20"]
+
+
+def test_a_line_that_is_deleted_is_not_on_order_whatever_else_it_says() -> None:
+    assert [line.line for line in order(change("003")).lines] == ["20"]
+    unreadable = change("003").replace("<MENEE>PCE<", "<MENEE>KA<", 1)
+    assert [line.line for line in order(unreadable).lines] == ["20"]
+    assert order(change("003").replace("<ACTION>001<", "<ACTION>003<")).lines == ()
+
+
+def test_a_header_takes_back_the_order_with_001_and_not_with_the_003_of_lines() -> None:
+    gone = order(change(head="001"))
+    assert (gone.number, gone.supplier, gone.lines) == ("4500000670", "10100099", ())
+    for word in ("", "000", "002", "003", "004"):
+        assert order(change(head=word)).lines == order().lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        change("005"),
+        change("9"),
+        change(head="005"),
+        change(head="001").replace("<MESTYP>ORDCHG<", "<MESTYP>ORDERS<"),
+    ],
+)
+def test_an_action_that_does_not_say_what_is_on_order_is_refused(text: str) -> None:
+    failure = refused(text)
+    assert (failure.code, failure.where.rpartition(": ")[2]) == ("order-action", "ACTION")
+
+
+def test_an_order_without_any_line_that_is_not_taken_back_is_refused() -> None:
+    start, end = ORDERS.index("<E1EDP01"), ORDERS.rindex("</E1EDP01>") + len("</E1EDP01>")
+    without_lines = ORDERS[:start] + ORDERS[end:]
+    assert refused(without_lines).code == "order-incomplete"
+    assert order(change(head="001", text=without_lines)).lines == ()
 
 
 def version_of(text: str) -> int:

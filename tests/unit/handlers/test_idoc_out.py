@@ -215,7 +215,7 @@ def orders() -> st.SearchStrategy[PurchaseOrder]:
         version=st.just(1),
         supplier=st.just("") | codes(17),
         currency=st.sampled_from(["EUR", "USD"]),
-        lines=st.lists(order_lines(), max_size=3).map(tuple),
+        lines=st.lists(order_lines(), min_size=1, max_size=3).map(tuple),
         organisation=texts(35),
         kind=texts(4),
         payment_terms=texts(17),
@@ -269,6 +269,11 @@ def test_materials_come_back_as_they_went_out(one: ItemMaster) -> None:
 @given(st.sampled_from(["ORDERS", "ORDCHG"]), orders())
 def test_orders_come_back_as_they_went_out(message: str, one: PurchaseOrder) -> None:
     assert_round_trip(message, one)
+
+
+@given(orders())
+def test_an_order_that_is_taken_back_is_an_ordchg_of_no_lines(one: PurchaseOrder) -> None:
+    assert_round_trip("ORDCHG", msgspec.structs.replace(one, status="cancelled", lines=()))
 
 
 @given(confirmations())
@@ -441,6 +446,23 @@ def test_an_order_that_would_not_fit_or_be_read_otherwise_is_refused(
 ) -> None:
     found = refused("ORDERS", one)
     assert (found.code, found.where) == ("idoc-inexpressible", where)
+
+
+@pytest.mark.parametrize(
+    ("message", "stated"),
+    [
+        ("ORDERS", {"status": "cancelled", "lines": ()}),
+        ("ORDCHG", {"lines": ()}),
+        ("ORDCHG", {"status": "closed"}),
+        ("ORDCHG", {"status": "cancelled"}),
+    ],
+)
+def test_what_an_order_is_that_no_idoc_can_say_is_refused(
+    message: str, stated: dict[str, Any]
+) -> None:
+    found = refused(message, msgspec.structs.replace(ORDER, **stated))
+    assert found.code == "idoc-inexpressible"
+    assert found.where.startswith("purchase-order/4500000001")
 
 
 def test_a_confirmation_whose_quantities_say_otherwise_is_refused() -> None:
