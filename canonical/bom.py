@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 
 import msgspec
 
@@ -11,12 +12,29 @@ from canonical.quantity import Quantity
 from canonical.text import joined_key
 
 
+class Substitute(msgspec.Struct, frozen=True, gc=False):
+    """An item that may stand in a line in the place of its component.
+
+    rank: the lowest is taken first; None where the source has no order. quantity: in the place of
+    the line's, per the same base; None: the line's own. group: the source's name for the line and
+    all that may replace its component.
+    """
+
+    item: str
+    rank: Int64 | None = None
+    quantity: Quantity | None = None
+    group: str = ""
+
+
 class BomLine(msgspec.Struct, frozen=True, gc=False):
     """One component of an assembly.
 
     position: find number as the source writes it; may repeat or be "0" at the source.
     quantity: per header base quantity, in the unit the source uses for the line; may be 0.
     component_revision: label, where the BOM is precise; "" where any released revision will do.
+    substitutes: item numbers. substitutions: those of which the source tells more than a number.
+    scrap_percent: of the quantity, planned on top of it; None where nothing is stated.
+    first_day, last_day: on which the line counts, both inclusive; None = open.
     """
 
     position: str
@@ -27,6 +45,17 @@ class BomLine(msgspec.Struct, frozen=True, gc=False):
     substitutes: tuple[str, ...] = ()
     fixed: bool = False
     note: str = ""
+    substitutions: tuple[Substitute, ...] = ()
+    scrap_percent: Decimal | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+
+
+def substitutes_of(line: BomLine) -> tuple[Substitute, ...]:
+    """All that may stand in for the component, each once, with what more is told of it."""
+    told = {one.item: one for one in line.substitutions}
+    numbers = dict.fromkeys((*line.substitutes, *told))
+    return tuple(told.get(number) or Substitute(number) for number in numbers)
 
 
 class Bom(msgspec.Struct, frozen=True):

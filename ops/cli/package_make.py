@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 
 from broker.store import Tx
 from broker.store import documents as rows
-from canonical.bom import Bom, bom_key
+from canonical.bom import Bom, bom_key, substitutes_of
 from canonical.change import EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.text import normalise_id
@@ -155,7 +155,7 @@ def _used(structures: Iterable[Bom]) -> Iterator[tuple[str, str]]:
     """Components and their substitutes, each with the key of the BOM that names it."""
     for bom in structures:
         for line in bom.lines:
-            for number in (line.component, *line.substitutes):
+            for number in (line.component, *(one.item for one in substitutes_of(line))):
                 yield number, bom_key(bom.parent)
 
 

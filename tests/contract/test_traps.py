@@ -43,6 +43,7 @@ TRAPS: dict[str, tuple[str, ...]] = {
     ),
     "ranges of designators, and designators that are fewer or more than the quantity": (
         "unit/handlers/test_arena_item.py::test_designators_are_spelled_out",
+        "unit/canonical/test_designators.py::test_a_short_range_is_one_only_where_the_quantity_says_so",
         "unit/handlers/test_pdx.py::test_the_real_bom_keeps_positions_quantities_and_reference_designators",
     ),
     "a document that breaks its own document type": (

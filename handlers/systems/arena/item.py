@@ -12,6 +12,7 @@ import msgspec
 
 from canonical.bom import Bom, BomLine, bom_key
 from canonical.codec import decode_foreign
+from canonical.designators import Ranges
 from canonical.effects import Effect, Emit, Open
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Unavailable
@@ -48,15 +49,11 @@ TYPE = "arena.item"
 
 # Arena's names of units.
 UNITS = "arena"
-# Of one BOM: a range is short, and what it stands for is not.
-MAX_DESIGNATORS = 100_000
 
 _DIGEST_CHARS = 16
 _MATERIALS: frozenset[ItemKind] = frozenset({"part", "assembly"})
 # As JSON has numbers, of a length that a quantity may have.
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
-# C10-12, R3-R5
-_RANGE = re.compile(r"(\S*[^\s0-9-])([0-9]{1,6})\s*-\s*(\S*[^\s0-9-])?([0-9]{1,6})", re.ASCII)
 
 
 def recognises(delivery: Delivery) -> bool:
@@ -367,29 +364,26 @@ class _Components:
 
 
 def _to_bom(statement: ItemStatement, item: Item, facts: Facts) -> Bom:
-    components = _Components(statement, facts)
-    lines: list[BomLine] = []
-    left = MAX_DESIGNATORS
-    for place, row in enumerate(statement.bom.results):
-        line = _to_line(row, components, left, _line(place))
-        left -= len(line.reference_designators)
-        lines.append(line)
+    components, ranges = _Components(statement, facts), Ranges()
     return Bom(
         parent=item.number,
         revision=item.revision.label,
         base=Quantity(Decimal(1), item.base_unit),
-        lines=tuple(lines),
+        lines=tuple(
+            _to_line(row, components, ranges, _line(place))
+            for place, row in enumerate(statement.bom.results)
+        ),
         released_at=item.released_at,
         stated_at=item.stated_at,
     )
 
 
-def _to_line(row: BomRow, components: _Components, most: int, where: str) -> BomLine:
+def _to_line(row: BomRow, components: _Components, ranges: Ranges, where: str) -> BomLine:
     return BomLine(
         position="" if row.line_number is None else str(row.line_number),
         component=normalise_id(row.item.number, where=f"{where}.item.number"),
         quantity=Quantity(_amount(row.quantity, f"{where}.quantity"), components.unit(row, where)),
-        reference_designators=_designators(row.ref_des or "", most, f"{where}.refDes"),
+        reference_designators=_designators(row.ref_des or "", ranges, f"{where}.refDes"),
         note=normalise_text(row.notes or "", where=f"{where}.notes"),
     )
 
@@ -415,44 +409,14 @@ def _amount(stated: msgspec.Raw, where: str) -> Decimal:
     return amount
 
 
-def _designators(text: str, most: int, where: str) -> tuple[str, ...]:
+def _designators(text: str, ranges: Ranges, where: str) -> tuple[str, ...]:
     """Each by itself: of "C15,C6,C10-12" these are C15, C6, C10, C11 and C12.
 
-    Raises: InvalidMessage for a range that is none, and for more than `most` of them.
+    Raises: InvalidMessage for ranges that come to too many.
     """
-    found: list[str] = []
-    for token in normalise_text(text, where=where).split(","):
-        stated = normalise_text(token.strip(), where=where, max_chars=MAX_ID_CHARS)
-        if stated:
-            found += _spelled_out(stated, most, where) if "-" in stated else [stated]
-        if len(found) > most:
-            raise _too_many(where)
-    return tuple(found)
-
-
-def _spelled_out(stated: str, most: int, where: str) -> list[str]:
-    match = _RANGE.fullmatch(stated)
-    prefix, first, again, last = match.groups() if match else ("", "1", "", "0")
-    if (again or prefix) != prefix or int(first) > int(last):
-        raise InvalidMessage(
-            "designators-malformed",
-            f"{stated[:40]!r} is no range of reference designators",
-            where=where,
-            remedy="Write ranges like C10-12 or C10-C12",
-        )
-    if int(last) - int(first) >= most:
-        raise _too_many(where)
-    width = len(first) if first.startswith("0") else 0
-    return [f"{prefix}{str(n).zfill(width)}" for n in range(int(first), int(last) + 1)]
-
-
-def _too_many(where: str) -> InvalidMessage:
-    return InvalidMessage(
-        "designators-too-many",
-        f"The BOM has more than {MAX_DESIGNATORS} reference designators",
-        where=where,
-        remedy="Correct the ranges at the source",
-    )
+    tokens = (token.strip() for token in normalise_text(text, where=where).split(","))
+    stated = [normalise_text(t, where=where, max_chars=MAX_ID_CHARS) for t in tokens if t]
+    return ranges.spelled_out(stated, where=where)
 
 
 # --- shared ---

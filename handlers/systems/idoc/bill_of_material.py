@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 
 from canonical.bom import BomLine, BomNote, PlantBomState
+from canonical.designators import Ranges, with_single_names
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.quantity import Quantity
@@ -42,9 +43,11 @@ def to_boms(
     """
     cases: list[Open] = []
     boms: list[PlantBomState] = []
+    ranges = Ranges()
     for assignment in _assignments(idoc):
         findings = Findings(f"BOM of {_parent(assignment)} in plant {assignment.get('WERKS')}")
-        boms.append(_to_bom(_head(idoc), assignment, findings, version, stated_at))
+        bom = _to_bom(_head(idoc), assignment, findings, version, stated_at)
+        boms.append(with_single_names(bom, ranges))
         cases += findings.cases
     return tuple(boms), tuple(cases)
 
@@ -195,6 +198,7 @@ def _line(item: Segment) -> BomLine:
         ),
         fixed=flag(item, "FMENG") is True,
         note=_note(item, "POTX1", "POTX2"),
+        first_day=_valid_from(item),
     )
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-from canonical.bom import Bom, BomLine, bom_key
+from canonical.bom import Bom, BomLine, Substitute, bom_key
 from canonical.change import (
     AffectedItem,
     ChangeStatus,
@@ -23,6 +23,7 @@ from canonical.change import (
     change_key,
 )
 from canonical.codec import check_size
+from canonical.designators import Ranges, with_single_names
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Effect, Emit
 from canonical.envelope import Deviation, Envelope, Message
@@ -190,13 +191,14 @@ def decide(message: Message[Package], facts: Facts, now: datetime) -> tuple[Effe
 class _Index:
     """What has to be known of the whole package to read one item of it.
 
-    stated_at: time of generation. In which unit an item is counted: what the item says; else the
-    unit of the lines that use it, which must agree; else pieces, which `_assumptions` records. A
-    line without a unit is in its component's.
+    stated_at: time of generation. ranges: of reference designators. In which unit an item is
+    counted: what the item says; else the unit of the lines that use it, which must agree; else
+    pieces, which `_assumptions` records. A line without a unit is in its component's.
     """
 
     def __init__(self, package: Package, stated_at: datetime | None) -> None:
         self.stated_at = stated_at
+        self.ranges = Ranges()
         self._families = {item.number: item.family or item.category for item in package.items}
         self._stated = {item.number: item.unit for item in package.items if item.unit}
         self._used: dict[str, set[str]] = {}
@@ -361,7 +363,7 @@ def _to_bom(item: PackageItem, index: _Index) -> Bom:
     where = _item_path(item.number)
     revision = _revision(item.revision, where)
     base_unit = _code(item.base_unit, where) if item.base_unit else index.item_unit(item.number)
-    return Bom(
+    bom = Bom(
         parent=normalise_id(item.number, where=where),
         revision=revision.label,
         base=Quantity(parse_decimal(item.base_quantity or "1", where=where), base_unit),
@@ -370,6 +372,7 @@ def _to_bom(item: PackageItem, index: _Index) -> Bom:
         released_at=_time(item.released, f"{where} revisionReleasedDate"),
         stated_at=index.stated_at,
     )
+    return with_single_names(bom, index.ranges)
 
 
 def _to_line(item: PackageItem, line: BomItem, index: _Index) -> BomLine:
@@ -380,10 +383,19 @@ def _to_line(item: PackageItem, line: BomItem, index: _Index) -> BomLine:
         quantity=Quantity(_line_amount(line, where), index.line_unit(item, line)),
         component_revision=_revision(line.revision, where).label if line.revision else "",
         reference_designators=tuple(normalise_text(d, where=where) for d in line.designators),
-        substitutes=tuple(normalise_id(number, where=where) for number in line.substitutes),
+        substitutes=tuple(normalise_id(one.item, where=where) for one in line.substitutes),
+        substitutions=tuple(_ranked(line, where)),
         fixed=line.quantity_kind.word == "persetup",
         note=normalise_text(line.notes, where=where),
     )
+
+
+def _ranked(line: BomItem, where: str) -> Iterator[Substitute]:
+    """The substitutes of which a rank is told."""
+    for one in line.substitutes:
+        rank = PREFERENCE.get(one.preference.casefold())
+        if rank is not None:
+            yield Substitute(normalise_id(one.item, where=where), rank)
 
 
 def _line_amount(line: BomItem, where: str) -> Decimal:

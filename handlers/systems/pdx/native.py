@@ -81,6 +81,13 @@ class Coded(msgspec.Struct, frozen=True):
         return (self.other if self.code.casefold() == "other" else self.code).casefold()
 
 
+class AlternateItem(msgspec.Struct, frozen=True):
+    """An AlternateItem; item: its number, resolved like that of a component."""
+
+    item: str
+    preference: str
+
+
 class BomItem(msgspec.Struct, frozen=True):
     """A BillOfMaterialItem; component: item number, resolved where only the unique id is given."""
 
@@ -92,7 +99,7 @@ class BomItem(msgspec.Struct, frozen=True):
     kind: Coded
     quantity_kind: Coded
     designators: tuple[str, ...]
-    substitutes: tuple[str, ...]
+    substitutes: tuple[AlternateItem, ...]
     notes: str
 
 
@@ -399,7 +406,10 @@ def _bom_item(element: Element, names: _Names) -> BomItem:
             for designator in element.within("ReferenceDesignators", "ReferenceDesignator")
         ),
         substitutes=tuple(
-            names.item(alternate, "itemIdentifier", "itemUniqueIdentifier")
+            AlternateItem(
+                item=names.item(alternate, "itemIdentifier", "itemUniqueIdentifier"),
+                preference=alternate.get("globalPreferredStatusCode"),
+            )
             for alternate in element.within("AlternateItems", "AlternateItem")
         ),
         notes=element.get("notes"),

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from canonical.bom import Bom, BomLine, bom_key
+from canonical.bom import Bom, BomLine, Substitute, bom_key, substitutes_of
 from canonical.change import EngineeringChange
 from canonical.errors import InvalidMessage
 from canonical.item import ApprovedManufacturer, Item, item_key
@@ -277,9 +277,7 @@ def _compliance(item: Item, where: str) -> dict[str, str]:
 
 def _manufacturer(entry: ApprovedManufacturer, where: str) -> str:
     where = f"{where} manufacturer part {shown(entry.part)}"
-    preference = None if entry.rank is None else PREFERENCE_OF.get(entry.rank)
-    if entry.rank is not None and preference is None:
-        raise inexpressible(f"no preference means rank {entry.rank}", f"{where} rank")
+    preference = _preference(entry.rank, where)
     return element(
         "ApprovedManufacturerListItem",
         {
@@ -314,7 +312,9 @@ def _line(line: BomLine, parent: str, index: _Index) -> str:
         element("ReferenceDesignator", {"referenceDesignatorName": text(name, where)})
         for name in line.reference_designators
     ]
-    substitutes = [_substitute(number, index, where) for number in line.substitutes]
+    if line.first_day or line.last_day:
+        raise inexpressible("a line counts on some days only", f"{where} days")
+    substitutes = [_substitute(one, index, where) for one in substitutes_of(line)]
     return element(
         "BillOfMaterialItem",
         {
@@ -336,14 +336,29 @@ def _line(line: BomLine, parent: str, index: _Index) -> str:
     )
 
 
-def _substitute(number: str, index: _Index, where: str) -> str:
-    """The document type demands that a substitute is referred to, so it has to be there."""
-    unique = index.ids.get(number)
+def _substitute(substitute: Substitute, index: _Index, where: str) -> str:
+    """The document type demands that a substitute is referred to, so it has to be there. It is used
+    in the line's own quantity."""
+    where = f"{where} substitutes"
+    unique = index.ids.get(substitute.item)
     if unique is None:
-        what = f"the substitute {shown(number)} is not in the package"
-        raise inexpressible(what, f"{where} substitutes")
-    row = {"itemIdentifier": identifier(number, where), "itemUniqueIdentifier": unique}
+        what = f"the substitute {shown(substitute.item)} is not in the package"
+        raise inexpressible(what, where)
+    if substitute.quantity is not None:
+        what = f"the substitute {shown(substitute.item)} has a quantity of its own"
+        raise inexpressible(what, where)
+    row = {
+        "itemIdentifier": identifier(substitute.item, where),
+        "itemUniqueIdentifier": unique,
+        "globalPreferredStatusCode": _preference(substitute.rank, where),
+    }
     return element("AlternateItem", row)
+
+
+def _preference(rank: int | None, where: str) -> str | None:
+    if rank is not None and rank not in PREFERENCE_OF:
+        raise inexpressible(f"no preference means rank {rank}", f"{where} rank")
+    return None if rank is None else PREFERENCE_OF[rank]
 
 
 def _unit(code: str, where: str) -> str:

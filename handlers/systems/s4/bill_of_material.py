@@ -46,6 +46,8 @@ _UNSENT: Mapping[str, str] = {
     "substitutes": "Substitutes",
     "component_revision": "Revisions of components",
     "note": "Notes",
+    "first_day": "First days",
+    "last_day": "Last days",
 }
 # Of the lines that a remark is about: the others are counted.
 _MAX_NAMED = 5

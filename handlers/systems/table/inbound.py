@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
+from canonical.bom import Bom, PlantBomState
 from canonical.codec import check_size, required
+from canonical.designators import Ranges, with_single_names
 from canonical.effects import Effect, Emit, Open
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
@@ -112,9 +114,10 @@ def decide(
     sheet = message.payload
     effects: list[Effect] = []
     faults: list[InvalidMessage] = []
+    ranges = Ranges()
     for identity, rows in sheet.objects.items():
         try:
-            effects.append(_emit(mapped, identity, rows, sheet.sent))
+            effects.append(_emit(mapped, identity, rows, sheet.sent, ranges))
         except InvalidMessage as fault:
             faults.append(fault)
             if len(faults) == MAX_FAULTS:
@@ -172,12 +175,18 @@ def _telling(name: str, filling: Filling, row: Row) -> str:
 
 
 def _emit(
-    mapped: Mapped, identity: tuple[str, ...], rows: tuple[Row, ...], sent: datetime | None
+    mapped: Mapped,
+    identity: tuple[str, ...],
+    rows: tuple[Row, ...],
+    sent: datetime | None,
+    ranges: Ranges,
 ) -> Emit:
     more: dict[str, int] = {}
     if "version" in mapped.root.required and "version" not in mapped.root.fillings:
         more["version"] = microseconds(_stated_at(mapped, rows[0], sent))
     said = build(mapped.root, rows, sent, **more)
+    if isinstance(said, Bom | PlantBomState):
+        said = with_single_names(said, ranges)
     return Emit(mapped.target.event(said), mapped.target.key(*identity), said)
 
 

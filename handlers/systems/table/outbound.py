@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
+from canonical.bom import Bom, PlantBomState
 from canonical.codec import encode
+from canonical.designators import Ranges, with_single_names
 from canonical.errors import InvalidMessage
 from handlers.systems.table.mapping import Filling, Mapped, Part
 from handlers.systems.table.native import Csv, Json, flat_fields
@@ -39,6 +41,7 @@ def write(mapped: Mapped, objects: Sequence[msgspec.Struct]) -> bytes:
     found = []
     for one in objects:
         name = " ".join(str(getattr(one, field)) for field in mapped.target.identity)
+        _check_designators(mapped, one, name)
         found.append((name, list(_rows(mapped.root, one, name))))
     rows = sum(len(of) for _, of in found)
     if rows > MAX_ROWS:
@@ -51,6 +54,17 @@ def write(mapped: Mapped, objects: Sequence[msgspec.Struct]) -> bytes:
     if len(body) > MAX_BYTES:
         raise _too_large(f"{len(body)} bytes; at most {MAX_BYTES} are taken")
     return body
+
+
+def _check_designators(mapped: Mapped, one: msgspec.Struct, name: str) -> None:
+    lines = mapped.root.lists.get("lines")
+    is_told = lines is not None and "reference_designators" in lines.fillings
+    if is_told and isinstance(one, Bom | PlantBomState) and with_single_names(one, Ranges()) != one:
+        raise unwritable(
+            "A reference designator would be read as a range of them",
+            f"{name} lines reference_designators",
+            "Have the BOM stated again, or leave it out",
+        )
 
 
 def unsaid(mapped: Mapped, objects: Sequence[msgspec.Struct]) -> Mapping[str, int]:

@@ -46,9 +46,16 @@ def pieces(number: str) -> Quantity:
     return Quantity(Decimal(number), "H87")
 
 
-ROD = BomLine("10", "ROD-1", Quantity(Decimal(260), "KGM"))
+FIRST = date(2024, 1, 1)
+ROD = BomLine("10", "ROD-1", Quantity(Decimal(260), "KGM"), first_day=FIRST)
 SEAL = BomLine(
-    "20", "70011", pieces("2"), reference_designators=("DE", "NDE"), fixed=True, note="greased"
+    "20",
+    "70011",
+    pieces("2"),
+    reference_designators=("DE", "NDE"),
+    fixed=True,
+    note="greased",
+    first_day=date(2026, 2, 1),
 )
 
 
@@ -87,7 +94,7 @@ def test_each_plant_has_the_lines_of_its_alternative() -> None:
 def test_without_any_membership_all_lines_are_taken() -> None:
     start, end = BOMMAT.index("<E1STASM"), BOMMAT.rindex("</E1STASM>") + len("</E1STASM>")
     found = first(BOMMAT[:start] + BOMMAT[end:])
-    assert found.lines == (ROD, SEAL, BomLine("50", "PIN", pieces("-1")))
+    assert found.lines == (ROD, SEAL, BomLine("50", "PIN", pieces("-1"), first_day=FIRST))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +113,19 @@ def test_without_any_membership_all_lines_are_taken() -> None:
 def test_a_line_that_is_deleted_is_none(change: Callable[[str], str]) -> None:
     assert change(BOMMAT) != BOMMAT
     assert first(change(BOMMAT)).lines == (SEAL,)
+
+
+def test_an_installation_point_may_be_a_range_which_the_quantity_tells() -> None:
+    def points(text: str) -> tuple[str, ...]:
+        return first(BOMMAT.replace("<EBORT>DE<", f"<EBORT>{text}<")).lines[1].reference_designators
+
+    # Two in all, fixed: DE-1 to DE-1 and NDE are as many as are needed.
+    assert points("J1-3") == ("J1-3", "NDE")
+    assert points("C1-C3") == ("C1-C3", "NDE")
+    three = BOMMAT.replace("<MENGE_C>2.000<", "<MENGE_C>4.000<")
+    assert three != BOMMAT
+    named = first(three.replace("<EBORT>DE<", "<EBORT>C1-3<")).lines[1]
+    assert named.reference_designators == ("C1", "C2", "C3", "NDE")
 
 
 def test_trap_the_quantity_that_cannot_hold_decimals_is_not_read() -> None:

@@ -28,6 +28,7 @@ from tests.fixtures.pdx_text import (
     REAL,
     affected_xml,
     aml_xml,
+    attributes,
     bom_xml,
     boms,
     change_xml,
@@ -133,6 +134,21 @@ def test_the_real_package_splits_revisions_from_the_changes_that_made_them() -> 
     assert revisions["XYZ-03135"] == ("B", "60661")
     assert revisions["XYZ-05577"] == ("01", "36775")
     assert Counter(label for label, _ in revisions.values()) == {"A": 30, "B": 1, "01": 1}
+
+
+def test_designators_may_be_ranges_which_the_quantity_tells() -> None:
+    def named(quantity: str, *names: str) -> tuple[str, ...]:
+        each = (attributes(referenceDesignatorName=name) for name in names)
+        inner = "".join(f"<ReferenceDesignator{one}/>" for one in each)
+        row = line_xml(
+            itemQuantity=quantity, inner=f"<ReferenceDesignators>{inner}</ReferenceDesignators>"
+        )
+        (line,) = boms(package_xml(item_xml(inner=bom_xml(row))))["P-1"].lines
+        return line.reference_designators
+
+    assert named("3", "C1-3") == ("C1", "C2", "C3")
+    assert named("1", "J1-3") == ("J1-3",)
+    assert named("9", "C1-C3", "R7") == ("C1", "C2", "C3", "R7")
 
 
 def test_the_real_bom_keeps_positions_quantities_and_reference_designators() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from lxml import etree
 from msgspec.structs import replace
 
-from canonical.bom import Bom, BomLine
+from canonical.bom import Bom, BomLine, Substitute
 from canonical.change import AffectedItem, ChangeStatus, Disposition, EngineeringChange, StockKind
+from canonical.designators import Ranges, with_single_names
 from canonical.effectivity import DateEffectivity, SerialEffectivity
 from canonical.effects import Emit
 from canonical.errors import InvalidMessage
@@ -365,10 +366,25 @@ def bom_lines(numbers: list[str]) -> st.SearchStrategy[BomLine]:
         st.sampled_from(numbers) | ids(),
         amounts("0"),
         st.just("") | revision_labels,
-        st.lists(prose(), max_size=2).map(tuple),
-        st.lists(st.sampled_from(numbers), max_size=2).map(tuple),
+        st.lists(prose() | st.sampled_from(["C1-C2", "C1-3", "C9"]), max_size=2).map(tuple),
+        st.lists(st.sampled_from(numbers), max_size=2, unique=True).map(tuple),
         st.booleans(),
         prose(),
+    ).flatmap(ranked)
+
+
+def ranked(of: BomLine) -> st.SearchStrategy[BomLine]:
+    """The line with ranks of some of its substitutes."""
+    ranks = st.tuples(*[st.sampled_from([None, 1, 2])] * len(of.substitutes))
+    return ranks.map(
+        lambda found: replace(
+            of,
+            substitutions=tuple(
+                Substitute(number, rank)
+                for number, rank in zip(of.substitutes, found, strict=True)
+                if rank is not None
+            ),
+        )
     )
 
 
@@ -424,14 +440,17 @@ def packages(draw: st.DrawFn) -> Contents:
         generated=GENERATED,
         items=tuple(made),
         boms=tuple(
-            Bom(
-                parent=of.number,
-                revision=of.revision.label,
-                base=draw(amounts("0.000001")),
-                lines=tuple(draw(st.lists(bom_lines(numbers), min_size=1, max_size=3))),
-                change=of.change,
-                released_at=of.released_at,
-                stated_at=GENERATED,
+            with_single_names(
+                Bom(
+                    parent=of.number,
+                    revision=of.revision.label,
+                    base=draw(amounts("0.000001")),
+                    lines=tuple(draw(st.lists(bom_lines(numbers), min_size=1, max_size=3))),
+                    change=of.change,
+                    released_at=of.released_at,
+                    stated_at=GENERATED,
+                ),
+                Ranges(),
             )
             for of in made
             if of.number in structured
@@ -542,6 +561,16 @@ def test_what_of_a_change_comes_back_otherwise(
     assert changes(document) == [change(**after)]
 
 
+def test_a_substitute_is_written_once_with_its_rank() -> None:
+    both = line(substitutes=("P-3", "P-1"), substitutions=(Substitute("P-1", 2, group="A1"),))
+    made = contents(item(kind="assembly"), item("P-2"), item("P-3"), boms=(bom(both),))
+    document = to_document(made)
+    assert is_valid(document)
+    again = boms(document)["P-1"].lines[0]
+    assert again.substitutes == ("P-3", "P-1")
+    assert again.substitutions == (Substitute("P-1", 2),)
+
+
 def test_a_bom_without_lines_is_not_written() -> None:
     document = to_document(contents(item(), boms=(bom(),)))
     assert is_valid(document)
@@ -598,6 +627,16 @@ def test_a_unit_without_a_name_in_packages_is_refused() -> None:
     [
         (bom(line(quantity="-1")), "bom/P-1 line 10 component P-2 quantity"),
         (bom(line(substitutes=("Q-9",))), "bom/P-1 line 10 component P-2 substitutes"),
+        (
+            bom(line(substitutions=(Substitute("P-1", rank=3),))),
+            "bom/P-1 line 10 component P-2 substitutes rank",
+        ),
+        (
+            bom(line(substitutions=(Substitute("P-1", quantity=Quantity(Decimal(2), "H87")),))),
+            "bom/P-1 line 10 component P-2 substitutes",
+        ),
+        (bom(line(first_day=date(2026, 3, 1))), "bom/P-1 line 10 component P-2 days"),
+        (bom(line(last_day=date(2026, 3, 1))), "bom/P-1 line 10 component P-2 days"),
         (bom(line(component_revision="A.3")), "bom/P-1 line 10 component P-2 revision"),
         (bom(line(component_revision="A 1")), "bom/P-1 line 10 component P-2 revision"),
         (bom(line(note="\x1b[31m")), "bom/P-1 line 10 component P-2 note"),

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical.bom import Bom, BomLine, PlantBomState
+from canonical.bom import Bom, BomLine, PlantBomState, Substitute
 from canonical.effects import Effect, Emit, Open
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
@@ -134,6 +134,37 @@ def test_a_supplier_list_says_what_stands_in_it() -> None:
     assert blocked.stated_at == datetime(2026, 7, 2, 6, 15, tzinfo=UTC)  # 08:15 in summer
     assert without.name == "€uro Teile"
     assert without.qualification == Qualification("in_qualification")
+
+
+PLACES = PARTS + 'lines.reference_designators = { column = "Platz", separator = "," }\n'
+RANKED = """lines.substitutions.item = "Ersatz"
+lines.substitutions.rank = "Rang"
+lines.scrap_percent = "Ausschuss"
+lines.last_day = { column = "Bis", format = "%d.%m.%Y" }
+"""
+
+
+def test_designators_of_a_cell_may_be_ranges_which_the_quantity_tells() -> None:
+    four, three = (f"{LINE.replace(';4;', f';{n};')};C1-3" for n in (4, 3))
+    lines = bom(f"{HEAD};Platz", four, three, f"{LINE};R1-R3,C7", table=PLACES).lines
+    assert [line.reference_designators for line in lines] == [
+        ("C1-3",),
+        ("C1", "C2", "C3"),
+        ("R1", "R2", "R3", "C7"),
+    ]
+
+
+def test_ranges_of_a_file_come_to_no_more_than_so_many() -> None:
+    lines = [f"{LINE};C1-C99999"] * 2
+    failure = refused(f"{HEAD};Platz", *lines, table=PLACES)
+    assert (failure.code, failure.where) == ("designators-too-many", "bom/GB-1 line 10")
+
+
+def test_rows_of_a_line_are_its_substitutes() -> None:
+    rows = (f"{LINE};SEAL-2;1;2,5;31.12.2027", f"{LINE};SEAL-3;2;2,5;31.12.2027")
+    (line,) = bom(f"{HEAD};Ersatz;Rang;Ausschuss;Bis", *rows, table=PARTS + RANKED).lines
+    assert line.substitutions == (Substitute("SEAL-2", 1), Substitute("SEAL-3", 2))
+    assert (line.scrap_percent, line.last_day) == (Decimal("2.5"), date(2027, 12, 31))
 
 
 def test_rows_of_one_assembly_are_its_lines_in_their_order() -> None:

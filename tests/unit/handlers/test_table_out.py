@@ -229,7 +229,7 @@ lines_of_boms = st.builds(
     quantity=st.builds(
         Quantity, decimals(minimum="0", places=3), st.sampled_from(["H87", "KGM", "MTR"])
     ),
-    reference_designators=st.lists(st.text("R0123456789", min_size=1, max_size=4), max_size=3).map(
+    reference_designators=st.lists(st.text("R012345-", min_size=1, max_size=4), max_size=3).map(
         tuple
     ),
     fixed=st.booleans(),
@@ -258,6 +258,8 @@ def test_whatever_is_written_is_read_back_as_it_was(lines: list[BomLine], revisi
          "The table says '1' of all, and it is '100'", "GB-1 base value"),
         (bom(line(reference_designators=("R1", "R2,R3"))), "would come apart at ','",
          "GB-1 lines[0] reference_designators"),
+        (bom(line(reference_designators=("R1-R3",))), "would be read as a range",
+         "GB-1 lines reference_designators"),
         (bom(line(position="")), "whoever reads the file needs it", "GB-1 lines[0] position"),
         (bom(line(note=" led by a blank")), "It would be read as", "GB-1 lines[0] note"),
         (bom(line(note="x" * (MAX_CELL_CHARS + 1))), "a cell holds", "GB-1 lines[0] note"),
