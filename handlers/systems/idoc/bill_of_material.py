@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 
-from canonical.bom import BomLine, BomNote, PlantBomState
+import msgspec
+
+from canonical.bom import BomLine, BomNote, PlantBomState, Substitute
 from canonical.designators import Ranges, with_single_names
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
@@ -25,6 +28,9 @@ from handlers.systems.idoc.words import ALIASES, CLASS_LINE, DELETE, WITHOUT_COM
 BOM, BASIC_TYPE = "BOMMAT", "BOMMAT04"
 # Segments that are read.
 SEGMENTS = frozenset({"E1STZUM", "E1MASTM", "E1STKOM", "E1STASM", "E1STPOM", "E1STPUM"})
+
+# Behind all ranks, which have two digits.
+_UNRANKED = 100
 
 
 def boms_key(idoc: IDoc) -> str:
@@ -93,7 +99,7 @@ def _to_bom(
         alternative=alternative,
         version=version,
         base=_base(header) if header else None,
-        lines=tuple(_line(item) for item in items if _component(item)),
+        lines=tuple(_lines(items, findings)),
         notes=tuple(_notes(items, findings)),
         change=_change(made_by),
         valid_from=max(filter(None, map(_valid_from, made_by)), default=None),
@@ -178,6 +184,71 @@ def _quantity(segment: Segment, field: str, unit_field: str) -> Quantity:
     return Quantity(amount, unit)
 
 
+def _lines(items: Sequence[Segment], findings: Findings) -> Iterator[BomLine]:
+    """The lines with a component; of a group of alternatives the one that is used, with the others
+    as its substitutes."""
+    groups = {name: group for name, group in _groups(items) if _has_one_line(name, group, findings)}
+    for item in items:
+        if not _component(item):
+            continue
+        used, *others = groups.get(item.get("ALPGR"), [item])
+        if item is used:
+            yield _with_substitutes(_line(item), item.get("ALPGR"), others)
+
+
+def _groups(items: Sequence[Segment]) -> Iterator[tuple[str, list[Segment]]]:
+    """Alternatives by the name of their group, each group in the order in which they are taken: by
+    how likely one is used, which is what is planned by, then by rank."""
+    found: dict[str, list[Segment]] = {}
+    for item in items:
+        if item.get("ALPGR") and _component(item):
+            found.setdefault(item.get("ALPGR"), []).append(item)
+    for name, group in found.items():
+        yield name, sorted(group, key=lambda one: (-_probability(one), _rank(one) or _UNRANKED))
+
+
+def _has_one_line(name: str, group: Sequence[Segment], findings: Findings) -> bool:
+    """Whether one of the group is used and the others stand in for it. A case where each is used in
+    its share, or where quantities are for other bases."""
+    in_shares = sum(_probability(item) > 0 for item in group) > 1
+    is_one = not in_shares and len({flag(item, "FMENG") is True for item in group}) == 1
+    if not is_one:
+        findings.add(_alternatives(group[0], name))
+    return is_one
+
+
+def _with_substitutes(line: BomLine, group: str, others: Sequence[Segment]) -> BomLine:
+    substitutions = tuple(_substitute(item, line.quantity, group) for item in others)
+    return msgspec.structs.replace(
+        line,
+        substitutes=tuple(dict.fromkeys(one.item for one in substitutions)),
+        substitutions=substitutions,
+    )
+
+
+def _substitute(item: Segment, of_line: Quantity, group: str) -> Substitute:
+    quantity = _quantity(item, "MENGE_C", "MEINS")
+    return Substitute(
+        item=_component(item),
+        rank=_rank(item),
+        quantity=None if quantity == of_line else quantity,
+        group=normalise_text(group, where=f"{item.where}: ALPGR"),
+    )
+
+
+def _rank(item: Segment) -> int | None:
+    """SAP fills up two digits, so 00 is none."""
+    return int(_number(item, "ALPRF")) or None
+
+
+def _probability(item: Segment) -> Decimal:
+    return _number(item, "EWAHR")
+
+
+def _number(item: Segment, field: str) -> Decimal:
+    return decimal(item.get(field) or "0", where=f"{item.where}: {field}")
+
+
 def _component(item: Segment) -> str:
     number = item.get("IDNRK_LONG", "IDNRK")
     return key(number, where=f"{item.where}: IDNRK") if number else ""
@@ -198,6 +269,8 @@ def _line(item: Segment) -> BomLine:
         ),
         fixed=flag(item, "FMENG") is True,
         note=_note(item, "POTX1", "POTX2"),
+        # SAP has 0 for none.
+        scrap_percent=_number(item, "AUSCH") or None,
         first_day=_valid_from(item),
     )
 
@@ -208,13 +281,8 @@ def _note(item: Segment, *fields: str) -> str:
 
 
 def _notes(items: Sequence[Segment], findings: Findings) -> Iterator[BomNote]:
-    """Lines without a component. Alternative components are lines, which a case tells of."""
-    groups: set[str] = set()
+    """Lines without a component."""
     for item in items:
-        group = item.get("ALPGR")
-        if group and group not in groups:
-            groups.add(group)
-            findings.add(_alternatives(item, group))
         if _component(item):
             continue
         category = item.get("POSTP")
@@ -230,9 +298,10 @@ def _notes(items: Sequence[Segment], findings: Findings) -> Iterator[BomNote]:
 def _alternatives(item: Segment, group: str) -> InvalidMessage:
     return InvalidMessage(
         "bom-alternatives",
-        f"Components of group {group[:10]} are alternatives; each is taken as if it was used",
+        f"Components of group {group[:10]} are used in shares, or some per lot; each is taken as a"
+        " line",
         where=f"{item.where}: ALPGR",
-        remedy="Keep in mind that only one of them is used",
+        remedy="Keep in mind that they stand for each other",
     )
 
 

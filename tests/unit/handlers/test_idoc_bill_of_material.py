@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from canonical.bom import BomLine, BomNote, PlantBomState
+from canonical.bom import BomLine, BomNote, PlantBomState, Substitute
 from canonical.codec import encode
 from canonical.effects import Emit, Open, Put
 from canonical.errors import Failure
@@ -151,15 +152,75 @@ def test_a_class_is_no_line_and_a_case() -> None:
     assert "BOM of SH-10 in plant 1010, E1STPOM, line" in cases[0].where
 
 
-def test_alternative_components_are_lines_and_a_case() -> None:
-    found, cases = said(
-        BOMMAT.replace("<POSNR>0010<", "<ALPGR>A1</ALPGR><POSNR>0010<").replace(
-            "<POSNR>0020<", "<ALPGR>A1</ALPGR><POSNR>0020<"
-        )
-    )
-    assert found["plant-bom/1010/1/1/SH-10"].lines == (ROD, SEAL)
-    # One for each BOM with such a line.
-    assert [case.code for case in cases] == ["bom-alternatives"] * 2
+def grouped(rod: str, seal: str, group: str = "A1") -> str:
+    """The rod and the seal as alternatives, with other fields of theirs."""
+    return BOMMAT.replace(
+        "<POSNR>0010<", f"<ALPGR>{group}</ALPGR>{rod}<FMENG>X</FMENG><POSNR>0010<"
+    ).replace("<POSNR>0020<", f"<ALPGR>A1</ALPGR>{seal}<POSNR>0020<")
+
+
+FIXED_ROD = msgspec.structs.replace(ROD, fixed=True)
+
+
+def test_of_a_group_the_first_by_rank_is_the_line_and_the_others_are_its_substitutes() -> None:
+    text = grouped("<ALPRF>02</ALPRF>", "<ALPRF>01</ALPRF>")
+    found, cases = said(text)
+    (line,) = found["plant-bom/1010/1/1/SH-10"].lines
+    rod = Substitute("ROD-1", 2, Quantity(Decimal(260), "KGM"), "A1")
+    assert line == msgspec.structs.replace(SEAL, substitutes=("ROD-1",), substitutions=(rod,))
+    # Alone in its group it is a line like any other.
+    assert found["plant-bom/2010/1/2/SH-10"].lines == (FIXED_ROD,)
+    assert cases == []
+
+
+@pytest.mark.parametrize(
+    ("rod", "seal", "line", "rank"),
+    [
+        ("", "", "ROD-1", None),
+        ("<ALPRF>00</ALPRF>", "<ALPRF>07</ALPRF>", "70011", None),
+        ("<ALPRF>01</ALPRF>", "<ALPRF>02</ALPRF><EWAHR>100</EWAHR>", "70011", 1),
+        ("<EWAHR>100</EWAHR>", "<EWAHR>0</EWAHR>", "ROD-1", None),
+    ],
+)
+def test_what_is_planned_is_the_line_before_all_ranks(
+    rod: str, seal: str, line: str, rank: int | None
+) -> None:
+    (found,) = first(grouped(rod, seal)).lines
+    assert (found.component, found.substitutions[0].rank) == (line, rank)
+
+
+def test_a_substitute_in_the_quantity_of_its_line_has_none_of_its_own() -> None:
+    text = grouped("", "").replace("260.000", "2.000").replace("<MEINS>KGM<", "<MEINS>PCE<")
+    assert first(text).lines[0].substitutions == (Substitute("70011", group="A1"),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        grouped("<EWAHR>60</EWAHR>", "<EWAHR>40</EWAHR>"),
+        grouped("", "").replace("<FMENG>X</FMENG><POSNR>0010<", "<POSNR>0010<"),
+    ],
+)
+def test_alternatives_of_which_none_stands_for_all_are_lines_and_a_case(text: str) -> None:
+    found, cases = said(text)
+    lines = found["plant-bom/1010/1/1/SH-10"].lines
+    assert [(line.component, line.substitutions) for line in lines] == [
+        ("ROD-1", ()),
+        ("70011", ()),
+    ]
+    (case,) = cases
+    assert (case.code, case.word) == ("bom-alternatives", "data_quality")
+    assert case.where.startswith("BOM of SH-10 in plant 1010, E1STPOM, line")
+
+
+def test_lines_of_two_groups_are_no_substitutes_of_each_other() -> None:
+    assert first(grouped("", "", group="B1")).lines == (FIXED_ROD, SEAL)
+
+
+def test_scrap_is_kept_and_none_of_it_is_none() -> None:
+    assert ROD.scrap_percent is None
+    found = first(BOMMAT.replace("<AUSCH>0.00<", "<AUSCH>2.50<")).lines[0]
+    assert found == msgspec.structs.replace(ROD, scrap_percent=Decimal("2.5"))
 
 
 @pytest.mark.parametrize(
@@ -182,6 +243,9 @@ def test_alternative_components_are_lines_and_a_case() -> None:
         (lambda t: t.replace("E1STZUM", "E1STZUX"), "segment-missing"),
         (lambda t: t.replace("<WERKS>1010<", "<WERKS>10/0<"), "id-with-slash"),
         (lambda t: t.replace("<DATUV>20260201<", "<DATUV>20260231<"), "day-malformed"),
+        (lambda t: t.replace("<AUSCH>0.00<", "<AUSCH>much<"), "number-malformed"),
+        (lambda t: t.replace("<POSNR>0020<", "<ALPGR>A</ALPGR><ALPRF>x</ALPRF><POSNR>0020<"),
+         "number-malformed"),
     ],
 )  # fmt: skip
 def test_a_bom_that_cannot_be_understood_whole_is_refused_with_its_place(
