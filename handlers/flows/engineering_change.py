@@ -16,7 +16,7 @@ from datetime import datetime
 
 import msgspec
 
-from canonical.bom import Bom, BomLine, PlantBom, bom_key
+from canonical.bom import Bom, BomLine, PlantBom, bom_key, substitutes_of
 from canonical.change import EngineeringChange, change_key
 from canonical.codec import read_event
 from canonical.effectivity import DateEffectivity
@@ -192,11 +192,13 @@ def bom_steps(
         if bom is None or not lines:
             continue
         named = (parent.number, *components(bom))
+        substitutes = {one.item for line in lines for one in substitutes_of(line)} - {*named}
         awaited = [waits[key(n)] for n in named for key in (item_key, bom_key) if key(n) in waits]
         base = bom.base if parent.number in unsettled else _base_quantity(bom, parent)
         for plant in planning.scope.plants[parent.number]:
             after = [views[n, plant] for n in named if (n, plant) in views]
             after += [steps[n, plant] for n in named if (n, plant) in steps]
+            after += [views[n, plant] for n in sorted(substitutes) if (n, plant) in views]
             system = planning.erp("bom", plant)
             wanted = PlantBom(
                 plant=plant,
@@ -235,8 +237,22 @@ def material_lines(bom: Bom, facts: Facts, unsettled: Set[str]) -> tuple[BomLine
             continue
         where = f"{bom_key(bom.parent)} line {line.position} component {line.component}"
         quantity = _in_base_unit(line.quantity, component, where)
+        if quantity.unit != line.quantity.unit:
+            line = _as_stated_for_substitutes(line)
         lines.append(msgspec.structs.replace(line, quantity=quantity))
     return tuple(lines)
+
+
+def _as_stated_for_substitutes(line: BomLine) -> BomLine:
+    """The line with its quantity at each substitute without one of its own: what so much is in
+    another unit differs from item to item."""
+    return msgspec.structs.replace(
+        line,
+        substitutions=tuple(
+            msgspec.structs.replace(one, quantity=one.quantity or line.quantity)
+            for one in line.substitutions
+        ),
+    )
 
 
 def _base_quantity(bom: Bom, parent: Item) -> Quantity:

@@ -3,22 +3,25 @@
 Quantities of lines are for the header's base quantity, on both sides; they are compared per one
 unit of the header. Lines with quantity 0 are references and are not sent: a stock item without a
 quantity is none.
+
+Ranked substitutes are items of one group with their line. Groups whose names are of `_GROUPS` are
+ours; those of other names are the plant's, and what stands in them is never deleted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
 
-from canonical.bom import BomLine, PlantBom
+from canonical.bom import BomLine, PlantBom, Substitute, substitutes_of
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
-from canonical.quantity import parse_decimal, per_base, plain_decimal
+from canonical.quantity import Quantity, parse_decimal, per_base, plain_decimal
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
 from handlers.systems.s4.amounts import MAX_QUANTITY, PLACES, fits
@@ -37,31 +40,66 @@ from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE, STOCK_ITEM
 SERVICE = "API_BILL_OF_MATERIAL_SRV;v=0002"
 
 _MAX_POSITION = 9999
-# A line is read back in 1.1 to 1.4 kB, by the length of its numbers and of the host's name, and
+# A line is read back in 1.2 to 1.4 kB, by the length of its numbers and of the host's name, and
 # 2 MiB of an answer are taken. What could not be read back, could not be confirmed: it is not sent.
 _MAX_LINES = 1500
 # What a line may say and does not get to the target, as a person calls it.
-_UNSENT: Mapping[str, str] = {
-    "reference_designators": "Reference designators",
-    "substitutes": "Substitutes",
-    "component_revision": "Revisions of components",
-    "note": "Notes",
-    "first_day": "First days",
-    "last_day": "Last days",
+_UNSENT: Mapping[str, Callable[[BomLine], object]] = {
+    "Reference designators": lambda line: line.reference_designators,
+    "Substitutes without rank or quantity": lambda line: (
+        len(substitutes_of(line)) > len(_ranked(line))
+    ),
+    "Revisions of components": lambda line: line.component_revision,
+    "Notes": lambda line: line.note,
+    "First days": lambda line: line.first_day,
+    "Last days": lambda line: line.last_day,
 }
 # Of the lines that a remark is about: the others are counted.
 _MAX_NAMED = 5
-# Of a line: written only.
-_UNREAD = frozenset({"BillOfMaterialItemCategory", "IsProductionRelevant"})
+# Of a line: written only, or that of its header.
+_UNREAD = frozenset(
+    {
+        "BillOfMaterialItemCategory",
+        "IsProductionRelevant",
+        "AlternativeItemStrategy",
+        "BillOfMaterial",
+        "BillOfMaterialCategory",
+        "Material",
+        "Plant",
+    }
+)
+# Two characters, in a corner that plants hardly use.
+_GROUPS = tuple(
+    f"{first}{second}" for first in "XYZ" for second in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+# The line is planned, and withdrawn if all of it is there; else the next one by priority.
+_BY_PRIORITY, _PLANNED, _STANDING_IN = "2", "100", "0"
+_MAX_PRIORITY = 99
+_SCRAP_PLACES, _MAX_SCRAP = 2, 1000
 # Base quantities are taken times these until every line fits three decimals.
 _SCALES = (1, 10, 100, 1000)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A line or a substitute of one as an item of the BOM: `_Line` before units and scale."""
+
+    number: str
+    component: str
+    quantity: Quantity
+    fixed: bool
+    where: str
+    scrap: Decimal | None = None
+    group: int | None = None
+    priority: int = 0
 
 
 class _Line(msgspec.Struct, frozen=True):
     """A line as the target is to hold it.
 
     number: four digits. unit: SAP's name. quantity: for the header's base quantity if `fixed` is
-    not set. per_one: for one unit of the header; the quantity itself if fixed.
+    not set. per_one: for one unit of the header; the quantity itself if fixed. scrap: percent; None
+    where it is the plant's to say. group: number of its group in the BOM, with its priority within;
+    None where nothing stands in for it.
     """
 
     number: str
@@ -70,6 +108,9 @@ class _Line(msgspec.Struct, frozen=True):
     quantity: Decimal
     per_one: Fraction
     fixed: bool
+    scrap: Decimal | None = None
+    group: int | None = None
+    priority: int = 0
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -113,6 +154,7 @@ def read(bom: PlantBom, response: Response) -> Observed:
 def create(bom: PlantBom) -> Request:
     """The create of header and lines in one call; validity begins on the day of the create."""
     want = wanted(bom)
+    names = _group_names(bom, tuple((line, None) for line in want.lines))
     header = BomHeader(
         Material=bom.parent,
         Plant=bom.plant,
@@ -122,7 +164,7 @@ def create(bom: PlantBom) -> Request:
         BOMHeaderBaseUnit=want.unit,
         BOMHeaderQuantityInBaseUnit=format(want.base, "f"),
         to_BillOfMaterialItem=Children(
-            tuple(_to_item(bom, line, line.quantity) for line in want.lines)
+            tuple(_to_item(bom, line, line.quantity, names) for line in want.lines)
         ),
     )
     return odata.post(odata.address(SERVICE, "MaterialBOM"), header)
@@ -161,18 +203,21 @@ def differences(bom: PlantBom, header: BomHeader) -> tuple[Difference, ...]:
         if text_of(row.BillOfMaterialComponent) and row.IsDeleted is not True
     ]
     pairs = _paired(want.lines, rows)
-    matched = {id(row) for _, row in pairs if row is not None}
-    added = [_added(bom, header, line, base) for line, row in pairs if row is None]
-    changed = [_changed(bom, line, row, base) for line, row in pairs if row is not None]
-    deleted = [_deleted(row) for row in rows if id(row) not in matched]
+    names = _group_names(bom, pairs, rows)
+    there = [(line, row) for line, row in pairs if row is not None]
+    matched = {id(row) for _, row in there}
+    standing = {_plants_group(row) for _, row in there}
+    added = [_added(bom, header, line, base, names) for line, row in pairs if row is None]
+    changed = [_changed(bom, header, line, row, base, names) for line, row in there]
+    deleted = [_deleted(bom, header, row, standing) for row in rows if id(row) not in matched]
     return tuple(d for d in (*added, *changed, *deleted) if d is not None)
 
 
 def wanted(bom: PlantBom) -> _Wanted:
     """The BOM in SAP's units, numbered, at a base quantity that every line fits.
 
-    Raises: Rejected for a BOM without lines, with more than can be confirmed, or with quantities
-        finer than three decimals per 1000 of its base.
+    Raises: Rejected for a BOM without lines, with more than can be confirmed, with quantities finer
+        than three decimals per 1000 of its base, or with scrap or ranks that it has no room for.
     """
     lines = written_lines(bom)
     where = f"bom/{bom.parent}"
@@ -183,15 +228,16 @@ def wanted(bom: PlantBom) -> _Wanted:
             where=where,
             remedy="Release the structure with its quantities",
         )
-    if len(lines) > _MAX_LINES:
+    rows = tuple(_rows(bom, lines))
+    if len(rows) > _MAX_LINES:
         raise Rejected(
             "bom-too-long",
-            f"The BOM of {bom.parent} has {len(lines)} lines; {_MAX_LINES} can be confirmed",
+            f"The BOM of {bom.parent} has {len(rows)} lines; {_MAX_LINES} can be confirmed",
             where=where,
             remedy="Split the assembly",
         )
     for scale in _SCALES:
-        quantities = [line.quantity.value * (1 if line.fixed else scale) for line in lines]
+        quantities = [row.quantity.value * (1 if row.fixed else scale) for row in rows]
         base = bom.base.value * scale
         if all(fits(quantity) for quantity in (*quantities, base)):
             break
@@ -202,20 +248,22 @@ def wanted(bom: PlantBom) -> _Wanted:
             where=where,
             remedy="Use a finer unit or a larger base quantity",
         )
-    numbers = _numbers(bom, lines)
     return _Wanted(
         base=plain_decimal(base),
         unit=from_rec20(UNITS, bom.base.unit, where=f"{where}.base"),
         lines=tuple(
             _Line(
-                number=number,
-                component=line.component,
-                unit=from_rec20(UNITS, line.quantity.unit, where=f"{where}/{line.position}"),
+                number=row.number,
+                component=row.component,
+                unit=from_rec20(UNITS, row.quantity.unit, where=row.where),
                 quantity=plain_decimal(quantity),
-                per_one=_per_one(bom, line),
-                fixed=line.fixed,
+                per_one=_per_one(bom, row),
+                fixed=row.fixed,
+                scrap=row.scrap,
+                group=row.group,
+                priority=row.priority,
             )
-            for number, line, quantity in zip(numbers, lines, quantities, strict=True)
+            for row, quantity in zip(rows, quantities, strict=True)
         ),
     )
 
@@ -223,6 +271,66 @@ def wanted(bom: PlantBom) -> _Wanted:
 def written_lines(bom: PlantBom) -> tuple[BomLine, ...]:
     """The lines that are sent: all but those with quantity 0."""
     return tuple(line for line in bom.lines if line.quantity.value != 0)
+
+
+def _rows(bom: PlantBom, lines: Sequence[BomLine]) -> Iterator[_Row]:
+    """The items of the BOM: each line, and behind it what may stand in for it."""
+    groups = 0
+    for number, line in zip(_numbers(bom, lines), lines, strict=True):
+        where = f"bom/{bom.parent}/{line.position}"
+        substitutes = _ranked(line)
+        group = groups if substitutes else None
+        groups += bool(substitutes)
+        yield _Row(
+            number=number,
+            component=line.component,
+            quantity=line.quantity,
+            fixed=line.fixed,
+            where=where,
+            scrap=_scrap(line, where),
+            group=group,
+            priority=1 if substitutes else 0,
+        )
+        if len(substitutes) >= _MAX_PRIORITY or groups > len(_GROUPS):
+            raise Rejected(
+                "substitutes-too-many",
+                f"{_MAX_PRIORITY - 1} substitutes of a line and {len(_GROUPS)} lines with some"
+                " can be told apart",
+                where=where,
+                remedy="State ranks of those only that the plant is to know",
+            )
+        for priority, one in enumerate(substitutes, 2):
+            yield _Row(
+                number=number,
+                component=one.item,
+                quantity=one.quantity or line.quantity,
+                fixed=line.fixed,
+                where=where,
+                group=group,
+                priority=priority,
+            )
+
+
+def _ranked(line: BomLine) -> tuple[Substitute, ...]:
+    """The substitutes that are sent, in the order of their ranks: the target takes them by it."""
+    ranked = [
+        (one.rank, one)
+        for one in substitutes_of(line)
+        if one.rank is not None and (one.quantity is None or one.quantity.value != 0)
+    ]
+    return tuple(one for _, one in sorted(ranked, key=lambda pair: pair[0]))
+
+
+def _scrap(line: BomLine, where: str) -> Decimal | None:
+    scrap = line.scrap_percent
+    if scrap is None or (abs(scrap) < _MAX_SCRAP and scrap == round(scrap, _SCRAP_PLACES)):
+        return scrap
+    raise Rejected(
+        "scrap-not-representable",
+        f"The scrap of {line.component} is {scrap} percent; two decimals below {_MAX_SCRAP} fit",
+        where=where,
+        remedy="Round it at the source",
+    )
 
 
 def remarks(bom: PlantBom) -> tuple[str, ...]:
@@ -238,8 +346,8 @@ def remarks(bom: PlantBom) -> tuple[str, ...]:
 
 
 def _unsent(bom: PlantBom) -> Iterator[str]:
-    for field, words in _UNSENT.items():
-        stating = [line for line in written_lines(bom) if getattr(line, field)]
+    for words, says in _UNSENT.items():
+        stating = [line for line in written_lines(bom) if says(line)]
         if stating:
             yield f"{words} of {bom.parent} are not sent: {_named(stating)}"
 
@@ -287,7 +395,8 @@ def _paired(
 ) -> tuple[tuple[_Line, BomItem | None], ...]:
     """Each line with the row that holds it: by number and component, else by component in order.
 
-    A component may stand on several lines, so every row is given away once.
+    A component may stand on several lines, so every row is given away once. What stands in a group
+    of the plant's is a line of ours only under its own number.
     """
     by_both: dict[tuple[str, str], deque[int]] = {}
     by_component: dict[str, deque[int]] = {}
@@ -295,7 +404,8 @@ def _paired(
         component = unpadded(text_of(row.BillOfMaterialComponent))
         number = unpadded(text_of(row.BillOfMaterialItemNumber))
         by_both.setdefault((component, number), deque()).append(place)
-        by_component.setdefault(component, deque()).append(place)
+        if not _plants_group(row):
+            by_component.setdefault(component, deque()).append(place)
     found: dict[int, int] = {}
     for at, line in enumerate(lines):
         if same := by_both.get((unpadded(line.component), unpadded(line.number))):
@@ -309,7 +419,45 @@ def _paired(
     return tuple((line, rows[found[at]] if at in found else None) for at, line in enumerate(lines))
 
 
-def _added(bom: PlantBom, header: BomHeader, line: _Line, base: Decimal) -> Difference:
+def _plants_group(row: BomItem) -> str:
+    """The name of a group of alternatives that the plant made; "" where it stands in none."""
+    name = text_of(row.AlternativeItemGroup)
+    return "" if name in _GROUPS else name
+
+
+def _group_names(
+    bom: PlantBom, pairs: Sequence[tuple[_Line, BomItem | None]], rows: Sequence[BomItem] = ()
+) -> Mapping[int, str]:
+    """What our groups are called: as one of their rows has it, first that of the line itself; else
+    a name that no row has."""
+    taken = {text_of(row.AlternativeItemGroup) for row in rows}
+    free = deque(name for name in _GROUPS if name not in taken)
+    names: dict[int, str] = {}
+    for line, row in pairs:
+        held = text_of(row.AlternativeItemGroup) if row is not None else ""
+        if line.group is not None and held in _GROUPS and held not in names.values():
+            names.setdefault(line.group, held)
+    for line, _ in pairs:
+        if line.group is None or line.group in names:
+            continue
+        if not free:
+            raise _all_names_taken(bom)
+        names[line.group] = free.popleft()
+    return names
+
+
+def _all_names_taken(bom: PlantBom) -> Rejected:
+    return Rejected(
+        "substitutes-too-many",
+        f"All {len(_GROUPS)} names of groups are in use in the BOM of {bom.parent}",
+        where=f"bom/{bom.parent}",
+        remedy="Have rows that nobody needs deleted in the ERP, then release the step again",
+    )
+
+
+def _added(
+    bom: PlantBom, header: BomHeader, line: _Line, base: Decimal, names: Mapping[int, str]
+) -> Difference:
     quantity = _quantity_at(line, base)
     what = f"Line {line.number}: missing, wanted {line.component}"
     if quantity is None:
@@ -325,11 +473,18 @@ def _added(bom: PlantBom, header: BomHeader, line: _Line, base: Decimal) -> Diff
         Material=text_of(header.Material),
         Plant=text_of(header.Plant),
     )
-    item = _to_item(bom, line, quantity)
+    item = _to_item(bom, line, quantity, names)
     return Difference((what,), odata.post(f"{path}/to_BillOfMaterialItem", item))
 
 
-def _changed(bom: PlantBom, line: _Line, row: BomItem, base: Decimal) -> Difference | None:
+def _changed(
+    bom: PlantBom,
+    header: BomHeader,
+    line: _Line,
+    row: BomItem,
+    base: Decimal,
+    names: Mapping[int, str],
+) -> Difference | None:
     stated = text_of(row.BillOfMaterialItemNumber)
     changes: dict[str, str | bool] = {}
     if unpadded(stated) != unpadded(line.number):
@@ -346,6 +501,14 @@ def _changed(bom: PlantBom, line: _Line, row: BomItem, base: Decimal) -> Differe
         changes["BillOfMaterialItemUnit"] = line.unit
         if is_fixed != line.fixed:
             changes["FixedQuantity"] = line.fixed
+    if line.scrap is not None and line.scrap != _number(
+        row.ComponentScrapInPercent, "ComponentScrapInPercent"
+    ):
+        changes["ComponentScrapInPercent"] = format(line.scrap, "f")
+    if line.group is not None and _plants_group(row):
+        name = "AlternativeItemGroup"
+        return _conflict(bom, in_words(name, _plants_group(row), names[line.group]))
+    changes |= _regrouped(line, row, names)
     if not changes:
         return None
     what = tuple(
@@ -353,27 +516,69 @@ def _changed(bom: PlantBom, line: _Line, row: BomItem, base: Decimal) -> Differe
         for name, value in changes.items()
     )
     body = msgspec.convert(changes, BomItem)
-    return Difference(what, odata.patch(_item_address(row), body, odata.etag_of(row)))
+    return Difference(what, odata.patch(_item_address(header, row), body, odata.etag_of(row)))
 
 
-def _deleted(row: BomItem) -> Difference:
+def _regrouped(line: _Line, row: BomItem, names: Mapping[int, str]) -> dict[str, str]:
+    """What differs of the row's place in a group. What enters or leaves one does so whole; within
+    it the strategy and the probability are the plant's."""
+    held = text_of(row.AlternativeItemGroup)
+    if line.group is None:
+        return {} if _plants_group(row) or not held else dict(_place_in_group(line, names))
+    if held != names[line.group]:
+        return dict(_place_in_group(line, names))
+    priority = _place_in_group(line, names)["AlternativeItemPriority"]
+    is_same = unpadded(text_of(row.AlternativeItemPriority)) == unpadded(priority)
+    return {} if is_same else {"AlternativeItemPriority": priority}
+
+
+def _place_in_group(line: _Line, names: Mapping[int, str]) -> Mapping[str, str]:
+    """The fields of a row's place in a group, or of none."""
+    if line.group is None:
+        return {
+            "AlternativeItemGroup": "",
+            "AlternativeItemPriority": "",
+            "AlternativeItemStrategy": "",
+            "UsageProbabilityPercent": "0",
+        }
+    return {
+        "AlternativeItemGroup": names[line.group],
+        "AlternativeItemPriority": f"{line.priority:02}",
+        "AlternativeItemStrategy": _BY_PRIORITY,
+        "UsageProbabilityPercent": _PLANNED if line.priority == 1 else _STANDING_IN,
+    }
+
+
+def _deleted(
+    bom: PlantBom, header: BomHeader, row: BomItem, standing: Set[str]
+) -> Difference | None:
+    """The deletion of a row that no line wants. An alternative that the plant gave to a line of
+    ours stays, as long as the line does and it is not what is planned.
+
+    standing: groups of the plant's with a line of ours.
+    """
     component = text_of(row.BillOfMaterialComponent)
     what = f"Line {text_of(row.BillOfMaterialItemNumber)}: {component}, wanted none"
-    return Difference((what,), odata.delete(_item_address(row), odata.etag_of(row)))
+    if group := _plants_group(row):
+        probability = _number(row.UsageProbabilityPercent, "UsageProbabilityPercent")
+        if group in standing and probability == 0:
+            return None
+        return _conflict(bom, f"{what}, and it is in the plant's group {group} of alternatives")
+    return Difference((what,), odata.delete(_item_address(header, row), odata.etag_of(row)))
 
 
-def _item_address(row: BomItem) -> str:
+def _item_address(header: BomHeader, row: BomItem) -> str:
     return odata.address(
         SERVICE,
         "MaterialBOMItem",
-        BillOfMaterial=text_of(row.BillOfMaterial),
-        BillOfMaterialCategory=text_of(row.BillOfMaterialCategory),
+        BillOfMaterial=text_of(header.BillOfMaterial),
+        BillOfMaterialCategory=text_of(header.BillOfMaterialCategory),
         BillOfMaterialVariant=text_of(row.BillOfMaterialVariant),
         BillOfMaterialVersion=text_of(row.BillOfMaterialVersion),
         BillOfMaterialItemNodeNumber=text_of(row.BillOfMaterialItemNodeNumber),
         HeaderChangeDocument=text_of(row.HeaderChangeDocument),
-        Material=text_of(row.Material),
-        Plant=text_of(row.Plant),
+        Material=text_of(header.Material),
+        Plant=text_of(header.Plant),
     )
 
 
@@ -384,9 +589,9 @@ def _number(value: object, where: str) -> Decimal:
 # --- our side ---
 
 
-def _to_item(bom: PlantBom, line: _Line, quantity: Decimal) -> BomItem:
+def _to_item(bom: PlantBom, line: _Line, quantity: Decimal, names: Mapping[int, str]) -> BomItem:
     is_production = bom.usage == PRODUCTION_USAGE
-    return BomItem(
+    item = BomItem(
         BillOfMaterialComponent=line.component,
         BillOfMaterialItemCategory=STOCK_ITEM,
         BillOfMaterialItemNumber=line.number,
@@ -395,10 +600,16 @@ def _to_item(bom: PlantBom, line: _Line, quantity: Decimal) -> BomItem:
         FixedQuantity=True if line.fixed else msgspec.UNSET,
         # A production BOM insists on it.
         IsProductionRelevant=True if is_production else msgspec.UNSET,
+        ComponentScrapInPercent=msgspec.UNSET if line.scrap is None else format(line.scrap, "f"),
+    )
+    return (
+        item
+        if line.group is None
+        else msgspec.structs.replace(item, **_place_in_group(line, names))
     )
 
 
-def _per_one(bom: PlantBom, line: BomLine) -> Fraction:
+def _per_one(bom: PlantBom, line: _Row) -> Fraction:
     return Fraction(line.quantity.value) if line.fixed else per_base(line.quantity, bom.base)
 
 

@@ -142,7 +142,11 @@ class ChangeRecords(Entity, frozen=True, kw_only=True):
 
 
 class BomItem(Entity, frozen=True, kw_only=True):
-    """MaterialBOMItem: its quantity is for the base quantity of the header."""
+    """MaterialBOMItem: its quantity is for the base quantity of the header.
+
+    Items of one group stand for each other: planning goes by their probability, withdrawals by the
+    strategy and their priority.
+    """
 
     BillOfMaterial: Text = UNSET
     BillOfMaterialCategory: Text = UNSET
@@ -158,6 +162,11 @@ class BomItem(Entity, frozen=True, kw_only=True):
     BillOfMaterialItemUnit: Text = UNSET
     BillOfMaterialItemQuantity: Text = UNSET
     FixedQuantity: Flag = UNSET
+    ComponentScrapInPercent: Text = UNSET
+    AlternativeItemGroup: Text = UNSET
+    AlternativeItemPriority: Text = UNSET
+    AlternativeItemStrategy: Text = UNSET
+    UsageProbabilityPercent: Text = UNSET
     IsProductionRelevant: Flag = UNSET
     IsDeleted: Flag = UNSET
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from canonical.bom import Bom, PlantBom
+from canonical.bom import Bom, PlantBom, Substitute
 from canonical.change import AffectedItem, EngineeringChange
 from canonical.effectivity import DateEffectivity, Effectivity, LotEffectivity, SerialEffectivity
 from canonical.effects import Plan
@@ -222,6 +222,32 @@ def test_a_line_in_the_items_own_alternate_unit_is_converted_by_the_items_ratio(
     made = plan(CHANGE, item("GB-100", "make"), bom("GB-100", line("ROD-1", "3")), rod)
     [row] = plant_bom(made, "1010|erp|bom|GB-100|put-bom").lines
     assert row.quantity == Quantity(Decimal("7.8"), "KGM")
+
+
+def test_a_substitute_is_used_in_what_the_line_states_and_not_in_the_unit_of_the_component() -> (
+    None
+):
+    rod = item("ROD-1", base_unit="KGM", alternates=(ItemUnit("H87", Ratio(13, 5)),))
+    own = Quantity(Decimal(4), "MTR")
+    ranked = (Substitute("ROD-2", 1), Substitute("ROD-3", 2, own))
+    stated = msgspec.structs.replace(line("ROD-1", "3"), substitutions=ranked)
+    made = plan(CHANGE, item("GB-100", "make"), bom("GB-100", stated), rod)
+    [row] = plant_bom(made, "1010|erp|bom|GB-100|put-bom").lines
+    assert [one.quantity for one in row.substitutions] == [Quantity(Decimal(3), "H87"), own]
+    in_kilograms = msgspec.structs.replace(line("ROD-1", "3", "KGM"), substitutions=ranked)
+    made = plan(CHANGE, item("GB-100", "make"), bom("GB-100", in_kilograms), rod)
+    assert plant_bom(made, "1010|erp|bom|GB-100|put-bom").lines == (in_kilograms,)
+
+
+def test_a_bom_waits_for_the_views_of_substitutes_that_are_released_with_it() -> None:
+    ranked = msgspec.structs.replace(
+        line("ROD-1"), substitutions=(Substitute("ROD-2", 1),), substitutes=("ROD-2",)
+    )
+    released = change("GB-100", "ROD-2")
+    structure = bom("GB-100", ranked)
+    made = plan(released, item("GB-100", "make"), structure, item("ROD-1"), item("ROD-2"))
+    after = named(made, "1010|erp|bom|GB-100|put-bom").depends_on
+    assert "1010|erp|item|ROD-2|extend-to-plant" in after
 
 
 def test_a_conversion_without_end_is_rounded_to_six_decimals() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from canonical.bom import BomLine, PlantBom
+from canonical.bom import BomLine, PlantBom, Substitute
 from canonical.change import ChangeMaster
 from canonical.connector import Absent, Confirmed, Present
 from canonical.effects import Step
@@ -220,12 +220,24 @@ items = st.builds(
     alternates=st.builds(tuple, st.lists(st.builds(ItemUnit, st.just("XRO"), ratios), max_size=1)),
     weight=st.none() | st.builds(Quantity, amounts, st.just("KGM")),
 )
+ranked = st.lists(
+    st.builds(
+        Substitute,
+        st.sampled_from(["SEAL", "OIL", "HOSE", "FELT", "WAX"]),
+        st.none() | st.integers(1, 3),
+        st.none() | st.builds(Quantity, amounts, st.just("KGM")),
+    ),
+    max_size=2,
+    unique_by=lambda one: one.item,
+).map(tuple)
 lines = st.builds(
     BomLine,
     position=st.sampled_from(["0", "1", "10", "20", "020", "A"]),
     component=st.sampled_from(["SEAL", "OIL", "HOSE", "0042"]),
     quantity=st.builds(Quantity, amounts, st.sampled_from(["H87", "KGM"])),
     fixed=st.booleans(),
+    substitutions=st.just(()) | ranked,
+    scrap_percent=st.none() | st.decimals(Decimal(0), Decimal(50), places=2),
 )
 boms = st.builds(
     lambda found, base: bom(*found, base=base),
@@ -280,29 +292,49 @@ class Target:
         else:
             row |= body_of(request)
 
-    def holds(self) -> list[tuple[int, str, Fraction, bool]]:
-        """Number, component, quantity per one unit of the header, fixed."""
+    def holds(self) -> list[tuple[object, ...]]:
+        """Number, component, quantity per one unit of the header, fixed, priority, probability and
+        how much scrap, in groups."""
         base = Fraction(self.header["BOMHeaderQuantityInBaseUnit"])
-        return sorted(
-            (
-                int(row["BillOfMaterialItemNumber"]),
-                row["BillOfMaterialComponent"],
-                Fraction(row["BillOfMaterialItemQuantity"])
-                / (1 if row.get("FixedQuantity") else base),
-                bool(row.get("FixedQuantity")),
+        groups: dict[str, list[tuple[object, ...]]] = {}
+        for row in self.items():
+            group = row.get("AlternativeItemGroup") or row["BillOfMaterialItemNodeNumber"]
+            groups.setdefault(group, []).append(
+                (
+                    int(row["BillOfMaterialItemNumber"]),
+                    row["BillOfMaterialComponent"],
+                    Fraction(row["BillOfMaterialItemQuantity"])
+                    / (1 if row.get("FixedQuantity") else base),
+                    bool(row.get("FixedQuantity")),
+                    row.get("AlternativeItemPriority") or "",
+                    row.get("AlternativeItemStrategy") or "",
+                )
             )
+        return sorted(tuple(sorted(group)) for group in groups.values())
+
+    def scrap_of(self, line: BomLine) -> set[Decimal]:
+        """What rows of the line's component have of scrap."""
+        return {
+            Decimal(row.get("ComponentScrapInPercent") or 0)
             for row in self.items()
-        )
+            if row["BillOfMaterialComponent"] == line.component
+        }
 
 
 def fits(base: str, operation: PutBom) -> bool:
     """Whether all lines can be stated for that base quantity."""
     wanted = operation.bom
-    per_one = [Fraction(line.quantity.value) / Fraction(wanted.base.value) for line in wanted.lines]
-    return all(
-        line.fixed or (each * Fraction(base) * 1000).denominator == 1
-        for line, each in zip(wanted.lines, per_one, strict=True)
-    )
+    quantities = [
+        quantity
+        for line in wanted.lines
+        if not line.fixed
+        for quantity in (
+            line.quantity,
+            *(one.quantity for one in line.substitutions if one.quantity),
+        )
+    ]
+    per_one = [Fraction(quantity.value) / Fraction(wanted.base.value) for quantity in quantities]
+    return all((each * Fraction(base) * 1000).denominator == 1 for each in per_one)
 
 
 @given(boms, boms)
@@ -312,7 +344,7 @@ def test_any_bom_becomes_any_other_line_by_line_unless_its_base_stands_in_the_wa
     old: PutBom, new: PutBom
 ) -> None:
     target, step = Target(old), step_of(new)
-    for _ in range(20):
+    for _ in range(60):
         found = DRIVER.read(step, shown(new, target.header))
         assert isinstance(found, Present)
         try:
@@ -328,6 +360,8 @@ def test_any_bom_becomes_any_other_line_by_line_unless_its_base_stands_in_the_wa
         if write.completes:
             break
     assert target.holds() == Target(new).holds()
+    for wanted in new.bom.lines:
+        assert wanted.scrap_percent is None or wanted.scrap_percent in target.scrap_of(wanted)
 
 
 # --- requests ---
@@ -339,10 +373,11 @@ BOM_FIELDS = (
     *(
         f"to_BillOfMaterialItem/{name}"
         for name in (
-            *("BillOfMaterial", "BillOfMaterialCategory", "BillOfMaterialVariant"),
-            *("BillOfMaterialVersion", "BillOfMaterialItemNodeNumber", "HeaderChangeDocument"),
-            *("Material", "Plant", "BillOfMaterialComponent", "BillOfMaterialItemNumber"),
-            *("BillOfMaterialItemUnit", "BillOfMaterialItemQuantity", "FixedQuantity", "IsDeleted"),
+            *("BillOfMaterialVariant", "BillOfMaterialVersion", "BillOfMaterialItemNodeNumber"),
+            *("HeaderChangeDocument", "BillOfMaterialComponent", "BillOfMaterialItemNumber"),
+            *("BillOfMaterialItemUnit", "BillOfMaterialItemQuantity", "FixedQuantity"),
+            *("ComponentScrapInPercent", "AlternativeItemGroup", "AlternativeItemPriority"),
+            *("UsageProbabilityPercent", "IsDeleted"),
         )
     ),
 )
@@ -530,7 +565,7 @@ def test_what_a_line_says_and_the_target_does_not_get_is_named_once_for_each_kin
     )
     assert confirmed(put).warnings[1:] == (
         "Reference designators of PUMP are not sent: line 10 (SEAL), 20 (OIL)",
-        "Substitutes of PUMP are not sent: line 20 (OIL)",
+        "Substitutes without rank or quantity of PUMP are not sent: line 20 (OIL)",
         "Revisions of components of PUMP are not sent: line 10 (SEAL)",
         "Notes of PUMP are not sent: line 30 (HOSE)",
     )
@@ -544,11 +579,156 @@ def test_of_many_lines_a_remark_names_five_and_counts_the_others() -> None:
     )
 
 
+# --- substitutes and scrap of a line ---
+
+FELT, WAX = Substitute("FELT", rank=5), Substitute("WAX", 2, Quantity(Decimal("0.1"), "KGM"))
+
+
+def sealed(*more: BomLine, **stated: Any) -> PutBom:
+    """A BOM with a seal at 10, for which two others may stand in."""
+    return bom(line("10", "SEAL", "2", **({"substitutions": (FELT, WAX)} | stated)), *more)
+
+
+def row_of(entity: Mapping[str, Any], component: str) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = entity["to_BillOfMaterialItem"]["results"]
+    (found,) = (row for row in rows if row["BillOfMaterialComponent"] == component)
+    return found
+
+
+def in_group(row: Mapping[str, Any]) -> tuple[str, ...]:
+    fields = ("AlternativeItemGroup", "AlternativeItemPriority", "AlternativeItemStrategy")
+    return tuple(row.get(name, "") for name in (*fields, "UsageProbabilityPercent"))
+
+
+def seen(put: PutBom, entity: Mapping[str, Any]) -> Present:
+    found = DRIVER.read(step_of(put), shown(put, entity))
+    assert isinstance(found, Present)
+    return found
+
+
+def test_ranked_substitutes_are_items_of_a_group_of_which_the_line_alone_is_planned() -> None:
+    body = created(sealed(line("20", "OIL", "1")))
+    assert [
+        (r["BillOfMaterialComponent"], r["BillOfMaterialItemNumber"], in_group(r))
+        for r in body["to_BillOfMaterialItem"]["results"]
+    ] == [
+        ("SEAL", "0010", ("X0", "01", "2", "100")),
+        ("WAX", "0010", ("X0", "02", "2", "0")),
+        ("FELT", "0010", ("X0", "03", "2", "0")),
+        ("OIL", "0020", ("", "", "", "")),
+    ]
+    wax, felt = row_of(body, "WAX"), row_of(body, "FELT")
+    assert (wax["BillOfMaterialItemQuantity"], wax["BillOfMaterialItemUnit"]) == ("0.1", "KG")
+    assert (felt["BillOfMaterialItemQuantity"], felt["BillOfMaterialItemUnit"]) == ("2", "PC")
+    assert confirmed(sealed()).warnings == ()
+
+
+def test_a_substitute_without_a_rank_or_with_quantity_0_is_named_and_not_sent() -> None:
+    nothing = Substitute("TAPE", 1, Quantity(Decimal(0), "H87"))
+    put = sealed(substitutes=("FELT", "WAX", "CORD"), substitutions=(FELT, nothing))
+    assert numbers_of(created(put)) == ["0010", "0010"]
+    assert confirmed(put).warnings == (
+        "Substitutes without rank or quantity of PUMP are not sent: line 10 (SEAL)",
+    )
+
+
+def test_an_existing_group_keeps_its_name_and_what_the_plant_set_in_it() -> None:
+    put = sealed()
+    entity = stored(put, created(put))
+    for row in entity["to_BillOfMaterialItem"]["results"]:
+        row |= {"AlternativeItemGroup": "Y7", "AlternativeItemStrategy": "1"}
+        row["UsageProbabilityPercent"] = "50"
+    assert seen(put, entity).equal
+    other = sealed(substitutions=(msgspec.structs.replace(FELT, rank=1), WAX))
+    assert seen(other, entity).differences == (
+        "Line 0010 AlternativeItemPriority: 03, wanted 02",
+        "Line 0010 AlternativeItemPriority: 02, wanted 03",
+    )
+
+
+def test_a_line_that_nothing_stands_in_for_any_more_leaves_its_group() -> None:
+    entity = stored(sealed(), created(sealed()))
+    alone = sealed(substitutions=())
+    assert body_of(next_write(alone, seen(alone, entity))) == {
+        "AlternativeItemGroup": "",
+        "AlternativeItemPriority": "",
+        "AlternativeItemStrategy": "",
+        "UsageProbabilityPercent": "0",
+    }
+    assert seen(alone, entity).differences[-2:] == (
+        "Line 0010: WAX, wanted none",
+        "Line 0010: FELT, wanted none",
+    )
+
+
+def of_the_plant(probability: str = "0", **line_of_ours: str) -> dict[str, Any]:
+    """The BOM of a seal, to which the plant gave an alternative in a group of its own."""
+    alone = sealed(substitutions=())
+    entity = stored(alone, created(alone))
+    row_of(entity, "SEAL").update({"AlternativeItemGroup": "A1"} | line_of_ours)
+    theirs = copy.deepcopy(row_of(entity, "SEAL")) | item_keys(entity, 9)
+    theirs |= {"BillOfMaterialComponent": "CORD", "UsageProbabilityPercent": probability}
+    entity["to_BillOfMaterialItem"]["results"].append(theirs)
+    return entity
+
+
+def test_an_alternative_that_the_plant_gave_to_a_line_stays() -> None:
+    alone = sealed(substitutions=())
+    assert seen(alone, of_the_plant()).equal
+    more = sealed(line("20", "CORD", "1"), substitutions=())
+    # It is no line of ours, whatever its component.
+    assert seen(more, of_the_plant()).differences == ("Line 0020: missing, wanted CORD",)
+
+
+@pytest.mark.parametrize(
+    ("put", "entity", "says"),
+    [
+        (sealed(), of_the_plant(), "AlternativeItemGroup: A1, wanted X0"),
+        (sealed(substitutions=()), of_the_plant("40"), "CORD, wanted none, and it is in .* A1"),
+        (bom(line("10", "OIL", "1")), of_the_plant(), "SEAL, wanted none, and it is in .* A1"),
+    ],
+)
+def test_where_the_plants_alternatives_stand_in_the_way_a_person_decides(
+    put: PutBom, entity: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(Conflict, match=says):
+        next_write(put, seen(put, entity))
+
+
+def test_scrap_follows_the_source_where_it_states_some() -> None:
+    put = sealed(substitutions=(), scrap_percent=Decimal("2.50"))
+    assert created(put)["to_BillOfMaterialItem"]["results"][0]["ComponentScrapInPercent"] == "2.50"
+    entity = stored(put, created(put))
+    row_of(entity, "SEAL")["ComponentScrapInPercent"] = "3.00"
+    assert body_of(next_write(put, seen(put, entity))) == {"ComponentScrapInPercent": "2.50"}
+    assert seen(sealed(substitutions=()), entity).equal
+    row_of(entity, "SEAL")["ComponentScrapInPercent"] = "2.5"
+    assert seen(put, entity).equal
+
+
+@pytest.mark.parametrize("scrap", ["2.125", "1000"])
+def test_scrap_that_the_target_has_no_room_for_is_refused(scrap: str) -> None:
+    with pytest.raises(Rejected, match="scrap-not-representable"):
+        created(sealed(scrap_percent=Decimal(scrap)))
+
+
+def test_more_groups_than_there_are_names_are_refused() -> None:
+    lines = [line(str(n), "SEAL", "1", substitutions=(FELT,)) for n in range(1, 110)]
+    groups = {
+        in_group(r)[0] for r in created(bom(*lines[:108]))["to_BillOfMaterialItem"]["results"]
+    }
+    assert len(groups) == 108
+    with pytest.raises(Rejected, match="substitutes-too-many"):
+        created(bom(*lines))
+
+
 def test_a_bom_that_could_not_be_read_back_is_not_sent() -> None:
     lines = [line(str(n), "SEAL", "1") for n in range(1, 1502)]
     assert len(numbers_of(created(bom(*lines[:1500])))) == 1500
     with pytest.raises(Rejected, match="bom-too-long"):
         created(bom(*lines))
+    with pytest.raises(Rejected, match="bom-too-long"):
+        created(sealed(*lines[:1498]))
 
 
 def test_each_row_is_given_to_one_line_by_number_first_then_in_order() -> None:
