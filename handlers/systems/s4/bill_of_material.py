@@ -1,30 +1,28 @@
 """Plant BOMs as MaterialBOM with MaterialBOMItem.
 
 Quantities of lines are for the header's base quantity, on both sides; they are compared per one
-unit of the header. Lines with quantity 0 are references and are not sent: a stock item without a
-quantity is none.
+unit of the header. What of a BOM is sent stands in `bill_of_material_lines`.
 
-Ranked substitutes are items of one group with their line. Groups whose names are of `_GROUPS` are
+Ranked substitutes are items of one group with their line. Groups whose names are of `GROUPS` are
 ours; those of other names are the plant's, and what stands in them is never deleted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
 
-from canonical.bom import BomLine, PlantBom, Substitute, substitutes_of
+from canonical.bom import PlantBom
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
-from canonical.quantity import Quantity, parse_decimal, per_base, plain_decimal
-from canonical.units import from_rec20
+from canonical.quantity import parse_decimal
 from handlers.systems.s4 import odata
-from handlers.systems.s4.amounts import MAX_QUANTITY, PLACES, fits
+from handlers.systems.s4.bill_of_material_lines import GROUPS, Line, quantity_at, wanted
 from handlers.systems.s4.compare import (
     Difference,
     in_words,
@@ -35,27 +33,10 @@ from handlers.systems.s4.compare import (
     unpadded,
 )
 from handlers.systems.s4.native import BomHeader, BomItem, Children
-from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE, STOCK_ITEM, UNITS
+from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE, STOCK_ITEM
 
 SERVICE = "API_BILL_OF_MATERIAL_SRV;v=0002"
 
-_MAX_POSITION = 9999
-# A line is read back in 1.2 to 1.4 kB, by the length of its numbers and of the host's name, and
-# 2 MiB of an answer are taken. What could not be read back, could not be confirmed: it is not sent.
-_MAX_LINES = 1500
-# What a line may say and does not get to the target, as a person calls it.
-_UNSENT: Mapping[str, Callable[[BomLine], object]] = {
-    "Reference designators": lambda line: line.reference_designators,
-    "Substitutes without rank or quantity": lambda line: (
-        len(substitutes_of(line)) > len(_ranked(line))
-    ),
-    "Revisions of components": lambda line: line.component_revision,
-    "Notes": lambda line: line.note,
-    "First days": lambda line: line.first_day,
-    "Last days": lambda line: line.last_day,
-}
-# Of the lines that a remark is about: the others are counted.
-_MAX_NAMED = 5
 # Of a line: written only, or that of its header.
 _UNREAD = frozenset(
     {
@@ -68,57 +49,8 @@ _UNREAD = frozenset(
         "Plant",
     }
 )
-# Two characters, in a corner that plants hardly use.
-_GROUPS = tuple(
-    f"{first}{second}" for first in "XYZ" for second in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
 # The line is planned, and withdrawn if all of it is there; else the next one by priority.
 _BY_PRIORITY, _PLANNED, _STANDING_IN = "2", "100", "0"
-_MAX_PRIORITY = 99
-_SCRAP_PLACES, _MAX_SCRAP = 2, 1000
-# Base quantities are taken times these until every line fits three decimals.
-_SCALES = (1, 10, 100, 1000)
-
-
-class _Row(msgspec.Struct, frozen=True):
-    """A line or a substitute of one as an item of the BOM: `_Line` before units and scale."""
-
-    number: str
-    component: str
-    quantity: Quantity
-    fixed: bool
-    where: str
-    scrap: Decimal | None = None
-    group: int | None = None
-    priority: int = 0
-
-
-class _Line(msgspec.Struct, frozen=True):
-    """A line as the target is to hold it.
-
-    number: four digits. unit: SAP's name. quantity: for the header's base quantity if `fixed` is
-    not set. per_one: for one unit of the header; the quantity itself if fixed. scrap: percent; None
-    where it is the plant's to say. group: number of its group in the BOM, with its priority within;
-    None where nothing stands in for it.
-    """
-
-    number: str
-    component: str
-    unit: str
-    quantity: Decimal
-    per_one: Fraction
-    fixed: bool
-    scrap: Decimal | None = None
-    group: int | None = None
-    priority: int = 0
-
-
-class _Wanted(msgspec.Struct, frozen=True):
-    """A BOM as the target is to hold it. base: base quantity that all lines fit."""
-
-    base: Decimal
-    unit: str
-    lines: tuple[_Line, ...]
 
 
 def observe(bom: PlantBom) -> Request:
@@ -213,152 +145,6 @@ def differences(bom: PlantBom, header: BomHeader) -> tuple[Difference, ...]:
     return tuple(d for d in (*added, *changed, *deleted) if d is not None)
 
 
-def wanted(bom: PlantBom) -> _Wanted:
-    """The BOM in SAP's units, numbered, at a base quantity that every line fits.
-
-    Raises: Rejected for a BOM without lines, with more than can be confirmed, with quantities finer
-        than three decimals per 1000 of its base, or with scrap or ranks that it has no room for.
-    """
-    lines = written_lines(bom)
-    where = f"bom/{bom.parent}"
-    if not lines:
-        raise Rejected(
-            "bom-empty",
-            f"The BOM of {bom.parent} has no line with a quantity",
-            where=where,
-            remedy="Release the structure with its quantities",
-        )
-    rows = tuple(_rows(bom, lines))
-    if len(rows) > _MAX_LINES:
-        raise Rejected(
-            "bom-too-long",
-            f"The BOM of {bom.parent} has {len(rows)} lines; {_MAX_LINES} can be confirmed",
-            where=where,
-            remedy="Split the assembly",
-        )
-    for scale in _SCALES:
-        quantities = [row.quantity.value * (1 if row.fixed else scale) for row in rows]
-        base = bom.base.value * scale
-        if all(fits(quantity) for quantity in (*quantities, base)):
-            break
-    else:
-        raise Rejected(
-            "quantity-not-representable",
-            f"A quantity of the BOM of {bom.parent} needs more than three decimals",
-            where=where,
-            remedy="Use a finer unit or a larger base quantity",
-        )
-    return _Wanted(
-        base=plain_decimal(base),
-        unit=from_rec20(UNITS, bom.base.unit, where=f"{where}.base"),
-        lines=tuple(
-            _Line(
-                number=row.number,
-                component=row.component,
-                unit=from_rec20(UNITS, row.quantity.unit, where=row.where),
-                quantity=plain_decimal(quantity),
-                per_one=_per_one(bom, row),
-                fixed=row.fixed,
-                scrap=row.scrap,
-                group=row.group,
-                priority=row.priority,
-            )
-            for row, quantity in zip(rows, quantities, strict=True)
-        ),
-    )
-
-
-def written_lines(bom: PlantBom) -> tuple[BomLine, ...]:
-    """The lines that are sent: all but those with quantity 0."""
-    return tuple(line for line in bom.lines if line.quantity.value != 0)
-
-
-def _rows(bom: PlantBom, lines: Sequence[BomLine]) -> Iterator[_Row]:
-    """The items of the BOM: each line, and behind it what may stand in for it."""
-    groups = 0
-    for number, line in zip(_numbers(bom, lines), lines, strict=True):
-        where = f"bom/{bom.parent}/{line.position}"
-        substitutes = _ranked(line)
-        group = groups if substitutes else None
-        groups += bool(substitutes)
-        yield _Row(
-            number=number,
-            component=line.component,
-            quantity=line.quantity,
-            fixed=line.fixed,
-            where=where,
-            scrap=_scrap(line, where),
-            group=group,
-            priority=1 if substitutes else 0,
-        )
-        if len(substitutes) >= _MAX_PRIORITY or groups > len(_GROUPS):
-            raise Rejected(
-                "substitutes-too-many",
-                f"{_MAX_PRIORITY - 1} substitutes of a line and {len(_GROUPS)} lines with some"
-                " can be told apart",
-                where=where,
-                remedy="State ranks of those only that the plant is to know",
-            )
-        for priority, one in enumerate(substitutes, 2):
-            yield _Row(
-                number=number,
-                component=one.item,
-                quantity=one.quantity or line.quantity,
-                fixed=line.fixed,
-                where=where,
-                group=group,
-                priority=priority,
-            )
-
-
-def _ranked(line: BomLine) -> tuple[Substitute, ...]:
-    """The substitutes that are sent, in the order of their ranks: the target takes them by it."""
-    ranked = [
-        (one.rank, one)
-        for one in substitutes_of(line)
-        if one.rank is not None and (one.quantity is None or one.quantity.value != 0)
-    ]
-    return tuple(one for _, one in sorted(ranked, key=lambda pair: pair[0]))
-
-
-def _scrap(line: BomLine, where: str) -> Decimal | None:
-    scrap = line.scrap_percent
-    if scrap is None or (abs(scrap) < _MAX_SCRAP and scrap == round(scrap, _SCRAP_PLACES)):
-        return scrap
-    raise Rejected(
-        "scrap-not-representable",
-        f"The scrap of {line.component} is {scrap} percent; two decimals below {_MAX_SCRAP} fit",
-        where=where,
-        remedy="Round it at the source",
-    )
-
-
-def remarks(bom: PlantBom) -> tuple[str, ...]:
-    """What of the BOM the target does not get: each line without a quantity, and each kind of
-    statement about the others once."""
-    references = (
-        f"Line {line.position} of {bom.parent} ({line.component}) has quantity 0"
-        " and is not sent: it is a reference only"
-        for line in bom.lines
-        if line.quantity.value == 0
-    )
-    return (*references, *_unsent(bom))
-
-
-def _unsent(bom: PlantBom) -> Iterator[str]:
-    for words, says in _UNSENT.items():
-        stating = [line for line in written_lines(bom) if says(line)]
-        if stating:
-            yield f"{words} of {bom.parent} are not sent: {_named(stating)}"
-
-
-def _named(lines: Sequence[BomLine]) -> str:
-    """The first of the lines, and how many more there are."""
-    named = ", ".join(f"{line.position} ({line.component})" for line in lines[:_MAX_NAMED])
-    more = len(lines) - _MAX_NAMED
-    return f"line {named}" + (f" and {more} more" if more > 0 else "")
-
-
 # --- the target's side ---
 
 
@@ -391,8 +177,8 @@ def _alternative(bom: PlantBom, headers: Sequence[BomHeader]) -> BomHeader | Non
 
 
 def _paired(
-    lines: Sequence[_Line], rows: Sequence[BomItem]
-) -> tuple[tuple[_Line, BomItem | None], ...]:
+    lines: Sequence[Line], rows: Sequence[BomItem]
+) -> tuple[tuple[Line, BomItem | None], ...]:
     """Each line with the row that holds it: by number and component, else by component in order.
 
     A component may stand on several lines, so every row is given away once. What stands in a group
@@ -422,20 +208,20 @@ def _paired(
 def _plants_group(row: BomItem) -> str:
     """The name of a group of alternatives that the plant made; "" where it stands in none."""
     name = text_of(row.AlternativeItemGroup)
-    return "" if name in _GROUPS else name
+    return "" if name in GROUPS else name
 
 
 def _group_names(
-    bom: PlantBom, pairs: Sequence[tuple[_Line, BomItem | None]], rows: Sequence[BomItem] = ()
+    bom: PlantBom, pairs: Sequence[tuple[Line, BomItem | None]], rows: Sequence[BomItem] = ()
 ) -> Mapping[int, str]:
     """What our groups are called: as one of their rows has it, first that of the line itself; else
     a name that no row has."""
     taken = {text_of(row.AlternativeItemGroup) for row in rows}
-    free = deque(name for name in _GROUPS if name not in taken)
+    free = deque(name for name in GROUPS if name not in taken)
     names: dict[int, str] = {}
     for line, row in pairs:
         held = text_of(row.AlternativeItemGroup) if row is not None else ""
-        if line.group is not None and held in _GROUPS and held not in names.values():
+        if line.group is not None and held in GROUPS and held not in names.values():
             names.setdefault(line.group, held)
     for line, _ in pairs:
         if line.group is None or line.group in names:
@@ -449,16 +235,16 @@ def _group_names(
 def _all_names_taken(bom: PlantBom) -> Rejected:
     return Rejected(
         "substitutes-too-many",
-        f"All {len(_GROUPS)} names of groups are in use in the BOM of {bom.parent}",
+        f"All {len(GROUPS)} names of groups are in use in the BOM of {bom.parent}",
         where=f"bom/{bom.parent}",
         remedy="Have rows that nobody needs deleted in the ERP, then release the step again",
     )
 
 
 def _added(
-    bom: PlantBom, header: BomHeader, line: _Line, base: Decimal, names: Mapping[int, str]
+    bom: PlantBom, header: BomHeader, line: Line, base: Decimal, names: Mapping[int, str]
 ) -> Difference:
-    quantity = _quantity_at(line, base)
+    quantity = quantity_at(line, base)
     what = f"Line {line.number}: missing, wanted {line.component}"
     if quantity is None:
         return _base_conflict(bom, line, base)
@@ -480,7 +266,7 @@ def _added(
 def _changed(
     bom: PlantBom,
     header: BomHeader,
-    line: _Line,
+    line: Line,
     row: BomItem,
     base: Decimal,
     names: Mapping[int, str],
@@ -494,7 +280,7 @@ def _changed(
     per_one = held if is_fixed else held / Fraction(base)
     has_unit = same_unit(text_of(row.BillOfMaterialItemUnit), line.unit)
     if is_fixed != line.fixed or per_one != line.per_one or not has_unit:
-        quantity = _quantity_at(line, base)
+        quantity = quantity_at(line, base)
         if quantity is None:
             return _base_conflict(bom, line, base)
         changes["BillOfMaterialItemQuantity"] = format(quantity, "f")
@@ -519,7 +305,7 @@ def _changed(
     return Difference(what, odata.patch(_item_address(header, row), body, odata.etag_of(row)))
 
 
-def _regrouped(line: _Line, row: BomItem, names: Mapping[int, str]) -> dict[str, str]:
+def _regrouped(line: Line, row: BomItem, names: Mapping[int, str]) -> dict[str, str]:
     """What differs of the row's place in a group. What enters or leaves one does so whole; within
     it the strategy and the probability are the plant's."""
     held = text_of(row.AlternativeItemGroup)
@@ -532,7 +318,7 @@ def _regrouped(line: _Line, row: BomItem, names: Mapping[int, str]) -> dict[str,
     return {} if is_same else {"AlternativeItemPriority": priority}
 
 
-def _place_in_group(line: _Line, names: Mapping[int, str]) -> Mapping[str, str]:
+def _place_in_group(line: Line, names: Mapping[int, str]) -> Mapping[str, str]:
     """The fields of a row's place in a group, or of none."""
     if line.group is None:
         return {
@@ -589,7 +375,7 @@ def _number(value: object, where: str) -> Decimal:
 # --- our side ---
 
 
-def _to_item(bom: PlantBom, line: _Line, quantity: Decimal, names: Mapping[int, str]) -> BomItem:
+def _to_item(bom: PlantBom, line: Line, quantity: Decimal, names: Mapping[int, str]) -> BomItem:
     is_production = bom.usage == PRODUCTION_USAGE
     item = BomItem(
         BillOfMaterialComponent=line.component,
@@ -609,41 +395,7 @@ def _to_item(bom: PlantBom, line: _Line, quantity: Decimal, names: Mapping[int, 
     )
 
 
-def _per_one(bom: PlantBom, line: _Row) -> Fraction:
-    return Fraction(line.quantity.value) if line.fixed else per_base(line.quantity, bom.base)
-
-
-def _quantity_at(line: _Line, base: Decimal) -> Decimal | None:
-    """The line's quantity for another base quantity; None if the target cannot hold it."""
-    exact = line.per_one * (1 if line.fixed else Fraction(base))
-    thousandths = exact * 10**PLACES
-    if thousandths.denominator != 1 or abs(exact) >= MAX_QUANTITY:
-        return None
-    return plain_decimal(Decimal(int(thousandths)).scaleb(-PLACES))
-
-
-def _numbers(bom: PlantBom, lines: Sequence[BomLine]) -> list[str]:
-    """Find numbers in four digits where each line has one of its own, else 0010, 0020, ..."""
-    stated = [_find_number(line.position) for line in lines]
-    own = [number for number in stated if number is not None]
-    if len(set(own)) == len(lines):
-        return [f"{number:04}" for number in own]
-    return list(_counted(len(lines)))
-
-
-def _find_number(position: str) -> int | None:
-    if not (position.isascii() and position.isdigit() and len(position) <= 10):
-        return None
-    number = int(position)
-    return number if 0 < number <= _MAX_POSITION else None
-
-
-def _counted(count: int) -> Iterator[str]:
-    step = 10 if count * 10 <= _MAX_POSITION else 1
-    return (f"{place * step:04}" for place in range(1, count + 1))
-
-
-def _base_conflict(bom: PlantBom, line: _Line, base: Decimal) -> Difference:
+def _base_conflict(bom: PlantBom, line: Line, base: Decimal) -> Difference:
     return _conflict(
         bom,
         f"Line {line.number} ({line.component}) has no quantity of three decimals"

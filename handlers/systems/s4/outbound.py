@@ -28,6 +28,7 @@ from canonical.operations import (
 )
 from handlers.systems.s4 import (
     bill_of_material,
+    bill_of_material_lines,
     business_partner,
     change_master,
     changed_objects,
@@ -166,7 +167,7 @@ def _target(operation: Operation) -> _Target:
                     bom, decode_json(held, BomHeader)
                 ),
                 check_written=partial(bill_of_material.check_written, bom),
-                remarks=bill_of_material.remarks(bom),
+                remarks=bill_of_material_lines.remarks(bom),
             )
         case PutInfoRecord(record):
             return _Target(
