@@ -45,6 +45,7 @@ from handlers.systems.s4 import odata
 from handlers.systems.s4.amounts import price_in_erp
 from handlers.systems.s4.compare import same_date, same_id, same_number, same_text, same_unit
 from handlers.systems.s4.outbound import DRIVER
+from ops.sandbox.odata import check_payload, load_model
 
 JSON = {"content-type": "application/json"}
 ETAG = "W/\"'1'\""
@@ -269,11 +270,18 @@ def test_what_was_created_reads_back_as_equal(operation: Operation) -> None:
     assert DRIVER.write(step_of(operation), found, "key-1") is None
 
 
+MODEL = load_model()
+BOMS, ITEMS = (MODEL.find(name)[1] for name in ("MaterialBOM", "MaterialBOMItem"))
+
+
 class Target:
-    """One BOM at a target: takes creates, changes and deletions of items as they are sent."""
+    """One BOM at a target: takes creates, changes and deletions of items as they are sent, if they
+    are what the vendor's description lets in."""
 
     def __init__(self, operation: PutBom) -> None:
-        self.header = stored(operation, created(operation))
+        body = created(operation)
+        check_payload(MODEL, BOMS, body, creating=True)
+        self.header = stored(operation, body)
         self._node = 1000
 
     def items(self) -> list[dict[str, Any]]:
@@ -283,6 +291,7 @@ class Target:
     def take(self, request: Request) -> None:
         if request.method == "POST":
             self._node += 1
+            check_payload(MODEL, ITEMS, body_of(request), creating=True)
             self.items().append(body_of(request) | item_keys(self.header, self._node))
             return
         assert ("If-Match", ETAG) in request.headers
@@ -290,6 +299,7 @@ class Target:
         if request.method == "DELETE":
             self.items().remove(row)
         else:
+            check_payload(MODEL, ITEMS, body_of(request), creating=False)
             row |= body_of(request)
 
     def holds(self) -> list[tuple[object, ...]]:
