@@ -14,6 +14,7 @@ from handlers.systems.arena import inbound as arena
 from handlers.systems.arena import item as arena_item
 from handlers.systems.arena import notice as arena_notice
 from handlers.systems.arena import outbound as arena_outbound
+from handlers.systems.arena import supplier as arena_supplier
 from handlers.systems.arena import words as arena_words
 from handlers.systems.coupa import inbound as coupa
 from handlers.systems.coupa import outbound as coupa_outbound
@@ -32,6 +33,8 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("arena", "arena.item"): arena_item.HANDLER,
     ("arena", "arena.event"): arena_notice.HANDLER,
     ("arena", "arena.event-item"): arena_notice.HANDLER_ITEM,
+    ("arena", "arena.supplier"): arena_supplier.HANDLER,
+    ("arena", "arena.supplier-notice"): arena_notice.HANDLER_SUPPLIER,
     ("coupa", "coupa.supplier"): coupa.HANDLER_SUPPLIER,
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
     ("coupa", "coupa.contract"): coupa.HANDLER_CONTRACT,
@@ -72,6 +75,8 @@ RECOGNISED: dict[str, Callable[[Delivery], bool]] = {
     "arena.item": arena_item.recognises,
     "arena.event": arena_notice.recognises,
     "arena.event-item": arena_notice.recognises_item,
+    "arena.supplier": arena_supplier.recognises,
+    "arena.supplier-notice": arena_notice.recognises_supplier,
     "idoc.document": idoc.recognises,
     "s4.event": s4.recognises,
 }

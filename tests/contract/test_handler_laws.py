@@ -62,6 +62,8 @@ NAMES = {
     "arena-item",
     "arena-event",
     "arena-event-item",
+    "arena-supplier",
+    "arena-supplier-notice",
     "coupa-supplier",
     "coupa-contracts",
     "coupa-contract",
@@ -400,6 +402,7 @@ EVENT_ITEM = {
         },
     }
 }
+SUPPLIER_NOTICE = {"supplierNotice": {"guid": "SUPPLIER000000000002", "supplierId": "S-1"}}
 
 PIECES = Quantity(Decimal(5), "H87")
 ORDER = PurchaseOrder("PO-1", 7, "S-1", "EUR", (OrderLine("10", "PIN", PIECES),))
@@ -412,6 +415,15 @@ SAMPLES: dict[str, Delivery] = {
     "arena-item": Delivery("plm", "", (CORPUS / "arena" / "item.json").read_bytes()),
     "arena-event": Delivery("plm", "", json.dumps(QUEUE_EVENT).encode()),
     "arena-event-item": Delivery("plm", "", json.dumps(EVENT_ITEM).encode()),
+    "arena-supplier": Delivery(
+        "plm",
+        "",
+        (CORPUS / "arena" / "supplier.json").read_bytes(),
+        attributes={"time": "2026-03-02T08:30:00Z"},
+    ),
+    "arena-supplier-notice": Delivery(
+        "plm", "", json.dumps(SUPPLIER_NOTICE).encode(), attributes={"id": "n-1"}
+    ),
     "coupa-supplier": answer("coupa.supplier", "supplier/S-1", [SUPPLIER]),
     "coupa-contracts": answer("coupa.contracts", "coverage/BOLT-1", [CONTRACT]),
     "coupa-contract": Delivery(

@@ -136,6 +136,7 @@ EVENT_ITEM = {
         },
     }
 }
+SUPPLIER_NOTICE = {"supplierNotice": {"guid": "SUPPLIER000000000002", "supplierId": "S-3"}}
 
 
 def _answer(subject: str, content: object) -> Delivery:
@@ -336,6 +337,15 @@ EXAMPLES: Mapping[Row, Delivery] = {
         attributes={"time": STATED.isoformat()},
     ),
     ("arena", "arena.event-item"): Delivery("plm", "item", json.dumps(EVENT_ITEM).encode()),
+    ("arena", "arena.supplier"): Delivery(
+        "plm",
+        "supplier",
+        (CORPUS / "arena" / "supplier.json").read_bytes(),
+        attributes={"time": STATED.isoformat()},
+    ),
+    ("arena", "arena.supplier-notice"): Delivery(
+        "plm", "supplier", json.dumps(SUPPLIER_NOTICE).encode(), attributes={"id": "n-1"}
+    ),
     ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
     ("coupa", "coupa.contract"): _changed("coupa.contract", CONTRACT_ROW),

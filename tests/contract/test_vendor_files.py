@@ -165,7 +165,7 @@ READ: dict[str, Reading] = {
         arena_rows(arena.EventItem),
     "arena-rest/Outbound_Integrations_-_Event_Queue__put_event_item__1.json":
         arena_as(arena.EventItem),
-    "arena-rest/Supplier__get_supplier__0.json": arena_as(arena.SupplierProfile),
+    "arena-rest/Supplier__get_supplier__0.json": arena_as(arena.SupplierSpecs),
     "arena-rest/Outbound_Integrations_-_Event_Queue__get_events__0.json":
         arena_rows(arena.QueueEvent),
     "ipc2571-pdx/pdx_subassembly.xml": message,

@@ -1,5 +1,5 @@
-"""An Arena change with its affected items, an item with its BOM and its sources, and the entries of
-the outbound queue, in Arena's own words and field names.
+"""An Arena change with its affected items, an item with its BOM and its sources, a supplier, and
+the entries of the outbound queue, in Arena's own words and field names.
 
 Fields that are not named here are told as ignored: workspaces add their own and releases add more.
 Those that Arena documents and nobody needs stand in `left_out`.
@@ -337,6 +337,49 @@ class ItemStatement(_Native, frozen=True):
     supplier_items: Annotated[tuple[SupplierItem, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
     suppliers: Annotated[tuple[SupplierProfile, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
     components: Components | None = None
+
+
+# --- suppliers ---
+
+
+class SupplierSpecs(_Native, frozen=True):
+    """A maker or vendor as a record of its own.
+
+    supplier_id: what the workspace calls it; no two have the same. approval_status: of the whole
+    supplier.
+    """
+
+    left_out: ClassVar = _LIFE_OF_AN_OBJECT | {
+        "accountNumber",
+        "addresses",
+        "description",
+        "phoneNumbers",
+        "website",
+    }
+
+    guid: Name
+    name: str
+    supplier_id: str | None = None
+    approval_status: str | None = None
+
+
+class SupplierStatement(_Native, frozen=True):
+    """What a client of Arena sends of a supplier, and what a read brings back."""
+
+    supplier: SupplierSpecs
+
+
+class SupplierReference(_Native, frozen=True):
+    """A supplier in short."""
+
+    guid: Name
+    supplier_id: Name
+
+
+class SupplierNotice(_Native, frozen=True):
+    """What a client sends of a supplier that is to be read."""
+
+    supplier_notice: SupplierReference
 
 
 # --- the outbound queue ---

@@ -1,5 +1,6 @@
 """Entries of Arena's outbound queue: they name a change, which is then read. And their items: each
-names the revision of an item that became effective, which is read as well."""
+names the revision of an item that became effective, which is read as well; so is a supplier that
+somebody names."""
 
 from __future__ import annotations
 
@@ -7,21 +8,28 @@ import hashlib
 from datetime import datetime
 
 from canonical.change import change_key
-from canonical.codec import decode_foreign
+from canonical.codec import decode_foreign, required
 from canonical.effects import Effect, Fetch
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, no_needs
 from canonical.item import item_key
+from canonical.supplier import supplier_key
 from canonical.text import normalise_id
 from handlers.systems.arena.inbound import HANDLER as CHANGES
-from handlers.systems.arena.native import ChangeReference, EventItemNotice, EventNotice
-from handlers.systems.arena.words import READ_CHANGE, READ_EVENT, READ_ITEM
+from handlers.systems.arena.native import (
+    ChangeReference,
+    EventItemNotice,
+    EventNotice,
+    SupplierNotice,
+)
+from handlers.systems.arena.words import READ_CHANGE, READ_EVENT, READ_ITEM, READ_SUPPLIER
 from handlers.systems.timestamps import to_utc
 
 TYPE = "arena.event"
 ITEM_TYPE = "arena.event-item"
+SUPPLIER_TYPE = "arena.supplier-notice"
 
 _DIGEST_CHARS = 16
 
@@ -133,6 +141,43 @@ def decide_item(
     return (Fetch(READ_ITEM, normalise_id(guid, where=where)),)
 
 
+# --- suppliers ---
+
+
+def recognises_supplier(delivery: Delivery) -> bool:
+    """Whether the content looks like a notice of a supplier: a JSON object with its member."""
+    body = delivery.body
+    return body[:16].lstrip().startswith(b"{") and b'"supplierNotice"' in body
+
+
+def read_supplier(delivery: Delivery) -> Message[SupplierNotice]:
+    """The notice, about the supplier that it names.
+
+    Identity: that of the message, since the notice of a later change says the same.
+    Raises: InvalidMessage for content that is no such notice, and for one without an id.
+    """
+    notice, ignored = decode_foreign(delivery.body, SupplierNotice, where="supplier notice")
+    named = notice.supplier_notice
+    where = "supplierNotice.supplierId"
+    envelope = Envelope(
+        id=required(delivery.attributes, "id"),
+        source=delivery.source,
+        type=SUPPLIER_TYPE,
+        key=supplier_key(normalise_id(named.supplier_id, where=where)),
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, notice, ignored)
+
+
+def decide_supplier(
+    message: Message[SupplierNotice], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The supplier is read."""
+    guid = message.payload.supplier_notice.guid
+    return (Fetch(READ_SUPPLIER, normalise_id(guid, where="supplierNotice.guid")),)
+
+
 # --- shared ---
 
 
@@ -158,5 +203,14 @@ HANDLER_ITEM = Handler(
     read=read_item,
     needs=no_needs,
     decide=decide_item,
+    order="notification",
+)
+HANDLER_SUPPLIER = Handler(
+    name="arena-supplier-notice",
+    scope=CHANGES.scope,
+    types=(SUPPLIER_TYPE,),
+    read=read_supplier,
+    needs=no_needs,
+    decide=decide_supplier,
     order="notification",
 )

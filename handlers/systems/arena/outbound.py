@@ -1,8 +1,8 @@
-"""The driver for Arena: changes are read with their items, items with their BOM and their sources;
-and changes are told in the end that they are done.
+"""The driver for Arena: changes are read with their items, items with their BOM and their sources,
+and suppliers; and changes are told in the end that they are done.
 
-What a read brings back is one statement as `inbound` or `item` takes it, put together from the
-calls that Arena needs for it.
+What a read brings back is one statement as `inbound`, `item` or `supplier` takes it, put together
+from the calls that Arena needs for it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from canonical.errors import (
 from canonical.exchange import Request, Response
 from canonical.item import item_key
 from canonical.operations import Operation, ReadObject, Reconcile, ReportImplementation, verb
+from canonical.supplier import supplier_key
 from canonical.text import normalise_id
 from handlers.systems import answers
 from handlers.systems.answers import Refusal
@@ -34,6 +35,7 @@ from handlers.systems.arena import native
 from handlers.systems.arena.inbound import TYPE as CHANGE_ANSWER
 from handlers.systems.arena.item import TYPE as ITEM_ANSWER
 from handlers.systems.arena.notice import ITEM_TYPE
+from handlers.systems.arena.supplier import TYPE as SUPPLIER_ANSWER
 from handlers.systems.arena.words import (
     COMPLETABLE,
     COMPLETED,
@@ -41,6 +43,7 @@ from handlers.systems.arena.words import (
     READ_CHANGE,
     READ_EVENT,
     READ_ITEM,
+    READ_SUPPLIER,
     UNDER_WAY,
 )
 
@@ -59,7 +62,7 @@ _CALLS_OF_AN_ITEM = 3
 
 
 def observe(step: Step) -> Request:
-    """The read of the change, the item or the queue's entry.
+    """The read of the change, the item, the supplier or the queue's entry.
 
     Raises: InvalidMessage for an id that is no guid.
     """
@@ -70,6 +73,8 @@ def observe(step: Step) -> Request:
             return _get(_event_path(notice))
         case ReadObject(kind=kind, id=guid) if kind == READ_ITEM:
             return _get(_item_path(guid))
+        case ReadObject(kind=kind, id=guid) if kind == READ_SUPPLIER:
+            return _get(_supplier_path(guid))
         case ReportImplementation(source_id=guid):
             return _get(_change_path(guid))
         case Reconcile(notice=notice):
@@ -92,6 +97,8 @@ def read(step: Step, response: Response) -> Observed | More:
             return _read_event(asked, response)
         case ReadObject(kind=kind) as asked if kind == READ_ITEM:
             return _read_item(asked, response)
+        case ReadObject(kind=kind) as asked if kind == READ_SUPPLIER:
+            return _read_supplier(asked, response)
         case ReportImplementation() as report:
             return _read_status(report, response)
         case Reconcile() as wanted:
@@ -260,7 +267,7 @@ def _read_supplier_item(parts: _Parts, response: Response) -> Observed | More:
     )
 
 
-def _read_supplier(parts: _Parts, response: Response) -> Observed | More:
+def _read_maker(parts: _Parts, response: Response) -> Observed | More:
     _check_success(response, wrote=False)
     asked, *makers = parts.makers
     maker = answers.decode(response, native.SupplierProfile, wrote=False)
@@ -290,8 +297,8 @@ def _next(parts: _Parts) -> Observed | More:
         request = _get(f"/supplieritems/{_checked(parts.wanted[0])}")
         return More(request, partial(_read_supplier_item, parts))
     if parts.makers:
-        request = _get(f"/suppliers/{_checked(parts.makers[0])}")
-        return More(request, partial(_read_supplier, parts))
+        request = _get(_supplier_path(parts.makers[0]))
+        return More(request, partial(_read_maker, parts))
     statement = {
         "item": msgspec.Raw(parts.item),
         "bom": msgspec.Raw(parts.bom),
@@ -301,6 +308,22 @@ def _next(parts: _Parts) -> Observed | More:
     }
     answer = Answer(ITEM_ANSWER, parts.asked.key, encode(statement))
     return Present(equal=True, answer=answer)
+
+
+# --- reads of suppliers ---
+
+
+def _read_supplier(asked: ReadObject, response: Response) -> Observed:
+    """The supplier as one statement; one that has no number any more is renumbered too."""
+    supplier = answers.decode(response, native.SupplierSpecs, wrote=False)
+    if supplier.guid != asked.id:
+        raise _about_another(asked.id, supplier.guid)
+    stated = supplier.supplier_id or ""
+    number = normalise_id(stated, where="supplier.supplierId") if stated.strip() else ""
+    if supplier_key(number) != asked.key:
+        raise _renumbered("supplier", asked.key, number)
+    body = encode({"supplier": msgspec.Raw(response.body)})
+    return Present(equal=True, answer=Answer(SUPPLIER_ANSWER, asked.key, body))
 
 
 # --- what is reported ---
@@ -368,6 +391,10 @@ def _write(method: str, path: str, body: msgspec.Struct) -> Write:
 
 def _item_path(guid: str) -> str:
     return f"/items/{_checked(guid)}"
+
+
+def _supplier_path(guid: str) -> str:
+    return f"/suppliers/{_checked(guid)}"
 
 
 def _change_path(guid: str) -> str:

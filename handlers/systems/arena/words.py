@@ -14,6 +14,7 @@ from canonical.item import ItemKind, Lifecycle, Procurement
 from canonical.lifecycle import inbound
 from canonical.masking import Kind
 from canonical.revision import Scheme
+from canonical.supplier import QualificationStatus
 
 # Numbers while in design, letters from the first release on.
 SCHEME: Scheme = "prototype_then_production"
@@ -103,11 +104,19 @@ MAKE_BUY: Mapping[str, Procurement] = {"make": "make", "buy": "buy", "phantom": 
 # None: to specification, made here or by others, which its sources say.
 PROCUREMENT_TYPE: Mapping[str, Procurement | None] = {"OTS": "buy", "MTS": None}
 
+# Casefolded. "unrated" stands in an example only; what a workspace adds is in no table.
+APPROVAL: Mapping[str, QualificationStatus] = {
+    "approved": "qualified",
+    "disapproved": "disqualified",
+    "unrated": "in_qualification",
+}
+
 # What is read, in words of our own: a change by its guid, the one that an entry of a queue names,
-# by "<integration>/<event>", or a revision of an item by its guid.
+# by "<integration>/<event>", a revision of an item or a supplier by its guid.
 READ_CHANGE = "change"
 READ_EVENT = "event"
 READ_ITEM = "item"
+READ_SUPPLIER = "supplier"
 
 # Names of the custom fields that are read.
 FAMILY_FIELD = "Product Line"

@@ -39,6 +39,7 @@ from handlers.systems.arena.inbound import HANDLER
 from handlers.systems.arena.item import HANDLER as ITEM_HANDLER
 from handlers.systems.arena.native import ChangeStatement, ItemStatement
 from handlers.systems.arena.outbound import DRIVER, MAX_PAGE, MOST_CALLS
+from handlers.systems.arena.supplier import HANDLER as SUPPLIER_HANDLER
 
 JSON = {"content-type": "application/json"}
 KEY = "engineering-change/ECO-000031"
@@ -51,9 +52,17 @@ EVENT_PATH = "/outboundintegrations/INT00000000000000001/events/EVT0000000000000
 READ_CHANGE = ReadObject("change", GUID, KEY, asked=1, correlation_id="story")
 READ_EVENT = ReadObject("event", NOTICE, KEY, asked=1, correlation_id="story")
 READ_ITEM = ReadObject("item", ITEM_GUID, ITEM_KEY, asked=1, correlation_id="story")
+READ_SUPPLIER = ReadObject("supplier", "SUP1", "supplier/S-3", asked=1, correlation_id="story")
 REPORT = ReportImplementation("ECO-000031", GUID, "done", "Implemented everywhere")
 RECONCILE = Reconcile("ECO-000031", NOTICE)
-OPERATIONS: tuple[Operation, ...] = (READ_CHANGE, READ_EVENT, READ_ITEM, REPORT, RECONCILE)
+OPERATIONS: tuple[Operation, ...] = (
+    READ_CHANGE,
+    READ_EVENT,
+    READ_ITEM,
+    READ_SUPPLIER,
+    REPORT,
+    RECONCILE,
+)
 
 CHANGE: dict[str, Any] = {
     "additionalAttributes": [{"guid": "ATT1", "name": "Urgency", "value": "High"}],
@@ -112,6 +121,13 @@ BOM: dict[str, Any] = {
             "refDes": None,
         }
     ],
+}
+SUPPLIER: dict[str, Any] = {
+    "accountNumber": None,
+    "approvalStatus": "disapproved",
+    "guid": "SUP1",
+    "name": "Teller Precision",
+    "supplierId": "S-3",
 }
 NO_BOM: dict[str, Any] = {"count": 0, "results": []}
 
@@ -254,6 +270,7 @@ def test_a_list_of_items_that_is_cut_off_is_not_taken() -> None:
         (REPORT, CHANGE | {"guid": "CHG00000000000000010"}),
         (READ_EVENT, EVENT | {"guid": "EVT00000000000000005"}),
         (READ_ITEM, ITEM | {"guid": "REV00000000000000013"}),
+        (READ_SUPPLIER, SUPPLIER | {"guid": "SUP2"}),
         (RECONCILE, EVENT | {"guid": "EVT00000000000000005"}),
     ],
 )
@@ -276,6 +293,7 @@ def test_an_entry_of_the_queue_without_a_change_is_for_engineering() -> None:
         ReadObject("change", "../login", KEY, asked=1, correlation_id=""),
         ReadObject("event", "INT1", KEY, asked=1, correlation_id=""),
         ReadObject("item", "REV1/bom", ITEM_KEY, asked=1, correlation_id=""),
+        ReadObject("supplier", "", "supplier/S-3", asked=1, correlation_id=""),
         ReadObject("event", "INT1/EVT1/items", KEY, asked=1, correlation_id=""),
         ReportImplementation("ECO-1", "", "done", ""),
         Reconcile("ECO-1", ""),
@@ -294,6 +312,35 @@ def test_what_is_no_guid_is_not_asked_for(operation: Operation) -> None:
 def test_what_arena_is_not_asked_for_is_a_fault_of_the_routes(operation: Operation) -> None:
     failure = refused(lambda: DRIVER.observe(step_of(operation)))
     assert (failure.code, failure.word) == ("operation-unsupported", "configuration")
+
+
+def test_a_supplier_is_read_in_one_call_and_stated_as_of_the_read() -> None:
+    found, paths = read(READ_SUPPLIER, answer(SUPPLIER))
+    assert paths == ["/suppliers/SUP1"]
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    assert (found.equal, found.answer.type, found.answer.key) == (
+        True,
+        "arena.supplier",
+        "supplier/S-3",
+    )
+    assert json.loads(found.answer.body) == {"supplier": SUPPLIER}
+    attributes = {"id": "step/1/1", "subject": "supplier/S-3", "time": "2026-03-02T08:00:00Z"}
+    message = SUPPLIER_HANDLER.read(Delivery("plm", "", found.answer.body, attributes=attributes))
+    known = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
+    (emit,) = SUPPLIER_HANDLER.decide(message, known, datetime(2026, 3, 2, tzinfo=UTC))
+    assert isinstance(emit, Emit)
+    supplier: Any = emit.data
+    assert (emit.event, emit.key) == ("supplier.changed", "supplier/S-3")
+    assert supplier.qualification.status == "disqualified"
+    assert supplier.stated_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("number", ["S-4", " ", None])
+def test_a_supplier_that_has_another_number_by_now_or_none_is_a_conflict(number: Any) -> None:
+    failure = refused(lambda: read(READ_SUPPLIER, answer(SUPPLIER | {"supplierId": number})))
+    assert isinstance(failure, Conflict)
+    assert (failure.code, failure.where) == ("supplier-renumbered", "supplier/S-3")
 
 
 def test_a_read_writes_nothing() -> None:

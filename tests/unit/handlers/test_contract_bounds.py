@@ -16,6 +16,8 @@ from handlers.systems.arena.native import (
     EventItemNotice,
     EventNotice,
     ItemStatement,
+    SupplierNotice,
+    SupplierStatement,
 )
 from handlers.systems.coupa import native as coupa
 
@@ -24,6 +26,8 @@ CONTRACTS: dict[str, Any] = {
     "arena.event": EventNotice,
     "arena.event-item": EventItemNotice,
     "arena.item": ItemStatement,
+    "arena.supplier": SupplierStatement,
+    "arena.supplier-notice": SupplierNotice,
     "coupa.supplier": coupa.Suppliers,
     "coupa.contracts": coupa.Contracts,
     "coupa.supplier row": coupa.StatedSupplier,

@@ -93,6 +93,11 @@ SAMPLES = (
     Sample("arena/item.json", (CORPUS / "arena" / "item.json").read_bytes(),
            translator("arena.item"), ("Okonjo", "brunnhaus", "Brennhagen Electronics",
                                       "Quillmark Assembly", "humidity")),
+    Sample("arena/supplier.json", (CORPUS / "arena" / "supplier.json").read_bytes(),
+           translator("arena.supplier"), ("40071", "Kesselgasse", "04860", "Okonjo", "brunnhaus",
+                                          "Brennhagen Electronics", "Lieselotte", "555-0142",
+                                          "www.brennhagen"),
+           subject="supplier/17300042"),
     of_demo(
         "gearbox_package.pdx", "pdx.package", "Oduya", "Ostwald", "Nordlager", "Kitano", "Corda",
         "Drahtwerk", "Fourtooth",
