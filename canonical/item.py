@@ -16,12 +16,15 @@ Lifecycle = Literal["in_design", "in_review", "released", "superseded", "on_hold
 ItemKind = Literal["part", "assembly", "document", "service"]
 Procurement = Literal["make", "buy", "phantom", "none"]
 ApprovalStatus = Literal["approved", "conditional", "disapproved", "obsolete"]
+SourcingStage = Literal["prototype", "production"]
 
 
 class ApprovedManufacturer(msgspec.Struct, frozen=True, gc=False):
     """One AML entry: this maker's part may be used for the item.
 
-    rank: 1 is preferred; None where the source gives no ranking.
+    rank: 1 is preferred; None where the source gives no ranking. split_percent: share of what is
+    bought that should be this part; None where nobody says. active: for what it is used now; ()
+    where it is used for neither, or the source does not say.
     """
 
     manufacturer: str
@@ -29,14 +32,16 @@ class ApprovedManufacturer(msgspec.Struct, frozen=True, gc=False):
     status: ApprovalStatus
     rank: Int64 | None = None
     note: str = ""
+    split_percent: Int64 | None = None
+    active: tuple[SourcingStage, ...] = ()
 
 
 class ApprovedSupplier(msgspec.Struct, frozen=True, gc=False):
     """One AVL entry: the item may be bought from this supplier, who has a number of his own for it.
 
     plant: "" = all plants. to_base: one of what the supplier counts is so many base units; None =
-    one of them. Whether the supplier itself may be bought from is another matter: its qualification
-    (`canonical/eligibility.py`).
+    one of them. split_percent, active: as of a manufacturer's part. Whether the supplier itself may
+    be bought from is another matter: its qualification (`canonical/eligibility.py`).
     """
 
     supplier: str
@@ -46,6 +51,8 @@ class ApprovedSupplier(msgspec.Struct, frozen=True, gc=False):
     to_base: Ratio | None = None
     lead_time_days: Int64 | None = None
     note: str = ""
+    split_percent: Int64 | None = None
+    active: tuple[SourcingStage, ...] = ()
 
 
 class ItemDocument(msgspec.Struct, frozen=True, gc=False):

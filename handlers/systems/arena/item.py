@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -13,20 +12,22 @@ import msgspec
 from canonical.bom import Bom, BomLine, bom_key
 from canonical.codec import decode_foreign
 from canonical.designators import Ranges
-from canonical.effects import Effect, Emit, Open
+from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Unavailable
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler
-from canonical.item import ApprovedManufacturer, Item, ItemKind, Procurement, item_key
+from canonical.handler import Delivery, Handler, ignored_fields
+from canonical.item import Item, ItemKind, Procurement, item_key
 from canonical.members import named
 from canonical.quantity import Quantity, plain_decimal
 from canonical.revision import parse_revision
 from canonical.text import MAX_ID_CHARS, normalise_id, normalise_text
 from canonical.units import to_rec20
 from handlers.systems.arena.inbound import HANDLER as CHANGES
-from handlers.systems.arena.native import BomRow, ItemSpecs, ItemStatement, SourceRow
+from handlers.systems.arena.native import BomRow, ItemSpecs, ItemStatement
+from handlers.systems.arena.sources import Sources, by_sources, unread, without_maker
 from handlers.systems.arena.values import (
+    NUMBER,
     custom_ignored,
     custom_path,
     custom_text,
@@ -52,8 +53,6 @@ UNITS = "arena"
 
 _DIGEST_CHARS = 16
 _MATERIALS: frozenset[ItemKind] = frozenset({"part", "assembly"})
-# As JSON has numbers, of a length that a quantity may have.
-_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
 def recognises(delivery: Delivery) -> bool:
@@ -128,7 +127,12 @@ def decide(message: Message[ItemStatement], facts: Facts, now: datetime) -> tupl
     if statement.bom.results:
         bom = _to_bom(statement, item, facts)
         effects.append(Emit("bom.released", bom_key(bom.parent), bom))
-    return (*effects, *_left_out(statement, item))
+    return (*effects, *without_maker(statement, item.number))
+
+
+def ignored(message: Message[ItemStatement]) -> Mapping[str, int]:
+    """Vendors that the sources name and the statement does not tell of."""
+    return {**ignored_fields(message), **unread(message.payload)}
 
 
 def version(message: Message[ItemStatement]) -> int | None:
@@ -186,6 +190,7 @@ def _to_item(statement: ItemStatement, stated_at: datetime | None) -> Item:
         item.category.name if item.category else "", where="item.category.name"
     )
     kind = _kind(statement, category)
+    sources = Sources(statement)
     return Item(
         number=normalise_id(item.number, where="item.number"),
         revision=parse_revision(item.revision_number or "", SCHEME, where="item.revisionNumber"),
@@ -197,10 +202,11 @@ def _to_item(statement: ItemStatement, stated_at: datetime | None) -> Item:
         family=custom_text(item.additional_attributes, FAMILY_FIELD, "item") or category,
         category=category,
         phase=normalise_text(item.lifecycle_phase.name, where="item.lifecyclePhase.name"),
-        manufacturers=_manufacturers(statement),
+        manufacturers=sources.manufacturers(),
         released_at=to_utc(item.effective_date_time, where="item.effectiveDateTime"),
         stated_at=stated_at,
         source_id=normalise_id(item.guid, where="item.guid"),
+        suppliers=sources.suppliers(),
     )
 
 
@@ -227,90 +233,7 @@ def _procurement(statement: ItemStatement, kind: ItemKind) -> Procurement:
     word = item.procurement_type or ""
     if word not in PROCUREMENT_TYPE:
         raise unmapped("procurement-unmapped", "procurement type", word, "item.procurementType")
-    return PROCUREMENT_TYPE[word] or _by_sources(statement.sourcing.results)
-
-
-def _by_sources(rows: Sequence[SourceRow]) -> Procurement:
-    """What the sources of production agree on; without any, the approved ones."""
-    counted = [row for row in rows if row.active_production]
-    counted = counted or [row for row in rows if row.approved]
-    ways = {row.make_item for row in counted}
-    if len(ways) != 1:
-        raise InvalidMessage(
-            "procurement-unclear",
-            "The item is made to specification, and its sources do not say by whom"
-            if not ways
-            else "Sources of the item make it here, and others supply it",
-            where="sourcing",
-            remedy=f"Fill the field {MAKE_BUY_FIELD}, or mark one source as active for production",
-        )
-    return "make" if ways.pop() else "buy"
-
-
-def _manufacturers(statement: ItemStatement) -> tuple[ApprovedManufacturer, ...]:
-    """The makers' parts in the order of the sources, each once: a part that several vendors sell
-    stands in several of them."""
-    parts = {part.guid: (at, part) for at, part in enumerate(statement.supplier_items)}
-    makers = {maker.guid: (at, maker) for at, maker in enumerate(statement.suppliers)}
-    found: dict[tuple[str, str], list[tuple[str, SourceRow]]] = {}
-    for place, row in enumerate(statement.sourcing.results):
-        if row.make_item or row.mfr_item is None:
-            continue
-        where = f"sourcing.results[{place}]"
-        if row.mfr_item.guid not in parts:
-            raise _not_sent("supplierItems", row.mfr_item.guid, f"{where}.mfrItem")
-        at, part = parts[row.mfr_item.guid]
-        if part.supplier.guid not in makers:
-            raise _not_sent("suppliers", part.supplier.guid, f"supplierItems[{at}].supplier")
-        at_maker, maker = makers[part.supplier.guid]
-        number = normalise_id(part.number or "", where=f"supplierItems[{at}].number")
-        name = normalise_id(maker.name, where=f"suppliers[{at_maker}].name")
-        found.setdefault((name, number), []).append((where, row))
-    return tuple(_to_manufacturer(name, part, rows) for (name, part), rows in found.items())
-
-
-def _to_manufacturer(
-    name: str, part: str, rows: Sequence[tuple[str, SourceRow]]
-) -> ApprovedManufacturer:
-    """The part may be used where one of its sources is approved; what the others say of it does not
-    count then."""
-    approved = [(where, row) for where, row in rows if row.approved]
-    counted = approved or rows
-    ranks = [row.aml_rank for _, row in counted if row.aml_rank is not None]
-    notes = [normalise_text(row.notes or "", where=f"{where}.notes") for where, row in counted]
-    return ApprovedManufacturer(
-        manufacturer=name,
-        part=part,
-        status="approved" if approved else "disapproved",
-        rank=min(ranks, default=None),
-        note="; ".join(dict.fromkeys(note for note in notes if note)),
-    )
-
-
-def _not_sent(what: str, guid: str, where: str) -> InvalidMessage:
-    return InvalidMessage(
-        "source-incomplete",
-        f"A source refers to {guid[:40]!r}, which is not among the {what}",
-        where=where,
-        remedy=f"Send it under `{what}`, as Arena gives it",
-    )
-
-
-def _left_out(statement: ItemStatement, item: Item) -> tuple[Open, ...]:
-    """A case where sources name no maker: any will do there, which our list cannot say."""
-    count = sum(not row.make_item and row.mfr_item is None for row in statement.sourcing.results)
-    if not count:
-        return ()
-    return (
-        Open(
-            code="manufacturer-any",
-            word="data_quality",
-            what=f"Sources of {item.number} that name no manufacturer were left out: {count}",
-            where=item_key(item.number),
-            remedy="Name the manufacturer's item in Arena, or close the case",
-            owner="engineering data",
-        ),
-    )
+    return PROCUREMENT_TYPE[word] or by_sources(statement.sourcing.results)
 
 
 # --- the BOM ---
@@ -391,7 +314,7 @@ def _to_line(row: BomRow, components: _Components, ranges: Ranges, where: str) -
 def _amount(stated: msgspec.Raw, where: str) -> Decimal:
     """The number as it is written: through a float it would become another one."""
     text = bytes(stated).decode(errors="replace")
-    if not _NUMBER.fullmatch(text):
+    if not NUMBER.fullmatch(text):
         raise InvalidMessage(
             "number-malformed",
             f"{text[:40]!r} is no number",
@@ -440,4 +363,5 @@ HANDLER = Handler(
     decide=decide,
     order="curing",
     version=version,
+    ignored=ignored,
 )

@@ -16,6 +16,7 @@ from canonical.members import Foreign
 
 # No object has an empty id or number.
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 # An offset/limit page of the interface has 400 rows at most; a body may join several.
 MAX_ROWS = 10_000
 
@@ -259,19 +260,22 @@ class SourceRow(_Native, frozen=True):
     """A source relationship of an item.
 
     make_item: made in this company. mfr_item: the maker's part; None for one of any maker, and for
-    what is made here. active_production: this source is used in production.
+    what is made here. vendor_item: the part in the number of who sells it, which is the maker's
+    part where the maker does. vendor_item_conversion_factor: how many are used of one that is
+    bought. active_production, active_prototype: for what this source is used.
     """
 
-    # Who sells the part, in what share and unit: the list of manufacturers has no place for it.
-    left_out: ClassVar = frozenset(
-        {"activePrototype", "amlSplit", "guid", "vendorItem", "vendorItemConversionFactor"}
-    )
+    left_out: ClassVar = frozenset({"guid"})
 
     approved: bool
     make_item: bool = False
     active_production: bool = False
+    active_prototype: bool = False
     mfr_item: Guid | None = None
+    vendor_item: Guid | None = None
+    vendor_item_conversion_factor: msgspec.Raw = msgspec.Raw(b"null")
     aml_rank: Int64 | None = None
+    aml_split: Percent | None = None
     notes: str | None = None
 
 
@@ -293,7 +297,7 @@ class SupplierItem(_Native, frozen=True):
 
 
 class SupplierProfile(_Native, frozen=True):
-    """A maker or vendor."""
+    """A maker or vendor; supplier_id: what the workspace calls it."""
 
     # Of a maker the name counts; as a supplier it comes from procurement.
     left_out: ClassVar = _LIFE_OF_AN_OBJECT | {
@@ -302,12 +306,12 @@ class SupplierProfile(_Native, frozen=True):
         "approvalStatus",
         "description",
         "phoneNumbers",
-        "supplierId",
         "website",
     }
 
     guid: Name
     name: str
+    supplier_id: str | None = None
 
 
 class ComponentItem(_Native, frozen=True):
@@ -327,7 +331,8 @@ Components = Annotated[tuple[ComponentItem, ...], msgspec.Meta(max_length=MAX_RO
 class ItemStatement(_Native, frozen=True):
     """What a client of Arena sends of an item revision, and what a read puts together.
 
-    supplier_items, suppliers: those that the sources refer to. components: None where the client
+    supplier_items, suppliers: those that the sources refer to; of vendors, those that were sent.
+    components: None where the client
     does not send them.
     """
 

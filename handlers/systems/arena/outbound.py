@@ -204,7 +204,9 @@ def _read_items(
 class _Parts(msgspec.Struct, frozen=True):
     """What has come of an item so far, each answer as it came.
 
-    wanted, makers: guids of supplier items, and of suppliers, that are still to be read.
+    wanted, makers: guids of supplier items, and of suppliers, that are still to be read. vendors:
+    of supplier items that are read once the makers' are, if all of them can be. known: of suppliers
+    that have been read.
     """
 
     asked: ReadObject
@@ -215,6 +217,8 @@ class _Parts(msgspec.Struct, frozen=True):
     suppliers: tuple[bytes, ...] = ()
     wanted: tuple[str, ...] = ()
     makers: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    known: frozenset[str] = frozenset()
 
 
 def _read_item(asked: ReadObject, response: Response) -> More:
@@ -245,24 +249,34 @@ def _read_sourcing(parts: _Parts, response: Response) -> Observed | More:
     # Whether `count` is of the list or of the page is not documented: a full page may not be all.
     count = max(listed.count, found + 1) if found >= MAX_PAGE else listed.count
     _check_whole(count, found, "sources", parts.asked.key)
-    wanted = dict.fromkeys(
-        row.mfr_item.guid for row in listed.results if row.mfr_item and not row.make_item
+    rows = [row for row in listed.results if not row.make_item]
+    wanted = dict.fromkeys(row.mfr_item.guid for row in rows if row.mfr_item)
+    vendors = dict.fromkeys(row.vendor_item.guid for row in rows if row.vendor_item)
+    return _next(
+        msgspec.structs.replace(
+            parts,
+            sourcing=response.body,
+            wanted=tuple(wanted),
+            vendors=tuple(guid for guid in vendors if guid not in wanted),
+        )
     )
-    return _next(msgspec.structs.replace(parts, sourcing=response.body, wanted=tuple(wanted)))
 
 
 def _read_supplier_item(parts: _Parts, response: Response) -> Observed | More:
     _check_success(response, wrote=False)
     asked, *wanted = parts.wanted
+    makers = parts.makers
     part = answers.decode(response, native.SupplierItem, wrote=False)
     if part.guid != asked:
         raise _about_another(asked, part.guid)
+    if part.supplier.guid not in parts.known:
+        makers = tuple(dict.fromkeys((*makers, part.supplier.guid)))
     return _next(
         msgspec.structs.replace(
             parts,
             supplier_items=(*parts.supplier_items, response.body),
             wanted=tuple(wanted),
-            makers=tuple(dict.fromkeys((*parts.makers, part.supplier.guid))),
+            makers=makers,
         )
     )
 
@@ -273,15 +287,24 @@ def _read_maker(parts: _Parts, response: Response) -> Observed | More:
     maker = answers.decode(response, native.SupplierProfile, wrote=False)
     if maker.guid != asked:
         raise _about_another(asked, maker.guid)
-    suppliers = (*parts.suppliers, response.body)
-    return _next(msgspec.structs.replace(parts, suppliers=suppliers, makers=tuple(makers)))
+    return _next(
+        msgspec.structs.replace(
+            parts,
+            suppliers=(*parts.suppliers, response.body),
+            makers=tuple(makers),
+            known=parts.known | {asked},
+        )
+    )
 
 
 def _next(parts: _Parts) -> Observed | More:
     """The call that is still to be made, or the item as one statement.
 
-    Raises: Rejected where that would take more calls than a look may have.
+    Raises: Rejected where that would take more calls than a look may have; for want of vendors that
+        would, the item is not refused.
     """
+    if parts.vendors and not parts.wanted and not parts.makers:
+        return _next(_with_vendors(parts))
     made = _CALLS_OF_AN_ITEM + len(parts.supplier_items) + len(parts.suppliers)
     left = len(parts.wanted) + len(parts.makers)
     # Where parts are to be read, one of their makers is too.
@@ -299,6 +322,17 @@ def _next(parts: _Parts) -> Observed | More:
     if parts.makers:
         request = _get(_supplier_path(parts.makers[0]))
         return More(request, partial(_read_maker, parts))
+    return _stated(parts)
+
+
+def _with_vendors(parts: _Parts) -> _Parts:
+    """All of the vendors' parts wanted, or none where they and their suppliers may be too many."""
+    made = _CALLS_OF_AN_ITEM + len(parts.supplier_items) + len(parts.suppliers)
+    wanted = parts.vendors if made + 2 * len(parts.vendors) <= MOST_CALLS else ()
+    return msgspec.structs.replace(parts, wanted=wanted, vendors=())
+
+
+def _stated(parts: _Parts) -> Present:
     statement = {
         "item": msgspec.Raw(parts.item),
         "bom": msgspec.Raw(parts.bom),

@@ -16,6 +16,9 @@ from canonical.text import normalise_text
 from handlers.systems.arena.native import AdditionalAttribute, Phase
 from handlers.systems.arena.words import PHASE, STAGE
 
+# As JSON has numbers, of a length that a quantity may have.
+NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+
 _LIST_SEPARATORS = re.compile(r"[,;|]")
 _UNFILLED = frozenset({b"null", b'""', b"[]"})
 

@@ -19,8 +19,8 @@ from canonical.effects import Effect, Emit, Open
 from canonical.errors import Failure, InvalidMessage, Unavailable
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery
-from canonical.item import ApprovedManufacturer, Item, item_key
-from canonical.quantity import Quantity
+from canonical.item import ApprovedManufacturer, ApprovedSupplier, Item, item_key
+from canonical.quantity import Quantity, Ratio
 from canonical.rules import Rules
 from handlers import CATALOGUE
 from handlers.systems.arena.inbound import HANDLER as CHANGES
@@ -316,6 +316,131 @@ def test_the_name_is_the_description_and_without_one_the_long_text_is() -> None:
     assert released(statement(name=None)).description == ""
 
 
+# --- approved vendors ---
+
+VENDORS: dict[str, list[Any]] = {
+    "supplierItems": [
+        {"guid": "PART1", "number": "P-1", "supplier": {"guid": "MAKER1"}},
+        {"guid": "PART2", "number": "RV 1/10", "supplier": {"guid": "VENDOR1"}},
+    ],
+    "suppliers": [
+        {"guid": "MAKER1", "name": "Teller Precision", "supplierId": " 17300003 "},
+        {"guid": "VENDOR1", "name": "Rheinvertrieb", "supplierId": "17300077"},
+    ],
+}
+
+
+def sold(by: str | None = "PART2", factor: Any = None, **fields: Any) -> dict[str, Any]:
+    vendor = {"guid": by} if by else None
+    return source(vendorItem=vendor, vendorItemConversionFactor=factor, **fields)
+
+
+def vendors(*sources: dict[str, Any], **other: Any) -> tuple[ApprovedSupplier, ...]:
+    return released(statement(sources=sources, more=VENDORS | other)).suppliers
+
+
+def test_a_vendor_is_known_by_his_number_and_by_his_number_of_the_part() -> None:
+    row = sold(factor=10, notes="Box", amlSplit=20, activePrototype=True)
+    assert vendors(row) == (
+        ApprovedSupplier(
+            "17300077",
+            "RV 1/10",
+            "approved",
+            to_base=Ratio(10),
+            note="Box",
+            split_percent=20,
+            active=("prototype",),
+        ),
+    )
+
+
+def test_a_maker_who_sells_himself_is_a_vendor_too() -> None:
+    assert vendors(sold("PART1")) == (ApprovedSupplier("17300003", "P-1", "approved"),)
+
+
+def test_a_vendor_stands_once_for_each_way_of_packing_and_is_approved_if_one_source_is() -> None:
+    rows = [
+        sold(factor=10, approved=False, notes="Late"),
+        sold(factor=10, amlSplit=5),
+        sold("PART1", factor=1),
+        sold(factor=100, approved=False, notes="Reel"),
+        sold(factor="10", amlSplit=7),
+    ]
+    assert vendors(*rows) == (
+        ApprovedSupplier("17300077", "RV 1/10", "approved", to_base=Ratio(10), split_percent=12),
+        ApprovedSupplier("17300003", "P-1", "approved", to_base=Ratio(1)),
+        ApprovedSupplier("17300077", "RV 1/10", "disapproved", to_base=Ratio(100), note="Reel"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("factor", "ratio"),
+    [
+        (0.25, Ratio(1, 4)),
+        ("0.3", Ratio(3, 10)),
+        ("1e3", Ratio(1000)),
+        (None, None),
+    ],
+)
+def test_a_factor_is_taken_exactly_in_quotes_or_not(factor: Any, ratio: Ratio | None) -> None:
+    assert vendors(sold(factor=factor))[0].to_base == ratio
+
+
+@pytest.mark.parametrize("factor", [0, -1, "", "ten", True, [], "1/2"])
+def test_a_factor_that_is_none_is_refused(factor: Any) -> None:
+    failure = refused(statement(sources=[sold("PART1"), sold(factor=factor)], more=VENDORS))
+    assert (failure.code, failure.where) == (
+        "factor-malformed",
+        "sourcing.results[1].vendorItemConversionFactor",
+    )
+
+
+def test_a_factor_beyond_what_can_be_kept_is_refused() -> None:
+    assert refused(statement(sources=[sold(factor="1e40")], more=VENDORS)).code == (
+        "ratio-out-of-bounds"
+    )
+
+
+def test_vendors_that_nobody_could_know_are_left_out_and_counted() -> None:
+    rows = [
+        sold("PART2"),
+        sold("PART3"),
+        sold("PART4"),
+        sold("PART5"),
+        sold("PART5"),
+        sold(None),
+        sold("PART6", makeItem=True),
+    ]
+    parts = [
+        {"guid": "PART4", "number": "P-4", "supplier": {"guid": "VENDOR4"}},
+        {"guid": "PART5", "number": "P-5", "supplier": {"guid": "VENDOR5"}},
+    ]
+    body = statement(
+        sources=rows,
+        more={
+            "supplierItems": [*VENDORS["supplierItems"], *parts],
+            "suppliers": [
+                *VENDORS["suppliers"],
+                {"guid": "VENDOR5", "name": "V", "supplierId": ""},
+            ],
+        },
+        procurementType="OTS",
+    )
+    assert [entry.supplier for entry in released(body).suppliers] == ["17300077"]
+    assert HANDLER.ignored is not None
+    assert HANDLER.ignored(HANDLER.read(delivery(body))) == {
+        "vendor item not sent": 1,
+        "vendor not sent": 1,
+        "vendor without supplierId": 2,
+    }
+
+
+def test_a_vendor_without_a_number_for_the_part_is_one_all_the_same() -> None:
+    part = {"guid": "PART2", "supplier": {"guid": "VENDOR1"}}
+    (entry,) = vendors(sold(), supplierItems=[VENDORS["supplierItems"][0], part])
+    assert (entry.supplier, entry.part) == ("17300077", "")
+
+
 # --- approved manufacturers ---
 
 
@@ -338,6 +463,26 @@ def test_a_part_of_several_sources_stands_once_and_is_approved_if_one_of_them_is
 def test_a_part_that_is_not_approved_is_disapproved() -> None:
     (entry,) = released(statement(sources=[source(approved=False)])).manufacturers
     assert entry == ApprovedManufacturer("Teller Precision", "P-1", "disapproved")
+
+
+def test_a_part_has_the_shares_of_its_sources_and_is_active_where_one_of_them_is() -> None:
+    sources = [
+        source(approved=False, amlSplit=50, activeProduction=True),
+        source(amlSplit=30, activePrototype=True, activeProduction=False),
+        source(amlSplit=None, activeProduction=True),
+        source(amlSplit=25),
+    ]
+    (entry,) = released(statement(sources=sources)).manufacturers
+    assert (entry.split_percent, entry.active) == (55, ("prototype", "production"))
+    (entry,) = released(statement(sources=[source(activeProduction=True)])).manufacturers
+    assert (entry.split_percent, entry.active) == (None, ("production",))
+    (entry,) = released(statement(sources=[source(amlSplit=0)])).manufacturers
+    assert (entry.split_percent, entry.active) == (0, ())
+
+
+@pytest.mark.parametrize("share", [-1, 101, 12.5, "20"])
+def test_a_share_that_is_no_percentage_is_refused(share: Any) -> None:
+    assert refused(statement(sources=[source(amlSplit=share)])).code == "contract-violated"
 
 
 def test_what_is_made_here_has_no_manufacturer() -> None:

@@ -418,6 +418,48 @@ def test_parts_and_makers_are_read_once_and_what_is_made_here_has_none() -> None
     assert item_statement(found)["suppliers"] == [MAKER]
 
 
+def sold(part: str, by: str) -> dict[str, Any]:
+    return source(part, vendorItem={"guid": by}, vendorItemConversionFactor=1)
+
+
+def test_vendors_are_read_after_the_makers_and_each_of_both_once() -> None:
+    rows = sources(
+        sold("PART1", "PART1"),
+        sold("PART1", "PART3"),
+        sold("PART2", "PART4"),
+        source("PART9", makeItem=True, vendorItem={"guid": "PART9"}),
+    )
+    parts = [part("PART1", "MAKER1"), part("PART2", "MAKER2")]
+    offers = [part("PART3", "VENDOR1"), part("PART4", "MAKER2")]
+    makers = [maker("MAKER1"), maker("MAKER2")]
+    answers = (ITEM, NO_BOM, rows, *parts, *makers, *offers, maker("VENDOR1"))
+    found, paths = read(READ_ITEM, *map(answer, answers))
+    assert paths[3:] == [
+        "/supplieritems/PART1",
+        "/supplieritems/PART2",
+        "/suppliers/MAKER1",
+        "/suppliers/MAKER2",
+        "/supplieritems/PART3",
+        "/supplieritems/PART4",
+        "/suppliers/VENDOR1",
+    ]
+    assert item_statement(found)["supplierItems"] == [*parts, *offers]
+    assert item_statement(found)["suppliers"] == [*makers, maker("VENDOR1")]
+
+
+@pytest.mark.parametrize(("offers", "calls"), [(7, 5 + 7 + 7), (8, 5)])
+def test_all_vendors_are_read_or_none_where_they_may_be_too_many(offers: int, calls: int) -> None:
+    rows = sources(*(sold("PART1", f"OFFER{n}") for n in range(offers)))
+    found, paths = read(READ_ITEM, *map(answer, (ITEM, NO_BOM, rows, PART, MAKER)))
+    while isinstance(found, More):
+        guid = found.request.path.rpartition("/")[2]
+        paths.append(found.request.path)
+        shown = part(guid, f"V{guid}") if "supplieritems" in found.request.path else maker(guid)
+        found = found.read(answer(shown))
+    assert len(paths) == calls <= MOST_CALLS
+    assert len(item_statement(found)["supplierItems"]) == 1 + (offers if calls > 5 else 0)
+
+
 def test_what_was_read_of_an_item_is_released_as_of_the_read() -> None:
     found, _ = read(READ_ITEM, *map(answer, (ITEM, NO_BOM, SOURCING, PART, MAKER)))
     assert item_answered(found).envelope.key == READ_ITEM.key

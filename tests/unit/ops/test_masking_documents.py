@@ -92,7 +92,7 @@ SAMPLES = (
     of_demo("arena_eco_000451.json", "arena.change", "Mirela", "Oduya"),
     Sample("arena/item.json", (CORPUS / "arena" / "item.json").read_bytes(),
            translator("arena.item"), ("Okonjo", "brunnhaus", "Brennhagen Electronics",
-                                      "Quillmark Assembly", "humidity")),
+                                      "Quillmark Assembly", "Rheinvertrieb", "humidity")),
     Sample("arena/supplier.json", (CORPUS / "arena" / "supplier.json").read_bytes(),
            translator("arena.supplier"), ("40071", "Kesselgasse", "04860", "Okonjo", "brunnhaus",
                                           "Brennhagen Electronics", "Lieselotte", "555-0142",
