@@ -128,10 +128,14 @@ class ReportImplementation(msgspec.Struct, frozen=True, tag="report-implementati
 
 
 class Reconcile(msgspec.Struct, frozen=True, tag="reconcile"):
-    """The PLM shows its notice of the change as dealt with. notice: as its PLM names it."""
+    """The PLM shows its notice of the change as dealt with, or what it says of one item.
+
+    notice: as its PLM names it. item: number of that item; "" = the whole notice.
+    """
 
     change: str
     notice: str
+    item: str = ""
 
 
 class Approve(msgspec.Struct, frozen=True, tag="approve"):

@@ -78,11 +78,13 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     known_as = dict.fromkeys(numbers.values())
     work = (*known_as, *masters.values(), *definitions, *listed, *sourcing.steps)
     notices = announcements(planning, definitions, work)
+    own = (*masters.values(), *views.values(), *boms.values())
+    told = reports(planning, own, completed=notices[-1])
     plan = Plan(
         key=change_key(change.number),
         version=change.version,
         title=change.title or change.number,
-        steps=(*work, *notices, *reports(planning, completed=notices[-1])),
+        steps=(*work, *notices, *told),
         findings=(*findings, *sourcing.findings),
     )
     return (plan, *sourcing.cases)
@@ -343,10 +345,12 @@ def announcements(
 # Kinds of objects by which a route names the PLM that is told.
 IMPLEMENTATION_STATUS = "implementation-status"
 CHANGE_NOTICE = "change-notice"
+ITEM_NOTICE = "item-notice"
 
 
-def reports(planning: Planning, completed: Step) -> tuple[Step, ...]:
-    """The PLM is told once everything is true, where a route says so and the change came from it.
+def reports(planning: Planning, own: Sequence[Step], completed: Step) -> tuple[Step, ...]:
+    """The PLM is told once everything is true, and of each item once that is, where a route says so
+    and the change came from it. own: item masters, plant views and BOMs.
 
     They say nothing of what was done or when: a later statement of the change, which such a report
     may bring about itself, plans them as they are.
@@ -367,7 +371,27 @@ def reports(planning: Planning, completed: Step) -> tuple[Step, ...]:
     if plm and change.notice:
         reconcile = Reconcile(change=change.number, notice=change.notice)
         told.append(planning.step(plm, about, reconcile, after=[completed]))
-    return tuple(told)
+    return (*told, *item_reports(planning, own, completed))
+
+
+def item_reports(planning: Planning, own: Sequence[Step], completed: Step) -> list[Step]:
+    """Each affected item is marked once its own steps are done; one that has none, such as a
+    document, once everything is."""
+    change, plm = planning.change, planning.told(ITEM_NOTICE)
+    if not plm or not change.notice:
+        return []
+    steps: dict[str, list[Step]] = {}
+    for step in own:
+        steps.setdefault(step.object_id, []).append(step)
+    return [
+        planning.step(
+            plm,
+            ("item", number),
+            Reconcile(change=change.number, notice=change.notice, item=number),
+            after=steps.get(number, [completed]),
+        )
+        for number in sorted({row.item for row in change.affected})
+    ]
 
 
 def version(message: Message[EngineeringChange]) -> int:

@@ -163,6 +163,8 @@ READ: dict[str, Reading] = {
     "arena-rest/Item__get_items__3.json": arena_as(arena.ErrorDocument),
     "arena-rest/Outbound_Integrations_-_Event_Queue__get_event_items__1.json":
         arena_rows(arena.EventItem),
+    "arena-rest/Outbound_Integrations_-_Event_Queue__put_event_item__0.json":
+        arena_as(arena.ReconcileItemBody),
     "arena-rest/Outbound_Integrations_-_Event_Queue__put_event_item__1.json":
         arena_as(arena.EventItem),
     "arena-rest/Supplier__get_supplier__0.json": arena_as(arena.SupplierSpecs),
@@ -215,8 +217,6 @@ NOT_READ: dict[str, str] = {
     "arena-rest/Change__create_change__0.json": "what a client writes; no change is created here",
     "arena-rest/Outbound-Events_Events__get_outbound_events_integration_events__1.json":
         "the newer kind of events, which is not read",
-    "arena-rest/Outbound_Integrations_-_Event_Queue__put_event_item__0.json":
-        "items are marked with their entry, not one by one",
     "arena-rest/Supplier_Item__get_supplier_item_source_rels__0.json":
         "sourcing is read from the item's side",
     **dict.fromkeys(

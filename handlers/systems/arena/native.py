@@ -447,6 +447,12 @@ class EventItem(_Native, frozen=True):
     effective_item_revision: ItemRevision
 
 
+class EventItems(_Native, frozen=True):
+    """A page of the items of an entry."""
+
+    results: Annotated[tuple[EventItem, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
 class EventItemNotice(_Native, frozen=True):
     """What a client sends of each item of an entry."""
 
@@ -475,6 +481,12 @@ class ReconcileBody(_Native, frozen=True):
     """That the items of an event are dealt with."""
 
     items_reconciled: Literal[True] = True
+
+
+class ReconcileItemBody(_Native, frozen=True):
+    """That one item of an event is."""
+
+    reconciled: Literal[True] = True
 
 
 # --- errors ---

@@ -77,8 +77,10 @@ def observe(step: Step) -> Request:
             return _get(_supplier_path(guid))
         case ReportImplementation(source_id=guid):
             return _get(_change_path(guid))
-        case Reconcile(notice=notice):
+        case Reconcile(notice=notice, item=""):
             return _get(_event_path(notice))
+        case Reconcile(notice=notice):
+            return _event_items(notice, 0)
         case other:
             raise _unsupported(other)
 
@@ -101,14 +103,16 @@ def read(step: Step, response: Response) -> Observed | More:
             return _read_supplier(asked, response)
         case ReportImplementation() as report:
             return _read_status(report, response)
-        case Reconcile() as wanted:
+        case Reconcile(item="") as wanted:
             return _read_reconciled(wanted, response)
+        case Reconcile() as wanted:
+            return _read_reconciled_item(wanted, 0, response)
         case other:
             raise _unsupported(other)
 
 
 def write(step: Step, observed: Observed, key: str) -> Write | None:
-    """The completion of the change, or the mark on the queue's entry; None for reads.
+    """The completion of the change, or the mark on the queue's entry or its item; None for reads.
 
     Arena has no idempotency key. Either write may be made twice: the second one is refused, or
     changes nothing.
@@ -116,14 +120,17 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
     match step.operation, observed:
         case ReportImplementation() as report, Present():
             return _write("POST", "/changes/statuschanges", completion(report))
-        case Reconcile(notice=notice), Present():
+        case Reconcile(notice=notice, item=""), Present():
             return _write("PUT", _event_path(notice), native.ReconcileBody())
+        case Reconcile(notice=notice), Present(reference=guid):
+            path = f"{_event_path(notice)}/items/{_checked(guid)}"
+            return _write("PUT", path, native.ReconcileItemBody())
         case _:
             return None
 
 
 def confirm(step: Step, response: Response) -> Confirmed:
-    """That Arena shows the change, or the entry, as it was written."""
+    """That Arena shows the change, or the entry or its item, as it was written."""
     _check_success(response, wrote=True)
     match step.operation:
         case ReportImplementation() as report:
@@ -133,11 +140,16 @@ def confirm(step: Step, response: Response) -> Confirmed:
             if shown != (wanted.change, wanted.status, wanted.implementation_status):
                 raise _not_as_written("/changes/statuschanges")
             return Confirmed(reference=report.change)
-        case Reconcile(notice=notice):
+        case Reconcile(notice=notice, item=""):
             event = answers.decode(response, native.QueueEvent, wrote=True)
             if event.guid != _event_guid(notice) or not event.items_reconciled:
                 raise _not_as_written(_event_path(notice))
             return Confirmed(reference=event.guid)
+        case Reconcile(notice=notice, item=item):
+            marked = answers.decode(response, native.EventItem, wrote=True)
+            if not marked.reconciled or _number_of(marked) != item:
+                raise _not_as_written(f"{_event_path(notice)}/items")
+            return Confirmed(reference=marked.guid)
         case other:
             raise _unsupported(other)
 
@@ -411,6 +423,37 @@ def _read_reconciled(wanted: Reconcile, response: Response) -> Observed:
     )
 
 
+def _read_reconciled_item(wanted: Reconcile, offset: int, response: Response) -> Observed | More:
+    """Whether the item is marked in the entry; the next page where it may stand there.
+
+    Raises: Conflict for an entry that does not have the item.
+    """
+    if offset:
+        _check_success(response, wrote=False)
+    rows = answers.decode(response, native.EventItems, wrote=False).results
+    listed = next((row for row in rows if _number_of(row) == wanted.item), None)
+    if listed is None and len(rows) >= MAX_PAGE:
+        page = _event_items(wanted.notice, offset + len(rows))
+        return More(page, partial(_read_reconciled_item, wanted, offset + len(rows)))
+    if listed is None:
+        raise Conflict(
+            "event-item-missing",
+            f"The entry of {answers.printable(wanted.change)} does not name the item",
+            where=item_key(wanted.item),
+            remedy="Find out in Arena what became of it, then mark the entry there",
+            owner="engineering",
+        )
+    return Present(
+        equal=listed.reconciled,
+        reference=listed.guid,
+        differences=() if listed.reconciled else ("reconciled: false, wanted true",),
+    )
+
+
+def _number_of(listed: native.EventItem) -> str:
+    return normalise_id(listed.effective_item_revision.number, where="effectiveItemRevision.number")
+
+
 # --- protocol ---
 
 
@@ -438,6 +481,11 @@ def _change_path(guid: str) -> str:
 def _event_path(notice: str) -> str:
     integration, _, event = notice.partition("/")
     return f"/outboundintegrations/{_checked(integration)}/events/{_checked(event)}"
+
+
+def _event_items(notice: str, offset: int) -> Request:
+    page = (("limit", str(MAX_PAGE)), ("offset", str(offset)))
+    return _get(f"{_event_path(notice)}/items", ("reconciled", "any"), *page)
 
 
 def _event_guid(notice: str) -> str:

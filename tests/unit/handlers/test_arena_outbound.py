@@ -55,6 +55,7 @@ READ_ITEM = ReadObject("item", ITEM_GUID, ITEM_KEY, asked=1, correlation_id="sto
 READ_SUPPLIER = ReadObject("supplier", "SUP1", "supplier/S-3", asked=1, correlation_id="story")
 REPORT = ReportImplementation("ECO-000031", GUID, "done", "Implemented everywhere")
 RECONCILE = Reconcile("ECO-000031", NOTICE)
+RECONCILE_ITEM = Reconcile("ECO-000031", NOTICE, "SEAL-7")
 OPERATIONS: tuple[Operation, ...] = (
     READ_CHANGE,
     READ_EVENT,
@@ -62,6 +63,7 @@ OPERATIONS: tuple[Operation, ...] = (
     READ_SUPPLIER,
     REPORT,
     RECONCILE,
+    RECONCILE_ITEM,
 )
 
 CHANGE: dict[str, Any] = {
@@ -657,6 +659,87 @@ def test_an_entry_that_still_waits_after_the_write_is_in_doubt() -> None:
         refused(lambda: DRIVER.confirm(step_of(RECONCILE), answer(EVENT))),
         InDoubt,
     )
+
+
+EVENT_ITEM: dict[str, Any] = {
+    "effectiveItemRevision": {
+        "guid": ITEM_GUID,
+        "name": "Seal, 12 mm",
+        "number": "SEAL-7",
+        "revisionNumber": "B",
+    },
+    "guid": "EVI00000000000000004",
+    "reconciled": False,
+}
+
+
+def event_items(*numbers: str, reconciled: bool = False) -> dict[str, Any]:
+    rows = [
+        {
+            "guid": f"EVI{place}",
+            "reconciled": reconciled,
+            "effectiveItemRevision": {"guid": f"REV{place}", "number": number},
+        }
+        for place, number in enumerate(numbers)
+    ]
+    return {"count": len(rows), "results": rows}
+
+
+def test_an_item_of_an_entry_is_marked_as_dealt_with() -> None:
+    step = step_of(RECONCILE_ITEM)
+    request = DRIVER.observe(step)
+    assert request.query == (("reconciled", "any"), ("limit", "400"), ("offset", "0"))
+    found, paths = read(RECONCILE_ITEM, answer(event_items("RING-2", "SEAL-7")))
+    assert paths == [f"{EVENT_PATH}/items"]
+    assert isinstance(found, Present)
+    assert (found.equal, found.differences) == (False, ("reconciled: false, wanted true",))
+    write = DRIVER.write(step, found, "key")
+    assert write is not None
+    path = f"{EVENT_PATH}/items/EVI1"
+    assert (write.request.method, write.request.path, write.completes) == ("PUT", path, True)
+    assert json.loads(write.request.body or b"") == {"reconciled": True}
+    shown = answer(EVENT_ITEM | {"reconciled": True, "reconciledDateTime": "2026-03-02T08:00:00Z"})
+    assert DRIVER.confirm(step, shown) == Confirmed("EVI00000000000000004")
+
+
+def test_an_item_that_is_marked_already_is_done() -> None:
+    found, _ = read(RECONCILE_ITEM, answer(event_items("SEAL-7", reconciled=True)))
+    assert found == Present(equal=True, reference="EVI0")
+
+
+def test_an_item_is_looked_for_on_all_pages_of_its_entry() -> None:
+    page = answer(event_items(*(f"RING-{n}" for n in range(MAX_PAGE))))
+    found, _ = read(RECONCILE_ITEM, page)
+    assert isinstance(found, More)
+    assert found.request.query[-1] == ("offset", "400")
+    found, paths = read(RECONCILE_ITEM, page, page, answer(event_items("SEAL-7")))
+    assert paths == [f"{EVENT_PATH}/items"] * 3
+    assert isinstance(found, Present)
+    assert found.reference == "EVI0"
+    later = refused(lambda: read(RECONCILE_ITEM, page, BAD_GUID))
+    assert later.code == "target-refused"
+
+
+def test_an_entry_that_does_not_name_the_item_is_a_conflict() -> None:
+    failure = refused(lambda: read(RECONCILE_ITEM, answer(event_items("RING-2"))))
+    assert isinstance(failure, Conflict)
+    assert (failure.code, failure.where, failure.owner) == (
+        "event-item-missing",
+        "item/SEAL-7",
+        "engineering",
+    )
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        EVENT_ITEM,
+        event_items("RING-2", reconciled=True)["results"][0],
+    ],
+)
+def test_an_item_that_still_waits_after_the_write_is_in_doubt(shown: dict[str, Any]) -> None:
+    failure = refused(lambda: DRIVER.confirm(step_of(RECONCILE_ITEM), answer(shown)))
+    assert isinstance(failure, InDoubt)
 
 
 # --- errors ---

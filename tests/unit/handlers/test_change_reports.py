@@ -7,7 +7,7 @@ from datetime import date
 import msgspec
 import pytest
 
-from canonical.change import EngineeringChange
+from canonical.change import AffectedItem, EngineeringChange
 from canonical.effects import Plan, Step
 from canonical.operations import Reconcile, ReportImplementation
 from canonical.rules import Route, Rules
@@ -17,6 +17,7 @@ from tests.fixtures.gearbox import CHANGE, EVERYTHING, NOW, RULES, facts, messag
 LONG_AGO = date(2020, 1, 1)
 STATUS = Route("implementation-status", "*", "plm", LONG_AGO)
 NOTICE = Route("change-notice", "*", "plm", LONG_AGO)
+ITEMS = Route("item-notice", "*", "plm", LONG_AGO)
 COMPLETED = "|layshaft|engineering-change|ECO-7|announce"
 STATED = msgspec.structs.replace(CHANGE, source_id="CHG9", notice="INT1/EVT4")
 
@@ -88,7 +89,45 @@ def test_a_change_that_no_plm_can_find_again_is_reported_to_none() -> None:
     assert reports(planned(stated, STATUS, NOTICE)) == []
 
 
+def test_each_affected_item_is_marked_once_its_own_steps_are_done() -> None:
+    stated = msgspec.structs.replace(
+        STATED, affected=(*CHANGE.affected, AffectedItem("DOC-1", "B"))
+    )
+    plan = planned(stated, ITEMS)
+    told = reports(plan)
+    assert [step.identity for step in told] == [
+        "|plm|item|DOC-1|reconcile",
+        "|plm|item|GB-100|reconcile",
+    ]
+    assert [step.operation for step in told] == [
+        Reconcile("ECO-7", "INT1/EVT4", "DOC-1"),
+        Reconcile("ECO-7", "INT1/EVT4", "GB-100"),
+    ]
+    own = {
+        step.identity
+        for step in plan.steps
+        if (step.object_kind, step.object_id) in {("item", "GB-100"), ("bom", "GB-100")}
+        if step.kind == "call" and step.system == "erp"
+    }
+    assert len(own) > 2
+    assert [set(step.depends_on) for step in told] == [{COMPLETED}, own]
+    assert {step.owner for step in told} == {"operations"}
+
+
+def test_the_end_of_a_change_does_not_wait_for_marks_on_its_items() -> None:
+    plan = planned(STATED, NOTICE, ITEMS)
+    marks = {"|plm|item|GB-100|reconcile"}
+    assert not any(marks & set(step.depends_on) for step in plan.steps)
+    rest = tuple(step for step in plan.steps if step.identity not in marks)
+    assert rest == planned(STATED, NOTICE).steps
+
+
+def test_items_of_a_change_without_a_notice_are_not_marked() -> None:
+    assert reports(planned(msgspec.structs.replace(STATED, notice=""), ITEMS)) == []
+
+
 def test_a_later_statement_of_the_change_reports_nothing_new() -> None:
     # Arena states the change once more when it is completed: that must not go round in a circle.
     later = msgspec.structs.replace(STATED, version=STATED.version + 1, status="completed")
-    assert reports(planned(later, STATUS, NOTICE)) == reports(planned(STATED, STATUS, NOTICE))
+    routes = (STATUS, NOTICE, ITEMS)
+    assert reports(planned(later, *routes)) == reports(planned(STATED, *routes))
