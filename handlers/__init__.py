@@ -10,6 +10,7 @@ from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from canonical.masking import Kind
 from handlers.flows import engineering_change, master_data
+from handlers.systems.arena import gone as arena_gone
 from handlers.systems.arena import inbound as arena
 from handlers.systems.arena import item as arena_item
 from handlers.systems.arena import notice as arena_notice
@@ -35,6 +36,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("arena", "arena.event-item"): arena_notice.HANDLER_ITEM,
     ("arena", "arena.supplier"): arena_supplier.HANDLER,
     ("arena", "arena.supplier-notice"): arena_notice.HANDLER_SUPPLIER,
+    ("arena", "arena.gone"): arena_gone.HANDLER,
     ("coupa", "coupa.supplier"): coupa.HANDLER_SUPPLIER,
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
     ("coupa", "coupa.contract"): coupa.HANDLER_CONTRACT,

@@ -64,6 +64,7 @@ NAMES = {
     "arena-event-item",
     "arena-supplier",
     "arena-supplier-notice",
+    "arena-gone",
     "coupa-supplier",
     "coupa-contracts",
     "coupa-contract",
@@ -423,6 +424,11 @@ SAMPLES: dict[str, Delivery] = {
     ),
     "arena-supplier-notice": Delivery(
         "plm", "", json.dumps(SUPPLIER_NOTICE).encode(), attributes={"id": "n-1"}
+    ),
+    "arena-gone": answer(
+        "arena.gone",
+        "item/PIN",
+        {"gone": True, "kind": "item", "id": "REVISION000000000001"},
     ),
     "coupa-supplier": answer("coupa.supplier", "supplier/S-1", [SUPPLIER]),
     "coupa-contracts": answer("coupa.contracts", "coverage/BOLT-1", [CONTRACT]),

@@ -136,6 +136,7 @@ EVENT_ITEM = {
         },
     }
 }
+GONE = {"gone": True, "kind": "item", "id": "REVISION000000000001"}
 SUPPLIER_NOTICE = {"supplierNotice": {"guid": "SUPPLIER000000000002", "supplierId": "S-3"}}
 
 
@@ -346,6 +347,7 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("arena", "arena.supplier-notice"): Delivery(
         "plm", "supplier", json.dumps(SUPPLIER_NOTICE).encode(), attributes={"id": "n-1"}
     ),
+    ("arena", "arena.gone"): _answer("item/SEAL-1", GONE),
     ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
     ("coupa", "coupa.contract"): _changed("coupa.contract", CONTRACT_ROW),

@@ -87,7 +87,7 @@ def _pipeline(bench: Bench, *, reads: bool = True, fail_points: str = "") -> Pip
 
 
 def _dispatcher(bench: Bench, *gone: str) -> Dispatcher:
-    """gone: numbers of items that Arena does not know any more."""
+    """gone: numbers of items whose read Arena refuses without saying why."""
     paths = {f"/items/{_guid(number)}" for number in gone}
 
     async def perform(request: Request) -> Response:

@@ -459,6 +459,17 @@ class EventItemNotice(_Native, frozen=True):
     event_item: EventItem
 
 
+# --- what is not there any more ---
+
+
+class Gone(_Native, frozen=True):
+    """What a read brings back of an object that is gone: what it was, and its guid."""
+
+    gone: Literal[True]
+    kind: Name
+    id: Name
+
+
 # --- what is written ---
 
 

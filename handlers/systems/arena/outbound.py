@@ -32,6 +32,7 @@ from canonical.text import normalise_id
 from handlers.systems import answers
 from handlers.systems.answers import Refusal
 from handlers.systems.arena import native
+from handlers.systems.arena.gone import TYPE as GONE_ANSWER
 from handlers.systems.arena.inbound import TYPE as CHANGE_ANSWER
 from handlers.systems.arena.item import TYPE as ITEM_ANSWER
 from handlers.systems.arena.notice import ITEM_TYPE
@@ -53,6 +54,8 @@ _GUID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 # How Arena words a daily allowance that is used up, and a session that is over.
 _ALLOWANCE_USED_UP = re.compile(r"exceeded your maximum", re.IGNORECASE)
 _NO_SESSION = "401"
+# A guid is not valid, an object is not found: the second one by its place in the vendor's list.
+_GONE = frozenset({"3011", "3012"})
 _RESET = "x-arena-next-request-limit-reset"
 # Rows that a list has at most in one answer.
 MAX_PAGE = 400
@@ -87,10 +90,13 @@ def observe(step: Step) -> Request:
 
 def read(step: Step, response: Response) -> Observed | More:
     """What Arena holds, compared with what the step wants; of a read the part that came, and the
-    next call.
+    next call, or that the object is gone.
 
     Raises: besides those of `Driver`, Conflict where the object has another number by now.
     """
+    match step.operation:
+        case ReadObject() as asked if _is_gone(asked.id, response):
+            return _gone(asked, asked.kind, asked.id)
     _check_success(response, wrote=False)
     match step.operation:
         case ReadObject(kind=kind) as asked if kind == READ_CHANGE:
@@ -177,6 +183,8 @@ def _read_event(asked: ReadObject, response: Response) -> More:
 def _then_change(
     asked: ReadObject, guid: str, notice: native.Event, response: Response
 ) -> Observed | More:
+    if _is_gone(guid, response):
+        return _gone(asked, READ_CHANGE, guid)
     _check_success(response, wrote=False)
     return _read_change(asked, guid, notice, response)
 
@@ -208,6 +216,22 @@ def _read_items(
     statement = {"change": msgspec.Raw(change), "changeItems": msgspec.Raw(response.body)}
     body = encode(statement | ({"event": notice} if notice else {}))
     return Present(equal=True, answer=Answer(CHANGE_ANSWER, asked.key, body))
+
+
+def _is_gone(guid: str, response: Response) -> bool:
+    """Whether Arena refuses the very guid that was asked for: it answers so for what is deleted."""
+    document = _error_document(response)
+    if document is None or 400 not in (response.status, document.status):
+        return False
+    asked = re.compile(rf"\b{re.escape(guid)}\b")
+    return any(
+        str(said.code) in _GONE and asked.search(said.message or "") for said in document.errors
+    )
+
+
+def _gone(asked: ReadObject, kind: str, guid: str) -> Present:
+    body = encode(native.Gone(gone=True, kind=kind, id=guid))
+    return Present(equal=True, answer=Answer(GONE_ANSWER, asked.key, body))
 
 
 # --- reads of items ---

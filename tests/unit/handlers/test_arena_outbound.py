@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical.connector import Confirmed, More, Observed, Present
-from canonical.effects import Effect, Emit, Fetch, Put, Step
+from canonical.effects import Effect, Emit, Fetch, Open, Put, Step
 from canonical.envelope import Message
 from canonical.errors import (
     Conflict,
@@ -25,7 +25,7 @@ from canonical.errors import (
     Unavailable,
 )
 from canonical.exchange import Request, Response
-from canonical.facts import Facts
+from canonical.facts import Facts, Known
 from canonical.handler import Delivery
 from canonical.operations import (
     Operation,
@@ -35,11 +35,13 @@ from canonical.operations import (
     ReportImplementation,
 )
 from canonical.rules import Rules
+from handlers.systems.arena.gone import HANDLER as GONE_HANDLER
 from handlers.systems.arena.inbound import HANDLER
 from handlers.systems.arena.item import HANDLER as ITEM_HANDLER
 from handlers.systems.arena.native import ChangeStatement, ItemStatement
 from handlers.systems.arena.outbound import DRIVER, MAX_PAGE, MOST_CALLS
 from handlers.systems.arena.supplier import HANDLER as SUPPLIER_HANDLER
+from tests.fixtures.gearbox import item as known_item
 
 JSON = {"content-type": "application/json"}
 KEY = "engineering-change/ECO-000031"
@@ -754,6 +756,91 @@ def test_arenas_own_words_are_shown(response: Response) -> None:
     failure = refused(lambda: read(READ_CHANGE, response))
     assert isinstance(failure, Rejected)
     assert failure.what == 'Status 400, 3011: The guid "CHG9" is not valid.'
+
+
+def not_there(guid: str, code: int = 3011, status: int = 400) -> Response:
+    return error(status, code, f'The guid "{guid} " is not valid.')
+
+
+READS = (READ_CHANGE, READ_ITEM, READ_SUPPLIER)
+
+
+@pytest.mark.parametrize("code", [3011, 3012])
+@pytest.mark.parametrize("asked", READS, ids=lambda asked: str(asked.kind))
+def test_what_is_gone_is_an_answer(asked: ReadObject, code: int) -> None:
+    found, _ = read(asked, not_there(asked.id, code))
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    assert (found.equal, found.answer.type, found.answer.key) == (True, "arena.gone", asked.key)
+    assert json.loads(found.answer.body) == {"gone": True, "kind": asked.kind, "id": asked.id}
+    hidden = Response(200, JSON, not_there(asked.id, code).body)
+    assert read(asked, hidden)[0] == found
+    assert DRIVER.write(step_of(asked), found, "key") is None
+
+
+def test_a_change_that_its_entry_names_and_that_is_gone_is_an_answer_about_the_change() -> None:
+    found, _ = read(READ_EVENT, answer(EVENT), not_there(GUID))
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    assert (found.answer.type, found.answer.key) == ("arena.gone", KEY)
+    assert json.loads(found.answer.body) == {"gone": True, "kind": "change", "id": GUID}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        not_there("CHG00000000000000008"),
+        not_there(f"{GUID}9"),
+        not_there(GUID, code=3024),
+        not_there(GUID, status=403),
+        error(400, 3011, ""),
+    ],
+    ids=["another guid", "a longer one", "another error", "another status", "of nothing"],
+)
+def test_any_other_refusal_does_not_say_that_the_object_is_gone(response: Response) -> None:
+    assert refused(lambda: read(READ_CHANGE, response)).code in ("target-refused", "not-authorised")
+
+
+def test_an_entry_that_is_gone_says_nothing_of_its_change() -> None:
+    failure = refused(lambda: read(READ_EVENT, not_there("EVT00000000000000004")))
+    assert failure.code == "target-refused"
+
+
+def test_a_part_that_is_gone_says_nothing_of_its_item() -> None:
+    responses = (answer(ITEM), answer(NO_BOM), answer(SOURCING), not_there("PART1"))
+    assert refused(lambda: read(READ_ITEM, *responses)).code == "target-refused"
+
+
+@pytest.mark.parametrize("operation", [REPORT, RECONCILE, RECONCILE_ITEM])
+def test_what_is_to_be_written_and_is_gone_is_refused(operation: Operation) -> None:
+    failure = refused(lambda: read(operation, not_there(GUID)))
+    assert failure.code == "target-refused"
+
+
+def gone_case(known: Facts, kind: str = "item", key: str = ITEM_KEY) -> Open:
+    body = json.dumps({"gone": True, "kind": kind, "id": ITEM_GUID}).encode()
+    attributes = {"id": "step/1/1", "subject": key, "time": "2026-03-02T08:00:00Z"}
+    message = GONE_HANDLER.read(Delivery("plm", "arena.gone", body, attributes=attributes))
+    assert GONE_HANDLER.needs(message, known) == {key}
+    (case,) = GONE_HANDLER.decide(message, known, datetime(2026, 3, 2, tzinfo=UTC))
+    assert isinstance(case, Open)
+    return case
+
+
+def test_what_is_gone_is_a_case_whether_it_is_on_record_or_not() -> None:
+    nothing = Facts(Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1010"))
+    case = gone_case(nothing)
+    assert (case.code, case.word, case.where, case.owner) == (
+        "gone-at-plm",
+        "business_rule",
+        ITEM_KEY,
+        "engineering",
+    )
+    named = f"Arena has no item with the guid {ITEM_GUID} any more"
+    assert case.what == f"{named}; nothing of it is on record"
+    held = Facts(nothing.rules, {ITEM_KEY: Known(3, known_item("SEAL-7"))})
+    assert gone_case(held).what == f"{named}; it stays on record as it was"
+    assert gone_case(nothing, "supplier", "supplier/S-3").owner == "purchasing"
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
