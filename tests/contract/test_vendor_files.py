@@ -15,17 +15,23 @@ import pytest
 
 from broker.intake import unwrapped
 from canonical.codec import decode_json
-from canonical.effects import Effect, Emit
+from canonical.connector import Confirmed, Present
+from canonical.effects import Effect, Emit, Step
 from canonical.envelope import Message
+from canonical.exchange import Response
 from canonical.facts import Facts
 from canonical.handler import Delivery
-from handlers import CATALOGUE, RECOGNISED
+from canonical.operations import ReadObject, Reconcile
+from canonical.quantity import Ratio
+from canonical.supplier import Qualification
+from handlers import CATALOGUE, DRIVERS, RECOGNISED
 from handlers.systems.arena import native as arena
 from handlers.systems.s4 import native as s4
 from handlers.systems.s4 import native_read as s4_read
 from tests.fixtures.gearbox import NOW, RULES
 
 VENDORS = Path(__file__).resolve().parents[3] / "shared/samples"
+ITEM_OF_CHANGE = "Change_Item__get_change_item__0.json"
 SYSTEMS = ("arena-rest", "ipc2571-pdx", "sap-idoc", "sap-s4-events", "sap-s4-odata")
 
 Reading = Callable[[bytes], object]
@@ -264,12 +270,194 @@ def files() -> set[str]:
     }
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """What a list of Arena's is made of; count: of its rows."""
+
+    count: int
+    results: tuple[Any, ...]
+
+
+def content(name: str) -> Any:
+    """One of Arena's files."""
+    return msgspec.json.decode((VENDORS / "arena-rest" / name).read_bytes())
+
+
+def listed(*rows: Any) -> Listed:
+    return Listed(len(rows), rows)
+
+
+def emitted(kind: str, statement: object) -> list[Any]:
+    """What the events say that a statement of Arena's comes to with nothing known."""
+    body = msgspec.json.encode(statement)
+    delivery = Delivery("plm", "", body, attributes={"time": NOW.isoformat()})
+    assert CATALOGUE.recognise(tuple(RECOGNISED), delivery) is CATALOGUE.translator(kind)
+    handler = CATALOGUE.translator(kind)
+    read = handler.read(delivery)
+    facts = Facts(RULES)
+    handler.needs(read, facts)
+    effects = handler.decide(read, facts, NOW)
+    return [effect.data for effect in effects if isinstance(effect, Emit)]
+
+
+def answered(content: object) -> Response:
+    return Response(200, {"content-type": "application/json"}, msgspec.json.encode(content))
+
+
 pytestmark = pytest.mark.skipif(not VENDORS.is_dir(), reason="the vendors' files are not here")
 
 
 def test_of_every_file_it_is_said_who_reads_it_or_why_nobody_does() -> None:
     assert files() == {*READ, *NOT_READ}
     assert not READ.keys() & NOT_READ.keys()
+
+
+# --- Arena's files put together into what a client sends ---
+
+
+def test_a_change_of_arenas_that_is_still_open_has_no_effect() -> None:
+    change, item = content("Change__get_change__0.json"), content(ITEM_OF_CHANGE)
+    assert emitted("arena.change", {"change": change, "changeItems": listed(item)}) == []
+
+
+def test_a_change_of_arenas_with_its_item_is_released_once_it_is_effective() -> None:
+    change, item = content("Change__get_change__0.json"), content(ITEM_OF_CHANGE)
+    event = content("Outbound_Integrations_-_Event_Queue__get_events__0.json")["results"][0]
+    effective = change | {"lifecycleStatus": {"type": "EFFECTIVE"}}
+    (released,) = emitted(
+        "arena.change",
+        {
+            "change": effective,
+            "changeItems": listed(item),
+            "event": {"guid": event["guid"], "integration": "INT1"},
+        },
+    )
+    assert (released.number, released.title, released.source_id) == (
+        change["number"],
+        change["title"],
+        change["guid"],
+    )
+    assert (released.description, released.requester) == (
+        change["description"],
+        change["creator"]["fullName"],
+    )
+    assert (released.category, released.urgency) == ("Engineering Change Order", "High")
+    assert (released.notice, released.effectivity) == (f"INT1/{event['guid']}", None)
+    (row,) = released.affected
+    new, old = item["newItemRevision"], item["affectedItemRevision"]
+    assert (row.item, row.new_revision, row.old_revision, row.lifecycle) == (
+        new["number"],
+        new["revisionNumber"],
+        old["revisionNumber"],
+        "obsolete",
+    )
+    stated = {d["name"]: d["value"] for d in item["dispositionAttributes"]}
+    assert {d.stock: d.action for d in row.dispositions} == {
+        "on_order": stated["On Order"],
+        "in_process": stated["WIP"],
+        "finished": stated["Finished Goods"],
+        "in_field": stated["In the Field"],
+        "in_stock": stated["In Stock"],
+    }
+
+
+def test_an_item_with_arenas_lines_sources_and_supplier_is_released() -> None:
+    bom = content("BOM__get_bom__1.json")
+    sourcing = content("Item_Sourcing__get_item_source_rels__0.json")
+    supplier = content("Supplier__get_supplier__0.json")
+    parts = [
+        {"guid": row["mfrItem"]["guid"], "number": f"P-{place}", "supplier": supplier}
+        for place, row in enumerate(sourcing["results"])
+    ]
+    components = [{"guid": row["item"]["guid"], "uom": "each"} for row in bom["results"]]
+    # No file shows an item of its own.
+    item = {
+        "guid": "REV1",
+        "number": "A-1",
+        "revisionNumber": "B",
+        "revisionStatus": "EFFECTIVE",
+        "effectiveDateTime": "2026-01-15T10:00:00Z",
+        "lifecyclePhase": {"name": "In Production", "stage": "PRODUCTION"},
+        "category": {"name": "PCBA"},
+        "procurementType": "OTS",
+        "uom": "each",
+    }
+    released, structure = emitted(
+        "arena.item",
+        {
+            "item": item,
+            "bom": bom,
+            "sourcing": sourcing,
+            "supplierItems": parts,
+            "suppliers": [supplier],
+            "components": components,
+        },
+    )
+    assert [line.component for line in structure.lines] == [
+        row["item"]["number"] for row in bom["results"]
+    ]
+    assert [str(line.quantity.value) for line in structure.lines] == ["1"] * 4
+    approved = [row["approved"] for row in sourcing["results"]]
+    statuses = ["approved" if one else "disapproved" for one in approved]
+    makers, vendors = released.manufacturers, released.suppliers
+    assert [entry.status for entry in makers] == [entry.status for entry in vendors] == statuses
+    assert {entry.manufacturer for entry in makers} == {supplier["name"]}
+    assert {entry.supplier for entry in vendors} == {supplier["supplierId"]}
+    assert [entry.note for entry in makers] == [row["notes"] for row in sourcing["results"]]
+    assert [entry.active for entry in makers] == [
+        tuple(
+            stage
+            for stage, field in (
+                ("prototype", "activePrototype"),
+                ("production", "activeProduction"),
+            )
+            if row[field]
+        )
+        for row in sourcing["results"]
+    ]
+    assert {entry.to_base for entry in vendors} == {Ratio(1)}
+
+
+def test_a_supplier_of_arenas_is_stated() -> None:
+    stated = content("Supplier__get_supplier__0.json")
+    (supplier,) = emitted("arena.supplier", {"supplier": stated})
+    assert (supplier.number, supplier.name, supplier.source_id) == (
+        stated["supplierId"],
+        stated["name"],
+        stated["guid"],
+    )
+    assert supplier.qualification == Qualification("qualified", stated_as="approved")
+
+
+def test_an_item_of_an_entry_is_marked_as_arena_shows_it() -> None:
+    shown = content("Outbound_Integrations_-_Event_Queue__get_event_items__1.json")
+    marked = content("Outbound_Integrations_-_Event_Queue__put_event_item__1.json")
+    number = marked["effectiveItemRevision"]["number"]
+    step = Step("", "plm", "item", number, Reconcile("ECO-1", "INT1/EVT1", number))
+    done = Present(equal=True, reference=marked["guid"])
+    assert DRIVERS["arena"].read(step, answered(shown)) == done
+    waiting = listed(marked | {"reconciled": False})
+    found = DRIVERS["arena"].read(step, answered(waiting))
+    assert isinstance(found, Present)
+    write = DRIVERS["arena"].write(step, found, "key")
+    assert write is not None
+    assert msgspec.json.decode(write.request.body or b"") == content(
+        "Outbound_Integrations_-_Event_Queue__put_event_item__0.json"
+    )
+    assert DRIVERS["arena"].confirm(step, answered(marked)) == Confirmed(marked["guid"])
+
+
+def test_a_guid_that_arena_does_not_know_is_gone() -> None:
+    refusal = content("BOM_Substitutes__get_bom_substitutes__1.json")
+    guid = refusal["errors"][0]["message"].split('"')[1]
+    asked = ReadObject("item", guid, "item/A-1", asked=1, correlation_id="")
+    response = Response(400, {}, msgspec.json.encode(refusal))
+    found = DRIVERS["arena"].read(Step("", "plm", "item", guid, asked), response)
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    assert (found.answer.type, found.answer.key) == ("arena.gone", "item/A-1")
+
+
+# --- all files ---
 
 
 @pytest.mark.parametrize("name", READ)

@@ -23,12 +23,14 @@ from canonical.item import Item, item_key
 from canonical.revision import Scheme, parse_revision
 from canonical.rules import Rules
 from handlers.systems.arena.inbound import HANDLER, read, recognises
+from tests.corpus import CORPUS, golden
 from tests.fixtures.build_packages import PACKAGES
 from tests.fixtures.gearbox import item as known_item
 
 NOW = datetime(2024, 3, 6, tzinfo=UTC)
 RULES = Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000")
 FACTS = Facts(RULES)
+SAMPLE = CORPUS / "arena" / "change.json"
 ECO = (PACKAGES / "arena_eco_000451.json").read_bytes()
 
 
@@ -56,6 +58,16 @@ def refused(body: bytes) -> Failure:
     with pytest.raises(Failure) as caught:
         decided(body)
     return caught.value
+
+
+# Checked field by field against its file by hand.
+def test_the_sample_comes_to_its_golden_and_reads_of_its_effective_items() -> None:
+    effects = decided(SAMPLE.read_bytes())
+    assert golden(effects) == SAMPLE.with_suffix(".golden.json").read_text()
+    assert [effect for effect in effects if isinstance(effect, Fetch)] == [
+        Fetch("item", "ITEMREVD000000000417", key="item/210-00417"),
+        Fetch("item", "ITEMREVB000000000102", key="item/700-00102"),
+    ]
 
 
 def row(number: str = "A-1", **fields: Any) -> dict[str, Any]:

@@ -90,6 +90,8 @@ SAMPLES = (
         "10.500-", "no wrapping",
     ),
     of_demo("arena_eco_000451.json", "arena.change", "Mirela", "Oduya"),
+    Sample("arena/change.json", (CORPUS / "arena" / "change.json").read_bytes(),
+           translator("arena.change"), ("Okonjo", "brunnhaus", "Until the end of May")),
     Sample("arena/item.json", (CORPUS / "arena" / "item.json").read_bytes(),
            translator("arena.item"), ("Okonjo", "brunnhaus", "Brennhagen Electronics",
                                       "Quillmark Assembly", "Rheinvertrieb", "humidity")),
