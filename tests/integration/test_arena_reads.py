@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -86,14 +86,15 @@ def _pipeline(bench: Bench, *, reads: bool = True, fail_points: str = "") -> Pip
     )
 
 
-def _dispatcher(bench: Bench, *gone: str) -> Dispatcher:
-    """gone: numbers of items whose read Arena refuses without saying why."""
-    paths = {f"/items/{_guid(number)}" for number in gone}
+def _dispatcher(bench: Bench, *refused: str, gone: Sequence[str] = ()) -> Dispatcher:
+    """refused: numbers of items whose read Arena refuses; gone: of items that it does not have."""
+    said = {f"/items/{_guid(number)}": "Not readable" for number in refused}
+    said |= {f"/items/{_guid(number)}": f'No "{_guid(number)}" here' for number in gone}
 
     async def perform(request: Request) -> Response:
-        if request.path in paths:
-            said = {"status": 400, "errors": [{"code": 3011, "message": "Unknown item"}]}
-            return Response(400, {}, json.dumps(said).encode())
+        if request.path in said:
+            error = {"status": 400, "errors": [{"code": 3011, "message": said[request.path]}]}
+            return Response(400, {}, json.dumps(error).encode())
         return await bench.target.perform(request)
 
     return bench.dispatcher(driver=DRIVER, translator=CATALOGUE.translator, perform=perform)
@@ -272,7 +273,7 @@ async def test_an_item_that_is_read_holds_its_own_messages_and_no_others(bench: 
     assert await bench.count("pending") == await bench.count("hold") == 0
 
 
-async def test_an_item_that_is_gone_is_a_case_of_its_own(bench: Bench) -> None:
+async def test_an_item_that_cannot_be_read_is_a_case_of_its_own(bench: Bench) -> None:
     pipeline, dispatcher = _pipeline(bench), _dispatcher(bench, "RING-2")
     await pipeline.take([change("SEAL-7", "RING-2")])
     await settle(bench, dispatcher, pipeline)
@@ -290,7 +291,17 @@ async def test_an_item_that_is_gone_is_a_case_of_its_own(bench: Bench) -> None:
     assert await bench.count("pending") == await bench.count("hold") == 0
 
 
-async def test_what_waited_for_an_item_that_is_gone_goes_on_when_it_is_let_go(
+async def test_an_item_that_is_gone_is_a_case_and_holds_nothing(bench: Bench) -> None:
+    pipeline, dispatcher = _pipeline(bench), _dispatcher(bench, gone=["SEAL-7"])
+    await pipeline.take([change("SEAL-7"), item("SEAL-7")])
+    await settle(bench, dispatcher, pipeline)
+    assert [key for key, _ in await released(bench)] == ["item/SEAL-7"]
+    found = await bench.rows("select code, place from exception_case where state = 'open'")
+    assert found == [{"code": "gone-at-plm", "place": "item/SEAL-7"}]
+    assert await bench.count("pending") == await bench.count("hold") == 0
+
+
+async def test_what_waited_for_an_item_that_cannot_be_read_goes_on_when_it_is_let_go(
     bench: Bench,
 ) -> None:
     pipeline, dispatcher = _pipeline(bench), _dispatcher(bench, "SEAL-7")
