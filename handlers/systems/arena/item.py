@@ -17,7 +17,7 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Unavailable
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, ignored_fields
-from canonical.item import Item, ItemKind, Procurement, item_key
+from canonical.item import ComplianceMark, Item, ItemKind, Procurement, item_key
 from canonical.members import named
 from canonical.quantity import Quantity, plain_decimal
 from canonical.revision import parse_revision
@@ -153,11 +153,12 @@ def _status(item: ItemSpecs) -> str:
 
 def _check_whole(statement: ItemStatement) -> None:
     """Raises: InvalidMessage for a list that is cut off: what is missing would be gone."""
-    bom, sourcing = statement.bom, statement.sourcing
-    for where, what, count, sent in (
-        ("bom", "lines", bom.count, len(bom.results)),
-        ("sourcing", "source relationships", sourcing.count, len(sourcing.results)),
+    for where, what, stated in (
+        ("bom", "lines", statement.bom),
+        ("sourcing", "source relationships", statement.sourcing),
+        ("compliance", "requirements", statement.compliance),
     ):
+        count, sent = (stated.count, len(stated.results)) if stated else (0, 0)
         if count != sent:
             raise InvalidMessage(
                 f"{where}-incomplete",
@@ -165,7 +166,7 @@ def _check_whole(statement: ItemStatement) -> None:
                 where=where,
                 remedy="Read all pages of the list and send it whole",
             )
-    if statement.item.is_assembly and not bom.results:
+    if statement.item.is_assembly and not statement.bom.results:
         raise InvalidMessage(
             "bom-missing",
             "The item is an assembly, and no line of its BOM was sent",
@@ -202,11 +203,24 @@ def _to_item(statement: ItemStatement, stated_at: datetime | None) -> Item:
         family=custom_text(item.additional_attributes, FAMILY_FIELD, "item") or category,
         category=category,
         phase=normalise_text(item.lifecycle_phase.name, where="item.lifecyclePhase.name"),
+        compliance=_compliance(statement),
         manufacturers=sources.manufacturers(),
         released_at=to_utc(item.effective_date_time, where="item.effectiveDateTime"),
         stated_at=stated_at,
         source_id=normalise_id(item.guid, where="item.guid"),
         suppliers=sources.suppliers(),
+    )
+
+
+def _compliance(statement: ItemStatement) -> tuple[ComplianceMark, ...]:
+    """By the requirements' own names; the status is what people read."""
+    rows = statement.compliance.results if statement.compliance else ()
+    return tuple(
+        ComplianceMark(
+            normalise_text(row.requirement.name, where=f"compliance.results[{n}].requirement.name"),
+            normalise_text(row.status, where=f"compliance.results[{n}].status"),
+        )
+        for n, row in enumerate(rows)
     )
 
 

@@ -314,6 +314,26 @@ class SupplierProfile(_Native, frozen=True):
     supplier_id: str | None = None
 
 
+class Requirement(_Native, frozen=True):
+    """A rule that items may have to meet; the workspace chooses the name."""
+
+    name: Name
+
+
+class ComplianceRow(_Native, frozen=True):
+    """How an item stands to a requirement: a word of Arena's."""
+
+    requirement: Requirement
+    status: Name
+
+
+class ComplianceRows(_Native, frozen=True):
+    """The requirements of an item."""
+
+    count: Int64
+    results: Annotated[tuple[ComplianceRow, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
 class ComponentItem(_Native, frozen=True):
     """What a BOM does not say of the item of a line: its unit."""
 
@@ -332,8 +352,7 @@ class ItemStatement(_Native, frozen=True):
     """What a client of Arena sends of an item revision, and what a read puts together.
 
     supplier_items, suppliers: those that the sources refer to; of vendors, those that were sent.
-    components: None where the client
-    does not send them.
+    components, compliance: None where the client does not send them.
     """
 
     item: ItemSpecs
@@ -342,6 +361,7 @@ class ItemStatement(_Native, frozen=True):
     supplier_items: Annotated[tuple[SupplierItem, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
     suppliers: Annotated[tuple[SupplierProfile, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
     components: Components | None = None
+    compliance: ComplianceRows | None = None
 
 
 # --- suppliers ---

@@ -137,6 +137,7 @@ MASKED: Mapping[str, Kind] = {
     "item.name": "keep",
     "lifecyclePhase.name": "keep",
     "components.name": "keep",
+    "requirement.name": "keep",
     "supplierItems.name": "keep",
     "effectiveItemRevision.name": "keep",
     "supersededItemRevision.name": "keep",

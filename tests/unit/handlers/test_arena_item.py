@@ -19,7 +19,13 @@ from canonical.effects import Effect, Emit, Open
 from canonical.errors import Failure, InvalidMessage, Unavailable
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery
-from canonical.item import ApprovedManufacturer, ApprovedSupplier, Item, item_key
+from canonical.item import (
+    ApprovedManufacturer,
+    ApprovedSupplier,
+    ComplianceMark,
+    Item,
+    item_key,
+)
 from canonical.quantity import Quantity, Ratio
 from canonical.rules import Rules
 from handlers import CATALOGUE
@@ -314,6 +320,36 @@ def test_the_name_is_the_description_and_without_one_the_long_text_is() -> None:
     assert released(statement(description="A seal of the pump")).description == "Seal"
     assert released(statement(name=None, description="A seal")).description == "A seal"
     assert released(statement(name=None)).description == ""
+
+
+# --- compliance ---
+
+
+def requirement(name: str, status: Any = "COMPLIANT") -> dict[str, Any]:
+    return {"guid": "REQ", "requirement": {"guid": "R", "name": name}, "status": status}
+
+
+def test_compliance_is_what_arena_says_of_each_requirement() -> None:
+    rows = [requirement("RoHS 3"), requirement("Cold test", "NON_COMPLIANT")]
+    item = released(statement(more={"compliance": listed(rows)}))
+    assert item.compliance == (
+        ComplianceMark("RoHS 3", "COMPLIANT"),
+        ComplianceMark("Cold test", "NON_COMPLIANT"),
+    )
+    assert released(statement()).compliance == ()
+
+
+@pytest.mark.parametrize(
+    ("compliance", "code"),
+    [
+        (listed([requirement("RoHS 3")], count=2), "compliance-incomplete"),
+        (listed([requirement("")]), "contract-violated"),
+        (listed([requirement("RoHS 3", None)]), "contract-violated"),
+        ([requirement("RoHS 3")], "contract-violated"),
+    ],
+)
+def test_compliance_that_is_not_whole_is_refused(compliance: Any, code: str) -> None:
+    assert refused(statement(more={"compliance": compliance})).code == code
 
 
 # --- approved vendors ---
