@@ -137,6 +137,14 @@ EVENT_ITEM = {
     }
 }
 GONE = {"gone": True, "kind": "item", "id": "REVISION000000000001"}
+ARENA_SUPPLIER = {
+    "supplier": {
+        "approvalStatus": "approved",
+        "guid": "SUPPLIER000000000002",
+        "name": "Teller Precision",
+        "supplierId": "S-3",
+    }
+}
 SUPPLIER_NOTICE = {"supplierNotice": {"guid": "SUPPLIER000000000002", "supplierId": "S-3"}}
 
 
@@ -341,7 +349,7 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("arena", "arena.supplier"): Delivery(
         "plm",
         "supplier",
-        (CORPUS / "arena" / "supplier.json").read_bytes(),
+        json.dumps(ARENA_SUPPLIER).encode(),
         attributes={"time": STATED.isoformat()},
     ),
     ("arena", "arena.supplier-notice"): Delivery(
