@@ -57,8 +57,11 @@ FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
     arena.SourceRows: lambda rows: (rows.count == len(rows.results), *(
         row.mfr_item.guid for row in rows.results
     )),
+    arena.ReconcileItemBody: lambda body: (body.reconciled,),
     arena.StatusChange: lambda change: (change.change.guid, change.status, change.comment),
-    arena.SupplierProfile: lambda supplier: (supplier.guid, supplier.name),
+    arena.SupplierSpecs: lambda supplier: (
+        supplier.guid, supplier.name, supplier.supplier_id, supplier.approval_status
+    ),
     s4_read.InfoRecord: lambda r: (
         r.PurchasingInfoRecord, r.Supplier, r.Material, r.CreationDate, r.PurgDocOrderQuantityUnit
     ),

@@ -9,7 +9,7 @@ from canonical.bom import BomLine, BomNote, PlantBomState, plant_bom_key
 from canonical.text import normalise_text
 from handlers.systems.idoc.document import Segment
 from handlers.systems.idoc.lengths import FIELDS
-from handlers.systems.idoc.values import day_text, padded
+from handlers.systems.idoc.values import day_text, decimal_text, padded
 from handlers.systems.idoc.words import DELETE, NOTES, OF_MATERIAL, REPLACE, STOCK_LINE
 from handlers.systems.idoc.writing import (
     amount_text,
@@ -66,7 +66,8 @@ def _items(about: str, bom: PlantBomState) -> Iterator[Segment]:
     day = day_text(bom.valid_from)
     nodes = itertools.count(1)
     for line in bom.lines:
-        yield _line(f"{about} line {line.position}", line, _node(next(nodes), day))
+        first_day = day_text(line.first_day)
+        yield _line(f"{about} line {line.position}", line, _node(next(nodes), first_day))
     for note in bom.notes:
         yield _note(f"{about} line {note.position}", note, _node(next(nodes), day))
 
@@ -83,6 +84,7 @@ def _line(about: str, line: BomLine, node: dict[str, str]) -> Segment:
         "POSNR": padded(line.position, _POSITION_CHARS),
         "MEINS": unit_text(line.quantity.unit, f"{about}: E1STPOM MEINS"),
         "FMENG": mark(line.fixed),
+        "AUSCH": decimal_text(line.scrap_percent),
         **_texts(about, line.note),
         "MENGE_C": amount_text(line.quantity),
     }

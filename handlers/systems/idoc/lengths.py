@@ -249,6 +249,7 @@ FIELDS: Mapping[str, Mapping[str, int | Digits]] = {
         "POSNR": 4,
         "MEINS": UNIT,
         "FMENG": FLAG,
+        "AUSCH": Digits(3, 2),
         "POTX1": 40,
         "POTX2": 40,
         "MENGE_C": QUANTITY,

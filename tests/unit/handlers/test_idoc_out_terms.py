@@ -324,6 +324,7 @@ def periods(draw: st.DrawFn) -> tuple[PricePeriod, ...]:
 
 @st.composite
 def boms(draw: st.DrawFn) -> PlantBomState:
+    valid_from = draw(maybe(DAYS))
     lines = st.builds(
         BomLine,
         position=st.just("") | codes(4),
@@ -334,6 +335,9 @@ def boms(draw: st.DrawFn) -> PlantBomState:
         substitutes=st.just(()),
         fixed=st.booleans(),
         note=texts(40),
+        scrap_percent=maybe(decimals(minimum="0.01", maximum="99.99", places=2)),
+        # The BOM is valid from the latest of its days.
+        first_day=maybe(st.dates(date(1950, 1, 1), valid_from)) if valid_from else st.none(),
     )
     notes = st.builds(
         BomNote,
@@ -351,7 +355,7 @@ def boms(draw: st.DrawFn) -> PlantBomState:
         lines=tuple(draw(st.lists(lines, max_size=3))),
         notes=tuple(draw(st.lists(notes, max_size=2))),
         change=draw(st.just("") | codes(12)),
-        valid_from=draw(maybe(DAYS)),
+        valid_from=valid_from,
         status=draw(texts(2)),
         text=draw(texts(40)),
         is_deleted=draw(st.booleans()),
