@@ -38,7 +38,7 @@ from ops.export_folder import (
     write,
     writing,
 )
-from ops.mapping.goldens import HEADERS, headers_text
+from ops.mapping.sample import HEADERS, headers_text
 from ops.masking.documents import Document, Masking, document_of, other_members
 from ops.masking.names import Fields, column_rules
 from ops.tables import form_of

@@ -26,30 +26,20 @@ from ops.cli.publish import sender_of
 from ops.cli.session import Reading, configuration, locate
 from ops.configuration import Configuration
 from ops.mapping import goldens as work
-from ops.mapping.entries import Entry, entries_of, is_refused, refusal, with_identity
+from ops.mapping.consequences import Consequences, Landscape, as_entries, consequences_of
+from ops.mapping.entries import Entry, entries, is_refused, refusal, with_identity
 from ops.mapping.leaves import read_document
 from ops.mapping.lineage import Lineage, trace_fields
-from ops.mapping.requests import calls_of, direct_calls
-from ops.mapping.translation import (
-    Translation,
-    contracts_of,
-    delivery_of,
-    follow,
-    translate,
-)
-from ops.tables import catalogue_of, with_table
+from ops.mapping.sample import ANYBODY, say
+from ops.mapping.translation import Translation, contracts_of, delivery_of, translate
+from ops.tables import catalogue_of
 
 app = App(
     name="map",
     help="See what a vendor's message comes to, and keep it so: dry-run, record, diff, accept.",
 )
 
-# Of the delivery, where nobody names a source.
-_SOURCE = "anybody"
 _LINEAGE_S = 10.0
-# When a sample by a table was sent, for tables that take that; one time for all, or goldens would
-# never be the same twice.
-_SENT = "2026-03-02T08:00:00+00:00"
 
 Contract = Annotated[str, Parameter(help="Message type; without it, known by its content.")]
 Goldens = Annotated[Path | None, Parameter(help="Folder of the goldens; else beside the samples.")]
@@ -112,19 +102,25 @@ def dry_run(
     contracts = _contracts(contract, source, settings, catalogue)
     attributes = _attributes(attribute, contract)
     now = datetime.now(UTC)
-    said: list[pages.Said] = []
-    for file in files:
-        body = _body(file)
-        delivery = delivery_of(body, source=source or _SOURCE, attributes=attributes)
-        found = translate(delivery, catalogue=catalogue, contracts=contracts, now=now)
-        traced = _lineage(delivery, catalogue, contracts, found, seconds) if lineage else None
-        said.append(pages.Said(str(file), found, traced))
-    rules_of = str(locate(reading.config, os.environ) or "")
-    planned = _consequences([row.translation for row in said], settings, catalogue, rules_of, now)
+    deliveries = [
+        delivery_of(_body(file), source=source or ANYBODY, attributes=attributes) for file in files
+    ]
+    asking = _Asking(catalogue, contracts, _landscape(settings), now)
+    found = [asking.translated(delivery) for delivery in deliveries]
+    traced = [
+        _lineage(asking, deliveries, found, place, seconds) if lineage else None
+        for place in range(len(files))
+    ]
+    said = [
+        pages.Said(str(file), translation, fields)
+        for file, translation, fields in zip(files, found, traced, strict=True)
+    ]
+    rules_of = str(locate(reading.config, os.environ) or "") if settings else ""
+    follows = asking.consequences(found)
     if reading.is_json:
-        put_json(pages.as_data(said, planned))
+        put_json(pages.as_data(said, rules_of, follows))
     else:
-        pages.show(screen(), said, planned, whole=requests)
+        pages.show(screen(), said, rules_of, follows, whole=requests)
     return _end(said)
 
 
@@ -136,9 +132,10 @@ def record_goldens(
     goldens: Goldens = None,
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> int:
-    """Write a golden for each sample that has none: what it comes to now.
+    """Write what goldens samples lack: what they come to now, and ask for.
 
-    A golden that differs stays as it is: see map diff, then map accept.
+    NAME.golden.json holds the events and cases, NAME.outbound.json the requests
+    that follow, where any do. A golden that differs stays as it is: see map diff, then map accept.
     Exit code 1: there is one.
 
     layshaft map record samples
@@ -148,17 +145,18 @@ def record_goldens(
     folder
         Messages as vendors sent them; files that nobody recognises are left alone. Rows
         have a table beside them: suppliers.csv is mapped by suppliers.toml. Headers that a
-        message comes with stand in order.headers.toml, beside order.json.
+        message comes with stand in order.headers.toml, beside order.json; what its requests
+        rest on, beside itself, in order.rules.toml.
     """
     with _on_files():
-        found = work.record(_folder(folder), goldens or folder, _say)
-    written = [row.file for row in found if row.word == "new"]
+        found = work.record(_folder(folder), goldens or folder, say)
+    written = [row.file for row in found if row.missing]
     others = [row for row in found if row.differs and row.word != "new"]
     if reading.is_json:
         put_json(Recorded(written, [row.file for row in others]))
         return Exit.FINDINGS if others else Exit.DONE
-    for name in written:
-        screen().line(f"recorded: {work.golden_name(Path(name))}")
+    for name in (name for row in found for name in row.missing):
+        screen().line(f"recorded: {name}")
     if not written:
         talk("No sample is without a golden")
     if others:
@@ -187,7 +185,7 @@ def compare_goldens(
         Samples, as they were recorded.
     """
     with _on_files():
-        found = work.compare(_folder(folder), goldens or folder, _say)
+        found = work.compare(_folder(folder), goldens or folder, say)
     if reading.is_json:
         put_json(found)
     else:
@@ -227,17 +225,19 @@ def accept_change(
             fix="Say with --reason why the new content is right",
         )
     _body(file)
-    path = (goldens or file.parent) / work.golden_name(Path(file.name))
-    if not path.is_file():
+    folder, sample = goldens or file.parent, Path(file.name)
+    with _on_files():
+        said = say(file)
+        row = work.judge(folder, sample, said)
+    if row.word in ("new", "foreign"):
+        missing = row.missing or (str(work.golden_name(sample)),)
         raise Problem(
             Exit.NOT_FOUND,
             "golden-missing",
             f"{file} has no golden",
-            why=f"there is no {path}",
+            why=f"there is no {', '.join(str(folder / name) for name in missing)}",
             fix=f"Record it: layshaft map record {file.parent}",
         )
-    said = entries_of(_say(file))
-    row = work.judge(file.name, work.read_entries(path), said)
     show_compared(screen(), [row])
     if not row.differs:
         talk("Nothing to accept")
@@ -245,36 +245,41 @@ def accept_change(
     # First: a golden without its reason would be worse than a reason without its golden.
     with _on_files():
         today = datetime.now(UTC).date()
-        work.note_reason(path.parent, file.name, len(row.changes), reason, today)
-        work.write_golden(path, said)
-    talk(f"Accepted: {path} and {path.parent / work.REASONS} are to be committed together")
+        work.note_reason(folder, file.name, len(row.changes), reason, today)
+        work.accept(folder, sample, said)
+    path = folder / work.golden_name(sample)
+    talk(f"Accepted: {path} and {folder / work.REASONS} are to be committed together")
     return Exit.DONE
 
 
-def _say(file: Path) -> Translation:
-    """What a sample comes to, whoever may send it, with the headers of the file beside it; a table
-    of its name there maps it."""
-    table = file.with_suffix(work.TABLE)
-    catalogue, contracts, attributes = CATALOGUE, contracts_of(CATALOGUE), {}
-    if table.is_file():
-        catalogue, contract = with_table(table, CATALOGUE)
-        contracts, attributes = (contract,), {"type": contract, "time": _SENT}
-    attributes |= work.headers_of(file)
-    delivery = delivery_of(_body(file), source=_SOURCE, attributes=attributes)
-    now = datetime.now(UTC)
-    return translate(delivery, catalogue=catalogue, contracts=contracts, now=now)
+class _Asking(msgspec.Struct, frozen=True):
+    """What every message of a dry run is translated and followed with."""
+
+    catalogue: Catalogue
+    contracts: Sequence[str]
+    landscape: Landscape | None
+    now: datetime
+
+    def translated(self, delivery: Delivery) -> Translation:
+        return translate(delivery, catalogue=self.catalogue, contracts=self.contracts, now=self.now)
+
+    def consequences(self, translations: Sequence[Translation]) -> Consequences:
+        return consequences_of(
+            translations, catalogue=self.catalogue, landscape=self.landscape, now=self.now
+        )
 
 
 def _lineage(
-    like: Delivery,
-    catalogue: Catalogue,
-    contracts: Sequence[str],
-    found: Translation,
+    asking: _Asking,
+    deliveries: Sequence[Delivery],
+    found: Sequence[Translation],
+    place: int,
     seconds: float,
 ) -> Lineage | str:
-    """The lineage, or why there is none."""
+    """The lineage of one of the files, the others as they are; or why there is none."""
+    like = deliveries[place]
     body = content_of(like).read()
-    if found.failure is not None:
+    if found[place].failure is not None:
         return "a message that is refused has none"
     if len(body) > MAX_BODY_BYTES:
         return f"the file has more than {MAX_BODY_BYTES} bytes"
@@ -286,36 +291,28 @@ def _lineage(
         return "the file is neither JSON nor XML, nor an archive of one such document"
 
     def say(changed: bytes) -> tuple[Entry, ...]:
-        delivery = msgspec.structs.replace(like, body=changed)
         try:
-            found = translate(delivery, catalogue=catalogue, contracts=contracts, now=now)
+            other = asking.translated(msgspec.structs.replace(like, body=changed))
+            if other.failure is not None:
+                return entries((), other.failure)
+            together = [*found[:place], other, *found[place + 1 :]]
+            return (*with_identity(other), *as_entries(asking.consequences(together)))
+        except Failure as failure:
+            return entries((), failure)
         except Exception as error:  # a driver's bug is a finding about that field, and is shown
             return refusal(DEFECT, f"{type(error).__name__}: {error}")
-        return with_identity(found)
 
-    now = datetime.now(UTC)
     if is_refused(say(document.with_values(()))):
         return f"{document.member} alone is not read as the archive is"
     end = time.monotonic() + seconds
     return trace_fields(document, say, lambda: time.monotonic() < end)
 
 
-def _consequences(
-    translations: Sequence[Translation],
-    settings: Configuration | None,
-    catalogue: Catalogue,
-    rules_of: str,
-    now: datetime,
-) -> pages.Consequences:
+def _landscape(settings: Configuration | None) -> Landscape | None:
     if settings is None:
-        events = [event for translation in translations for event in translation.events]
-        return pages.Consequences("", (), tuple(direct_calls(events, catalogue)))
-    rules, systems = settings.rules, settings.settings.systems
-    followed = follow(translations, catalogue=catalogue, rules=rules, now=now)
-    steps = [step for plan in followed.plans for step in plan.steps]
-    drivers = {system.name: system.driver for system in systems}
-    calls = tuple(calls_of(steps, catalogue, drivers))
-    return pages.Consequences(rules_of, followed.plans, calls, followed.cases, followed.failures)
+        return None
+    systems = {system.name: system.driver for system in settings.settings.systems}
+    return Landscape(settings.rules, systems, settings.settings.reads_from)
 
 
 def _configuration(reading: Reading, *, is_needed: bool) -> Configuration | None:

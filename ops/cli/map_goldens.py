@@ -26,6 +26,8 @@ def show_compared(page: Screen, found: Sequence[Compared]) -> None:
     for row in found:
         if row.differs:
             page.line(f"{row.file}: {_WORDS[row.word]}", style="bold")
+            if row.missing:
+                page.line(f"  missing: {', '.join(row.missing)}")
             for kind, about in dict.fromkeys((c.kind, c.about) for c in row.changes):
                 of_entry = [c for c in row.changes if (c.kind, c.about) == (kind, about)]
                 _show_entry(page, f"{kind}  {about}", of_entry)

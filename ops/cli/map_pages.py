@@ -16,6 +16,7 @@ from canonical.operations import verb
 from ops.cli.map_content import readable
 from ops.cli.map_lineage import show_lineage
 from ops.cli.output import Column, Screen, plural
+from ops.mapping.consequences import Consequences
 from ops.mapping.entries import plain
 from ops.mapping.lineage import Lineage
 from ops.mapping.requests import Call
@@ -35,28 +36,18 @@ class Said(msgspec.Struct, frozen=True):
     lineage: Lineage | str | None = None
 
 
-class Consequences(msgspec.Struct, frozen=True):
-    """What follows from all files. rules: the file that has them; without one there is no plan."""
-
-    rules: str
-    plans: tuple[Plan, ...]
-    calls: tuple[Call, ...]
-    cases: tuple[Open, ...] = ()
-    failures: tuple[Failure, ...] = ()
-
-
 # --- data ---
 
 
-def as_data(said: Sequence[Said], consequences: Consequences) -> dict[str, Any]:
-    """Everything, field names being an interface."""
+def as_data(said: Sequence[Said], rules: str, found: Consequences) -> dict[str, Any]:
+    """Everything, field names being an interface. rules: the file that has them, "" without."""
     return {
         "files": [_said_data(row) for row in said],
-        "rules": consequences.rules,
-        "plans": consequences.plans,
-        "calls": [_call_data(call) for call in consequences.calls],
-        "cases": consequences.cases,
-        "failures": [_failure_data(failure) for failure in consequences.failures],
+        "rules": rules,
+        "plans": found.plans,
+        "calls": [_call_data(call) for call in found.calls],
+        "cases": found.cases,
+        "failures": [_failure_data(failure) for failure in found.failures],
     }
 
 
@@ -110,15 +101,18 @@ def _failure_data(failure: Failure) -> dict[str, str]:
 # --- dry run ---
 
 
-def show(page: Screen, said: Sequence[Said], consequences: Consequences, *, whole: bool) -> None:
+def show(
+    page: Screen, said: Sequence[Said], rules: str, found: Consequences, *, whole: bool
+) -> None:
     """The files one after the other, then what follows from all of them.
 
-    whole: every request with its body, instead of one of each kind.
+    rules: the file that has them; "" without. whole: every request with its body, instead of one
+    of each kind.
     """
     for row in said:
         if row.translation.failure is None:
             _show_file(page, row)
-    _show_consequences(page, consequences, whole=whole)
+    _show_consequences(page, rules, found, whole=whole)
 
 
 def _show_file(page: Screen, row: Said) -> None:
@@ -193,9 +187,9 @@ def _lane(event: Emit) -> str:
 # --- consequences ---
 
 
-def _show_consequences(page: Screen, found: Consequences, *, whole: bool) -> None:
+def _show_consequences(page: Screen, rules: str, found: Consequences, *, whole: bool) -> None:
     if found.plans:
-        page.line(f"By the rules of {found.rules}:")
+        page.line(f"By the rules of {rules}:")
     for plan in found.plans:
         _show_plan(page, plan)
     for case in found.cases:
@@ -204,9 +198,9 @@ def _show_consequences(page: Screen, found: Consequences, *, whole: bool) -> Non
         page.line(f"refused by a flow: {failure.what}  [LAY-{failure.code}]")
         page.fields([("  where", failure.where), ("  do", failure.remedy)])
     if found.calls:
-        _show_calls(page, found, whole=whole)
-    elif found.rules and not found.plans:
-        page.line(f"By the rules of {found.rules} no flow plans anything of this: nothing is sent.")
+        _show_calls(page, found.calls, has_rules=bool(rules), whole=whole)
+    elif rules and not found.plans:
+        page.line(f"By the rules of {rules} no flow plans anything of this: nothing is sent.")
 
 
 def _show_plan(page: Screen, plan: Plan) -> None:
@@ -245,13 +239,13 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(different[:_MENTIONED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _show_calls(page: Screen, found: Consequences, *, whole: bool) -> None:
+def _show_calls(page: Screen, found: Sequence[Call], *, has_rules: bool, whole: bool) -> None:
     page.line("Requests: the read, and the write where the read finds nothing", style="bold")
-    if not found.rules:
+    if not has_rules:
         page.line("  Without rules (--config) nobody knows which system holds what: this is what")
         page.line("  each driver would send if its system held it. The rest needs rules.")
     alike: dict[tuple[str, str], list[Call]] = defaultdict(list)
-    for call in found.calls:
+    for call in found:
         alike[call.step.system, verb(call.step.operation)].append(call)
     for calls in alike.values():
         failed = [call for call in calls if call.failure is not None]

@@ -1,7 +1,7 @@
 """What a message came to as plain values, how that stands in a golden, and how two of them differ.
 
 A golden is a JSON list of entries: [event, key, content], ["case", where, what of it] for what was
-left out, or one ["refused", where, why].
+left out, or one ["refused", where, why]. In one of requests each is ["request", step, content].
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from ops.mapping.translation import Translation
 
 CASE = "case"
 REFUSED = "refused"
+REQUEST = "request"
+FINDING = "finding"
+# Of a message that its flow refuses, although it is understood.
+STOPPED = "stopped"
 MESSAGE = "message"
 ON_RECORD = "on record"
 # The path of a change that is of the whole entry, and of one that is of what it is about.
@@ -28,7 +32,7 @@ ABOUT = "(about)"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One thing that was said. kind: an event, "case" or "refused". content: as JSON has it."""
+    """One thing that was said. kind: an event, or a word of those above. content: as JSON."""
 
     kind: str
     about: str
@@ -48,11 +52,11 @@ class Change(msgspec.Struct, frozen=True):
 def entries(effects: Iterable[Effect], failure: Failure | None = None) -> tuple[Entry, ...]:
     """What is held against a golden: events and cases in order, or the refusal."""
     if failure is not None:
-        return (Entry(REFUSED, failure.where, _fault(failure)),)
+        return (Entry(REFUSED, failure.where, fault(failure)),)
     return tuple(
         Entry(effect.event, effect.key, plain(effect.data))
         if isinstance(effect, Emit)
-        else Entry(CASE, effect.where, _fault(effect))
+        else Entry(CASE, effect.where, fault(effect))
         for effect in effects
         if isinstance(effect, Emit | Open)
     )
@@ -88,6 +92,11 @@ def with_identity(translation: Translation) -> tuple[Entry, ...]:
 def refusal(code: str, what: str) -> tuple[Entry, ...]:
     """The entries of a message that ended otherwise than in effects or a failure of ours."""
     return (Entry(REFUSED, "", {"code": code, "word": code, "what": what, "owner": OWNERS[code]}),)
+
+
+def fault(said: Failure | Open) -> dict[str, str]:
+    """What of a failure or a case is held against a golden."""
+    return {"code": said.code, "word": said.word, "what": said.what, "owner": said.owner}
 
 
 def plain(value: object) -> Any:
@@ -137,10 +146,6 @@ def leaves(content: object, path: str = "") -> Iterator[tuple[str, str]]:
             yield from leaves(value, f"{path}[{place}]")
     else:
         yield path, _text(content)
-
-
-def _fault(fault: Failure | Open) -> dict[str, str]:
-    return {"code": fault.code, "word": fault.word, "what": fault.what, "owner": fault.owner}
 
 
 def _pairs(

@@ -1,9 +1,9 @@
-"""Folders of samples, each with its golden beside it or in a folder of the same shape."""
+"""Folders of samples, each with its goldens beside it or in a folder of the same shape: one of what
+the message says, and one of the requests that follow where any do."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -21,33 +21,32 @@ from ops.mapping.entries import (
     is_refused,
     read_golden,
 )
-from ops.mapping.translation import Translation
+from ops.mapping.sample import TABLE, Said
 
 ENDING = ".golden.json"
+OUTBOUND = ".outbound.json"
 REASONS = "REASONS.md"
-# Of a table that maps the rows beside it.
-TABLE = ".toml"
-# Of a file with the headers that the sample beside it comes with: CloudEvents attributes by name.
-HEADERS = ".headers.toml"
 _TITLE = "# Why goldens changed\n\n"
 
 Word = Literal["same", "changed", "fails", "succeeds", "new", "gone", "foreign"]
 
-Say = Callable[[Path], Translation]
+Say = Callable[[Path], Said]
 
 
 class Compared(msgspec.Struct, frozen=True):
     """A sample against its golden.
 
-    same. changed: says something else. fails: was understood and is refused now; succeeds: the
-    other way round. new: has no golden. gone: a golden without its sample. foreign: has no golden
-    and nobody recognises it, such as a page of notes.
+    same. changed: says or asks something else. fails: was understood and is refused now; succeeds:
+    the other way round. new: has no golden, or none of its requests. gone: a golden without its
+    sample. foreign: has no golden and nobody recognises it, such as a page of notes.
+    missing: goldens that it has not, by their names; also of one that differs otherwise.
     ignored: what of the sample nobody reads now, by its path; no golden holds it.
     """
 
     file: str
     word: Word
     changes: tuple[Change, ...] = ()
+    missing: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
     @property
@@ -64,7 +63,9 @@ def samples(folder: Path) -> list[Path]:
     found = sorted(
         path.relative_to(folder)
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.endswith((ENDING, TABLE)) and path.name != REASONS
+        if path.is_file()
+        and not path.name.endswith((ENDING, OUTBOUND, TABLE))
+        and path.name != REASONS
     )
     visible = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     taken: dict[Path, Path] = {}
@@ -85,37 +86,25 @@ def golden_name(sample: Path) -> Path:
     return sample.with_name(sample.stem + ENDING)
 
 
-def headers_of(sample: Path) -> dict[str, str]:
-    """What stands in the file of headers beside a sample; none where there is none.
-
-    Raises: Misconfigured for a file that is anything else than names and texts.
-    """
-    path = sample.with_name(sample.stem + HEADERS)
-    if not path.is_file():
-        return {}
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=dict[str, str])
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise Misconfigured(
-            "headers-unreadable",
-            f"{path} holds no headers: {error}",
-            where=str(path),
-            remedy='Write each as a line like: type = "coupa.order"',
-        ) from error
+def outbound_name(sample: Path) -> Path:
+    """Where the golden of its requests stands."""
+    return sample.with_name(sample.stem + OUTBOUND)
 
 
-def headers_text(headers: Mapping[str, str]) -> str:
-    """The headers as such a file has them."""
-    lines = (f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in headers.items())
-    return "".join(f"{line}\n" for line in lines)
+def goldens_of(sample: Path, said: Said) -> Iterator[tuple[Path, tuple[Entry, ...]]]:
+    """The goldens that the sample should have, by name, with what they should hold."""
+    yield golden_name(sample), entries_of(said.translation)
+    if said.requests:
+        yield outbound_name(sample), said.requests
 
 
 def compare(folder: Path, goldens: Path, say: Say) -> list[Compared]:
-    """Every sample of the folder against its golden, and the goldens without one."""
+    """Every sample of the folder against its goldens, and the goldens without one."""
     names = samples(folder)
-    found = [_compared(folder, goldens, name, say) for name in names]
-    known = {golden_name(name) for name in names}
-    for path in sorted(goldens.rglob(f"*{ENDING}")):
+    found = [judge(goldens, name, say(folder / name)) for name in names]
+    known = {golden(name) for name in names for golden in (golden_name, outbound_name)}
+    left = sorted(path for ending in (ENDING, OUTBOUND) for path in goldens.rglob(f"*{ending}"))
+    for path in left:
         name = path.relative_to(goldens)
         if name not in known:
             found.append(Compared(str(name), "gone"))
@@ -123,13 +112,23 @@ def compare(folder: Path, goldens: Path, say: Say) -> list[Compared]:
 
 
 def record(folder: Path, goldens: Path, say: Say) -> list[Compared]:
-    """Goldens written for the samples that have none; nothing else is touched."""
+    """Goldens written for the samples that lack one; nothing else is touched."""
     found = compare(folder, goldens, say)
     for row in found:
-        if row.word == "new":
-            said = say(folder / row.file)
-            write_golden(goldens / golden_name(Path(row.file)), entries_of(said))
+        if row.missing:
+            sample = Path(row.file)
+            for name, said in goldens_of(sample, say(folder / sample)):
+                if str(name) in row.missing:
+                    write_golden(goldens / name, said)
     return found
+
+
+def accept(goldens: Path, sample: Path, said: Said) -> None:
+    """The goldens of the sample, which is relative to them, are what it comes to now."""
+    for name, entries in goldens_of(sample, said):
+        write_golden(goldens / name, entries)
+    if not said.requests:
+        (goldens / outbound_name(sample)).unlink(missing_ok=True)
 
 
 def write_golden(path: Path, said: Sequence[Entry]) -> None:
@@ -160,21 +159,27 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
         ) from error
 
 
-def judge(file: str, golden: Sequence[Entry], said: Sequence[Entry]) -> Compared:
-    """What became of a sample."""
-    if is_refused(golden) != is_refused(said):
+def judge(goldens: Path, sample: Path, said: Said) -> Compared:
+    """What became of a sample, whose name is relative to the folder of its goldens.
+
+    Raises: Misconfigured for a golden that is none.
+    """
+    path, beside = goldens / golden_name(sample), goldens / outbound_name(sample)
+    missing = tuple(
+        str(name) for name, _ in goldens_of(sample, said) if not (goldens / name).exists()
+    )
+    ignored = said.translation.ignored
+    if not path.exists():
+        if said.translation.handler is None:
+            return Compared(str(sample), "foreign")
+        return Compared(str(sample), "new", missing=missing, ignored=ignored)
+    golden, now = read_entries(path), entries_of(said.translation)
+    asked = changes(read_entries(beside), said.requests) if beside.exists() else ()
+    if is_refused(golden) != is_refused(now):
         # Of a refusal, only why; that nothing else is said any more goes without saying.
-        told = [change for change in changes(golden, said) if change.kind == REFUSED]
-        return Compared(file, "fails" if is_refused(said) else "succeeds", tuple(told))
-    found = changes(golden, said)
-    return Compared(file, "changed" if found else "same", found)
-
-
-def _compared(folder: Path, goldens: Path, name: Path, say: Say) -> Compared:
-    golden = goldens / golden_name(name)
-    said = say(folder / name)
-    if golden.exists():
-        found = judge(str(name), read_entries(golden), entries_of(said))
+        told = tuple(change for change in changes(golden, now) if change.kind == REFUSED)
+        word: Word = "fails" if is_refused(now) else "succeeds"
     else:
-        found = Compared(str(name), "foreign" if said.handler is None else "new")
-    return msgspec.structs.replace(found, ignored=said.ignored)
+        told = (*changes(golden, now), *asked)
+        word = "changed" if told else "new" if missing else "same"
+    return Compared(str(sample), word, told, missing, ignored)

@@ -16,7 +16,7 @@ import msgspec
 
 from canonical.catalogue import Catalogue
 from canonical.codec import MAX_BODY_BYTES, encode
-from canonical.effects import Effect, Emit, Open, Plan, Put
+from canonical.effects import Effect, Emit, Fetch, Open, Plan, Put
 from canonical.envelope import Deviation, Message
 from canonical.errors import Failure, Misconfigured
 from canonical.events import EVENTS, SOURCE
@@ -67,9 +67,11 @@ class Translation(msgspec.Struct, frozen=True):
 
 
 class Followed(msgspec.Struct, frozen=True):
-    """What the flows make of events: plans, cases, and what they refuse."""
+    """What the flows make of events: plans, cases, and what they refuse; and what is read of which
+    the messages tell no more than the key, each with its system."""
 
     plans: tuple[Plan, ...] = ()
+    reads: tuple[Fetch, ...] = ()
     cases: tuple[Open, ...] = ()
     failures: tuple[Failure, ...] = ()
 
@@ -123,17 +125,23 @@ def translate(
 
 
 def follow(
-    translations: Sequence[Translation], *, catalogue: Catalogue, rules: Rules, now: datetime
+    translations: Sequence[Translation],
+    *,
+    catalogue: Catalogue,
+    rules: Rules,
+    reads_from: Mapping[str, str],
+    now: datetime,
 ) -> Followed:
     """What the flows make of the events, each planned on all that these messages state.
 
     The order of the messages makes no difference, as the service plans anew when a fact comes.
+    reads_from: by source, the system that it speaks of; one that is not in it speaks of itself.
     """
     documents = _Documents()
     planners: list[tuple[Handler, Message[Any]]] = []
     for translation in translations:
         documents.put(translation.effects)
-        for handler, message in _heard(translation.events, catalogue):
+        for handler, message in _heard(_with_origin(translation, reads_from), catalogue):
             try:
                 effects = _decided(handler, message, Facts(rules, documents.known), now)
             except Misconfigured:
@@ -144,7 +152,26 @@ def follow(
             documents.put(effects)
             if any(not isinstance(effect, Put) for effect in effects):
                 planners.append((handler, message))
-    return _planned(planners, Facts(rules, documents.known), now)
+    planned = _planned(planners, Facts(rules, documents.known), now)
+    reads = tuple(fetch for one in translations for fetch in _reads(one, reads_from))
+    return msgspec.structs.replace(planned, reads=reads)
+
+
+def _with_origin(translation: Translation, reads_from: Mapping[str, str]) -> Iterator[Emit]:
+    source = _source(translation)
+    return (event.coming_from(reads_from.get(source, source)) for event in translation.events)
+
+
+def _reads(translation: Translation, reads_from: Mapping[str, str]) -> Iterator[Fetch]:
+    """Its reads where it is known whom to ask; the others nobody makes."""
+    system = reads_from.get(_source(translation), "")
+    for effect in translation.effects:
+        if isinstance(effect, Fetch) and (effect.system or system):
+            yield msgspec.structs.replace(effect, system=effect.system or system)
+
+
+def _source(translation: Translation) -> str:
+    return translation.message.envelope.source if translation.message else ""
 
 
 def _planned(

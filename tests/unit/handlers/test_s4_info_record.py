@@ -167,8 +167,9 @@ def test_an_event_asks_for_a_read_of_its_record() -> None:
 
 
 def test_the_record_of_the_sandbox_comes_to_its_golden() -> None:
+    assert json.loads((SAMPLES / "info-record.answer.json").read_text()) == {"d": of_the_sandbox()}
     found = effects_of(of_the_sandbox(), "5300000630")
-    assert golden(found) == (SAMPLES / "info-record.expected.json").read_text()
+    assert golden(found) == (SAMPLES / "info-record.answer.golden.json").read_text()
 
 
 def test_each_organisation_and_plant_has_terms_of_its_own() -> None:

@@ -252,8 +252,10 @@ def test_an_event_asks_for_a_read_of_its_partner_under_a_key_of_the_partners_own
 
 
 def test_the_partner_of_the_sandbox_comes_to_its_golden() -> None:
-    found = effects_of(of_the_sandbox(supplier=True), subject="1000140")
-    assert golden(found) == (SAMPLES / "partner.expected.json").read_text()
+    partner = of_the_sandbox(supplier=True)
+    assert json.loads((SAMPLES / "partner.answer.json").read_text()) == {"d": partner}
+    found = effects_of(partner, subject="1000140")
+    assert golden(found) == (SAMPLES / "partner.answer.golden.json").read_text()
 
 
 def test_a_supplier_says_who_it_is() -> None:

@@ -489,6 +489,150 @@ def test_goldens_that_cannot_be_written_end_in_a_sentence(
     assert (exit_code, "[LAY-file-unusable]" in err) == (2, True)
 
 
+# Goldens of requests
+
+
+@pytest.fixture
+def coupling(tmp_path: Path) -> Path:
+    """A folder with a package, what its requests rest on, and a contract that comes after it."""
+    folder = tmp_path / "coupling"
+    folder.mkdir()
+    copy(CORPUS / "pdx" / "coupling.made.xml", folder / "coupling.xml")
+    for name in ("contracts.json", "contracts.headers.toml"):
+        copy(CORPUS / "coupa" / name, folder)
+    copy(CORPUS / "rules.toml", folder)
+    (folder / "coupling.rules.toml").write_text('rules = "rules.toml"')
+    (folder / "contracts.rules.toml").write_text('rules = "rules.toml"\nknown = ["coupling.xml"]')
+    return folder
+
+
+def test_a_golden_of_requests_is_recorded_where_any_follow(
+    layshaft: Command, coupling: Path
+) -> None:
+    exit_code, out, _ = layshaft("record", coupling)
+    assert exit_code == 0
+    assert out.splitlines() == [
+        "recorded: contracts.golden.json",
+        "recorded: contracts.outbound.json",
+        "recorded: coupling.golden.json",
+        "recorded: coupling.outbound.json",
+    ]
+    for name, recorded in (
+        ("coupling", CORPUS / "pdx" / "coupling.made.outbound.json"),
+        ("contracts", CORPUS / "coupa" / "contracts.outbound.json"),
+    ):
+        assert (coupling / f"{name}.outbound.json").read_text() == recorded.read_text()
+    assert words(layshaft, coupling) == {"coupling.xml": "same", "contracts.json": "same"}
+
+
+def test_without_rules_a_golden_has_what_each_driver_would_be_asked_to_hold(
+    layshaft: Command, coupling: Path
+) -> None:
+    (coupling / "coupling.rules.toml").unlink()
+    layshaft("record", coupling)
+    steps = [about for _, about, _ in json.loads((coupling / "coupling.outbound.json").read_text())]
+    assert steps == [
+        "|s4|item|CPL-100|put-item",
+        "|coupa|item|CPL-100|publish-item",
+        "|s4|item|CPL-110|put-item",
+        "|coupa|item|CPL-110|publish-item",
+    ]
+
+
+def test_a_request_that_is_another_one_is_shown_and_accepted_with_a_reason(
+    layshaft: Command, coupling: Path
+) -> None:
+    layshaft("record", coupling)
+    golden = coupling / "contracts.outbound.json"
+    recorded = golden.read_text()
+    golden.write_text(recorded.replace('"NetPriceAmount": "530"', '"NetPriceAmount": "53"'))
+    exit_code, out, _ = layshaft("diff", coupling)
+    assert exit_code == 1
+    row = "to_PurgInfoRecdOrgPlantData.results[0].NetPriceAmount"
+    assert out.splitlines()[:4] == [
+        "contracts.json: says something else",
+        "  request  2010|erp|info-record|S-400/CPL-110|put-info-record",
+        f"    field{' ' * len(f'write.body.{row}'[5:])}  golden  now",
+        f'    write.body.{row}  "53"    "530"',
+    ]
+    layshaft("accept", coupling / "contracts.json", "--reason", "prices are per 100")
+    assert golden.read_text() == recorded
+    assert "contracts.json, 1 field: prices are per 100" in (coupling / "REASONS.md").read_text()
+
+
+def test_a_sample_that_asks_for_nothing_any_more_keeps_no_golden_of_requests(
+    layshaft: Command, coupling: Path
+) -> None:
+    layshaft("record", coupling)
+    (coupling / "contracts.rules.toml").unlink()
+    _, out, _ = layshaft("diff", coupling)
+    assert "put-info-record: only in the golden" in out
+    layshaft("accept", coupling / "contracts.json", "--reason", "contracts alone lead to nothing")
+    assert not (coupling / "contracts.outbound.json").exists()
+    assert words(layshaft, coupling) == {"coupling.xml": "same", "contracts.json": "same"}
+
+
+def test_a_golden_of_requests_that_is_missing_is_recorded_and_the_other_one_left_alone(
+    layshaft: Command, coupling: Path
+) -> None:
+    layshaft("record", coupling)
+    (coupling / "coupling.outbound.json").unlink()
+    before = (coupling / "coupling.golden.json").read_bytes()
+    _, out, _ = layshaft("diff", coupling)
+    assert out.splitlines()[:2] == [
+        "coupling.xml: has no golden",
+        "  missing: coupling.outbound.json",
+    ]
+    assert layshaft("accept", coupling / "coupling.xml", "--reason", "new")[0] == 4
+    assert layshaft("record", coupling)[1] == "recorded: coupling.outbound.json\n"
+    assert (coupling / "coupling.golden.json").read_bytes() == before
+    copy(coupling / "coupling.outbound.json", coupling / "lost.outbound.json")
+    assert words(layshaft, coupling)["lost.outbound.json"] == "gone"
+
+
+@pytest.mark.parametrize(
+    "text", ["", 'rules = "nowhere.toml"', 'rules = "rules.toml"\nknow = []', "rules ="]
+)
+def test_rules_of_a_sample_that_cannot_be_used_are_named(
+    layshaft: Command, coupling: Path, text: str
+) -> None:
+    (coupling / "coupling.rules.toml").write_text(text)
+    exit_code, _, err = layshaft("diff", coupling)
+    assert (exit_code, "[LAY-rules-unreadable]" in err) == (2, True)
+
+
+def test_a_dry_run_plans_what_goes_on_to_other_systems_and_reads_what_a_key_stands_for(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    route = """
+[[rules.routes]]
+object_kind = "supplier"
+plant = "*"
+system = "procurement"
+from_day = 2020-01-01
+
+[[settings.sources]]
+name = "erp-rows"
+kinds = ["idoc", "event"]
+contracts = ["idoc.document", "s4.event"]
+reads_from = "erp"
+"""
+    head, settings, rules = RULES.partition("[[settings.systems]]")
+    routes, _, sources = route.partition("[[settings.sources]]")
+    text = f"{head}[[settings.sources]]{sources}\n{settings}{rules}{routes}"
+    (tmp_path / "layshaft.toml").write_text(text)
+    found = data(layshaft, "dry-run", CORPUS / "idoc" / "cremas.made.xml", "--source", "erp-rows")
+    (call,) = found["calls"]
+    assert (call["step"]["system"], call["write"]["path"]) == ("procurement", "/api/suppliers")
+    event = CORPUS / "s4" / "event.json"
+    kind = "type=sap.s4.beh.purchaseorder.v1.PurchaseOrder.Changed.v1"
+    stated = ["--attribute", kind, "--attribute", "id=1"]
+    found = data(layshaft, "dry-run", event, "--source", "erp-rows", *stated)
+    (call,) = found["calls"]
+    assert call["step"]["system"] == "erp"
+    assert call["observe"]["path"].endswith("/A_PurchaseOrder('4500000028')")
+
+
 def test_every_vendors_messages_may_be_samples() -> None:
     assert "pdx.package" in contracts_of(CATALOGUE)
     assert not [name for name in contracts_of(CATALOGUE) if name.startswith("item.")]
