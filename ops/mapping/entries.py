@@ -159,10 +159,15 @@ def _pairs(
             alone.append(old)
         else:
             yield old, left.pop(place)
-    paired = min(len(alone), len(left))
-    yield from zip(alone[:paired], left[:paired], strict=True)
-    yield from ((old, None) for old in alone[paired:])
-    yield from ((None, new) for new in left[paired:])
+    for old in alone:
+        place = next((n for n, new in enumerate(left) if _may_replace(new, old)), None)
+        yield (old, None) if place is None else (old, left.pop(place))
+    yield from ((None, new) for new in left)
+
+
+def _may_replace(new: Entry, old: Entry) -> bool:
+    """Events of one kind may; a step is another one where it does something else."""
+    return old.kind != REQUEST or old.about.rpartition("|")[2] == new.about.rpartition("|")[2]
 
 
 def _of_entry(old: Entry | None, new: Entry | None) -> Iterator[Change]:

@@ -7,22 +7,34 @@ another is missing makes no difference alone.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
 import msgspec
 
-from ops.mapping.entries import REFUSED, Change, Entry, changes, is_refused
+from ops.mapping.entries import (
+    CASE,
+    FINDING,
+    REFUSED,
+    STOPPED,
+    WHOLE,
+    Change,
+    Entry,
+    changes,
+    is_refused,
+)
 from ops.mapping.leaves import Document, Leaf
 
 Fate = Literal["reaches", "refused", "unread"]
 # What a document comes to.
 Say = Callable[[bytes], Sequence[Entry]]
 
+_TOLD_BY_CODE = frozenset({CASE, FINDING, STOPPED})
 # Where a code is refused, so many others are tried.
 _MAX_ALIKE = 4
 _CURRENCIES = ("USD", "EUR")
@@ -37,7 +49,10 @@ _OPPOSITES = {
 
 
 class Target(msgspec.Struct, frozen=True, order=True):
-    """A canonical field that depends on a source field. kind, about: of its entry."""
+    """A canonical field, or one of a request, that depends on a source field.
+
+    kind, about: of its entry. path: of a case or finding that comes or goes, its code.
+    """
 
     kind: str
     about: str
@@ -69,12 +84,15 @@ class Lineage(msgspec.Struct, frozen=True):
 
     untried: leaves left out because time was up; unknown: fields of which none was tried. empty:
     how many leaves have no value.
-    together: of fields that are repeated and of which each alone is unread, what all of them at
-    once change. digests: canonical fields that any other byte changes, so that they tell nothing.
+    together: of fields that are repeated and of which each alone is unread, or refused, what all of
+    them at once change. everywhere: of fields that are refused even so, what their first value
+    changes where it is another one wherever it stands, as what others refer to is. digests:
+    canonical fields that any other byte changes, so that they tell nothing.
     """
 
     traces: tuple[Trace, ...]
     together: tuple[Trace, ...] = ()
+    everywhere: tuple[Trace, ...] = ()
     untried: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     empty: int = 0
@@ -108,9 +126,12 @@ def trace_fields(
         found[place] = trace
     untried = [leaf for n, leaf in enumerate(document.leaves) if n not in found]
     tried = {trace.field for trace in found.values()}
+    together = tuple(_together(document, found, base, say, go_on, digests))
+    told = {trace.field for trace in together}
     return Lineage(
         traces=tuple(found[place] for place in sorted(found)),
-        together=tuple(_together(document, found, base, say, go_on, digests)),
+        together=together,
+        everywhere=tuple(_everywhere(document, found, told, base, say, go_on, digests)),
         untried=tuple(leaf.path for leaf in untried),
         unknown=tuple(dict.fromkeys(leaf.field for leaf in untried if leaf.field not in tried)),
         empty=document.empty,
@@ -161,20 +182,60 @@ def _together(
     go_on: Callable[[], bool],
     digests: frozenset[Target],
 ) -> Iterator[Trace]:
-    """What several say alike hangs on none of them: all leaves of such a field are changed."""
+    """What several say alike hangs on none of them, or is refused where one says otherwise: all
+    leaves of such a field are changed."""
+    for places in _by_field(document).values():
+        fates = {found[place].fate if place in found else "untried" for place in places}
+        if len(places) == 1 or fates not in ({"unread"}, {"refused"}) or not go_on():
+            continue
+        yield from _if_it_reaches(document, places[0], places, base, say, digests)
+
+
+def _everywhere(
+    document: Document,
+    found: Mapping[int, Trace],
+    told: Container[str],
+    base: Sequence[Entry],
+    say: Say,
+    go_on: Callable[[], bool],
+    digests: frozenset[Target],
+) -> Iterator[Trace]:
+    """A key that others refer to is refused where one of them says otherwise."""
+    by_value: dict[str, list[int]] = defaultdict(list)
+    for place, leaf in enumerate(document.leaves):
+        by_value[leaf.value].append(place)
+    for field_name, places in _by_field(document).items():
+        traces = [found[place] for place in places if place in found]
+        if field_name in told or {trace.fate for trace in traces} != {"refused"} or not go_on():
+            continue
+        first = document.leaves[places[0]]
+        alike = by_value[first.value]
+        if len(alike) > 1:
+            yield from _if_it_reaches(document, places[0], alike, base, say, digests)
+
+
+def _by_field(document: Document) -> Mapping[str, list[int]]:
     fields: dict[str, list[int]] = defaultdict(list)
     for place, leaf in enumerate(document.leaves):
         fields[leaf.field].append(place)
-    for places in fields.values():
-        fates = {found[place].fate if place in found else "untried" for place in places}
-        if len(places) == 1 or fates != {"unread"} or not go_on():
-            continue
-        leaves = [document.leaves[place] for place in places]
-        others = ([(leaf, alternatives(leaf, ())[n]) for leaf in leaves] for n in (0, -1))
-        tries = (say(document.with_values(changed)) for changed in others)
-        trace = _traced(leaves[0], base, tries, digests)
-        if trace.fate != "unread":
-            yield msgspec.structs.replace(trace, path=trace.field)
+    return fields
+
+
+def _if_it_reaches(
+    document: Document,
+    about: int,
+    places: Sequence[int],
+    base: Sequence[Entry],
+    say: Say,
+    digests: frozenset[Target],
+) -> Iterator[Trace]:
+    """The trace of a leaf by what is reached where all in these places are changed at once."""
+    leaves = [document.leaves[place] for place in places]
+    others = ([(leaf, alternatives(leaf, ())[n]) for leaf in leaves] for n in (0, -1))
+    tries = (say(document.with_values(changed)) for changed in others)
+    trace = _traced(document.leaves[about], base, tries, digests)
+    if trace.fate == "reaches":
+        yield msgspec.structs.replace(trace, path=trace.field)
 
 
 def alternatives(leaf: Leaf, siblings: Iterable[str]) -> tuple[str, ...]:
@@ -228,7 +289,10 @@ def _traced(
 
 
 def _target(change: Change) -> Target:
-    return Target(change.kind, change.about, change.path)
+    path = change.path
+    if path == WHOLE and change.kind in _TOLD_BY_CODE:
+        path = json.loads(change.new or change.old or "{}").get("code", WHOLE)
+    return Target(change.kind, change.about, path)
 
 
 def _by_turns(leaves: Sequence[Leaf]) -> list[int]:

@@ -273,6 +273,73 @@ def test_lineage_is_shown_by_field_with_what_nobody_reads(layshaft: Command) -> 
     assert "Time was up" not in out
 
 
+COUPLING = CORPUS / "pdx" / "coupling.made.xml"
+
+
+def reached(found: dict[str, Any], path: str, within: str = "traces") -> dict[str, list[str]]:
+    """What a source field reaches, by kind and what it is about."""
+    (trace,) = [t for t in found["files"][0]["lineage"][within] if t["path"].endswith(path)]
+    targets: dict[str, list[str]] = {}
+    for target in trace["targets"]:
+        targets.setdefault(f"{target['kind']} {target['about']}", []).append(target["path"])
+    return targets
+
+
+def test_lineage_leads_from_a_field_to_the_requests_that_carry_it(layshaft: Command) -> None:
+    found = data(layshaft, "dry-run", COUPLING, "--lineage", "--seconds", "60")
+    assert reached(found, "Item[2]/@description") == {
+        "item.released item/CPL-110": ["description"],
+        "request |s4|item|CPL-110|put-item": [
+            "write.body.to_Description.results[0].ProductDescription"
+        ],
+        "request |coupa|item|CPL-110|publish-item": [
+            "write.body.description",
+            "write.body.name",
+        ],
+    }
+    number = reached(found, "Items/Item/@itemIdentifier", within="everywhere")
+    assert number["item.released item/CPL-100"] == ["(about)", "number"]
+    assert "write.body.Product" in number["request |s4|item|CPL-100|put-item"]
+
+
+def test_lineage_by_rules_leads_to_structures_and_to_findings(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "layshaft.toml").write_text(RULES.replace("Gearboxes", "Couplings"))
+    found = data(layshaft, "dry-run", COUPLING, "--lineage", "--seconds", "60")
+    assert reached(found, "/@itemQuantity") == {
+        "bom.released bom/CPL-100": ["lines[0].quantity.value"],
+        "request 1010|erp|bom|CPL-100|put-bom": [
+            "write.body.to_BillOfMaterialItem.results[0].BillOfMaterialItemQuantity"
+        ],
+    }
+    made = reached(found, "Item[1]/@makeBuy")
+    assert made["finding item/CPL-100"] == ["aml-missing"]
+    assert made["request 1010|erp|item|CPL-100|extend-to-plant"] == ["write.body.ProcurementType"]
+    _, out, _ = layshaft("dry-run", COUPLING, "--lineage", "--seconds", "60")
+    (line,) = [line.split() for line in out.splitlines() if line.lstrip().startswith("@itemQ")]
+    assert line[1:] == [
+        "1/1",
+        "bom.released",
+        "lines[].quantity.value",
+        "->",
+        "put-bom",
+        "at",
+        "erp",
+        "to_BillOfMaterialItem.results[].BillOfMaterialItemQuantity",
+    ]
+
+
+def test_the_guide_shows_lineage_as_it_is(layshaft: Command) -> None:
+    page = (CORPUS.parents[1] / "docs" / "map-a-message.md").read_text()
+    _, _, after = page.partition(f"{COUPLING.relative_to(CORPUS.parents[1])} --lineage\n")
+    shown = after.split("```\n")[2].splitlines()
+    _, out, _ = layshaft("dry-run", COUPLING, "--lineage", "--seconds", "60")
+    said = [" ".join(line.split()) for line in out.splitlines()]
+    assert len(shown) > 10
+    assert [line for line in shown if line != "..." and " ".join(line.split()) not in said] == []
+
+
 def test_lineage_says_what_there_was_no_time_for(layshaft: Command) -> None:
     _, out, _ = layshaft("dry-run", ORDER, "--lineage", "--seconds", "0")
     assert "Time was up: 175 values not tried" in out

@@ -112,6 +112,18 @@ def test_an_event_of_another_kind_is_another_event() -> None:
     ]
 
 
+def test_a_step_takes_the_place_of_one_that_does_the_same_and_of_no_other() -> None:
+    item, bom, other = (
+        entry({"n": n}, f"|erp|{about}", "request")
+        for n, about in enumerate(("item|A|put-item", "bom|A|put-bom", "item|B|put-item"))
+    )
+    assert [(c.about, c.path, c.new) for c in changes([item, bom], [other])] == [
+        (item.about, ABOUT, f'"{other.about}"'),
+        (item.about, "n", "2"),
+        (bom.about, WHOLE, None),
+    ]
+
+
 SAID = st.lists(
     st.builds(
         Entry, st.sampled_from(["a.b", "a.c", "case"]), st.text(max_size=2), json_documents()

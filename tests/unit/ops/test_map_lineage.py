@@ -70,6 +70,51 @@ def test_a_code_that_is_refused_is_tried_with_words_from_elsewhere_in_the_docume
     assert reached(lineage)["unit"] == ("reaches", ["unit"])
 
 
+def test_a_key_that_others_refer_to_shows_where_it_is_another_one_wherever_it_stands() -> None:
+    def say(body: bytes) -> tuple[Entry, ...]:
+        told = json.loads(body)
+        if told["key"] not in told["refers"]:
+            return refused("reference")
+        return (Entry("e.d", "k", {"key": told["key"]}), Entry("request", "|erp|x|k|put-x", told))
+
+    lineage = found(b'{"key": "A", "refers": ["A", "B"], "kind": 1}', say)
+    assert reached(lineage)["key"] == ("reaches", ["key", "key"])  # B is known too
+    lineage = found(b'{"key": "A", "refers": ["A"]}', say)
+    assert {trace.fate for trace in lineage.traces} == {"refused"}
+    assert lineage.together == ()
+    assert [trace.path for trace in lineage.everywhere] == ["key", "refers[]"]
+    for trace in lineage.everywhere:
+        assert {(target.kind, target.path) for target in trace.targets} == {
+            ("e.d", "key"),
+            ("request", "key"),
+            ("request", "refers[0]"),
+        }
+
+
+def test_what_is_refused_where_one_of_many_differs_shows_when_all_are_changed() -> None:
+    def say(body: bytes) -> tuple[Entry, ...]:
+        days = {row["day"] for row in json.loads(body)}
+        return refused("mixed") if len(days) > 1 else (Entry("e.d", "k", {"day": days.pop()}),)
+
+    lineage = found(b'[{"day": "2026-03-02"}, {"day": "2026-03-02"}]', say)
+    (together,) = lineage.together
+    assert (together.path, [target.path for target in together.targets]) == ("[].day", ["day"])
+    assert lineage.everywhere == ()
+
+
+def test_of_a_case_or_a_finding_that_comes_its_code_is_told() -> None:
+    def say(body: bytes) -> tuple[Entry, ...]:
+        amount = json.loads(body)["amount"]
+        fault = {"code": "quantity-zero", "what": "nothing"}
+        return () if amount else (Entry("finding", "bom/A", fault), Entry("case", "line", fault))
+
+    (trace,) = found(b'{"amount": 0}', say).traces
+    assert [(target.kind, target.about, target.path) for target in trace.targets] == [
+        ("case", "line", "quantity-zero"),
+        ("finding", "bom/A", "quantity-zero"),
+    ]
+
+
 def test_what_several_say_alike_shows_when_all_are_changed() -> None:
     def say(body: bytes) -> tuple[Entry, ...]:
         roles = [row["role"] for row in json.loads(body)]
