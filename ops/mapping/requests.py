@@ -97,10 +97,18 @@ def _content(call: Call) -> dict[str, Any]:
 def _request(request: Request) -> dict[str, Any]:
     content: dict[str, Any] = {"method": request.method, "path": request.path}
     if request.query:
-        content["query"] = [f"{name}={value}" for name, value in request.query]
+        content["query"] = _query(request.query)
     if request.body:
         content["body"] = _body(request.body)
     return content
+
+
+def _query(query: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """By name; what is said more than once, or as a list of words, is a list."""
+    found: dict[str, list[str]] = {}
+    for name, value in query:
+        found.setdefault(name, []).extend([value] if " " in value else value.split(","))
+    return {name: said[0] if len(said) == 1 else said for name, said in found.items()}
 
 
 def _body(body: bytes) -> Any:

@@ -217,8 +217,10 @@ def test_an_event_of_another_boms_or_without_a_key_is_refused(
 
 
 def test_the_bom_of_the_sandbox_comes_to_its_golden() -> None:
+    content = {"d": {"results": [of_the_sandbox()]}}
+    assert json.loads((SAMPLES / "bom.answer.json").read_text()) == content
     found = effects_of(of_the_sandbox(), subject="material-bom/1010/1/1/SG23")
-    assert golden(found) == (SAMPLES / "bom.expected.json").read_text()
+    assert golden(found) == (SAMPLES / "bom.answer.golden.json").read_text()
 
 
 def test_a_bom_says_what_its_header_and_its_lines_say() -> None:
