@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -43,12 +43,14 @@ class Premises(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     rules: file of a Landscape. known: samples that have been taken before, the sample's requests
     being those that come on top. source: who sent the sample, as `reads_from` of the landscape has
-    it. Files are relative to the one that names them.
+    it. at: when all of it is planned, where days in it ask for another time than `SENT`. Files are
+    relative to the one that names them.
     """
 
     rules: str
     known: tuple[str, ...] = ()
     source: str = ANYBODY
+    at: Annotated[datetime, msgspec.Meta(tz=True)] = SENT
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -64,8 +66,8 @@ def say(file: Path) -> Said:
 
     Raises: Misconfigured naming the file beside it that cannot be used; OSError.
     """
-    premises = premises_of(file)
     translation, catalogue = _translated(file)
+    premises = premises_of(file)
     if premises is None:
         found = consequences_of([translation], catalogue=catalogue, landscape=None, now=SENT)
         return Said(translation, request_entries(found.calls))
@@ -73,7 +75,9 @@ def say(file: Path) -> Said:
     known = [_translated(file.parent / name)[0] for name in premises.known]
 
     def following(translations: list[Translation]) -> Consequences:
-        return consequences_of(translations, catalogue=catalogue, landscape=landscape, now=SENT)
+        return consequences_of(
+            translations, catalogue=catalogue, landscape=landscape, now=premises.at
+        )
 
     calls = beyond(following(known), following([*known, translation]))
     return Said(translation, request_entries(calls))

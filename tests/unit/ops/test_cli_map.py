@@ -606,6 +606,22 @@ def test_without_rules_a_golden_has_what_each_driver_would_be_asked_to_hold(
     ]
 
 
+def test_a_golden_of_requests_is_planned_as_of_a_day_that_rules_may_name(
+    layshaft: Command, coupling: Path
+) -> None:
+    layshaft("record", coupling)
+    rules = coupling / "contracts.rules.toml"
+    stated = rules.read_text()
+    # The day after the contract's last one: nobody may be bought from.
+    rules.write_text(f"{stated}\nat = 2027-01-01T00:00:00Z")
+    _, out, _ = layshaft("diff", coupling)
+    assert "put-info-record: only in the golden" in out
+    rules.write_text(f"{stated}\nat = 2026-12-31T23:59:59Z")
+    assert words(layshaft, coupling)["contracts.json"] == "same"
+    rules.write_text(f"{stated}\nat = 2026-12-31T23:59:59")
+    assert "[LAY-rules-unreadable]" in layshaft("diff", coupling)[2]
+
+
 def test_a_request_that_is_another_one_is_shown_and_accepted_with_a_reason(
     layshaft: Command, coupling: Path
 ) -> None:
