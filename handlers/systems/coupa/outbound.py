@@ -34,6 +34,7 @@ from canonical.units import from_rec20
 from handlers.systems import answers
 from handlers.systems.coupa import native, pages, put_order, put_supplier, rest
 from handlers.systems.coupa.pages import Row
+from handlers.systems.coupa.values import names
 from handlers.systems.coupa.words import ORDERABLE, PUBLISHED, UNITS
 
 T = TypeVar("T")
@@ -210,7 +211,7 @@ def _suppliers(step: Step, number: str) -> pages.List[native.Supplier]:
     return pages.List(
         observe(step),
         tuple[native.Supplier, ...],
-        lambda held: held.number == number,
+        lambda held: names(held.number, number),
         partial(_answer_supplier, number),
     )
 
@@ -234,7 +235,7 @@ def _contracts(step: Step, item_number: str) -> pages.List[native.Contract]:
     return pages.List(
         observe(step),
         tuple[native.Contract, ...],
-        lambda held: any(line.item_number == item_number for line in held.lines),
+        lambda held: any(names(line.item_number, item_number) for line in held.lines),
         partial(_answer_contracts, item_number),
         remedy="Give this client a view of the contracts of its plants only",
     )

@@ -285,6 +285,14 @@ def test_contracts_of_the_item_are_handed_on_as_they_came() -> None:
     assert seen == Present(equal=True, answer=Answer("coupa.contracts", "coverage/SEAL-7", body))
 
 
+def test_what_names_the_item_or_the_supplier_in_another_form_is_handed_on_too() -> None:
+    line = LINE | {"item-number": "DU\u0308SE "}
+    seen = read(ReadCoverage("D\u00dcSE"), CONTRACT | {"lines": [line]})
+    assert msgspec.json.decode(seen.answer.body)[0]["lines"] == [line]
+    seen = read(ReadSupplier("S\u00dcD"), SUPPLIER | {"number": " SU\u0308D"})
+    assert (seen.reference, seen.answer.key) == ("17", "supplier/S\u00dcD")
+
+
 def test_an_item_that_no_contract_names_is_handed_on_as_an_empty_list() -> None:
     seen = read(ReadCoverage("BOLT"), CONTRACT)
     assert seen == Present(equal=True, answer=Answer("coupa.contracts", "coverage/BOLT", b"[]"))
