@@ -13,6 +13,7 @@ from datetime import datetime
 from canonical.effects import Open
 from canonical.errors import InvalidMessage, Rejected
 from canonical.text import joined_key
+from handlers.systems.answers import printable
 from handlers.systems.idoc.document import IDoc, Segment
 from handlers.systems.idoc.values import key
 from handlers.systems.idoc.words import FAILED, ON_THE_WAY, POSTED
@@ -79,7 +80,7 @@ def _unknown(status: str, where: str) -> Open:
 def _states(idoc: IDoc) -> list[tuple[str, Segment]]:
     """Each state with the message type of the IDoc that it is of, where that is told."""
     found = [
-        (header.get("MESTYP_LNG", "MESTYP"), state)
+        (printable(header.get("MESTYP_LNG", "MESTYP")), state)
         for header in idoc.root.all("E1ADHDR")
         for state in header.all("E1STATE")
     ]
