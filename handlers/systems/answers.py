@@ -6,6 +6,7 @@ whether the call may have changed something.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeVar
 
 import msgspec
@@ -43,21 +44,29 @@ class Refusal(msgspec.Struct, frozen=True):
     meaning: Meaning = ""
 
 
-def decode(response: Response, kind: type[T], *, wrote: bool) -> T:
+def decode(
+    response: Response,
+    kind: type[T],
+    *,
+    wrote: bool,
+    error_in: Callable[[Response], str] = lambda _: "",
+) -> T:
     """The content of a 2xx answer.
 
+    error_in: the words of the vendor's error document, which may come with any status; "" for none.
     Raises: InDoubt for content of any other kind if the call may have changed something; else
         Misconfigured for a page for people or an unknown shape, Unavailable for a broken body.
     """
     try:
         return decode_json(response.body, kind, where="answer")
     except InvalidMessage as error:
-        raise unusable(response, error, wrote=wrote) from error
+        raise unusable(response, error, wrote=wrote, said=error_in(response)) from error
 
 
-def unusable(response: Response, error: InvalidMessage, *, wrote: bool) -> Failure:
-    """What it means that a 2xx answer is not what was asked for."""
-    what = f"The answer (status {response.status}) cannot be used: {error.what}"
+def unusable(response: Response, error: InvalidMessage, *, wrote: bool, said: str = "") -> Failure:
+    """What it means that a 2xx answer is not what was asked for; said: the error that it holds."""
+    about = f"it says {printable(said)}" if said else error.what
+    what = f"The answer (status {response.status}) cannot be used: {about}"
     if wrote:
         return InDoubt("answer-unusable", what, where=error.where)
     if is_page(response):

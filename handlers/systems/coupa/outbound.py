@@ -121,11 +121,11 @@ def confirm(step: Step, response: Response) -> Confirmed:
         case PutOrder(order):
             return put_order.confirm(order, response)
         case PublishItem(item):
-            written = answers.decode(response, native.Item, wrote=True)
+            written = rest.decoded(response, native.Item, wrote=True)
             rest.check(written.item_number, item.number)
             return Confirmed(reference=str(written.id))
         case RequestReview(reference=reference):
-            review = answers.decode(response, native.Review, wrote=True)
+            review = rest.decoded(response, native.Review, wrote=True)
             rest.check(review.external_ref, reference)
             return Confirmed(reference=str(review.id))
         case other:

@@ -16,7 +16,6 @@ import msgspec
 from canonical.connector import More, Observed
 from canonical.errors import Misconfigured, Unavailable
 from canonical.exchange import Request, Response
-from handlers.systems import answers
 from handlers.systems.coupa import native, rest
 
 T = TypeVar("T")
@@ -98,13 +97,13 @@ def _next(listed: List[T], so_far: _Read[T]) -> More:
 
 
 def _rows(kind: type[tuple[T, ...]], response: Response) -> tuple[Row[T], ...]:
-    values = answers.decode(response, kind, wrote=False)
-    raws = answers.decode(response, tuple[msgspec.Raw, ...], wrote=False)
+    values = rest.decoded(response, kind, wrote=False)
+    raws = rest.decoded(response, tuple[msgspec.Raw, ...], wrote=False)
     return tuple(Row(value, bytes(raw)) for value, raw in zip(values, raws, strict=True))
 
 
 def _ids(response: Response) -> tuple[int, ...]:
-    listed = answers.decode(response, tuple[native.Identified, ...], wrote=False)
+    listed = rest.decoded(response, tuple[native.Identified, ...], wrote=False)
     return tuple(row.id for row in listed)
 
 

@@ -95,7 +95,7 @@ def write(order: PurchaseOrder, observed: Observed, key: str) -> Write:
 
 def confirm(order: PurchaseOrder, response: Response) -> Confirmed:
     """That procurement shows the order under its number, cancelled where it was to be."""
-    written = answers.decode(response, native.HeldOrder, wrote=True)
+    written = rest.decoded(response, native.HeldOrder, wrote=True)
     rest.check(written.po_number or "", order.number)
     if not order.lines and written.status != ORDER_CANCELLED:
         shown = answers.printable(written.status or "no status")

@@ -67,7 +67,7 @@ def write(master: SupplierMaster, observed: Observed, key: str) -> Write:
 
 def confirm(master: SupplierMaster, response: Response) -> Confirmed:
     """That procurement shows the supplier under its number."""
-    written = answers.decode(response, native.HeldSupplier, wrote=True)
+    written = rest.decoded(response, native.HeldSupplier, wrote=True)
     rest.check(written.number or "", master.number)
     return Confirmed(reference=str(written.id))
 

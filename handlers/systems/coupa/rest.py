@@ -26,6 +26,7 @@ from handlers.systems.coupa import native
 from handlers.systems.coupa.words import UNITS
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 # An answer lists no more.
 PAGE = 50
@@ -48,6 +49,11 @@ def write(method: str, path: str, body: msgspec.Struct | None, key: str) -> Writ
         headers = (*_JSON, ("Content-Type", "application/json"), ("X-Request-ID", key))
         request = Request(method, path, headers=headers, body=encode(body))
     return Write(request, completes=True)
+
+
+def decoded(response: Response, kind: type[D], *, wrote: bool) -> D:
+    """The content of a success; raises as `answers.decode`."""
+    return answers.decode(response, kind, wrote=wrote, error_in=_error_in)
 
 
 def only(found: Sequence[T], where: str) -> T | None:
@@ -133,8 +139,7 @@ def _refusal_of(response: Response) -> Refusal:
     if errors is None:
         page = answers.is_page(response)
         return Refusal(text="" if page else response.body[:300].decode(errors="replace"))
-    text = "; ".join(f"{field} {said}" for field, lines in errors.items() for said in lines)
-    refusal = Refusal(text=text, where=next(iter(errors), ""))
+    refusal = Refusal(text=_error_in(response), where=next(iter(errors), ""))
     if taken(response):
         return msgspec.structs.replace(refusal, meaning="exists")
     if response.status == 404:
@@ -149,3 +154,9 @@ def _errors(response: Response) -> dict[str, tuple[str, ...]] | None:
         return decode_json(response.body, native.ErrorDocument).errors
     except InvalidMessage:
         return None
+
+
+def _error_in(response: Response) -> str:
+    """What the error document says; "" where it is none."""
+    errors = _errors(response) or {}
+    return "; ".join(f"{field} {said}" for field, lines in errors.items() for said in lines)

@@ -164,7 +164,7 @@ def read_all(response: Response, kind: type[E]) -> tuple[E, ...]:
     """
     if response.status != 200:
         raise failure(response, refusal_of(response), wrote=False)
-    found = answers.decode(response, _List, wrote=False).d
+    found = answers.decode(response, _List, wrote=False, error_in=_error_in).d
     return tuple(_decoded(response, raw, kind, wrote=False) for raw in whole(found))
 
 
@@ -272,8 +272,16 @@ def refusal_of(response: Response) -> Refusal:
     return refusal
 
 
+def _error_in(response: Response) -> str:
+    try:
+        error = decode_json(response.body, ErrorDocument).error
+    except InvalidMessage:
+        return ""
+    return f"{error.code}: {error.message.value}"
+
+
 def _entity(response: Response, kind: type[E], *, wrote: bool) -> E:
-    raw = answers.decode(response, _Single, wrote=wrote).d
+    raw = answers.decode(response, _Single, wrote=wrote, error_in=_error_in).d
     return _decoded(response, raw, kind, wrote=wrote)
 
 

@@ -843,6 +843,17 @@ def test_what_is_gone_is_a_case_whether_it_is_on_record_or_not() -> None:
     assert gone_case(nothing, "supplier", "supplier/S-3").owner == "purchasing"
 
 
+@pytest.mark.parametrize("operation", [READ_EVENT, READ_CHANGE, READ_ITEM, REPORT, RECONCILE])
+def test_an_error_inside_an_answer_that_says_success_is_told_in_its_own_words(
+    operation: Operation,
+) -> None:
+    says = 'Status 400, 3011: The guid "CHG9" is not valid.'
+    assert refused(lambda: read(operation, HIDDEN)).what == says
+    if operation in (REPORT, RECONCILE):
+        failure = refused(lambda: DRIVER.confirm(step_of(operation), HIDDEN))
+        assert (type(failure), failure.what) == (Rejected, says)
+
+
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_refusal_of_any_of_the_calls_is_one_of_the_read(at: int) -> None:
     responses = [answer(EVENT), answer(CHANGE), answer(ITEMS)][:at]

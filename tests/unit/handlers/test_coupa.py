@@ -330,6 +330,19 @@ def test_a_review_about_nothing_is_not_asked_for() -> None:
 # --- answers to writes ---
 
 
+@pytest.mark.parametrize("operation", [PublishItem(item()), REVIEW, ReadSupplier("17300001")])
+def test_an_error_inside_an_answer_that_says_success_is_told_in_its_own_words(
+    operation: Operation,
+) -> None:
+    hidden = answer({"errors": {"base": ["the catalogue is closed"]}}, 200)
+    says = "it says base the catalogue is closed"
+    with pytest.raises(Misconfigured, match=f"answer-unknown: .*{says}"):
+        DRIVER.read(step_of(operation), hidden)
+    if not isinstance(operation, ReadSupplier):
+        with pytest.raises(InDoubt, match=f"answer-unusable: .*{says}"):
+            DRIVER.confirm(step_of(operation), hidden)
+
+
 def test_a_write_is_confirmed_by_the_object_it_names() -> None:
     written = {"id": 5, "item-number": "SEAL-7"}
     assert DRIVER.confirm(step_of(PublishItem(item())), answer(written, 201)) == Confirmed("5")

@@ -985,6 +985,20 @@ def test_an_empty_list_is_absent(operation: Operation) -> None:
     assert DRIVER.read(step_of(operation), response) == Absent()
 
 
+HIDDEN = Response(200, JSON, error(400, "M3/305", "Material SEAL-7 is being changed").body)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_error_inside_an_answer_that_says_success_is_told_in_its_own_words(
+    operation: Operation,
+) -> None:
+    says = "it says M3/305: Material SEAL-7 is being changed"
+    with pytest.raises(Misconfigured, match=f"answer-unknown: .*{says}"):
+        DRIVER.read(step_of(operation), HIDDEN)
+    with pytest.raises(InDoubt, match=f"answer-unusable: .*{says}"):
+        DRIVER.confirm(step_of(operation), HIDDEN)
+
+
 PAGE = Response(200, {"content-type": "text/html"}, b"<html><form>User</form></html>")
 READ: list[tuple[Response, type[Failure], str]] = [
     (PAGE, Misconfigured, "answer-is-a-page"),
