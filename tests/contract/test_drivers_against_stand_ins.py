@@ -19,7 +19,7 @@ import pytest
 from broker.channels.auth import OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.dispatcher import look
-from canonical.bom import BomLine, PlantBom, PlantBomState
+from canonical.bom import BomLine, PlantBom, PlantBomState, Substitute
 from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
@@ -377,6 +377,29 @@ async def test_a_bom_is_changed_line_by_line_and_the_result_is_exact(erp: Client
         (r["BillOfMaterialComponent"], r["BillOfMaterialItemQuantity"])
         for r in await erp.rows("MaterialBOMItem")
     ) == [("HOSE", "15.000"), ("SEAL-7", "30.000")]
+
+
+async def test_substitutes_come_and_go_as_a_group(erp: Client) -> None:
+    await put_materials(erp, hose="H87")
+    ranked = {"substitutions": (Substitute("HOSE", 1),), "scrap_percent": Decimal("2.5")}
+    plain = line("10", "SEAL-7", "2")
+    put = bom(msgspec.structs.replace(plain, **ranked), line("20", "OIL", "1", "KGM"))
+    await erp.apply(bom(plain, line("20", "OIL", "1", "KGM")))
+    await erp.apply(put)
+    await erp.assert_equal(put)
+    fields = ("AlternativeItemGroup", "AlternativeItemPriority", "UsageProbabilityPercent")
+    assert sorted(
+        (row["BillOfMaterialComponent"], *(row[name] for name in fields))
+        for row in await erp.rows("MaterialBOMItem")
+    ) == [("HOSE", "X0", "02", "0"), ("OIL", "", "", "0"), ("SEAL-7", "X0", "01", "100")]
+    alone = bom(plain, line("20", "OIL", "1", "KGM"))
+    await erp.apply(alone)
+    await erp.assert_equal(alone)
+    rows = {row["BillOfMaterialComponent"]: row for row in await erp.rows("MaterialBOMItem")}
+    assert sorted(rows) == ["OIL", "SEAL-7"]
+    assert [rows["SEAL-7"][name] for name in fields] == ["", "", "0"]
+    # Stated once, and no longer: the plant's from then on.
+    assert rows["SEAL-7"]["ComponentScrapInPercent"] == "2.50"
 
 
 async def test_a_bom_of_1500_lines_is_written_once_and_confirmed_by_the_next_read(

@@ -20,7 +20,7 @@ from handlers.systems.s4.amounts import MAX_QUANTITY, PLACES, fits
 from handlers.systems.s4.words import UNITS
 
 _MAX_POSITION = 9999
-# A line is read back in 1.2 to 1.4 kB, by the length of its numbers and of the host's name, and
+# A line is read back in 1.1 to 1.4 kB, by the length of its numbers and of the host's name, and
 # 2 MiB of an answer are taken. What could not be read back, could not be confirmed: it is not sent.
 _MAX_LINES = 1500
 # What a line may say and does not get to the target, as a person calls it.
