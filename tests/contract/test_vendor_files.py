@@ -326,7 +326,7 @@ def test_a_change_of_arenas_with_its_item_is_released_once_it_is_effective() -> 
     change, item = content("Change__get_change__0.json"), content(ITEM_OF_CHANGE)
     event = content("Outbound_Integrations_-_Event_Queue__get_events__0.json")["results"][0]
     effective = change | {"lifecycleStatus": {"type": "EFFECTIVE"}}
-    (released,) = emitted(
+    released, standing = emitted(
         "arena.change",
         {
             "change": effective,
@@ -334,6 +334,7 @@ def test_a_change_of_arenas_with_its_item_is_released_once_it_is_effective() -> 
             "event": {"guid": event["guid"], "integration": "INT1"},
         },
     )
+    assert (standing.status, standing.title) == ("effective", change["title"])
     assert (released.number, released.title, released.source_id) == (
         change["number"],
         change["title"],

@@ -128,7 +128,7 @@ def test_a_dry_run_shows_what_nobody_reads_with_its_count(layshaft: Command) -> 
     assert shown[at + 1 : at + 4] == ["  E1EDP01/E1EDPA1", "  E1EDP01/E1EDPT1", ""]
     item = data(layshaft, "dry-run", CORPUS / "arena" / "item.json")["files"][0]
     assert item["ignored"] == {
-        "counted": {"fields": 1},
+        "counted": {"fields": 1, "vendor without supplierId": 1},
         "paths": ["item.additionalAttributes[Shelf Life (Months)]"],
     }
 
