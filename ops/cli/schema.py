@@ -65,6 +65,8 @@ def write_contracts(*, root: Root = ROOT) -> int:
         _show(refused)
         if any(f.word == "breaking" for f in refused):
             talk("Nothing was written: give the event a new version, or take the change back")
+        elif any(f.word == "altered" for f in refused):
+            talk("Nothing was written: restore these files as they were published")
         else:
             talk("Nothing was written: correct the tables of these READMEs")
         return Exit.FINDINGS

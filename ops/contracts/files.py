@@ -1,12 +1,15 @@
 """The contracts that are published, and what is supported, compared with the code and written anew.
 
-A published schema is what other teams rely on: it is replaced only by one that breaks nobody.
+A published schema is what other teams rely on: it is replaced only by one that breaks nobody. What
+is published is on a list with its digests, so that a file that was deleted or edited is not taken
+for one that never was.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +26,8 @@ from ops.contracts.schemas import schemas
 
 ROOT = Path(ops.__file__).parents[1]
 SCHEMAS = Path("canonical", "contracts")
+# As sha256sum writes and checks it.
+PUBLISHED = SCHEMAS / "SHA256SUMS"
 ASYNCAPI = Path("docs", "contracts", "asyncapi.json")
 PAGE = Path("docs", "contracts", "README.md")
 SUPPORT = Path("docs", "support.md")
@@ -30,16 +35,16 @@ SUPPORT = Path("docs", "support.md")
 # Beside the code that is imported, wherever documents are compared or written.
 _SYSTEMS = ROOT / support.SYSTEMS
 
-Word = Literal["missing", "outdated", "breaking", "abandoned", "untold", "unclear"]
+Word = Literal["missing", "outdated", "breaking", "altered", "abandoned", "untold", "unclear"]
 
 
 class Finding(msgspec.Struct, frozen=True):
     """Where what is published is not what the code keeps.
 
     missing, outdated: `layshaft schema export` mends it. breaking: a new version of the event is
-    needed. abandoned: a schema that the code cannot read any more, or a kind in a README that it
-    does not know. untold: a kind in the code that its README does not know. unclear: a proof of a
-    README is none.
+    needed. altered: the file is not the one that was published; it is to be restored. abandoned: a
+    schema that the code cannot read any more, or a kind in a README that it does not know. untold:
+    a kind in the code that its README does not know. unclear: a proof of a README is none.
     """
 
     file: str
@@ -59,33 +64,64 @@ def documents(catalogue: Catalogue) -> dict[Path, str]:
 
 def findings(root: Path, catalogue: Catalogue) -> list[Finding]:
     """What is wrong with the files under that root; empty where they are what the code keeps."""
-    found = [*_judged(root, documents(catalogue)), *_abandoned(root)]
+    found = [*_altered(root), *_judged(root, documents(catalogue)), *_abandoned(root)]
     return [*found, *_readmes(catalogue)]
 
 
 def export(root: Path, catalogue: Catalogue) -> tuple[list[Path], list[Finding]]:
-    """The files written anew, and why not all of them could be: one break, or one README that does
-    not say what the code does, and none is written."""
+    """The files written anew, and why not all of them could be: one break, one file that is not as
+    it was published, or one README that does not say what the code does, and none is written."""
     wanted = documents(catalogue)
-    broken = [found for found in _judged(root, wanted) if found.word == "breaking"]
+    broken = [*_altered(root)]
+    broken += [found for found in _judged(root, wanted) if found.word == "breaking"]
     broken += _readmes(catalogue)
     if broken:
         return [], broken
-    written: list[Path] = []
-    for name, text in wanted.items():
-        path = root / name
-        if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-            written.append(name)
+    written = [name for name, text in wanted.items() if _write(root / name, text)]
+    if _write(root / PUBLISHED, _sums(root)):
+        written.append(PUBLISHED)
     return written, []
+
+
+def _write(path: Path, text: str) -> bool:
+    """Whether it was another one before."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return True
+
+
+def _sums(root: Path) -> str:
+    found = sorted((root / SCHEMAS).glob("*.json"))
+    return "".join(f"{_digest(path)}  {path.name}\n" for path in found)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _published(root: Path) -> Mapping[str, str]:
+    """File name -> digest of what was published last."""
+    path = root / PUBLISHED
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def _altered(root: Path) -> Iterator[Finding]:
+    for name, digest in _published(root).items():
+        path = root / SCHEMAS / name
+        if not path.exists():
+            yield Finding(str(SCHEMAS / name), "altered", "It is published, and the file is gone")
+        elif _digest(path) != digest:
+            yield Finding(str(SCHEMAS / name), "altered", "It was published with other content")
 
 
 def _judged(root: Path, wanted: dict[Path, str]) -> Iterator[Finding]:
     for name, text in wanted.items():
         path = root / name
         if not path.exists():
-            yield Finding(str(name), "missing", "It was never published")
+            yield Finding(str(name), "missing", "It is not published")
         elif (published := path.read_text()) != text:
             found = _breaks(published, text) if name.parent == SCHEMAS else []
             for what in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,16 @@ from canonical.upcasts import UPCASTS
 from handlers import CATALOGUE
 from ops.cli.tree import run
 from ops.contracts.asyncapi import asyncapi
-from ops.contracts.files import ASYNCAPI, PAGE, ROOT, SCHEMAS, SUPPORT, export, findings
+from ops.contracts.files import (
+    ASYNCAPI,
+    PAGE,
+    PUBLISHED,
+    ROOT,
+    SCHEMAS,
+    SUPPORT,
+    export,
+    findings,
+)
 from ops.contracts.schemas import file_name
 from tests.contract.sampling import described_by
 
@@ -40,7 +50,7 @@ def exported(tmp_path: Path) -> Path:
     """A folder with everything published."""
     written, refused = export(tmp_path, CATALOGUE)
     assert refused == []
-    assert len(written) == len(EVENTS) + 3
+    assert len(written) == len(EVENTS) + 4
     return tmp_path
 
 
@@ -77,6 +87,14 @@ def edit(path: Path, change: Any) -> str:
     change(document)
     path.write_text(json.dumps(document))
     return path.read_text()
+
+
+def publish_as_it_is(root: Path) -> None:
+    """What lies there is what was published last."""
+    (root / PUBLISHED).unlink()
+    files = sorted((root / SCHEMAS).glob("*.json"))
+    sums = [f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    (root / PUBLISHED).write_text("".join(sums))
 
 
 def test_what_is_published_is_what_the_code_keeps() -> None:
@@ -151,6 +169,7 @@ def test_what_would_break_a_reader_is_refused_and_nothing_is_written(exported: P
         schema["$defs"]["Item"]["properties"]["kind"]["enum"].append("tool")
 
     before = edit(exported / RELEASED, was_wider)
+    publish_as_it_is(exported)
     (exported / PAGE).unlink()
     written, refused = export(exported, CATALOGUE)
     assert written == []
@@ -165,15 +184,37 @@ def test_what_breaks_nobody_is_written_anew(exported: Path) -> None:
         del schema["$defs"]["Item"]["properties"]["weight"]
 
     edit(exported / RELEASED, knew_less)
+    publish_as_it_is(exported)
     assert [(f.file, f.word) for f in findings(exported, CATALOGUE)] == [
         (str(RELEASED), "outdated")
     ]
-    assert export(exported, CATALOGUE) == ([RELEASED], [])
+    assert export(exported, CATALOGUE) == ([RELEASED, PUBLISHED], [])
     assert findings(exported, CATALOGUE) == []
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_published_file_that_is_gone_or_edited_is_not_taken_for_one_that_never_was(
+    exported: Path, is_gone: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def knew_less(schema: dict[str, Any]) -> None:
+        del schema["$defs"]["Item"]["properties"]["weight"]
+
+    if is_gone:
+        (exported / RELEASED).unlink()
+    else:
+        edit(exported / RELEASED, knew_less)
+    root = ["--root", str(exported)]
+    assert findings(exported, CATALOGUE)[0].word == "altered"
+    assert run(["schema", "export", *root]) == 1
+    told = capsys.readouterr()
+    assert f"{RELEASED}  altered" in told.out
+    assert "restore these files as they were published" in told.err
+    assert (exported / RELEASED).exists() is not is_gone
 
 
 def test_a_version_that_nobody_keeps_any_more_is_noticed(exported: Path) -> None:
     (exported / RELEASED).rename(exported / SCHEMAS / "item.released.v9.json")
+    publish_as_it_is(exported)
     words = {f.file: f.word for f in findings(exported, CATALOGUE)}
     assert words == {
         str(RELEASED): "missing",
