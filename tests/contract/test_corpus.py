@@ -22,14 +22,9 @@ TYPES = {message_type for who, message_type in HANDLERS if who != SOURCE}
 CALLS = {verb(kind) for kind in set(get_args(Operation)) - {Approve, AwaitFact, Announce}}
 
 # Message type -> why no sample of it stands in the corpus.
-NO_SAMPLE: Mapping[str, str] = {
-    "arena.change": "the demo has one, with the items of a real export (ops/demo/packages)",
-}
+NO_SAMPLE: Mapping[str, str] = {}
 # Operation -> why no sample leads to it.
-NO_REQUEST: Mapping[str, str] = {
-    "report-implementation": "follows from a change of Arena's, see NO_SAMPLE",
-    "reconcile": "follows from a change of Arena's that came by its queue, see NO_SAMPLE",
-}
+NO_REQUEST: Mapping[str, str] = {}
 
 
 @pytest.fixture(scope="module")
