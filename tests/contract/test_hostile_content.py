@@ -431,7 +431,7 @@ def read_texts() -> tuple[Read, ...]:
 # as if it were not there.
 CHOOSES = {
     *(("pdx-package", name) for name in ("name", "globalPreferredStatusCode")),
-    *(("arena-change", "name"), ("arena-item", "name")),
+    *(("arena-change", "name"), ("arena-item", "name"), ("arena-item", "guid")),
     *(("coupa-contracts", "status"), ("coupa-contracts", "item-number")),
     *(("idoc-document", name) for name in ("QUALF", "IDDAT", "SUMID", "PARVW", "ACTION", "MSGFN")),
     *(("idoc-document", name) for name in ("SPRAS_ISO", "STLAL", "LKENZ", "SERIAL", "DOCNUM")),
@@ -520,6 +520,9 @@ CALLED: Mapping[str, str] = {
     "arena.item 0": "210-00417",
     "arena.event 0": "ECO-7",
     "arena.event-item 0": "SEAL-1",
+    "arena.gone 0": "SEAL-1",
+    "arena.supplier 0": "S-3",
+    "arena.supplier-notice 0": "S-3",
     "coupa.supplier 0": "S-3",
     "coupa.contracts 0": "SEAL-1",
     "coupa.contract 0": "C-3",

@@ -30,7 +30,7 @@ from handlers.systems.table.inbound import handler_of
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
 from tests.fixtures.large_package import write_package
-from tests.timing import processor_seconds
+from tests.timing import times_as_long
 
 SHORT = 5_000
 AS_LONG = 10
@@ -176,12 +176,6 @@ def delivery_of(case: Case, lines: int) -> Delivery:
     return delivery
 
 
-def seconds(case: Case, lines: int) -> float:
-    """Processor time."""
-    delivery = delivery_of(case, lines)
-    return processor_seconds(lambda: understood(case[0], delivery))
-
-
 def understood(handler: Handler, delivery: Delivery) -> tuple[Effect, ...]:
     """What it comes to."""
     return handler.decide(handler.read(delivery), Facts(RULES), NOW)
@@ -201,9 +195,11 @@ def bytes_a_line(do: Callable[[], object], lines: int) -> float:
 @pytest.mark.parametrize("name", CASES)
 def test_ten_times_as_many_lines_take_some_ten_times_as_long(name: str) -> None:
     case = CASES[name]
-    short = case[3]
-    seconds(case, short // AS_LONG)
-    assert seconds(case, short * AS_LONG) < AT_MOST * seconds(case, short)
+    long, short = (
+        partial(understood, case[0], delivery_of(case, lines))
+        for lines in (case[3] * AS_LONG, case[3])
+    )
+    assert times_as_long(long, short, enough=AT_MOST) < AT_MOST
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -256,13 +252,13 @@ def test_a_long_bom_that_is_written_has_all_lines() -> None:
 
 def test_a_bom_is_written_in_time_that_grows_with_its_lines() -> None:
     short, long = (partial(bill_of_material.create, plant_bom(n)) for n in (OUT // AS_LONG, OUT))
-    assert processor_seconds(long) < AT_MOST * processor_seconds(short)
+    assert times_as_long(long, short, enough=AT_MOST) < AT_MOST
 
 
 def test_a_bom_is_compared_in_time_that_grows_with_its_lines() -> None:
     boms = [plant_bom(lines) for lines in (OUT // AS_LONG, OUT)]
     short, long = (partial(compared, bom, held(bom)) for bom in boms)
-    assert processor_seconds(long) < AT_MOST * processor_seconds(short)
+    assert times_as_long(long, short, enough=AT_MOST) < AT_MOST
 
 
 def test_a_line_that_is_written_and_compared_takes_so_much_memory() -> None:
