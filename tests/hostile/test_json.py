@@ -108,14 +108,23 @@ def with_number(contract: str, number: bytes) -> Sent:
             return own("item.released", key, sent.body.replace(MARK, number))
 
 
-@pytest.mark.parametrize("contract", ["arena.change", "coupa.contracts", "item.released"])
+@pytest.mark.parametrize(
+    ("contract", "where", "field"),
+    [
+        ("arena.change", CHANGE, f"{CHANGE}: changeItems.count"),
+        ("coupa.contracts", "coupa.contracts", "coupa.contracts[0].lines[0].lead-time"),
+        ("item.released", "item.released", "item.released: revision.ordinal"),
+    ],
+)
 async def test_h16_h17_h23_where_an_integer_belongs_anything_else_is_one_case_each(
-    service: Running, contract: str
+    service: Running, contract: str, where: str, field: str
 ) -> None:
-    where = CHANGE if contract == "arena.change" else contract
     await refused(
         service,
-        *((with_number(contract, number), code, where) for number, code in NO_INTEGERS.values()),
+        *(
+            (with_number(contract, number), code, where if code == "undecodable" else field)
+            for number, code in NO_INTEGERS.values()
+        ),
     )
 
 
@@ -260,12 +269,13 @@ async def test_h22_what_is_not_one_json_document_is_one_case_each(service: Runni
 
 async def test_h24_times_that_are_none_are_one_case_each(service: Running) -> None:
     field = "change.lifecycleDateTime"
+    stated = f"{CHANGE}: {field}"
     times: dict[str, tuple[Any, str, str]] = {
-        "no zone": ("2024-01-01T00:00:00", "contract-violated", CHANGE),
+        "no zone": ("2024-01-01T00:00:00", "contract-violated", stated),
         "beyond the calendar": ("9999-12-31T23:59:59-14:00", "time-out-of-bounds", field),
         "before the calendar": ("0001-01-01T00:00:00+14:00", "time-out-of-bounds", field),
-        "leap second": ("2016-12-31T23:59:60Z", "contract-violated", CHANGE),
-        "number": (1704067200, "contract-violated", CHANGE),
+        "leap second": ("2016-12-31T23:59:60Z", "contract-violated", stated),
+        "number": (1704067200, "contract-violated", stated),
     }
     await refused(
         service,
@@ -298,7 +308,10 @@ async def test_h24_times_that_are_none_in_events_of_ours_are_one_case_each(
     times = ("2024-01-01T00:00:00", "2016-12-31T23:59:60Z")
     await refused(
         service,
-        *((released(stated_at=time), "contract-violated", "item.released") for time in times),
+        *(
+            (released(stated_at=time), "contract-violated", "item.released: stated_at")
+            for time in times
+        ),
     )
 
 
@@ -345,7 +358,11 @@ async def test_h25_more_rows_than_a_contract_declares_are_one_case(service: Runn
     answer = [{"id": 7, "number": "S", "status": "x"}] * 10_001
     reasons = await refused(
         service,
-        (arena(statement(*[row] * 10_001)), "contract-violated", CHANGE),
+        (
+            arena(statement(*[row] * 10_001)),
+            "contract-violated",
+            f"{CHANGE}: changeItems.results",
+        ),
         (coupa("coupa.supplier", "supplier/S", answer), "contract-violated", "coupa.supplier"),
     )
     assert ["length <= 10000" in reason for reason in reasons] == [True, True]
