@@ -9,12 +9,14 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from types import FrameType
+from typing import NoReturn, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -27,7 +29,7 @@ from benchmarks.report import Report, Trial, report, show, show_trial
 from benchmarks.rungs import RUNGS, Passed, Rung
 from benchmarks.trials import TRIALS
 from ops.memory import collect_rarely
-from ops.stack import Stack, StackUnavailable
+from ops.stack import Servers, Stack, StackUnavailable
 
 ROUNDS = 3
 DRIVERS = "drivers"
@@ -40,6 +42,10 @@ T = TypeVar("T")
 def main() -> int:
     """Exit code: 0 measured, 1 a run that counts for nothing, 3 no servers to be had."""
     arguments = _parser().parse_args()
+    # A run that is ended still ends its servers and processes: they live in sessions of their own.
+    signal.signal(signal.SIGTERM, _end)
+    # A shell has its background jobs ignore this one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ROOT / ".layshaft"))
     try:
         if arguments.trial == DRIVERS:
@@ -53,6 +59,8 @@ def main() -> int:
     except Invalid as error:
         print(f"This run counts for nothing: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,7 +102,7 @@ def _climb(state: Path, arguments: argparse.Namespace) -> int:
     """The rungs are measured and shown; a whole run is kept."""
     rungs, quick = arguments.rungs, arguments.quick
     rounds = 1 if quick else arguments.rounds
-    found = asyncio.run(_on_place(state, lambda place: _measure(place, rungs, rounds, quick)))
+    found = _on_place(state, lambda place: _measure(place, rungs, rounds, quick))
     if arguments.output == "json":
         _put_json(found)
     else:
@@ -115,7 +123,7 @@ def _try(name: str, state: Path, arguments: argparse.Namespace) -> int:
         figures = await TRIALS[name].run(place, quick=arguments.quick)
         return Trial(name, figures, await place.settings(), _machine(), _commit())
 
-    found = asyncio.run(_on_place(state, measure))
+    found = _on_place(state, measure)
     if arguments.output == "json":
         _put_json(found)
     else:
@@ -155,16 +163,17 @@ def _other_python(state: Path) -> Path:
     return state / "bench-venv" / "bin" / "python"
 
 
-async def _on_place(state: Path, measure: Callable[[Place], Awaitable[T]]) -> T:
+def _on_place(state: Path, measure: Callable[[Place], Awaitable[T]]) -> T:
     """What is measured on servers of its own, which are stopped afterwards."""
     stack = Stack(state / "bench", packages_dir=state / "packages", environment={})
-    servers = await asyncio.to_thread(stack.start)
-    try:
+
+    async def run(servers: Servers) -> T:
         place = Place(servers, state / "bench" / "run", _other_python(state))
         async with place.open():
             return await measure(place)
-    finally:
-        await asyncio.to_thread(stack.stop)
+
+    with stack as servers:
+        return asyncio.run(run(servers))
 
 
 async def _measure(place: Place, rungs: list[Rung], rounds: int, quick: bool) -> Report:
@@ -204,6 +213,10 @@ def _commit() -> str:
         check=False,
     )
     return described.stdout.strip() or "unknown"
+
+
+def _end(signal_number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signal_number)
 
 
 if __name__ == "__main__":

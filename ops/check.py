@@ -169,6 +169,8 @@ def main() -> int:
             parser.error(f"no row {row}; they are listed in tests/faults/rows.toml")
     # A terminated run still stops its servers: they live in sessions of their own.
     signal.signal(signal.SIGTERM, _end)
+    # A shell has its background jobs ignore this one, and pytest would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         outcomes = _run_groups(chosen, full=arguments.full, rows=arguments.rows)
     except StackUnavailable as error:
