@@ -206,10 +206,20 @@ _NEXT = f"""
 """
 
 
+# A row p that process $4 may begin: no other one did a moment ago, and is about to claim it.
+_MAY_BEGIN = """
+    ($4::text is null
+     or p.begun_by in ('', $4) or p.begun_at < now() - make_interval(secs => $5))
+"""
+
+
 async def _lock_due(
-    tx: Tx, lane: str, limit: int, only: Sequence[int] | None
+    tx: Tx, lane: str, limit: int, *, only: Sequence[int] | None = None, worker: str | None = None
 ) -> list[tuple[str, str]]:
-    """Keys of this lane with something to do, their holds locked; those in work are skipped."""
+    """Keys of this lane with something to do, their holds locked; those in work are skipped.
+
+    worker: what others have begun does not count, or it would stand before what is left to do.
+    """
     rows = await tx.fetch(
         f"""
         with due as (
@@ -218,12 +228,13 @@ async def _lock_due(
             where p.lane = $1 and p.state in ('ready', 'retry') and p.due_at <= now()
               and not exists (
                   select from pending e where e.scope = p.scope and e.key = p.key and e.id < p.id)
-              and ($3::bigint[] is null or p.id = any($3))
+              and ($3::bigint[] is null or p.id = any($3)) and {_MAY_BEGIN}
             limit $2)
             union
             (select distinct p.scope, p.key
             from pending p
             where p.lane = $1 and {_MAY_PASS} and ($3::bigint[] is null or p.id = any($3))
+              and {_MAY_BEGIN}
             limit $2)
         )
         select h.scope, h.key from hold h join due using (scope, key)
@@ -232,6 +243,8 @@ async def _lock_due(
         lane,
         limit,
         only,
+        worker,
+        BEGUN_FOR_S,
     )
     return [(r["scope"], r["key"]) for r in rows]
 
@@ -250,7 +263,7 @@ async def begin_pending(tx: Tx, *, lane: str, limit: int, worker: str) -> Begun:
     the rows are claimed: a row that kills its process leaves this trace. Suspects are counted one
     by one (begin_suspect), or three crashes would accuse their neighbours too.
     """
-    keys = await _lock_due(tx, lane, limit, None)
+    keys = await _lock_due(tx, lane, limit, worker=worker)
     if not keys:
         return Begun((), ())
     rows = await tx.fetch(
@@ -319,7 +332,7 @@ async def claim_pending(
     that somebody finished meanwhile is not seen any more.
     """
     ids = None if only is None else list(only)
-    keys = await _lock_due(tx, lane, limit, ids)
+    keys = await _lock_due(tx, lane, limit, only=ids)
     if not keys:
         return []
     rows = await tx.fetch(

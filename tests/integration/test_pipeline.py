@@ -473,6 +473,19 @@ async def test_rows_another_process_has_just_begun_are_left_to_it(bench: Bench) 
         assert await begin_pending(tx, lane="standard", limit=9, worker="a") == mine
 
 
+async def test_what_another_process_has_begun_stands_before_nothing_that_is_left(
+    bench: Bench,
+) -> None:
+    orders = [an_order(n, f"order/{n}", fault="unavailable") for n in range(12)]
+    await bench.pipeline().take(arrivals(orders))
+    async with bench.database.transaction() as tx:
+        mine = await begin_pending(tx, lane="standard", limit=8, worker="a")
+    async with bench.database.transaction() as tx:
+        others = await begin_pending(tx, lane="standard", limit=8, worker="b")
+    assert [len(mine.rows), len(others.rows)] == [8, 4]
+    assert not {*mine.rows} & {*others.rows}
+
+
 async def test_a_database_that_is_busy_does_not_count_as_a_crash(
     bench: Bench, database_url: str
 ) -> None:

@@ -300,7 +300,7 @@ class MemoryUnit:
     async def begin_pending(self, *, lane: str, limit: int, worker: str) -> Begun:
         """See broker.unit.Unit."""
         await self._weather.before("begin_pending: holds")
-        keys = self._lock_due(lane, limit, None)
+        keys = self._lock_due(lane, limit, worker=worker)
         await self._weather.before("begin_pending: rows")
         rows: list[int] = []
         suspects: list[int] = []
@@ -343,18 +343,26 @@ class MemoryUnit:
     ) -> list[PendingWork]:
         """See broker.unit.Unit."""
         await self._weather.before("claim_pending: holds")
-        keys = self._lock_due(lane, limit, only)
+        keys = self._lock_due(lane, limit, only=only)
         await self._weather.before("claim_pending: rows")
         rows = self._next_of(keys, lane, only)
         return sorted((self._as_work(row, passed=p) for row, p in rows), key=lambda w: w.id)
 
-    def _lock_due(self, lane: str, limit: int, only: Sequence[int] | None) -> list[OrderKey]:
+    def _lock_due(
+        self,
+        lane: str,
+        limit: int,
+        *,
+        only: Sequence[int] | None = None,
+        worker: str | None = None,
+    ) -> list[OrderKey]:
         """Keys with something to do, their holds locked; those in work are skipped."""
+        queues, now = queues_of(self.tx.pending.rows()), self.tx.began_at
 
         def wanted(row: PendingRow) -> bool:
-            return row.lane == lane and (only is None or row.id in only)
+            is_free = worker is None or may_begin(row, worker, now)
+            return row.lane == lane and is_free and (only is None or row.id in only)
 
-        queues, now = queues_of(self.tx.pending.rows()), self.tx.began_at
         heads = [k for k, q in queues.items() if wanted(q[0]) and is_due(q[0], now)]
         passing = [
             k for k, q in queues.items() if any(wanted(p) and may_pass(p, q, now) for p in q)
