@@ -76,7 +76,7 @@ def _statement(event: str, number: str, at: datetime, items: int, chance: random
             "category": {"guid": "PUP5WK3RSSZFKSUHPGBL", "name": "Engineering Change Order"},
             "creator": {"guid": "6M7EQ723KJMTEY89V7JA", "fullName": "A. Engineer"},
             "lifecycleDateTime": at.isoformat().replace("+00:00", "Z"),
-            "lifecycleStatus": {"type": "EFFECTIVE"},
+            "lifecycleStatus": {"type": "RELEASED"},
             "effectivityType": "PERMANENT_ON_APPROVAL",
             "additionalAttributes": [
                 {"guid": "DV84V396K9KSU8N6XMPS", "name": "Urgency", "value": "Standard"}

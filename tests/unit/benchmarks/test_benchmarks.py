@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -12,7 +13,10 @@ from benchmarks.place import KIND, PREFETCH, SOURCE
 from benchmarks.report import ratios, report
 from benchmarks.rungs import Passed
 from broker.settings import Settings
+from canonical.effects import Emit, Fetch, Put
+from canonical.facts import Facts
 from canonical.handler import Delivery
+from canonical.rules import Rules
 from handlers.systems.arena.inbound import HANDLER
 
 NUMBER = 12_000
@@ -34,6 +38,12 @@ def test_the_load_is_read_by_the_handler_of_the_service() -> None:
     letter = letters(1, seed=1)[0]
     message = HANDLER.read(Delivery(SOURCE, KIND, letter.body))
     assert message.envelope.key == letter.key
+    # One document and one event of each is what passes are counted by.
+    rules = Rules(plants=(), distribution=(), routes=(), central_purchasing_org="1000")
+    put, event, *reads = HANDLER.decide(message, Facts(rules), datetime(2026, 3, 2, tzinfo=UTC))
+    assert (type(put), type(event)) == (Put, Emit)
+    # There is nowhere to read from.
+    assert all(isinstance(read, Fetch) for read in reads)
 
 
 def test_what_is_stale_is_older_than_what_came_before_and_nothing_else_is() -> None:
