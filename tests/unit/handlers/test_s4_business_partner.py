@@ -36,6 +36,7 @@ from handlers.systems.s4.odata import fields
 from handlers.systems.s4.outbound import DRIVER
 from ops.sandbox.odata import check_payload, load_model
 from ops.sandbox.resource import parse_query, parse_resource
+from tests.garbage import VALUES, inside
 
 MODEL = load_model()
 JSON = {"content-type": "application/json"}
@@ -466,28 +467,12 @@ def test_a_confirmation_that_names_nothing_is_in_doubt() -> None:
 
 # --- garbage ---
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=8,
-)
-
-
-def inside(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything inside a JSON value."""
-    inner: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        inner = [(value, name) for name in value]
-    elif isinstance(value, list):
-        inner = [(value, place) for place in range(len(value))]
-    return inner + [leaf for container, name in inner for leaf in inside(container[name])]
-
 
 @given(st.data())
 def test_garbage_raises_only_canonical_failures(data: st.DataObject) -> None:
     entity = stored(supplier())
     container, name = data.draw(st.sampled_from(inside(entity)))
-    container[name] = data.draw(values)
+    container[name] = data.draw(VALUES)
     step = step_of(supplier())
     try:
         found = DRIVER.read(step, data.draw(st.sampled_from([listed(entity), one(entity)])))
