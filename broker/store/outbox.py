@@ -25,6 +25,8 @@ SWEEP_BYTES = 16 * 1024 * 1024
 # A refused row rests half of this at least, doubled with each refusal up to the longest.
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 10.0
+# Of what no queue takes, one row is tried so often.
+SCOUT_S = 1.0
 
 
 class Emission(msgspec.Struct, frozen=True):
@@ -308,7 +310,11 @@ async def release_rows(tx: Tx, ids: Iterable[int]) -> None:
 
 
 async def refuse_rows(tx: Tx, refusals: Iterable[Refusal]) -> None:
-    """The rows, and with them their keys, rest a while; since when and why is on record."""
+    """The rows, and with them their keys, rest a while; since when and why is on record.
+
+    Of an event that no queue takes one row is tried again soon, however long the others rest: it is
+    the first to get through once there is a queue, and wakes them.
+    """
     ordered = sorted(refusals, key=lambda r: r.id)
     await tx.execute(
         """
@@ -325,6 +331,27 @@ async def refuse_rows(tx: Tx, refusals: Iterable[Refusal]) -> None:
         FIRST_REST_S,
         LONGEST_REST_S,
     )
+    returned = [r.id for r in ordered if r.why == "returned"]
+    if returned:
+        await tx.execute(
+            """
+            with kinds as (
+                select distinct exchange, routing_key from outbox where id = any($1::bigint[])
+            ),
+            nearest as (
+                select distinct on (o.exchange, o.routing_key) o.id
+                from outbox o join kinds using (exchange, routing_key)
+                where o.refusals > 0 and o.refusal = 'returned'
+                order by o.exchange, o.routing_key, o.sweep_at
+            )
+            update outbox o
+            set sweep_at = clock_timestamp() + make_interval(secs => $2::float8)
+            from nearest n
+            where o.id = n.id and o.sweep_at > clock_timestamp() + make_interval(secs => $2::float8)
+            """,
+            returned,
+            SCOUT_S,
+        )
 
 
 async def refused_events(tx: Tx, *, for_s: float) -> list[RefusedEvents]:

@@ -304,3 +304,23 @@ async def test_what_no_queue_took_goes_as_soon_as_one_of_it_has_gone(
     assert [key for key, _, _ in await received(broker, 2)] == ["supplier/A", "supplier/B"]
     left = await bench.column("select key from outbox where sweep_at > now() order by key")
     assert left == ["supplier/C", "supplier/D"]
+
+
+async def test_of_what_no_queue_takes_one_row_is_tried_again_soon(
+    bench: Bench, process: Process, broker: AbstractConnection
+) -> None:
+    channel = await broker.channel()
+    for name in (QUEUE, "out.planning"):
+        await (await channel.get_queue(name)).unbind(EXCHANGE, "supplier.changed")
+    await emit(bench, *"ABCDEF")
+    async with bench.database.transaction() as tx:
+        await emit_in(tx, "G", event="nobody.listens")
+    await bench.execute("update outbox set refusals = 20")  # long refused
+    for _ in range(3):
+        await process.sweeper.turn()
+        soon = await bench.column(
+            "select routing_key from outbox where sweep_at < now() + interval '1.5 s' order by 1"
+        )
+        assert soon == ["nobody.listens", "supplier.changed"]
+        # Not all of them: the others rest as long as they did.
+        await bench.execute("update outbox set sweep_at = sweep_at - interval '1.5 s'")
