@@ -1,4 +1,4 @@
-"""Engineering change orders and the items they affect."""
+"""Engineering change orders and the items they affect; changes as ERPs hold them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from canonical.item import Lifecycle
 ChangeStatus = Literal[
     "open", "submitted", "approved", "released", "effective", "completed", "cancelled"
 ]
+# active: objects may be changed under the number. inactive: none may.
+ChangeMasterStatus = Literal["active", "inactive"]
+ChangedKind = Literal["item", "bom"]
 StockKind = Literal["on_order", "in_process", "in_stock", "finished", "in_field"]
 
 
@@ -102,6 +105,51 @@ class ChangedObjects(msgspec.Struct, frozen=True):
     boms: tuple[ChangedBom, ...] = ()
 
 
+class ListedObject(msgspec.Struct, frozen=True, gc=False):
+    """An item, or the BOM of one, that an ERP lists under a change.
+
+    plant, usage: of a BOM; one of all plants has the plant "". is_locked: it may not be changed
+    under the number, whatever the number is open to.
+    """
+
+    kind: ChangedKind
+    item: str
+    plant: str = ""
+    usage: str = ""
+    is_locked: bool = False
+
+
+class ChangeMasterState(msgspec.Struct, frozen=True):
+    """A change as an ERP holds it now, whole.
+
+    version: grows with every statement about it. valid_from: first valid day; None = none is known.
+    status: None where none is stated, or the ERP's own, `stated_as`, is in no table. open_to: kinds
+    of objects that may be changed under it; locked: those that may not for now. objects: that are
+    listed under it, items first. is_used: objects were changed under it, so that its day stays.
+    is_deleted: it is marked for deletion.
+    """
+
+    number: str
+    version: Int64
+    description: str = ""
+    reason: str = ""
+    valid_from: date | None = None
+    status: ChangeMasterStatus | None = None
+    open_to: tuple[ChangedKind, ...] = ()
+    locked: tuple[ChangedKind, ...] = ()
+    objects: tuple[ListedObject, ...] = ()
+    is_used: bool = False
+    is_deleted: bool = False
+    stated_as: str = ""
+    source_id: str = ""
+    stated_at: Instant | None = None
+
+
 def change_key(number: str) -> str:
     """Order and ledger key of a change."""
     return f"engineering-change/{number}"
+
+
+def change_master_key(number: str) -> str:
+    """Order and document key of a change as an ERP holds it."""
+    return f"change-master/{number}"

@@ -12,7 +12,7 @@ import msgspec
 
 from canonical.bom import Bom, PlantBomState
 from canonical.bounds import Instant, Int64
-from canonical.change import ChangeStatus, EngineeringChange
+from canonical.change import ChangeMasterState, ChangeStatus, EngineeringChange
 from canonical.envelope import Lane
 from canonical.item import Item, ItemKind, Lifecycle
 from canonical.item_master import ItemMasterPatch
@@ -250,6 +250,12 @@ EVENTS: dict[str, EventType] = {
             _LOG_DAYS,
             "All steps of a released change are true in all systems",
             "Planning and operations go on by it",
+        ),
+        EventType(
+            "change-master.changed", 1, ChangeMasterState, "change-master/<number>", "standard",
+            _OPS, _LOG_DAYS,
+            "An ERP holds a change under another state now; it is stated whole",
+            "Nothing can be changed under its number while it is locked, inactive or deleted",
         ),
         EventType(
             "item.released", 1, Item, "item/<number>", "standard", _ENG, _LOG_DAYS,

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from canonical.bom import Bom, PlantBomState, bom_key
-from canonical.change import EngineeringChange, change_key
+from canonical.change import ChangeMasterState, EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, order_key
@@ -34,6 +34,7 @@ Document = (
     | OrderConfirmation
     | PurchaseContract
     | SourceList
+    | ChangeMasterState
 )
 D = TypeVar(
     "D",
@@ -63,6 +64,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "order-confirmation": OrderConfirmation,
     "contract": PurchaseContract,
     "source-list": SourceList,
+    "change-master": ChangeMasterState,
 }
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from canonical import item_master, purchasing, supplier_master
 from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key
+from canonical.change import ChangeMasterState, change_master_key
 from canonical.codec import read_event
 from canonical.effects import Effect, Put
 from canonical.envelope import Message
@@ -38,6 +39,7 @@ Stated = (
     | Coverage
     | PurchaseContract
     | SourceList
+    | ChangeMasterState
     | PurchaseOrder
     | OrderConfirmation
 )
@@ -114,6 +116,8 @@ def _put(document: Stated) -> Put:
         case SourceList():
             key = source_list_key(document.plant, document.item)
             return Put(key, document.version, document, stated)
+        case ChangeMasterState():
+            return Put(change_master_key(document.number), document.version, document, stated)
         case PurchaseOrder():
             return Put(order_key(document.number), document.version, document, stated)
         case OrderConfirmation():
@@ -140,6 +144,7 @@ SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
 CONTRACT_CHANGED = _handler("contract.changed")
 SOURCE_LIST_CHANGED = _handler("source-list.changed")
+CHANGE_MASTER_CHANGED = _handler("change-master.changed")
 
 
 def _key(patch: Patch) -> str:

@@ -20,7 +20,13 @@ from broker.channels.auth import OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
 from broker.dispatcher import look
 from canonical.bom import BomLine, PlantBom, PlantBomState, Substitute
-from canonical.change import ChangedBom, ChangedObjects, ChangeMaster
+from canonical.change import (
+    ChangedBom,
+    ChangedObjects,
+    ChangeMaster,
+    ChangeMasterState,
+    ListedObject,
+)
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
 from canonical.errors import Conflict, InDoubt, Rejected, SuspectedDuplicate, Unavailable
@@ -58,6 +64,7 @@ from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER as COUPA
 from handlers.systems.s4.inbound import (
     HANDLER_BOM,
+    HANDLER_CHANGE_MASTER,
     HANDLER_CONTRACT,
     HANDLER_INFO_RECORD,
     HANDLER_ORDER,
@@ -1098,9 +1105,96 @@ async def test_a_bom_is_read_in_all_its_states_and_told_as_it_is_today(erp: Clie
     )
 
 
+async def test_a_change_number_that_was_written_is_read_back_with_what_it_lists(
+    erp: Client,
+) -> None:
+    await put_materials(erp)
+    await erp.apply(bom(line("10", "SEAL-7", "2")))
+    await erp.apply(change(reason="It leaks"))
+    boms = (ChangedBom("PUMP", "1010", "1"),)
+    await erp.apply(PutChangedObjects(ChangedObjects("eco-7", ("SEAL-7", "PUMP"), boms)))
+    await erp.plant(
+        "A_ChangeMstrObMgReMaterial",
+        ChangeNumber="ECO-7",
+        Material="HOSE",
+        ObjMgmtRecdObjIsLockedForChg="X",
+    )
+    key = "change-master/ECO-7"
+    reference, answer = await erp.apply(asked("change-master", "ECO-7", key))
+    assert (reference, erp.writes) == ("ECO-7", 0)
+    [row] = await erp.rows("A_ChangeMaster")
+    milliseconds = int(row["ChangeNumberLastChgdDateTime"].removeprefix("/Date(").partition("+")[0])
+    assert answer is not None
+    assert b"ByUser" not in answer.body
+    assert emitted(HANDLER_CHANGE_MASTER, answer) == Emit(
+        "change-master.changed",
+        key,
+        ChangeMasterState(
+            number="ECO-7",
+            version=milliseconds * 1000,
+            description="Seal the shaft",
+            reason="It leaks",
+            valid_from=date(2026, 3, 2),
+            status="active",
+            open_to=("item", "bom"),
+            objects=(
+                ListedObject("item", "HOSE", is_locked=True),
+                ListedObject("item", "PUMP"),
+                ListedObject("item", "SEAL-7"),
+                ListedObject("bom", "PUMP", "1010", "1"),
+            ),
+            stated_as="01",
+            source_id="ECO-7",
+            stated_at=READ_AT,
+        ),
+    )
+
+
+async def test_a_change_number_of_the_erps_own_people_is_read_as_they_left_it(
+    erp: Client,
+) -> None:
+    await erp.plant(
+        "A_ChangeMaster",
+        ChangeNumber="500000000042",
+        ChangeNumberStatus="02",
+        ChangeNumberValidFromDate="/Date(1772409600000)/",
+        ChangeNumberLastChgdDateTime="/Date(1492098664000+0000)/",
+        IsUsedForDataDefinition=True,
+        ChangeNumberIsMrkdForDeletion=True,
+    )
+    await erp.plant(
+        "A_ChangeMasterObjTypeAssgmt",
+        ChangeNumber="500000000042",
+        SAPObjectType="MaterialBOM",
+        IsActiveForChangeNumber=True,
+        IsLockedForChanges="X",
+    )
+    key = "change-master/500000000042"
+    _, answer = await erp.apply(asked("change-master", "500000000042", key))
+    assert emitted(HANDLER_CHANGE_MASTER, answer).data == ChangeMasterState(
+        number="500000000042",
+        version=1_492_098_664_000_000,
+        valid_from=date(2026, 3, 2),
+        status="inactive",
+        locked=("bom",),
+        is_used=True,
+        is_deleted=True,
+        stated_as="02",
+        source_id="500000000042",
+        stated_at=READ_AT,
+    )
+
+
 @pytest.mark.parametrize(
     "kind",
-    ["purchase-order", "product", "business-partner", "info-record", "purchase-contract"],
+    [
+        "purchase-order",
+        "product",
+        "business-partner",
+        "info-record",
+        "purchase-contract",
+        "change-master",
+    ],
 )
 async def test_what_the_erp_does_not_have_any_more_is_an_answer(erp: Client, kind: str) -> None:
     _, answer = await erp.apply(asked(kind, "4711", f"{kind}/4711"))

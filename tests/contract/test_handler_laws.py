@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canonical.bom import PlantBomState
+from canonical.change import ChangeMasterState
 from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
 from canonical.errors import DEFECT, OWNERS, Failure
@@ -84,12 +85,14 @@ NAMES = {
     "s4-purchase-contract",
     "s4-source-list",
     "s4-bom",
+    "s4-change-master",
     "item.changed",
     "supplier-master.changed",
     "info-record.changed",
     "bom.changed",
     "contract.changed",
     "source-list.changed",
+    "change-master.changed",
     "purchase-order.created",
     "purchase-order.changed",
     "order-confirmation.accepted",
@@ -380,6 +383,31 @@ S4_BOM = {
         }
     ]
 }
+S4_CHANGE = {
+    "ChangeNumber": "500000000042",
+    "ChangeNumberStatus": "01",
+    "ChangeNumberDescription": "Seal the shaft",
+    "ChangeNumberValidFromDate": "/Date(1772409600000)/",
+    "ChangeNumberCreationDate": "/Date(1471305600000)/",
+    "ChangeNumberLastChgdDateTime": None,
+    "IsUsedForDataDefinition": True,
+    "ChangeNumberIsMrkdForDeletion": None,
+    "to_ObjTypeAssignment": {
+        "results": [
+            {
+                "SAPObjectType": "MaterialBOM",
+                "IsActiveForChangeNumber": True,
+                "IsLockedForChanges": "X",
+            }
+        ]
+    },
+    "to_ChangeMstrObMgReMaterial": {
+        "results": [{"Material": "PIN", "ObjMgmtRecdObjIsLockedForChg": ""}]
+    },
+    "to_ChangeMstrObMgReMatlBOM": {
+        "results": [{"Material": "ARM", "Plant": "1010", "BillOfMaterialVariantUsage": "1"}]
+    },
+}
 QUEUE_EVENT = {
     "integration": {"guid": "INTEGRATION0000000001"},
     "event": {
@@ -460,6 +488,7 @@ SAMPLES: dict[str, Delivery] = {
     ),
     "s4-source-list": answer("s4.source-list", "source-list/1010/PIN", {"d": S4_SOURCE_LIST}),
     "s4-bom": answer("s4.bom", "material-bom/1010/7/1/ARM", {"d": S4_BOM}),
+    "s4-change-master": answer("s4.change-master", "change-master/500000000042", {"d": S4_CHANGE}),
     "s4-business-partner": answer(
         "s4.business-partner", "business-partner/9000017", {"d": S4_PARTNER}
     ),
@@ -482,6 +511,9 @@ SAMPLES: dict[str, Delivery] = {
     ),
     "source-list.changed": own(
         "source-list.changed", "source-list/1010/PIN", SourceList("PIN", "1010", 3)
+    ),
+    "change-master.changed": own(
+        "change-master.changed", "change-master/ECO-7", ChangeMasterState("ECO-7", 3)
     ),
     **{
         event: own(event, order_key(ORDER.number), ORDER)
@@ -742,6 +774,7 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "bom.changed",
         "contract.changed",
         "source-list.changed",
+        "change-master.changed",
         "purchase-order.created",
         "purchase-order.changed",
         *(event for event in EVENTS if event.startswith("order-confirmation.")),

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canonical.bom import PlantBomState
+from canonical.change import ChangeMasterState
 from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
 from canonical.envelope import Message
@@ -324,6 +325,38 @@ S4_BOM = {
     },
 }
 S4_BOM_KEY = "material-bom/1010/7/1/GB-100"
+S4_CHANGE = {
+    "ChangeNumber": "500000000042",
+    "ChangeNumberStatus": "07",
+    "ReasonForChangeText": "It leaks",
+    "ChangeNumberDescription": "Seal the shaft",
+    "ChangeNumberValidFromDate": "/Date(1767225600000)/",
+    "ChangeNumberLastChgdDateTime": "/Date(1772438399000+0000)/",
+    "IsUsedForDataDefinition": True,
+    "ChangeNumberIsMrkdForDeletion": False,
+    "to_ObjTypeAssignment": {
+        "results": [
+            {
+                "SAPObjectType": "Material",
+                "IsActiveForChangeNumber": True,
+                "IsLockedForChanges": "",
+            }
+        ]
+    },
+    "to_ChangeMstrObMgReMaterial": {
+        "results": [{"Material": "SEAL-1", "ObjMgmtRecdObjIsLockedForChg": ""}]
+    },
+    "to_ChangeMstrObMgReMatlBOM": {
+        "results": [
+            {
+                "Material": "GB-100",
+                "Plant": "1010",
+                "BillOfMaterialVariantUsage": "1",
+                "ObjMgmtRecdObjIsLockedForChg": "X",
+            }
+        ]
+    },
+}
 PURCHASE_ORDER = PurchaseOrder(
     "PO-1", 7, "S-3", "EUR", (OrderLine("10", "SEAL-1", Quantity(Decimal(5), "H87")),)
 )
@@ -377,6 +410,7 @@ EXAMPLES: Mapping[Row, Delivery] = {
         "source-list/1010/SEAL-1", {"d": {"results": [S4_SOURCE, S4_FROM_PLANT]}}
     ),
     ("s4", "s4.bom"): _read_back(S4_BOM_KEY, {"d": {"results": [S4_BOM]}}),
+    ("s4", "s4.change-master"): _read_back("change-master/500000000042", {"d": S4_CHANGE}),
     (SOURCE, "item.released"): _event("item.released", "item/GB-100", ITEMS[0]),
     (SOURCE, "bom.released"): _event("bom.released", "bom/GB-100", STRUCTURES[0]),
     (SOURCE, "supplier.changed"): _event("supplier.changed", "supplier/S-1", SUPPLIERS[0]),
@@ -410,6 +444,9 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ),
     (SOURCE, "source-list.changed"): _event(
         "source-list.changed", "source-list/1010/SEAL-1", SourceList("SEAL-1", "1010", 3)
+    ),
+    (SOURCE, "change-master.changed"): _event(
+        "change-master.changed", "change-master/ECO-7", ChangeMasterState("ECO-7", 3)
     ),
     **{
         (SOURCE, event): _event(event, "purchase-order/PO-1", PURCHASE_ORDER)
@@ -479,6 +516,7 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
     ),
     ("s4", "s4.purchase-contract"): (_read_back("contract/4600000007", {"gone": True}),),
     ("s4", "s4.source-list"): (_read_back("source-list/1010/SEAL-1", {"d": {"results": []}}),),
+    ("s4", "s4.change-master"): (_read_back("change-master/500000000042", {"gone": True}),),
     ("s4", "s4.bom"): (
         _read_back(S4_BOM_KEY, {"d": {"results": []}}),
         _read_back(

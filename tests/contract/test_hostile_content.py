@@ -435,7 +435,7 @@ CHOOSES = {
     *(("coupa-contracts", "status"), ("coupa-contracts", "item-number")),
     *(("idoc-document", name) for name in ("QUALF", "IDDAT", "SUMID", "PARVW", "ACTION", "MSGFN")),
     *(("idoc-document", name) for name in ("SPRAS_ISO", "STLAL", "LKENZ", "SERIAL", "DOCNUM")),
-    ("s4-product", "Language"),
+    *(("s4-product", "Language"), ("s4-change-master", "SAPObjectType")),
 }
 FORBIDDEN = {"H19": "A\0B", "H26 without width": "A\u200bB", "H26 bidirectional": "A\u202eB"}
 # None of them is another way to write a number, a day or a word of a table.
@@ -537,6 +537,7 @@ CALLED: Mapping[str, str] = {
     "s4.purchase-contract 0": "4600000007",
     "s4.source-list 0": "SEAL-1",
     "s4.bom 0": "GB-100",
+    "s4.change-master 0": "500000000042",
     "table contracts": "SEAL-1",
     "table items": "GB-110",
     "table orders": "4500000001",

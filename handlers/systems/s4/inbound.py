@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from canonical.bom import plant_bom_key
+from canonical.change import change_master_key
 from canonical.codec import decode_json, required
 from canonical.effects import Effect, Emit, Fetch, Open
 from canonical.envelope import Envelope, Message
@@ -24,11 +25,13 @@ from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
 from handlers.systems.brought import read_brought
+from handlers.systems.s4.change_state import to_change_master
 from handlers.systems.s4.compare import same_id, text_of, unpadded
 from handlers.systems.s4.info_record_terms import to_patches
 from handlers.systems.s4.native import Children
 from handlers.systems.s4.native_read import (
     BomState,
+    Change,
     Contract,
     InfoRecord,
     Material,
@@ -43,6 +46,7 @@ from handlers.systems.s4.purchase_contract import to_contract
 from handlers.systems.s4.purchase_order import is_placed, referred_order, to_order
 from handlers.systems.s4.read_back import (
     BOM_ANSWER,
+    CHANGE_MASTER_ANSWER,
     CONTRACT_ANSWER,
     INFO_RECORD_ANSWER,
     KINDS,
@@ -181,6 +185,11 @@ def read_source_list(delivery: Delivery) -> Message[ReadBack[Children[SourceReco
 def read_bom(delivery: Delivery) -> Message[ReadBack[Children[BomState]]]:
     """The states that were read; raises InvalidMessage for content that is no such answer."""
     return _message(delivery, BOM_ANSWER, ReadBack[Children[BomState]])
+
+
+def read_change_master(delivery: Delivery) -> Message[ReadBack[Change]]:
+    """The change number that was read; raises InvalidMessage for content that is no such answer."""
+    return _message(delivery, CHANGE_MASTER_ANSWER, ReadBack[Change])
 
 
 def own_document(message: Message[Any], facts: Facts) -> frozenset[str]:
@@ -341,6 +350,22 @@ def decide_bom(
     return cases if bom is None else (Emit("bom.changed", plant_bom_key(bom), bom), *cases)
 
 
+def decide_change_master(
+    message: Message[ReadBack[Change]], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The change as the ERP holds it, and a case where its status cannot be told.
+
+    Raises: InvalidMessage for what of it cannot be understood.
+    """
+    change = message.payload.d
+    if change is None:
+        return _gone(message.envelope.key, facts, "change number", "master data")
+    found = key(change.ChangeNumber, where="ChangeNumber")
+    _check_subject(message, change_master_key(found))
+    stated, cases = to_change_master(change, _read_at(message))
+    return (Emit("change-master.changed", message.envelope.key, stated), *cases)
+
+
 def version(message: Message[Any]) -> int:
     """When it was read: a later read tells what is, whatever became of an earlier one."""
     return microseconds(_read_at(message))
@@ -499,6 +524,16 @@ HANDLER_BOM = Handler(
     read=read_bom,
     needs=no_needs,
     decide=decide_bom,
+    order="curing",
+    version=version,
+)
+HANDLER_CHANGE_MASTER = Handler(
+    name="s4-change-master",
+    scope="s4",
+    types=(CHANGE_MASTER_ANSWER,),
+    read=read_change_master,
+    needs=own_document,
+    decide=decide_change_master,
     order="curing",
     version=version,
 )

@@ -410,6 +410,51 @@ class BomState(Entity, frozen=True, kw_only=True):
     to_BillOfMaterialItem: Children[BomStateItem]
 
 
+class ChangeKind(Entity, frozen=True, kw_only=True):
+    """A_ChangeMasterObjTypeAssgmt: a kind of objects that the number may be open to."""
+
+    SAPObjectType: Said = UNSET
+    IsActiveForChangeNumber: Mark = UNSET
+    IsLockedForChanges: Said = UNSET
+
+
+class ChangeMaterial(Entity, frozen=True, kw_only=True):
+    """A_ChangeMstrObMgReMaterial: the record of a material."""
+
+    Material: Said = UNSET
+    ObjMgmtRecdObjIsLockedForChg: Said = UNSET
+
+
+class ChangeBom(Entity, frozen=True, kw_only=True):
+    """A_ChangeMstrObMgReMatlBOM: the record of a material's BOM, whatever its alternative."""
+
+    Material: Said = UNSET
+    Plant: Said = UNSET
+    BillOfMaterialVariantUsage: Said = UNSET
+    ObjMgmtRecdObjIsLockedForChg: Said = UNSET
+
+
+class Change(Entity, frozen=True, kw_only=True):
+    """A_ChangeMaster: a change number with what it is open to and what it lists.
+
+    IsUsedForDataDefinition: objects were changed under it.
+    """
+
+    ChangeNumber: Said = UNSET
+    ChangeNumberStatus: Said = UNSET
+    ReasonForChangeText: Said = UNSET
+    ChangeNumberDescription: Said = UNSET
+    ChangeNumberValidFromDate: Said = UNSET
+    ChangeNumberCreationDate: Said = UNSET
+    ChangeNumberLastChangedDate: Said = UNSET
+    ChangeNumberLastChgdDateTime: Said = UNSET
+    IsUsedForDataDefinition: Mark = UNSET
+    ChangeNumberIsMrkdForDeletion: Mark = UNSET
+    to_ObjTypeAssignment: Children[ChangeKind]
+    to_ChangeMstrObMgReMaterial: Children[ChangeMaterial]
+    to_ChangeMstrObMgReMatlBOM: Children[ChangeBom]
+
+
 class ReadBack(msgspec.Struct, Generic[Held], frozen=True):
     """What a read brought back: the entity, or all that a filter found, as the service answered it,
     or that there is none."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from canonical.change import change_master_key
 from canonical.codec import encode
 from canonical.connector import Answer, Observed, Present
 from canonical.errors import Misconfigured
@@ -22,6 +23,7 @@ from canonical.text import joined_key
 from handlers.systems.answers import printable
 from handlers.systems.s4 import odata
 from handlers.systems.s4.bill_of_material import SERVICE as BOM_SERVICE
+from handlers.systems.s4.change_master import SERVICE as CHANGE_SERVICE
 from handlers.systems.s4.compare import same_id, text_of, unpadded
 from handlers.systems.s4.info_record import SERVICE as INFO_RECORD_SERVICE
 from handlers.systems.s4.native import Entity
@@ -29,6 +31,10 @@ from handlers.systems.s4.native_read import (
     AddressUsage,
     BomState,
     BomStateItem,
+    Change,
+    ChangeBom,
+    ChangeKind,
+    ChangeMaterial,
     Contract,
     ContractItem,
     InfoRecord,
@@ -59,6 +65,7 @@ INFO_RECORD_ANSWER = "s4.info-record"
 CONTRACT_ANSWER = "s4.purchase-contract"
 SOURCE_LIST_ANSWER = "s4.source-list"
 BOM_ANSWER = "s4.bom"
+CHANGE_MASTER_ANSWER = "s4.change-master"
 
 
 def _below(*path: str, of: type[Entity]) -> tuple[str, ...]:
@@ -94,6 +101,13 @@ _CONTRACT_FIELDS = (
 _BOM_FIELDS = (
     *odata.fields(BomState),
     *_below("to_BillOfMaterialItem", of=BomStateItem),
+)
+# Changes name who made and changed them: they are not even asked for.
+_CHANGE_FIELDS = (
+    *odata.fields(Change),
+    *_below("to_ObjTypeAssignment", of=ChangeKind),
+    *_below("to_ChangeMstrObMgReMaterial", of=ChangeMaterial),
+    *_below("to_ChangeMstrObMgReMatlBOM", of=ChangeBom),
 )
 
 
@@ -208,6 +222,12 @@ def _check_bom(state: BomState) -> None:
     odata.whole(state.to_BillOfMaterialItem)
 
 
+def _check_change(change: Change) -> None:
+    odata.whole(change.to_ObjTypeAssignment)
+    odata.whole(change.to_ChangeMstrObMgReMaterial)
+    odata.whole(change.to_ChangeMstrObMgReMatlBOM)
+
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -310,6 +330,22 @@ KINDS: dict[str, Kind] = {
             is_set=True,
             blank=frozenset({"Plant"}),
             fixed={"BillOfMaterialCategory": BOM_CATEGORY},
+        ),
+        Kind(
+            name="change-master",
+            event="changemaster",
+            fields=("ChangeNumber",),
+            key=change_master_key,
+            answer=CHANGE_MASTER_ANSWER,
+            service=CHANGE_SERVICE,
+            entity_set="A_ChangeMaster",
+            options={
+                "expand": "to_ObjTypeAssignment,to_ChangeMstrObMgReMaterial,"
+                "to_ChangeMstrObMgReMatlBOM",
+                "select": ",".join(_CHANGE_FIELDS),
+            },
+            content=Change,
+            check=_check_change,
         ),
     )
 }

@@ -93,6 +93,20 @@ def mark(said: Mark) -> Flag:
     return UNSET if said is UNSET else said is True
 
 
+def ticked(said: Said, *, where: str) -> bool:
+    """Whether a flag that is a letter is set. Raises: InvalidMessage for what is neither X nor
+    empty."""
+    stated = text_of(said).strip()
+    if stated not in ("", "X"):
+        raise InvalidMessage(
+            "flag-malformed",
+            f"{stated[:40]!r} is neither X nor empty",
+            where=where,
+            remedy="Correct the flag in the ERP",
+        )
+    return stated == "X"
+
+
 def whole(said: Said, *, where: str) -> int:
     """A whole number, 0 where there is none. Raises: InvalidMessage where it is none."""
     amount = number(said, where=where)

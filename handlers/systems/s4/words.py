@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from canonical.change import ChangedKind, ChangeMasterStatus
 from canonical.item import ItemKind, Lifecycle, Procurement
 from canonical.lifecycle import outbound
 from canonical.masking import Kind
@@ -45,8 +46,12 @@ LANGUAGE = "EN"
 # 01, active, as SAP delivers it. A change number needs one when it is created; it is the ERP's
 # afterwards.
 CHANGE_STATUS = "01"
-# SAPObjectType of what may refer to a change number.
-CHANGED_OBJECTS = ("Material", "MaterialBOM")
+# SAPObjectType of what may refer to a change number, as far as we change it.
+CHANGED_KINDS: Mapping[str, ChangedKind] = {"Material": "item", "MaterialBOM": "bom"}
+CHANGED_OBJECTS = tuple(CHANGED_KINDS)
+# ChangeNumberStatus, without zeros, as SAP delivers them: whether objects may be changed under the
+# number. Field knowledge.
+CHANGE_STATUSES: Mapping[str, ChangeMasterStatus] = {"1": "active", "2": "inactive"}
 
 BOM_CATEGORY = "M"  # of a material
 STOCK_ITEM = "L"

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from canonical.bom import bom_key, plant_bom_key_of
+from canonical.change import change_master_key
 from canonical.events import EVENTS
 from canonical.item import item_key
 from canonical.item_master import item_master_key
@@ -37,7 +38,7 @@ PROSE = frozenset(
         "category", "city", "description", "descriptions", "district", "family", "group",
         "incoterms_place", "kind", "location", "media_type", "name", "name2", "name3", "name4",
         "note", "payment_block", "payment_terms", "phase", "po_box", "po_box_city",
-        "po_box_postal_code", "postal_code", "purchasing_group", "quality_block",
+        "po_box_postal_code", "postal_code", "purchasing_group", "quality_block", "reason",
         "reference_designators", "scheme", "source_id", "stated_as", "status", "street", "text",
         "title", "value",
     }
@@ -175,6 +176,7 @@ TARGETS: Mapping[str, Target] = {
     "sourcing.changed": _target("sourcing.changed", "item", coverage_key),
     "contract.changed": _target("contract.changed", "number", contract_key),
     "source-list.changed": _target("source-list.changed", ("plant", "item"), source_list_key),
+    "change-master.changed": _target("change-master.changed", "number", change_master_key),
     "item.changed": _target("item.changed", "number", item_master_key, is_whole=False),
     "supplier-master.changed": _target(
         "supplier-master.changed", "number", supplier_master_key, is_whole=False

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical.bom import Bom
+from canonical.change import ChangeMasterState, ListedObject
 from canonical.codec import encode
 from canonical.effects import Put
 from canonical.events import EVENTS
@@ -22,6 +23,7 @@ from canonical.sourcing import Coverage
 from canonical.supplier import Supplier
 from handlers.flows.master_data import (
     BOM_RELEASED,
+    CHANGE_MASTER_CHANGED,
     CONFIRMATION_ACCEPTED,
     CONFIRMATION_BACKORDERED,
     CONFIRMATION_CHANGED,
@@ -34,7 +36,7 @@ from handlers.flows.master_data import (
 )
 from tests.fixtures.gearbox import RULES, bom, covered, item, line, supplier
 
-Document = Item | Bom | Supplier | Coverage | PurchaseOrder | OrderConfirmation
+Document = Item | Bom | Supplier | Coverage | PurchaseOrder | OrderConfirmation | ChangeMasterState
 
 CONFIRMED = (
     CONFIRMATION_ACCEPTED,
@@ -117,6 +119,13 @@ def test_orders_and_confirmations_are_ordered_by_their_own_version(
 ) -> None:
     stated = msgspec.structs.replace(document, stated_at=STATED)
     assert put(handler, stated, key=key) == Put(key, 7, stated, STATED_US)
+
+
+def test_a_change_as_an_erp_holds_it_is_stored_whole_and_ordered_by_its_own_version() -> None:
+    key = "change-master/ECO-7"
+    listed = (ListedObject("item", "PIN"), ListedObject("bom", "ARM", "1010", "1", is_locked=True))
+    held = ChangeMasterState("ECO-7", 7, status="active", objects=listed, stated_at=STATED)
+    assert put(CHANGE_MASTER_CHANGED, held, key=key) == Put(key, 7, held, STATED_US)
 
 
 MOMENTS = st.timedeltas(timedelta(days=-7000), timedelta(days=80_000)).map(NOW.__add__)

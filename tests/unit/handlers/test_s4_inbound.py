@@ -210,8 +210,8 @@ def test_an_event_of_another_object_is_refused_with_what_is_taken(stated: str) -
     failure = refusal(lambda: HANDLER_EVENT.read(event(type=stated)))
     assert failure.code == "s4-event-unknown"
     assert failure.remedy == (
-        "Subscribe to events of billofmaterial, businesspartner, product, purchasecontract,"
-        " purchaseorder, purchasinginforecord, purchasingsource only"
+        "Subscribe to events of billofmaterial, businesspartner, changemaster, product,"
+        " purchasecontract, purchaseorder, purchasinginforecord, purchasingsource only"
     )
 
 

@@ -19,6 +19,10 @@ from handlers.systems.s4.native_read import (
     Alternate,
     BomState,
     BomStateItem,
+    Change,
+    ChangeBom,
+    ChangeKind,
+    ChangeMaterial,
     Contract,
     ContractItem,
     InfoRecord,
@@ -58,6 +62,7 @@ RECORD = step_of("info-record", "5300000042", "purchasing-info-record/5300000042
 CONTRACT = step_of("purchase-contract", "4600000007", "contract/4600000007")
 SOURCE_LIST = step_of("source-list", "1010/SEAL/7", "source-list/1010/SEAL/7")
 BOM = step_of("bom", "1010/00000007/1/GEAR/2", "material-bom/1010/7/1/GEAR/2")
+CHANGE = step_of("change-master", "500000000042", "change-master/500000000042")
 HELD_ORDER: dict[str, Any] = {
     "__metadata": {"etag": "W/\"'1'\""},
     "PurchaseOrder": "4500000028",
@@ -99,6 +104,12 @@ HELD_BOM: dict[str, Any] = {
     "Material": "GEAR/2",
     "Plant": "1010",
     "to_BillOfMaterialItem": {"results": [{"BillOfMaterialItemNumber": "0010"}]},
+}
+HELD_CHANGE: dict[str, Any] = {
+    "ChangeNumber": "500000000042",
+    "to_ObjTypeAssignment": {"results": [{"SAPObjectType": "Material"}]},
+    "to_ChangeMstrObMgReMaterial": {"results": [{"Material": "PIN"}]},
+    "to_ChangeMstrObMgReMatlBOM": {"results": []},
 }
 
 
@@ -218,6 +229,25 @@ def test_a_bom_is_read_in_all_its_states_with_their_lines() -> None:
     assert "to_BillOfMaterialItem/ValidityEndDate" in asked["$select"].split(",")
 
 
+def test_a_change_number_is_read_with_what_it_lists_and_without_the_people_in_it() -> None:
+    request = DRIVER.observe(CHANGE)
+    assert request.path == (
+        "/sap/opu/odata/sap/API_CHANGEMASTER;v=0002/A_ChangeMaster('500000000042')"
+    )
+    asked = query(request)
+    assert asked["$expand"].split(",") == [
+        "to_ObjTypeAssignment",
+        "to_ChangeMstrObMgReMaterial",
+        "to_ChangeMstrObMgReMatlBOM",
+    ]
+    selected = asked["$select"].split(",")
+    assert "ChangeNumberLastChgdDateTime" in selected
+    assert "to_ObjTypeAssignment/IsLockedForChanges" in selected
+    assert "to_ChangeMstrObMgReMaterial/Material" in selected
+    assert "to_ChangeMstrObMgReMatlBOM/BillOfMaterialVariantUsage" in selected
+    assert not any("User" in name or name.endswith("By") for name in selected)
+
+
 @pytest.mark.parametrize("id_", ["1010", "1010/7/1", ""])
 def test_an_id_that_does_not_hold_the_whole_key_is_a_fault_of_the_configuration(id_: str) -> None:
     with pytest.raises(Misconfigured) as caught:
@@ -271,6 +301,10 @@ def of_vendor(entity_set: str) -> set[str]:
         (SourceRecord, "A_PurchasingSource"),
         (BomState, "MaterialBOM"),
         (BomStateItem, "MaterialBOMItem"),
+        (Change, "A_ChangeMaster"),
+        (ChangeKind, "A_ChangeMasterObjTypeAssgmt"),
+        (ChangeMaterial, "A_ChangeMstrObMgReMaterial"),
+        (ChangeBom, "A_ChangeMstrObMgReMatlBOM"),
     ],
 )
 def test_every_field_that_is_read_is_one_of_the_vendors(
@@ -311,6 +345,7 @@ def test_a_read_asks_a_set_of_the_service_by_its_key(kind: Any) -> None:
         (SOURCE_LIST, rows(), "s4.source-list"),
         (BOM, rows(HELD_BOM), "s4.bom"),
         (BOM, rows(), "s4.bom"),
+        (CHANGE, HELD_CHANGE, "s4.change-master"),
         (PARTNER, HELD_PARTNER | {"Supplier": "", "to_Supplier": None}, "s4.business-partner"),
     ],
 )
@@ -326,7 +361,7 @@ def test_what_was_read_is_handed_on_as_it_came(
     assert DRIVER.write(step, observed, "key-1") is None
 
 
-@pytest.mark.parametrize("step", [ORDER, PRODUCT, PARTNER, RECORD, CONTRACT])
+@pytest.mark.parametrize("step", [ORDER, PRODUCT, PARTNER, RECORD, CONTRACT, CHANGE])
 def test_an_object_that_is_gone_is_an_answer_too(step: Step) -> None:
     assert isinstance(step.operation, ReadObject)
     observed = DRIVER.read(step, refused(404, NO_ENTITY))
@@ -356,7 +391,7 @@ def test_an_object_that_is_gone_is_an_answer_too(step: Step) -> None:
     ],
 )  # fmt: skip
 def test_any_other_answer_is_a_failure(response: Response, kind: type[Failure], code: str) -> None:
-    for step in (ORDER, PRODUCT, PARTNER, RECORD, CONTRACT, SOURCE_LIST, BOM):
+    for step in (ORDER, PRODUCT, PARTNER, RECORD, CONTRACT, SOURCE_LIST, BOM, CHANGE):
         found_failure = failure(step, response)
         assert (type(found_failure), found_failure.code) == (kind, code)
 
@@ -403,6 +438,16 @@ def of_supplier(name: str, children: dict[str, Any]) -> dict[str, Any]:
         (BOM, rows(HELD_BOM | {"to_BillOfMaterialItem": {"results": [], "__next": "x"}}),
          "answer-incomplete"),
         (BOM, rows(HELD_BOM | {"to_BillOfMaterialItem": {"__deferred": {"uri": "x"}}}),
+         "answer-unknown"),
+        (CHANGE, HELD_CHANGE | {"ChangeNumber": "500000000043"}, "answer-about-another"),
+        (CHANGE, {"ChangeNumber": "500000000042"}, "answer-unknown"),
+        (CHANGE, HELD_CHANGE | {"to_ObjTypeAssignment": {"results": [], "__next": "x"}},
+         "answer-incomplete"),
+        (CHANGE, HELD_CHANGE | {"to_ChangeMstrObMgReMaterial": {"results": [], "__next": "x"}},
+         "answer-incomplete"),
+        (CHANGE, HELD_CHANGE | {"to_ChangeMstrObMgReMatlBOM": {"results": [], "__next": "x"}},
+         "answer-incomplete"),
+        (CHANGE, HELD_CHANGE | {"to_ChangeMstrObMgReMatlBOM": {"__deferred": {"uri": "x"}}},
          "answer-unknown"),
         (PARTNER, HELD_PARTNER | {"BusinessPartner": "100042"}, "answer-about-another"),
         (PARTNER, HELD_PARTNER | {"to_Supplier": None}, "answer-incomplete"),
