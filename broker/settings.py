@@ -58,6 +58,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     concurrency: calls at once, over all lanes; see broker.channels.slots for how they share them.
     settle_s: how long it may still be busy with a call whose answer was lost; only then is it asked
         what became of it.
+    change_sets: whether it takes several changes in one call, all or none; else each is a call.
     """
 
     name: str
@@ -70,6 +71,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str = ""
     concurrency: int = 4
     settle_s: float = 5.0
+    change_sets: bool = True
 
 
 class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ new observation shows. A lost answer needs nothing special: the next observation
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -87,6 +87,8 @@ class Driver:
     read: step, response -> what is there, or the next call that it takes to know. Raises as
         `confirm` does.
     write: step, observed, idempotency key -> next write; None if nothing is left to write.
+    write_singly: as `write`, for a target that takes one change a call; None where `write` never
+        puts several into one that may be refused for it.
     confirm: step, response to a write -> Confirmed. Raises Rejected (refused for good), Conflict
         (exists with other content, changed meanwhile), Unavailable (not applied, try later),
         InDoubt (may be applied: 5xx, unparsable answer), Misconfigured (rights, unknown API).
@@ -97,4 +99,9 @@ class Driver:
     read: Callable[[Step, Response], Observed | More]
     write: Callable[[Step, Observed, str], Write | None]
     confirm: Callable[[Step, Response], Confirmed]
+    write_singly: Callable[[Step, Observed, str], Write | None] | None = None
     operations: tuple[type[Operation], ...] = ()
+
+    def one_by_one(self) -> Driver:
+        """The driver for a target that takes one change a call."""
+        return replace(self, write=self.write_singly) if self.write_singly else self

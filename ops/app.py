@@ -522,9 +522,10 @@ class App:
                 where=f"systems.{system.name}",
                 remedy=f"Use one of {', '.join(sorted(drivers))}",
             )
+        driver = drivers[system.driver]
         return Outlet(
             name=system.name,
-            driver=drivers[system.driver],
+            driver=driver if system.change_sets else driver.one_by_one(),
             perform=partial(self._channels[system.name].perform, lane=lane),
             settle_s=system.settle_s,
         )

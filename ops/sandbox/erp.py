@@ -1,11 +1,12 @@
 """The ERP stand-in: eight S/4HANA OData V2 services over HTTP.
 
 Answers, tokens, tags and refusals follow the vendor; what must exist before what is in
-`erp_rules.py`. Login by basic authentication, writes with a CSRF token and its session cookie.
+`erp_rules.py`. Login by basic authentication, writes with a CSRF token and its session cookie, one
+by one or as change sets.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -13,7 +14,9 @@ from typing import cast
 
 import msgspec
 from aiohttp import web
+from yarl import URL
 
+from ops.sandbox.batch import Answer, Part, compose, parse_batch
 from ops.sandbox.erp_rules import CHECK, CREATE, DELETE, SETTLE
 from ops.sandbox.erp_work import Seed, Work, check_etag, plant_of, record_of, row_of
 from ops.sandbox.faults import Faults
@@ -37,7 +40,7 @@ from ops.sandbox.odata import (
 )
 from ops.sandbox.refusal import Refused
 from ops.sandbox.resource import Resource, Shape, parse_query, parse_resource
-from ops.sandbox.server import NUMBER, Placed, Server, make_app
+from ops.sandbox.server import KEPT_HEADERS, NUMBER, Placed, Server, make_app
 from ops.sandbox.tables import Record, Stored, Tables
 
 SESSION_COOKIE = "SAP_SESSIONID_LAY_100"
@@ -76,7 +79,22 @@ class Erp(msgspec.Struct, frozen=True):
     login: Login
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """One write: a request, or a part of a change set.
+
+    number: in the journal. path: percent-encoded. headers: names in lower case.
+    """
+
+    number: int
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    origin: str
+
+
 ERP = web.AppKey("erp", Erp)
+BATCH = "/$batch"
 
 
 def make_erp(
@@ -94,7 +112,8 @@ def make_erp(
         key, whole = predicate(entity_set, given), filled(entity_set, given)
         return Placed(key, plant_of(whole), record_of(whole))
 
-    app = make_app(Server(journal, tables, Faults(), refuse, place, sessions.clear))
+    server = Server(journal, tables, Faults(), refuse, place, sessions.clear, holds_writes=(BATCH,))
+    app = make_app(server)
     app[ERP] = Erp(model, seed, tables, journal, sessions, login)
     for name, rows in seed.rows.items():
         for placed in (place(name, record_of(row)) for row in rows):
@@ -129,10 +148,13 @@ async def serve(request: web.Request) -> web.Response:
     session = request.cookies.get(SESSION_COOKIE, "")
     if not erp.sessions.accepts(session, request.headers.get("x-csrf-token", "")):
         raise Refused(403, "", "CSRF token validation failed")
-    resource = parse_resource(erp.model, request.rel_url.raw_path)
-    if resource.entity_set is None or resource.is_count:
-        raise _not_allowed(request.method, request.path)
-    return await _write(erp, request, resource, resource.entity_set)
+    path, origin = request.rel_url.raw_path, str(request.url.origin())
+    body = await request.read()
+    if path.endswith(BATCH):
+        return _batch(erp, request, path.removesuffix("$batch"), body)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    asked = Asked(request[NUMBER], request.method, path, headers, body, origin)
+    return _carry_out(erp, [asked])[0]
 
 
 def _check_login(erp: Erp, request: web.Request) -> None:
@@ -141,6 +163,7 @@ def _check_login(erp: Erp, request: web.Request) -> None:
 
 
 def _read(erp: Erp, request: web.Request, resource: Resource) -> web.Response:
+    origin = str(request.url.origin())
     service, entity_set = resource.service, resource.entity_set
     if entity_set is None:
         return _json({"d": {"EntitySets": [s.name for s in service.sets]}})
@@ -157,7 +180,7 @@ def _read(erp: Erp, request: web.Request, resource: Resource) -> web.Response:
             raise _no_entity(target, "")
         entity_set, stored = target, found[0]
     query = parse_query(erp.model, entity_set, request.query)
-    entity = _shown(erp, request, service, entity_set, stored, query.shape)
+    entity = _shown(erp, origin, service, entity_set, stored, query.shape)
     return _entity(entity, stored, status=200)
 
 
@@ -171,12 +194,13 @@ def _read_set(
     is_count: bool = False,
 ) -> web.Response:
     query = parse_query(erp.model, entity_set, request.query)
+    origin = str(request.url.origin())
     found = erp.tables.find(entity_set.name, where | query.where)
     if is_count:
         return web.Response(text=str(len(found)))
     end = None if query.top is None else query.skip + query.top
     results: list[Json] = [
-        _shown(erp, request, service, entity_set, stored, query.shape)
+        _shown(erp, origin, service, entity_set, stored, query.shape)
         for stored in found[query.skip : end]
     ]
     count: dict[str, Json] = {"__count": str(len(found))} if query.with_count else {}
@@ -185,7 +209,7 @@ def _read_set(
 
 def _shown(
     erp: Erp,
-    request: web.Request,
+    origin: str,
     service: Service,
     entity_set: EntitySet,
     stored: Stored,
@@ -198,7 +222,7 @@ def _shown(
         _, target = erp.model.find(navigation.set)
         children = erp.tables.find(target.name, {c: row[p] for p, c in navigation.on.items()})
         shown: list[Json] = [
-            _shown(erp, request, service, target, child, inner) for child in children
+            _shown(erp, origin, service, target, child, inner) for child in children
         ]
         expanded[navigation.name] = (
             {"results": shown} if navigation.many else shown[0] if shown else None
@@ -208,43 +232,98 @@ def _shown(
         entity_set,
         row,
         stored.version,
-        origin=str(request.url.origin()),
+        origin=origin,
         expanded=expanded,
         select=shape.select,
     )
 
 
-async def _write(
-    erp: Erp, request: web.Request, resource: Resource, entity_set: EntitySet
-) -> web.Response:
-    work = Work(erp.model, erp.tables, erp.seed, datetime.now(UTC), erp.login.user, changes=[])
-    # A POST may tunnel the verb that a proxy on the way does not let through.
-    method = request.headers.get("X-HTTP-Method", request.method)
-    payload = None if method == "DELETE" else await _payload(request)
+def _batch(erp: Erp, request: web.Request, root: str, body: bytes) -> web.Response:
+    """The answer to the change sets of a batch, each of them whole or not at all.
+
+    root: address of the service. Its writes are requests of their own in the journal.
+    """
+    if request.method != "POST" or parse_resource(erp.model, root).entity_set is not None:
+        raise _not_allowed(request.method, request.path)
+    content_type, content = compose(
+        [
+            _change_set(erp, [_part(erp, request, root, part) for part in parts])
+            for parts in parse_batch(request.headers.get("Content-Type", ""), body)
+        ]
+    )
+    headers = {"Content-Type": content_type, "DataServiceVersion": "2.0"}
+    return web.Response(status=202, body=content, headers=headers)
+
+
+def _part(erp: Erp, request: web.Request, root: str, part: Part) -> Asked:
+    path = root + part.path
+    number = erp.journal.received(
+        part.method,
+        URL(path, encoded=True).human_repr(),
+        {name: part.headers[name] for name in KEPT_HEADERS if name in part.headers},
+        part.body.decode(errors="replace"),
+        is_write=True,
+        within=request[NUMBER],
+    )
+    origin = str(request.url.origin())
+    return Asked(number, part.method, path, part.headers, part.body, origin)
+
+
+def _change_set(erp: Erp, writes: Sequence[Asked]) -> list[Answer] | Answer:
+    try:
+        return [_answer(response) for response in _carry_out(erp, writes)]
+    except Refused as refused:
+        return _answer(refuse(refused))
+
+
+def _answer(response: web.Response) -> Answer:
+    body = response.body
+    assert body is None or isinstance(body, bytes)
+    return Answer(response.status, dict(response.headers), body or b"")
+
+
+def _carry_out(erp: Erp, writes: Sequence[Asked]) -> list[web.Response]:
+    """The answers to the writes, all of which are in the tables and on record now.
+
+    Raises: Refused for the first that is refused; then none of them is.
+    """
+    now = datetime.now(UTC)
+    works = [Work(erp.model, erp.tables, erp.seed, now, erp.login.user, changes=[]) for _ in writes]
     with erp.tables.transaction():
-        match method:
-            case "POST":
-                response = _create(erp, request, work, resource, entity_set, payload)
-            case "PATCH" | "MERGE" if resource.key is not None:
-                response = _update(erp, request, work, resource.key, entity_set, payload)
-            case "DELETE" if resource.key is not None and entity_set.deletable:
-                stored = _stored(erp, entity_set, resource.key)
-                check_etag(stored, request.headers.get("If-Match"))
-                if entity_set.name in DELETE:
-                    DELETE[entity_set.name](work, stored)
-                else:
-                    work.delete(entity_set.name, stored)
-                response = web.Response(status=204)
-            case _:
-                raise _not_allowed(method, request.path)
-    for change in work.changes:
-        erp.journal.applied(request[NUMBER], change.table, change.key, change.operation)
-    return response
+        responses = [_write(erp, asked, work) for asked, work in zip(writes, works, strict=True)]
+    for asked, work in zip(writes, works, strict=True):
+        for change in work.changes:
+            erp.journal.applied(asked.number, change.table, change.key, change.operation)
+    return responses
+
+
+def _write(erp: Erp, asked: Asked, work: Work) -> web.Response:
+    resource = parse_resource(erp.model, asked.path)
+    entity_set = resource.entity_set
+    if entity_set is None or resource.is_count:
+        raise _not_allowed(asked.method, asked.path)
+    # A POST may tunnel the verb that a proxy on the way does not let through.
+    method = asked.headers.get("x-http-method", asked.method)
+    payload = None if method == "DELETE" else _payload(asked)
+    match method:
+        case "POST":
+            return _create(erp, asked, work, resource, entity_set, payload)
+        case "PATCH" | "MERGE" if resource.key is not None:
+            return _update(erp, asked, work, resource.key, entity_set, payload)
+        case "DELETE" if resource.key is not None and entity_set.deletable:
+            stored = _stored(erp, entity_set, resource.key)
+            check_etag(stored, asked.headers.get("if-match"))
+            if entity_set.name in DELETE:
+                DELETE[entity_set.name](work, stored)
+            else:
+                work.delete(entity_set.name, stored)
+            return web.Response(status=204)
+    raise _not_allowed(method, asked.path)
 
 
 def _create(
     erp: Erp,
-    request: web.Request,
+    asked: Asked,
     work: Work,
     resource: Resource,
     entity_set: EntitySet,
@@ -254,7 +333,7 @@ def _create(
         parent = _stored(erp, entity_set, resource.key)
         navigation = resource.navigation
         if navigation is None or not navigation.many:
-            raise _not_allowed("POST", request.path)
+            raise _not_allowed("POST", asked.path)
         _, entity_set = erp.model.find(navigation.set)
         if isinstance(payload, dict):
             keys = {c: row_of(parent)[p] for p, c in navigation.on.items()}
@@ -263,9 +342,9 @@ def _create(
     stored = CREATE[entity_set.name](work, draft)
     inlined = tuple((n, Shape()) for n in entity_set.navigation if n.name in draft.children)
     shape = Shape(expand=inlined)
-    shown = _shown(erp, request, resource.service, entity_set, stored, shape)
+    shown = _shown(erp, asked.origin, resource.service, entity_set, stored, shape)
     response = _entity(shown, stored, status=201)
-    response.headers["Location"] = str(request.url.origin()) + entity_path(
+    response.headers["Location"] = asked.origin + entity_path(
         resource.service, entity_set, row_of(stored)
     )
     return response
@@ -273,14 +352,14 @@ def _create(
 
 def _update(
     erp: Erp,
-    request: web.Request,
+    asked: Asked,
     work: Work,
     key: Row,
     entity_set: EntitySet,
     payload: object,
 ) -> web.Response:
     stored = _stored(erp, entity_set, key)
-    check_etag(stored, request.headers.get("If-Match"))
+    check_etag(stored, asked.headers.get("if-match"))
     draft = check_payload(erp.model, entity_set, payload, creating=False)
     row = row_of(stored) | draft.row
     CHECK[entity_set.name](work, row, "")
@@ -291,12 +370,13 @@ def _update(
     return web.Response(status=204, headers=headers)
 
 
-async def _payload(request: web.Request) -> object:
-    if request.content_type != "application/json":
-        text = f"Content type {request.content_type} is not supported, send application/json"
+def _payload(asked: Asked) -> object:
+    content_type = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        text = f"Content type {content_type} is not supported, send application/json"
         raise Refused(415, "ZSANDBOX/CONTENT_TYPE", text)
     try:
-        decoded: object = msgspec.json.decode(await request.read())
+        decoded: object = msgspec.json.decode(asked.body)
     except msgspec.DecodeError as error:
         raise Refused(400, "CX_SXML_PARSE_ERROR", f"Error while parsing JSON: {error}") from error
     return decoded

@@ -19,11 +19,13 @@ Operation = Literal["create", "update", "delete"]
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line; `request` numbers a request over the life of the folder, from 1."""
+    """One line; `request` numbers a request over the life of the folder, from 1. `within` is the
+    one that it was a part of: that one alone is answered."""
 
     at: str
     kind: Kind
     request: int = 0
+    within: int = 0
     method: str = ""
     path: str = ""
     headers: dict[str, str] = {}
@@ -78,7 +80,14 @@ class Journal:
         self._file.close()
 
     def received(
-        self, method: str, path: str, headers: Mapping[str, str], body: str, *, is_write: bool
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: str,
+        *,
+        is_write: bool,
+        within: int = 0,
     ) -> int:
         """Writes down a request and returns its number."""
         number = self._requests + 1
@@ -87,6 +96,7 @@ class Journal:
                 at=_now(),
                 kind="received",
                 request=number,
+                within=within,
                 method=method,
                 path=path,
                 headers=dict(headers),

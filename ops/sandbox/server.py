@@ -43,6 +43,7 @@ class Server(msgspec.Struct, frozen=True):
     place: Callable[[str, Record], Placed]
     forget_sessions: Callable[[], None]
     not_business: frozenset[str] = frozenset()  # paths whose POST asks for no business change
+    holds_writes: tuple[str, ...] = ()  # ends of paths whose writes are written down one by one
 
 
 SERVER = web.AppKey("server", Server)
@@ -85,12 +86,13 @@ async def record(
         return await handler(request)
     path, body = request.rel_url.human_repr(), (await request.read()).decode(errors="replace")
     is_business = request.path not in server.not_business
+    is_write = request.method in WRITING and is_business
     number = server.journal.received(
         request.method,
         path,
         {n: request.headers[n] for n in KEPT_HEADERS if n in request.headers},
         body if is_business else "",  # a request for a token holds a secret
-        is_write=request.method in WRITING and is_business,
+        is_write=is_write and not request.path.endswith(server.holds_writes),
     )
     request[NUMBER] = number
     rule = server.faults.take(request.method, path, body)

@@ -169,12 +169,14 @@ QUICK = Limits(read_s=1.0, total_s=3.0)
 
 
 @asynccontextmanager
-async def erp_client(stand_in: StandIn, limits: Limits = QUICK) -> AsyncIterator[Client]:
+async def erp_client(
+    stand_in: StandIn, limits: Limits = QUICK, driver: Driver = S4
+) -> AsyncIterator[Client]:
     auth = S4Session(
         user="demo", password=lambda: "demo", token_path="/sap/opu/odata/sap/API_PRODUCT_SRV/"
     )
     async with HttpChannel(base_url=stand_in.url, auth=auth, limits=limits) as channel:
-        yield Client(S4, channel, stand_in.url)
+        yield Client(driver, channel, stand_in.url)
 
 
 @asynccontextmanager
@@ -372,18 +374,81 @@ async def test_a_bom_is_created_with_its_lines_and_header_base(erp: Client) -> N
     ] == [("0010", "SEAL-7", "PC"), ("0020", "OIL", "KG"), ("0030", "HOSE", "CM")]
 
 
-async def test_a_bom_is_changed_line_by_line_and_the_result_is_exact(erp: Client) -> None:
+async def test_lines_of_a_bom_are_changed_in_one_call_and_the_result_is_exact(erp: Client) -> None:
     await put_materials(erp)
     await erp.apply(bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM"), base="10"))
     changed = bom(line("10", "SEAL-7", "3"), line("30", "HOSE", "1.5", "MTR"), base="1")
-    await erp.apply(changed)
-    assert erp.writes == 3
+    assert await erp.apply(changed) == ("00000001", None)
+    assert erp.writes == 1
     await erp.assert_equal(changed)
     # The ERP's base quantity stays 10.
-    assert sorted(
-        (r["BillOfMaterialComponent"], r["BillOfMaterialItemQuantity"])
-        for r in await erp.rows("MaterialBOMItem")
-    ) == [("HOSE", "15.000"), ("SEAL-7", "30.000")]
+    assert await held(erp) == [("HOSE", "15.000"), ("SEAL-7", "30.000")]
+
+
+async def held(erp: Client) -> list[tuple[str, str]]:
+    """Component and quantity of each line."""
+    rows = await erp.rows("MaterialBOMItem")
+    return sorted((r["BillOfMaterialComponent"], r["BillOfMaterialItemQuantity"]) for r in rows)
+
+
+async def test_one_by_one_a_bom_is_changed_line_by_line(erp_process: StandIn) -> None:
+    async with erp_client(erp_process, driver=S4.one_by_one()) as erp:
+        await put_materials(erp)
+        await erp.apply(bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM")))
+        changed = bom(line("10", "SEAL-7", "3"), line("30", "HOSE", "1.5", "MTR"))
+        await erp.apply(changed)
+        assert erp.writes == 3
+        await erp.assert_equal(changed)
+        assert await held(erp) == [("HOSE", "1.500"), ("SEAL-7", "3.000")]
+
+
+async def test_a_line_that_is_refused_leaves_the_bom_as_it_was_and_is_named(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(PutItem(item("BOLT")))
+    old = bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM"))
+    await erp.apply(old)
+    before = await erp.rows("MaterialBOMItem")
+    changed = bom(
+        line("10", "SEAL-7", "3"), line("30", "HOSE", "1.5", "MTR"), line("40", "BOLT", "1")
+    )
+    with pytest.raises(Rejected, match="Material BOLT is not maintained in plant 1010") as refused:
+        await erp.apply(changed)
+    assert refused.value.where == "BillOfMaterialComponent"
+    assert await erp.rows("MaterialBOMItem") == before
+    # Once it is there, the whole change is.
+    await erp.apply(view("BOLT"))
+    await erp.apply(changed)
+    assert erp.writes == 1
+    await erp.assert_equal(changed)
+
+
+async def test_a_line_that_somebody_changed_meanwhile_holds_up_all_of_them(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM")))
+    wanted = bom(line("10", "SEAL-7", "3"), line("20", "OIL", "0.5", "KGM"),
+                 line("30", "HOSE", "1.5", "MTR"))  # fmt: skip
+    seen = await erp.observe(wanted)
+    await erp.apply(bom(line("10", "SEAL-7", "4"), line("20", "OIL", "0.5", "KGM")))
+    write = S4.write(step_of(wanted), seen, "key-1")
+    assert write is not None
+    response = await erp.perform(write.request)
+    with pytest.raises(Unavailable, match="changed-meanwhile"):
+        S4.confirm(step_of(wanted), response)
+    assert await held(erp) == [("OIL", "0.500"), ("SEAL-7", "4.000")]
+    await erp.apply(wanted)
+    await erp.assert_equal(wanted)
+
+
+async def test_more_lines_than_go_into_one_change_set_are_written_by_several(
+    erp_process: StandIn,
+) -> None:
+    lines = [line(str(n), ("SEAL-7", "HOSE")[n % 2], "0.5") for n in range(1, 203)]
+    async with erp_client(erp_process, Limits(read_s=30, total_s=60)) as erp:
+        await put_materials(erp, hose="H87")
+        await erp.apply(bom(lines[0]))
+        await erp.apply(bom(*lines))
+        assert erp.writes == 2
+        await erp.assert_equal(bom(*lines))
 
 
 async def test_substitutes_come_and_go_as_a_group(erp: Client) -> None:
@@ -569,6 +634,37 @@ async def test_a_call_applied_without_an_answer_is_found_done_by_the_next_look(
     assert (await erp.apply(put))[0] == "00000001"
     assert erp.writes == 0
     assert len(await erp.rows("MaterialBOM")) == 1
+
+
+@pytest.mark.parametrize("action", ["apply_then_hang", "apply_then_500", "reset"])
+async def test_lines_changed_without_an_answer_are_found_done_by_the_next_look(
+    erp: Client, action: str
+) -> None:
+    await put_materials(erp)
+    await erp.apply(bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM")))
+    changed = bom(line("10", "SEAL-7", "3"), line("30", "HOSE", "1.5", "MTR"))
+    await erp.fault(action=action, method="POST", path=r"/\$batch$")
+    with pytest.raises(InDoubt):
+        await erp.apply(changed)
+    assert await erp.apply(changed) == ("00000001", None)
+    assert erp.writes == 0
+    assert await held(erp) == [("HOSE", "1.500"), ("SEAL-7", "3.000")]
+
+
+@pytest.mark.parametrize(("action", "kind"), [("refuse_500", InDoubt), ("login_page_200", InDoubt),
+                                              ("throttle_429", Unavailable)])  # fmt: skip
+async def test_lines_that_were_not_changed_are_changed_by_the_next_try(
+    erp: Client, action: str, kind: type[Exception]
+) -> None:
+    await put_materials(erp)
+    await erp.apply(bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM")))
+    changed = bom(line("10", "SEAL-7", "3"), line("30", "HOSE", "1.5", "MTR"))
+    await erp.fault(action=action, method="POST", path=r"/\$batch$")
+    with pytest.raises(kind):
+        await erp.apply(changed)
+    await erp.apply(changed)
+    assert erp.writes == 1
+    await erp.assert_equal(changed)
 
 
 async def test_a_login_page_after_a_write_is_in_doubt_and_nothing_is_lost(erp: Client) -> None:

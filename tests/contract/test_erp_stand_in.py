@@ -64,7 +64,7 @@ class Client:
             await self.fetch_token()
         sent = {"x-csrf-token": self.token, "Content-Type": "application/json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        data = None if body is None else msgspec.json.encode(body)
+        data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
         url = path if path.startswith("http") else self.url + path
         async with self.http.request(method, url, data=data, headers=sent) as response:
             return Answer(response.status, dict(response.headers), await response.text())
@@ -325,6 +325,80 @@ async def test_a_bom_is_numbered_and_its_items_can_be_added_changed_and_deleted(
         ("SEAL", "Shaft seal")
     ]
     assert again.refusal == (400, "ZSANDBOX/BOM_EXISTS")
+
+
+def change_set(*writes: str) -> bytes:
+    """The writes as one batch."""
+    head = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    parts = "".join(f"--set\r\n{head}{write}\r\n" for write in writes)
+    kind = "Content-Type: multipart/mixed; boundary=set"
+    return f"--all\r\n{kind}\r\n\r\n{parts}--set--\r\n\r\n--all--\r\n".encode()
+
+
+def added(header: str, component: str, quantity: str) -> str:
+    """A line that is added, as a part of a change set."""
+    body = msgspec.json.encode(
+        {
+            "BillOfMaterialComponent": component,
+            "BillOfMaterialItemQuantity": quantity,
+            "BillOfMaterialItemUnit": "G" if component == "OIL" else "M",
+        }
+    ).decode()
+    kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"POST {header}/to_BillOfMaterialItem HTTP/1.1\r\n{kind}\r\n\r\n{body}"
+
+
+async def test_a_change_set_is_carried_out_whole_or_not_at_all_and_each_write_is_on_record(
+    erp: StandIn,
+) -> None:
+    path, kind = f"{BOM}/$batch", "multipart/mixed; boundary=all"
+    async with Client(erp) as client:
+        created = await client.send("POST", f"{BOM}/MaterialBOM", bom("PUMP", "SEAL"))
+        header = created.entity["__metadata"]["uri"].rpartition("/")[2]
+        before = contents(erp)
+        wrong = change_set(added(header, "OIL", "40"), added(header, "HOSE", "1"))
+        refused = await client.send("POST", path, wrong, Content_Type=kind)
+        assert contents(erp) == before
+        right = change_set(added(header, "OIL", "40"), added(header, "OIL", "50"))
+        done = await client.send("POST", path, right, Content_Type=kind)
+        blind = await client.send("POST", path, right, Content_Type=kind, x_csrf_token="stale")
+        journal = (await client.send("GET", "/_sandbox/journal?kind=received")).document
+    assert (refused.status, done.status) == (202, 202)
+    assert refused.text.count("application/http") == 1
+    assert "HTTP/1.1 400 Bad Request" in refused.text
+    assert "Material HOSE is not maintained in plant 1010" in refused.text
+    assert done.text.count("HTTP/1.1 201 Created") == 2
+    assert blind.refusal == (403, "CSRF token validation failed")
+    totals = journal["totals"]
+    assert (totals["writes_received"], totals["writes_applied"]) == (5, 3)
+    assert totals["changes"]["MaterialBOMItem"] == {"create": 3}
+    assert totals["sent_again"] == {
+        "writes": 1,
+        "applied_once": 1,
+        "applied_more_than_once": 0,
+        "never_applied": 0,
+    }
+    assert [(e["method"], e.get("within", 0)) for e in journal["entries"] if e.get("is_write")] == [
+        ("POST", 0), *[("POST", 3)] * 2, *[("POST", 6)] * 2,
+    ]  # fmt: skip
+
+
+async def test_a_batch_is_for_a_service_and_made_by_the_protocol(shared: StandIn) -> None:
+    kind = "multipart/mixed; boundary=all"
+    whole = change_set("DELETE A_Product('SEAL') HTTP/1.1\r\nIf-Match: *\r\n\r\n")
+    async with Client(shared) as client:
+        answers = [
+            await client.send("POST", f"{PRODUCT}/$batch", {}),
+            await client.send("POST", f"{PRODUCT}/A_Product/$batch", whole, Content_Type=kind),
+            await client.send("PATCH", f"{PRODUCT}/$batch", whole, Content_Type=kind),
+            await client.send("POST", "/sap/opu/odata/sap/NONE/$batch", whole, Content_Type=kind),
+        ]
+    assert [answer.refusal for answer in answers] == [
+        (400, "ZSANDBOX/BATCH"),
+        (405, "ZSANDBOX/METHOD"),
+        (405, "ZSANDBOX/METHOD"),
+        (404, "/IWFND/MED/170"),
+    ]
 
 
 async def test_one_supplier_and_material_keep_one_info_record_over_plants(erp: StandIn) -> None:

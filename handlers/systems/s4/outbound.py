@@ -27,6 +27,7 @@ from canonical.operations import (
     verb,
 )
 from handlers.systems.s4 import (
+    batch,
     bill_of_material,
     bill_of_material_lines,
     business_partner,
@@ -59,7 +60,8 @@ class _Target:
     """The functions of one object's module with the object wanted already given.
 
     create: None where only what is there is written to. differences: takes the object as `read`
-    kept it. remarks: what the target cannot hold.
+    kept it. remarks: what the target cannot hold. sets_at: service that carries out several
+    differences as one; "" where each is a call.
     """
 
     observe: Callable[[], Request]
@@ -68,6 +70,7 @@ class _Target:
     differences: Callable[[bytes], tuple[Difference, ...]]
     check_written: Callable[[Response], str]
     remarks: tuple[str, ...] = ()
+    sets_at: str = ""
 
 
 def observe(step: Step) -> Request:
@@ -88,12 +91,47 @@ def read(step: Step, response: Response) -> Observed | More:
 
 def write(step: Step, observed: Observed, key: str) -> Write | None:
     """The next call, one of possibly several: the whole object where it is absent, else the first
-    difference. None for a question, which a read has answered, and for what is not made from here.
+    difference, or as many as go into one change set. None for a question, which a read has
+    answered, and for what is not made from here.
 
     S/4HANA has no idempotency key; ours goes along for its log.
     Raises: Conflict for a difference that a person has to settle, before anything is written;
         Rejected and InvalidMessage for what the target has no place for.
     """
+    return _next_write(step, observed, key, in_sets=True)
+
+
+def write_singly(step: Step, observed: Observed, key: str) -> Write | None:
+    """As `write`, for a system whose services take no change sets: each difference is a call."""
+    return _next_write(step, observed, key, in_sets=False)
+
+
+def confirm(step: Step, response: Response) -> Confirmed:
+    """That the target applied the last write, with what it and the translation have to say.
+
+    Of a change set each write has to be confirmed.
+    """
+    target = _target(step.operation)
+    answered = _answered(target, response)
+    references = [target.check_written(each) for each in answered]
+    said = dict.fromkeys(notice for each in answered for notice in odata.notices(each))
+    return Confirmed(
+        next((reference for reference in references if reference), ""),
+        warnings=(*target.remarks, *said),
+    )
+
+
+def _answered(target: _Target, response: Response) -> tuple[Response, ...]:
+    """One answer for each write that the call was made of."""
+    if not target.sets_at:
+        return (response,)
+    answered = batch.read(response) if batch.is_answer(response) else (response,)
+    for each in answered:
+        batch.check_taken(each)
+    return answered
+
+
+def _next_write(step: Step, observed: Observed, key: str, *, in_sets: bool) -> Write | None:
     if isinstance(step.operation, ReadObject):
         return None
     target = _target(step.operation)
@@ -105,14 +143,13 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
         if difference.conflict is not None:
             raise difference.conflict
     missing = [d.request for d in found if d.request is not None]
-    return Write(_with_id(missing[0], key), completes=len(missing) == 1) if missing else None
-
-
-def confirm(step: Step, response: Response) -> Confirmed:
-    """That the target applied the last write, with what it and the translation have to say."""
-    target = _target(step.operation)
-    reference = target.check_written(response)
-    return Confirmed(reference, warnings=(*target.remarks, *odata.notices(response)))
+    if not missing:
+        return None
+    if len(missing) == 1 or not (in_sets and target.sets_at):
+        return Write(_with_id(missing[0], key), completes=len(missing) == 1)
+    # An answer does not tell how many writes it is about: the next look shows what came of them.
+    together = batch.change_set(target.sets_at, missing[: batch.MAX_PARTS])
+    return Write(_with_id(together, key), completes=False)
 
 
 def _target(operation: Operation) -> _Target:
@@ -168,6 +205,7 @@ def _target(operation: Operation) -> _Target:
                 ),
                 check_written=partial(bill_of_material.check_written, bom),
                 remarks=bill_of_material_lines.remarks(bom),
+                sets_at=bill_of_material.SERVICE,
             )
         case PutInfoRecord(record):
             return _Target(
@@ -229,5 +267,6 @@ DRIVER = Driver(
     observe=observe,
     read=read,
     write=write,
+    write_singly=write_singly,
     confirm=confirm,
 )

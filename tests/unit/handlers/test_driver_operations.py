@@ -96,3 +96,10 @@ def test_a_driver_takes_what_it_names_and_nothing_else(driver: Driver) -> None:
     taken = {type(operation) for operation in CALLS if takes(driver, operation)}
     assert set(driver.operations) == taken
     assert len(driver.operations) == len(taken)
+
+
+def test_only_who_puts_several_changes_into_one_call_is_another_driver_one_by_one() -> None:
+    assert [name for name, found in DRIVERS.items() if found.one_by_one() is not found] == ["s4"]
+    driver = DRIVERS["s4"].one_by_one()
+    assert driver.write is DRIVERS["s4"].write_singly
+    assert (driver.name, driver.operations) == ("s4", DRIVERS["s4"].operations)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from canonical.bom import BomLine, PlantBom, Substitute
 from canonical.change import ChangeMaster
-from canonical.connector import Absent, Confirmed, Present
+from canonical.connector import Absent, Confirmed, Driver, Present
 from canonical.effects import Step
 from canonical.errors import (
     Conflict,
@@ -46,6 +46,7 @@ from handlers.systems.s4.amounts import price_in_erp
 from handlers.systems.s4.compare import same_date, same_id, same_number, same_text, same_unit
 from handlers.systems.s4.outbound import DRIVER
 from ops.sandbox.odata import check_payload, load_model
+from tests.fixtures.change_sets import carried_out, http, in_batch, writes_of
 
 JSON = {"content-type": "application/json"}
 ETAG = "W/\"'1'\""
@@ -347,26 +348,29 @@ def fits(base: str, operation: PutBom) -> bool:
     return all((each * Fraction(base) * 1000).denominator == 1 for each in per_one)
 
 
+@pytest.mark.parametrize("driver", [DRIVER, DRIVER.one_by_one()], ids=["at once", "one by one"])
 @given(boms, boms)
 @example(bom(line("10", "A", "1"), line("20", "B", "1")), bom(line("10", "B", "1")))
 @example(bom(line("0", "A", "1"), line("0", "A", "2")), bom(line("0", "A", "2")))
-def test_any_bom_becomes_any_other_line_by_line_unless_its_base_stands_in_the_way(
-    old: PutBom, new: PutBom
+def test_any_bom_becomes_any_other_unless_its_base_stands_in_the_way(
+    driver: Driver, old: PutBom, new: PutBom
 ) -> None:
     target, step = Target(old), step_of(new)
-    for _ in range(60):
+    for calls in range(60):
         found = DRIVER.read(step, shown(new, target.header))
         assert isinstance(found, Present)
         try:
-            write = DRIVER.write(step, found, "key-1")
+            write = driver.write(step, found, "key-1")
         except Conflict:
             # Only where a line has no quantity of three decimals for the base the target keeps.
             assert not fits(target.header["BOMHeaderQuantityInBaseUnit"], new)
             return
         if write is None:
             break
-        target.take(write.request)
-        assert target.items()
+        assert driver is not DRIVER or calls == 0
+        for request in writes_of(write.request):
+            target.take(request)
+            assert target.items()
         if write.completes:
             break
     assert target.holds() == Target(new).holds()
@@ -659,7 +663,9 @@ def test_an_existing_group_keeps_its_name_and_what_the_plant_set_in_it() -> None
 def test_a_line_that_nothing_stands_in_for_any_more_leaves_its_group() -> None:
     entity = stored(sealed(), created(sealed()))
     alone = sealed(substitutions=())
-    assert body_of(next_write(alone, seen(alone, entity))) == {
+    first, *others = writes_of(next_write(alone, seen(alone, entity)))
+    assert [other.method for other in others] == ["DELETE", "DELETE"]
+    assert body_of(first) == {
         "AlternativeItemGroup": "",
         "AlternativeItemPriority": "",
         "AlternativeItemStrategy": "",
@@ -788,18 +794,52 @@ def test_two_boms_of_one_alternative_are_a_conflict() -> None:
         DRIVER.read(step_of(put), Response(200, JSON, document))
 
 
-def test_new_lines_come_first_and_deletions_last() -> None:
+def test_lines_that_differ_are_one_call_new_ones_first_and_deletions_last() -> None:
+    old = bom(line("10", "A", "1"), line("20", "B", "1"))
+    new = bom(line("10", "A", "2"), line("30", "C", "1"))
+    found = seen(new, Target(old).header)
+    write = DRIVER.write(step_of(new), found, "key-1")
+    assert write is not None
+    assert ("X-Request-ID", "key-1") in write.request.headers
+    # What came of it, the next look shows.
+    assert not write.completes
+    sent = writes_of(write.request)
+    assert [request.method for request in sent] == ["POST", "PATCH", "DELETE"]
+    assert DRIVER.write(step_of(new), found, "key-1") == write
+
+
+def test_a_line_that_differs_alone_is_a_call_of_its_own() -> None:
+    old = bom(line("10", "A", "1"), line("20", "B", "1"))
+    new = bom(line("10", "A", "2"), line("20", "B", "1"))
+    write = DRIVER.write(step_of(new), seen(new, Target(old).header), "key-1")
+    assert write is not None
+    assert (write.request.method, write.completes) == ("PATCH", True)
+
+
+def test_one_by_one_each_line_is_a_call_new_ones_first_and_deletions_last() -> None:
     old = bom(line("10", "A", "1"), line("20", "B", "1"))
     new = bom(line("10", "A", "2"), line("30", "C", "1"))
     target, sent = Target(old), []
     for _ in range(3):
-        found = DRIVER.read(step_of(new), shown(new, target.header))
-        assert isinstance(found, Present)
-        write = DRIVER.write(step_of(new), found, "key-1")
+        write = DRIVER.one_by_one().write(step_of(new), seen(new, target.header), "key-1")
         assert write is not None
         sent.append((write.request.method, write.completes))
         target.take(write.request)
     assert sent == [("POST", False), ("PATCH", False), ("DELETE", True)]
+
+
+def test_more_lines_than_a_change_set_takes_are_several() -> None:
+    first, more = line("1", "A", "1"), (line(str(n), "B", "1") for n in range(2, 403))
+    target, new, sent = Target(bom(first)), bom(first, *more), []
+    for _ in range(3):
+        write = DRIVER.write(step_of(new), seen(new, target.header), "key-1")
+        assert write is not None
+        requests = writes_of(write.request)
+        sent.append((len(requests), write.completes))
+        for request in requests:
+            target.take(request)
+    assert sent == [(200, False), (200, False), (1, True)]
+    assert seen(new, target.header).equal
 
 
 def test_writes_carry_the_key_for_the_targets_log() -> None:
@@ -1116,6 +1156,72 @@ def test_a_pause_the_target_asks_for_is_kept_within_an_hour(
 def test_an_operation_of_another_system_is_a_wrong_route() -> None:
     with pytest.raises(Misconfigured, match="operation-unsupported"):
         DRIVER.observe(step_of(PublishItem(item())))
+
+
+# --- answers to change sets ---
+
+PUT = bom(line("10", "SEAL-7", "2"))
+SAID = {"sap-message": '{"code":"","message":"Check the BOM","severity":"info","details":[]}'}
+ONE_ONLY = "Default changeset implementation allows only one operation"
+
+
+def added(**fields: str) -> Response:
+    entity = {"Material": "PUMP", "Plant": "1010", "BillOfMaterial": "00000042"} | fields
+    return Response(201, JSON | SAID, msgspec.json.encode({"d": entity}))
+
+
+CHANGED = Response(204, SAID, b"")
+
+
+def test_a_change_set_is_confirmed_where_each_of_its_writes_is() -> None:
+    answer = in_batch(carried_out(CHANGED, added(), CHANGED))
+    confirmed = DRIVER.confirm(step_of(PUT), answer)
+    assert confirmed == Confirmed("00000042", warnings=("Check the BOM",))
+    assert DRIVER.confirm(step_of(PUT), in_batch(carried_out(CHANGED))).reference == ""
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "code"),
+    [
+        (in_batch(http(error(400, "M3/305", "No SEAL"))), Rejected, "target-refused"),
+        (in_batch(http(error(400, "M3/8", "Is locked by MILLER"))), Unavailable, "locked"),
+        (in_batch(http(error(412, "S/1", "Stale"))), Unavailable, "changed-meanwhile"),
+        (in_batch(http(error(500, "S/1", "Short dump"))), InDoubt, "status-500"),
+        (in_batch(http(error(500, "", ONE_ONLY))), Misconfigured, "change-sets-refused"),
+        (error(400, "", ONE_ONLY), Misconfigured, "change-sets-refused"),
+        # As services answer that are not by the book.
+        (in_batch(carried_out(CHANGED, error(400, "M3/305", "No SEAL"))), Rejected,
+         "target-refused"),
+        (in_batch(carried_out(CHANGED, Response(202, {}, b""))), InDoubt, "status-202"),
+        (in_batch(carried_out(CHANGED, Response(200, JSON, b""))), InDoubt, "answer-unusable"),
+        (in_batch(carried_out(added(Material="OTHER"))), Conflict, "answer-about-another"),
+        (in_batch(carried_out(added(Material=""))), InDoubt, "answer-nameless"),
+        (in_batch(carried_out(CHANGED), carried_out(CHANGED)), InDoubt, "answer-unusable"),
+        (in_batch(), InDoubt, "answer-unusable"),
+        (PAGE, InDoubt, "answer-unusable"),
+        (Response(202, JSON, b""), InDoubt, "status-202"),
+        (Response(404, {}, b""), Misconfigured, "interface-unknown"),
+        (Response(403, {}, b"CSRF token validation failed"), Unavailable, "session-ended"),
+    ],
+)  # fmt: skip
+def test_a_change_set_that_fails_says_whether_it_may_have_happened(
+    response: Response, kind: type[Failure], code: str
+) -> None:
+    with pytest.raises(kind) as failed:
+        DRIVER.confirm(step_of(PUT), response)
+    assert failed.value.code == code
+
+
+def test_a_change_set_is_refused_in_the_targets_words() -> None:
+    refusal = error(400, "M3/305", "Material SEAL-7 is not maintained in plant 1010")
+    with pytest.raises(Rejected, match="Material SEAL-7 is not maintained") as refused:
+        DRIVER.confirm(step_of(PUT), in_batch(http(refusal)))
+    assert refused.value.where == "Material"
+
+
+def test_what_is_not_sent_in_change_sets_is_not_answered_so() -> None:
+    with pytest.raises(InDoubt, match="status-202"):
+        DRIVER.confirm(step_of(PutItem(item())), in_batch(carried_out(CHANGED)))
 
 
 # --- garbage ---
