@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from broker import book
+from broker.emission import emission
 from broker.ledger import Move
 from broker.store import Tx
 from broker.store import casebook as case_rows
@@ -84,7 +85,7 @@ async def _announce(
     await outbox_rows.emit(
         tx,
         [
-            book.emission(
+            emission(
                 event,
                 ledger.key,
                 encode(decided),

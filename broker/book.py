@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
-import uuid_utils
 
 from broker import ledger as rules
+from broker import step_ends
 from broker.aside import MANY, aside_if
+from broker.emission import emission
 from broker.store import Position, Tx
 from broker.store import calls as call_rows
 from broker.store import casebook as case_rows
@@ -21,12 +22,9 @@ from broker.store.calls import CallResult
 from broker.store.casebook import Case
 from broker.store.ledgers import Ledger, NewLedger, Renewal
 from broker.store.messages import LogEntry
-from broker.store.outbox import Emission
 from broker.store.pending import READING, NewPending
-from broker.topology import events_exchange
 from canonical.effects import Plan
 from canonical.envelope import Lane
-from canonical.events import EVENTS
 from canonical.operations import Announce, ReadObject
 
 
@@ -40,25 +38,6 @@ class Origin(msgspec.Struct, frozen=True):
     correlation_id: str
     lane: Lane
     position: Position
-
-
-def emission(
-    event: str, key: str, body: bytes, *, lane: Lane | None, correlation_id: str, causation_id: str
-) -> Emission:
-    """An event of ours with its identity, lane and exchange."""
-    row = EVENTS[event]
-    chosen: Lane = lane or row.lane
-    return Emission(
-        id=str(uuid_utils.uuid7()),
-        event=row.name,
-        type=row.type,
-        key=key,
-        lane=chosen,
-        exchange=events_exchange(chosen),
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-        body=body,
-    )
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -135,6 +114,7 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
         await step_rows.mark_withdrawn(tx, withdrawals)
     await _open_left_behind(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
+    await step_ends.tell_moves(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
     await advance(tx, ledgers)
     return {ledger.key for ledger in ledgers}
 
@@ -160,6 +140,7 @@ async def advance(tx: Tx, ledgers: Sequence[Ledger]) -> None:
     await step_rows.move_steps(tx, [m for its_moves in moves.values() for m in its_moves])
     await _open_left_behind(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     await _announce(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
+    await step_ends.tell_moves(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     if ended:
         await ledger_rows.complete_ledgers(tx, ended)
 
@@ -229,6 +210,9 @@ async def settle_calls(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
         cases = [s.case for s in ours if s.case is not None]
         if cases:
             await case_rows.open_cases(tx, cases)
+        await step_ends.tell_results(
+            tx, [(ledgers[s.result.claimed.ledger_id], s.result) for s in ours]
+        )
         await advance(tx, [ledger for _, ledger in sorted(ledgers.items())])
         await _read_once_more(tx, [s for s in ours if s.is_read], ledgers)
     return [s for s in settled if s.result.claimed.ledger_id not in ledgers]

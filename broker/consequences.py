@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from broker import book
 from broker.decision import Context, Verdict
+from broker.emission import emission
 from broker.intake import Work
 from broker.outcomes import not_applied
 from broker.policy import Behind, DeadLetter, Done, Invalid, Park, RetryAt
@@ -219,7 +219,7 @@ def _said(verdict: Verdict) -> tuple[Emission, ...]:
         return ()
     envelope = verdict.work.entry.envelope
     return tuple(
-        book.emission(
+        emission(
             effect.event,
             effect.key,
             encode(effect.data),

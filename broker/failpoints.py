@@ -48,6 +48,8 @@ NAMES = (
     "housekeeping.before_commit",
     "housekeeping.after_commit",
     "facts.before_commit",
+    "herald.before_commit",
+    "herald.after_commit",
     "replay.after_read",
     "replay.before_commit",
     "replay.after_commit",

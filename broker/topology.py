@@ -367,7 +367,7 @@ ATTRIBUTE_PREFIX: Final = "ce-"
 KEY_HEADER: Final = f"{ATTRIBUTE_PREFIX}subject"
 """What an event is about: ours to set, so what a ring may go by."""
 
-_READ_PREFIXES: Final = (ATTRIBUTE_PREFIX, "cloudevents_", "cloudevents:")
+READ_PREFIXES: Final = (ATTRIBUTE_PREFIX, "cloudevents_", "cloudevents:")
 """What we read, in lower case: ours, and both spellings of the AMQP 1.0 binding."""
 
 _BARE: Final = frozenset({"traceparent", "tracestate"})
@@ -415,7 +415,7 @@ def is_structured(content_type: str | None) -> bool:
 @lru_cache(maxsize=1024)
 def _attribute_name(header: str) -> str | None:
     lowered = header.lower()
-    for prefix in _READ_PREFIXES:
+    for prefix in READ_PREFIXES:
         if lowered.startswith(prefix):
             name = lowered.removeprefix(prefix)
             return name if _ATTRIBUTE.fullmatch(name) else None

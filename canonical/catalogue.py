@@ -9,6 +9,7 @@ from canonical.connector import Driver
 from canonical.errors import InvalidMessage, Misconfigured
 from canonical.events import BY_TYPE, SOURCE
 from canonical.handler import Delivery, Handler
+from canonical.reminders import Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +20,13 @@ class Catalogue:
     recognised: message types that are known by their content; of the others the sender has to say
         the type.
     drivers: word used in the configuration -> protocol of a target system.
+    watches: event that a day brings about -> what is looked at for it.
     """
 
     handlers: Mapping[tuple[str, str], Handler]
     recognised: Mapping[str, Callable[[Delivery], bool]] = field(default_factory=dict)
     drivers: Mapping[str, Driver] = field(default_factory=dict)
+    watches: Mapping[str, Watch] = field(default_factory=dict)
 
     def recognise(self, contracts: Sequence[str], delivery: Delivery) -> Handler:
         """The handler of a delivery from a source with these contracts (message types).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -56,6 +56,24 @@ def step_identity(
 ) -> str:
     """Identity of a step within its ledger."""
     return "|".join((plant, system, object_kind, object_id, verb(operation)))
+
+
+class StepParts(NamedTuple):
+    """What the identity of a step is made of."""
+
+    plant: str
+    system: str
+    object_kind: str
+    object_id: str
+    verb: str
+
+
+def parts_of_identity(identity: str) -> StepParts:
+    """The parts of an identity that `step_identity` made; only an object's id may hold the mark
+    that stands between them."""
+    plant, system, object_kind, rest = identity.split("|", 3)
+    object_id, _, word = rest.rpartition("|")
+    return StepParts(plant, system, object_kind, object_id, word)
 
 
 class Finding(msgspec.Struct, frozen=True):

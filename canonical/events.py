@@ -17,10 +17,13 @@ from canonical.envelope import Lane
 from canonical.item import Item, ItemKind, Lifecycle
 from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, OrderStatus, PurchaseOrder
-from canonical.purchase_contract import ContractStatus, PurchaseContract
+from canonical.own_work import CaseOpened, CaseResolved, StepEnd, StepEnded
+from canonical.purchase_contract import ContractExpiring, ContractStatus, PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
+from canonical.quality_hold import QualityHold
 from canonical.source_list import SourceList
 from canonical.sourcing import Coverage
+from canonical.sourcing_event import SourcingAward, SupplierMerged
 from canonical.supplier import QualificationStatus, Supplier
 from canonical.supplier_master import SupplierMasterPatch
 from canonical.upcasts import earlier_versions
@@ -181,7 +184,7 @@ class EventType(msgspec.Struct, frozen=True):
     name: `<object>.<past-tense>`. key: what the business key looks like. lane: unless the emitter
     chooses a faster one, by lane_rule. owner: team that answers for its meaning. retention_days: in
     the log, unless the configuration says otherwise. why: what depends on it, which decides the
-    lane.
+    lane. on_request: told only where the configuration names a subscriber of it.
     """
 
     name: str
@@ -194,6 +197,7 @@ class EventType(msgspec.Struct, frozen=True):
     description: str
     why: str
     lane_rule: str = ""
+    on_request: bool = False
 
     @property
     def type(self) -> str:
@@ -206,8 +210,16 @@ class EventType(msgspec.Struct, frozen=True):
         return "batch" if self.lane == "enrichment" else "event"
 
 
-_ENG, _PRO, _OPS = "engineering", "procurement", "operations"
+_ENG, _PRO, _OPS, _QUALITY = "engineering", "procurement", "operations", "quality"
 _CHANGE, _LOG_DAYS = "engineering-change/<number>", 90
+_HOLD = "quality-hold/<number>"
+_STEP = "step/<ledger that it stands in>"
+_STEP_ENDS: dict[StepEnd, str] = {
+    "done": "is confirmed",
+    "failed": "is refused, or failed for good: a person has to look at it",
+    "cancelled": "was not made: nobody plans it any more",
+    "superseded": "was made and is not planned any more, or is planned otherwise",
+}
 _URGENT = "critical where its urgency is critical, emergency or high"
 _ORDER, _CONFIRMED = "purchase-order/<number>", "order-confirmation/<number of the order>"
 
@@ -328,6 +340,11 @@ EVENTS: dict[str, EventType] = {
             "No order goes there any more",
         ),
         EventType(
+            "supplier.merged", 1, SupplierMerged, "supplier/<number>", "standard", _PRO, _LOG_DAYS,
+            "Suppliers that were several are one now",
+            "What is bought from those that are gone goes on with the one that stays",
+        ),
+        EventType(
             "supplier-master.changed", 1, SupplierMasterPatch, "supplier-master/<number>",
             "standard", _OPS, _LOG_DAYS,
             "An ERP says something else of a supplier; what it does not say is as it was",
@@ -337,6 +354,12 @@ EVENTS: dict[str, EventType] = {
             "sourcing.changed", 1, Coverage, "coverage/<item>", "standard", _PRO, _LOG_DAYS,
             "Contracts that cover an item changed",
             "Purchasing steps of a change wait for it",
+        ),
+        EventType(
+            "sourcing-event.awarded", 1, SourcingAward, "sourcing-event/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "A sourcing event was awarded to one or several suppliers",
+            "Contracts and orders that follow from it can be prepared",
         ),
         EventType(
             "info-record.changed", 1, InfoRecordTermsPatch,
@@ -357,6 +380,14 @@ EVENTS: dict[str, EventType] = {
             _LOG_DAYS,
             "A purchase contract may be bought on, within its days",
             "What waits for its prices may be ordered",
+        ),
+        EventType(
+            "contract.expiring", 1, ContractExpiring, "contract/<number>", "standard", _PRO,
+            _LOG_DAYS,
+            "An active purchase contract ends within days, by its last day; told once a last day,"
+            " where somebody subscribes to it",
+            "A successor has to be agreed on before it ends",
+            on_request=True,
         ),
         EventType(
             "contract.expired", 1, ContractStanding, "contract/<number>", "standard", _PRO,
@@ -408,6 +439,37 @@ EVENTS: dict[str, EventType] = {
             _LOG_DAYS,
             "A supplier does not take an order",
             "Somebody has to buy elsewhere",
+        ),
+        EventType(
+            "quality-hold.placed", 1, QualityHold, _HOLD, "critical", _QUALITY, _LOG_DAYS,
+            "Quality holds an item, or some lots or serials of it",
+            "What is held must not be built in or shipped from this moment on",
+        ),
+        EventType(
+            "quality-hold.lifted", 1, QualityHold, _HOLD, "critical", _QUALITY, _LOG_DAYS,
+            "Quality lets go what it held",
+            "A line that stands still for want of it can go on",
+        ),
+        EventType(
+            "case.opened", 1, CaseOpened, "case/<number>", "enrichment", _OPS, _LOG_DAYS,
+            "Something needs a person; told where somebody subscribes to it",
+            "It is for lists and reminders: whose turn it is stands in Layshaft at once",
+            on_request=True,
+        ),
+        EventType(
+            "case.resolved", 1, CaseResolved, "case/<number>", "enrichment", _OPS, _LOG_DAYS,
+            "A case that was told of is not open any more; told where somebody subscribes to it",
+            "It is for lists and reminders: whose turn it is stands in Layshaft at once",
+            on_request=True,
+        ),
+        *(
+            EventType(
+                f"step.{end}", 1, StepEnded, _STEP, "enrichment", _OPS, _LOG_DAYS,
+                f"A call to a target {what}; told where somebody subscribes to it",
+                "It is for reports: what depends on it goes on by itself",
+                on_request=True,
+            )
+            for end, what in _STEP_ENDS.items()
         ),
         EventType(
             "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS, _LOG_DAYS,

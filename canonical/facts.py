@@ -14,6 +14,7 @@ from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, order_key
 from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTerms
+from canonical.quality_hold import QualityHold
 from canonical.rules import Rules
 from canonical.source_list import SourceList
 from canonical.sourcing import Coverage, coverage_key
@@ -34,6 +35,7 @@ Document = (
     | OrderConfirmation
     | PurchaseContract
     | SourceList
+    | QualityHold
     | ChangeMasterState
 )
 D = TypeVar(
@@ -64,6 +66,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "order-confirmation": OrderConfirmation,
     "contract": PurchaseContract,
     "source-list": SourceList,
+    "quality-hold": QualityHold,
     "change-master": ChangeMasterState,
 }
 

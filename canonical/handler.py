@@ -66,6 +66,31 @@ def content_of(delivery: Delivery) -> IO[bytes]:
     return delivery.package.open() if delivery.package else BytesIO(delivery.body)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One way in which the messages of a kind are written: what is published of the kind.
+
+    what: it is, for people. name: tells it from other forms of the kind; "" for the usual one.
+    media_type: of the content. content: what JSON is decoded into; None where it is no JSON.
+    required: CloudEvents attributes without which a message is refused; read: others that this one
+        looks at, beside those that every message may have.
+    type_pattern: regular expression for the attribute `type`, where it is a word of the vendor's
+        and not the message type.
+    by_reference: whether the content may stand in a package.
+    owners: teams that answer for its meaning, as of events.
+    """
+
+    what: str
+    name: str = ""
+    media_type: str = "application/json"
+    content: Any = None
+    required: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    type_pattern: str = ""
+    by_reference: bool = False
+    owners: tuple[str, ...] = ()
+
+
 def ignored_fields(message: Message[Any]) -> Mapping[str, int]:
     """How many different fields of the message nobody reads."""
     return {"fields": len(message.ignored)} if message.ignored else {}
@@ -81,6 +106,7 @@ class Handler:
     types: message types it takes, vendor types for a translation, our own otherwise.
     kinds: what its messages may hold, where they are not of one kind each: the driver's README
         says of each what it becomes.
+    forms: how its messages are written; none for events of ours, which have contracts of their own.
     read: delivery -> message; raises InvalidMessage.
     needs: message and facts so far -> document keys wanted; asked again until it adds none.
     decide: message, facts, now -> effects.
@@ -98,6 +124,7 @@ class Handler:
     needs: Callable[[Message[Any], Facts], frozenset[str]]
     decide: Callable[[Message[Any], Facts, datetime], tuple[Effect, ...]]
     kinds: tuple[str, ...] = ()
+    forms: tuple[Form, ...] = ()
     order: Order = "strict"
     version: Callable[[Message[Any]], int | None] | None = None
     ignored: Callable[[Message[Any]], Mapping[str, int]] = ignored_fields

@@ -97,6 +97,20 @@ class PurchaseContract(msgspec.Struct, frozen=True):
         )
 
 
+class ContractExpiring(msgspec.Struct, frozen=True):
+    """An active contract ends soon.
+
+    last_day: the last on which it may be bought on; days_left: to it, 0 = today. items: ours on its
+    lines, each once, in order.
+    """
+
+    number: str
+    supplier: str
+    last_day: date
+    days_left: Int64
+    items: tuple[str, ...] = ()
+
+
 def _is_within(on: date, first_day: date | None, last_day: date | None) -> bool:
     return (first_day is None or first_day <= on) and (last_day is None or on <= last_day)
 

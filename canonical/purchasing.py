@@ -24,7 +24,8 @@ class InfoRecord(msgspec.Struct, frozen=True):
 
     order_unit: Rec 20 code; base_unit of the item is the same unless `order_to_base` says
         otherwise (numerator, denominator: 1 order unit = n/d base units).
-    last_day: last valid day of the price; None = open.
+    last_day: last valid day of the price; None = open. minimum: of one order, in the order unit;
+        UNSET = the contract says nothing of it.
     """
 
     supplier: str
@@ -38,6 +39,7 @@ class InfoRecord(msgspec.Struct, frozen=True):
     lead_time_days: int
     contract: str
     last_day: date | None = None
+    minimum: Quantity | UnsetType = UNSET
 
 
 class InfoRecordTerms(msgspec.Struct, frozen=True):
@@ -138,12 +140,14 @@ def merge(known: InfoRecordTerms | None, patch: InfoRecordTermsPatch) -> InfoRec
 
 
 def info_record_key(terms: InfoRecordTerms | InfoRecordTermsPatch) -> str:
-    """Order and document key of the terms: the item stands last, its number may hold slashes."""
-    return joined_key(
-        "info-record",
-        terms.supplier,
-        terms.organisation,
-        terms.plant,
-        terms.category,
-        terms.item,
+    """Order and document key of the terms."""
+    return info_record_key_of(
+        terms.supplier, terms.organisation, terms.plant, terms.category, terms.item
     )
+
+
+def info_record_key_of(
+    supplier: str, organisation: str, plant: str, category: str, item: str
+) -> str:
+    """Order and document key of terms: the item stands last, its number may hold slashes."""
+    return joined_key("info-record", supplier, organisation, plant, category, item)

@@ -6,7 +6,7 @@ Read from one TOML file when the service starts; data, never constants in a plan
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -79,6 +79,14 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def plant(self, code: str) -> Plant | None:
         """The plant with that code, if it is ours."""
         return next((p for p in self.plants if p.code == code), None)
+
+    def day_in(self, plant: str, now: datetime) -> date:
+        """The day it is in the plant at that moment; in UTC for "*" and for one that is not ours.
+
+        now: with its zone.
+        """
+        known = self.plant(plant)
+        return now.astimezone(ZoneInfo(known.zone) if known else UTC).date()
 
     def buys_for(self, plant: Plant) -> str:
         """The purchasing organisation that buys for the plant."""

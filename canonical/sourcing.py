@@ -20,7 +20,7 @@ class CoverageLine(msgspec.Struct, frozen=True):
         those below it.
     first_day, last_day: both inclusive, as contracts state them; last_day None = open.
     plants: the plants the contract is limited to; empty = all.
-    order_unit: Rec 20 code.
+    order_unit: Rec 20 code. minimum_quantity: of one order, in this unit; "" where none is agreed.
     """
 
     contract: str

@@ -179,7 +179,7 @@ def _units() -> Mapping[str, Unit]:
             symbol=row["symbol"],
         )
     for row in read_table("rec21.csv"):
-        units[row["code"]] = Unit(code=row["code"], name=row["name"], status="active")
+        units[row["code"]] = Unit(code=row["code"], name=row["name"], status=_STATUS[row["status"]])
     return units
 
 

@@ -9,7 +9,8 @@ from canonical.connector import Driver
 from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from canonical.masking import Kind
-from handlers.flows import engineering_change, master_data
+from canonical.reminders import Watch
+from handlers.flows import engineering_change, expiry, master_data
 from handlers.systems.arena import gone as arena_gone
 from handlers.systems.arena import inbound as arena
 from handlers.systems.arena import item as arena_item
@@ -61,6 +62,8 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (SOURCE, "sourcing.changed"): master_data.SOURCING_CHANGED,
     (SOURCE, "contract.changed"): master_data.CONTRACT_CHANGED,
     (SOURCE, "source-list.changed"): master_data.SOURCE_LIST_CHANGED,
+    (SOURCE, "quality-hold.placed"): master_data.QUALITY_HOLD_PLACED,
+    (SOURCE, "quality-hold.lifted"): master_data.QUALITY_HOLD_LIFTED,
     (SOURCE, "change-master.changed"): master_data.CHANGE_MASTER_CHANGED,
     (SOURCE, "purchase-order.created"): master_data.ORDER_CREATED,
     (SOURCE, "purchase-order.changed"): master_data.ORDER_CHANGED,
@@ -91,7 +94,9 @@ DRIVERS: dict[str, Driver] = {
     "arena": arena_outbound.DRIVER,
 }
 
-CATALOGUE = Catalogue(handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS)
+WATCHES: Mapping[str, Watch] = {"contract.expiring": expiry.CONTRACTS}
+
+CATALOGUE = Catalogue(handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS, watches=WATCHES)
 
 # What fields of vendors hold where their names do not say it: for messages that are given away.
 MASKED: Mapping[str, Kind] = {

@@ -26,6 +26,7 @@ from broker.contract_use import ContractUse
 from broker.dealer import Dealer
 from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.failpoints import FailPoints
+from broker.herald import Herald
 from broker.housekeeper import Housekeeper
 from broker.looper import Loop
 from broker.metrics import Metrics
@@ -67,12 +68,13 @@ log = structlog.get_logger(__name__)
 PENDING_BATCH = 50
 # A step that gave way to somebody is made at the next turn.
 HOUSEKEEPING_S = 30.0
+HERALD_S = 1.0
 # A package may be put days before its message is sent; a put that broke off is over after hours.
 UNUSED_PACKAGE = timedelta(days=7)
 UNFINISHED_PACKAGE = timedelta(days=1)
 # Loops whose failure keeps nobody from working.
 WITHOUT_READINESS = frozenset(
-    {"contracts", "gauges", "housekeeping", "packages", "precedence", "replay"}
+    {"contracts", "gauges", "herald", "housekeeping", "packages", "precedence", "replay"}
 )
 GAUGES_S = 5.0
 CONTRACTS_S = 2.0
@@ -108,6 +110,7 @@ class App:
         settings = configuration.settings
         self._settings = settings
         self._recognise = recogniser(settings, catalogue)
+        self._subscribed = frozenset(catalogue.events).union(*settings.subscribers.values())
         self._environ = environ
         self.metrics = Metrics()
         self._contract_use: ContractUse | None = None
@@ -118,7 +121,7 @@ class App:
             fail_points=self._fail_points,
             confirm_s=settings.deadlines.confirm_s,
             heartbeat_s=settings.heartbeat_s,
-            subscribed=frozenset(catalogue.events).union(*settings.subscribers.values()),
+            subscribed=self._subscribed,
         )
         relay_database = self._database("relay", 2)
         self._relay = Relay(
@@ -270,6 +273,7 @@ class App:
             acquire_s=self._settings.deadlines.acquire_s,
             statement_s=self._settings.deadlines.statement_s,
             handover=handover,
+            subscribed=self._subscribed,
         )
 
     def _loop(
@@ -346,6 +350,14 @@ class App:
         self._loop("housekeeping", self._housekeeper(upkeep).turn, HOUSEKEEPING_S)
         self._loop("rings", self._rings(upkeep).turn, RINGS_S)
         self._loop("packages", lambda: self._expire_packages(upkeep), HOUSEKEEPING_S)
+        herald = Herald(
+            database=upkeep,
+            watches=self._catalogue.watches,
+            subscribed=self._subscribed,
+            fail_points=self._fail_points,
+        )
+        if herald.is_asked:
+            self._loop("herald", herald.turn, HERALD_S)
 
     def _inlets(self, lane: Lane) -> list[Inlet]:
         return inlets_of(self._settings, self._catalogue.events, lane, self._share.roles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def catalogue_of(configuration: Configuration, base: Catalogue) -> Catalogue:
         if contract in tables:
             raise _wrong(f"Another table is called {mapped.table.name} too", file, "Rename one")
         tables[contract] = mapped, handler
-    catalogue = Catalogue(
+    catalogue = replace(
+        base,
         handlers={
             **base.handlers,
             **{(WHO, contract): handler for contract, (_, handler) in tables.items()},
@@ -46,7 +48,6 @@ def catalogue_of(configuration: Configuration, base: Catalogue) -> Catalogue:
             **base.recognised,
             **{contract: partial(recognises, mapped) for contract, (mapped, _) in tables.items()},
         },
-        drivers=base.drivers,
     )
     for source in configuration.settings.sources:
         _check_kinds(source, [tables[c][0] for c in source.contracts if c in tables])
@@ -60,8 +61,7 @@ def with_table(path: Path, base: Catalogue) -> tuple[Catalogue, str]:
     """
     mapped, handler = handler_of(_document(path), str(path))
     contract = message_type(mapped.table.name)
-    handlers = {**base.handlers, (WHO, contract): handler}
-    return Catalogue(handlers=handlers, recognised=base.recognised, drivers=base.drivers), contract
+    return replace(base, handlers={**base.handlers, (WHO, contract): handler}), contract
 
 
 def mapped_at(path: Path) -> Mapped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
@@ -65,14 +65,17 @@ class Database:
         acquire_s: float,
         statement_s: float,
         handover: Handover | None = None,
+        subscribed: Collection[str] = (),
     ) -> None:
-        """handover: publishes what is emitted here, from memory; without it the sweeper does."""
+        """handover: publishes what is emitted here, from memory; without it the sweeper does.
+        subscribed: events that somebody subscribes to; some are told to nobody else."""
         self._url = url
         self._purpose = purpose
         self._size = size
         self._acquire_s = acquire_s
         self._statement_s = statement_s
         self._handover = handover
+        self._subscribed = frozenset(subscribed)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -150,7 +153,7 @@ class Database:
         async with self._pool.acquire(timeout=self._acquire_s) as connection:
             cast(Session, connection).use(may_lock=False)
             emitted = emitted_by(connection)
-            emitted.begin(self._handover)
+            emitted.begin(self._handover, self._subscribed)
             try:
                 async with _begun(connection):
                     yield connection

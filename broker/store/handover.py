@@ -60,9 +60,13 @@ class Emitted:
     def __init__(self) -> None:
         self.begin(None)
 
-    def begin(self, handover: Handover | None) -> None:
-        """Nothing was emitted yet. Without a handover nothing will be owned."""
+    def begin(self, handover: Handover | None, subscribed: frozenset[str] = frozenset()) -> None:
+        """Nothing was emitted yet. Without a handover nothing will be owned.
+
+        subscribed: events that somebody subscribes to.
+        """
         self.handover = handover
+        self.subscribed = subscribed
         self.tails: dict[str, int] = {}
         self.owned: list[Owned] = []
         self.others = False

@@ -60,6 +60,12 @@ class RefusedEvents(msgspec.Struct, frozen=True):
     since: datetime
 
 
+def is_asked_for(tx: Tx, event: str) -> bool:
+    """Whether somebody subscribes to the event, as far as this process knows; it asks that of
+    events that are told on request."""
+    return event in emitted_by(tx).subscribed
+
+
 async def emit(tx: Tx, emissions: Sequence[Emission]) -> None:
     """The events are in the log, numbered per business object, and in the outbox.
 

@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.change import change_key
 from canonical.codec import encode
@@ -19,7 +20,7 @@ from canonical.errors import InvalidMessage
 from canonical.item import Item, Lifecycle, item_key
 from canonical.operations import PublishItem, PutInfoRecord, ReadCoverage
 from canonical.purchasing import InfoRecord
-from canonical.quantity import Quantity, convert_exact
+from canonical.quantity import Quantity, convert_exact, parse_decimal
 from canonical.rules import Plant
 from canonical.sourcing import Coverage, CoverageLine, coverage_key
 from handlers.flows.change_scope import is_bought
@@ -157,7 +158,7 @@ def _purchase(
 ) -> Purchase | Sourcing:
     """How the plant buys the item, or what is to be done about it that it cannot."""
     plant = planning.facts.rules.plant(code)
-    line = usable_line(coverage, plant, planning.today) if plant else None
+    line = usable_line(coverage, plant, planning.day(code)) if plant else None
     if plant is None or line is None:
         return _contract_missing(planning, item.number, code)
     try:
@@ -210,7 +211,8 @@ def _place(planning: Planning, number: str, plant: str) -> str:
 def _info_record(planning: Planning, item: Item, plant: Plant, line: CoverageLine) -> InfoRecord:
     """The terms of the contract line, held by the organisation that buys for the plant.
 
-    Raises: InvalidMessage where nobody says how much of the item one order unit is.
+    Raises: InvalidMessage where nobody says how much of the item one order unit is, and for a
+        minimum that is no quantity.
     """
     one = Quantity(Decimal(1), line.order_unit)
     ratio = convert_exact(one, item.base_unit, item.alternates, base=item.base_unit)
@@ -226,7 +228,22 @@ def _info_record(planning: Planning, item: Item, plant: Plant, line: CoverageLin
         lead_time_days=line.lead_time_days,
         contract=line.contract,
         last_day=line.last_day,
+        minimum=_minimum(line),
     )
+
+
+def _minimum(line: CoverageLine) -> Quantity | UnsetType:
+    """Of one order, in the order unit; a minimum of nothing is none."""
+    where = f"contract {line.contract}: minimum_quantity"
+    amount = parse_decimal(line.minimum_quantity or "0", where=where)
+    if amount < 0:
+        raise InvalidMessage(
+            "minimum-negative",
+            f"A minimum of {amount} {line.order_unit} is none",
+            where=where,
+            remedy="Correct the minimum in the contract line",
+        )
+    return Quantity(amount, line.order_unit) if amount else UNSET
 
 
 def _info_record_step(

@@ -158,7 +158,8 @@ def _judge(planning: Planning, line: Lineage, purchase: Purchase) -> Eligibility
         business_unit=plant.business_unit if plant else "",
         plant=purchase.plant,
     )
-    return eligibility(line, demand, planning.today, is_inherited=rules.inherit_qualifications)
+    today = planning.day(purchase.plant)
+    return eligibility(line, demand, today, is_inherited=rules.inherit_qualifications)
 
 
 def _gates(purchases: Iterable[Purchase], gate: Gate) -> Gates:
@@ -282,14 +283,15 @@ def _hierarchy_unusable(
 def _findings(planning: Planning, number: str, judged: Sequence[Judged]) -> tuple[Finding, ...]:
     """What a buyer should know of a supplier although it may be bought from; each thing once."""
     found: dict[tuple[str, str], str] = {}
-    for _, verdict in judged:
+    for purchase, verdict in judged:
         if not verdict.is_eligible:
             continue
         if verdict.by != number:
             what = f"{number} is bought from by the qualification of {verdict.by}, its parent"
             found["qualification-inherited", what] = number
+        today = planning.day(purchase.plant)
         for paper in verdict.statement.certificates if verdict.statement else ():
-            if paper.valid_until is not None and paper.valid_until < planning.today:
+            if paper.valid_until is not None and paper.valid_until < today:
                 what = f"Certificate {paper.name} of {verdict.by} ended on {paper.valid_until}"
                 found["certificate-ended", what] = verdict.by
     return tuple(

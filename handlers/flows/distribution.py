@@ -6,7 +6,7 @@ of it, and would go back and forth. No route, or no known origin, is nothing to 
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import datetime
 
 import msgspec
 from msgspec import UnsetType
@@ -26,9 +26,9 @@ _NO_PLANT = "*"
 
 
 def supplier_plans(
-    master: SupplierMaster, stated_by: str | UnsetType, rules: Rules, on: date
+    master: SupplierMaster, stated_by: str | UnsetType, rules: Rules, now: datetime
 ) -> tuple[Plan, ...]:
-    """The plan that puts the supplier into every system that gets suppliers on that day, if any.
+    """The plan that puts the supplier into every system that gets suppliers now, if any.
 
     stated_by: system whose statement the master is after; master.version: of that statement.
     """
@@ -38,7 +38,7 @@ def supplier_plans(
     wanted = PutSupplier(msgspec.structs.replace(master, version=0, stated_at=None))
     steps = tuple(
         _step(system, (SUPPLIER, master.number), wanted, "master data", rules)
-        for system in rules.systems_given(SUPPLIER, _NO_PLANT, on)
+        for system in rules.systems_given(SUPPLIER, _NO_PLANT, rules.day_in(_NO_PLANT, now))
         if system != master.origin
     )
     key = supplier_master_key(master.number)
@@ -46,10 +46,10 @@ def supplier_plans(
 
 
 def order_plans(
-    order: PurchaseOrder, stated_by: str | UnsetType, rules: Rules, on: date
+    order: PurchaseOrder, stated_by: str | UnsetType, rules: Rules, now: datetime
 ) -> tuple[Plan, ...]:
-    """The plan that puts the order into every system that gets orders of one of its plants on that
-    day, if any; one without lines is cancelled, and told to whichever may have it."""
+    """The plan that puts the order into every system that gets orders of one of its plants now, if
+    any; one without lines is cancelled, and told to whichever may have it."""
     if not stated_by or stated_by != order.origin:
         return ()
     organisation = order.organisation or _organisation(order, rules)
@@ -58,7 +58,11 @@ def order_plans(
     )
     plants = {line.plant or _NO_PLANT for line in order.lines}
     plants = plants or {route.plant for route in rules.routes}
-    systems = {s for plant in plants for s in rules.systems_given(PURCHASE_ORDER, plant, on)}
+    systems = {
+        system
+        for plant in plants
+        for system in rules.systems_given(PURCHASE_ORDER, plant, rules.day_in(plant, now))
+    }
     steps = tuple(
         _step(system, (PURCHASE_ORDER, order.number), wanted, "procurement", rules)
         for system in sorted(systems - {order.origin})

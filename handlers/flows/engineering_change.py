@@ -65,7 +65,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     change = message.payload
     refuse_what_is_not_effective(change, now)
     scope = scope_of(change, facts)
-    planning = Planning(change, scope, facts, now.date(), is_regulated(change, scope, facts))
+    planning = Planning(change, scope, facts, now, is_regulated(change, scope, facts))
     findings = findings_of(change, scope, facts)
     waits = definition_waits(planning)
     numbers = change_master_steps(planning, waits)

@@ -24,6 +24,7 @@ from canonical.item_master import ItemMasterPatch, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
 from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.purchasing import InfoRecordTermsPatch, info_record_key
+from canonical.quality_hold import QualityHold, quality_hold_key
 from canonical.source_list import SourceList, source_list_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
@@ -42,6 +43,7 @@ Stated = (
     | ChangeMasterState
     | PurchaseOrder
     | OrderConfirmation
+    | QualityHold
 )
 Patch = ItemMasterPatch | SupplierMasterPatch | InfoRecordTermsPatch
 Decide = Callable[[Message[Any], Facts, datetime], tuple[Effect, ...]]
@@ -85,7 +87,7 @@ def decide_order(
     put = _put(order)
     if before is not None and _put(before).order > put.order:
         return (put,)
-    plans = order_plans(order, message.payload.origin, facts.rules, now.date())
+    plans = order_plans(order, message.payload.origin, facts.rules, now)
     return (put, *transitions(before, order), *plans)
 
 
@@ -122,6 +124,8 @@ def _put(document: Stated) -> Put:
             return Put(order_key(document.number), document.version, document, stated)
         case OrderConfirmation():
             return Put(confirmation_key(document.order), document.version, document, stated)
+        case QualityHold():
+            return Put(quality_hold_key(document.number), document.version, document, stated)
 
 
 def _handler(event: str, scope: str = "", decide: Decide = decide) -> Handler:
@@ -144,6 +148,8 @@ SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
 CONTRACT_CHANGED = _handler("contract.changed")
 SOURCE_LIST_CHANGED = _handler("source-list.changed")
+QUALITY_HOLD_PLACED = _handler("quality-hold.placed")
+QUALITY_HOLD_LIFTED = _handler("quality-hold.lifted")
 CHANGE_MASTER_CHANGED = _handler("change-master.changed")
 
 
@@ -189,7 +195,7 @@ def merge_supplier(
     put = Put(_key(patch), patch.version, after, _micros(patch.stated_at))
     if known is not None and (known.version, _micros(known.stated_at)) > put.order:
         return (put,)
-    return (put, *supplier_plans(after, patch.origin, facts.rules, now.date()))
+    return (put, *supplier_plans(after, patch.origin, facts.rules, now))
 
 
 def _merging(event: str, scope: str, decide: Decide = merge_patch) -> Handler:

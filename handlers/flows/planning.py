@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 
 import msgspec
 
@@ -27,14 +27,14 @@ DUE_S = 86_400
 class Planning(msgspec.Struct, frozen=True):
     """One plan in the making.
 
-    today: the day in UTC by which contracts, qualifications and routes are valid or not.
+    now: when it is made; the day that it is in a plant says what is valid there.
     regulated: any finding would stop the change.
     """
 
     change: EngineeringChange
     scope: Scope
     facts: Facts
-    today: date
+    now: datetime
     regulated: bool
 
     @property
@@ -81,9 +81,13 @@ class Planning(msgspec.Struct, frozen=True):
         """The notice that this event of the change is published."""
         return Announce(event, change_key(self.change.number), msgspec.Raw(encode(data)))
 
+    def day(self, plant: str = "*") -> date:
+        """By which contracts, qualifications and routes are valid or not for the plant."""
+        return self.facts.rules.day_in(plant, self.now)
+
     def erp(self, kind: str, plant: str) -> str:
         """The system that holds such objects for the plant today."""
-        system = self.facts.rules.system_for(kind, plant, self.today)
+        system = self.facts.rules.system_for(kind, plant, self.day(plant))
         if system is None:
             raise Misconfigured(
                 "route-missing",
@@ -95,7 +99,7 @@ class Planning(msgspec.Struct, frozen=True):
 
     def told(self, kind: str, plant: str = "*") -> str | None:
         """The system that a route names for objects or reports of this kind; none has to."""
-        return self.facts.rules.system_told(kind, self.today, plant)
+        return self.facts.rules.system_told(kind, self.day(plant), plant)
 
     def waits_before(
         self, waits: dict[str, Step], number: str, plants: Iterable[str]

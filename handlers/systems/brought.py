@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from canonical.codec import decode_foreign, required
 from canonical.envelope import Envelope, Message
-from canonical.handler import Delivery
+from canonical.handler import Delivery, Form
 from handlers.systems.timestamps import parse_timestamp
 
 T = TypeVar("T")
+
+
+def answer_form(what: str, content: Any, *owners: str, name: str = "") -> Form:
+    """How messages are written that `read_brought` reads; content: the type it is given."""
+    return Form(
+        what=what,
+        name=name,
+        content=content,
+        required=("id", "subject", "time"),
+        read=("causationid",),
+        owners=owners,
+    )
 
 
 def read_brought(delivery: Delivery, kind: str, content: type[T]) -> Message[T]:

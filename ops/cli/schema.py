@@ -57,14 +57,18 @@ def write_contracts(*, root: Root = ROOT) -> int:
     """Write schemas, AsyncAPI document, catalogue page and docs/support.md anew from the code.
 
     A published version that somebody would stumble over is not replaced: give the event a new
-    version. What is supported is taken from the drivers' READMEs, which have to name what the code
-    has. Exit code 1: refused for one of these, and nothing was written.
+    version. Nor is what sources may send, where less would be taken than before. What is supported
+    is taken from the drivers' READMEs, which have to name what the code has. Exit code 1: refused
+    for one of these, and nothing was written.
     """
     written, refused = export(root, CATALOGUE)
     if refused:
         _show(refused)
         if any(f.word == "breaking" for f in refused):
-            talk("Nothing was written: give the event a new version, or take the change back")
+            talk(
+                "Nothing was written: give the event a new version, or what a source sends another"
+                " message type; or take the change back"
+            )
         elif any(f.word == "altered" for f in refused):
             talk("Nothing was written: restore these files as they were published")
         else:

@@ -22,14 +22,19 @@ from broker.topology import (
 )
 from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
-from canonical.events import EVENTS, SOURCE, EventType
+from canonical.events import EVENTS, EventType
+from canonical.package import PACKAGE_TYPE, PackageReference
+from ops.contracts.inbound import SPELLINGS, STRUCTURED, Inbound, contents_of, headers, inbound
 from ops.contracts.schemas import components_of
 
 VERSION = "3.0.0"
-API_VERSION = "1.0.0"
+API_VERSION = "1.1.0"
 """Of what is described: minor where something is added, major where something goes."""
 BINDING_VERSION = "0.3.0"
 _SCHEMAS = "#/components/schemas/"
+_STORY = {"location": f"$message.header#/{ATTRIBUTE_PREFIX}correlationid"}
+# The message that refers to a package.
+_PACKAGE = "package"
 
 # Attribute -> what it says; those that every event carries first.
 _ALWAYS = {
@@ -57,10 +62,13 @@ def asyncapi(
     """The whole document."""
     events = tuple(events)
     queues = {q.name: q for q in topology([], [*map(EventTopology, catalogue.events)]).queues}
-    _, components = components_of([event.data for event in events], f"{_SCHEMAS}{{name}}")
-    messages = {event.name: _message(event) for event in events}
-    vendor_types = sorted({kind for who, kind in catalogue.handlers if who != SOURCE})
-    messages |= {kind: _vendor_message(kind) for kind in vendor_types}
+    reference = f"{_SCHEMAS}{{name}}"
+    _, components = components_of([*(event.data for event in events), PackageReference], reference)
+    rows = inbound(catalogue)
+    payloads, of_vendors = contents_of(rows, reference)
+    taken = {row.key: _inbound_message(row, payloads[row.key]) for row in rows}
+    taken |= {_PACKAGE: _package_message(rows)}
+    messages = {event.name: _message(event) for event in events} | taken
     return {
         "asyncapi": VERSION,
         "info": {
@@ -73,13 +81,16 @@ def asyncapi(
         "servers": {"rabbitmq": _SERVER},
         "channels": {
             **{f"{e.name}.{lane}": _channel(e, lane, queues) for e in events for lane in LANES},
-            "inbound": _inbound(vendor_types),
+            "inbound": _inbound(taken),
         },
         "operations": {
             **{f"publish.{e.name}.{lane}": _publishing(e, lane) for e in events for lane in LANES},
             "take.inbound": _TAKING,
         },
-        "components": {"messages": messages, "schemas": {**components, "Headers": _headers()}},
+        "components": {
+            "messages": messages,
+            "schemas": {**components, "Headers": _headers(), **of_vendors},
+        },
     }
 
 
@@ -115,7 +126,7 @@ def _message(event: EventType) -> dict[str, Any]:
         "contentType": "application/json",
         "headers": {"$ref": f"{_SCHEMAS}Headers"},
         "payload": {"$ref": f"{_SCHEMAS}{event.data.__name__}"},
-        "correlationId": {"location": f"$message.header#/{ATTRIBUTE_PREFIX}correlationid"},
+        "correlationId": _STORY,
         "tags": [{"name": f"owner: {event.owner}"}, {"name": f"pattern: {event.pattern}"}],
         "bindings": {"amqp": {"messageType": event.type, "bindingVersion": BINDING_VERSION}},
         "x-business-key": event.key,
@@ -123,13 +134,45 @@ def _message(event: EventType) -> dict[str, Any]:
     }
 
 
-def _vendor_message(kind: str) -> dict[str, Any]:
-    vendor = kind.partition(".")[0]
+def _inbound_message(row: Inbound, payload: dict[str, Any]) -> dict[str, Any]:
+    form = row.form
     return {
-        "name": kind,
-        "title": kind,
-        "summary": f"As {vendor} writes it; handlers/systems/{vendor}/README.md says what is read.",
-        "payload": {},
+        "name": row.kind,
+        "title": row.key,
+        "summary": f"{form.what}.",
+        "description": f"handlers/systems/{row.system}/README.md says what is read of it.",
+        "contentType": form.media_type,
+        "headers": headers(row),
+        "payload": payload,
+        "correlationId": _STORY,
+        "tags": [{"name": f"owner: {owner}"} for owner in form.owners],
+        "bindings": {
+            "amqp": {
+                "contentEncoding": "identity",
+                "messageType": row.kind,
+                "bindingVersion": BINDING_VERSION,
+            }
+        },
+    }
+
+
+def _package_message(rows: Iterable[Inbound]) -> dict[str, Any]:
+    kinds = ", ".join(dict.fromkeys(f"`{row.kind}`" for row in rows if row.form.by_reference))
+    return {
+        "name": _PACKAGE,
+        "title": _PACKAGE,
+        "summary": "Where the content stands that is too large for a message.",
+        "description": (
+            "`layshaft package put` gives what it says. It has the routing key and the headers of"
+            f" the message that it stands for; these may be large: {kinds}."
+        ),
+        "contentType": PACKAGE_TYPE,
+        "headers": {"type": "object", "description": SPELLINGS},
+        "payload": {"$ref": f"{_SCHEMAS}{PackageReference.__name__}"},
+        "correlationId": _STORY,
+        "bindings": {
+            "amqp": {"contentEncoding": "identity", "bindingVersion": BINDING_VERSION},
+        },
     }
 
 
@@ -159,7 +202,7 @@ def _inbound(kinds: Iterable[str]) -> dict[str, Any]:
         "summary": "What a source publishes to its own exchange",
         "description": (
             f"The exchange is {inbound_exchange('<source>')}; the routing key is the kind of object"
-            " that the configuration names for the source."
+            " that the configuration names for the source. " + STRUCTURED
         ),
         "parameters": {"kind": {"description": "The kind of object, as the source calls it"}},
         "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in kinds},

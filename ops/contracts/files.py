@@ -21,11 +21,15 @@ from canonical.compatibility import breaks
 from canonical.events import BY_TYPE
 from ops.contracts import support
 from ops.contracts.asyncapi import asyncapi
+from ops.contracts.inbound import HEADERS, inbound
+from ops.contracts.inbound import schemas as inbound_schemas
 from ops.contracts.page import page
 from ops.contracts.schemas import schemas
 
 ROOT = Path(ops.__file__).parents[1]
 SCHEMAS = Path("canonical", "contracts")
+# Of what sources send.
+INBOUND = SCHEMAS / "inbound"
 # As sha256sum writes and checks it.
 PUBLISHED = SCHEMAS / "SHA256SUMS"
 ASYNCAPI = Path("docs", "contracts", "asyncapi.json")
@@ -42,9 +46,10 @@ class Finding(msgspec.Struct, frozen=True):
     """Where what is published is not what the code keeps.
 
     missing, outdated: `layshaft schema export` mends it. breaking: a new version of the event is
-    needed. altered: the file is not the one that was published; it is to be restored. abandoned: a
-    schema that the code cannot read any more, or a kind in a README that it does not know. untold:
-    a kind in the code that its README does not know. unclear: a proof of a README is none.
+    needed, or another message type of what sources send. altered: the file is not the one that was
+    published; it is to be restored. abandoned: a schema that the code cannot read any more, or a
+    kind in a README that it does not know. untold: a kind in the code that its README does not
+    know. unclear: a proof of a README is none.
     """
 
     file: str
@@ -56,15 +61,16 @@ def documents(catalogue: Catalogue) -> dict[Path, str]:
     """All files as they should be, relative to the root."""
     return {
         **{SCHEMAS / name: _text(schema) for name, schema in schemas().items()},
+        **{INBOUND / name: _text(schema) for name, schema in inbound_schemas(catalogue).items()},
         ASYNCAPI: _text(asyncapi(catalogue)),
-        PAGE: page(),
+        PAGE: page(inbound(catalogue)),
         SUPPORT: support.page(support.rows(_SYSTEMS)),
     }
 
 
 def findings(root: Path, catalogue: Catalogue) -> list[Finding]:
     """What is wrong with the files under that root; empty where they are what the code keeps."""
-    found = [*_altered(root), *_judged(root, documents(catalogue)), *_abandoned(root)]
+    found = [*_altered(root), *_judged(root, documents(catalogue)), *_abandoned(root, catalogue)]
     return [*found, *_readmes(catalogue)]
 
 
@@ -93,8 +99,13 @@ def _write(path: Path, text: str) -> bool:
 
 
 def _sums(root: Path) -> str:
-    found = sorted((root / SCHEMAS).glob("*.json"))
-    return "".join(f"{_digest(path)}  {path.name}\n" for path in found)
+    return "".join(f"{_digest(path)}  {name}\n" for name, path in _files(root).items())
+
+
+def _files(root: Path) -> dict[str, Path]:
+    """The schemas that lie there, by their paths in the folder."""
+    found = sorted((root / SCHEMAS).rglob("*.json"))
+    return {path.relative_to(root / SCHEMAS).as_posix(): path for path in found}
 
 
 def _digest(path: Path) -> str:
@@ -123,27 +134,33 @@ def _judged(root: Path, wanted: dict[Path, str]) -> Iterator[Finding]:
         if not path.exists():
             yield Finding(str(name), "missing", "It is not published")
         elif (published := path.read_text()) != text:
-            found = _breaks(published, text) if name.parent == SCHEMAS else []
+            found = _breaks(name, published, text) if name.is_relative_to(SCHEMAS) else []
             for what in found:
                 yield Finding(str(name), "breaking", what)
             if not found:
                 yield Finding(str(name), "outdated", "The code says otherwise, and breaks nobody")
 
 
-def _breaks(published: str, text: str) -> list[str]:
-    found = breaks(json.loads(published), json.loads(text))
+def _breaks(name: Path, published: str, text: str) -> list[str]:
+    """Of what sources send, only we are readers: a schema that takes more than before breaks none
+    of those who write by it."""
+    old, new = json.loads(published), json.loads(text)
+    found = breaks(old, new)
+    if name.parent == INBOUND:
+        found = (*found, *breaks(old.get(HEADERS, {}), new[HEADERS]))
+        found = tuple(b for b in found if b.side == "readers")
     return [f"{b.side}, {b.path or 'the whole'}: {b.what}" for b in found]
 
 
-def _abandoned(root: Path) -> Iterator[Finding]:
+def _abandoned(root: Path, catalogue: Catalogue) -> Iterator[Finding]:
     # A version that is read by way of the next one stays published as it was.
-    known = {f"{row.name}.v{version}.json" for row, version in BY_TYPE.values()}
-    for path in sorted((root / SCHEMAS).glob("*.json")):
-        if path.name not in known:
-            what = (
-                "Published, and the code neither says nor reads it: write the step to the next one"
-            )
-            yield Finding(str(SCHEMAS / path.name), "abandoned", what)
+    events = {f"{row.name}.v{version}.json" for row, version in BY_TYPE.values()}
+    taken = {f"{INBOUND.name}/{name}" for name in inbound_schemas(catalogue)}
+    for name in sorted(_files(root).keys() - events - taken):
+        what = "Published, and the code neither says nor reads it: write the step to the next one"
+        if (SCHEMAS / name).parent == INBOUND:
+            what = "Published, and nobody takes it any more: whoever sends it would be refused"
+        yield Finding(str(SCHEMAS / name), "abandoned", what)
 
 
 def _readmes(catalogue: Catalogue) -> list[Finding]:

@@ -1,18 +1,22 @@
-"""The catalogue of contracts as a page: what is said, by whom, about what, with every field."""
+"""The catalogue of contracts as a page: what is said, by whom, about what, with every field; and
+what sources may send."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from canonical.events import EVENTS, EventType
+from ops.contracts.inbound import Inbound, headers
 from ops.contracts.schemas import file_name, schema_of
 
 _HEAD = """\
 # Contracts
 
-Every event that Layshaft publishes, written by `layshaft schema export` from the code that keeps
-them. A published version only grows: `./check` fails where a reader or a writer of it would break.
+Every event that Layshaft publishes, and [what sources may send](#what-sources-may-send), written by
+`layshaft schema export` from the code that keeps them. A published version only grows: `./check`
+fails where a reader or a writer of it would break.
 Beside this page: the [AsyncAPI document](asyncapi.json) with channels, headers and bindings; the
 schemas themselves: [canonical/contracts](../../canonical/contracts).
 
@@ -25,12 +29,44 @@ before going on is no event: a sender learns by the broker's confirm that a mess
 by `layshaft trace` what became of it.
 """
 
+_INBOUND = """\
+## What sources may send
 
-def page(events: Iterable[EventType] = tuple(EVENTS.values())) -> str:
+A source publishes to its exchange `in.<source>` ([how](../connect-a-source.md)) what its
+`contracts` in the configuration name: message types of this list. A schema here says what is read,
+so it only grows more tolerant: `./check` fails where a message that was taken would be refused.
+What it does not name may stand there too and is counted. What a schema cannot say (words, units,
+days) the page of the driver does.
+
+Owner is who answers for what a kind means. A message that cannot be read is a case of its sender's.
+"""
+
+
+def page(rows: Iterable[Inbound] = (), events: Iterable[EventType] = tuple(EVENTS.values())) -> str:
     """Markdown."""
     events = tuple(events)
     parts = [_HEAD, _overview(events), *(_section(event) for event in events)]
-    return "\n".join(parts)
+    return "\n".join((*parts, _INBOUND, *_systems(rows)))
+
+
+def _systems(rows: Iterable[Inbound]) -> Iterator[str]:
+    """What each system may send."""
+    heads = ("Message type", "Is", "Content type", "Schema", "Headers needed", "Owner")
+    for system, own in groupby(rows, key=lambda row: row.system):
+        yield f"### {system}\n\n[What is read of it](../../handlers/systems/{system}/README.md).\n"
+        yield _table(heads, map(_inbound_row, own))
+
+
+def _inbound_row(row: Inbound) -> Sequence[str]:
+    link = f"[{row.file}](../../canonical/contracts/inbound/{row.file})"
+    return (
+        f"`{row.kind}`",
+        row.form.what,
+        f"`{row.form.media_type}`",
+        link if row.file else "",
+        ", ".join(f"`{name}`" for name in headers(row)["required"]),
+        ", ".join(row.form.owners),
+    )
 
 
 def _overview(events: Sequence[EventType]) -> str:

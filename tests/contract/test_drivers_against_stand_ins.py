@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 
 from broker.channels.auth import OAuth2ClientCredentials, S4Session
 from broker.channels.http import HttpChannel, Limits
@@ -253,7 +254,12 @@ def bom(*lines: BomLine, base: str = "1") -> PutBom:
     )
 
 
-def record(price: str = "25.00", per: str = "1000", plant: str = "1010") -> PutInfoRecord:
+def record(
+    price: str = "25.00",
+    per: str = "1000",
+    plant: str = "1010",
+    minimum: Quantity | UnsetType = UNSET,
+) -> PutInfoRecord:
     return PutInfoRecord(
         InfoRecord(
             supplier="17300001",
@@ -267,6 +273,7 @@ def record(price: str = "25.00", per: str = "1000", plant: str = "1010") -> PutI
             lead_time_days=5,
             contract="C-1",
             last_day=date(2029, 6, 30),
+            minimum=minimum,
         )
     )
 
@@ -608,6 +615,19 @@ async def test_an_info_record_is_created_once_per_plant_under_one_number(erp: Cl
     assert [
         (t["Plant"], t["NetPriceAmount"], t["MaterialPriceUnitQty"], t["Currency"]) for t in terms
     ] == [("1010", "25.000", "1000", "EUR"), ("1020", "25.000", "1000", "EUR")]
+
+
+async def test_a_minimum_is_kept_and_changed_with_the_contract(erp: Client) -> None:
+    await put_materials(erp)
+    for minimum in ("20", "12.5"):
+        wanted = record(minimum=Quantity(Decimal(minimum), "H87"))
+        await erp.apply(wanted)
+        assert erp.writes == 1
+        await erp.assert_equal(wanted)
+    await erp.assert_equal(record())
+    (terms,) = await erp.rows("A_PurgInfoRecdOrgPlantData")
+    held = (terms["MinimumPurchaseOrderQuantity"], terms["StandardPurchaseOrderQuantity"])
+    assert held == ("12.500", "20.000")
 
 
 async def test_a_new_price_updates_the_plants_terms_only(erp: Client) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -33,6 +33,7 @@ from canonical.order import (
 )
 from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
+from canonical.quality_hold import HoldStatus, QualityHold
 from canonical.quantity import Quantity
 from canonical.source_list import SourceList
 from canonical.supplier_master import SupplierMasterPatch
@@ -92,6 +93,8 @@ NAMES = {
     "bom.changed",
     "contract.changed",
     "source-list.changed",
+    "quality-hold.placed",
+    "quality-hold.lifted",
     "change-master.changed",
     "purchase-order.created",
     "purchase-order.changed",
@@ -516,6 +519,14 @@ SAMPLES: dict[str, Delivery] = {
         "change-master.changed", "change-master/ECO-7", ChangeMasterState("ECO-7", 3)
     ),
     **{
+        f"quality-hold.{status}": own(
+            f"quality-hold.{status}",
+            "quality-hold/QH-1",
+            QualityHold("QH-1", 3, "PIN", status, lots=("L-88",)),
+        )
+        for status in get_args(HoldStatus)
+    },
+    **{
         event: own(event, order_key(ORDER.number), ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
     },
@@ -774,6 +785,8 @@ def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes(
         "bom.changed",
         "contract.changed",
         "source-list.changed",
+        "quality-hold.placed",
+        "quality-hold.lifted",
         "change-master.changed",
         "purchase-order.created",
         "purchase-order.changed",

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -27,6 +27,7 @@ from canonical.item_master import ItemMasterPatch
 from canonical.order import ConfirmedLine, OrderConfirmation, OrderLine, PurchaseOrder
 from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
+from canonical.quality_hold import HoldStatus, QualityHold
 from canonical.quantity import Quantity
 from canonical.source_list import SourceList
 from canonical.supplier_master import SupplierMasterPatch
@@ -53,6 +54,7 @@ HANDLERS: Mapping[Row, Handler] = {
     **OURS,
     ("table", "table.suppliers"): _table("suppliers"),
     ("table", "table.sources"): _table("sources"),
+    ("table", "table.holds"): _table("holds"),
 }
 STATED = datetime(2026, 3, 2, 8, tzinfo=UTC)
 MAX_ROUNDS = 32  # as many as the runtime asks
@@ -184,6 +186,8 @@ ORDRSP = (CORPUS / "idoc" / "ordrsp.xml").read_text()
 SUPPLIERS_CSV = (CORPUS / "table" / "suppliers.csv").read_bytes()
 SOURCES_CSV = (CORPUS / "table" / "sources.csv").read_bytes()
 ONE_SOURCE_LIST = b"".join(SOURCES_CSV.splitlines(keepends=True)[:3])
+HOLDS_CSV = (CORPUS / "table" / "holds.csv").read_bytes()
+ONE_HOLD = b"".join(HOLDS_CSV.splitlines(keepends=True)[:2])
 ONE_SUPPLIER = SUPPLIERS_CSV[: SUPPLIERS_CSV.index(b"17300002")]
 S4_EVENT = {
     "id": "1fad4742",
@@ -395,6 +399,7 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("coupa", "coupa.order"): _changed("coupa.order", ORDER_ROW),
     ("idoc", "idoc.document"): Delivery("erp", "idoc", ORDERS.encode()),
     ("table", "table.sources"): Delivery("erp", "source-lists", ONE_SOURCE_LIST),
+    ("table", "table.holds"): Delivery("qms", "quality-holds", ONE_HOLD),
     ("table", "table.suppliers"): Delivery("erp", "supplier-list", ONE_SUPPLIER),
     ("s4", "s4.event"): Delivery(
         "erp-events", "order", b'{"PurchaseOrder": "4500000028"}', attributes=S4_EVENT
@@ -449,6 +454,14 @@ EXAMPLES: Mapping[Row, Delivery] = {
         "change-master.changed", "change-master/ECO-7", ChangeMasterState("ECO-7", 3)
     ),
     **{
+        (SOURCE, f"quality-hold.{status}"): _event(
+            f"quality-hold.{status}",
+            "quality-hold/QH-1",
+            QualityHold("QH-1", 3, "SEAL-1", status, lots=("L-88",)),
+        )
+        for status in get_args(HoldStatus)
+    },
+    **{
         (SOURCE, event): _event(event, "purchase-order/PO-1", PURCHASE_ORDER)
         for event in ("purchase-order.created", "purchase-order.changed")
     },
@@ -480,6 +493,7 @@ GROUP = {
 MORE: Mapping[Row, tuple[Delivery, ...]] = {
     ("table", "table.suppliers"): (Delivery("erp", "supplier-list", SUPPLIERS_CSV),),
     ("table", "table.sources"): (Delivery("erp", "source-lists", SOURCES_CSV),),
+    ("table", "table.holds"): (Delivery("qms", "quality-holds", HOLDS_CSV),),
     ("coupa", "coupa.supplier"): (_answer("supplier/S-3", [{**SUPPLIER, **GROUP}]),),
     ("coupa", "coupa.order"): tuple(
         _changed("coupa.order", ORDER_ROW | {"status": status}) for status in ("draft", "cancelled")

@@ -539,6 +539,7 @@ CALLED: Mapping[str, str] = {
     "s4.bom 0": "GB-100",
     "s4.change-master 0": "500000000042",
     "table contracts": "SEAL-1",
+    "table holds": "QH-2041",
     "table items": "GB-110",
     "table orders": "4500000001",
     "table sources": "SEAL-1",

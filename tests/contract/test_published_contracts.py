@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from ops.cli.tree import run
 from ops.contracts.asyncapi import asyncapi
 from ops.contracts.files import (
     ASYNCAPI,
+    INBOUND,
     PAGE,
     PUBLISHED,
     ROOT,
@@ -30,6 +32,8 @@ from ops.contracts.files import (
     export,
     findings,
 )
+from ops.contracts.inbound import HEADERS
+from ops.contracts.inbound import schemas as inbound_schemas
 from ops.contracts.schemas import file_name
 from tests.contract.sampling import described_by
 
@@ -37,6 +41,7 @@ OFFICIAL = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "asyncapi" / "3.0.0.json").read_text()
 )
 RELEASED = SCHEMAS / "item.released.v1.json"
+ROWS_OF_ORDERS = INBOUND / "coupa.order.json"
 
 
 def published(event: EventType) -> dict[str, Any]:
@@ -50,7 +55,7 @@ def exported(tmp_path: Path) -> Path:
     """A folder with everything published."""
     written, refused = export(tmp_path, CATALOGUE)
     assert refused == []
-    assert len(written) == len(EVENTS) + 4
+    assert len(written) == len(EVENTS) + len(inbound_schemas(CATALOGUE)) + 4
     return tmp_path
 
 
@@ -92,8 +97,9 @@ def edit(path: Path, change: Any) -> str:
 def publish_as_it_is(root: Path) -> None:
     """What lies there is what was published last."""
     (root / PUBLISHED).unlink()
-    files = sorted((root / SCHEMAS).glob("*.json"))
-    sums = [f"{sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    files = sorted((root / SCHEMAS).rglob("*.json"))
+    names = {file: file.relative_to(root / SCHEMAS) for file in files}
+    sums = [f"{sha256(file.read_bytes()).hexdigest()}  {names[file]}\n" for file in files]
     (root / PUBLISHED).write_text("".join(sums))
 
 
@@ -190,6 +196,66 @@ def test_what_breaks_nobody_is_written_anew(exported: Path) -> None:
     ]
     assert export(exported, CATALOGUE) == ([RELEASED, PUBLISHED], [])
     assert findings(exported, CATALOGUE) == []
+
+
+def _took_numbers(schema: dict[str, Any]) -> None:
+    schema["$defs"]["Order"]["properties"]["status"] = {"type": "integer"}
+
+
+def _needed_no_supplier(schema: dict[str, Any]) -> None:
+    schema["$defs"]["Order"]["required"].remove("supplier")
+
+
+def _needed_no_type(schema: dict[str, Any]) -> None:
+    schema[HEADERS]["required"].remove("ce-type")
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (
+            _took_numbers,
+            "readers, status: the old one may hold integer, the new version does not",
+        ),
+        (
+            _needed_no_supplier,
+            "readers, supplier: the old one may leave it out, the new version requires it",
+        ),
+        (
+            _needed_no_type,
+            "readers, ce-type: the old one may leave it out, the new version requires it",
+        ),
+    ],
+)
+def test_what_sources_send_is_not_taken_less_tolerantly(
+    exported: Path, before: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    edit(exported / ROWS_OF_ORDERS, before)
+    publish_as_it_is(exported)
+    written, refused = export(exported, CATALOGUE)
+    assert written == []
+    assert {(f.file, f.word) for f in refused} == {(str(ROWS_OF_ORDERS), "breaking")}
+    assert said in [f.what for f in refused]
+
+
+def test_what_sources_send_may_be_taken_more_tolerantly(exported: Path) -> None:
+    def needed_more(schema: dict[str, Any]) -> None:
+        schema["$defs"]["Order"]["required"].append("type")
+        schema[HEADERS]["required"].append("ce-time")
+        del schema["$defs"]["Order"]["properties"]["payment-term"]
+
+    edit(exported / ROWS_OF_ORDERS, needed_more)
+    publish_as_it_is(exported)
+    assert export(exported, CATALOGUE) == ([ROWS_OF_ORDERS, PUBLISHED], [])
+    assert findings(exported, CATALOGUE) == []
+
+
+def test_a_kind_that_nobody_takes_any_more_is_noticed(exported: Path) -> None:
+    gone = INBOUND / "coupa.invoice.json"
+    (exported / ROWS_OF_ORDERS).rename(exported / gone)
+    publish_as_it_is(exported)
+    words = {f.file: f.word for f in findings(exported, CATALOGUE)}
+    assert words == {str(ROWS_OF_ORDERS): "missing", str(gone): "abandoned"}
 
 
 @pytest.mark.parametrize("is_gone", [True, False])

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import aio_pika
 import pytest
 
-from broker.book import emission
+from broker.emission import emission
 from broker.store import Database, Tx
 from broker.store.log_days import LOCK_MS
 from broker.store.outbox import emit

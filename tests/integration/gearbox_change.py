@@ -67,27 +67,30 @@ async def database_at(url: str) -> AsyncIterator[Database]:
 async def seed(url: str) -> None:
     """The change as the module describes it, and two messages of one key stuck behind a case."""
     async with database_at(url) as database:
-        async with database.transaction() as tx:
-            positions = await message_rows.admit(tx, [package(), package_of_kit("1")])
-            first, kit = positions[package().identity], positions[package_of_kit("1").identity]
-            await store_items(tx, first)
-            await book.apply_plans(tx, [book.Planned(plan(), _origin(first))])
-            await stick(tx, package_of_kit("1"), kit, "in_case")
-            later = package_of_kit("2")
-            await stick(
-                tx, later, (await message_rows.admit(tx, [later]))[later.identity], "parked"
-            )
-        async with database.transaction() as tx:
-            claimed = await claim(tx)
-            await book.settle_calls(tx, [_applied(step) for step in claimed])
-        async with database.transaction() as tx:
-            claimed = await claim(tx)
-            await book.settle_calls(tx, [_ended(step) for step in claimed])
-        async with database.transaction() as tx:
-            await message_rows.record_duplicates(tx, [package(), package()])
-            older = {"version": 1, "stated": 1, "message": "pdx-older"}
-            note = Note("plm", "stale-refused", "item/GB-110", STORY, older)
-            await message_rows.write_audit(tx, [note])
+        await seed_in(database)
+
+
+async def seed_in(database: Database) -> None:
+    """The same through a pool that is open."""
+    async with database.transaction() as tx:
+        positions = await message_rows.admit(tx, [package(), package_of_kit("1")])
+        first, kit = positions[package().identity], positions[package_of_kit("1").identity]
+        await store_items(tx, first)
+        await book.apply_plans(tx, [book.Planned(plan(), _origin(first))])
+        await stick(tx, package_of_kit("1"), kit, "in_case")
+        later = package_of_kit("2")
+        await stick(tx, later, (await message_rows.admit(tx, [later]))[later.identity], "parked")
+    async with database.transaction() as tx:
+        claimed = await claim(tx)
+        await book.settle_calls(tx, [_applied(step) for step in claimed])
+    async with database.transaction() as tx:
+        claimed = await claim(tx)
+        await book.settle_calls(tx, [_ended(step) for step in claimed])
+    async with database.transaction() as tx:
+        await message_rows.record_duplicates(tx, [package(), package()])
+        older = {"version": 1, "stated": 1, "message": "pdx-older"}
+        note = Note("plm", "stale-refused", "item/GB-110", STORY, older)
+        await message_rows.write_audit(tx, [note])
 
 
 def package() -> LogEntry:
@@ -100,6 +103,19 @@ def package_of_kit(number: str) -> LogEntry:
     story = f"kit-story-{number}".ljust(32, "0")
     body = f'<Package number="{number}">\n  <Unit>\u2300 furlong</Unit>\n</Package>'.encode()
     return _entry(f"kit-{number}", "product-definition/KIT-7", body, story)
+
+
+async def first_position(tx: Tx) -> Position:
+    """Where the package stands in the log; it is put there where it is not."""
+    row = await tx.fetchrow("select at, seq from message order by seq limit 1")
+    if row is not None:
+        return Position(row["at"], row["seq"])
+    return (await message_rows.admit(tx, [package()]))[package().identity]
+
+
+async def known_origin(tx: Tx) -> Origin:
+    """What plans of the change follow from."""
+    return _origin(await first_position(tx))
 
 
 async def stick(tx: Tx, entry: LogEntry, position: Position, state: str) -> None:

@@ -28,6 +28,7 @@ from broker.store import (
     ledgers,
     log_days,
     messages,
+    news,
     replays,
     selections,
 )
@@ -232,6 +233,7 @@ HOT: dict[str, Statement] = {
         tx,
         [casebook.Case("c", "business_rule", "", key, "", "", origin="plan") for key in KEYS],
     ),
+    "untold_cases": lambda tx: news.untold_cases(tx, limit=BATCH),
     "sweep for facts": lambda tx: ledgers.newly_known(tx, None),
 }
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import msgspec
 
-from broker import book
+from broker.emission import emission
 from broker.intake import Arrival
 from broker.store import Position
 from broker.store import outbox as outbox_rows
@@ -125,7 +125,7 @@ class Said(msgspec.Struct, frozen=True):
 async def say(bench: Bench, *events: Said) -> list[Arrival]:
     """The events are emitted in this order; their deliveries, each in its lane."""
     emissions = [
-        book.emission(
+        emission(
             said.event, said.key, encode(said.notice), lane=said.lane, correlation_id="c",
             causation_id="cause",
         )

@@ -13,7 +13,7 @@ from handlers.systems.answers import printable
 from handlers.systems.arena.inbound import HANDLER as CHANGES
 from handlers.systems.arena.native import Gone
 from handlers.systems.arena.words import READ_SUPPLIER
-from handlers.systems.brought import read_brought
+from handlers.systems.brought import answer_form, read_brought
 from handlers.systems.timestamps import microseconds
 
 TYPE = "arena.gone"
@@ -64,6 +64,7 @@ HANDLER = Handler(
     name="arena-gone",
     scope=CHANGES.scope,
     types=(TYPE,),
+    forms=(answer_form("That a read found no such object", Gone, "engineering", "procurement"),),
     read=read,
     needs=needs,
     decide=decide,

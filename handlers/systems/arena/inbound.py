@@ -17,7 +17,7 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.events import ChangeStanding
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler
+from canonical.handler import Delivery, Form, Handler
 from canonical.item import item_key
 from canonical.members import named
 from canonical.revision import parse_revision
@@ -298,6 +298,13 @@ HANDLER = Handler(
     name="arena-change",
     scope="arena",
     types=(TYPE,),
+    forms=(
+        Form(
+            what="A change order with all its items",
+            content=ChangeStatement,
+            owners=("engineering",),
+        ),
+    ),
     read=read,
     needs=needs,
     decide=decide,

@@ -16,7 +16,7 @@ from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Unavailable
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, ignored_fields
+from canonical.handler import Delivery, Form, Handler, ignored_fields
 from canonical.item import ComplianceMark, Item, ItemKind, Procurement, item_key
 from canonical.members import named
 from canonical.quantity import Quantity, plain_decimal
@@ -372,6 +372,13 @@ HANDLER = Handler(
     name="arena-item",
     scope=CHANGES.scope,
     types=(TYPE,),
+    forms=(
+        Form(
+            what="A revision of an item with its BOM and its sources",
+            content=ItemStatement,
+            owners=("engineering",),
+        ),
+    ),
     read=read,
     needs=needs,
     decide=decide,

@@ -21,6 +21,11 @@ Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 MAX_ROWS = 10_000
 
 
+def _null() -> msgspec.Raw:
+    """What a value that is not there is; made anew, since no schema can say it as a default."""
+    return msgspec.Raw(b"null")
+
+
 # What was not asked for and nobody needs is left out; a custom field never is.
 _LIFE_OF_AN_OBJECT = frozenset({"creationDateTime", "creator", "owner"})
 # They speak of the working revision.
@@ -76,7 +81,7 @@ class AdditionalAttribute(_Native, frozen=True):
     left_out: ClassVar = frozenset({"apiName", "fieldType", "guid", "multiSelect"})
 
     name: str
-    value: msgspec.Raw = msgspec.Raw(b"null")
+    value: msgspec.Raw = msgspec.field(default_factory=_null)
 
 
 class ItemRevision(_Native, frozen=True):
@@ -243,7 +248,7 @@ class BomRow(_Native, frozen=True):
     left_out: ClassVar = frozenset({"guid"})
 
     item: ItemRevision
-    quantity: msgspec.Raw = msgspec.Raw(b"null")
+    quantity: msgspec.Raw = msgspec.field(default_factory=_null)
     line_number: Int64 | None = None
     ref_des: str | None = None
     notes: str | None = None
@@ -273,7 +278,7 @@ class SourceRow(_Native, frozen=True):
     active_prototype: bool = False
     mfr_item: Guid | None = None
     vendor_item: Guid | None = None
-    vendor_item_conversion_factor: msgspec.Raw = msgspec.Raw(b"null")
+    vendor_item_conversion_factor: msgspec.Raw = msgspec.field(default_factory=_null)
     aml_rank: Int64 | None = None
     aml_split: Percent | None = None
     notes: str | None = None

@@ -13,7 +13,7 @@ from canonical.effects import Effect, Fetch
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Delivery, Form, Handler, no_needs
 from canonical.item import item_key
 from canonical.supplier import supplier_key
 from canonical.text import normalise_id
@@ -191,6 +191,13 @@ HANDLER = Handler(
     name="arena-event",
     scope=CHANGES.scope,
     types=(TYPE,),
+    forms=(
+        Form(
+            what="An entry of the outbound queue, whose change is read",
+            content=EventNotice,
+            owners=("engineering",),
+        ),
+    ),
     read=read,
     needs=no_needs,
     decide=decide,
@@ -200,6 +207,13 @@ HANDLER_ITEM = Handler(
     name="arena-event-item",
     scope=CHANGES.scope,
     types=(ITEM_TYPE,),
+    forms=(
+        Form(
+            what="An item of such an entry, whose revision is read",
+            content=EventItemNotice,
+            owners=("engineering",),
+        ),
+    ),
     read=read_item,
     needs=no_needs,
     decide=decide_item,
@@ -209,6 +223,14 @@ HANDLER_SUPPLIER = Handler(
     name="arena-supplier-notice",
     scope=CHANGES.scope,
     types=(SUPPLIER_TYPE,),
+    forms=(
+        Form(
+            what="Which supplier is to be read",
+            content=SupplierNotice,
+            required=("id",),
+            owners=("procurement",),
+        ),
+    ),
     read=read_supplier,
     needs=no_needs,
     decide=decide_supplier,

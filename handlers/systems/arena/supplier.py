@@ -10,7 +10,7 @@ from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Delivery, Form, Handler, no_needs
 from canonical.supplier import Qualification, Supplier, supplier_key
 from canonical.text import normalise_id, normalise_text
 from handlers.systems.arena.inbound import HANDLER as CHANGES
@@ -111,6 +111,14 @@ HANDLER = Handler(
     name="arena-supplier",
     scope=CHANGES.scope,
     types=(TYPE,),
+    forms=(
+        Form(
+            what="A supplier, and how it is approved",
+            content=SupplierStatement,
+            required=("time",),
+            owners=("procurement",),
+        ),
+    ),
     read=read,
     needs=no_needs,
     decide=decide,

@@ -15,13 +15,13 @@ from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, ignored_fields, no_needs
+from canonical.handler import Delivery, Form, Handler, ignored_fields, no_needs
 from canonical.order import order_key
 from canonical.purchase_contract import contract_key
 from canonical.sourcing import Coverage
 from canonical.supplier import supplier_key
 from canonical.text import normalise_id
-from handlers.systems.brought import read_brought
+from handlers.systems.brought import answer_form, read_brought
 from handlers.systems.coupa import native
 from handlers.systems.coupa.contracts import to_contract, to_coverage_line
 from handlers.systems.coupa.orders import by_amount, is_copy, is_placed, to_order
@@ -194,6 +194,19 @@ HANDLER_SUPPLIER = Handler(
     name="coupa-supplier",
     scope="coupa",
     types=(SUPPLIER_ANSWER,),
+    forms=(
+        Form(
+            what="A supplier as a row of what changed",
+            content=native.StatedSupplier,
+            owners=("procurement",),
+        ),
+        answer_form(
+            "The suppliers that a read brought back",
+            native.Suppliers,
+            "procurement",
+            name="answer",
+        ),
+    ),
     read=read_supplier,
     needs=no_needs,
     decide=decide_supplier,
@@ -202,6 +215,13 @@ HANDLER_CONTRACTS = Handler(
     name="coupa-contracts",
     scope="coupa",
     types=(CONTRACTS_ANSWER,),
+    forms=(
+        answer_form(
+            "The contracts with a line of an item, as a read brought them back",
+            native.Contracts,
+            "procurement",
+        ),
+    ),
     read=read_contracts,
     needs=no_needs,
     decide=decide_contracts,
@@ -210,6 +230,13 @@ HANDLER_CONTRACT = Handler(
     name="coupa-contract",
     scope="coupa",
     types=(CONTRACT,),
+    forms=(
+        Form(
+            what="A contract as a row of what changed",
+            content=native.StatedContract,
+            owners=("procurement",),
+        ),
+    ),
     read=read_contract,
     needs=no_needs,
     decide=decide_contract,
@@ -220,6 +247,13 @@ HANDLER_ORDER = Handler(
     name="coupa-order",
     scope="coupa",
     types=(ORDER,),
+    forms=(
+        Form(
+            what="An order as a row of what changed",
+            content=native.Order,
+            owners=("procurement",),
+        ),
+    ),
     read=read_order,
     needs=own_document,
     decide=decide_order,

@@ -19,7 +19,7 @@ from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, content_of, no_needs
+from canonical.handler import Delivery, Form, Handler, content_of, no_needs
 from canonical.item_master import item_master_key
 from canonical.members import named, shown
 from canonical.order import ConfirmationStatus, confirmation_key, order_key
@@ -343,11 +343,21 @@ def _added(segment: Segment) -> list[str]:
     return [name for name in segment.fields if name.startswith(_ADDED) and segment.get(name)]
 
 
+_NAMES = tuple(f"{message_type} in {basic_type}" for message_type, basic_type in KINDS)
+
 HANDLER = Handler(
     name="idoc-document",
     scope="idoc",
     types=(TYPE,),
-    kinds=tuple(f"{message_type} in {basic_type}" for message_type, basic_type in KINDS),
+    kinds=_NAMES,
+    forms=(
+        Form(
+            what=f"SAP IDocs as XML, one or several: {', '.join(_NAMES)}",
+            media_type="application/xml",
+            by_reference=True,
+            owners=("operations", "procurement"),
+        ),
+    ),
     read=read,
     needs=no_needs,
     decide=decide,

@@ -30,7 +30,7 @@ from canonical.envelope import Deviation, Envelope, Message
 from canonical.errors import InvalidMessage, Rejected
 from canonical.events import ChangeStanding
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, content_of
+from canonical.handler import Delivery, Form, Handler, content_of
 from canonical.item import (
     ApprovedManufacturer,
     ComplianceMark,
@@ -562,6 +562,21 @@ HANDLER = Handler(
     scope="pdx",
     types=(TYPE,),
     kinds=tuple(KINDS),
+    forms=(
+        Form(
+            what=f"An IPC-2571 (PDX) package: a ZIP archive with {MEMBER}",
+            media_type="application/zip",
+            by_reference=True,
+            owners=("engineering",),
+        ),
+        Form(
+            what=f"The XML of an IPC-2571 (PDX) package by itself, with the root {ROOT}",
+            name="xml",
+            media_type="application/xml",
+            by_reference=True,
+            owners=("engineering",),
+        ),
+    ),
     read=read,
     needs=needs,
     decide=decide,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from canonical.effects import Effect, Emit, Fetch, Open
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, no_needs
+from canonical.handler import Delivery, Form, Handler, no_needs
 from canonical.item_master import item_master_key
 from canonical.order import PurchaseOrder, order_key
 from canonical.purchase_contract import contract_key
@@ -24,7 +24,7 @@ from canonical.source_list import source_list_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
-from handlers.systems.brought import read_brought
+from handlers.systems.brought import answer_form, read_brought
 from handlers.systems.s4.change_state import to_change_master
 from handlers.systems.s4.compare import same_id, text_of, unpadded
 from handlers.systems.s4.info_record_terms import to_patches
@@ -74,6 +74,24 @@ _PREFIX = "sap.s4.beh."
 _KIND_OF = {kind.event: kind for kind in KINDS.values()}
 
 
+def _told(kind: Kind) -> type[msgspec.Struct]:
+    """What an event says of an object: its key, as far as it has to say it, and what is fixed."""
+    may_be_missing = {*kind.blank, *kind.fixed}
+    names = (*kind.fields, *kind.fixed)
+    return msgspec.defstruct(
+        f"{kind.name.title().replace('-', '')}Key",
+        [
+            *((name, str) for name in names if name not in may_be_missing),
+            *((name, str, "") for name in names if name in may_be_missing),
+        ],
+        frozen=True,
+        namespace={"__doc__": f"The key of an object of kind {kind.name}, by which it is read."},
+    )
+
+
+_TOLD = {kind.name: _told(kind) for kind in KINDS.values()}
+
+
 # --- events ---
 
 
@@ -90,9 +108,9 @@ def read_event(delivery: Delivery) -> Message[Fetch]:
     """
     attributes = delivery.attributes
     kind = _kind_of(attributes.get("type", ""))
-    data = decode_json(delivery.body, dict[str, msgspec.Raw], where="data", keys_once=True)
-    _check_fixed(kind, data)
-    number = kind.id_of(*(_key_field(kind, name, data) for name in kind.fields))
+    told = decode_json(delivery.body, _TOLD[kind.name], where="data", keys_once=True)
+    _check_fixed(kind, told)
+    number = kind.id_of(*(_key_field(kind, name, told) for name in kind.fields))
     stated = attributes.get("time", "")
     envelope = Envelope(
         id=required(attributes, "id"),
@@ -107,21 +125,21 @@ def read_event(delivery: Delivery) -> Message[Fetch]:
     return Message(envelope, Fetch(kind.name, number))
 
 
-def _key_field(kind: Kind, name: str, data: Mapping[str, msgspec.Raw]) -> str:
-    stated = _text(name, data)
+def _key_field(kind: Kind, name: str, told: msgspec.Struct) -> str:
+    stated = _text(name, told)
     if not stated.strip() and name in kind.blank:
         return ""
     return normalise_id(stated, where=f"data: {name}")
 
 
-def _text(name: str, data: Mapping[str, msgspec.Raw]) -> str:
-    return decode_json(bytes(data.get(name, b'""')), str, where=f"data: {name}")
+def _text(name: str, told: msgspec.Struct) -> str:
+    return str(getattr(told, name))
 
 
-def _check_fixed(kind: Kind, data: Mapping[str, msgspec.Raw]) -> None:
+def _check_fixed(kind: Kind, told: msgspec.Struct) -> None:
     """An event without the field is taken: the read asks for it by its value."""
     for name, value in kind.fixed.items():
-        stated = _text(name, data)
+        stated = _text(name, told)
         if stated not in ("", value):
             raise InvalidMessage(
                 "s4-event-unknown",
@@ -448,10 +466,31 @@ def _read_at(message: Message[Any]) -> datetime:
     return read_at
 
 
+# --- the table ---
+
+
+def _event_form(kind: Kind) -> Form:
+    return Form(
+        what=f"That something happened to an object of kind {kind.name}, which is read",
+        name=kind.event,
+        content=_TOLD[kind.name],
+        required=("id", "type"),
+        read=("causationid",),
+        type_pattern=rf"^{re.escape(_PREFIX + kind.event)}(\.|$)",
+        owners=(kind.owner,),
+    )
+
+
+def _answer_forms(name: str, content: Any) -> tuple[Form]:
+    what = f"An object of kind {name} as a read brought it back, or that it is gone"
+    return (answer_form(what, content, KINDS[name].owner),)
+
+
 HANDLER_EVENT = Handler(
     name="s4-event",
     scope="s4",
     types=(TYPE,),
+    forms=tuple(map(_event_form, KINDS.values())),
     read=read_event,
     needs=no_needs,
     decide=decide_event,
@@ -461,6 +500,7 @@ HANDLER_ORDER = Handler(
     name="s4-purchase-order",
     scope="s4",
     types=(ORDER_ANSWER,),
+    forms=_answer_forms("purchase-order", ReadBack[Order]),
     read=read_order,
     needs=order_documents,
     decide=decide_order,
@@ -471,6 +511,7 @@ HANDLER_PRODUCT = Handler(
     name="s4-product",
     scope="s4",
     types=(PRODUCT_ANSWER,),
+    forms=_answer_forms("product", ReadBack[Material]),
     read=read_product,
     needs=own_document,
     decide=decide_product,
@@ -481,6 +522,7 @@ HANDLER_PARTNER = Handler(
     name="s4-business-partner",
     scope="s4",
     types=(PARTNER_ANSWER,),
+    forms=_answer_forms("business-partner", ReadBack[Partner]),
     read=read_partner,
     needs=supplier_of_that_number,
     decide=decide_partner,
@@ -491,6 +533,7 @@ HANDLER_INFO_RECORD = Handler(
     name="s4-info-record",
     scope="s4",
     types=(INFO_RECORD_ANSWER,),
+    forms=_answer_forms("info-record", ReadBack[InfoRecord]),
     read=read_info_record,
     needs=no_needs,
     decide=decide_info_record,
@@ -501,6 +544,7 @@ HANDLER_CONTRACT = Handler(
     name="s4-purchase-contract",
     scope="s4",
     types=(CONTRACT_ANSWER,),
+    forms=_answer_forms("purchase-contract", ReadBack[Contract]),
     read=read_contract,
     needs=own_document,
     decide=decide_contract,
@@ -511,6 +555,7 @@ HANDLER_SOURCE_LIST = Handler(
     name="s4-source-list",
     scope="s4",
     types=(SOURCE_LIST_ANSWER,),
+    forms=_answer_forms("source-list", ReadBack[Children[SourceRecord]]),
     read=read_source_list,
     needs=no_needs,
     decide=decide_source_list,
@@ -521,6 +566,7 @@ HANDLER_BOM = Handler(
     name="s4-bom",
     scope="s4",
     types=(BOM_ANSWER,),
+    forms=_answer_forms("bom", ReadBack[Children[BomState]]),
     read=read_bom,
     needs=no_needs,
     decide=decide_bom,
@@ -531,6 +577,7 @@ HANDLER_CHANGE_MASTER = Handler(
     name="s4-change-master",
     scope="s4",
     types=(CHANGE_MASTER_ANSWER,),
+    forms=_answer_forms("change-master", ReadBack[Change]),
     read=read_change_master,
     needs=own_document,
     decide=decide_change_master,

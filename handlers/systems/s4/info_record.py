@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Rejected
@@ -19,7 +20,7 @@ from canonical.exchange import Request, Response
 from canonical.purchasing import InfoRecord
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
-from handlers.systems.s4.amounts import price_in_erp, quotient, same_price
+from handlers.systems.s4.amounts import PLACES, fits, price_in_erp, quotient, same_price
 from handlers.systems.s4.compare import (
     Difference,
     in_words,
@@ -87,8 +88,8 @@ def differences(record: InfoRecord, general: InfoRecordGeneral) -> tuple[Differe
     """What has to change.
 
     Order unit and ratio are shared by all organisations, so they are never changed from here. Of
-    the terms only price, validity and lead time follow the contract; tolerances, confirmation
-    control and the rest are the buyers'.
+    the terms only price, validity, lead time and minimum follow the contract; tolerances,
+    confirmation control and the rest are the buyers'.
     """
     shared = _shared_conflict(record, general)
     if shared is not None:
@@ -130,6 +131,7 @@ def wanted(record: InfoRecord) -> InfoRecordOrg:
         PriceValidityEndDate=odata.date_literal(record.last_day or _OPEN_END),
         # 0 = the contract says nothing about it.
         MaterialPlannedDeliveryDurn=str(record.lead_time_days) if record.lead_time_days else UNSET,
+        MinimumPurchaseOrderQuantity=_minimum(record),
     )
 
 
@@ -191,6 +193,9 @@ def _changed_terms(want: InfoRecordOrg, terms: InfoRecordOrg) -> dict[str, str]:
     lead_time = text_of(want.MaterialPlannedDeliveryDurn)
     if lead_time and not same_number(lead_time, text_of(terms.MaterialPlannedDeliveryDurn)):
         changed["MaterialPlannedDeliveryDurn"] = lead_time
+    minimum = text_of(want.MinimumPurchaseOrderQuantity)
+    if minimum and not same_number(minimum, text_of(terms.MinimumPurchaseOrderQuantity)):
+        changed["MinimumPurchaseOrderQuantity"] = minimum
     return changed
 
 
@@ -227,12 +232,34 @@ def _new_terms(record: InfoRecord) -> InfoRecordOrg:
         PurchasingOrganization=record.purchasing_org,
         Plant=record.plant,
         PurchasingGroup=PURCHASING_GROUP,
-        StandardPurchaseOrderQuantity="1",
+        StandardPurchaseOrderQuantity=_standard(record),
     )
 
 
 def _order_unit(record: InfoRecord) -> str:
     return from_rec20(UNITS, record.order_unit, where=_where(record))
+
+
+def _minimum(record: InfoRecord) -> str | UnsetType:
+    """Raises: Rejected for one in another unit than orders are, or of more than three decimals."""
+    minimum = record.minimum
+    if minimum is UNSET:
+        return UNSET
+    if minimum.unit != record.order_unit or not fits(minimum.value):
+        raise Rejected(
+            "minimum-not-representable",
+            f"A minimum of {minimum.value} {minimum.unit} does not fit: it is in"
+            f" {record.order_unit} there, with {PLACES} decimals at most",
+            where=_where(record),
+            remedy="Correct the minimum in the contract",
+        )
+    return format(minimum.value, "f")
+
+
+def _standard(record: InfoRecord) -> str:
+    """What is usually ordered, which the ERP wants to have said: one, or as much as has to be."""
+    minimum = record.minimum
+    return "1" if minimum is UNSET else format(max(Decimal(1), minimum.value), "f")
 
 
 def _ratio(record: InfoRecord) -> tuple[int, int]:

@@ -191,8 +191,8 @@ class BomHeader(Entity, frozen=True, kw_only=True):
 class InfoRecordOrg(Entity, frozen=True, kw_only=True):
     """A_PurgInfoRecdOrgPlantData: terms of one purchasing organisation, for a plant or for all.
 
-    NetPriceAmount is for MaterialPriceUnitQty of PurchaseOrderPriceUnit; planned delivery is in
-    days; PriceValidityEndDate is the last valid day.
+    NetPriceAmount is for MaterialPriceUnitQty of PurchaseOrderPriceUnit; quantities are in the
+    order unit, planned delivery in days; PriceValidityEndDate is the last valid day.
     """
 
     PurchasingInfoRecord: Text = UNSET
@@ -204,6 +204,7 @@ class InfoRecordOrg(Entity, frozen=True, kw_only=True):
     IsMarkedForDeletion: Flag = UNSET
     PurchasingGroup: Text = UNSET
     Currency: Text = UNSET
+    MinimumPurchaseOrderQuantity: Text = UNSET
     StandardPurchaseOrderQuantity: Text = UNSET
     MaterialPlannedDeliveryDurn: Text = UNSET
     NetPriceAmount: Text = UNSET

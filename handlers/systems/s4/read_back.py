@@ -145,7 +145,7 @@ class Kind:
     order in which an id joins them: only the last one may hold a slash. is_set: the object is all
     that has this key, not the entity of it. blank: fields that may be empty; fixed: what else its
     key holds. key: of an id. options: query options of the read. check: raises where an entity of
-    the answer is not whole.
+    the answer is not whole. owner: team that answers for what it means, as of events.
     """
 
     name: str
@@ -158,6 +158,7 @@ class Kind:
     options: dict[str, str]
     content: type[Any]
     check: Callable[[Any], None]
+    owner: str
     is_set: bool = False
     blank: frozenset[str] = frozenset()
     fixed: Mapping[str, str] = field(default_factory=dict)
@@ -245,6 +246,7 @@ KINDS: dict[str, Kind] = {
             },
             content=Order,
             check=_check_order,
+            owner="procurement",
         ),
         Kind(
             name="product",
@@ -258,6 +260,7 @@ KINDS: dict[str, Kind] = {
             options={"expand": "to_Description,to_ProductUnitsOfMeasure,to_Plant"},
             content=Material,
             check=_check_material,
+            owner="operations",
         ),
         Kind(
             name="business-partner",
@@ -275,6 +278,7 @@ KINDS: dict[str, Kind] = {
             },
             content=Partner,
             check=_check_partner,
+            owner="operations",
         ),
         Kind(
             name="info-record",
@@ -290,6 +294,7 @@ KINDS: dict[str, Kind] = {
             },
             content=InfoRecord,
             check=_check_info_record,
+            owner="operations",
         ),
         Kind(
             name="purchase-contract",
@@ -302,6 +307,7 @@ KINDS: dict[str, Kind] = {
             options={"expand": "to_PurchaseContractItem", "select": ",".join(_CONTRACT_FIELDS)},
             content=Contract,
             check=_check_contract,
+            owner="procurement",
         ),
         Kind(
             name="source-list",
@@ -314,6 +320,7 @@ KINDS: dict[str, Kind] = {
             options={"select": ",".join(odata.fields(SourceRecord))},
             content=SourceRecord,
             check=_check_source,
+            owner="operations",
             is_set=True,
         ),
         Kind(
@@ -327,6 +334,7 @@ KINDS: dict[str, Kind] = {
             options={"expand": "to_BillOfMaterialItem", "select": ",".join(_BOM_FIELDS)},
             content=BomState,
             check=_check_bom,
+            owner="operations",
             is_set=True,
             blank=frozenset({"Plant"}),
             fixed={"BillOfMaterialCategory": BOM_CATEGORY},
@@ -346,6 +354,7 @@ KINDS: dict[str, Kind] = {
             },
             content=Change,
             check=_check_change,
+            owner="operations",
         ),
     )
 }

@@ -244,7 +244,8 @@ class _Maker:
         words = {w: _constant(leaf, v, where) for w, v in (spec.words or {}).items()}
         empty = words.get("", UNSET)
         if spec.empty is not None:
-            empty = _constant(leaf, spec.empty, where)
+            is_nothing = spec.empty == "" and leaf.kind in ("id", "prose")
+            empty = "" if is_nothing else _constant(leaf, spec.empty, where)
         return Filling(
             column=spec.column,
             convert=mapped(words) if spec.words is not None else self._convert(leaf, spec),

@@ -17,7 +17,7 @@ from canonical.effects import Effect, Emit, Open
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
-from canonical.handler import Delivery, Handler, content_of, no_needs
+from canonical.handler import Delivery, Form, Handler, content_of, no_needs
 from canonical.members import named
 from handlers.systems.table.checking import mapped_table
 from handlers.systems.table.mapping import Filling, Mapped, build
@@ -29,6 +29,26 @@ MAX_OBJECTS = 10_000
 # Of the faults in a file so many are named at once.
 MAX_FAULTS = 10
 _COLUMNS_SHOWN = 20
+
+
+# How rows are written, whichever table maps them; the names of columns are the table's.
+FORMS: Mapping[str, Form] = {
+    form.name: form
+    for form in (
+        Form(
+            what="Rows of a CSV file, as a table of the installation maps them",
+            name="csv",
+            media_type="text/csv",
+            by_reference=True,
+        ),
+        Form(
+            what="Records in JSON, as a table of the installation maps them",
+            name="json",
+            content=dict[str, Any] | tuple[dict[str, Any], ...],
+            by_reference=True,
+        ),
+    )
+}
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -60,6 +80,7 @@ def handler_of(document: Mapping[str, Any], where: str) -> tuple[Mapped, Handler
         name=f"table-{mapped.table.name}",
         scope="table",
         types=(message_type(mapped.table.name),),
+        forms=(FORMS["csv" if mapped.table.csv else "json"],),
         read=partial(read, mapped),
         needs=no_needs,
         decide=partial(decide, mapped),

@@ -19,8 +19,11 @@ from canonical.item import item_key
 from canonical.item_master import item_master_key
 from canonical.order import confirmation_key, order_key
 from canonical.purchase_contract import contract_key
+from canonical.purchasing import info_record_key_of
+from canonical.quality_hold import quality_hold_key
 from canonical.source_list import source_list_key
 from canonical.sourcing import coverage_key
+from canonical.sourcing_event import sourcing_event_key
 from canonical.supplier import supplier_key
 from canonical.supplier_master import supplier_master_key
 
@@ -35,22 +38,22 @@ CURRENCIES = frozenset({"currency"})
 DECIMAL_TEXTS = frozenset({"minimum_quantity"})
 PROSE = frozenset(
     {
-        "category", "city", "description", "descriptions", "district", "family", "group",
-        "incoterms_place", "kind", "location", "media_type", "name", "name2", "name3", "name4",
-        "note", "payment_block", "payment_terms", "phase", "po_box", "po_box_city",
-        "po_box_postal_code", "postal_code", "purchasing_group", "quality_block", "reason",
-        "reference_designators", "scheme", "source_id", "stated_as", "status", "street", "text",
-        "title", "value",
+        "by", "category", "city", "confirmation_control", "description", "descriptions", "district",
+        "family", "group", "incoterms_place", "kind", "location", "media_type", "name", "name2",
+        "name3", "name4", "note", "payment_block", "payment_terms", "phase", "po_box",
+        "po_box_city", "po_box_postal_code", "postal_code", "purchasing_group", "quality_block",
+        "reason", "reference_designators", "scheme", "source_id", "stated_as", "status", "street",
+        "text", "title", "value",
     }
 )  # fmt: skip
 IDS = frozenset(
     {
         "account_group", "alternative", "business_unit", "change", "code", "company", "component",
         "component_revision", "contract", "contract_line", "country", "gtin", "incoterms", "item",
-        "label", "language", "line", "manufacturer", "number", "order", "organisation", "origin",
-        "parent", "part", "plant", "plants", "position", "reconciliation_account", "reference",
-        "region", "regions", "remit_to", "revision", "substitutes", "supplier", "supplier_item",
-        "usage",
+        "label", "language", "line", "lots", "manufacturer", "merged", "number", "order",
+        "organisation", "origin", "parent", "part", "plant", "plants", "position",
+        "reconciliation_account", "reference", "region", "regions", "remit_to", "revision",
+        "revisions", "serials", "substitutes", "supplier", "supplier_item", "usage",
     }
 )  # fmt: skip
 
@@ -188,6 +191,20 @@ TARGETS: Mapping[str, Target] = {
         "order",
         confirmation_key,
         says=lambda said: f"order-confirmation.{said.status}",
+    ),
+    "supplier.merged": _target("supplier.merged", "number", supplier_key),
+    "sourcing-event.awarded": _target("sourcing-event.awarded", "number", sourcing_event_key),
+    "info-record.changed": _target(
+        "info-record.changed",
+        ("supplier", "organisation", "plant", "category", "item"),
+        info_record_key_of,
+        is_whole=False,
+    ),
+    "quality-hold": _target(
+        "quality-hold.placed",
+        "number",
+        quality_hold_key,
+        says=lambda said: f"quality-hold.{said.status}",
     ),
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET, UnsetType
 
 from canonical.effects import Plan
 from canonical.events import ApprovalRequested
@@ -91,6 +92,34 @@ def test_an_info_record_has_the_terms_of_the_contract_line() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("stated", "minimum"),
+    [
+        ("20", Quantity(Decimal(20), "XBX")),
+        ("0.5", Quantity(Decimal("0.5"), "XBX")),
+        ("0", UNSET),
+        ("", UNSET),
+    ],
+)
+def test_the_minimum_of_the_contract_line_is_in_its_order_unit(
+    stated: str, minimum: Quantity | UnsetType
+) -> None:
+    boxed = item("BOLT-1", alternates=(ItemUnit("XBX", Ratio(250)),))
+    terms = covered("BOLT-1", order_unit="XBX", minimum_quantity=stated)
+    made = records(plan(ONE, boxed, terms, supplier()))
+    assert made["BOLT-1 1010"].minimum == minimum
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"), [("-1", "minimum-negative"), ("some", "number-malformed")]
+)
+def test_a_minimum_that_is_none_is_a_case_and_no_info_record(stated: str, code: str) -> None:
+    terms = covered("BOLT-1", minimum_quantity=stated)
+    made, cases = decide(ONE, facts(BOLT, terms, supplier()))
+    assert {case.code for case in cases} == {code}
+    assert records(made) == {}
+
+
 def test_an_info_record_follows_the_plant_view_and_the_catalogue_and_nothing_else() -> None:
     made = plan(ONE, BOLT, covered("BOLT-1"), supplier())
     assert named(made, "1010|erp|info-record|S-1/BOLT-1|put-info-record").depends_on == (
@@ -134,6 +163,13 @@ def test_the_contract_line_is_chosen_by_rule(
         coverage = Coverage("BOLT-1", stated)
         assert usable_line(coverage, CENTRAL, TODAY) == central
         assert usable_line(coverage, LOCAL, TODAY) == local
+
+
+def test_a_contract_ends_with_the_day_of_the_plant() -> None:
+    """At that moment it is the next day in Regensburg, and still its last one in Greenville."""
+    known = facts(BOLT, Coverage("BOLT-1", (contract_line(last_day=TODAY),)), supplier())
+    made, _ = decide(ONE, known, datetime(2026, 3, 3, 1, tzinfo=UTC))
+    assert sorted(records(made)) == ["BOLT-1 2010"]
 
 
 # --- questions to procurement ---

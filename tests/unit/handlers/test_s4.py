@@ -95,6 +95,7 @@ def record(amount: str = "25.00", per: str = "1000", **fields: Any) -> PutInfoRe
     return PutInfoRecord(msgspec.structs.replace(plain, **fields))
 
 
+TWENTY = Quantity(Decimal(20), "H87")
 CHANGE = PutChangeMaster(
     ChangeMaster("ECO-7", "Seal the shaft", date(2026, 3, 2), is_dated=True, reason="It leaks")
 )
@@ -895,6 +896,39 @@ def terms(**changed: Any) -> dict[str, Any]:
 def test_what_buyers_set_in_an_info_record_is_left_alone() -> None:
     row = terms(IsOrderAcknRqd=True, PurchasingGroup="007", StandardPurchaseOrderQuantity="500")
     assert observed(record(), **row).equal
+
+
+def test_a_minimum_follows_the_contract_and_what_is_usual_is_no_less() -> None:
+    (row,) = created(record(minimum=TWENTY))["to_PurgInfoRecdOrgPlantData"]["results"]
+    assert row["MinimumPurchaseOrderQuantity"] == "20"
+    assert row["StandardPurchaseOrderQuantity"] == "20"
+    (row,) = created(record(minimum=Quantity(Decimal("0.5"), "H87")))[
+        "to_PurgInfoRecdOrgPlantData"
+    ]["results"]
+    assert row["MinimumPurchaseOrderQuantity"] == "0.5"
+    assert row["StandardPurchaseOrderQuantity"] == "1"
+
+
+def test_a_contract_that_says_no_minimum_leaves_that_of_the_buyers() -> None:
+    (row,) = created(record())["to_PurgInfoRecdOrgPlantData"]["results"]
+    assert "MinimumPurchaseOrderQuantity" not in row
+    assert observed(record(), **terms(MinimumPurchaseOrderQuantity="7.000")).equal
+
+
+@pytest.mark.parametrize("held", ["0.000", "7.000"])
+def test_another_minimum_is_changed_and_nothing_else(held: str) -> None:
+    wanted = record(minimum=TWENTY)
+    assert observed(wanted, **terms(MinimumPurchaseOrderQuantity="20.000")).equal
+    seen = observed(wanted, **terms(MinimumPurchaseOrderQuantity=held))
+    assert body_of(next_write(wanted, seen)) == {"MinimumPurchaseOrderQuantity": "20"}
+
+
+@pytest.mark.parametrize(
+    "minimum", [Quantity(Decimal(20), "XBX"), Quantity(Decimal("0.0001"), "H87")]
+)
+def test_a_minimum_that_the_erp_has_no_room_for_is_refused(minimum: Quantity) -> None:
+    with pytest.raises(Rejected, match="minimum-not-representable"):
+        created(record(minimum=minimum))
 
 
 def test_an_open_price_ends_on_the_last_day_there_is() -> None:

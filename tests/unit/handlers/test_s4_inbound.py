@@ -218,11 +218,11 @@ def test_an_event_of_another_object_is_refused_with_what_is_taken(stated: str) -
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        ({}, "id-empty"),
+        ({}, "contract-violated"),
         ({"PurchaseOrder": ""}, "id-empty"),
         ({"PurchaseOrder": 4500000028}, "contract-violated"),
         ({"PurchaseOrder": None}, "contract-violated"),
-        ({"Product": "TG12"}, "id-empty"),
+        ({"Product": "TG12"}, "contract-violated"),
         ([], "contract-violated"),
     ],
 )

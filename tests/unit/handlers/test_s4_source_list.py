@@ -106,7 +106,7 @@ def test_an_event_of_a_row_asks_for_a_read_of_the_whole_list() -> None:
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (b'{"Material": "4711"}', "id-empty"),
+        (b'{"Material": "4711"}', "contract-violated"),
         (b'{"Plant": "1010", "Material": " "}', "id-empty"),
         (b'{"Plant": "10/10", "Material": "4711"}', "id-with-slash"),
         (b'{"Plant": 1010, "Material": "4711"}', "contract-violated"),

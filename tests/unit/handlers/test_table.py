@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from canonical.bom import Bom, BomLine, PlantBomState, Substitute
 from canonical.effects import Effect, Emit, Open
@@ -27,9 +28,12 @@ from canonical.item import Item
 from canonical.item_master import ItemMasterPatch
 from canonical.money import Money, UnitPrice
 from canonical.order import OrderConfirmation, PurchaseOrder, ScheduleLine
+from canonical.purchasing import InfoRecordTermsPatch
+from canonical.quality_hold import QualityHold
 from canonical.quantity import Quantity
 from canonical.revision import Revision
 from canonical.sourcing import Coverage, CoverageLine
+from canonical.sourcing_event import SourcingAward, SupplierMerged
 from canonical.supplier import Qualification, ScopedQualification, Supplier, SupplierSite
 from canonical.supplier_master import CompanyPatch, SupplierMasterPatch
 from handlers.systems.table.inbound import MAX_FAULTS, MAX_OBJECTS, Sheet, handler_of, recognises
@@ -295,6 +299,109 @@ def test_an_empty_cell_of_a_material_leaves_it_as_it_was() -> None:
         stated_at=datetime(2026, 3, 2, 8, tzinfo=UTC),
     )
     assert handler(table).order == "strict"  # it says a part, and passes nothing
+
+
+TERMS = """
+name = "terms"
+kinds = ["parts"]
+event = "info-record.changed"
+[csv]
+[fields]
+supplier = "Supplier"
+organisation = { constant = "1000" }
+plant = { column = "Plant", empty = "" }
+category = { constant = "standard" }
+item = "Part"
+stated_at = "At"
+lead_time_days = "Days"
+price.amount.amount = "Price"
+price.amount.currency = { constant = "EUR" }
+price.per.value = { constant = 100 }
+price.per.unit = { constant = "H87" }
+"""
+
+
+def test_terms_are_those_of_a_plant_or_of_all_and_say_what_is_in_their_row() -> None:
+    found = taken(
+        "Supplier,Plant,Part,At,Days,Price",
+        f"S-1,1010,SEAL/1,{SENT},9,25.10",
+        f"S-1,,SEAL/1,{SENT},,24.90",
+        table=TERMS,
+    )
+    events = [effect for effect in found if isinstance(effect, Emit)]
+    assert [event.key for event in events] == [
+        "info-record/S-1/1000/1010/standard/SEAL/1",
+        "info-record/S-1/1000//standard/SEAL/1",
+    ]
+    first, second = (event.data for event in events)
+    assert isinstance(first, InfoRecordTermsPatch)
+    assert isinstance(second, InfoRecordTermsPatch)
+    assert (first.lead_time_days, second.lead_time_days) == (9, UNSET)
+    assert (first.price, second.price) == (price("25.10", "EUR", 100), price("24.90", "EUR", 100))
+
+
+def test_a_hold_is_placed_or_lifted_as_its_row_says() -> None:
+    first, second, third = (
+        event for event in effects(*of_corpus("holds")) if isinstance(event, Emit)
+    )
+    assert [event.event for event in (first, second, third)] == [
+        "quality-hold.placed", "quality-hold.placed", "quality-hold.lifted",
+    ]  # fmt: skip
+    assert first.data == QualityHold(
+        number="QH-2041",
+        version=1_772_432_100_000_000,
+        item="SEAL-1",
+        status="placed",
+        plant="1010",
+        supplier="17300001",
+        lots=("L-88", "L-89"),
+        reason="Hardness 62 Shore A, 70 are wanted",
+        by="R. Vogel",
+        stated_as="open",
+        stated_at=datetime(2026, 3, 2, 6, 15, tzinfo=UTC),
+    )
+    assert isinstance(third.data, QualityHold)
+    assert (third.key, third.data.serials) == ("quality-hold/QH-1990", ("S0012", "S0013"))
+
+
+def test_suppliers_that_are_one_now_and_awards_are_events_for_others() -> None:
+    merged = """
+    name = "merged"
+    kinds = ["parts"]
+    event = "supplier.merged"
+    [json]
+    [fields]
+    number = "stays"
+    merged = "goes"
+    stated_at = "at"
+    """
+    body = f'{{"stays": "S-1", "goes": ["S-8", "S-9"], "at": "{SENT}"}}'
+    (event,) = taken(body, table=merged)
+    assert isinstance(event, Emit)
+    assert (event.key, event.data) == (
+        "supplier/S-1",
+        SupplierMerged("S-1", ("S-8", "S-9"), stated_at=datetime(2026, 3, 2, 8, tzinfo=UTC)),
+    )
+    awarded = """
+    name = "awarded"
+    kinds = ["parts"]
+    event = "sourcing-event.awarded"
+    [csv]
+    [fields]
+    number = "Event"
+    stated_at = "At"
+    awards.item = "Part"
+    awards.supplier = "Winner"
+    awards.share = "Share"
+    """
+    rows = (f"RFQ-7,{SENT},SEAL-1,S-1,60", f"RFQ-7,{SENT},SEAL-1,S-2,40")
+    (event,) = taken("Event,At,Part,Winner,Share", *rows, table=awarded)
+    assert isinstance(event, Emit)
+    assert isinstance(event.data, SourcingAward)
+    assert event.key == "sourcing-event/RFQ-7"
+    assert [(a.item, a.supplier, a.share) for a in event.data.awards] == [
+        ("SEAL-1", "S-1", 60), ("SEAL-1", "S-2", 40),
+    ]  # fmt: skip
 
 
 PLANT_BOMS = """

@@ -612,11 +612,11 @@ def test_a_golden_of_requests_is_planned_as_of_a_day_that_rules_may_name(
     layshaft("record", coupling)
     rules = coupling / "contracts.rules.toml"
     stated = rules.read_text()
-    # The day after the contract's last one: nobody may be bought from.
-    rules.write_text(f"{stated}\nat = 2027-01-01T00:00:00Z")
+    # The day after the contract's last one, in the plant: nobody may be bought from.
+    rules.write_text(f"{stated}\nat = 2027-01-01T05:00:00Z")
     _, out, _ = layshaft("diff", coupling)
     assert "put-info-record: only in the golden" in out
-    rules.write_text(f"{stated}\nat = 2026-12-31T23:59:59Z")
+    rules.write_text(f"{stated}\nat = 2027-01-01T04:59:59Z")
     assert words(layshaft, coupling)["contracts.json"] == "same"
     rules.write_text(f"{stated}\nat = 2026-12-31T23:59:59")
     assert "[LAY-rules-unreadable]" in layshaft("diff", coupling)[2]

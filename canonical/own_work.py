@@ -1,0 +1,64 @@
+"""What Layshaft tells of its own work: cases that need a person, and steps that came to an end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from canonical.bounds import Instant, Int64
+
+StepEnd = Literal["done", "failed", "cancelled", "superseded"]
+
+
+class CaseOpened(msgspec.Struct, frozen=True):
+    """Something needs a person.
+
+    case: its number. word: class of the failure, code: what it is. place: the object, and where in
+    it. owner: whose turn it is. about: business object that waits by it; "" where none does.
+    source: that sent the message which is in it; "" where none is.
+    """
+
+    case: Int64
+    code: str
+    word: str
+    what: str
+    place: str
+    remedy: str
+    owner: str
+    opened_at: Instant
+    about: str = ""
+    source: str = ""
+
+
+class CaseResolved(msgspec.Struct, frozen=True):
+    """A case is not open any more: tried again, let go, or over by itself; what goes wrong again
+    opens another one.
+
+    by: the person, or what became of it in words.
+    """
+
+    case: Int64
+    code: str
+    place: str
+    owner: str
+    by: str
+    opened_at: Instant
+    resolved_at: Instant
+
+
+class StepEnded(msgspec.Struct, frozen=True):
+    """A call to a target has come to its end: done, refused for good, or no longer asked for.
+
+    ledger: business object in whose ledger it stands. plant: "" where it is of none. verb:
+    operation, e.g. "put-bom". reason: in words; "" where there is nothing to say.
+    """
+
+    ledger: str
+    plant: str
+    system: str
+    object_kind: str
+    object_id: str
+    verb: str
+    end: StepEnd
+    reason: str = ""
