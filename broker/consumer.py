@@ -33,7 +33,7 @@ from broker.door import refusal
 from broker.failpoints import FailPoints
 from broker.intake import TURN_S, Arrival
 from broker.line import Line
-from broker.looper import finish
+from broker.looper import Clearing, finish
 from broker.metrics import Metrics
 from broker.precedence import Pace, Precedence
 from broker.sieve import Received, SiftedConnection
@@ -128,6 +128,7 @@ class LaneConsumer:
         metrics: Metrics,
         fail_points: FailPoints,
         restore: Restore | None = None,
+        clearing: Clearing | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         undecided_bytes: int = UNDECIDED_BYTES,
     ) -> None:
@@ -136,8 +137,9 @@ class LaneConsumer:
         while one waits for PostgreSQL another decides; the last is for what is taken with care,
         and of a single one for everything. read: see `broker.intake.read_ahead`. pace:
         see `broker.precedence`. restore: asked when queues of ours are missing or were deleted; see
-        `Restore`. max_body_bytes: a longer body is kept and not read. undecided_bytes: with so many
-        received and not decided, the lane receives no more."""
+        `Restore`. clearing: shared with what fails for the same reasons. max_body_bytes: a longer
+        body is kept and not read. undecided_bytes: with so many received and not decided, the lane
+        receives no more."""
         self.lane = lane
         self._amqp_url = amqp_url
         self._inlets = inlets
@@ -171,6 +173,7 @@ class LaneConsumer:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self._clearing = clearing or Clearing()
         self._closing: set[asyncio.Task[None]] = set()
         # What came through these does not come again: their queues are gone.
         self._bereft: weakref.WeakSet[AbstractChannel] = weakref.WeakSet()
@@ -252,7 +255,7 @@ class LaneConsumer:
             if self._stopping.is_set():
                 return
             self._metrics.reconnects.labels(self.lane).inc()
-            await self._pause(random.uniform(0.1, pause_s))
+            await self._clearing.rest(random.uniform(0.1, pause_s), self._stopping)
 
     async def _consume_until_closed(self) -> None:
         """One connection's life: every queue attached, the missing ones tried again and again,
@@ -260,6 +263,8 @@ class LaneConsumer:
         connection = await connections.connect(
             self._amqp_url, heartbeat_s=self._heartbeat_s, within_s=self._reconnect_max_s
         )
+        if self._connection_trouble:
+            self._clearing.tell()
         closed = asyncio.Event()
         connection.close_callbacks.add(lambda *_: closed.set())
         connection.sieve.room = self._budget.room
@@ -603,10 +608,13 @@ class LaneConsumer:
                 )
                 # Error and frames are a circle; while nothing works nobody else has them collected.
                 gc.collect()
-                await self._pause(random.uniform(0.05, min(0.2 * 2**failures, 5.0)))
+                pause_s = random.uniform(0.05, min(0.2 * 2**failures, 5.0))
+                await self._clearing.rest(pause_s, self._stopping)
                 batch = self._worthwhile(batch)
                 continue
             shard.trouble = ""
+            if failures:
+                self._clearing.tell()
             await self._acknowledge(batch)
             return
 

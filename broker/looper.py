@@ -6,12 +6,53 @@ import asyncio
 import gc
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import Any, TypeVar
 
 import structlog
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+TOLD_AGAIN_S = 1.0
+MOMENT_S = 0.2
+
+
+class Clearing:
+    """Word that a fault is over for one, so that others need not rest to the end.
+
+    What is away is away for all of a process, and each finds out for itself when it is back, at a
+    time of its own: the last one seconds after the first.
+    """
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
+        self._told_at = float("-inf")
+        self._resting: set[asyncio.Event] = set()
+
+    def tell(self) -> None:
+        """What failed before has succeeded. Heard once a second at most: where a fault comes and
+        goes, rests have to go on growing."""
+        if self._now() - self._told_at < TOLD_AGAIN_S:
+            return
+        self._told_at = self._now()
+        for cleared in self._resting:
+            cleared.set()
+
+    async def rest(self, seconds: float, wake: asyncio.Event) -> None:
+        """The rest after a failure: until so long has passed, `wake` is set, or a moment after
+        somebody told; not all of them at the same one."""
+        cleared = asyncio.Event()
+        self._resting.add(cleared)
+        waits = [asyncio.create_task(event.wait()) for event in (wake, cleared)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._resting.discard(cleared)
+            for wait in waits:
+                wait.cancel()
+        if cleared.is_set() and not wake.is_set():
+            await asyncio.sleep(random.uniform(0, MOMENT_S))
 
 
 class Loop:
@@ -32,15 +73,17 @@ class Loop:
         rest_max_s: float = 5.0,
         gather_s: float = 0.0,
         failed: Callable[[BaseException | None], None] = lambda error: None,
+        clearing: Clearing | None = None,
     ) -> None:
         """gather_s: what wakes it comes in crowds; so long it waits for the others, and does all of
-        them in one turn."""
+        them in one turn. clearing: shared with what fails for the same reasons."""
         self.name = name
         self._turn = turn
         self._rest_s = rest_s
         self._rest_max_s = rest_max_s
         self._gather_s = gather_s
         self._failed = failed
+        self._clearing = clearing or Clearing()
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -84,10 +127,12 @@ class Loop:
                 # Error and frames are a circle; while nothing works nobody else has them collected.
                 gc.collect()
                 longest_s = min(self._rest_s * 2**failures, self._rest_max_s)
-                await self._rest(longest_s * random.uniform(0.5, 1))
+                if not self._stopping:
+                    await self._clearing.rest(longest_s * random.uniform(0.5, 1), self._wake)
                 continue
             if failures:
                 log.info("loop recovered", loop=self.name, failures=failures)
+                self._clearing.tell()
             failures = 0
             self._failed(None)
             if not busy:

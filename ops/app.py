@@ -28,7 +28,7 @@ from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.failpoints import FailPoints
 from broker.herald import Herald
 from broker.housekeeper import Housekeeper
-from broker.looper import Loop
+from broker.looper import Clearing, Loop
 from broker.metrics import Metrics
 from broker.packages import expire_packages
 from broker.partitions import Ring
@@ -147,6 +147,7 @@ class App:
         self._channels: dict[str, HttpChannel] = {}
         self._trouble: dict[str, str] = {}
         self._loops: list[Loop] = []
+        self._clearing = Clearing()
         self._precedence = Precedence()
         # Since the processes told each other last.
         self._took_rows = False
@@ -288,7 +289,14 @@ class App:
             if name not in WITHOUT_READINESS:
                 self._trouble[name] = in_words(error) if error else ""
 
-        loop = Loop(name, turn, rest_s=rest_s, gather_s=gather_s, failed=note)
+        loop = Loop(
+            name,
+            turn,
+            rest_s=rest_s,
+            gather_s=gather_s,
+            failed=note,
+            clearing=self._clearing,
+        )
         self._loops.append(loop)
         return loop
 
@@ -472,6 +480,7 @@ class App:
             metrics=self.metrics,
             fail_points=self._fail_points,
             restore=self._restore_topology,
+            clearing=self._clearing,
             max_body_bytes=settings.max_body_bytes,
         )
         dealer.attached = lambda: consumer.attached
