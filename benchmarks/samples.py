@@ -30,9 +30,11 @@ from canonical.operations import (
     PutBom,
     PutChangedObjects,
     PutChangeMaster,
+    PutContract,
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutSourceList,
     PutSupplier,
     ReadCoverage,
     ReadObject,
@@ -42,9 +44,11 @@ from canonical.operations import (
     RequestReview,
 )
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
+from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.purchasing import InfoRecord
 from canonical.quantity import Quantity
 from canonical.rules import Rules
+from canonical.source_list import Source, SourceList
 from canonical.supplier_master import SupplierMaster
 from handlers import CATALOGUE, HANDLERS, RECOGNISED
 from handlers.systems.table.inbound import handler_of
@@ -72,7 +76,8 @@ READS = {"s4": "purchase-order", "arena": "change"}
 HELD: dict[type[Operation], bytes] = {
     PutChangedObjects: b"""{"ChangeNumber": "ECO-000451",
         "to_ChangeMstrObMgReMaterial": {"results": []},
-        "to_ChangeMstrObMgReMatlBOM": {"results": []}}"""
+        "to_ChangeMstrObMgReMatlBOM": {"results": []}}""",
+    PutSourceList: b"{}",
 }
 
 
@@ -199,6 +204,8 @@ def operations() -> list[Operation]:
         PutInfoRecord(_terms(item)),
         PutSupplier(_supplier()),
         PutOrder(_order(plant_bom)),
+        PutContract(_contract(plant_bom)),
+        PutSourceList(_sources(item)),
         PublishItem(item),
         ReadCoverage(item.number),
         ReadSupplier("S-100"),
@@ -242,6 +249,39 @@ def _supplier() -> SupplierMaster:
         country="DE",
         language="DE",
     )
+
+
+def _contract(bom: PlantBom) -> PurchaseContract:
+    """On all that the assembly is made of, a line each."""
+    return PurchaseContract(
+        number="C-7001",
+        version=1,
+        supplier="S-100",
+        status="active",
+        first_day=NOW.date(),
+        last_day=date(2029, 12, 31),
+        kind="quantity",
+        currency="EUR",
+        lines=tuple(
+            ContractLine(
+                line=str(place),
+                item=line.component,
+                order_unit=line.quantity.unit,
+                price=UnitPrice(
+                    Money(Decimal("25.00"), "EUR"), Quantity(Decimal(1000), line.quantity.unit)
+                ),
+                target=Quantity(Decimal(5000), line.quantity.unit),
+                plants=("1010",),
+            )
+            for place, line in enumerate(bom.lines, start=1)
+        ),
+        organisation="1010",
+    )
+
+
+def _sources(item: Item) -> SourceList:
+    source = Source(NOW.date(), supplier="S-100", organisation="1010")
+    return SourceList(item.number, "1010", 1, (source,), origin="erp-2")
 
 
 def _order(bom: PlantBom) -> PurchaseOrder:

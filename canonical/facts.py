@@ -12,11 +12,11 @@ from canonical.change import ChangeMasterState, EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, order_key
-from canonical.purchase_contract import PurchaseContract
+from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.purchasing import InfoRecordTerms
 from canonical.quality_hold import QualityHold
 from canonical.rules import Rules
-from canonical.source_list import SourceList
+from canonical.source_list import SourceList, source_list_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMaster, supplier_master_key
@@ -49,6 +49,8 @@ D = TypeVar(
     SupplierMaster,
     InfoRecordTerms,
     PurchaseOrder,
+    PurchaseContract,
+    SourceList,
 )
 
 # Document kind (the part of the key before "/") -> its type.
@@ -121,6 +123,14 @@ class Facts(msgspec.Struct, frozen=True):
     def order(self, number: str) -> PurchaseOrder | None:
         """The purchase order as it was last stated, if known."""
         return self._get(order_key(number), PurchaseOrder)
+
+    def contract(self, number: str) -> PurchaseContract | None:
+        """The purchase contract as it was last stated, if known."""
+        return self._get(contract_key(number), PurchaseContract)
+
+    def source_list(self, plant: str, item: str) -> SourceList | None:
+        """The source list of the item in the plant as it was last stated, if known."""
+        return self._get(source_list_key(plant, item), SourceList)
 
     def info_record(self, key: str) -> InfoRecordTerms | None:
         """The terms with that key as their ERP has them, as far as it has said so."""

@@ -13,7 +13,9 @@ from canonical.bom import PlantBom
 from canonical.change import ChangedObjects, ChangeMaster
 from canonical.item import Item, Procurement
 from canonical.order import PurchaseOrder
+from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecord
+from canonical.source_list import SourceList
 from canonical.supplier_master import SupplierMaster
 
 StepKind = Literal["call", "approval", "wait", "announce"]
@@ -70,6 +72,19 @@ class PutOrder(msgspec.Struct, frozen=True, tag="put-order"):
     lines is cancelled there, or was never known."""
 
     order: PurchaseOrder
+
+
+class PutContract(msgspec.Struct, frozen=True, tag="put-contract"):
+    """The target holds the contract with the lines given, under a reference to its number; of one
+    that is suspended or has ended it lets nothing be bought."""
+
+    contract: PurchaseContract
+
+
+class PutSourceList(msgspec.Struct, frozen=True, tag="put-source-list"):
+    """The target lets the plant buy the item from the sources given, on their days."""
+
+    sources: SourceList
 
 
 class PublishItem(msgspec.Struct, frozen=True, tag="publish-item"):
@@ -183,6 +198,8 @@ Operation = (
     | PutInfoRecord
     | PutSupplier
     | PutOrder
+    | PutContract
+    | PutSourceList
     | PublishItem
     | ReadCoverage
     | ReadSupplier

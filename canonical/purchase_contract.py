@@ -8,6 +8,7 @@ from datetime import date
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.money import Money, UnitPrice
@@ -59,7 +60,8 @@ class PurchaseContract(msgspec.Struct, frozen=True):
 
     version: grows with every statement about it. first_day, last_day: both inclusive, as contracts
     state them; last_day None = open. organisation: that buys. target_value, released_value: agreed
-    in all, and ordered of it so far. stated_as: the source's own word for the status.
+    in all, and ordered of it so far. stated_as: the source's own word for the status. origin:
+    system that states it; on record, the one that stated it first.
     """
 
     number: str
@@ -81,6 +83,7 @@ class PurchaseContract(msgspec.Struct, frozen=True):
     stated_as: str = ""
     source_id: str = ""
     stated_at: Instant | None = None
+    origin: str | UnsetType = UNSET
 
     def lines_for(self, item: str, *, plant: str, on: date) -> tuple[ContractLine, ...]:
         """Lines by which the item may be bought for the plant on that day, in the contract's

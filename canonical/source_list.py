@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.text import joined_key
@@ -34,7 +35,11 @@ class Source(msgspec.Struct, frozen=True, gc=False):
 
 
 class SourceList(msgspec.Struct, frozen=True):
-    """All rows of an item in a plant, whole. version: grows with every statement about it."""
+    """All rows of an item in a plant, whole.
+
+    version: grows with every statement about it. origin: system that states it; on record, the one
+    that stated it first.
+    """
 
     item: str
     plant: str
@@ -42,6 +47,7 @@ class SourceList(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...] = ()
     source_id: str = ""
     stated_at: Instant | None = None
+    origin: str | UnsetType = UNSET
 
     def allowed(self, on: date) -> tuple[Source, ...]:
         """Rows that may be bought by on that day: the fixed ones, where there are any, else all

@@ -1,4 +1,5 @@
-"""Which systems get the suppliers and orders that one of them states, by the routes of the rules.
+"""Which systems get the suppliers, orders, contracts and source lists that one of them states, by
+the routes of the rules.
 
 Only what the system that an object comes from says of it goes on: what another one says is its copy
 of it, and would go back and forth. No route, or no known origin, is nothing to do.
@@ -6,21 +7,33 @@ of it, and would go back and forth. No route, or no known origin, is nothing to 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 from msgspec import UnsetType
 
 from canonical.effects import Plan, Step
-from canonical.operations import Operation, PutOrder, PutSupplier, verb
+from canonical.operations import (
+    Operation,
+    PutContract,
+    PutOrder,
+    PutSourceList,
+    PutSupplier,
+    verb,
+)
 from canonical.order import PurchaseOrder, order_key
+from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.rules import Rules
+from canonical.source_list import SourceList, source_list_key
 from canonical.supplier_master import SupplierMaster, supplier_master_key
 from handlers.flows.planning import DUE_S
 
 # Kinds of objects by which a route names a system that gets them.
 SUPPLIER = "supplier"
 PURCHASE_ORDER = "purchase-order"
+PURCHASE_CONTRACT = "purchase-contract"
+SOURCE_LIST = "source-list"
 
 _NO_PLANT = "*"
 
@@ -52,36 +65,117 @@ def order_plans(
     any; one without lines is cancelled, and told to whichever may have it."""
     if not stated_by or stated_by != order.origin:
         return ()
-    organisation = order.organisation or _organisation(order, rules)
+    organisation = order.organisation or _buyer((line.plant for line in order.lines), rules)
     wanted = PutOrder(
         msgspec.structs.replace(order, version=0, stated_at=None, organisation=organisation)
     )
-    plants = {line.plant or _NO_PLANT for line in order.lines}
-    plants = plants or {route.plant for route in rules.routes}
-    systems = {
-        system
-        for plant in plants
-        for system in rules.systems_given(PURCHASE_ORDER, plant, rules.day_in(plant, now))
-    }
+    plants = {line.plant or _NO_PLANT for line in order.lines} or _every_plant(rules)
     steps = tuple(
         _step(system, (PURCHASE_ORDER, order.number), wanted, "procurement", rules)
-        for system in sorted(systems - {order.origin})
+        for system in _given(PURCHASE_ORDER, plants, rules, now)
+        if system != order.origin
     )
     return _plans(order_key(order.number), order.version, f"Order {order.number}", steps)
 
 
-def _organisation(order: PurchaseOrder, rules: Rules) -> str:
-    """That buys for all its plants; "" where that is none or not one."""
-    plants = (rules.plant(line.plant) for line in order.lines)
-    buyers = {rules.buys_for(plant) if plant else "" for plant in plants}
+def contract_plans(
+    contract: PurchaseContract, stated_by: str | UnsetType, rules: Rules, now: datetime
+) -> tuple[Plan, ...]:
+    """The plan that puts the contract into every system that gets contracts of one of its plants
+    now, if any. A line that is limited to no plant is for all of them, and so is a contract without
+    lines. Of a draft nothing is agreed yet: it goes nowhere."""
+    if not stated_by or stated_by != contract.origin or contract.status == "draft":
+        return ()
+    named = {plant for line in contract.lines for plant in line.plants}
+    is_for_all = not contract.lines or any(not line.plants for line in contract.lines)
+    plants = named | _every_plant(rules) if is_for_all else named
+    buyer = rules.central_purchasing_org if is_for_all else _buyer(named, rules)
+    wanted = PutContract(
+        msgspec.structs.replace(
+            contract,
+            version=0,
+            stated_at=None,
+            organisation=contract.organisation or buyer,
+            # Each order that draws on it is a new statement, of the same agreement.
+            released_value=None,
+            lines=tuple(msgspec.structs.replace(line, released=None) for line in contract.lines),
+        )
+    )
+    steps = tuple(
+        _step(system, (PURCHASE_CONTRACT, contract.number), wanted, "procurement", rules)
+        for system in _given(PURCHASE_CONTRACT, plants, rules, now)
+        if system != contract.origin
+    )
+    key = contract_key(contract.number)
+    return _plans(key, contract.version, f"Contract {contract.number}", steps)
+
+
+def source_list_plans(
+    sources: SourceList, stated_by: str | UnsetType, rules: Rules, now: datetime
+) -> tuple[Plan, ...]:
+    """The plan that puts the list into every system that gets those of its plant now, if any. A row
+    that names no organisation is of the one that buys for the plant."""
+    if not stated_by or stated_by != sources.origin:
+        return ()
+    buyer = _buyer((sources.plant,), rules)
+    wanted = PutSourceList(
+        msgspec.structs.replace(
+            sources,
+            version=0,
+            stated_at=None,
+            sources=tuple(
+                msgspec.structs.replace(source, organisation=source.organisation or buyer)
+                for source in sources.sources
+            ),
+        )
+    )
+    about = (SOURCE_LIST, sources.item)
+    steps = tuple(
+        _step(system, about, wanted, "procurement", rules, plant=sources.plant)
+        for system in _given(SOURCE_LIST, (sources.plant,), rules, now)
+        if system != sources.origin
+    )
+    key = source_list_key(sources.plant, sources.item)
+    title = f"Source list of {sources.item} in {sources.plant}"
+    return _plans(key, sources.version, title, steps)
+
+
+def _given(kind: str, plants: Iterable[str], rules: Rules, now: datetime) -> tuple[str, ...]:
+    """The systems that get such objects of one of the plants now, by name."""
+    return tuple(
+        sorted(
+            {
+                system
+                for plant in plants
+                for system in rules.systems_given(kind, plant, rules.day_in(plant, now))
+            }
+        )
+    )
+
+
+def _every_plant(rules: Rules) -> set[str]:
+    """All that a route names: whichever system may have the object is one of theirs."""
+    return {route.plant for route in rules.routes}
+
+
+def _buyer(plants: Iterable[str], rules: Rules) -> str:
+    """The organisation that buys for all the plants; "" where that is none or not one."""
+    known = (rules.plant(plant) for plant in plants)
+    buyers = {rules.buys_for(plant) if plant else "" for plant in known}
     return buyers.pop() if len(buyers) == 1 else ""
 
 
 def _step(
-    system: str, about: tuple[str, str], operation: Operation, owner: str, rules: Rules
+    system: str,
+    about: tuple[str, str],
+    operation: Operation,
+    owner: str,
+    rules: Rules,
+    *,
+    plant: str = "",
 ) -> Step:
     return Step(
-        plant="",
+        plant=plant,
         system=system,
         object_kind=about[0],
         object_id=about[1],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from canonical import item_master, purchasing, supplier_master
 from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key
 from canonical.change import ChangeMasterState, change_master_key
 from canonical.codec import read_event
-from canonical.effects import Effect, Put
+from canonical.effects import Effect, Plan, Put
 from canonical.envelope import Message
 from canonical.facts import Document, Facts
 from canonical.handler import Handler
@@ -29,7 +29,12 @@ from canonical.source_list import SourceList, source_list_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
-from handlers.flows.distribution import order_plans, supplier_plans
+from handlers.flows.distribution import (
+    contract_plans,
+    order_plans,
+    source_list_plans,
+    supplier_plans,
+)
 from handlers.flows.transitions import transitions
 
 Stated = (
@@ -45,6 +50,7 @@ Stated = (
     | OrderConfirmation
     | QualityHold
 )
+Distributed = TypeVar("Distributed", PurchaseOrder, PurchaseContract, SourceList)
 Patch = ItemMasterPatch | SupplierMasterPatch | InfoRecordTermsPatch
 Decide = Callable[[Message[Any], Facts, datetime], tuple[Effect, ...]]
 
@@ -81,14 +87,49 @@ def decide_order(
     """The order as stated, which comes from the system that stated it first, and what puts it into
     others."""
     order = message.payload
-    before = facts.order(order.number)
+    return _distributed(
+        order,
+        facts.order(order.number),
+        lambda kept: order_plans(kept, order.origin, facts.rules, now),
+    )
+
+
+def decide_contract(
+    message: Message[PurchaseContract], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The contract as stated, likewise."""
+    contract = message.payload
+    return _distributed(
+        contract,
+        facts.contract(contract.number),
+        lambda kept: contract_plans(kept, contract.origin, facts.rules, now),
+    )
+
+
+def decide_source_list(
+    message: Message[SourceList], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The source list as stated, likewise."""
+    sources = message.payload
+    return _distributed(
+        sources,
+        facts.source_list(sources.plant, sources.item),
+        lambda kept: source_list_plans(kept, sources.origin, facts.rules, now),
+    )
+
+
+def _distributed(
+    stated: Distributed,
+    before: Distributed | None,
+    plans: Callable[[Distributed], tuple[Plan, ...]],
+) -> tuple[Effect, ...]:
+    """plans: of the document as it is kept, under the origin of the first statement."""
     if before is not None and before.origin:
-        order = msgspec.structs.replace(order, origin=before.origin)
-    put = _put(order)
+        stated = msgspec.structs.replace(stated, origin=before.origin)
+    put = _put(stated)
     if before is not None and _put(before).order > put.order:
         return (put,)
-    plans = order_plans(order, message.payload.origin, facts.rules, now)
-    return (put, *transitions(before, order), *plans)
+    return (put, *transitions(before, stated), *plans(stated))
 
 
 def version(message: Message[Any]) -> int:
@@ -146,8 +187,8 @@ BOM_RELEASED = _handler("bom.released")
 BOM_CHANGED = _handler("bom.changed", "plant-bom")
 SUPPLIER_CHANGED = _handler("supplier.changed")
 SOURCING_CHANGED = _handler("sourcing.changed")
-CONTRACT_CHANGED = _handler("contract.changed")
-SOURCE_LIST_CHANGED = _handler("source-list.changed")
+CONTRACT_CHANGED = _handler("contract.changed", decide=decide_contract)
+SOURCE_LIST_CHANGED = _handler("source-list.changed", decide=decide_source_list)
 QUALITY_HOLD_PLACED = _handler("quality-hold.placed")
 QUALITY_HOLD_LIFTED = _handler("quality-hold.lifted")
 CHANGE_MASTER_CHANGED = _handler("change-master.changed")

@@ -82,7 +82,8 @@ class Erp(msgspec.Struct, frozen=True):
 class Asked(msgspec.Struct, frozen=True):
     """One write: a request, or a part of a change set.
 
-    number: in the journal. path: percent-encoded. headers: names in lower case.
+    number: in the journal. path: percent-encoded. headers: names in lower case. in_batch: it is a
+    part of a change set.
     """
 
     number: int
@@ -91,6 +92,7 @@ class Asked(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     origin: str
+    in_batch: bool = False
 
 
 ERP = web.AppKey("erp", Erp)
@@ -266,7 +268,7 @@ def _part(erp: Erp, request: web.Request, root: str, part: Part) -> Asked:
         within=request[NUMBER],
     )
     origin = str(request.url.origin())
-    return Asked(number, part.method, path, part.headers, part.body, origin)
+    return Asked(number, part.method, path, part.headers, part.body, origin, in_batch=True)
 
 
 def _change_set(erp: Erp, writes: Sequence[Asked]) -> list[Answer] | Answer:
@@ -304,6 +306,9 @@ def _write(erp: Erp, asked: Asked, work: Work) -> web.Response:
         raise _not_allowed(asked.method, asked.path)
     # A POST may tunnel the verb that a proxy on the way does not let through.
     method = asked.headers.get("x-http-method", asked.method)
+    to = resource.navigation.set if resource.navigation else entity_set.name
+    if not asked.in_batch and f"{method} {to}" in resource.service.batched:
+        raise _not_allowed(method, f"{asked.path} outside of a batch")
     payload = None if method == "DELETE" else _payload(asked)
     match method:
         case "POST":

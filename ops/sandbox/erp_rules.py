@@ -6,8 +6,10 @@ function holds for created and updated rows alike. Refusals raise; the caller's 
 
 from collections.abc import Callable, Mapping
 
+from ops.sandbox import contract_rules as contracts
 from ops.sandbox import order_rules as orders
 from ops.sandbox import partner_rules as partners
+from ops.sandbox import source_rules as sources
 from ops.sandbox.erp_work import (
     Work,
     check_convertible,
@@ -336,23 +338,6 @@ def check_changed_bom(work: Work, row: Row, place: str) -> None:
         raise Refused(400, "ZSANDBOX/BOM_MISSING", text.format(*where.values()), f"{place}Material")
 
 
-SOURCING = ("A_PurchaseContract", "A_PurchaseContractItem", "A_PurchasingSource")
-
-
-def create_sourcing(work: Work, draft: Draft) -> Stored:
-    """Contracts and source lists are the buyers': they are seeded, as orders are."""
-    raise _no_sourcing(draft.place)
-
-
-def check_sourcing(work: Work, row: Row, place: str) -> None:
-    raise _no_sourcing(place)
-
-
-def _no_sourcing(place: str) -> Refused:
-    text = "Contracts and source lists can only be read"
-    return Refused(400, "ZSANDBOX/SOURCING_READ_ONLY", text, place)
-
-
 CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_Product": create_product,
     "A_ProductDescription": create_part_of_product,
@@ -374,7 +359,9 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "A_BusinessPartnerRole": partners.create_role,
     "A_BusinessPartnerAddress": partners.create_address,
     **dict.fromkeys(partners.SEEDED, partners.only_seeded),
-    **dict.fromkeys(SOURCING, create_sourcing),
+    "A_PurchaseContract": contracts.create_contract,
+    "A_PurchaseContractItem": contracts.create_item,
+    "A_PurchasingSource": sources.create_source,
 }
 CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_Product": check_product,
@@ -398,7 +385,9 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "A_BusinessPartnerAddress": partners.check_address,
     **dict.fromkeys(partners.SEEDED, partners.check_seeded),
     "A_Supplier": partners.check_supplier,
-    **dict.fromkeys(SOURCING, check_sourcing),
+    "A_PurchaseContract": contracts.check_contract,
+    "A_PurchaseContractItem": contracts.check_item,
+    "A_PurchasingSource": sources.check_source,
 }
 # What follows from an update, and deletions that are more or less than one of the row.
 SETTLE: Mapping[str, Callable[[Work, Row], None]] = {

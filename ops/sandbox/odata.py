@@ -72,12 +72,14 @@ class EntitySet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((n for n in self.navigation if n.name == name), None)
 
 
-class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One service; `version` is what must stand behind `;v=`, empty for none."""
+class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One service; `version` is what must stand behind `;v=`, empty for none; `batched` are calls
+    that it takes within a batch only, as "PATCH A_PurchaseContract"."""
 
     service: str
     version: str
     licence: str
+    batched: tuple[str, ...] = ()
     sets: tuple[EntitySet, ...]
 
     @property

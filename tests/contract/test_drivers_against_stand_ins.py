@@ -31,7 +31,7 @@ from canonical.change import (
 from canonical.connector import Answer, Driver, Present
 from canonical.effects import Emit, Step
 from canonical.errors import Conflict, InDoubt, Rejected, SuspectedDuplicate, Unavailable
-from canonical.facts import Facts
+from canonical.facts import Facts, Known
 from canonical.handler import Delivery
 from canonical.item import ApprovedManufacturer, ComplianceMark, Item
 from canonical.item_master import ItemMasterPatch, PlantPatch
@@ -43,9 +43,11 @@ from canonical.operations import (
     PutBom,
     PutChangedObjects,
     PutChangeMaster,
+    PutContract,
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutSourceList,
     PutSupplier,
     ReadCoverage,
     ReadObject,
@@ -822,6 +824,244 @@ async def test_a_closed_item_is_not_changed(erp: Client) -> None:
         await erp.apply(more)
 
 
+# --- ERP: contracts and source lists ---
+
+
+def contract_line(number: str, target: str | None, **more: Any) -> ContractLine:
+    plain = ContractLine(
+        line=number,
+        item="SEAL-7",
+        order_unit="H87",
+        price=UnitPrice(Money(Decimal("25.00"), "EUR"), Quantity(Decimal(1000), "H87")),
+        target=Quantity(Decimal(target), "H87") if target else None,
+        lead_time_days=12,
+        plants=("1010",),
+    )
+    return msgspec.structs.replace(plain, **more)
+
+
+def agreed(*lines: ContractLine, **more: Any) -> PutContract:
+    plain = PurchaseContract(
+        number="C-1001",
+        version=1,
+        supplier="17300001",
+        status="active",
+        first_day=MARCH,
+        kind="quantity",
+        currency="EUR",
+        lines=lines,
+        organisation="1010",
+    )
+    return PutContract(msgspec.structs.replace(plain, **more))
+
+
+async def test_a_contract_is_made_once_and_found_by_its_number_afterwards(erp: Client) -> None:
+    await put_materials(erp)
+    put = agreed(contract_line("1", "500"), contract_line("2", "7", plants=(), is_blocked=True))
+    assert await erp.apply(put) == ("4600000001", None)
+    assert erp.writes == 1
+    await erp.assert_equal(put)
+    (row,) = await erp.rows("A_PurchaseContract")
+    assert (row["CorrespncInternalReference"], row["ValidityEndDate"]) == (
+        "C-1001",
+        "/Date(253402214400000)/",
+    )
+    assert [
+        (r["TargetQuantity"], r["PurchasingContractDeletionCode"])
+        for r in await erp.rows("A_PurchaseContractItem")
+    ] == [("500.000", ""), ("7.000", "S")]
+
+
+async def test_a_contract_made_by_a_lost_call_is_not_made_again(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.fault(action="apply_then_500", method="POST", path="A_PurchaseContract$")
+    put = agreed(contract_line("1", "500"))
+    with pytest.raises(InDoubt):
+        await erp.apply(put)
+    assert await erp.apply(put) == ("4600000001", None)
+    assert (erp.writes, len(await erp.rows("A_PurchaseContract"))) == (0, 1)
+
+
+async def test_a_contract_is_changed_in_batches_and_the_result_is_exact(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(agreed(contract_line("1", "500"), contract_line("2", "7")))
+    dearer = UnitPrice(Money(Decimal("26.00"), "EUR"), Quantity(Decimal(1000), "H87"))
+    changed = agreed(
+        contract_line("1", "600", price=dearer, lead_time_days=9),
+        contract_line("3", "1"),
+        last_day=date(2027, 12, 31),
+    )
+    await erp.apply(changed)
+    # Days, new item, changed item, item taken out.
+    assert erp.writes == 4
+    await erp.assert_equal(changed)
+    assert [
+        (r["PurchaseContractItem"], r["TargetQuantity"], r["PurchasingContractDeletionCode"])
+        for r in await erp.rows("A_PurchaseContractItem")
+    ] == [("1", "600.000", ""), ("2", "7.000", "L"), ("3", "1.000", "")]
+    ended = agreed(contract_line("1", "600"), status="ended", last_day=date(2027, 12, 31))
+    await erp.apply(ended)
+    await erp.assert_equal(ended)
+    assert [
+        r["PurchasingContractDeletionCode"] for r in await erp.rows("A_PurchaseContractItem")
+    ] == ["S", "L", "S"]
+
+
+async def test_a_change_applied_without_an_answer_is_found_done_by_the_next_look(
+    erp: Client,
+) -> None:
+    await put_materials(erp)
+    await erp.apply(agreed(contract_line("1", "500")))
+    await erp.fault(action="apply_then_500", method="POST", path="batch$")
+    more = agreed(contract_line("1", "500"), contract_line("2", "7"))
+    with pytest.raises(InDoubt):
+        await erp.apply(more)
+    assert await erp.apply(more) == ("4600000001", None)
+    assert (erp.writes, len(await erp.rows("A_PurchaseContractItem"))) == (0, 2)
+
+
+async def test_a_contract_of_the_erps_own_that_comes_back_is_found_under_its_number(
+    erp: Client,
+) -> None:
+    await put_materials(erp)
+    await keep_contract(erp, PurchasingOrganization="1010")
+    same = contract_line("10", "500", lead_time_days=None)
+    own = agreed(same, number="4600000007", first_day=date(2016, 7, 1), last_day=date(2029, 12, 31))
+    assert await erp.apply(own) == ("4600000007", None)
+    assert (erp.writes, len(await erp.rows("A_PurchaseContract"))) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("put", "code", "where"),
+    [
+        (agreed(contract_line("1", "5"), supplier="9"), "SUPPLIER_UNKNOWN", "Supplier"),
+        (agreed(contract_line("1", "5", item="BOLT")), "CONTRACT_MATERIAL_MISSING",
+         "to_PurchaseContractItem(0)/Material"),
+        (agreed(contract_line("1", None)), "CONTRACT_TARGET",
+         "to_PurchaseContractItem(0)/TargetQuantity"),
+    ],
+)  # fmt: skip
+async def test_a_contract_on_what_the_erp_does_not_know_is_refused_in_its_words(
+    erp: Client, put: PutContract, code: str, where: str
+) -> None:
+    await put_materials(erp)
+    with pytest.raises(Rejected, match=code) as refused:
+        await erp.apply(put)
+    assert refused.value.where == where
+    assert await erp.rows("A_PurchaseContract") == []
+
+
+async def test_a_change_that_the_erp_refuses_is_refused_in_its_words(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(agreed(contract_line("1", "500")))
+    with pytest.raises(Rejected, match="CONTRACT_MATERIAL_MISSING") as refused:
+        await erp.apply(agreed(contract_line("1", "500"), contract_line("2", "5", item="BOLT")))
+    assert refused.value.where == "Material"
+    assert len(await erp.rows("A_PurchaseContractItem")) == 1
+
+
+async def test_a_contract_in_approval_is_not_changed(erp: Client) -> None:
+    await put_materials(erp)
+    await keep_contract(erp, PurchasingProcessingStatus="03", PurchasingOrganization="1010")
+    more = agreed(contract_line("10", "600"), number="4600000007", first_day=date(2016, 7, 1),
+                  last_day=date(2029, 12, 31))  # fmt: skip
+    with pytest.raises(Rejected, match="CONTRACT_IN_APPROVAL"):
+        await erp.apply(more)
+
+
+async def test_a_contract_put_there_is_not_told_of_as_another_one(erp: Client) -> None:
+    await put_materials(erp)
+    put = agreed(contract_line("1", "500"))
+    await erp.apply(put)
+    asking = asked("purchase-contract", "4600000001", "contract/4600000001")
+    _, answer = await erp.apply(asking)
+    assert answer is not None
+    attributes = {"id": "step/1/1", "subject": answer.key, "time": READ_AT.isoformat()}
+    message = HANDLER_CONTRACT.read(Delivery("erp", answer.type, answer.body, "", "", attributes))
+    known = {"contract/C-1001": Known(1, put.contract)}
+    assert HANDLER_CONTRACT.needs(message, Facts(RULES)) == {
+        "contract/4600000001",
+        "contract/C-1001",
+    }
+    assert HANDLER_CONTRACT.decide(message, Facts(RULES, known), READ_AT) == ()
+
+
+def listed_from(supplier: str = "17300001", **more: Any) -> Source:
+    plain = Source(MARCH, supplier=supplier, organisation="1010")
+    return msgspec.structs.replace(plain, **more)
+
+
+def source_list_of(*sources: Source, **more: Any) -> PutSourceList:
+    plain = SourceList("SEAL-7", "1010", 1, sources, origin="erp-2")
+    return PutSourceList(msgspec.structs.replace(plain, **more))
+
+
+async def test_a_source_list_is_made_row_by_row_and_found_equal_afterwards(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(agreed(contract_line("10", "500")))
+    put = source_list_of(
+        listed_from(contract="C-1001", contract_line="10", last_day=date(2026, 12, 31)),
+        listed_from(first_day=date(2027, 1, 1), order_unit="H87", is_fixed=True),
+    )
+    await erp.apply(put)
+    assert erp.writes == 2
+    assert erp.warnings[-1].endswith("to mark: supplier 17300001 from 2027-01-01")
+    await erp.assert_equal(put)
+    assert [
+        (r["SourceListRecord"], r["PurchaseOutlineAgreement"], r["OrderQuantityUnit"])
+        for r in await erp.rows("A_PurchasingSource")
+    ] == [("1", "4600000001", ""), ("2", "", "PC")]
+
+
+async def test_a_row_made_by_a_lost_call_is_not_made_again(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.fault(action="apply_then_500", method="POST", path="A_PurchasingSource$")
+    put = source_list_of(listed_from())
+    with pytest.raises(InDoubt):
+        await erp.apply(put)
+    await erp.apply(put)
+    assert (erp.writes, len(await erp.rows("A_PurchasingSource"))) == (0, 1)
+
+
+async def test_a_source_list_is_changed_row_by_row_and_the_result_is_exact(
+    tmp_path: Path,
+) -> None:
+    seed = {**ERP_SEED, "suppliers": ["17300001", "17300002", "17300003"]}
+    with running("erp", tmp_path / "erp", seed) as stand_in:
+        async with erp_client(stand_in) as erp:
+            await put_materials(erp)
+            from_plant = {"SupplyingPlant": "1020", "ValidityStartDate": "/Date(1467331200000)/"}
+            await erp.plant(
+                "A_PurchasingSource",
+                Material="SEAL-7",
+                Plant="1010",
+                SourceListRecord="9",
+                **from_plant,
+            )
+            old = source_list_of(listed_from(), listed_from("17300002"))
+            await erp.apply(old)
+            new = source_list_of(
+                listed_from(is_blocked=True, last_day=date(2026, 6, 30)), listed_from("17300003")
+            )
+            await erp.apply(new)
+            assert erp.writes == 3
+            await erp.assert_equal(new)
+            assert [
+                (r["SourceListRecord"], r["Supplier"], r["SourceOfSupplyIsBlocked"])
+                for r in await erp.rows("A_PurchasingSource")
+            ] == [("9", "", False), ("1", "17300001", True), ("3", "17300003", False)]
+            # Without a known origin only rows of its own suppliers are its.
+            await erp.apply(source_list_of(listed_from("17300002"), origin=""))
+            assert len(await erp.rows("A_PurchasingSource")) == 4
+
+
+async def test_a_list_on_a_contract_that_the_erp_does_not_have_is_refused(erp: Client) -> None:
+    await put_materials(erp)
+    with pytest.raises(Rejected, match="contract-unknown"):
+        await erp.apply(source_list_of(listed_from(contract="4600000009", contract_line="10")))
+    assert await erp.rows("A_PurchasingSource") == []
+
+
 # --- ERP: suppliers ---
 
 
@@ -1071,7 +1311,8 @@ async def test_an_info_record_that_was_written_is_read_back_under_its_number(erp
     assert patch.version == milliseconds * 1000
 
 
-async def test_a_contract_that_an_event_named_is_read_with_its_items(erp: Client) -> None:
+async def keep_contract(erp: Client, **more: object) -> None:
+    """A contract of the ERP's own buyers, with its item."""
     await erp.plant(
         "A_PurchaseContract",
         PurchaseContract="4600000007",
@@ -1082,8 +1323,7 @@ async def test_a_contract_that_an_event_named_is_read_with_its_items(erp: Client
         DocumentCurrency="EUR",
         ValidityStartDate="/Date(1467331200000)/",
         ValidityEndDate="/Date(1893369600000)/",
-        PurchasingProcessingStatus="02",
-        PurchasingProcessingStatusName="Active",
+        **{"PurchasingProcessingStatus": "02", "PurchasingProcessingStatusName": "Active", **more},
     )
     await erp.plant(
         "A_PurchaseContractItem",
@@ -1097,6 +1337,10 @@ async def test_a_contract_that_an_event_named_is_read_with_its_items(erp: Client
         NetPriceQuantity="1000",
         ContractItemConsumedQuantity="120.000",
     )
+
+
+async def test_a_contract_that_an_event_named_is_read_with_its_items(erp: Client) -> None:
+    await keep_contract(erp)
     key = "contract/4600000007"
     reference, answer = await erp.apply(asked("purchase-contract", "4600000007", key))
     assert (reference, erp.writes) == ("4600000007", 0)

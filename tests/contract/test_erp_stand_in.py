@@ -730,31 +730,136 @@ async def test_a_partner_that_breaks_a_rule_leaves_nothing_behind(
     assert contents(erp) == before
 
 
-async def test_contracts_and_source_lists_are_read_and_not_written(erp: StandIn) -> None:
-    root = "/sap/opu/odata/sap"
-    contracts = f"{root}/API_PURCHASECONTRACT_PROCESS_SRV/A_PurchaseContract"
-    sources = f"{root}/API_PURCHASING_SOURCE_SRV/A_PurchasingSource"
-    rows: dict[str, dict[str, str]] = {
-        "A_PurchaseContract": {"PurchaseContract": "46"},
-        "A_PurchaseContractItem": {"PurchaseContract": "46", "PurchaseContractItem": "10"},
-        "A_PurchasingSource": {"Material": "PIN", "Plant": "1010", "SourceListRecord": "1"},
+CONTRACTS = "/sap/opu/odata/sap/API_PURCHASECONTRACT_PROCESS_SRV"
+SOURCES = "/sap/opu/odata/sap/API_PURCHASING_SOURCE_SRV"
+
+
+def contract(*materials: str, **fields: str) -> dict[str, Any]:
+    return {
+        "PurchaseContractType": "MK",
+        "Supplier": SUPPLIER,
+        "PurchasingOrganization": "1010",
+        "PurchasingGroup": "001",
+        "DocumentCurrency": "EUR",
+        "ValidityStartDate": "/Date(1772323200000)/",
+        "ValidityEndDate": "/Date(253402214400000)/",
+        "to_PurchaseContractItem": {
+            "results": [
+                contract_item(str(place * 10), material)
+                for place, material in enumerate(materials, start=1)
+            ]
+        },
+        **fields,
     }
+
+
+def contract_item(number: str, material: str, **fields: str) -> dict[str, str]:
+    item = {"PurchaseContractItem": number, "Material": material, "TargetQuantity": "500"}
+    return item | fields
+
+
+async def send_batch(client: Client, *calls: tuple[str, object]) -> Answer:
+    """Calls by their lines, as one change set; each takes whatever tag there is."""
+    headers = "Content-Type: application/json\r\nIf-Match: *"
+    writes = [
+        f"{line} HTTP/1.1\r\n{headers}\r\n\r\n{msgspec.json.encode(body).decode()}"
+        for line, body in calls
+    ]
+    kind = "multipart/mixed; boundary=all"
+    return await client.send("POST", f"{CONTRACTS}/$batch", change_set(*writes), Content_Type=kind)
+
+
+ITEM = "A_PurchaseContractItem(PurchaseContract='4600000001',PurchaseContractItem='10')"
+ADDED = contract_item("20", "OIL", PurchaseContract="4600000001")
+
+
+async def test_a_contract_is_made_whole_and_changed_in_batches_only(erp: StandIn) -> None:
+    header = "A_PurchaseContract('4600000001')"
     async with Client(erp) as client:
-        for name, row in rows.items():
-            await client.send("POST", f"/_sandbox/table/{name}", row)
-        contract = await client.send("GET", f"{contracts}('46')?$expand=to_PurchaseContractItem")
-        listed = await client.send(
-            "GET", f"{sources}?$filter=Plant eq '1010' and Material eq 'PIN'"
+        made = await client.send("POST", f"{CONTRACTS}/A_PurchaseContract", contract("SEAL"))
+        refused = [
+            await client.send(method, f"{CONTRACTS}/{path}", body, If_Match="*")
+            for method, path, body in (
+                ("PATCH", header, {"ValidityEndDate": "/Date(1775001600000)/"}),
+                ("PATCH", ITEM, {"TargetQuantity": "7"}),
+                ("POST", "A_PurchaseContractItem", ADDED),
+                ("POST", f"{header}/to_PurchaseContractItem", contract_item("20", "OIL")),
+                ("DELETE", ITEM, None),
+            )
+        ]
+        batch = await send_batch(
+            client,
+            (f"PATCH {header}", {"ValidityEndDate": "/Date(1775001600000)/"}),
+            (f"PATCH {ITEM}", {"TargetQuantity": "7"}),
+            ("POST A_PurchaseContractItem", ADDED),
         )
-        made = await client.send("POST", contracts, {"PurchaseContractType": "MK"})
-        changed = await client.send(
-            "PATCH",
-            f"{sources}(Material='PIN',Plant='1010',SourceListRecord='1')",
-            {"Supplier": "7"},
-            If_Match="*",
-        )
-    [item] = contract.entity["to_PurchaseContractItem"]["results"]
-    [source] = listed.document["d"]["results"]
-    assert (item["PurchaseContractItem"], source["SourceListRecord"]) == ("10", "1")
-    for written in (made, changed):
-        assert written.refusal == (400, "ZSANDBOX/SOURCING_READ_ONLY")
+        held = await client.send("GET", f"{CONTRACTS}/{header}?$expand=to_PurchaseContractItem")
+    assert (made.status, made.entity["PurchaseContract"]) == (201, "4600000001")
+    assert {answer.refusal for answer in refused} == {(405, "ZSANDBOX/METHOD")}
+    assert (batch.status, batch.text.count("HTTP/1.1 204 No Content")) == (202, 2)
+    assert batch.text.count("HTTP/1.1 201 Created") == 1
+    assert held.entity["ValidityEndDate"] == "/Date(1775001600000)/"
+    assert [
+        (item["PurchaseContractItem"], item["TargetQuantity"])
+        for item in held.entity["to_PurchaseContractItem"]["results"]
+    ] == [("10", "7.000"), ("20", "500.000")]
+
+
+@pytest.mark.parametrize(
+    ("calls", "code"),
+    [
+        (((f"PATCH {ITEM}", {"TargetQuantity": "7"}),
+          ("POST A_PurchaseContractItem", ADDED | {"Material": "BOLT"})),
+         "CONTRACT_MATERIAL_MISSING"),
+        (((f"PATCH {ITEM}", {"NetPrice": "7"}),), "PROPERTY_UNKNOWN"),
+        (((f"DELETE {ITEM}", {}),), "METHOD"),
+    ],
+)  # fmt: skip
+async def test_a_change_set_that_breaks_a_rule_leaves_nothing_behind(
+    erp: StandIn, calls: tuple[tuple[str, object], ...], code: str
+) -> None:
+    async with Client(erp) as client:
+        await client.send("POST", f"{CONTRACTS}/A_PurchaseContract", contract("SEAL"))
+        before = contents(erp)
+        batch = await send_batch(client, *calls)
+    assert batch.status == 202
+    assert f'"code":"ZSANDBOX/{code}"' in batch.text
+    assert "HTTP/1.1 20" not in batch.text
+    assert contents(erp) == before
+
+
+async def test_a_batch_needs_a_token_and_its_form(erp: StandIn) -> None:
+    async with Client(erp) as client:
+        malformed = await client.send("POST", f"{CONTRACTS}/$batch", {})
+        client.token = "stale"
+        untold = await send_batch(client, (f"PATCH {ITEM}", {}))
+    assert malformed.refusal == (400, "ZSANDBOX/BATCH")
+    assert untold.refusal == (403, "CSRF token validation failed")
+
+
+async def test_rows_of_a_source_list_are_made_changed_and_deleted(erp: StandIn) -> None:
+    sources = f"{SOURCES}/A_PurchasingSource"
+    row = {
+        "Material": "SEAL",
+        "Plant": "1010",
+        "ValidityStartDate": "/Date(1772323200000)/",
+        "ValidityEndDate": "/Date(253402214400000)/",
+        "Supplier": SUPPLIER,
+        "PurchasingOrganization": "1010",
+    }
+    path = f"{sources}(Material='SEAL',Plant='1010',SourceListRecord='1')"
+    async with Client(erp) as client:
+        made = await client.send("POST", sources, row)
+        nobody = await client.send("POST", sources, row | {"Supplier": ""})
+        fixed = await client.send("PATCH", path, {"SourceOfSupplyIsFixed": True}, If_Match="*")
+        tag = made.headers["Etag"]
+        changed = await client.send("PATCH", path, {"SourceOfSupplyIsBlocked": True}, If_Match=tag)
+        stale = await client.send("DELETE", path, If_Match=tag)
+        deleted = await client.send("DELETE", path, If_Match=changed.headers["Etag"])
+        left = await client.send("GET", f"{sources}?$filter=Plant eq '1010' and Material eq 'SEAL'")
+    assert (made.status, made.entity["SourceListRecord"]) == (201, "1")
+    assert nobody.refusal == (400, "ZSANDBOX/PROPERTY_MISSING")
+    assert fixed.refusal == (400, "ZSANDBOX/PROPERTY_READ_ONLY")
+    assert stale.refusal == (412, "ZSANDBOX/ETAG_STALE")
+    assert (changed.status, deleted.status) == (204, 204)
+    assert left.entity["results"] == []

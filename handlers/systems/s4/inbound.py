@@ -18,7 +18,7 @@ from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, no_needs
 from canonical.item_master import item_master_key
 from canonical.order import PurchaseOrder, order_key
-from canonical.purchase_contract import contract_key
+from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.purchasing import info_record_key
 from canonical.source_list import source_list_key
 from canonical.supplier_master import supplier_master_key
@@ -42,7 +42,7 @@ from handlers.systems.s4.native_read import (
 )
 from handlers.systems.s4.plant_bom import to_bom
 from handlers.systems.s4.product_master import to_patch as to_item_patch
-from handlers.systems.s4.purchase_contract import to_contract
+from handlers.systems.s4.purchase_contract import referred_contract, to_contract
 from handlers.systems.s4.purchase_order import is_placed, referred_order, to_order
 from handlers.systems.s4.read_back import (
     BOM_ANSWER,
@@ -245,11 +245,16 @@ def decide_order(
 def _is_of_another(order: Order, facts: Facts) -> bool:
     """Whether it is an order on record that was put here: two orders of one purchase would go out
     to everybody. Buyers use the field for other things too: the supplier has to be the same."""
-    known = facts.documents.get(order_key(referred_order(order)))
+    return _has_document(order_key(referred_order(order)), order.Supplier, facts)
+
+
+def _has_document(referred: str, supplier: object, facts: Facts) -> bool:
+    """Whether the order or contract that one refers to is on record, with the same supplier."""
+    known = facts.documents.get(referred)
     return (
         known is not None
-        and isinstance(known.document, PurchaseOrder)
-        and same_id(known.document.supplier, text_of(order.Supplier))
+        and isinstance(known.document, PurchaseOrder | PurchaseContract)
+        and same_id(known.document.supplier, text_of(supplier))
     )
 
 
@@ -318,10 +323,18 @@ def decide_info_record(
     return (*events, *cases)
 
 
+def contract_documents(message: Message[ReadBack[Contract]], facts: Facts) -> frozenset[str]:
+    """The document of the contract that was read, and of the one that it refers to."""
+    contract = message.payload.d
+    referred = referred_contract(contract) if contract is not None else ""
+    return own_document(message, facts) | (frozenset({contract_key(referred)} if referred else ()))
+
+
 def decide_contract(
     message: Message[ReadBack[Contract]], facts: Facts, now: datetime
 ) -> tuple[Effect, ...]:
-    """The contract as the ERP has it.
+    """The contract as the ERP has it. Nothing is said of one that was agreed elsewhere and is on
+    record under its number there.
 
     Raises: InvalidMessage for what of it cannot be understood.
     """
@@ -330,6 +343,8 @@ def decide_contract(
         return _gone(message.envelope.key, facts, "purchase contract", "purchasing")
     found = key(contract.PurchaseContract, where="PurchaseContract")
     _check_subject(message, contract_key(found))
+    if _has_document(contract_key(referred_contract(contract)), contract.Supplier, facts):
+        return ()
     stated = to_contract(contract, _read_at(message))
     return (Emit("contract.changed", message.envelope.key, stated),)
 
@@ -546,7 +561,7 @@ HANDLER_CONTRACT = Handler(
     types=(CONTRACT_ANSWER,),
     forms=_answer_forms("purchase-contract", ReadBack[Contract]),
     read=read_contract,
-    needs=own_document,
+    needs=contract_documents,
     decide=decide_contract,
     order="curing",
     version=version,

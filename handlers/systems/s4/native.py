@@ -273,6 +273,69 @@ class PlacedOrder(Entity, frozen=True, kw_only=True):
     to_PurchaseOrderItem: Children[PlacedItem] | UnsetType = UNSET
 
 
+class AgreedItem(Entity, frozen=True, kw_only=True):
+    """A_PurchaseContractItem: ContractNetPriceAmount is for NetPriceQuantity of OrderPriceUnit, in
+    the currency of the contract; TargetQuantity is in the order unit, planned delivery in days."""
+
+    PurchaseContract: Text = UNSET
+    PurchaseContractItem: Text = UNSET
+    PurchasingContractDeletionCode: Text = UNSET
+    PurchaseContractItemText: Text = UNSET
+    Plant: Text = UNSET
+    SupplierMaterialNumber: Text = UNSET
+    OrderQuantityUnit: Text = UNSET
+    TargetQuantity: Text = UNSET
+    OrderPriceUnit: Text = UNSET
+    ContractNetPriceAmount: Text = UNSET
+    NetPriceQuantity: Text = UNSET
+    PlannedDeliveryDurationInDays: Text = UNSET
+    Material: Text = UNSET
+
+
+class AgreedContract(Entity, frozen=True, kw_only=True):
+    """A_PurchaseContract: CorrespncInternalReference is "our reference", the number of the contract
+    where it was agreed. Both days of its validity are in it."""
+
+    PurchaseContract: Text = UNSET
+    PurchaseContractType: Text = UNSET
+    PurchasingDocumentDeletionCode: Text = UNSET
+    Supplier: Text = UNSET
+    PurchasingOrganization: Text = UNSET
+    PurchasingGroup: Text = UNSET
+    DocumentCurrency: Text = UNSET
+    ValidityStartDate: Day = UNSET
+    ValidityEndDate: Day = UNSET
+    PurchaseContractTargetAmount: Text = UNSET
+    CorrespncInternalReference: Text = UNSET
+    to_PurchaseContractItem: Children[AgreedItem] | UnsetType = UNSET
+
+
+class ListedSource(Entity, frozen=True, kw_only=True):
+    """A_PurchasingSource: a row of the source list of a material in a plant; both days are in it.
+    SupplyingPlant: another plant that it comes from."""
+
+    Material: Text = UNSET
+    Plant: Text = UNSET
+    SourceListRecord: Text = UNSET
+    ValidityStartDate: Day = UNSET
+    ValidityEndDate: Day = UNSET
+    Supplier: Text = UNSET
+    PurchaseOutlineAgreement: Text = UNSET
+    PurchaseOutlineAgreementItem: Text = UNSET
+    SupplyingPlant: Text = UNSET
+    SourceOfSupplyIsBlocked: Flag | None = UNSET
+    PurchasingOrganization: Text = UNSET
+    OrderQuantityUnit: Text = UNSET
+
+
+class ListedSources(Entity, frozen=True, kw_only=True):
+    """What several calls have told of a source list: its rows, and by which number the target knows
+    each contract that the list to come names; "" where it does not."""
+
+    rows: tuple[ListedSource, ...] = ()
+    agreements: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class PartnerRole(Entity, frozen=True, kw_only=True):
     """A_BusinessPartnerRole: what the partner is to us."""
 
@@ -346,6 +409,8 @@ class Written(Entity, frozen=True, kw_only=True):
     PurchasingDocument: Text = UNSET
     PurchasingDocumentItem: Text = UNSET
     CorrespncInternalReference: Text = UNSET
+    PurchaseContract: Text = UNSET
+    PurchaseContractItem: Text = UNSET
     BusinessPartner: Text = UNSET
     AddressID: Text = UNSET
 

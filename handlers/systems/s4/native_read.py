@@ -309,7 +309,7 @@ class Contract(Entity, frozen=True, kw_only=True):
     """A_PurchaseContract: both days of its validity are in it.
 
     PurchaseContractTargetAmount is in DocumentCurrency; IncotermsLocation1 is what newer releases
-    have, in full.
+    have, in full; CorrespncInternalReference is "our reference".
     """
 
     PurchaseContract: Said = UNSET
@@ -327,6 +327,7 @@ class Contract(Entity, frozen=True, kw_only=True):
     IncotermsTransferLocation: Said = UNSET
     IncotermsLocation1: Said = UNSET
     PurchaseContractTargetAmount: Said = UNSET
+    CorrespncInternalReference: Said = UNSET
     PurchasingProcessingStatus: Said = UNSET
     PurchasingProcessingStatusName: Said = UNSET
     PurgContractIsInPreparation: Mark = UNSET

@@ -19,9 +19,11 @@ from canonical.operations import (
     PutBom,
     PutChangedObjects,
     PutChangeMaster,
+    PutContract,
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutSourceList,
     PutSupplier,
     ReadObject,
     verb,
@@ -33,22 +35,28 @@ from handlers.systems.s4 import (
     business_partner,
     change_master,
     changed_objects,
+    contract_wanted,
     info_record,
     odata,
     order_wanted,
     parts,
+    placed_contract,
     placed_order,
+    placed_source_list,
     product,
     product_plant,
     read_back,
+    source_list_wanted,
 )
 from handlers.systems.s4.compare import Difference
 from handlers.systems.s4.native import (
+    AgreedContract,
     BomHeader,
     BusinessPartner,
     ChangeMaster,
     ChangeRecords,
     InfoRecordGeneral,
+    ListedSources,
     PlacedOrder,
     Product,
     ProductPlant,
@@ -61,7 +69,8 @@ class _Target:
 
     create: None where only what is there is written to. differences: takes the object as `read`
     kept it. remarks: what the target cannot hold. sets_at: service that carries out several
-    differences as one; "" where each is a call.
+    differences as one; "" where each is a call. only_in_sets: it takes a difference in no other
+    way, and each is a set of its own.
     """
 
     observe: Callable[[], Request]
@@ -71,6 +80,7 @@ class _Target:
     check_written: Callable[[Response], str]
     remarks: tuple[str, ...] = ()
     sets_at: str = ""
+    only_in_sets: bool = False
 
 
 def observe(step: Step) -> Request:
@@ -82,8 +92,8 @@ def observe(step: Step) -> Request:
 
 def read(step: Step, response: Response) -> Observed | More:
     """What the target holds, compared field by field with what the step wants, or the answer to
-    a question; where it is not known yet, the next call: for another part of the answer, or for an
-    order or a supplier that is not found at once."""
+    a question; where it is not known yet, the next call: for another part of the answer, for what
+    is not found at once, or for a contract that a source list names."""
     if isinstance(step.operation, ReadObject):
         return parts.read(observe(step), response, partial(read_back.read, step.operation))
     return parts.read(observe(step), response, _target(step.operation).read)
@@ -102,7 +112,8 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
 
 
 def write_singly(step: Step, observed: Observed, key: str) -> Write | None:
-    """As `write`, for a system whose services take no change sets: each difference is a call."""
+    """As `write`, for a system whose services take no change sets of several: each difference is a
+    call."""
     return _next_write(step, observed, key, in_sets=False)
 
 
@@ -126,8 +137,9 @@ def _answered(target: _Target, response: Response) -> tuple[Response, ...]:
     if not target.sets_at:
         return (response,)
     answered = batch.read(response) if batch.is_answer(response) else (response,)
-    for each in answered:
-        batch.check_taken(each)
+    if not target.only_in_sets:
+        for each in answered:
+            batch.check_taken(each)
     return answered
 
 
@@ -145,11 +157,14 @@ def _next_write(step: Step, observed: Observed, key: str, *, in_sets: bool) -> W
     missing = [d.request for d in found if d.request is not None]
     if not missing:
         return None
-    if len(missing) == 1 or not (in_sets and target.sets_at):
-        return Write(_with_id(missing[0], key), completes=len(missing) == 1)
-    # An answer does not tell how many writes it is about: the next look shows what came of them.
-    together = batch.change_set(target.sets_at, missing[: batch.MAX_PARTS])
-    return Write(_with_id(together, key), completes=False)
+    request, is_last = missing[0], len(missing) == 1
+    if target.only_in_sets:
+        request = batch.change_set(target.sets_at, [request])
+    elif in_sets and target.sets_at and not is_last:
+        # An answer does not tell how many writes it is about: the next look shows what came of
+        # them.
+        request = batch.change_set(target.sets_at, missing[: batch.MAX_PARTS])
+    return Write(_with_id(request, key), completes=is_last)
 
 
 def _target(operation: Operation) -> _Target:
@@ -239,6 +254,30 @@ def _target(operation: Operation) -> _Target:
                 check_written=partial(placed_order.check_written, order),
                 remarks=order_wanted.remarks(order),
             )
+        case PutContract(contract):
+            return _Target(
+                observe=partial(placed_contract.observe, contract),
+                read=partial(placed_contract.read, contract),
+                create=partial(placed_contract.create, contract),
+                differences=lambda held: placed_contract.differences(
+                    contract, decode_json(held, AgreedContract)
+                ),
+                check_written=partial(placed_contract.check_written, contract),
+                remarks=contract_wanted.remarks(contract),
+                sets_at=read_back.CONTRACT_SERVICE,
+                only_in_sets=True,
+            )
+        case PutSourceList(sources):
+            return _Target(
+                observe=partial(placed_source_list.observe, sources),
+                read=partial(placed_source_list.read, sources),
+                create=None,
+                differences=lambda held: placed_source_list.differences(
+                    sources, decode_json(held, ListedSources)
+                ),
+                check_written=partial(placed_source_list.check_written, sources),
+                remarks=source_list_wanted.remarks(sources),
+            )
         case other:
             raise Misconfigured(
                 "operation-unsupported",
@@ -262,6 +301,8 @@ DRIVER = Driver(
         PutInfoRecord,
         PutSupplier,
         PutOrder,
+        PutContract,
+        PutSourceList,
         ReadObject,
     ),
     observe=observe,

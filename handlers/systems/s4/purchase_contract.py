@@ -25,11 +25,18 @@ from handlers.systems.s4.values import (
     key_or_none,
     number,
     prose,
+    referred,
     unit,
     version,
     whole,
 )
 from handlers.systems.s4.words import BLOCKED, CONTRACT_KINDS, CONTRACT_STATUS, DELETED
+
+
+def referred_contract(contract: Contract) -> str:
+    """The number of the contract elsewhere that it says it is, "" where it says nothing of the
+    kind."""
+    return referred(contract.CorrespncInternalReference, contract.PurchaseContract)
 
 
 def to_contract(contract: Contract, read_at: datetime) -> PurchaseContract:

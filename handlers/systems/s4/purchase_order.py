@@ -6,15 +6,23 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice, minor_digits
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
 from canonical.quantity import Quantity
 from canonical.text import normalise_id
 from handlers.systems.answers import printable
-from handlers.systems.s4.compare import same_id, text_of
+from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import Order, OrderItem
-from handlers.systems.s4.values import day, key, key_or_none, number, prose, unit, version
+from handlers.systems.s4.values import (
+    day,
+    key,
+    key_or_none,
+    number,
+    prose,
+    referred,
+    unit,
+    version,
+)
 from handlers.systems.s4.words import DELETED, NOT_PLACED
 
 
@@ -29,13 +37,8 @@ def is_placed(order: Order) -> bool:
 
 
 def referred_order(order: Order) -> str:
-    """The number of the order elsewhere that it says it is; "" where it says nothing of the kind,
-    which its own number is too."""
-    try:
-        number = normalise_id(text_of(order.CorrespncInternalReference).strip())
-    except InvalidMessage:
-        return ""
-    return "" if same_id(number, text_of(order.PurchaseOrder)) else number
+    """The number elsewhere of the order that it says it is, "" where it says nothing of that."""
+    return referred(order.CorrespncInternalReference, order.PurchaseOrder)
 
 
 def to_order(order: Order, read_at: datetime) -> PurchaseOrder:

@@ -17,7 +17,7 @@ from canonical.quantity import Ratio, parse_decimal
 from canonical.text import normalise_id, normalise_text
 from canonical.units import to_rec20
 from handlers.systems.s4 import odata
-from handlers.systems.s4.compare import text_of, unpadded
+from handlers.systems.s4.compare import same_id, text_of, unpadded
 from handlers.systems.s4.native_read import Mark, Said
 from handlers.systems.s4.words import UNITS
 from handlers.systems.timestamps import microseconds
@@ -81,6 +81,16 @@ def text(said: Said, *, where: str) -> Patched:
     """What the field says in a patch; None where it is empty, UNSET where the answer does not have
     it."""
     return UNSET if said is UNSET else prose(said, where=where) or None
+
+
+def referred(said: object, own: object) -> str:
+    """The number that a document says it has elsewhere; "" where it says nothing of the kind, which
+    its own number is too."""
+    try:
+        number = normalise_id(text_of(said).strip())
+    except InvalidMessage:
+        return ""
+    return "" if same_id(number, text_of(own)) else number
 
 
 def reference(said: Said, *, where: str) -> Patched:

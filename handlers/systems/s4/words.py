@@ -58,7 +58,7 @@ STOCK_ITEM = "L"
 PRODUCTION_USAGE = "1"
 
 INFO_RECORD_CATEGORY = "0"  # standard
-# Info records and orders need one when they are created; it is the buyers' afterwards.
+# Info records, orders and contracts need one when they are created; it is the buyers' afterwards.
 PURCHASING_GROUP = "001"
 
 # Of an order, by the word of whoever placed it; NB, standard, is as SAP delivers it.
@@ -75,6 +75,8 @@ DELETED = frozenset({"L", "X"})
 NOT_PLACED = frozenset({"03", "08"})
 # Of an order, a contract and a contract's item: for now nothing may be ordered on it.
 BLOCKED = "S"
+# What is written of an item of a contract that is taken out of it.
+TAKEN_OUT = "L"
 # PurchasingProcessingStatus of a contract: version in process, active, in release, partially
 # released, release completed, rejected; older releases have none. 02 is what the sandbox calls
 # active, 03 and 08 are in SAP notes, the others field knowledge.
@@ -89,6 +91,8 @@ CONTRACT_STATUS: Mapping[str, ContractStatus] = {
 }
 # PurchaseContractType as SAP delivers them: quantity and value contract. Field knowledge.
 CONTRACT_KINDS: Mapping[str, ContractKind] = {"MK": "quantity", "WK": "value"}
+# The same out. A blanket contract has no type that SAP delivers.
+CONTRACT_TYPES: Mapping[ContractKind, str] = {kind: word for word, kind in CONTRACT_KINDS.items()}
 # BillOfMaterialItemCategory of a line that may name no component: what it is, and the fields that
 # say it.
 CLASS_LINE = "K"

@@ -1,4 +1,5 @@
-"""Suppliers and orders go on into the systems that a route names, and never back."""
+"""Suppliers, orders, contracts and source lists go on into the systems that a route names, and
+never back."""
 
 from __future__ import annotations
 
@@ -13,12 +14,21 @@ from msgspec import UNSET
 from canonical.effects import Plan, Put, Step
 from canonical.envelope import Envelope, Message
 from canonical.facts import Document, Facts
-from canonical.operations import PutOrder, PutSupplier
+from canonical.handler import Handler
+from canonical.money import Money
+from canonical.operations import PutContract, PutOrder, PutSourceList, PutSupplier
 from canonical.order import OrderLine, PurchaseOrder
+from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.quantity import Quantity
 from canonical.rules import Route, Rules
+from canonical.source_list import Source, SourceList
 from canonical.supplier_master import SupplierMaster, SupplierMasterPatch
-from handlers.flows.master_data import ORDER_CHANGED, SUPPLIER_MASTER_CHANGED
+from handlers.flows.master_data import (
+    CONTRACT_CHANGED,
+    ORDER_CHANGED,
+    SOURCE_LIST_CHANGED,
+    SUPPLIER_MASTER_CHANGED,
+)
 from tests.fixtures.gearbox import NOW, RULES, facts
 
 TODAY = NOW.date()
@@ -35,7 +45,8 @@ def to(system: str, kind: str, plant: str = "*", from_day: date = LONG_AGO) -> R
     return Route(kind, plant, system, from_day)
 
 
-TOLD = rules(to("procurement", "supplier"), to("procurement", "purchase-order"))
+KINDS = ("supplier", "purchase-order", "purchase-contract", "source-list")
+TOLD = rules(*(to("procurement", kind) for kind in KINDS))
 
 
 def order(*plants: str, **stated: Any) -> PurchaseOrder:
@@ -54,17 +65,42 @@ def patch(**stated: Any) -> SupplierMasterPatch:
     return msgspec.structs.replace(plain, **stated)
 
 
+def contract(*plants: tuple[str, ...], **stated: Any) -> PurchaseContract:
+    """C-1 of the ERP, with a line for each of these groups of plants."""
+    lines = tuple(
+        ContractLine(str(n), item="PIN", plants=limited)
+        for n, limited in enumerate(plants, start=1)
+    )
+    plain = PurchaseContract(
+        "C-1", 7, "S-1", "active", LONG_AGO, lines=lines, stated_at=SAID_AT, origin="erp"
+    )
+    return msgspec.structs.replace(plain, **stated)
+
+
+def sources(*suppliers: str, **stated: Any) -> SourceList:
+    """From whom plant 1010 of the ERP may buy PIN."""
+    rows = tuple(Source(LONG_AGO, supplier=supplier) for supplier in suppliers)
+    plain = SourceList("PIN", "1010", 7, rows, stated_at=SAID_AT, origin="erp")
+    return msgspec.structs.replace(plain, **stated)
+
+
+HANDLERS: dict[Any, Handler] = {
+    PurchaseOrder: ORDER_CHANGED,
+    SupplierMasterPatch: SUPPLIER_MASTER_CHANGED,
+    PurchaseContract: CONTRACT_CHANGED,
+    SourceList: SOURCE_LIST_CHANGED,
+}
+
+
 def decided(payload: Any, known: Facts) -> tuple[Document, Plan | None]:
     """The document that is stored, and the plan beside it."""
-    is_order = isinstance(payload, PurchaseOrder)
-    handler = ORDER_CHANGED if is_order else SUPPLIER_MASTER_CHANGED
-    message = Message(Envelope("1", "layshaft", handler.types[0], payload.number), payload)
-    put, *plans = handler.decide(message, known, NOW)
+    handler = HANDLERS[type(payload)]
+    message = Message(Envelope("1", "layshaft", handler.types[0], "key"), payload)
+    put, *others = handler.decide(message, known, NOW)
     assert isinstance(put, Put)
+    plans = [effect for effect in others if isinstance(effect, Plan)]
     assert len(plans) <= 1
-    plan = plans[0] if plans else None
-    assert plan is None or isinstance(plan, Plan)
-    return put.document, plan
+    return put.document, plans[0] if plans else None
 
 
 def systems(payload: Any, told: Rules = TOLD, *known: Document) -> list[str]:
@@ -195,12 +231,14 @@ def test_an_order_without_lines_is_told_to_whoever_may_have_it() -> None:
 
 
 def test_nothing_goes_back_to_the_system_it_comes_from() -> None:
-    both = rules(
-        *(to(s, kind) for s in ("erp", "procurement") for kind in ("supplier", "purchase-order"))
-    )
+    both = rules(*(to(s, kind) for s in ("erp", "procurement") for kind in KINDS))
     assert systems(order("1010"), both) == ["procurement"]
     assert systems(order("1010", origin="procurement"), both) == ["erp"]
     assert systems(patch(), both) == ["procurement"]
+    assert systems(contract(()), both) == ["procurement"]
+    assert systems(contract((), origin="procurement"), both) == ["erp"]
+    assert systems(sources("S-1"), both) == ["procurement"]
+    assert systems(sources("S-1", origin="procurement"), both) == ["erp"]
 
 
 def test_what_another_system_says_of_an_order_goes_nowhere_and_leaves_its_origin() -> None:
@@ -233,6 +271,8 @@ def test_an_origin_that_nobody_knew_is_that_of_the_next_statement() -> None:
 def test_without_a_known_origin_nothing_goes_anywhere() -> None:
     assert systems(order("1010", origin=UNSET)) == []
     assert systems(patch(origin=UNSET)) == []
+    assert systems(contract((), origin=UNSET)) == []
+    assert systems(sources("S-1", origin=UNSET)) == []
 
 
 # --- order of statements ---
@@ -250,3 +290,167 @@ def test_what_is_decided_again_on_its_own_statement_is_planned_as_before() -> No
     assert (stored, again) == (order("1010"), first)
     known, plan = decided(patch(), facts(rules=TOLD))
     assert decided(patch(), facts(known, rules=TOLD)) == (known, plan)
+
+
+# --- contracts and source lists ---
+
+
+def test_a_contract_is_planned_without_what_was_ordered_on_it() -> None:
+    drawn = ContractLine("1", item="PIN", released=Quantity(Decimal(3), "H87"), plants=("1010",))
+    stated = contract(lines=(drawn,), released_value=Money(Decimal(9), "EUR"))
+    stored, plan = decided(stated, facts(rules=TOLD))
+    assert stored == stated
+    wanted = contract(("1010",), version=0, stated_at=None, organisation="1000")
+    assert plan == Plan(
+        "contract/C-1",
+        7,
+        "Contract C-1",
+        (
+            Step(
+                plant="",
+                system="procurement",
+                object_kind="purchase-contract",
+                object_id="C-1",
+                operation=PutContract(wanted),
+                owner="procurement",
+            ),
+        ),
+    )
+
+
+def test_a_source_list_is_planned_for_its_plant_with_who_buys_there() -> None:
+    stored, plan = decided(sources("S-1"), facts(rules=TOLD))
+    assert stored == sources("S-1")
+    row = Source(LONG_AGO, supplier="S-1", organisation="1000")
+    assert plan == Plan(
+        "source-list/1010/PIN",
+        7,
+        "Source list of PIN in 1010",
+        (
+            Step(
+                plant="1010",
+                system="procurement",
+                object_kind="source-list",
+                object_id="PIN",
+                operation=PutSourceList(sources(version=0, stated_at=None, sources=(row,))),
+                owner="procurement",
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("plants", "stated", "organisation"),
+    [
+        ((("1010",), ("1010",)), "", "1000"),
+        ((("2010",),), "", "2010"),
+        ((("1010", "2010"),), "", ""),
+        ((("2010",), ("9999",)), "", ""),
+        ((("2010",), ()), "", "1000"),
+        ((), "", "1000"),
+        ((("2010",),), "3000", "3000"),
+    ],
+)
+def test_a_contract_that_names_no_organisation_is_of_the_one_that_buys_for_its_plants(
+    plants: tuple[tuple[str, ...], ...], stated: str, organisation: str
+) -> None:
+    _, plan = decided(contract(*plants, organisation=stated), facts(rules=TOLD))
+    assert plan is not None
+    (step,) = plan.steps
+    assert isinstance(step.operation, PutContract)
+    assert step.operation.contract.organisation == organisation
+
+
+def test_rows_of_a_list_keep_the_organisation_that_they_state() -> None:
+    rows = (
+        Source(LONG_AGO, supplier="S-1", organisation="3000"),
+        Source(LONG_AGO, supplier="S-2"),
+    )
+    for plant, buyer in (("1010", "1000"), ("2010", "2010"), ("9999", "")):
+        _, plan = decided(sources(plant=plant, sources=rows), facts(rules=TOLD))
+        assert plan is not None
+        (step,) = plan.steps
+        assert isinstance(step.operation, PutSourceList)
+        found = [source.organisation for source in step.operation.sources.sources]
+        assert found == ["3000", buyer]
+
+
+def test_a_contract_goes_to_the_systems_of_all_plants_that_it_is_for() -> None:
+    told = rules(
+        to("suite", "purchase-contract"),
+        to("local", "purchase-contract", plant="2010"),
+        to("other", "purchase-contract", plant="3010"),
+    )
+    assert systems(contract(("1010",)), told) == ["suite"]
+    assert systems(contract(("2010",)), told) == ["local"]
+    assert systems(contract(("1010", "2010")), told) == ["local", "suite"]
+    # For all plants, because a line or the whole contract is limited to none.
+    assert systems(contract(("2010",), ()), told) == ["local", "other", "suite"]
+    assert systems(contract(), told) == ["local", "other", "suite"]
+    only_there = rules(to("local", "purchase-contract", plant="2010"))
+    assert systems(contract(()), only_there) == ["local"]
+    assert systems(contract(("1010",)), only_there) == []
+
+
+def test_a_source_list_goes_by_the_route_of_its_plant() -> None:
+    told = rules(to("suite", "source-list"), to("local", "source-list", plant="2010"))
+    assert systems(sources("S-1"), told) == ["suite"]
+    assert systems(sources("S-1", plant="2010"), told) == ["local"]
+    assert systems(sources("S-1"), RULES) == []
+    # A list without rows is one too.
+    assert systems(sources(), told) == ["suite"]
+
+
+def test_a_draft_goes_nowhere_and_whatever_was_agreed_does() -> None:
+    assert systems(contract((), status="draft")) == []
+    for status in ("active", "suspended", "ended"):
+        assert systems(contract((), status=status)) == ["procurement"]
+
+
+@pytest.mark.parametrize(
+    ("first", "copy"),
+    [
+        (contract(()), contract((), version=8, origin="erp-2")),
+        (sources("S-1"), sources("S-2", version=8, origin="erp-2")),
+    ],
+)
+def test_what_another_system_says_of_its_copy_goes_nowhere_and_leaves_the_origin(
+    first: Any, copy: Any
+) -> None:
+    stored, plan = decided(copy, facts(first, rules=TOLD))
+    assert plan is None
+    assert stored == msgspec.structs.replace(copy, origin="erp")
+    # The next statement of the origin goes on, whatever was said meanwhile.
+    again = msgspec.structs.replace(first, version=9)
+    assert systems(again, TOLD, stored) == ["procurement"]
+
+
+@pytest.mark.parametrize("stated", [contract(()), sources("S-1")])
+def test_an_origin_that_was_not_known_is_that_of_the_next_statement_of_these_too(
+    stated: Any,
+) -> None:
+    known = msgspec.structs.replace(stated, version=5, origin=UNSET)
+    stored, plan = decided(stated, facts(known, rules=TOLD))
+    assert stored == stated
+    assert plan is not None
+
+
+@pytest.mark.parametrize("stated", [contract(()), sources("S-1")])
+def test_what_is_older_or_the_same_is_planned_as_orders_are(stated: Any) -> None:
+    newer = msgspec.structs.replace(stated, version=8)
+    assert systems(stated, TOLD, newer) == []
+    _, first = decided(stated, facts(rules=TOLD))
+    assert decided(stated, facts(stated, rules=TOLD)) == (stated, first)
+    _, again = decided(newer, facts(stated, rules=TOLD))
+    assert first is not None
+    assert again is not None
+    assert first.steps == again.steps
+
+
+def test_what_was_ordered_meanwhile_asks_for_nothing_else() -> None:
+    drawn = ContractLine("1", item="PIN", released=Quantity(Decimal(3), "H87"), plants=("1010",))
+    _, first = decided(contract(("1010",)), facts(rules=TOLD))
+    _, again = decided(contract(version=8, lines=(drawn,)), facts(rules=TOLD))
+    assert first is not None
+    assert again is not None
+    assert first.steps == again.steps

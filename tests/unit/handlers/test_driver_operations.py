@@ -24,9 +24,11 @@ from canonical.operations import (
     PutBom,
     PutChangedObjects,
     PutChangeMaster,
+    PutContract,
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutSourceList,
     PutSupplier,
     ReadCoverage,
     ReadObject,
@@ -36,13 +38,16 @@ from canonical.operations import (
     RequestReview,
 )
 from canonical.order import OrderLine, PurchaseOrder
+from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.purchasing import InfoRecord
 from canonical.quantity import Quantity
+from canonical.source_list import Source, SourceList
 from canonical.supplier_master import SupplierMaster
 from handlers import DRIVERS
 from tests.fixtures.gearbox import item
 
 ONE = Quantity(Decimal(1), "H87")
+DAY = date(2026, 3, 2)
 CALLS: tuple[Operation, ...] = (
     PutChangeMaster(ChangeMaster("ECO-7", "Seal the shaft", date(2026, 3, 2), is_dated=True)),
     PutChangedObjects(ChangedObjects("ECO-7", ("PIN",), (ChangedBom("ARM", "1010", "1"),))),
@@ -66,6 +71,12 @@ CALLS: tuple[Operation, ...] = (
     ),
     PutSupplier(SupplierMaster("S-1", 0, name="Seals")),
     PutOrder(PurchaseOrder("PO-1", 1, "S-1", "EUR", (OrderLine("1", "PIN", ONE, plant="1010"),))),
+    PutContract(
+        PurchaseContract("C-1", 1, "S-1", "active", DAY, lines=(ContractLine("1", "PIN"),))
+    ),
+    PutSourceList(
+        SourceList("PIN", "1010", 1, (Source(DAY, supplier="S-1", organisation="1010"),))
+    ),
     PublishItem(item("PIN")),
     ReadCoverage("PIN"),
     ReadSupplier("S-1"),

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -347,3 +348,43 @@ def test_a_later_read_is_newer_than_an_earlier_one_whatever_it_tells() -> None:
 @given(data=st.data())
 def test_a_mutated_answer_is_understood_or_refused_in_our_words(data: st.DataObject) -> None:
     assert_in_our_words(HANDLER_CONTRACT, answer(KEY, mutated(data, {"d": CONTRACT})))
+
+
+# --- contracts that were agreed elsewhere ---
+
+AGREED = PurchaseContract("C-7", 3, "100042", "active", date(2016, 7, 1), origin="procurement")
+
+
+def of_another(reference: object, *known: PurchaseContract) -> tuple[Effect, ...]:
+    """What is said of the contract where it refers to that number."""
+    entity = edited(CONTRACT, with_fields(CorrespncInternalReference=reference))
+    message = HANDLER_CONTRACT.read(answer(KEY, {"d": entity}))
+    needed = {f"contract/{one.number}" for one in known}
+    assert needed <= HANDLER_CONTRACT.needs(message, Facts(RULES))
+    return HANDLER_CONTRACT.decide(message, facts(*known), NOW)
+
+
+def test_nothing_is_said_of_a_contract_that_is_on_record_under_its_number_elsewhere() -> None:
+    assert of_another("C-7", AGREED) == ()
+    assert of_another(" C-7 ", AGREED) == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "known"),
+    [
+        ("C-7", ()),
+        ("C-8", ()),
+        ("MILLER", ()),
+        ("", ()),
+        (None, ()),
+        (" \u0000", ()),
+        (NUMBER, (msgspec.structs.replace(AGREED, number=NUMBER),)),
+        ("C-7", (msgspec.structs.replace(AGREED, supplier="100043"),)),
+    ],
+)
+def test_any_other_contract_is_the_erps_own(
+    reference: object, known: tuple[PurchaseContract, ...]
+) -> None:
+    (event,) = of_another(reference, *known)
+    assert isinstance(event, Emit)
+    assert event.key == KEY
