@@ -19,7 +19,7 @@ from canonical.envelope import Lane
 
 RECENT_S = 1.0
 """For so long after its last work the critical lane is given way to."""
-SMALL_BATCH = 50
+SMALL_BATCH = 15
 LONGEST_REST_S = 0.5
 """No rest is longer: what is measured on one slow batch must not stop a lane."""
 # What was measured counts half as much after so many messages.

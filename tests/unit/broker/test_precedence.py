@@ -71,7 +71,7 @@ def test_batches_are_small_while_a_lane_gives_way(precedence: Precedence) -> Non
     assert pace.at_most(200) == 200
     precedence.worked()
     assert pace.at_most(200) == SMALL_BATCH
-    assert pace.at_most(20) == 20
+    assert pace.at_most(10) == 10
 
 
 def alone(pace: Pace, clock: Clock, rate: float, *, shards: int = 1) -> None:
