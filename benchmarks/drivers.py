@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.place import Invalid
 from benchmarks.report import Ratio
 from benchmarks.samples import FACTS, HELD, NOW, READS, Sample, operations, samples
+from benchmarks.written_files import WrittenFile, written_files
 from canonical.codec import encode
 from canonical.connector import Absent, Driver, Observed, Present
 from canonical.effects import Effect, Emit, Step
@@ -70,13 +71,18 @@ class Timings(msgspec.Struct, frozen=True):
 
 def time_drivers(*, quick: bool, machine: str, commit: str) -> Timings:
     """Every driver's messages and operations, timed."""
-    tasks = [*map(inbound, samples()), *outbound(operations())]
+    messages = samples()
+    tasks = [
+        *map(inbound, messages),
+        *outbound(operations()),
+        *map(file_task, written_files(messages)),
+    ]
     rounds, sample_s = (QUICK_ROUNDS, QUICK_SAMPLE_S) if quick else (ROUNDS, SAMPLE_S)
     return Timings(tuple(time_tasks(tasks, rounds, sample_s)), rounds, machine, commit)
 
 
 def inbound(sample: Sample) -> Task:
-    """A message on its way to our events."""
+    """A message on its way to our events, or to the read or the case that it comes to instead."""
     handler, delivery = sample.handler, sample.delivery
     message = handler.read(delivery)
     said = _said(handler.decide(message, FACTS, NOW))
@@ -107,7 +113,7 @@ def inbound(sample: Sample) -> Task:
 
 
 def _said(effects: Sequence[Effect]) -> list[msgspec.Struct]:
-    return [effect.data for effect in effects if isinstance(effect, Emit)]
+    return [effect.data if isinstance(effect, Emit) else effect for effect in effects]
 
 
 def outbound(wanted: Sequence[Operation]) -> list[Task]:
@@ -147,6 +153,20 @@ def _call(driver: Driver, operation: Operation) -> Task:
         len(write.request.body or b"") if write else 0,
         size,
         {"request": (request, size), YARDSTICK: (_yardstick([decoder], [written]), size)},
+    )
+
+
+def file_task(file: WrittenFile) -> Task:
+    """A file that is written of canonical objects."""
+    written = [encode(one) for one in file.canonical]
+    decoders = [msgspec.json.Decoder(type(one)) for one in file.canonical]
+    size, canonical = len(file.write()), sum(map(len, written))
+    return Task(
+        file.system,
+        file.name,
+        size,
+        canonical,
+        {"write": (file.write, size), YARDSTICK: (_yardstick(decoders, written), canonical)},
     )
 
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from benchmarks.drivers import YARDSTICK, Task, Timed, inbound, outbound, summary, time_tasks
+import pytest
+
+from benchmarks.drivers import (
+    YARDSTICK,
+    Task,
+    Timed,
+    file_task,
+    inbound,
+    outbound,
+    summary,
+    time_tasks,
+)
 from benchmarks.report import Ratio
-from benchmarks.samples import effects_of, operations, samples
-from canonical.effects import Emit
+from benchmarks.samples import Sample, effects_of, operations, samples
+from benchmarks.written_files import written_files
+from canonical.effects import Emit, Fetch
 from canonical.events import SOURCE
 from canonical.operations import verb
 from handlers import DRIVERS, HANDLERS
+from handlers.systems.idoc.outbound import FORMS
+from tests.corpus import CORPUS
 
 
 def task(steps: dict[str, int]) -> Task:
@@ -35,6 +49,36 @@ def test_a_message_is_decoded_translated_and_encoded_and_its_sizes_are_told() ->
         found.message_bytes,
         found.canonical_bytes,
     ]
+
+
+@pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.name)
+def test_every_message_is_timed_whatever_it_comes_to(sample: Sample) -> None:
+    found = inbound(sample)
+    assert found.canonical_bytes > 0
+    for call, _ in found.steps.values():
+        call()
+
+
+def test_what_tells_no_more_than_a_key_is_written_as_the_read_it_leads_to() -> None:
+    event = next(sample for sample in samples() if sample.name == "s4.event")
+    decode, _ = inbound(event).steps[YARDSTICK]
+    (read,) = effects_of(event)
+    assert isinstance(read, Fetch)
+    assert decode() == [read]
+
+
+def test_every_form_of_a_file_is_timed_and_as_long_as_it_is_written() -> None:
+    files = list(written_files(samples()))
+    tables = {("table", path.stem) for path in (CORPUS / "table").glob("*.toml")}
+    assert {(file.system, file.name) for file in files} == (
+        {("idoc", kind) for kind in FORMS} | {("pdx", "package")} | tables
+    )
+    for file in files:
+        task = file_task(file)
+        assert list(task.steps) == ["write", YARDSTICK]
+        assert task.message_bytes == len(file.write()) > 0
+        decode, _ = task.steps[YARDSTICK]
+        assert decode() == list(file.canonical)
 
 
 def test_the_yardstick_decodes_what_the_driver_said() -> None:
