@@ -62,6 +62,14 @@ FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
     arena.SupplierSpecs: lambda supplier: (
         supplier.guid, supplier.name, supplier.supplier_id, supplier.approval_status
     ),
+    s4_read.BomState: lambda b: (
+        b.BillOfMaterial, b.BillOfMaterialVariant, b.Material, b.Plant, b.BOMHeaderBaseUnit,
+        b.BOMHeaderQuantityInBaseUnit, b.HeaderValidityStartDate,
+    ),
+    s4_read.BomStateItem: lambda i: (
+        i.BillOfMaterialItemNodeNumber, i.BillOfMaterialComponent, i.BillOfMaterialItemQuantity,
+        i.ValidityStartDate,
+    ),
     s4_read.InfoRecord: lambda r: (
         r.PurchasingInfoRecord, r.Supplier, r.Material, r.CreationDate, r.PurgDocOrderQuantityUnit
     ),
@@ -184,6 +192,12 @@ READ: dict[str, Reading] = {
     "sap-idoc/ORDERS05_ORDERS_purchase_order.xml": message,
     "sap-idoc/ORDERS05_ORDRSP_order_response.xml": message,
     "sap-s4-events/businesspartner.changed.cloudevent.json": cloud_event,
+    "sap-s4-odata/sandbox-json/bom/bill-of-material-component-01-sample.json":
+        entity(s4_read.BomStateItem),
+    "sap-s4-odata/sandbox-json/bom/bill-of-material-header-01-sample.json":
+        entity(s4_read.BomState, to_BillOfMaterialItem=NONE),
+    "sap-s4-odata/sandbox-json/bom/bill-of-material-item-01-sample.json":
+        entity(s4_read.BomStateItem),
     "sap-s4-odata/sandbox-json/inforecord/purchasing-info-record-general-01-sample.json":
         entity(s4_read.InfoRecord, to_PurgInfoRecdOrgPlantData=NONE),
     "sap-s4-odata/sandbox-json/inforecord/"
@@ -228,14 +242,6 @@ NOT_READ: dict[str, str] = {
         "the newer kind of events, which is not read",
     "arena-rest/Supplier_Item__get_supplier_item_source_rels__0.json":
         "sourcing is read from the item's side",
-    **dict.fromkeys(
-        (
-            "sap-s4-odata/sandbox-json/bom/bill-of-material-component-01-sample.json",
-            "sap-s4-odata/sandbox-json/bom/bill-of-material-header-01-sample.json",
-            "sap-s4-odata/sandbox-json/bom/bill-of-material-item-01-sample.json",
-        ),
-        "BOMs are read to be compared, with names of the service's version 0002",
-    ),
     **dict.fromkeys(
         (
             "sap-s4-odata/sandbox-json/inforecord/"

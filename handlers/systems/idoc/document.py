@@ -41,11 +41,14 @@ class Segment(msgspec.Struct, frozen=True):
         return UNSET if value == NO_CHANGE else value or None
 
     def all(self, name: str, **having: str) -> Iterator[Segment]:
-        """The segments of that name right below this one, with these values of fields."""
+        """The segments of that name right below this one, with these values of fields; one with
+        nothing in it says nothing."""
         return (
             child
             for child in self.children
-            if child.name == name and all(child.get(f) == v for f, v in having.items())
+            if child.name == name
+            and (child.fields or child.children)
+            and all(child.get(f) == v for f, v in having.items())
         )
 
     def first(self, name: str, **having: str) -> Segment | None:

@@ -107,6 +107,12 @@ def test_trap_a_supplier_told_of_three_times_with_other_fields_is_one() -> None:
     assert refused(without).code == "supplier-ambiguous"
 
 
+def test_trap_an_empty_segment_says_nothing() -> None:
+    empty = ORDERS.replace('<E1EDP20 SEGMENT="1">', '<E1EDP20 SEGMENT="1"/><E1EDP20 SEGMENT="1">')
+    assert empty.count("<E1EDP20") == 4
+    assert order(empty) == order()
+
+
 @pytest.mark.parametrize("number", ["10", "00010", "000010"])
 def test_trap_one_line_has_one_number_however_it_is_padded(number: str) -> None:
     assert order(ORDERS.replace("00010</POSEX>", f"{number}</POSEX>")).lines[0].line == "10"

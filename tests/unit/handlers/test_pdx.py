@@ -291,6 +291,20 @@ def test_two_top_level_items_leave_the_document_as_the_key() -> None:
     assert read(delivery(body)).envelope.key == "product-definition/DOC-1"
 
 
+def test_a_line_may_be_in_another_revision_than_its_component_is_released_in() -> None:
+    # As Agile pads them: a label, blanks, the change that made it.
+    line = line_xml(revisionIdentifier="A        60053A")
+    released = item_xml("P-2", revisionIdentifier="A        44136")
+    body = package_xml(item_xml("P-1", bom_xml(line)), released)
+    assert (items(body)["P-2"].revision.label, items(body)["P-2"].change) == ("A", "44136")
+    assert boms(body)["P-1"].lines[0].component_revision == "A"
+    pending = package_xml(
+        item_xml("P-1", bom_xml(line_xml(revisionIdentifier="B        60053A"))), released
+    )
+    assert boms(pending)["P-1"].lines[0].component_revision == "B"
+    assert items(pending)["P-2"].revision.label == "A"
+
+
 @pytest.mark.parametrize(("text", "value"), [("0", 0), (".001", "0.001"), ("007.50", "7.5")])
 def test_odd_quantities_are_exact(text: str, value: str) -> None:
     body = package_xml(item_xml("P-1", bom_xml(line_xml(itemQuantity=text))), item_xml("P-2"))
