@@ -152,3 +152,86 @@ def test_the_change_of_a_golden_is_what_its_attributes_say(name: str) -> None:
         )
         for row in stated.findall("AffectedItems/AffectedItem")
     )
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_marks_files_and_days_of_a_golden_are_what_its_attributes_say(name: str) -> None:
+    items = said(name, "item.released")
+    for element in document(name).findall("Items/Item"):
+        item = items[f"item/{attribute(element, 'itemIdentifier')}"]
+        assert item["released_at"] == attribute(element, "revisionReleasedDate")
+        mark = additional(element, "RoHS Compliant")
+        assert item["compliance"] == ([{"scheme": "RoHS", "value": mark}] if mark else [])
+        assert [list(each.values()) for each in item["documents"]] == [
+            [
+                attribute(file, "fileIdentifier"),
+                attribute(file, "versionIdentifer"),
+                attribute(file, "description"),
+                attribute(file, "universalResourceIdentifier"),
+                attribute(file, "globalMimeTypeQualifierCode"),
+                int(attribute(file, "fileSize")),
+                attribute(file, "attachmentModificationDate"),
+            ]
+            for file in element.findall("Attachments/Attachment")
+        ]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_designators_notes_and_revisions_of_a_golden_are_what_its_rows_say(name: str) -> None:
+    boms = said(name, "bom.released")
+    for parent in document(name).findall("Items/Item"):
+        rows = parent.findall("BillOfMaterial/BillOfMaterialItem")
+        if not rows:
+            continue
+        bom = boms[f"bom/{attribute(parent, 'itemIdentifier')}"]
+        label, _, change = attribute(parent, "revisionIdentifier").partition(" ")
+        assert (bom["revision"], bom["change"]) == (label, change)
+        held = [
+            (
+                line["position"],
+                line["component_revision"],
+                line["note"],
+                line["reference_designators"],
+            )
+            for line in bom["lines"]
+        ]
+        assert sorted(held) == sorted(
+            (
+                attribute(row, "proprietarySequenceIdentifier"),
+                attribute(row, "revisionIdentifier").partition(" ")[0],
+                attribute(row, "notes"),
+                [
+                    attribute(one, "referenceDesignatorName")
+                    for one in row.findall("ReferenceDesignators/ReferenceDesignator")
+                ],
+            )
+            for row in rows
+        )
+
+
+@pytest.mark.parametrize("name", ["gearbox.pdx", "coupling.made.xml"])
+def test_dispositions_phases_and_days_of_a_golden_are_what_its_rows_say(name: str) -> None:
+    [stated] = document(name).findall("Changes/Change")
+    [change] = said(name, "engineering-change.released").values()
+    assert change["released_at"] == attribute(stated, "changeStatusDate")
+    assert change["urgency"] == additional(stated, "Urgency")
+    assert change["status"] == attribute(stated, "globalEngineeringChangeStatusCode").lower()
+    phases = {"Production": "released", "Obsolete": "obsolete"}
+    rows = stated.findall("AffectedItems/AffectedItem")
+    assert change["effectivity"]["start"] in {attribute(row, "effectiveDate") for row in rows}
+    held = [
+        (row["item"], row["lifecycle"], [each["action"] for each in row["dispositions"]])
+        for row in change["affected"]
+    ]
+    assert sorted(held) == sorted(
+        (
+            attribute(row, "itemIdentifier"),
+            phases[attribute(row, "globalLifeCyclePhaseCode")],
+            [
+                attribute(each, "value")
+                for each in row.findall("AdditionalAttributes/AdditionalAttribute")
+                if "isposition" in attribute(each, "name")
+            ],
+        )
+        for row in rows
+    )
