@@ -69,7 +69,8 @@ def _deep(genuine: bytes) -> Iterator[bytes]:
 
 
 def _many(genuine: bytes) -> Iterator[bytes]:
-    yield _hidden(genuine, b"[" + b"0," * 999_999 + b"0]")
+    for number in (1_000_000, 2_000_000):
+        yield _hidden(genuine, b"[" + b"0," * (number - 1) + b"0]")
     keys = ",".join(f'"{number}":0' for number in range(200_000))
     yield _hidden(genuine, f"{{{keys}}}".encode())
 
@@ -108,7 +109,7 @@ REFUSED_JSON: Mapping[str, Contents] = {
     "H20 surrogates and bytes that are no UTF-8": _not_text,
     "H21 a key given twice": _twice,
     "H22 not one JSON document in UTF-8": _not_one_document,
-    "H25 a million elements, 200,000 keys": _many,
+    "H25 2,000,000 elements, 200,000 keys": _many,
 }
 
 
@@ -255,7 +256,12 @@ def _encodings(genuine: bytes) -> Iterator[bytes]:
     yield body + body
 
 
+def _many_elements(genuine: bytes) -> Iterator[bytes]:
+    yield _inside(genuine, b"<a/>" * 2_000_000)
+
+
 REFUSED_XML: Mapping[str, Contents] = {
+    "H25 2,000,000 elements": _many_elements,
     "H27 billion laughs": _bombs,
     "H30 one harmless entity": _harmless_entity,
     "H31 200,000 nested elements": _deep_elements,
@@ -624,3 +630,79 @@ def test_h36_what_is_marked_as_a_test_has_no_effect() -> None:
     failure = refusal("idoc.document 0", marked.encode())
     assert failure is not None
     assert failure.code == "test-message"
+
+
+# Of every row, where each syntax is tried: the name of a list above or of a test; or why it is not.
+
+NO_NUMBERS = "all values are texts: H18 has those that look like numbers"
+OF_ITS_OWN = "of XML only"
+TEXTS = "test_h18_h24_h26_a_hostile_text_anywhere_is_bad_data_or_what_it_says"
+FORBIDDEN_TEXTS = "test_a_forbidden_character_in_any_text_that_is_read_is_refused_or_a_case"
+STRANGE_TEXTS = "test_a_strange_text_wherever_it_is_read_is_refused_a_case_or_what_it_says"
+XML_ONLY = {"json": OF_ITS_OWN, "csv": OF_ITS_OWN}
+ROWS: Mapping[str, Mapping[str, str]] = {
+    "H15": {
+        "json": "H15 100,000 nested arrays",
+        "xml": "H31 200,000 nested elements",
+        "csv": "rows do not nest",
+    },
+    "H16": {"json": "H16 an integer of 4,000 digits", "xml": TEXTS, "csv": STRANGE_TEXTS},
+    "H17": {"json": "H17 literals that are no JSON", "xml": NO_NUMBERS, "csv": NO_NUMBERS},
+    "H18": {"json": "H18 decimals that are none", "xml": TEXTS, "csv": STRANGE_TEXTS},
+    "H19": {
+        "json": FORBIDDEN_TEXTS,
+        "xml": "H33 encodings and syntax",
+        "csv": "H19 H20 NUL and bytes of no encoding",
+    },
+    "H20": {
+        "json": "H20 surrogates and bytes that are no UTF-8",
+        "xml": "H33 encodings and syntax",
+        "csv": "H19 H20 NUL and bytes of no encoding",
+    },
+    "H21": {
+        "json": "H21 a key given twice",
+        "xml": "in tests/contract/test_mutations.py, attributes; elements may be repeated",
+        "csv": "in tests/contract/test_mutations.py, columns",
+    },
+    "H22": {
+        "json": "H22 not one JSON document in UTF-8",
+        "xml": "H33 encodings and syntax",
+        "csv": "H22 cut off",
+    },
+    "H23": {"json": "H23 values of another type", "xml": NO_NUMBERS, "csv": NO_NUMBERS},
+    "H24": {"json": "H24 times that are none", "xml": TEXTS, "csv": STRANGE_TEXTS},
+    "H25": {
+        "json": "H25 2,000,000 elements, 200,000 keys",
+        "xml": "H25 2,000,000 elements",
+        "csv": "H25 200,000 columns, a cell without end",
+    },
+    "H26": {"json": FORBIDDEN_TEXTS, "xml": FORBIDDEN_TEXTS, "csv": FORBIDDEN_TEXTS},
+    "H27": {"xml": "H27 billion laughs", **XML_ONLY},
+    "H28": {"xml": "test_h28_nothing_outside_the_document_is_read", **XML_ONLY},
+    "H29": {"xml": "test_h29_a_document_type_by_reference_is_taken_and_not_fetched", **XML_ONLY},
+    "H30": {"xml": "H30 one harmless entity", **XML_ONLY},
+    "H31": {"xml": "H31 200,000 nested elements", **XML_ONLY},
+    "H32": {"xml": "H32 100,000 attributes", **XML_ONLY},
+    "H33": {"xml": "H33 encodings and syntax", **XML_ONLY},
+    "H34": {"xml": "test_h34_a_value_is_read_whole_whatever_is_written_within_it", **XML_ONLY},
+    "H35": {"xml": "test_h35_an_idoc_with_two_control_records_is_refused", **XML_ONLY},
+    "H36": {
+        "xml": "test_h36_what_is_marked_as_a_test_has_no_effect",
+        "json": "no JSON that is read has such a mark",
+        "csv": "no row has such a mark that its table does not name",
+    },
+}
+LISTS = (REFUSED_JSON, HOSTILE_VALUES, REFUSED_XML, REFUSED_CSV)
+
+
+def test_every_row_of_the_catalogue_is_tried_in_every_syntax_that_has_it() -> None:
+    assert ROWS.keys() == {f"H{number}" for number in range(15, 37)}
+    tried = {line for lines in LISTS for line in lines} | {
+        name for name in globals() if name.startswith("test_")
+    }
+    named = {name for row in ROWS.values() for name in row.values()}
+    assert all(row.keys() == {"json", "xml", "csv"} for row in ROWS.values())
+    assert all(any(name in tried for name in row.values()) for row in ROWS.values())
+    # What looks like a name is one.
+    assert {name for name in named if name[0] == "H" or name.startswith("test_")} <= tried
+    assert {line.partition(" ")[0] for lines in LISTS for line in lines} <= ROWS.keys()

@@ -125,6 +125,36 @@ def xml_in(file: Path) -> str:
         return archive.read("pdx.xml").decode()
 
 
+def test_two_mapping_versions_are_compared_over_recorded_traffic(
+    layshaft: Command, tmp_path: Path
+) -> None:
+    assert layshaft("messages", "export", "--out", "traffic", "--source", "plm", "-o", "json")[0] == 0
+    assert layshaft("map", "record", "traffic")[0] == 0
+    assert layshaft("map", "diff", "traffic")[0] == 0
+    # What another version made of the change: of another family.
+    [golden] = [
+        path
+        for path in (tmp_path / "traffic").glob("*.golden.json")
+        if "engineering-change.released" in path.read_text()
+        and "ECO-000451" in path.read_text()
+    ]
+    said = json.loads(golden.read_text())
+    family = said[0][2]["family"]
+    assert family
+    said[0][2]["family"] = "Pumps"
+    golden.write_text(json.dumps(said))
+    exit_code, out, _ = layshaft("map", "diff", "traffic", "-o", "json")
+    assert exit_code == 1
+    [differs] = [row for row in data(out) if row["word"] == "changed"]
+    assert differs["file"] == golden.name.replace(".golden.json", ".json")
+    [change] = differs["changes"]
+    assert (change["path"], json.loads(change["old"]), json.loads(change["new"])) == (
+        "family",
+        "Pumps",
+        family,
+    )
+
+
 def test_what_came_in_is_exported_masked(layshaft: Command, tmp_path: Path) -> None:
     exit_code, out, err = layshaft(
         "messages", "export", "--out", "corpus/plm", "--source", "plm", "-o", "json"
