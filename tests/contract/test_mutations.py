@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from canonical.errors import Failure
 from tests.contract.genuine import (
@@ -119,6 +121,22 @@ def test_a_message_with_a_part_changed_is_taken_or_bad_data_with_its_place(name:
                 assert part.name in found.where, (change, path)
         elif change in MEANS_NOTHING:
             assert found == genuine or new_cases(found, genuine), (change, part)
+
+
+@pytest.mark.parametrize("name", GENUINE)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_message_with_several_parts_changed_is_taken_or_bad_data_with_its_place(
+    name: str, data: st.DataObject
+) -> None:
+    parts = parts_of(name)
+    for _ in range(data.draw(st.integers(2, 5))):
+        places = [*paths(parts)]
+        if not places:
+            break
+        path = data.draw(st.sampled_from(places))
+        parts = with_parts(parts, path, CHANGES[data.draw(st.sampled_from(sorted(CHANGES)))])
+    answer(name, body_of(name, parts))
 
 
 @pytest.mark.parametrize("name", [*OF_JSON, *OF_XML])
