@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -26,6 +28,8 @@ from canonical.quantity import (
 )
 from canonical.units import UnknownUnit, from_rec20, read_table, to_rec20, unit
 from tests.strategies import CATEGORIES, PACKAGING, item_units, quantities, ratios, same_category
+
+PUBLISHED = Path(__file__).resolve().parents[4] / "shared/samples/unece-rec20/units-of-measure.csv"
 
 
 def q(value: str, code: str) -> Quantity:
@@ -340,6 +344,33 @@ def test_a_deprecated_code_is_understood_and_flagged() -> None:
     assert unit("HAR").is_deprecated
     assert not unit("KGM").is_deprecated
     assert convert(q("1", "HAR"), "MTK") == q("10000", "MTK")
+
+
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published list is not here")
+def test_the_table_of_units_is_the_published_list() -> None:
+    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+        theirs = [
+            # A broken bar marks a code that got another name, and is as good as any.
+            (row["CommonCode"], plain(row["Name"]), row["Status"].strip("¦"), row["LevelAndCategory"])
+            for row in csv.DictReader(file)
+        ]
+    ours = [(r["code"], r["name"], r["status"], r["level"]) for r in read_table("rec20.csv")]
+    assert sorted(ours) == sorted(theirs)
+
+
+def plain(text: str) -> str:
+    return " ".join(text.replace("\xa0", " ").split())
+
+
+def test_packages_are_all_of_their_list_beside_the_units() -> None:
+    codes = {row["code"]: row for row in read_table("rec21.csv")}
+    assert len(codes) == 406
+    assert all(len(code) == 3 and code[0] == "X" for code in codes)
+    assert not codes.keys() & {row["code"] for row in read_table("rec20.csv")}
+    assert [code for code, row in codes.items() if row["status"]] == ["XSX"]
+    assert codes["XPX"]["name"] == "pallet"
+    with pytest.raises(UnknownUnit):
+        q("1", "XSX")
 
 
 def test_units_of_the_strategies_are_in_the_category_they_are_drawn_for() -> None:
