@@ -795,7 +795,8 @@ def test_every_golden_that_says_something_is_held_to_its_input() -> None:
     names = {
         str(path.relative_to(CORPUS)).removesuffix(".golden.json")
         for path in CORPUS.rglob("*.golden.json")
-        if json.loads(path.read_text())
+        # What we wrote ourselves is held to what it was written of: test_written_files.py.
+        if ".written." not in path.name and json.loads(path.read_text())
     }
     here = {name.rpartition(".")[0] for name in READ}
     assert names == here | ELSEWHERE.keys()
