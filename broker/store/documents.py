@@ -100,6 +100,29 @@ async def of_kind(tx: Tx, kind: str, *, limit: int) -> dict[str, Document]:
     return {r["key"]: msgspec.json.decode(r["body"], type=DOCUMENT_TYPES[kind]) for r in rows}
 
 
+async def with_row(
+    tx: Tx, kind: str, rows: str, field: str, values: Iterable[str], *, limit: int
+) -> dict[str, Document]:
+    """Documents of that kind of which a row of the list `rows` has one of the values in `field`, by
+    key in their order, at most so many. Every document of the kind is looked at."""
+    found = await tx.fetch(
+        """
+        select d.key, d.body from document d
+        where split_part(d.key, '/', 1) = $1 and exists (
+            select from jsonb_array_elements(convert_from(d.body, 'UTF8')::jsonb -> $2::text) as r
+            where r ->> $3::text = any($4::text[]))
+        order by d.key collate "C"
+        limit $5
+        """,
+        kind,
+        rows,
+        field,
+        sorted(set(values)),
+        limit,
+    )
+    return {r["key"]: msgspec.json.decode(r["body"], type=DOCUMENT_TYPES[kind]) for r in found}
+
+
 class DocumentRow(msgspec.Struct, frozen=True):
     """A document as it is written."""
 

@@ -37,6 +37,8 @@ _DOCTOR = """Check servers, schema, topology and systems.
 
 Nothing is changed. Exit code 0: all well; 1: findings; 3: a server is away."""
 
+_PLAN = """Show what a change would lead to, step by step, with nothing executed."""
+
 _PACKAGE = "Put, list and get what is too large for a message; make a package for a supplier."
 
 _SCHEMA = "Publish contracts, and see that nobody is broken: export, check, diff, use."
@@ -56,6 +58,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("doctor", "ops.cli.doctor:run_checks", _DOCTOR),
         ("publish", "ops.cli.publish:publish_file", "Send a file as a source system would."),
         ("package", "ops.cli.package:app", _PACKAGE),
+        ("plan", "ops.cli.plan:show_plan", _PLAN),
         ("change", "ops.cli.change:app", "See where engineering changes stand: list, show."),
         ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),

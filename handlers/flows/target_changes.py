@@ -1,0 +1,197 @@
+"""What a step would change at its target, by what the target last said of the object: pure.
+
+A target that has said nothing is not one that holds nothing: the answer is then None, and only the
+look before the write will tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+
+from canonical.bom import BomLine, PlantBom, PlantBomState, plant_bom_key_of
+from canonical.change import ChangeMaster, ChangeMasterState, change_master_key
+from canonical.facts import Document
+from canonical.item import Item
+from canonical.item_master import ItemMaster, item_master_key
+from canonical.money import UnitPrice
+from canonical.operations import (
+    ExtendToPlant,
+    Operation,
+    PutBom,
+    PutChangeMaster,
+    PutInfoRecord,
+    PutItem,
+)
+from canonical.purchasing import InfoRecord, InfoRecordTerms, info_record_key_of
+from canonical.quantity import Quantity
+
+# Of the category that steps are about.
+_STANDARD = "standard"
+
+
+class TargetChange(msgspec.Struct, frozen=True):
+    """One thing that would be other than the target last said.
+
+    where: part of the object, in words. known, planned: as text, "" where it is not there.
+    """
+
+    kind: Literal["added", "removed", "changed"]
+    where: str
+    known: str = ""
+    planned: str = ""
+
+
+def known_key(operation: Operation) -> str:
+    """Key of the document in which the target's own words about the object are kept; "" where none
+    is."""
+    match operation:
+        case PutItem(item):
+            return item_master_key(item.number)
+        case ExtendToPlant(item=number):
+            return item_master_key(number)
+        case PutBom(bom):
+            return plant_bom_key_of(bom.plant, bom.usage, bom.alternative, bom.parent)
+        case PutInfoRecord(record):
+            return info_record_key_of(
+                record.supplier, record.purchasing_org, record.plant, _STANDARD, record.item
+            )
+        case PutChangeMaster(change):
+            return change_master_key(change.number)
+        case _:
+            return ""
+
+
+def target_changes(operation: Operation, known: Document | None) -> tuple[TargetChange, ...] | None:
+    """What the operation would change of what is known of its object; () = nothing.
+
+    known: the document of `known_key`. None where it says nothing, or nothing that could be
+    compared.
+    """
+    match operation, known:
+        case PutItem(item), ItemMaster():
+            return tuple(_item(item, known))
+        case ExtendToPlant(), ItemMaster():
+            return tuple(_view(operation, known))
+        case PutBom(bom), PlantBomState():
+            return tuple(_bom(bom, known))
+        case PutInfoRecord(record), InfoRecordTerms():
+            return tuple(_terms(record, known))
+        case PutChangeMaster(change), ChangeMasterState():
+            return tuple(_change(change, known))
+        case _:
+            return None
+
+
+def _item(item: Item, known: ItemMaster) -> Iterator[TargetChange]:
+    yield from _differs("base unit", known.base_unit, item.base_unit)
+    texts = known.descriptions.values()
+    if texts and item.description and item.description not in texts:
+        yield TargetChange("changed", "description", next(iter(texts)), item.description)
+
+
+def _view(wanted: ExtendToPlant, known: ItemMaster) -> Iterator[TargetChange]:
+    view = next((one for one in known.plants if one.plant == wanted.plant), None)
+    if view is None:
+        yield TargetChange("added", f"view of plant {wanted.plant}", planned=wanted.procurement)
+        return
+    yield from _differs("procurement", view.procurement or "", wanted.procurement)
+    yield from _differs("purchasing group", view.purchasing_group, wanted.purchasing_group)
+
+
+def _bom(wanted: PlantBom, known: PlantBomState) -> Iterator[TargetChange]:
+    """Lines are those of one component, first at the same position, then wherever it stands."""
+    if known.is_deleted or known.base is None:
+        for line in wanted.lines:
+            yield TargetChange("added", _line(line), planned=_per(line, wanted.base))
+        return
+    left = list(known.lines)
+    for line in wanted.lines:
+        held = _taken(line, left)
+        planned = _per(line, wanted.base)
+        if held is None:
+            yield TargetChange("added", _line(line), planned=planned)
+        elif not _is_as_much(line, wanted.base, held, known.base):
+            yield TargetChange("changed", _line(line), _per(held, known.base), planned)
+    for line in left:
+        yield TargetChange("removed", _line(line), known=_per(line, known.base))
+
+
+def _taken(line: BomLine, left: list[BomLine]) -> BomLine | None:
+    """The line that is held for this one, which is left no more."""
+    same = [held for held in left if held.component == line.component]
+    there = [held for held in same if _place(held) == _place(line)]
+    for held in (there or same)[:1]:
+        left.remove(held)
+        return held
+    return None
+
+
+def _place(line: BomLine) -> str:
+    return line.position.lstrip("0")
+
+
+def _line(line: BomLine) -> str:
+    return f"line {line.position} {line.component}"
+
+
+def _per(line: BomLine, base: Quantity) -> str:
+    text = _amount(line.quantity)
+    return text if line.fixed or base.value == 1 else f"{text} per {_amount(base)}"
+
+
+def _amount(quantity: Quantity) -> str:
+    return f"{quantity.value:f} {quantity.unit}"
+
+
+def _is_as_much(line: BomLine, base: Quantity, held: BomLine, held_base: Quantity) -> bool:
+    if (line.quantity.unit, line.fixed) != (held.quantity.unit, held.fixed):
+        return False
+    if line.fixed:
+        return line.quantity == held.quantity
+    if base.unit != held_base.unit or not base.value or not held_base.value:
+        return False
+    return Fraction(line.quantity.value) / Fraction(base.value) == Fraction(
+        held.quantity.value
+    ) / Fraction(held_base.value)
+
+
+def _terms(record: InfoRecord, known: InfoRecordTerms) -> Iterator[TargetChange]:
+    if known.price is not None and not _is_same_price(record.price, known.price):
+        yield TargetChange("changed", "price", _price(known.price), _price(record.price))
+    yield from _differs("order unit", known.order_unit, record.order_unit)
+    if known.lead_time_days is not None:
+        days = [f"{each} days" for each in (known.lead_time_days, record.lead_time_days)]
+        yield from _differs("lead time", *days)
+    if known.price_until != record.last_day:
+        until = [str(day) if day else "open" for day in (known.price_until, record.last_day)]
+        yield from _differs("price until", *until)
+    if known.is_deleted or known.is_deleted_here:
+        yield TargetChange("changed", "deletion mark", "set", "not set")
+
+
+def _is_same_price(one: UnitPrice, other: UnitPrice) -> bool:
+    if (one.amount.currency, one.per.unit) != (other.amount.currency, other.per.unit):
+        return False
+    return Fraction(one.amount.amount) / Fraction(one.per.value) == Fraction(
+        other.amount.amount
+    ) / Fraction(other.per.value)
+
+
+def _price(price: UnitPrice) -> str:
+    return f"{price.amount.amount:f} {price.amount.currency} per {_amount(price.per)}"
+
+
+def _change(wanted: ChangeMaster, known: ChangeMasterState) -> Iterator[TargetChange]:
+    yield from _differs("description", known.description, wanted.description)
+    if wanted.is_dated and known.valid_from is not None:
+        yield from _differs("valid from", str(known.valid_from), str(wanted.valid_from))
+
+
+def _differs(where: str, known: str, planned: str) -> Iterator[TargetChange]:
+    """A change, where the target has said something and it is something else."""
+    if known and planned and known != planned:
+        yield TargetChange("changed", where, known, planned)
