@@ -23,7 +23,7 @@ from benchmarks.samples import FACTS, HELD, NOW, READS, Sample, operations, samp
 from benchmarks.written_files import WrittenFile, written_files
 from canonical.codec import encode
 from canonical.connector import Absent, Driver, Observed, Present
-from canonical.effects import Effect, Emit, Step
+from canonical.effects import Effect, Emit, Fetch, Open, Step
 from canonical.operations import Operation, ReadObject, verb
 from handlers import DRIVERS
 
@@ -113,7 +113,9 @@ def inbound(sample: Sample) -> Task:
 
 
 def _said(effects: Sequence[Effect]) -> list[msgspec.Struct]:
-    return [effect.data if isinstance(effect, Emit) else effect for effect in effects]
+    """What the events say; where there are none, the reads and cases."""
+    events: list[msgspec.Struct] = [e.data for e in effects if isinstance(e, Emit)]
+    return events or [effect for effect in effects if isinstance(effect, Fetch | Open)]
 
 
 def outbound(wanted: Sequence[Operation]) -> list[Task]:

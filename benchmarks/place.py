@@ -17,7 +17,10 @@ import asyncpg
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from benchmarks.changes import Letter
+from broker import tokens
 from broker.framing import Outlet, publish_frames
+from broker.principals import ALL_PLANTS, Grant
+from broker.store import Database
 from broker.topology import inbound_queue
 from canonical.envelope import Lane
 from handlers import CATALOGUE
@@ -85,6 +88,7 @@ class Place:
         self.config = folder / "layshaft.toml"
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
+        self._token = ""
         self._databases = 0
         self._lookers: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
 
@@ -94,6 +98,7 @@ class Place:
         self.folder.mkdir(parents=True, exist_ok=True)
         template = databases.create_database(self.servers.database_url, TEMPLATE)
         await migrate(template)
+        self._token = await _introduce(template)
         await declare_topology(self.configuration(template).settings, CATALOGUE.events)
         self._connection = await aio_pika.connect(self.servers.amqp_url)
         async with self._connection as connection:
@@ -283,6 +288,7 @@ class Place:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ops", *words, "--config", str(self.config)),
             cwd=ROOT,
+            env=os.environ | {"LAYSHAFT_TOKEN": self._token},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -325,6 +331,18 @@ class Place:
                 except TimeoutError:
                     os.killpg(process.pid, signal.SIGKILL)
                     await process.wait()
+
+
+async def _introduce(database_url: str) -> str:
+    """Token of who gives the commands, in this database and in those that are made from it."""
+    roles = ("admin", "operator", "integrator")
+    grant = Grant(name="bench", roles=roles, plants=ALL_PLANTS, days=1)
+    database = Database(url=database_url, purpose="bench", size=1, acquire_s=5.0, statement_s=5.0)
+    await database.open()
+    try:
+        return await tokens.issue(database, grant, by="")
+    finally:
+        await database.close()
 
 
 def _text(value: object) -> str:

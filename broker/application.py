@@ -65,29 +65,30 @@ async def apply(
 
 
 async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, now: datetime) -> int:
-    """Ledgers that wait for one of these documents are planned again; None looks at every wait.
+    """Ledgers that wait for one of these documents are planned again, and those whose time has
+    come; None looks at every wait.
 
     The event the ledger follows from goes down the path once more; one such row per ledger.
     """
-    waiting = await ledger_rows.newly_known(tx, keys)
+    woken = await ledger_rows.newly_known(tx, keys, now)
     await pending_rows.add_pending(
         tx,
         [
             NewPending(
-                subscription=subscription,
-                scope=scope,
-                key=key,
-                lane=lane,
-                position=position,
+                subscription=ledger.subscription,
+                scope=ledger.scope,
+                key=ledger.key,
+                lane=ledger.lane,
+                position=ledger.position,
                 state="ready",
                 due_at=now,
-                reason="a fact it waited for is known",
-                merge_key=f"plan:{ledger_id}",
+                reason=ledger.why,
+                merge_key=f"plan:{ledger.ledger_id}",
             )
-            for subscription, scope, key, lane, ledger_id, position in waiting
+            for ledger in woken
         ],
     )
-    return len(waiting)
+    return len(woken)
 
 
 async def keep_id_conflict(tx: Tx, work: Work) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
+
 from broker import book
-from broker.emission import emission
-from broker.ledger import Move
+from broker.emission import emission, lane_following
+from broker.ledger import LedgerStep, Move
+from broker.principals import Deed, Principal, Refused, signers
 from broker.store import Tx
 from broker.store import casebook as case_rows
 from broker.store import ledgers as ledger_rows
@@ -15,68 +19,142 @@ from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import steps as step_rows
 from broker.store.casebook import Case
+from broker.store.ledgers import Ledger
 from broker.store.messages import Note
+from broker.store.steps import Approval
 from canonical.codec import encode
 from canonical.errors import Conflict, Rejected
 from canonical.events import ApprovalDecided
-from canonical.operations import Approve
 
 Verdict = Literal["approved", "rejected"]
 
 
-async def decide(
-    tx: Tx, *, step_id: int, digest: str, verdict: Verdict, by: str, reason: str
-) -> None:
-    """The decision is recorded, announced, and the ledger has moved on.
+class Decided(msgspec.Struct, frozen=True):
+    """What became of a question. signed_by: who has approved this content so far; missing: how many
+    more have to."""
 
-    digest: hex digest of the content that was shown.
-    Raises: Rejected("not-found") if there is no such approval; Conflict if it is not open any
-    more or asks something else than what was shown: it has to be read and decided again.
+    signed_by: tuple[str, ...] = ()
+    missing: int = 0
+
+
+async def deed(tx: Tx, step_id: int, verdict: Verdict) -> Deed:
+    """What deciding that approval takes; what it rests on stays so to the end of the transaction.
+
+    Raises: Rejected("not-found").
     """
-    approval = await step_rows.approval(tx, step_id)
-    if approval is None:
-        raise Rejected("not-found", f"There is no approval {step_id}", where=f"task {step_id}")
-    ledgers = await ledger_rows.lock_ledgers(tx, [approval.ledger_id])
-    ledger = ledgers[approval.ledger_id]
+    asked, _ = await _locked(tx, step_id)
+    return Deed(
+        action="task-approve" if verdict == "approved" else "task-reject",
+        subject=_subject(asked),
+        correlation_id=asked.correlation_id,
+        plants=asked.plants,
+        role=asked.role,
+    )
+
+
+async def decide(
+    tx: Tx, *, step_id: int, digest: str, verdict: Verdict, by: Principal, reason: str
+) -> Decided:
+    """The decision is recorded; where it was the last one needed, it is announced, and the ledger
+    has moved on.
+
+    digest: hex digest of the content that was shown. by: who may do what `deed` says.
+    Raises: Rejected("not-found") if there is no such approval; Conflict if it is not open any
+    more or asks something else than what was shown: it has to be read and decided again;
+    Refused("signed-already") for the second signature of one.
+    """
+    asked, ledger = await _locked(tx, step_id)
     steps = (await step_rows.load_steps(tx, [ledger.id]))[ledger.id]
     step = next(s for s in steps if s.id == step_id)
+    _require_open(step, digest)
+    before = signers(await step_rows.decisions(tx, step_id), digest)
+    if verdict == "approved" and by.name in before:
+        raise _signed_already(asked, before, by)
+    await step_rows.record_decision(
+        tx, step_id=step_id, digest=step.digest, verdict=verdict, by=by.name, reason=reason
+    )
+    after = (*before, by.name) if verdict == "approved" else ()
+    missing = max(asked.operation.signatures - len(after), 0) if after else 0
+    state = "failed" if not after else "ready" if missing else "done"
+    if state != "ready":
+        names = ", ".join(after or (by.name,))
+        await step_rows.move_steps(tx, [Move(step, state, f"{verdict} by {names}: {reason}")])
+        await _announce(tx, ledger, asked, verdict, names, reason)
+    await message_rows.write_audit(
+        tx,
+        [
+            Note(
+                by.name,
+                verdict,
+                _subject(asked),
+                ledger.correlation_id,
+                {"reason": reason, "content": digest},
+                before={"state": step.state, "signed_by": before},
+                after={"state": state, "signed_by": after},
+            )
+        ],
+    )
+    if state != "ready":
+        await book.advance(tx, [ledger])
+    return Decided(after, missing)
+
+
+async def _locked(tx: Tx, step_id: int) -> tuple[Approval, Ledger]:
+    """The approval as it stays until this transaction ends, and its ledger."""
+    ledger_id = (await _asked(tx, step_id)).ledger_id
+    ledger = (await ledger_rows.lock_ledgers(tx, [ledger_id]))[ledger_id]
+    return await _asked(tx, step_id), ledger
+
+
+async def _asked(tx: Tx, step_id: int) -> Approval:
+    found = await step_rows.approval(tx, step_id)
+    if found is None:
+        raise Rejected("not-found", f"There is no approval {step_id}", where=f"task {step_id}")
+    return found
+
+
+def _subject(asked: Approval) -> str:
+    return f"{asked.ledger_key}: {asked.operation.question} {asked.object_id}"
+
+
+def _require_open(step: LedgerStep, digest: str) -> None:
     if step.state != "ready":
         raise Conflict(
             "not-open",
             f"The approval is {step.state}, not open",
-            where=f"task {step_id}",
+            where=f"task {step.id}",
             remedy="Look at the change: somebody decided, or it is not needed any more",
         )
     if step.digest.hex() != digest:
         raise Conflict(
             "content-changed",
             "What is asked has changed since it was shown",
-            where=f"task {step_id}",
+            where=f"task {step.id}",
             remedy="Read it again and decide on what it says now",
         )
-    state = "done" if verdict == "approved" else "failed"
-    note = f"{verdict} by {by}: {reason}"
-    await step_rows.move_steps(tx, [Move(step, state, note)])
-    await step_rows.record_decision(
-        tx, step_id=step_id, digest=step.digest, verdict=verdict, by=by, reason=reason
+
+
+def _signed_already(asked: Approval, signed: Sequence[str], by: Principal) -> Refused:
+    missing = asked.operation.signatures - len(signed)
+    return Refused(
+        "signed-already",
+        f"{by.name} has approved this already, and one person signs once",
+        where=f"{len(signed)} of {asked.operation.signatures} have signed: {', '.join(signed)}",
+        remedy=f"Ask {missing} more with the role {asked.role}: layshaft token list",
+        by=by.name,
     )
-    await _announce(tx, ledger, approval.operation, verdict, approval.object_id, by, reason)
-    await book.advance(tx, [ledger])
 
 
 async def _announce(
-    tx: Tx,
-    ledger: ledger_rows.Ledger,
-    operation: Approve,
-    verdict: Verdict,
-    about: str,
-    by: str,
-    reason: str,
+    tx: Tx, ledger: Ledger, asked: Approval, verdict: Verdict, by: str, reason: str
 ) -> None:
+    """The decision is an event, and the cases about it are closed or one is open. by: names of all
+    whose decision it is."""
     event = "approval.granted" if verdict == "approved" else "approval.refused"
+    about = asked.object_id
     decided = ApprovalDecided(
         change=ledger.key.partition("/")[2],
-        question=operation.question,
+        question=asked.operation.question,
         about=about,
         by=by,
         at=datetime.now(UTC),
@@ -89,31 +167,25 @@ async def _announce(
                 event,
                 ledger.key,
                 encode(decided),
-                lane=ledger.lane,
+                lane=lane_following(event, ledger.lane),
                 correlation_id=ledger.correlation_id,
                 causation_id=f"decision by {by}",
             )
         ],
     )
-    subject = f"{ledger.key}: {operation.question} {about}"
-    await message_rows.write_audit(
-        tx, [Note(by, verdict, subject, ledger.correlation_id, {"reason": reason})]
-    )
     await case_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
     if verdict == "rejected":
-        await case_rows.open_cases(tx, [_refused(ledger, operation, about, by, reason)])
+        await case_rows.open_cases(tx, [_refused(asked, by, reason)])
 
 
-def _refused(
-    ledger: ledger_rows.Ledger, operation: Approve, about: str, by: str, reason: str
-) -> Case:
+def _refused(asked: Approval, by: str, reason: str) -> Case:
     return Case(
         code="approval-refused",
         word="business_rule",
-        what=f"{by} refused ({reason}): {operation.text}",
-        place=f"{ledger.key}: {operation.question} {about}",
+        what=f"{by} refused ({reason}): {asked.operation.text}",
+        place=_subject(asked),
         remedy="Choose another source or change the order in PLM; a newer release plans anew",
         owner="engineering",
-        key=ledger.key,
-        ledger_key=ledger.key,
+        key=asked.ledger_key,
+        ledger_key=asked.ledger_key,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
 from broker import ledger as rules
-from broker import step_ends
+from broker import left_behind, step_ends
 from broker.aside import MANY, aside_if
-from broker.emission import emission
+from broker.emission import emission, lane_following
 from broker.store import Position, Tx
 from broker.store import calls as call_rows
 from broker.store import casebook as case_rows
@@ -41,10 +42,11 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A plan and the message it follows from."""
+    """A plan and the message it follows from. by: the person who takes it back, where one does."""
 
     plan: Plan
     origin: Origin
+    by: str = ""
 
     @property
     def ledger(self) -> NewLedger:
@@ -60,6 +62,8 @@ class Planned(msgspec.Struct, frozen=True):
             correlation_id=self.origin.correlation_id,
             findings=self.plan.findings,
             position=self.origin.position,
+            ends_as="cancelled" if self.plan.cancels else "complete",
+            cancelled_by=self.by,
         )
 
 
@@ -88,10 +92,11 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
     # Locked in the order of their keys, and stored in that of the plans: it is the order of calls.
     by_key = sorted(plans, key=lambda planned: planned.plan.key)
     found = await ledger_rows.lock_or_open(tx, [planned.ledger for planned in by_key])
-    fresh = [p for p in plans if p.plan.version >= found[p.plan.key][0].version]
+    fresh = [p for p in plans if _takes(found[p.plan.key][0], p.plan)]
     known = [ledger.id for ledger, is_new in found.values() if not is_new]
     steps = await step_rows.load_steps(tx, known) if known else {}
     diffs: dict[int, rules.PlanDiff] = {}
+    behind: dict[int, Sequence[rules.LedgerStep]] = {}
     renewals: list[Renewal] = []
     ledgers: list[Ledger] = []
     for planned in fresh:
@@ -99,30 +104,51 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
         before = steps.get(ledger.id, [])
         large = len(plan.steps) > MANY or len(before) > MANY
         diff = diffs[ledger.id] = await aside_if(large, rules.diff, before, plan)
+        behind[ledger.id] = left_behind.undecided(before)
         if not is_new:
+            new = planned.ledger
             changes = bool(diff.inserts or diff.replaces or diff.moves)
-            renewals.append(Renewal(ledger.id, planned.ledger, reopen=changes))
-            state = "open" if changes else ledger.state
-            ledger = msgspec.structs.replace(ledger, state=state, version=plan.version)
+            reopen = changes or new.ends_as != ledger.ends_as
+            renewals.append(Renewal(ledger.id, new, reopen=reopen))
+            state = "open" if reopen else ledger.state
+            ledger = msgspec.structs.replace(
+                ledger,
+                state=state,
+                version=plan.version,
+                ends_as=new.ends_as,
+                cancelled_by=new.cancelled_by,
+            )
         ledgers.append(ledger)
     if renewals:
         await ledger_rows.renew_ledgers(tx, renewals)
     await step_rows.move_steps(tx, [m for d in diffs.values() for m in d.moves])
     await step_rows.replace_steps(tx, [(n, r) for n, d in diffs.items() for r in d.replaces])
     await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts])
+    await step_rows.retime_steps(tx, [r for d in diffs.values() for r in d.retimes])
     await _close_asked_anew(tx, [(ledger, diffs[ledger.id].replaces) for ledger in ledgers])
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
         await step_rows.mark_withdrawn(tx, withdrawals)
-    await _open_left_behind(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
+    await step_rows.reorder_steps(tx, [r for d in diffs.values() for r in d.reorders])
     await step_ends.tell_moves(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
-    await advance(tx, ledgers)
+    await advance(tx, ledgers, behind=behind)
     return {ledger.key for ledger in ledgers}
 
 
-async def advance(tx: Tx, ledgers: Sequence[Ledger]) -> None:
-    """Everything that may happen next is ready; announcements are made; completeness is noted.
+def _takes(ledger: Ledger, plan: Plan) -> bool:
+    """Whether the ledger, as it is, follows from the plan from now on."""
+    return rules.takes(plan, version=ledger.version, is_taken_back=ledger.cancelled_by != "")
 
-    The caller holds the ledgers' rows.
+
+async def advance(
+    tx: Tx,
+    ledgers: Sequence[Ledger],
+    *,
+    behind: Mapping[int, Sequence[rules.LedgerStep]] = MappingProxyType({}),
+) -> None:
+    """Everything that may happen next is ready; announcements are made; what has ended is noted.
+
+    The caller holds the ledgers' rows. behind: by ledger that was planned, what its case said to be
+    left behind before.
     """
     if not ledgers:
         return
@@ -132,17 +158,20 @@ async def advance(tx: Tx, ledgers: Sequence[Ledger]) -> None:
     for ledger in ledgers:
         its_steps = steps[ledger.id]
         large = len(its_steps) > MANY
-        its_moves = moves[ledger.id] = await aside_if(large, rules.advance, its_steps)
-        if ledger.state != "complete" and await aside_if(
-            large, rules.ends_with, its_steps, its_moves
-        ):
+        its_moves = moves[ledger.id] = await aside_if(
+            large, rules.advance, its_steps, paused=ledger.paused
+        )
+        if ledger.state == "open" and await aside_if(large, rules.ends_with, its_steps, its_moves):
             ended.append(ledger.id)
     await step_rows.move_steps(tx, [m for its_moves in moves.values() for m in its_moves])
-    await _open_left_behind(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
+    for ledger in ledgers:
+        its_steps = steps[ledger.id]
+        was = behind.get(ledger.id, left_behind.undecided(its_steps))
+        await left_behind.tell(tx, ledger, was, left_behind.undecided(its_steps, moves[ledger.id]))
     await _announce(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     await step_ends.tell_moves(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     if ended:
-        await ledger_rows.complete_ledgers(tx, ended)
+        await ledger_rows.end_ledgers(tx, ended)
 
 
 async def _announce(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]) -> None:
@@ -163,7 +192,7 @@ async def _announce(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]
                 operation.event,
                 operation.key,
                 bytes(operation.data),
-                lane=None,
+                lane=lane_following(operation.event, ledger.lane),
                 correlation_id=ledger.correlation_id,
                 causation_id=f"step/{step_id}",
             )
@@ -276,18 +305,6 @@ async def _read_once_more(
     )
 
 
-async def _open_left_behind(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]) -> None:
-    """What a target holds although nobody plans it any more is put before a person."""
-    behind = [
-        _left_behind(ledger, move.step)
-        for ledger, moves in moved
-        for move in moves
-        if move.reason == rules.LEFT_BEHIND
-    ]
-    if behind:
-        await case_rows.open_cases(tx, behind)
-
-
 async def _close_asked_anew(
     tx: Tx, replaced: Sequence[tuple[Ledger, Sequence[rules.Replace]]]
 ) -> None:
@@ -298,16 +315,3 @@ async def _close_asked_anew(
                 await case_rows.close_cases(
                     tx, about=each.old.identity, ledger_key=ledger.key, by="a newer event"
                 )
-
-
-def _left_behind(ledger: Ledger, step: rules.LedgerStep) -> Case:
-    return Case(
-        code="left-behind",
-        word="business_rule",
-        what=f"{step.identity} was done and is no longer part of the plan",
-        place=f"{ledger.key}: {step.identity}",
-        remedy="Decide whether the target keeps it or it is taken back",
-        owner="engineering",
-        key=ledger.key,
-        ledger_key=ledger.key,
-    )

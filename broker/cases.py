@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from broker import book
+from broker import book, left_behind
 from broker.ledger import LedgerStep, Move
+from broker.principals import Action, Deed
 from broker.store import Tx
 from broker.store import cases as rows
 from broker.store import ledgers as ledger_rows
@@ -14,9 +15,28 @@ from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
 from broker.store.cases import OpenCase
 from broker.store.messages import Note
+from canonical.effects import is_identity, parts_of_identity
 from canonical.errors import Conflict, Rejected
 
 Released = Literal["message", "step"]
+
+
+async def deed(tx: Tx, action: Action, case_id: int) -> Deed:
+    """What settling that case takes: where it names a failed step of a plant, that plant.
+
+    Raises: Rejected("not-found").
+    """
+    case = await _found(tx, case_id)
+    prefix = f"{case.ledger_key}: "
+    identity = case.place.removeprefix(prefix)
+    is_step = case.place.startswith(prefix) and is_identity(identity)
+    plant = parts_of_identity(identity).plant if is_step else ""
+    return Deed(
+        action=action,
+        subject=case.place,
+        correlation_id=case.correlation_id,
+        plants=(plant,) if plant else (),
+    )
 
 
 async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
@@ -62,6 +82,8 @@ async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
         stuck = await rows.lock_reading(tx, case.ledger_key)
         if stuck is not None:
             await _move_failed_call(tx, case, "cancelled", f"let go by {by}: {reason}")
+    if case.ledger_id is not None and case.place == left_behind.place_of(case.ledger_key):
+        await left_behind.decide(tx, case.ledger_id, by=by, reason=reason)
     await _resolve(tx, case, "case-closed", by, reason)
     if stuck is not None:
         await rows.park_without_case(tx, stuck)
@@ -81,10 +103,15 @@ async def read_at_last(tx: Tx, *, case_id: int, by: str, reason: str) -> None:
     await _resolve(tx, await _open_case(tx, case_id), "case-replayed", by, reason)
 
 
-async def _open_case(tx: Tx, case_id: int) -> OpenCase:
+async def _found(tx: Tx, case_id: int) -> OpenCase:
     case = await rows.find(tx, case_id)
     if case is None:
         raise Rejected("not-found", f"There is no case {case_id}", where=f"case {case_id}")
+    return case
+
+
+async def _open_case(tx: Tx, case_id: int) -> OpenCase:
+    case = await _found(tx, case_id)
     if case.state != "open":
         raise _not_open(case)
     return case

@@ -29,6 +29,9 @@ from canonical.errors import Failure
 Placed = Sequence[tuple[Verdict, Position]]
 """Verdicts with the places of their messages in the log."""
 
+# The subscription of what came as another content under a known id.
+ID_CONFLICT = "id-conflict"
+
 
 class Consequences(msgspec.Struct, frozen=True, kw_only=True):
     """Rows to write for a batch, the ledgers' apart.
@@ -108,9 +111,7 @@ def under_own_identity(entry: LogEntry) -> LogEntry:
     """A second content under a known id, as it is kept beside the first."""
     own = f"{entry.envelope.id}#{entry.digest.hex()[:16]}"
     envelope = msgspec.structs.replace(entry.envelope, id=own)
-    return msgspec.structs.replace(
-        entry, subscription="id-conflict", envelope=envelope, logged=None
-    )
+    return msgspec.structs.replace(entry, subscription=ID_CONFLICT, envelope=envelope, logged=None)
 
 
 def stale_plan(plan: Plan, work: Work) -> Note:

@@ -11,30 +11,33 @@ it is written.
                                                              +--------due------------+
     approval: ready until a person decides: done, or failed (its successors are held)
     wait: waiting until a plan without it: done     announce: waiting, then done with its event
+    a person: skips what is not sent or failed (skipped); pauses the ledger (what would be ready is
+    held); has a step and what follows it run anew (waiting, or one more generation)
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from graphlib import TopologicalSorter
 
 import msgspec
 
 from canonical.codec import encode
 from canonical.effects import Plan, Step
-from canonical.operations import QUESTIONS, AwaitFact, ReadObject, StepKind
+from canonical.operations import QUESTIONS, AwaitFact, AwaitTime, ReadObject, StepKind, verb
 
 NOT_SENT = frozenset({"waiting", "held", "ready"})
 AT_TARGET = frozenset({"in_flight", "in_doubt"})
-SETTLED = frozenset({"done", "cancelled", "superseded"})
+SETTLED = frozenset({"done", "skipped", "cancelled", "superseded"})
 
 
 class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     """A step as it stands in the ledger.
 
     withdrawn: no longer planned while it was at its target; decided on when it comes back.
-    watched: as watched_fact.
+    watched: as watched_fact. wake_at: as in Step. due_at: when it counts as late.
     """
 
     id: int
@@ -48,22 +51,32 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     withdrawn: bool = False
     watched: tuple[str, int] | None = None
+    wake_at: datetime | None = None
+    due_at: datetime | None = None
 
 
 class Replace(msgspec.Struct, frozen=True, gc=False):
-    """A step that was not sent gets other content or other dependencies in place."""
+    """A step that was not sent gets other content or other dependencies in place.
+
+    due_from: end of the last wait for a time that it stands behind.
+    """
 
     old: LedgerStep
     step: Step
     digest: bytes
+    due_from: datetime | None = None
 
 
 class Insert(msgspec.Struct, frozen=True, gc=False):
-    """A new step, or a follow-up of the same identity after one that was sent."""
+    """A new step, or a follow-up of the same identity after one that was sent.
+
+    due_from: as in Replace.
+    """
 
     step: Step
     digest: bytes
     generation: int
+    due_from: datetime | None = None
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
@@ -74,21 +87,41 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
 
 
+class Retime(msgspec.Struct, frozen=True, gc=False):
+    """A step stays as it is, and when its plan is made anew or when it is late changes.
+
+    due_at: None = as it was.
+    """
+
+    step: LedgerStep
+    wake_at: datetime | None
+    due_at: datetime | None = None
+
+
 class PlanDiff(msgspec.Struct, frozen=True):
     """What a plan changes in a ledger.
 
     withdrawals: steps at their target that are no longer planned (True) or planned again (False).
+    reorders: steps that are kept as they are, with what they depend on now.
     """
 
     inserts: tuple[Insert, ...]
     replaces: tuple[Replace, ...]
     moves: tuple[Move, ...]
     withdrawals: tuple[tuple[LedgerStep, bool], ...]
+    reorders: tuple[tuple[LedgerStep, tuple[str, ...]], ...] = ()
+    retimes: tuple[Retime, ...] = ()
 
 
 def digest_of(step: Step) -> bytes:
     """Content digest: what is asked for, not when and after what."""
     return hashlib.sha256(encode(step.operation)).digest()
+
+
+def takes(plan: Plan, *, version: int, is_taken_back: bool) -> bool:
+    """Whether a ledger that follows from this version takes the plan: not an older one, and once a
+    person has taken the change back, only a newer one."""
+    return plan.version > version or (plan.version == version and not is_taken_back)
 
 
 def current(steps: Iterable[LedgerStep]) -> dict[str, LedgerStep]:
@@ -102,22 +135,26 @@ def current(steps: Iterable[LedgerStep]) -> dict[str, LedgerStep]:
 def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
     """What has to change so that the ledger says what the plan says.
 
-    Same identity and content: kept. Other content: not sent = replaced; at the target or done =
-    a follow-up step. Gone from the plan: not sent = cancelled (a wait is done: its fact came);
-    at the target = withdrawn, kept until its end; done at a target = left behind. What an event
-    asks to be read: not sent = kept; at the target = a follow-up step; ended = asked for in place.
+    Same identity and content: kept. Other content: not sent = replaced; at the target, done or
+    skipped = a follow-up step. Gone from the plan: not sent or skipped = cancelled, and what was
+    done of it before is left behind (a wait is done: what it was for has come); at the target =
+    withdrawn, kept until its end; done at a target = left behind. What an event asks to be read:
+    not sent = kept; at the target = a follow-up step; ended = asked for in place.
     """
     now = current(steps)
     planned = _by_identity(plan)
+    digests = {identity: digest_of(step) for identity, step in planned.items()}
+    due_from = ends_of_waits(planned)
     inserts: list[Insert] = []
     replaces: list[Replace] = []
     moves: list[Move] = []
     withdrawals: list[tuple[LedgerStep, bool]] = []
+    reorders: list[tuple[LedgerStep, tuple[str, ...]]] = []
     for identity, step in planned.items():
-        digest = digest_of(step)
+        digest, due = digests[identity], due_from.get(identity)
         old = now.get(identity)
         if old is None:
-            inserts.append(Insert(step, digest, 1))
+            inserts.append(Insert(step, digest, 1, due))
         elif isinstance(step.operation, ReadObject):
             # Not sent yet, it is joined: it will see what is told now. One that is out may have
             # looked before; one that has ended left nothing that a generation would tell.
@@ -126,35 +163,92 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
             elif old.state not in NOT_SENT:
                 replaces.append(Replace(old, step, digest))
         elif old.kind == "wait" and old.state == "done":
-            inserts.append(Insert(step, digest, old.generation + 1))  # awaited anew
+            inserts.append(Insert(step, digest, old.generation + 1, due))  # awaited anew
         elif old.digest == digest and old.state not in ("cancelled", "superseded"):
             if old.state in NOT_SENT and _stands_otherwise(old, step):
-                replaces.append(Replace(old, step, digest))
-            elif old.withdrawn:
+                replaces.append(Replace(old, step, digest, due))
+            elif set(old.depends_on) != set(step.depends_on):
+                reorders.append((old, step.depends_on))
+            if old.withdrawn:
                 withdrawals.append((old, False))
         elif old.state in NOT_SENT or old.state == "failed":
-            replaces.append(Replace(old, step, digest))
+            replaces.append(Replace(old, step, digest, due))
         else:
-            inserts.append(Insert(step, digest, old.generation + 1))
+            inserts.append(Insert(step, digest, old.generation + 1, due))
+    former = _done_before(steps, now)
     for identity, old in now.items():
         if identity in planned:
             continue
         if old.kind == "wait" and old.state in NOT_SENT:
-            moves.append(Move(old, "done", "the fact is known"))
-        elif old.state in NOT_SENT or old.state == "failed":
-            moves.append(Move(old, "cancelled", "no longer planned"))
+            moves.append(Move(old, "done", _end_of_wait(old)))
+        elif _not_sent(old):
+            moves.append(Move(old, "cancelled", NO_LONGER_PLANNED))
+            moves += _ends_of_former(former.get(identity, ()))
         elif old.state in AT_TARGET:
             if old.withdrawn:
                 continue
             withdrawals.append((old, True))
         elif old.state == "done" and old.kind == "call":
             moves.append(_end_of_done(old))
-    return PlanDiff(tuple(inserts), tuple(replaces), tuple(moves), tuple(withdrawals))
+    touched = {change.old.id for change in replaces} | {move.step.id for move in moves}
+    kept = [step for step in now.values() if step.id not in touched]
+    return PlanDiff(
+        tuple(inserts),
+        tuple(replaces),
+        tuple(moves),
+        tuple(withdrawals),
+        tuple(reorders),
+        tuple(_retimes(kept, planned, digests, due_from)),
+    )
+
+
+def _retimes(
+    kept: Iterable[LedgerStep],
+    planned: Mapping[str, Step],
+    digests: Mapping[str, bytes],
+    due_from: Mapping[str, datetime],
+) -> Iterator[Retime]:
+    """Steps that stay as they are, at other times. One at its target that a newer plan overtook
+    makes no plan anew any more: that plan knew of it."""
+    for old in kept:
+        wake: datetime | None = None
+        due: datetime | None = None
+        step = planned.get(old.identity)
+        if old.state in SETTLED:
+            continue
+        if step is not None and digests[old.identity] == old.digest:
+            wake = step.wake_at
+            if old.state in NOT_SENT and old.identity in due_from:
+                due = due_from[old.identity] + timedelta(seconds=step.due_s)
+        if wake != old.wake_at or (due is not None and due != old.due_at):
+            yield Retime(old, wake, due)
 
 
 def _stands_otherwise(old: LedgerStep, step: Step) -> bool:
     """Same content, but after other steps or on a newer state of its fact."""
     return set(old.depends_on) != set(step.depends_on) or old.watched != watched_fact(step)
+
+
+def ends_of_waits(planned: Mapping[str, Step]) -> dict[str, datetime]:
+    """By identity, the end of the last wait for a time that a step stands behind, or is."""
+    ends = {i: s.operation.at for i, s in planned.items() if isinstance(s.operation, AwaitTime)}
+    if not ends:
+        return ends
+    order = TopologicalSorter({i: s.depends_on for i, s in planned.items()}).static_order()
+    for identity in order:
+        before = [ends[d] for d in (identity, *planned[identity].depends_on) if d in ends]
+        if before:
+            ends[identity] = max(before)
+    return ends
+
+
+def _end_of_wait(step: LedgerStep) -> str:
+    is_for_time = _verb(step) == verb(AwaitTime)
+    return "its time has come" if is_for_time else "the fact is known"
+
+
+def _verb(step: LedgerStep) -> str:
+    return step.identity.rpartition("|")[2]
 
 
 def _by_identity(plan: Plan) -> dict[str, Step]:
@@ -172,25 +266,54 @@ def _by_identity(plan: Plan) -> dict[str, Step]:
 
 
 LEFT_BEHIND = "done, and no longer planned"
+NO_LONGER_PLANNED = "no longer planned"
+REPLACED = "replaced by a newer plan"
 
 
 def _end_of_done(step: LedgerStep) -> Move:
     """Done and no longer planned; what changed the target is left behind for a person to judge."""
-    asked_only = step.identity.rpartition("|")[2] in QUESTIONS
+    asked_only = _verb(step) in QUESTIONS
     return Move(step, "superseded", "no longer asked" if asked_only else LEFT_BEHIND)
 
 
-def advance(steps: Sequence[LedgerStep]) -> tuple[Move, ...]:
+def _done_before(
+    steps: Iterable[LedgerStep], now: dict[str, LedgerStep]
+) -> dict[str, list[LedgerStep]]:
+    """By identity, calls that were done before a newer form of theirs was planned, in order."""
+    found: dict[str, list[LedgerStep]] = {}
+    for step in steps:
+        is_former = step.generation < now[step.identity].generation
+        if is_former and step.state == "done" and step.kind == "call":
+            found.setdefault(step.identity, []).append(step)
+    for its in found.values():
+        its.sort(key=lambda step: step.generation)
+    return found
+
+
+def _ends_of_former(former: Sequence[LedgerStep]) -> list[Move]:
+    """The newer form will not come: what was done last is what the target holds."""
+    if not former:
+        return []
+    return [*(Move(step, "superseded", REPLACED) for step in former[:-1]), _end_of_done(former[-1])]
+
+
+# What a paused step is to those behind it: it did not fail, they wait for it.
+_PAUSED = "paused"
+
+
+def advance(steps: Sequence[LedgerStep], *, paused: str = "") -> tuple[Move, ...]:
     """What may happen next, as one move per step at most.
 
     Steps whose dependencies are settled become ready, and wait again if one of those is open
-    again; steps behind a failure are held; an announcement that may happen moves to done: the
-    caller publishes it in the same commit. What came back from its target and is no longer
+    again, or something before it where it is no call: order passes through decisions and
+    announcements. Steps behind a failure are held; an announcement that may happen moves to done:
+    the caller publishes it in the same commit. What came back from its target and is no longer
     planned, or planned otherwise, ends. Announcements set others free, so this runs until nothing
     moves.
+    paused: why nothing begins; what would be ready, or announced, is held for that reason.
     """
     now = current(steps)
-    moves = {move.step.id: move for step in steps if (move := _end_of_outdated(step, now))}
+    moves = _ends_of_outdated(steps, now)
     states = {i: moves[s.id].state if s.id in moves else s.state for i, s in now.items()}
     busy_before = {
         step.identity
@@ -200,38 +323,91 @@ def advance(steps: Sequence[LedgerStep]) -> tuple[Move, ...]:
     moved = True
     while moved:
         moved = False
+        before = states | _reopened(now, states)
         for identity, step in now.items():
-            if states[identity] not in NOT_SENT or step.kind == "wait":
+            if states[identity] not in NOT_SENT and states[identity] != _PAUSED:
                 continue
-            target = _next_state(step, states, blocked=identity in busy_before)
+            if step.kind == "wait":
+                continue
+            target = _next_state(step, before, blocked=identity in busy_before, paused=paused)
             if target[0] != states[identity]:
-                states[identity] = target[0]
-                moves[step.id] = Move(step, *target)
+                states[identity] = before[identity] = target[0]
+                state = "held" if target[0] == _PAUSED else target[0]
+                moves[step.id] = Move(step, state, target[1])
                 moved = True
     return tuple(move for move in moves.values() if move.state != move.step.state)
+
+
+def _reopened(now: dict[str, LedgerStep], states: dict[str, str]) -> dict[str, str]:
+    """What decisions and announcements that are done are to those behind them where something
+    before them is open again, or failed."""
+    found: dict[str, str] = {}
+
+    def standing(identity: str) -> str:
+        state = states.get(identity, "")
+        if state in ("failed", "held"):
+            return "held"
+        if state not in SETTLED:
+            return "waiting"
+        step = now[identity]
+        if state != "done" or step.kind == "call":
+            return ""
+        if identity not in found:
+            found[identity] = ""
+            standings = {standing(d) for d in step.depends_on}
+            found[identity] = next((s for s in ("held", "waiting") if s in standings), "")
+        return found[identity]
+
+    for identity, step in now.items():
+        if step.kind != "call" and states[identity] == "done":
+            standing(identity)
+    return {identity: state for identity, state in found.items() if state}
+
+
+def _ends_of_outdated(steps: Sequence[LedgerStep], now: dict[str, LedgerStep]) -> dict[int, Move]:
+    """By id, the ends of steps that a newer plan overtook while they were at their target."""
+    former = _done_before(steps, now)
+    ends: dict[int, Move] = {}
+    for step in steps:
+        move = _end_of_outdated(step, now)
+        if move is not None:
+            ends[step.id] = move
+            if move.reason == NO_LONGER_PLANNED:
+                ends |= {m.step.id: m for m in _ends_of_former(former.get(step.identity, ()))}
+    return ends
 
 
 def _end_of_outdated(step: LedgerStep, now: dict[str, LedgerStep]) -> Move | None:
     """The end of a step that a newer plan overtook while it was at its target."""
     if step.generation < now[step.identity].generation:
-        return Move(step, "superseded", "replaced by a newer plan") if _not_sent(step) else None
+        return Move(step, "superseded", REPLACED) if _came_back(step) else None
     if not step.withdrawn:
         return None
     if step.state == "done":
         return _end_of_done(step)
-    return Move(step, "cancelled", "no longer planned") if _not_sent(step) else None
+    return Move(step, "cancelled", NO_LONGER_PLANNED) if _came_back(step) else None
 
 
-def _not_sent(step: LedgerStep) -> bool:
+def _came_back(step: LedgerStep) -> bool:
+    """Whether nothing of it is at its target, nor will be."""
     return step.state in NOT_SENT or step.state == "failed"
 
 
-def _next_state(step: LedgerStep, states: dict[str, str], *, blocked: bool) -> tuple[str, str]:
+def _not_sent(step: LedgerStep) -> bool:
+    """The same; or a person has skipped it."""
+    return _came_back(step) or step.state == "skipped"
+
+
+def _next_state(
+    step: LedgerStep, states: dict[str, str], *, blocked: bool, paused: str
+) -> tuple[str, str]:
     refused = [d for d in step.depends_on if states.get(d) in ("failed", "held")]
     if refused:
         return "held", f"{len(refused)} step(s) before it did not succeed"
     if blocked or any(states.get(d) not in SETTLED for d in step.depends_on):
         return "waiting", ""
+    if paused:
+        return _PAUSED, paused
     return ("done", "") if step.kind == "announce" else ("ready", "")
 
 

@@ -34,7 +34,7 @@ class Metrics:
         )
         self.contract_messages = Counter(
             "layshaft_contract_messages",
-            "Messages of foreign sources whose fate is committed, by what they were sent as",
+            "Messages whose fate is committed, by what they were sent as; of events with version",
             ["source", "contract"],
             registry=r,
         )
@@ -117,6 +117,12 @@ class Metrics:
         self.steps = Gauge("layshaft_steps", "Steps of open ledgers", ["state"], registry=r)
         self.approvals_open = Gauge(
             "layshaft_approvals_open", "Decisions waited for", ["role"], registry=r
+        )
+        self.outbound_holds = Gauge(
+            "layshaft_outbound_holds",
+            "Holds in force: outbound effects that people have stopped",
+            ["kind"],
+            registry=r,
         )
         self.inbox_expired = Counter(
             "layshaft_inbox_expired", "Dedupe rows forgotten after their time", registry=r

@@ -12,7 +12,6 @@ from broker.intake import UNREAD
 from broker.metrics import Metrics
 from broker.policy import Behind, DeadLetter, Disposition, Done, Invalid, Park, RetryAt
 from canonical.envelope import Lane
-from canonical.events import SOURCE
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +29,7 @@ def report(
         word = outcome_word(verdict.fate)
         settled[handler, word] += 1
         # Once, when it comes; of what cannot be read nobody knows what it was sent as.
-        if work.handler and not work.pending and work.entry.envelope.source != SOURCE:
+        if work.handler and not work.pending:
             sent[work.entry.envelope.source, work.entry.envelope.type] += 1
             for what, number in work.ignored.items():
                 metrics.ignored.labels(handler, what).inc(number)

@@ -13,7 +13,8 @@ import structlog
 
 from broker.aside import aside
 from broker.failpoints import FailPoints
-from broker.store import Database
+from broker.principals import Deed
+from broker.store import Database, Tx
 from broker.store import packages as rows
 from broker.store.packages import PackageRow
 from canonical.errors import InvalidMessage
@@ -24,6 +25,11 @@ log = structlog.get_logger(__name__)
 CHUNK_BYTES = 512 * 1024
 # What is larger is kept in a file while it is read.
 _SPOOL_BYTES = 1024 * 1024
+
+
+async def deed(tx: Tx, name: str) -> Deed:
+    """What putting that content takes; which plants it is about nobody has read yet."""
+    return Deed(action="package-put", subject=name)
 
 
 async def put_package(

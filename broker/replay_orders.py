@@ -8,6 +8,7 @@ from time import monotonic
 
 import msgspec
 
+from broker.principals import ALL_PLANTS, Action, Deed
 from broker.reading import Reader
 from broker.replay import Fate, read_selected, sort
 from broker.store import Database, Tx
@@ -102,6 +103,24 @@ async def plan(
     )
 
 
+async def deed(tx: Tx, action: Action, replay_id: int) -> Deed:
+    """What an act on that replay takes: nobody can say of which plants its messages are."""
+    replay = await rows.lock(tx, replay_id)
+    story = replay.selection.correlation_id if replay is not None else ""
+    subject = _subject(replay_id)
+    return Deed(action=action, subject=subject, correlation_id=story, plants=ALL_PLANTS)
+
+
+async def deed_of_start(tx: Tx, selection: Selection) -> Deed:
+    """What a replay of that selection takes; it has no number yet."""
+    return Deed(
+        action="replay-start",
+        subject="replay",
+        correlation_id=selection.correlation_id,
+        plants=ALL_PLANTS,
+    )
+
+
 async def start(
     tx: Tx, *, mode: Mode, selection: Selection, rate: float, by: str, reason: str
 ) -> int:
@@ -130,7 +149,15 @@ async def start(
         ),
     )
     detail = {"mode": mode, "messages": extent.messages, "reason": reason, "rate": rate}
-    await _write_audit(tx, replay_id, "replay-started", by, {**detail, "selection": selection})
+    note = Note(
+        by,
+        "replay-started",
+        _subject(replay_id),
+        selection.correlation_id,
+        {**detail, "selection": selection},
+        after={"state": "running"},
+    )
+    await message_rows.write_audit(tx, [note])
     return replay_id
 
 
@@ -139,9 +166,9 @@ async def pause(tx: Tx, *, replay_id: int, by: str, reason: str) -> None:
 
     Raises: Rejected("not-found"), Conflict("not-in-state").
     """
-    await _lock(tx, replay_id, "paused", {"running"})
+    before = await _lock(tx, replay_id, "paused", {"running"})
     await rows.change_state(tx, replay_id, "paused")
-    await _write_audit(tx, replay_id, "replay-paused", by, {"reason": reason})
+    await _note_change(tx, before, "replay-paused", "paused", by, {"reason": reason})
 
 
 async def resume(tx: Tx, *, replay_id: int, by: str, reason: str) -> None:
@@ -149,9 +176,9 @@ async def resume(tx: Tx, *, replay_id: int, by: str, reason: str) -> None:
 
     Raises: Rejected("not-found"), Conflict("not-in-state").
     """
-    await _lock(tx, replay_id, "resumed", {"paused", "failed"})
+    before = await _lock(tx, replay_id, "resumed", {"paused", "failed"})
     await rows.change_state(tx, replay_id, "running")
-    await _write_audit(tx, replay_id, "replay-resumed", by, {"reason": reason})
+    await _note_change(tx, before, "replay-resumed", "running", by, {"reason": reason})
 
 
 async def cancel(tx: Tx, *, replay_id: int, by: str, reason: str) -> int:
@@ -159,11 +186,11 @@ async def cancel(tx: Tx, *, replay_id: int, by: str, reason: str) -> int:
 
     Raises: Rejected("not-found"), Conflict("not-in-state").
     """
-    await _lock(tx, replay_id, "cancelled", {"running", "paused", "failed"})
+    before = await _lock(tx, replay_id, "cancelled", {"running", "paused", "failed"})
     removed = await rows.remove_unbegun(tx, replay_id)
     await rows.change_state(tx, replay_id, "cancelled")
     detail = {"reason": reason, "removed": removed}
-    await _write_audit(tx, replay_id, "replay-cancelled", by, detail)
+    await _note_change(tx, before, "replay-cancelled", "cancelled", by, detail)
     return removed
 
 
@@ -182,7 +209,20 @@ async def _lock(tx: Tx, replay_id: int, to_be: str, allowed: set[State]) -> Repl
     return replay
 
 
-async def _write_audit(
-    tx: Tx, replay_id: int, action: str, by: str, detail: dict[str, object]
+async def _note_change(
+    tx: Tx, before: Replay, action: str, state: State, by: str, detail: dict[str, object]
 ) -> None:
-    await message_rows.write_audit(tx, [Note(by, action, f"replay/{replay_id}", detail=detail)])
+    note = Note(
+        by,
+        action,
+        _subject(before.id),
+        before.selection.correlation_id,
+        detail,
+        before={"state": before.state},
+        after={"state": state},
+    )
+    await message_rows.write_audit(tx, [note])
+
+
+def _subject(replay_id: int) -> str:
+    return f"replay/{replay_id}"

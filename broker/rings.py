@@ -20,7 +20,8 @@ from aio_pika.abc import AbstractConnection
 from broker import connections
 from broker.failpoints import FailPoints
 from broker.partitions import Held, Ring, next_state
-from broker.store import Database
+from broker.principals import ALL_PLANTS, Deed
+from broker.store import Database, Tx
 from broker.store import messages as message_rows
 from broker.store import partitions as rows
 from broker.store.messages import Note
@@ -35,6 +36,11 @@ Declare = Callable[[Sequence[Ring]], Awaitable[None]]
 """The topology with these rings exists."""
 
 log = structlog.get_logger(__name__)
+
+
+async def deed(tx: Tx, event: str) -> Deed:
+    """What splitting the event takes: it is of all plants."""
+    return Deed(action="partitions-change", subject=event, plants=ALL_PLANTS)
 
 
 async def change_partitions(

@@ -52,7 +52,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A system that we call.
 
-    driver: key of handlers.DRIVERS. auth: "s4" (basic + CSRF session) or "oauth2".
+    driver: word of the catalogue's drivers. auth: "oauth2", or a word of the catalogue's access.
     user / secret: credentials, given by reference to environment variables.
     tenant: workspace of the target in which the user works, where it has several.
     concurrency: calls at once, over all lanes; see broker.channels.slots for how they share them.

@@ -1,13 +1,14 @@
 """Shadow: logged messages decided with today's code, compared with what was done; changes nothing.
 
 Documents, events and the end are compared as of the message: it is decided on the facts that the
-messages before it had left. A plan is compared on the facts of today, because a ledger is planned
-anew whenever a fact it waits for comes. Messages are read between snapshots: none stays open while
-a package is fetched.
+messages before it had left. A plan is compared on the facts of today, as of the moment when it was
+made last, because a ledger is planned anew whenever a fact or a time it waits for comes. Messages
+are read between snapshots: none stays open while a package is fetched.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -155,6 +156,8 @@ async def _outputs(
     found += await _events(tx, work, [e for e in effects if isinstance(e, Emit)])
     plan = next((e for e in effects if isinstance(e, Plan)), None)
     if plan is not None:
+        made_at = await rows.planned_at(tx, plan.key)
+        context = dataclasses.replace(context, now=made_at or context.now)
 
         async def of_today(keys: set[str]) -> dict[str, Stored]:
             return await document_rows.load(tx, keys)
@@ -247,7 +250,9 @@ def _against(ledger: PlannedLedger, plan: Plan) -> list[Difference]:
             about = _about(plan.key, change.step.identity)
             before, after = sorted(old.depends_on), sorted(change.step.depends_on)
             found.append(differing(about, encode({"after": before}), encode({"after": after})))
-    gone = [m.step for m in diff.moves if m.step.kind != "wait"]
+    # Of what was done several times the last form is told.
+    moved = [m.step for m in diff.moves if m.step.kind != "wait"]
+    gone = [step for step in moved if step.id == latest[step.identity].id]
     gone += [step for step, is_gone in diff.withdrawals if is_gone]
     return found + [missing(_about(plan.key, s.identity), ledger.operations[s.id]) for s in gone]
 

@@ -26,6 +26,8 @@ from canonical.operations import QUESTIONS
 from canonical.own_work import StepEnd, StepEnded
 
 ENDS: frozenset[str] = frozenset(get_args(StepEnd))
+# What a person has skipped was not made; the reason says who skipped it and why.
+_TOLD_AS = {"skipped": "cancelled"}
 
 
 class End(msgspec.Struct, frozen=True):
@@ -59,10 +61,13 @@ async def tell_results(tx: Tx, results: Sequence[tuple[Ledger, CallResult]]) -> 
 def of_moves(moved: Iterable[tuple[Ledger, Sequence[Move]]]) -> tuple[End, ...]:
     """The ends among moves, in their order."""
     return tuple(
-        End(ledger, move.step.id, move.step.identity, move.state, move.reason)
+        End(ledger, move.step.id, move.step.identity, _end_of(move), move.reason)
         for ledger, moves in moved
         for move in moves
-        if move.step.kind == "call" and _is_told(move.step.identity, move.state)
+        if move.step.kind == "call"
+        and _is_told(move.step.identity, _end_of(move))
+        # That it was not made has been told already.
+        and move.step.state not in _TOLD_AS
     )
 
 
@@ -88,6 +93,10 @@ def said(end: End) -> StepEnded:
         end=msgspec.convert(end.end, StepEnd),
         reason=end.reason,
     )
+
+
+def _end_of(move: Move) -> str:
+    return _TOLD_AS.get(move.state, move.state)
 
 
 def _is_asked_for(tx: Tx) -> bool:

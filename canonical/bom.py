@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.quantity import Quantity
@@ -73,11 +76,31 @@ class Bom(msgspec.Struct, frozen=True):
     stated_at: Instant | None = None
 
 
+# Who may change a line, or take it out. unknown: only a person can tell.
+LineOwner = Literal["engineering", "plant", "unknown"]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Lines of a plant's BOM that are the plant's own; `owner_of` tells one.
+
+    prefixes: that its component's number begins with. line_categories: item categories, in the
+    ERP's own words. numbers: components of a kind of item that is the plant's. others: components
+    that are known to be of no such kind; None where no kind of item is the plant's.
+    """
+
+    prefixes: tuple[str, ...] = ()
+    line_categories: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    others: tuple[str, ...] | None = None
+
+
 class PlantBom(msgspec.Struct, frozen=True):
     """A BOM as one plant's ERP is to hold it: lines in the components' base units.
 
     usage: the ERP's BOM usage, e.g. "1" production. alternative: e.g. "1".
-    base_unit / lines' units: Rec 20 codes.
+    base_unit / lines' units: Rec 20 codes. Scrap of a line is the ERP's, whatever the line says.
+    kept: lines that stay as they are. line_categories: by component, the ERP's item category of new
+    lines; of one that is not there, the driver's own.
     """
 
     plant: str
@@ -88,6 +111,29 @@ class PlantBom(msgspec.Struct, frozen=True):
     base: Quantity
     lines: tuple[BomLine, ...]
     change: str = ""
+    kept: Kept | UnsetType = UNSET
+    line_categories: Mapping[str, str] | UnsetType = UNSET
+
+
+def owner_of(
+    bom: PlantBom, *, spelled: Callable[[str], str] = str
+) -> Callable[[str, str], LineOwner]:
+    """What tells whose a line is, by component and item category as the ERP has them.
+
+    spelled: the form in which numbers are compared at the target.
+    """
+    kept = Kept() if isinstance(bom.kept, UnsetType) else bom.kept
+    numbers = frozenset(map(spelled, kept.numbers))
+    others = None if kept.others is None else frozenset(map(spelled, kept.others))
+
+    def owner(component: str, line_category: str) -> LineOwner:
+        number = spelled(component)
+        begins = any(one.startswith(kept.prefixes) for one in (component, number))
+        if begins or number in numbers or line_category in kept.line_categories:
+            return "plant"
+        return "engineering" if others is None or number in others else "unknown"
+
+    return owner
 
 
 class BomNote(msgspec.Struct, frozen=True, gc=False):

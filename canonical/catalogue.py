@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from canonical.access import Access
 from canonical.connector import Driver
 from canonical.errors import InvalidMessage, Misconfigured
 from canonical.events import BY_TYPE, SOURCE
@@ -19,13 +20,15 @@ class Catalogue:
     handlers: (who speaks, message type) -> handler; who is SOURCE for our own events.
     recognised: message types that are known by their content; of the others the sender has to say
         the type.
-    drivers: word used in the configuration -> protocol of a target system.
+    drivers: word used in the configuration -> protocol of a target system. access: likewise -> how
+    such systems want to know who calls, beside what is common to many.
     watches: event that a day brings about -> what is looked at for it.
     """
 
     handlers: Mapping[tuple[str, str], Handler]
     recognised: Mapping[str, Callable[[Delivery], bool]] = field(default_factory=dict)
     drivers: Mapping[str, Driver] = field(default_factory=dict)
+    access: Mapping[str, Access] = field(default_factory=dict)
     watches: Mapping[str, Watch] = field(default_factory=dict)
 
     def recognise(self, contracts: Sequence[str], delivery: Delivery) -> Handler:
@@ -54,7 +57,7 @@ class Catalogue:
         raise _unknown("contract-unknown", delivery, contracts)
 
     def _is_of_ours(self, stated: str) -> bool:
-        """Whether it is a message type, or a version of one: `arena.change`, `arena.change.v99`."""
+        """Whether it is a message type, or a version of one: `shop.change`, `shop.change.v99`."""
         return any(
             stated == message_type or stated.startswith(f"{message_type}.v")
             for who, message_type in self.handlers

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from canonical.envelope import Envelope, Message
+from canonical.envelope import Deviation, Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.events import BY_TYPE, SOURCE, EventType
 from canonical.handler import Delivery
-from canonical.members import not_taken
+from canonical.members import looked_through
 from canonical.package import MAX_EVENT_BYTES, MAX_INLINE_BYTES
 from canonical.quantity import is_plain
 from canonical.upcasts import to_present
@@ -61,16 +61,18 @@ def decode_json(body: bytes, kind: type[T], *, where: str = "body", keys_once: b
     return value
 
 
-def decode_foreign(body: bytes, kind: type[T], *, where: str = "body") -> tuple[T, tuple[str, ...]]:
-    """A vendor's value of `kind`, and which members of the content it does not take: the `ignored`
-    of its message.
+def decode_foreign(
+    body: bytes, kind: type[T], *, where: str = "body"
+) -> tuple[T, tuple[str, ...], tuple[Deviation, ...]]:
+    """A vendor's value of `kind`, which members of the content it does not take, and where it is
+    not written as it should be: the `ignored` and the `deviations` of its message.
 
     Raises: InvalidMessage, as decode_json with keys_once does.
     """
     value = decode_json(body, kind, where=where)
     content = guard(lambda: msgspec.json.decode(body), where=where)
     _check_keys(body, content, where)
-    return value, not_taken(content, kind)
+    return value, *looked_through(content, kind)
 
 
 def check_size(body: bytes, *, limit: int = MAX_BODY_BYTES, where: str = "body") -> None:
@@ -251,13 +253,18 @@ def guard(decode: Callable[[], T], *, where: str) -> T:
 
 
 def read_event(delivery: Delivery) -> Message[Any]:
-    """The message of one of our own events; its envelope travels in the headers."""
+    """The message of one of our own events; its envelope travels in the headers.
+
+    An earlier version is read as the present one; the type in its envelope stays what it was sent
+    as: who still sends by it is counted, and may be refused.
+    """
     attributes = delivery.attributes
-    known = BY_TYPE.get(attributes.get("type", ""))
+    stated = attributes.get("type", "")
+    known = BY_TYPE.get(stated)
     if known is None:
         raise InvalidMessage(
             "event-unknown",
-            f"No event of type {attributes.get('type', '')!r} is known",
+            f"No event of type {stated!r} is known",
             where="ce-type",
             remedy="Use a type of the event table",
         )
@@ -267,7 +274,7 @@ def read_event(delivery: Delivery) -> Message[Any]:
     envelope = Envelope(
         id=required(attributes, "id"),
         source=attributes.get("source", SOURCE),
-        type=row.type,
+        type=stated,
         key=required(attributes, "subject"),
         correlation_id=attributes.get("correlationid", ""),
         causation_id=attributes.get("causationid", ""),

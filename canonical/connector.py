@@ -15,12 +15,13 @@ import msgspec
 from canonical.effects import Step
 from canonical.exchange import Request, Response
 from canonical.operations import Operation
+from canonical.own_words import OwnWords
 
 
 class Answer(msgspec.Struct, frozen=True):
     """Content that a read brought back; it comes in as a message of its own.
 
-    type: vendor type, e.g. "coupa.supplier". key: business object it is about.
+    type: vendor type, e.g. "shop.supplier". key: business object it is about.
     """
 
     type: str
@@ -89,6 +90,8 @@ class Driver:
     write: step, observed, idempotency key -> next write; None if nothing is left to write.
     write_singly: as `write`, for a target that takes one change a call; None where `write` never
         puts several into one that may be refused for it.
+    worded: own words of the target -> the driver that reads and writes them; None for a driver that
+        has nothing to do with such words.
     confirm: step, response to a write -> Confirmed. Raises Rejected (refused for good), Conflict
         (exists with other content, changed meanwhile), Unavailable (not applied, try later),
         InDoubt (may be applied: 5xx, unparsable answer), Misconfigured (rights, unknown API).
@@ -101,6 +104,11 @@ class Driver:
     confirm: Callable[[Step, Response], Confirmed]
     write_singly: Callable[[Step, Observed, str], Write | None] | None = None
     operations: tuple[type[Operation], ...] = ()
+    worded: Callable[[OwnWords], Driver] | None = None
+
+    def for_words(self, words: OwnWords) -> Driver:
+        """The driver for a target that has these words of its own."""
+        return self.worded(words) if self.worded else self
 
     def one_by_one(self) -> Driver:
         """The driver for a target that takes one change a call."""

@@ -1,7 +1,7 @@
 """From when until when something holds: by time in a plant's zone, by serial number or by lot.
 
 All are half-open: the end is the first moment or number that is no longer covered. The inclusive
-"last valid day" of SAP, cXML and Coupa exists only at the edge, in the two functions for it.
+"last valid day" of many vendors exists only at the edge, in the two functions for it.
 """
 
 from __future__ import annotations

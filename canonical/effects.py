@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -21,9 +22,12 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     system: configured system name ("erp"), a role ("quality") for approvals, or "layshaft".
     depends_on: identities of steps of the same plan that must be done first.
     owner: who is asked when it does not move.
-    due_s: seconds after planning when it counts as late.
+    due_s: seconds after planning when it counts as late, or after the end of a wait for a time that
+        it stands behind.
     fact, seen: document the step's sense hangs on, in the version it was planned on: a newer one
         makes the plan anew while the step is open. Not part of its content.
+    wake_at: UTC; the plan is made anew at that moment while the step is open, so it lies in the
+        future when it is planned. Not part of its content either.
     """
 
     plant: str
@@ -37,6 +41,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     due_s: int = 86_400
     fact: str = ""
     seen: int = 0
+    wake_at: datetime | None = None
 
     @property
     def identity(self) -> str:
@@ -66,6 +71,11 @@ class StepParts(NamedTuple):
     object_kind: str
     object_id: str
     verb: str
+
+
+def is_identity(text: str) -> bool:
+    """Whether the text has as many parts as an identity."""
+    return text.count("|") >= len(StepParts._fields) - 1
 
 
 def parts_of_identity(identity: str) -> StepParts:
@@ -137,7 +147,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Everything that must become true for one business transaction.
 
     key: the ledger's business object. version: of the event it follows
-    from; an older one plans nothing.
+    from; an older one plans nothing. cancels: whether the transaction was taken back: nothing of it
+    must become true any more.
     """
 
     key: str
@@ -145,6 +156,7 @@ class Plan(msgspec.Struct, frozen=True):
     title: str
     steps: tuple[Step, ...]
     findings: tuple[Finding, ...] = ()
+    cancels: bool = False
 
 
 class Fetch(msgspec.Struct, frozen=True):

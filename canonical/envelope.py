@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -17,8 +19,8 @@ class Envelope(msgspec.Struct, frozen=True):
 
     Identity of a message is (source, id), per subscription.
 
-    type: `com.layshaft.<object>.<past-tense>.v<n>` for our events; the contract's name for a
-        vendor message, e.g. `arena.change`.
+    type: what it was sent as: `com.layshaft.<object>.<past-tense>.v<n>` for our events, of an
+        earlier version too; the contract's name for a vendor message, e.g. `shop.change`.
     key: the business object the message is about, `<kind>/<number>`; messages of one key keep
         their order.
     time: when it happened at the source, where the source says so; never trusted for order.
@@ -46,6 +48,15 @@ class Deviation(msgspec.Struct, frozen=True):
 
     where: str
     what: str
+
+
+# Of one message so many are told.
+MAX_DEVIATIONS = 100
+
+
+def first_ones(deviations: Iterable[Deviation]) -> tuple[Deviation, ...]:
+    """Those that a message tells; the others are not looked for."""
+    return tuple(islice(deviations, MAX_DEVIATIONS))
 
 
 class Message(msgspec.Struct, Generic[Payload], frozen=True):

@@ -5,8 +5,9 @@ Type on the wire: `com.layshaft.<object>.<past-tense>.v<n>`. The short form name
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Literal
+from typing import get_args
 
 import msgspec
 
@@ -14,10 +15,11 @@ from canonical.bom import Bom, PlantBomState
 from canonical.bounds import Instant, Int64
 from canonical.change import ChangeMasterState, ChangeStatus, EngineeringChange
 from canonical.envelope import Lane
-from canonical.item import Item, ItemKind, Lifecycle
+from canonical.item import ApprovedManufacturer, ApprovedSupplier, Item, ItemKind, Lifecycle
 from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, OrderStatus, PurchaseOrder
 from canonical.own_work import CaseOpened, CaseResolved, StepEnd, StepEnded
+from canonical.patterns import GRADES, Pattern
 from canonical.purchase_contract import ContractExpiring, ContractStatus, PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quality_hold import QualityHold
@@ -125,6 +127,23 @@ class ItemStopped(msgspec.Struct, frozen=True):
     stated_as: str = ""
 
 
+class ApprovedSourcesChanged(msgspec.Struct, frozen=True):
+    """Of which makers an item may be, and from whom it may be bought: as its PLM says now, and as
+    it said before. Each list is whole.
+
+    revision: label of the one that states it. change: that made it; "" where the source does not
+    say.
+    """
+
+    number: str
+    revision: str
+    manufacturers: tuple[ApprovedManufacturer, ...]
+    suppliers: tuple[ApprovedSupplier, ...]
+    manufacturers_before: tuple[ApprovedManufacturer, ...]
+    suppliers_before: tuple[ApprovedSupplier, ...]
+    change: str = ""
+
+
 class SupplierStanding(msgspec.Struct, frozen=True):
     """How a supplier stands now.
 
@@ -173,18 +192,14 @@ class ContractStanding(msgspec.Struct, frozen=True):
     stated_as: str = ""
 
 
-# event: heard when it happens, each by itself. batch: nobody is the worse off for taking it with
-# others, later. What somebody has to know before going on is no event: it is the answer to a call.
-Pattern = Literal["event", "batch"]
-
-
 class EventType(msgspec.Struct, frozen=True):
     """One row of the taxonomy.
 
-    name: `<object>.<past-tense>`. key: what the business key looks like. lane: unless the emitter
-    chooses a faster one, by lane_rule. owner: team that answers for its meaning. retention_days: in
-    the log, unless the configuration says otherwise. why: what depends on it, which decides the
-    lane. on_request: told only where the configuration names a subscriber of it.
+    name: `<object>.<past-tense>`. key: what the business key looks like. lane: in which it goes;
+    lane_rules: others that it takes instead, and where. owner: team that answers for its meaning.
+    why: what depends on it, which decides the lane and so the pattern. on_request: told only where
+    the configuration names a subscriber of it. How long it is kept is no matter of the event: the
+    log keeps all for as long.
     """
 
     name: str
@@ -193,10 +208,9 @@ class EventType(msgspec.Struct, frozen=True):
     key: str
     lane: Lane
     owner: str
-    retention_days: int
     description: str
     why: str
-    lane_rule: str = ""
+    lane_rules: Mapping[Lane, str] = {}
     on_request: bool = False
 
     @property
@@ -206,12 +220,29 @@ class EventType(msgspec.Struct, frozen=True):
 
     @property
     def pattern(self) -> Pattern:
-        """As critical as its lane: what no production and no purchase waits for can wait itself."""
-        return "batch" if self.lane == "enrichment" else "event"
+        """As its criticality decides, which is that of its lane."""
+        return GRADES[self.lane].pattern
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """Those it may take, the most critical one first."""
+        return tuple(lane for lane in get_args(Lane) if self.may_take(lane))
+
+    @property
+    def lane_rule(self) -> str:
+        """Which lane it takes, in words."""
+        if not self.lane_rules:
+            return f"always {self.lane}"
+        others = [f"{lane} {where}" for lane, where in self.lane_rules.items()]
+        return "; ".join((*others, f"else {self.lane}"))
+
+    def may_take(self, lane: Lane) -> bool:
+        """Whether it is ever emitted in that lane."""
+        return lane == self.lane or lane in self.lane_rules
 
 
 _ENG, _PRO, _OPS, _QUALITY = "engineering", "procurement", "operations", "quality"
-_CHANGE, _LOG_DAYS = "engineering-change/<number>", 90
+_CHANGE = "engineering-change/<number>"
 _HOLD = "quality-hold/<number>"
 _STEP = "step/<ledger that it stands in>"
 _STEP_ENDS: dict[StepEnd, str] = {
@@ -220,7 +251,10 @@ _STEP_ENDS: dict[StepEnd, str] = {
     "cancelled": "was not made: nobody plans it any more",
     "superseded": "was made and is not planned any more, or is planned otherwise",
 }
-_URGENT = "critical where its urgency is critical, emergency or high"
+_URGENT: Mapping[Lane, str] = {"critical": "where its urgency is critical, emergency or high"}
+_OF_URGENT: Mapping[Lane, str] = {
+    "critical": "where the urgency of its change is critical, emergency or high"
+}
 _ORDER, _CONFIRMED = "purchase-order/<number>", "order-confirmation/<number of the order>"
 
 EVENTS: dict[str, EventType] = {
@@ -228,162 +262,157 @@ EVENTS: dict[str, EventType] = {
     for row in (
         EventType(
             "engineering-change.submitted", 1, ChangeStanding, _CHANGE, "enrichment", _ENG,
-            _LOG_DAYS,
             "A change order waits for approval at its PLM",
             "Buyers and planners look at it before it is decided; nothing is done by it yet",
         ),
         EventType(
-            "engineering-change.approved", 1, ChangeStanding, _CHANGE, "standard", _ENG, _LOG_DAYS,
+            "engineering-change.approved", 1, ChangeStanding, _CHANGE, "standard", _ENG,
             "A change order is approved at its PLM; some release it by that",
-            "What takes long can be prepared",
+            "What takes long can be begun, the sooner the better",
         ),
         EventType(
             "engineering-change.released", 1, EngineeringChange, _CHANGE, "standard", _ENG,
-            _LOG_DAYS,
             "A change order is released for the plants it is effective in",
             "A plant that does not know of it builds the old revision; no one system can wait for"
             " all the others",
-            lane_rule=_URGENT,
+            lane_rules=_URGENT,
         ),
         EventType(
-            "engineering-change.effective", 1, ChangeStanding, _CHANGE, "standard", _ENG, _LOG_DAYS,
+            "engineering-change.effective", 1, ChangeStanding, _CHANGE, "standard", _ENG,
             "A change order is in force, as its PLM says; nobody here watches its day",
             "From now on the new revisions are built",
         ),
         EventType(
             "engineering-change.cancelled", 1, EngineeringChange, _CHANGE, "standard", _ENG,
-            _LOG_DAYS,
             "A change order that was released is taken back by its PLM",
             "What is not done yet must not be done any more; what is done, somebody has to judge",
-            lane_rule=_URGENT,
+            lane_rules=_URGENT,
         ),
         EventType(
             "engineering-change.completed", 1, ChangeCompleted, _CHANGE, "standard", _ENG,
-            _LOG_DAYS,
             "All steps of a released change are true in all systems",
             "Planning and operations go on by it",
         ),
         EventType(
             "change-master.changed", 1, ChangeMasterState, "change-master/<number>", "standard",
-            _OPS, _LOG_DAYS,
+            _OPS,
             "An ERP holds a change under another state now; it is stated whole",
             "Nothing can be changed under its number while it is locked, inactive or deleted",
         ),
         EventType(
-            "item.released", 1, Item, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "item.released", 1, Item, "item/<number>", "standard", _ENG,
             "An item revision is released",
             "Changes wait for the items they release",
         ),
         EventType(
-            "item.created", 1, ItemCreated, "item/<number>", "enrichment", _ENG, _LOG_DAYS,
+            "item.created", 1, ItemCreated, "item/<number>", "enrichment", _ENG,
             "An item is on record that was not",
-            "Who classifies or sources items hears of a new one",
+            "Who classifies or sources items looks at new ones together; nothing waits for that",
         ),
         EventType(
-            "item.superseded", 1, ItemSuperseded, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "item.superseded", 1, ItemSuperseded, "item/<number>", "standard", _ENG,
             "A revision has a successor, which is on record now",
             "What is on order or in stock of the old one has to be decided on",
         ),
         EventType(
-            "item.blocked", 1, ItemStopped, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "item.blocked", 1, ItemStopped, "item/<number>", "standard", _ENG,
             "An item is on hold",
             "It must not be bought or built meanwhile",
         ),
         EventType(
-            "item.obsoleted", 1, ItemStopped, "item/<number>", "standard", _ENG, _LOG_DAYS,
+            "item.obsoleted", 1, ItemStopped, "item/<number>", "standard", _ENG,
             "An item is obsolete",
             "It must not be bought any more",
         ),
         EventType(
-            "item.changed", 1, ItemMasterPatch, "item-master/<number>", "standard", _OPS, _LOG_DAYS,
+            "item.changed", 1, ItemMasterPatch, "item-master/<number>", "standard", _OPS,
             "An ERP says something else of a material; what it does not say is as it was",
             "Plants buy and plan by it",
         ),
         EventType(
-            "bom.released", 1, Bom, "bom/<parent item>", "standard", _ENG, _LOG_DAYS,
+            "bom.released", 1, Bom, "bom/<parent item>", "standard", _ENG,
             "The structure of an item revision is released",
             "Changes wait for the structures they release",
         ),
         EventType(
             "bom.changed", 1, PlantBomState, "plant-bom/<plant>/<usage>/<alternative>/<parent>",
-            "standard", _OPS, _LOG_DAYS,
+            "standard", _OPS,
             "A plant's BOM in an ERP is another one now; it is stated whole",
             "The plant builds by it",
         ),
         EventType(
-            "supplier.changed", 1, Supplier, "supplier/<number>", "standard", _PRO, _LOG_DAYS,
+            "supplier.changed", 1, Supplier, "supplier/<number>", "standard", _PRO,
             "A supplier or its qualification changed",
             "Purchasing steps stop or go on by it",
         ),
         EventType(
             "supplier.registered", 1, SupplierStanding, "supplier/<number>", "enrichment", _PRO,
-            _LOG_DAYS,
             "A supplier is on record that was not",
-            "Who qualifies suppliers hears of a new one",
+            "Who qualifies suppliers looks at new ones together; nothing is bought there before",
         ),
         EventType(
             "supplier.qualified", 1, SupplierStanding, "supplier/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "A supplier is qualified for everything, and was not known to be",
             "What waits for it may be bought there",
         ),
         EventType(
             "supplier.disqualified", 1, SupplierStanding, "supplier/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "A supplier is disqualified for everything, and was not known to be",
             "What is bought there has to come from elsewhere",
         ),
         EventType(
             "supplier.blocked", 1, SupplierStanding, "supplier/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "Procurement has made a supplier inactive",
             "No order goes there any more",
         ),
         EventType(
-            "supplier.merged", 1, SupplierMerged, "supplier/<number>", "standard", _PRO, _LOG_DAYS,
+            "supplier.merged", 1, SupplierMerged, "supplier/<number>", "standard", _PRO,
             "Suppliers that were several are one now",
             "What is bought from those that are gone goes on with the one that stays",
         ),
         EventType(
             "supplier-master.changed", 1, SupplierMasterPatch, "supplier-master/<number>",
-            "standard", _OPS, _LOG_DAYS,
+            "standard", _OPS,
             "An ERP says something else of a supplier; what it does not say is as it was",
             "A block in the ERP stops what is bought there",
         ),
         EventType(
-            "sourcing.changed", 1, Coverage, "coverage/<item>", "standard", _PRO, _LOG_DAYS,
-            "Contracts that cover an item changed",
+            "sourcing.changed", 1, Coverage, "coverage/<item>", "standard", _PRO,
+            "Contract lines that cover an item changed; of its approved makers and vendors, AML and"
+            " AVL, `approved-sources.changed` tells",
             "Purchasing steps of a change wait for it",
         ),
         EventType(
+            "approved-sources.changed", 1, ApprovedSourcesChanged, "item/<number>", "standard",
+            _ENG,
+            "Other makers or vendors (AML, AVL) are approved for an item that was on record; a new"
+            " item comes with its own in `item.released`",
+            "What is bought of whom is not approved any more has to come from elsewhere",
+        ),
+        EventType(
             "sourcing-event.awarded", 1, SourcingAward, "sourcing-event/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "A sourcing event was awarded to one or several suppliers",
             "Contracts and orders that follow from it can be prepared",
         ),
         EventType(
             "info-record.changed", 1, InfoRecordTermsPatch,
             "info-record/<supplier>/<organisation>/<plant>/<category>/<item>", "standard", _OPS,
-            _LOG_DAYS,
             "An ERP says something else of the terms on which an item is bought; what it does not"
             " say is as it was",
             "Orders are placed by it",
         ),
         EventType(
             "contract.changed", 1, PurchaseContract, "contract/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "A purchase contract is another one now; it is stated whole",
             "What is bought under it has to be bought elsewhere once it ends or is drawn",
         ),
         EventType(
             "contract.activated", 1, ContractStanding, "contract/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "A purchase contract may be bought on, within its days",
             "What waits for its prices may be ordered",
         ),
         EventType(
             "contract.expiring", 1, ContractExpiring, "contract/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "An active purchase contract ends within days, by its last day; told once a last day,"
             " where somebody subscribes to it",
             "A successor has to be agreed on before it ends",
@@ -391,80 +420,74 @@ EVENTS: dict[str, EventType] = {
         ),
         EventType(
             "contract.expired", 1, ContractStanding, "contract/<number>", "standard", _PRO,
-            _LOG_DAYS,
             "A purchase contract has ended, as its source says; nobody here watches its last day",
             "What was bought under it has to be bought elsewhere",
         ),
         EventType(
             "source-list.changed", 1, SourceList, "source-list/<plant>/<item>", "standard", _OPS,
-            _LOG_DAYS,
             "From whom a plant may buy an item is another list now; it is stated whole",
             "Orders go to whom it allows",
         ),
         EventType(
-            "purchase-order.created", 1, PurchaseOrder, _ORDER, "standard", _PRO, _LOG_DAYS,
+            "purchase-order.created", 1, PurchaseOrder, _ORDER, "standard", _PRO,
             "An order was placed with a supplier",
             "What is on order decides what a change costs",
         ),
         EventType(
-            "purchase-order.changed", 1, PurchaseOrder, _ORDER, "standard", _PRO, _LOG_DAYS,
+            "purchase-order.changed", 1, PurchaseOrder, _ORDER, "standard", _PRO,
             "An order is another one now; it is stated whole",
             "What is on order decides what a change costs",
         ),
         EventType(
-            "purchase-order.closed", 1, OrderStanding, _ORDER, "standard", _PRO, _LOG_DAYS,
+            "purchase-order.closed", 1, OrderStanding, _ORDER, "standard", _PRO,
             "An order is closed or cancelled: nothing more is expected of it",
             "What is on order decides what a change costs",
         ),
         EventType(
             "order-confirmation.accepted", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
-            _LOG_DAYS,
             "A supplier promises an order as it was placed",
             "Planning may rely on it",
         ),
         EventType(
             "order-confirmation.changed", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
-            _LOG_DAYS,
             "A supplier promises something else than was ordered",
             "Somebody has to accept it or to buy elsewhere",
         ),
         EventType(
             "order-confirmation.backordered", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
-            _LOG_DAYS,
             "A supplier cannot say when some of an order comes",
             "Somebody has to wait for it or to buy elsewhere",
         ),
         EventType(
             "order-confirmation.rejected", 1, OrderConfirmation, _CONFIRMED, "standard", _PRO,
-            _LOG_DAYS,
             "A supplier does not take an order",
             "Somebody has to buy elsewhere",
         ),
         EventType(
-            "quality-hold.placed", 1, QualityHold, _HOLD, "critical", _QUALITY, _LOG_DAYS,
+            "quality-hold.placed", 1, QualityHold, _HOLD, "critical", _QUALITY,
             "Quality holds an item, or some lots or serials of it",
             "What is held must not be built in or shipped from this moment on",
         ),
         EventType(
-            "quality-hold.lifted", 1, QualityHold, _HOLD, "critical", _QUALITY, _LOG_DAYS,
+            "quality-hold.lifted", 1, QualityHold, _HOLD, "critical", _QUALITY,
             "Quality lets go what it held",
             "A line that stands still for want of it can go on",
         ),
         EventType(
-            "case.opened", 1, CaseOpened, "case/<number>", "enrichment", _OPS, _LOG_DAYS,
+            "case.opened", 1, CaseOpened, "case/<number>", "enrichment", _OPS,
             "Something needs a person; told where somebody subscribes to it",
             "It is for lists and reminders: whose turn it is stands in Layshaft at once",
             on_request=True,
         ),
         EventType(
-            "case.resolved", 1, CaseResolved, "case/<number>", "enrichment", _OPS, _LOG_DAYS,
+            "case.resolved", 1, CaseResolved, "case/<number>", "enrichment", _OPS,
             "A case that was told of is not open any more; told where somebody subscribes to it",
             "It is for lists and reminders: whose turn it is stands in Layshaft at once",
             on_request=True,
         ),
         *(
             EventType(
-                f"step.{end}", 1, StepEnded, _STEP, "enrichment", _OPS, _LOG_DAYS,
+                f"step.{end}", 1, StepEnded, _STEP, "enrichment", _OPS,
                 f"A call to a target {what}; told where somebody subscribes to it",
                 "It is for reports: what depends on it goes on by itself",
                 on_request=True,
@@ -472,23 +495,25 @@ EVENTS: dict[str, EventType] = {
             for end, what in _STEP_ENDS.items()
         ),
         EventType(
-            "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS, _LOG_DAYS,
+            "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS,
             "A role is asked for a decision",
             "Steps behind the decision stand still until somebody hears of it",
+            lane_rules=_OF_URGENT,
         ),
         EventType(
-            "approval.granted", 1, ApprovalDecided, _CHANGE, "standard", _OPS, _LOG_DAYS,
+            "approval.granted", 1, ApprovalDecided, _CHANGE, "standard", _OPS,
             "A decision was taken: go on",
-            "Who asked wants to know; what it sets free goes on by itself",
+            "Who asked waits to know; what it sets free goes on by itself",
+            lane_rules=_OF_URGENT,
         ),
         EventType(
-            "approval.refused", 1, ApprovalDecided, _CHANGE, "standard", _OPS, _LOG_DAYS,
+            "approval.refused", 1, ApprovalDecided, _CHANGE, "standard", _OPS,
             "A decision was taken: do not go on",
             "Who asked has to look for another way",
+            lane_rules=_OF_URGENT,
         ),
         EventType(
             "plan.adjustment-needed", 1, PlanAdjustmentNeeded, _CHANGE, "enrichment", _OPS,
-            _LOG_DAYS,
             "Planning should look at changed items of a plant",
             "Planners look once a day, at all of them together",
         ),

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from canonical.bom import Bom, PlantBomState, bom_key
+from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key_of
 from canonical.change import ChangeMasterState, EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
@@ -48,6 +48,7 @@ D = TypeVar(
     ItemMaster,
     SupplierMaster,
     InfoRecordTerms,
+    PlantBomState,
     PurchaseOrder,
     PurchaseContract,
     SourceList,
@@ -115,6 +116,12 @@ class Facts(msgspec.Struct, frozen=True):
     def item_master(self, number: str) -> ItemMaster | None:
         """The material as its ERP has it, as far as it has said so."""
         return self._get(item_master_key(number), ItemMaster)
+
+    def plant_bom(
+        self, plant: str, usage: str, alternative: str, parent: str
+    ) -> PlantBomState | None:
+        """The BOM as its ERP last stated it, if it did."""
+        return self._get(plant_bom_key_of(plant, usage, alternative, parent), PlantBomState)
 
     def supplier_master(self, number: str) -> SupplierMaster | None:
         """The supplier as its ERP has it, as far as it has said so."""

@@ -1,7 +1,8 @@
 """What systems call the states of an item's life cycle: the rows of `data/lifecycle.csv`.
 
 Most of these words are chosen by whoever runs the system, so they are data: a word that no row has
-is refused by the drivers, never guessed, and a row is added for it.
+is refused by the drivers, never guessed. Those of one installation stand in its configuration
+(`canonical/own_words.py`).
 """
 
 from __future__ import annotations

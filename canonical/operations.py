@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from canonical.bom import PlantBom
+from canonical.bounds import Instant
 from canonical.change import ChangedObjects, ChangeMaster
 from canonical.item import Item, Procurement
 from canonical.order import PurchaseOrder
@@ -50,7 +51,8 @@ class ExtendToPlant(msgspec.Struct, frozen=True, tag="extend-to-plant"):
 
 
 class PutBom(msgspec.Struct, frozen=True, tag="put-bom"):
-    """The target holds the plant's BOM with exactly the engineering lines given."""
+    """The target holds the plant's BOM with exactly the engineering lines given, and the lines that
+    are the plant's own as they are."""
 
     bom: PlantBom
 
@@ -153,15 +155,18 @@ class Reconcile(msgspec.Struct, frozen=True, tag="reconcile"):
     item: str = ""
 
 
-class Approve(msgspec.Struct, frozen=True, tag="approve"):
-    """A person of the owning role has decided the question.
+# What is left out at its default: a question that was decided keeps its digest over new fields.
+class Approve(msgspec.Struct, frozen=True, tag="approve", omit_defaults=True):
+    """A person of the owning role has decided the question, or as many as have to sign.
 
     question: kebab-case word; text: the sentence the person reads; evidence: lines below it.
+    signatures: persons who have to approve the same content; one rejection is enough.
     """
 
     question: str
     text: str
     evidence: tuple[str, ...] = ()
+    signatures: int = 1
 
 
 class AwaitFact(msgspec.Struct, frozen=True, tag="await-fact"):
@@ -172,6 +177,16 @@ class AwaitFact(msgspec.Struct, frozen=True, tag="await-fact"):
 
     fact: str
     seen: int
+    reason: str
+
+
+class AwaitTime(msgspec.Struct, frozen=True, tag="await-time"):
+    """That moment has come: a plan made from then on does not wait for it any more.
+
+    at: UTC. reason: what comes with it, e.g. "ECO-7 takes effect".
+    """
+
+    at: Instant
     reason: str
 
 
@@ -186,8 +201,12 @@ class Announce(msgspec.Struct, frozen=True, tag="announce"):
     data: msgspec.Raw
 
 
-# Verbs that ask a system and change nothing anybody would take back.
-QUESTIONS = frozenset({"read-coverage", "read-object", "read-supplier", "request-review"})
+# Verbs that ask a system and write nothing.
+READS = frozenset({"read-coverage", "read-object", "read-supplier"})
+
+# Verbs that ask a system and change nothing anybody would take back; a review that is requested is
+# written nevertheless.
+QUESTIONS = READS | {"request-review"}
 
 Operation = (
     PutChangeMaster
@@ -209,6 +228,7 @@ Operation = (
     | Reconcile
     | Approve
     | AwaitFact
+    | AwaitTime
     | Announce
 )
 
@@ -219,13 +239,18 @@ def verb(operation: Operation | type[Operation]) -> str:
 
 
 def kind(operation: Operation) -> StepKind:
-    """Who makes the operation true: a system, a person, the arrival of a fact, or Layshaft."""
+    """Who makes the operation true: a system, a person, what arrives by itself, or Layshaft."""
     match operation:
         case Approve():
             return "approval"
-        case AwaitFact():
+        case AwaitFact() | AwaitTime():
             return "wait"
         case Announce():
             return "announce"
         case _:
             return "call"
+
+
+def changes_a_system(operation: Operation) -> bool:
+    """Whether a system shows something else once it is true: not so what only asks."""
+    return kind(operation) == "call" and verb(operation) not in QUESTIONS

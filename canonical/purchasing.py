@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from canonical.bounds import Instant, Int64
 from canonical.money import UnitPrice
 from canonical.patch import Flag, Text, said
-from canonical.price_periods import PricePeriod, merge_periods
+from canonical.price_periods import PricePeriod, PriceScale, merge_periods
 from canonical.quantity import Quantity, Ratio
 from canonical.text import joined_key
 
@@ -24,8 +24,11 @@ class InfoRecord(msgspec.Struct, frozen=True):
 
     order_unit: Rec 20 code; base_unit of the item is the same unless `order_to_base` says
         otherwise (numerator, denominator: 1 order unit = n/d base units).
-    last_day: last valid day of the price; None = open. minimum: of one order, in the order unit;
-        UNSET = the contract says nothing of it.
+    last_day: last valid day of the price; None = open. minimum: of one order, in the order unit.
+    under_tolerance, over_tolerance: percent of a quantity by which a delivery may fall short of it
+        or go beyond. scales: of the price, as of `CoverageLine`. Of what is UNSET the contract says
+        nothing.
+    purchasing_group: who buys for the plant, where the ERP does not know; UNSET = nobody is named.
     """
 
     supplier: str
@@ -40,6 +43,10 @@ class InfoRecord(msgspec.Struct, frozen=True):
     contract: str
     last_day: date | None = None
     minimum: Quantity | UnsetType = UNSET
+    under_tolerance: Decimal | UnsetType = UNSET
+    over_tolerance: Decimal | UnsetType = UNSET
+    purchasing_group: str | UnsetType = UNSET
+    scales: tuple[PriceScale, ...] | UnsetType = UNSET
 
 
 class InfoRecordTerms(msgspec.Struct, frozen=True):

@@ -5,12 +5,17 @@ Read from one TOML file when the service starts; data, never constants in a plan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from canonical.bom_rules import BomRules
+from canonical.effectivity import midnight
+from canonical.item import ItemKind
+from canonical.own_words import NO_WORDS, OwnWords
 from canonical.sourcing import SourcingMode
 
 
@@ -19,6 +24,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     zone: IANA time zone. purchasing_org: of the plant itself; used with local sourcing.
     region, business_unit: in the words in which suppliers are qualified for them; "" = none.
+    company: code of the company that it belongs to, by which routes may name it; "" = none.
     """
 
     code: str
@@ -29,6 +35,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purchasing_group: str = "001"
     region: str = ""
     business_unit: str = ""
+    company: str = ""
 
     def __post_init__(self) -> None:
         try:
@@ -39,22 +46,49 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Plants that get the items of a product family."""
+    """Plants that get the items of a product family.
+
+    kinds: of the item; () = all. A rule that names the kind counts before one for all.
+    """
 
     family: str
     plants: tuple[str, ...]
+    kinds: tuple[ItemKind, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which system holds a class of objects for a plant from a day on.
+    """Which system holds a class of objects for a plant, from a day on.
 
-    object_kind, plant: "*" = any. from_day: first valid day.
+    object_kind, plant, company: "*" = any; company: code of the one that the plant belongs to.
+    from_day, until_day: first and last valid day, of the plant; until_day None = until a later
+        route takes its place.
     """
 
     object_kind: str
     plant: str
     system: str
     from_day: date
+    company: str = "*"
+    until_day: date | None = None
+
+    def __post_init__(self) -> None:
+        if not self.company:
+            raise ValueError(f'the route to {self.system} names no company: give a code, or "*"')
+        if self.until_day is not None and self.until_day < self.from_day:
+            raise ValueError(
+                f"the route to {self.system} begins on {self.from_day}"
+                f" and ends before that, on {self.until_day}"
+            )
+
+    def is_valid(self, on: date) -> bool:
+        """Whether it is valid on that day; a better one may count all the same."""
+        return self.from_day <= on and (self.until_day is None or on <= self.until_day)
+
+    def turns(self) -> Iterator[date]:
+        """The first day on which it is valid, and the first on which it is not any more."""
+        yield self.from_day
+        if self.until_day is not None and self.until_day < date.max:
+            yield self.until_day + timedelta(days=1)
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,9 +96,15 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     regulated: product families where a finding stops the change instead of warning.
     approvers: role that decides, per question, e.g. {"supplier-qualification": "quality"}.
+    signatures: how many persons of that role have to approve, per question; 1 where none is said.
     due_s: seconds a step of a kind may take before it is late, per operation word.
     inherit_qualifications: whether a supplier without a qualification of its own may be bought from
         by that of its parent. A parent's disqualification always counts.
+    words: by source and system that says them: what its installation calls things in words of its
+        own.
+    boms: what becomes of engineering's structures in the plants.
+
+    Where it is asked about "a plant", "*" is no plant: only routes for all of them count.
     """
 
     plants: tuple[Plant, ...]
@@ -73,12 +113,24 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     central_purchasing_org: str
     regulated: tuple[str, ...] = ()
     approvers: dict[str, str] = {}
+    signatures: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
     due_s: dict[str, int] = {}
     inherit_qualifications: bool = True
+    words: dict[str, OwnWords] = {}
+    boms: BomRules = BomRules()
+
+    def __post_init__(self) -> None:
+        foreign = self.boms.plants() - {plant.code for plant in self.plants}
+        if foreign:
+            raise ValueError(f"The rules of BOMs name plant {min(foreign)}, which is not ours")
 
     def plant(self, code: str) -> Plant | None:
         """The plant with that code, if it is ours."""
         return next((p for p in self.plants if p.code == code), None)
+
+    def words_of(self, who: str) -> OwnWords:
+        """The own words of that source or system; none where nobody has stated any."""
+        return self.words.get(who, NO_WORDS)
 
     def day_in(self, plant: str, now: datetime) -> date:
         """The day it is in the plant at that moment; in UTC for "*" and for one that is not ours.
@@ -92,37 +144,88 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The purchasing organisation that buys for the plant."""
         return self.central_purchasing_org if plant.sourcing == "central" else plant.purchasing_org
 
-    def plants_of(self, family: str) -> tuple[str, ...]:
-        """Plant codes that get a product family, in the order of the rule; () where no rule."""
-        return next((d.plants for d in self.distribution if d.family == family), ())
+    def plants_of(self, family: str, kind: ItemKind | None = None) -> tuple[str, ...]:
+        """Plant codes that get items of a product family and kind, in the order of the rule; ()
+        where no rule says so.
+
+        kind: None = not known yet; () where it is what the plants hang on.
+        """
+        of_family = [rule for rule in self.distribution if rule.family == family]
+        if kind is None and any(rule.kinds for rule in of_family):
+            return ()
+        special = [rule for rule in of_family if kind in rule.kinds]
+        general = [rule for rule in of_family if not rule.kinds]
+        return next((rule.plants for rule in (*special, *general)), ())
+
+    # Routes: the most special valid one counts (plant before company before any, then kind), then
+    # the latest.
 
     def system_for(self, object_kind: str, plant: str, on: date) -> str | None:
-        """The system that holds such objects for the plant on that day.
-
-        The most special valid route wins (plant before kind), then the latest.
-        """
+        """The system that holds such objects for the plant on that day."""
         return _best(r for r in self._valid(plant, on) if r.object_kind in ("*", object_kind))
 
-    def system_told(self, object_kind: str, on: date, plant: str = "*") -> str | None:
-        """The system that is told of such objects on that day; a route has to name their kind.
+    def systems_holding(
+        self, object_kind: str, plant: str, first: date, last: date
+    ) -> tuple[str, ...]:
+        """Every system that holds such objects for the plant on any day from first to last, in the
+        order in which they come to; () where no route is valid on any of these days."""
+        return self.on_any_day(
+            plant, first, last, lambda on: self.system_for(object_kind, plant, on)
+        )
 
-        plant: "*" = by a route for all of them.
-        """
+    def system_told(self, object_kind: str, on: date, plant: str = "*") -> str | None:
+        """The system that is told of such objects on that day; a route has to name their kind."""
         return _best(r for r in self._valid(plant, on) if r.object_kind == object_kind)
+
+    def systems_told(
+        self, object_kind: str, first: date, last: date, plant: str = "*"
+    ) -> tuple[str, ...]:
+        """Every system that is told of such objects on any day from first to last, as above."""
+        return self.on_any_day(
+            plant, first, last, lambda on: self.system_told(object_kind, on, plant)
+        )
 
     def systems_given(self, object_kind: str, plant: str, on: date) -> tuple[str, ...]:
         """The systems that get such objects of the plant on that day, by name; a route has to name
-        their kind. plant: "*" = of no plant.
+        their kind.
 
-        The most special valid routes win, as with one system; those of one plant that begin on one
-        day stand beside each other.
+        Of the most special valid routes those that begin on one day stand beside each other.
         """
         named = [r for r in self._valid(plant, on) if r.object_kind == object_kind]
         best = max(map(_rank, named), default=None)
         return tuple(sorted({r.system for r in named if _rank(r) == best}))
 
+    def on_any_day(
+        self, plant: str, first: date, last: date, system_on: Callable[[date], str | None]
+    ) -> tuple[str, ...]:
+        """What an answer out of the plant's routes is on the days from first to last, each system
+        once. system_on: the answer on one day."""
+        turns = {day for route in self._routes_of(plant) for day in route.turns()}
+        days = sorted({first, *turns}) if first <= last else []
+        found = (system_on(day) for day in days if first <= day <= last)
+        return tuple(dict.fromkeys(system for system in found if system is not None))
+
+    def next_cut_over(self, plants: Iterable[str], now: datetime) -> datetime | None:
+        """The next midnight (UTC) of one of the plants at which a route of it begins to be valid or
+        is not any more; None where the table tells of none."""
+        moments = (moment for plant in plants for moment in self._cut_overs(plant, now))
+        return min((moment for moment in moments if moment > now), default=None)
+
+    def _cut_overs(self, plant: str, now: datetime) -> Iterator[datetime]:
+        known, today = self.plant(plant), self.day_in(plant, now)
+        for route in self._routes_of(plant):
+            for day in route.turns():
+                # A day of the last year is written for "never", and has no moment in each zone.
+                if today < day and day.year < MAXYEAR:
+                    yield midnight(day, known.zone if known else "UTC")
+
     def _valid(self, plant: str, on: date) -> Iterable[Route]:
-        return (r for r in self.routes if r.plant in ("*", plant) and r.from_day <= on)
+        return (r for r in self._routes_of(plant) if r.is_valid(on))
+
+    def _routes_of(self, plant: str) -> Iterable[Route]:
+        known = self.plant(plant)
+        company = known.company if known else ""
+        return (r for r in self.routes if r.plant in ("*", plant) and r.company in ("*", company))
 
 
 def _best(routes: Iterable[Route]) -> str | None:
@@ -130,5 +233,6 @@ def _best(routes: Iterable[Route]) -> str | None:
     return best.system if best else None
 
 
-def _rank(route: Route) -> tuple[bool, bool, date]:
-    return route.plant != "*", route.object_kind != "*", route.from_day
+def _rank(route: Route) -> tuple[int, bool, date]:
+    place = 2 if route.plant != "*" else 1 if route.company != "*" else 0
+    return place, route.object_kind != "*", route.from_day

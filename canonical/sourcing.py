@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.money import UnitPrice
+from canonical.price_periods import PriceScale
 
 SourcingMode = Literal["central", "local"]
 
@@ -21,6 +24,9 @@ class CoverageLine(msgspec.Struct, frozen=True):
     first_day, last_day: both inclusive, as contracts state them; last_day None = open.
     plants: the plants the contract is limited to; empty = all.
     order_unit: Rec 20 code. minimum_quantity: of one order, in this unit; "" where none is agreed.
+    under_tolerance, over_tolerance: percent of a quantity by which a delivery may fall short of it
+        or go beyond; scales: of the price, in the order of their starts, which are in the order
+        unit; below the first one the price itself counts. UNSET = nothing is agreed of it.
     """
 
     contract: str
@@ -32,6 +38,9 @@ class CoverageLine(msgspec.Struct, frozen=True):
     lead_time_days: Int64 = 0
     minimum_quantity: str = ""
     plants: tuple[str, ...] = ()
+    under_tolerance: Decimal | UnsetType = UNSET
+    over_tolerance: Decimal | UnsetType = UNSET
+    scales: tuple[PriceScale, ...] | UnsetType = UNSET
 
     def covers(self, plant: str, on: date) -> bool:
         """Whether the line may be used for that plant on that day."""

@@ -58,6 +58,13 @@ def normalise_id(text: str, *, where: str = "", max_chars: int = MAX_ID_CHARS) -
     return normal
 
 
+def received_id(text: str, *, where: str = "", max_chars: int = MAX_ID_CHARS) -> str:
+    """The id as it came, to be sent back to whoever sent it: its own normal form, without blanks
+    around it. What is compared is `normalise_id` of it. Raises: as `normalise_id`."""
+    normalise_id(text, where=where, max_chars=max_chars)
+    return text.strip(_EDGE_BLANKS)
+
+
 def normalise_text(text: str, *, where: str = "", max_chars: int = MAX_TEXT_CHARS) -> str:
     """Prose in NFC; line breaks, tabs and joiners stay, other invisible characters are refused.
 

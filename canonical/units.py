@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -24,10 +25,11 @@ EACH = "H87"
 # Fits a 64-bit integer, so any reader of our JSON can hold both halves of a ratio.
 MAX_RATIO_PART = 10**18
 
-# Sources that speak Rec 20 by convention: a code their table does not name is taken as it is.
-_REC20_SPEAKERS = frozenset({"sap-iso", "cxml", "ubl"})
 # Rec 20 has KA as cake and RM as ream; partners send them for other things.
 _NEVER_UNMAPPED = frozenset({"KA", "RM"})
+# Where a person maps what is in no table, as remedies say it.
+_OWN = "words of your own (rules.words; of a table, units.words)"
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 UnitStatus = Literal["active", "deprecated", "deleted"]
 _STATUS: dict[str, UnitStatus] = {"": "active", "D": "deprecated", "X": "deleted"}
@@ -94,7 +96,7 @@ def unit(code: str, *, where: str = "") -> Unit:
             "unit-unknown",
             f"{code[:20]!r} is no unit code of Recommendation 20 or 21",
             where=where,
-            remedy="Correct the unit at the source or map it in the unit aliases",
+            remedy=f"Correct the unit at the source or map it in {_OWN}",
         )
     if found.status == "deleted":
         packaging = f"X{code}"
@@ -107,51 +109,63 @@ def unit(code: str, *, where: str = "") -> Unit:
     return found
 
 
-def to_rec20(source: str, text: str, *, where: str = "") -> str:
+def to_rec20(source: str, text: str, own: Mapping[str, str] = _NONE, *, where: str = "") -> str:
     """The canonical code for what a source system calls a unit; blanks and case do not matter.
 
+    own: words of its installation, casefolded, to codes; they go before the table.
     Raises: UnknownUnit where the source's table has no such name; Misconfigured where there is no
         table for the source.
     """
     name = text.strip()
     inbound = _table(source).inbound
-    mapped = inbound.get(name.casefold())
+    mapped = own.get(name.casefold()) or inbound.get(name.casefold())
     if mapped is not None:
         return mapped
-    if source in _REC20_SPEAKERS and name not in _NEVER_UNMAPPED:
+    if _table(source).speaks_rec20 and name not in _NEVER_UNMAPPED:
         return unit(name, where=where).code
     raise UnknownUnit(
         "unit-unmapped",
         f"{name[:20]!r} is no unit that {source} is known to use",
         where=where,
-        remedy=f"Map it for {source} in the unit aliases or correct it at the source",
+        remedy=f"Map it in {_OWN} or correct it at the source",
     )
 
 
-def from_rec20(system: str, code: str, *, where: str = "") -> str:
+def from_rec20(system: str, code: str, own: Mapping[str, str] = _NONE, *, where: str = "") -> str:
     """What a system calls the unit with that canonical code.
 
-    Raises: UnknownUnit where the system has no name for it; Misconfigured as `to_rec20`.
+    own: words of its installation, as they are written, to codes; they go before the table, and of
+        several for one code the first counts.
+    Raises: UnknownUnit where the system has no name for it, or the name means another unit in its
+        own words; Misconfigured as `to_rec20`.
     """
     known = unit(code, where=where)
-    name = _table(system).outbound.get(known.code)
-    if name is not None:
+    for word, meant in own.items():
+        if meant == known.code:
+            return word.strip()
+    by_default = known.code if _table(system).speaks_rec20 else None
+    name = _table(system).outbound.get(known.code, by_default)
+    is_taken = name is not None and name.casefold() in {word.strip().casefold() for word in own}
+    if name is not None and not is_taken:
         return name
-    if system in _REC20_SPEAKERS:
-        return known.code
+    taken = f": {name} is another unit there" if is_taken else ""
     raise UnknownUnit(
         "unit-unmapped",
-        f"{system} has no unit for {code} ({known.name})",
+        f"{system} has no unit for {code} ({known.name}){taken}",
         where=where,
-        remedy=f"Map {code} for {system} in the unit aliases",
+        remedy=f"Map a word to {code} in {_OWN}",
     )
 
 
-class _Aliases(msgspec.Struct, frozen=True):
-    """One source's names: casefolded text -> code, and code -> the text written to it."""
+class _Aliases(msgspec.Struct):
+    """One source's names: casefolded text -> code, and code -> the text written to it.
+
+    speaks_rec20: by convention; a code that the table does not name is taken as it is.
+    """
 
     inbound: dict[str, str]
     outbound: dict[str, str]
+    speaks_rec20: bool = False
 
 
 def _table(source: str) -> _Aliases:
@@ -189,6 +203,8 @@ def _aliases() -> Mapping[str, _Aliases]:
     for row in read_table("unit_aliases.csv"):
         table = tables.setdefault(row["source"], _Aliases(inbound={}, outbound={}))
         table.inbound[row["text"].casefold()] = row["code"]
+        # Said once of a source, in whichever of its rows.
+        table.speaks_rec20 = table.speaks_rec20 or row["others"] == "rec20"
         if row["outbound"]:
             table.outbound[row["code"]] = row["text"]
     return tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from canonical.access import Access
 from canonical.catalogue import Catalogue
 from canonical.connector import Driver
 from canonical.events import SOURCE
@@ -11,6 +12,7 @@ from canonical.handler import Delivery, Handler
 from canonical.masking import Kind
 from canonical.reminders import Watch
 from handlers.flows import engineering_change, expiry, master_data
+from handlers.systems.arena import access as arena_access
 from handlers.systems.arena import gone as arena_gone
 from handlers.systems.arena import inbound as arena
 from handlers.systems.arena import item as arena_item
@@ -24,6 +26,7 @@ from handlers.systems.idoc import inbound as idoc
 from handlers.systems.idoc import words as idoc_words
 from handlers.systems.pdx import inbound as pdx
 from handlers.systems.pdx import words as pdx_words
+from handlers.systems.s4 import access as s4_access
 from handlers.systems.s4 import inbound as s4
 from handlers.systems.s4 import outbound as s4_outbound
 from handlers.systems.s4 import words as s4_words
@@ -94,9 +97,17 @@ DRIVERS: dict[str, Driver] = {
     "arena": arena_outbound.DRIVER,
 }
 
+# Words for how a system wants to know who calls.
+ACCESS: Mapping[str, Access] = {"s4": s4_access.ACCESS, "arena": arena_access.ACCESS}
+
 WATCHES: Mapping[str, Watch] = {"contract.expiring": expiry.CONTRACTS}
 
-CATALOGUE = Catalogue(handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS, watches=WATCHES)
+# What ledgers are about: their keys begin with it.
+FLOWS = ("engineering-change", "supplier-master", "purchase-order", "contract", "source-list")
+
+CATALOGUE = Catalogue(
+    handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS, access=ACCESS, watches=WATCHES
+)
 
 # What fields of vendors hold where their names do not say it: for messages that are given away.
 MASKED: Mapping[str, Kind] = {

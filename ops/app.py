@@ -15,10 +15,10 @@ import structlog
 from broker import amqp_properties, application
 from broker.blame import server_in_words
 from broker.channels.auth import (
-    ArenaSession,
     AuthPolicy,
+    CsrfSession,
+    LoginSession,
     OAuth2ClientCredentials,
-    S4Session,
 )
 from broker.channels.http import HttpChannel, Limits
 from broker.consumer import Inlet, LaneConsumer
@@ -46,6 +46,7 @@ from broker.store import upkeep as upkeep_rows
 from broker.succession import Succession
 from broker.sweeper import Sweeper
 from broker.unit import SqlStorage
+from canonical.access import CsrfTokens, Login
 from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
@@ -65,6 +66,8 @@ from ops.sources import recogniser
 
 log = structlog.get_logger(__name__)
 
+# Of the ways to say who calls, the one that is no driver's.
+OAUTH2 = "oauth2"
 PENDING_BATCH = 50
 # A step that gave way to somebody is made at the next turn.
 HOUSEKEEPING_S = 30.0
@@ -146,6 +149,7 @@ class App:
         }
         self._channels: dict[str, HttpChannel] = {}
         self._trouble: dict[str, str] = {}
+        self._holds: tuple[str, ...] = ()
         self._loops: list[Loop] = []
         self._clearing = Clearing()
         self._precedence = Precedence()
@@ -160,6 +164,7 @@ class App:
             port=configuration.listen_port,
             registry=self.metrics.registry,
             trouble=self.trouble,
+            holds=lambda: self._holds,
         )
         self.port = 0
 
@@ -543,7 +548,8 @@ class App:
                 where=f"systems.{system.name}",
                 remedy=f"Use one of {', '.join(sorted(drivers))}",
             )
-        driver = drivers[system.driver]
+        words = self.configuration.rules.words_of(system.name)
+        driver = drivers[system.driver].for_words(words)
         return Outlet(
             name=system.name,
             driver=driver if system.change_sets else driver.one_by_one(),
@@ -553,19 +559,28 @@ class App:
 
     def _auth(self, system: System) -> AuthPolicy:
         password = secret(system.secret, self._environ)
-        if system.auth == "s4":
-            return S4Session(user=system.user, password=password, token_path=system.token_path)
-        if system.auth == "oauth2":
+        if system.auth == OAUTH2:
             return OAuth2ClientCredentials(
                 token_url=system.token_path, client_id=system.user, client_secret=password
             )
-        if system.auth == "arena":
-            return ArenaSession(user=system.user, password=password, workspace=system.tenant)
+        access = self._catalogue.access
+        match access.get(system.auth):
+            case CsrfTokens() as tokens:
+                return CsrfSession(
+                    tokens=tokens,
+                    user=system.user,
+                    password=password,
+                    token_path=system.token_path,
+                )
+            case Login() as login:
+                return LoginSession(
+                    login=login, user=system.user, password=password, tenant=system.tenant
+                )
         raise Misconfigured(
             "auth-unknown",
             f"There is no authentication {system.auth!r}",
             where=f"systems.{system.name}.auth",
-            remedy="Use s4, oauth2 or arena",
+            remedy=f"Use one of {', '.join(sorted((OAUTH2, *access)))}",
         )
 
     # Turns of the background loops
@@ -591,7 +606,8 @@ class App:
         return await lapse(database, settle_s=settle_s, fail_points=self._fail_points)
 
     async def _wake_waiting(self, database: Database) -> bool:
-        """The guarantee behind waking by event: waits whose fact is newer are planned again."""
+        """The guarantee behind waking by event: waits whose fact is newer are planned again. Times
+        that have come have no other way."""
         async with database.transaction() as tx:
             await application.wake_ledgers(tx, None, datetime.now(UTC))
             if __debug__:
@@ -600,7 +616,9 @@ class App:
 
     async def _refresh_gauges(self, database: Database) -> bool:
         self.trouble()
-        return await upkeep_rows.refresh(database, self.metrics)
+        holds = await upkeep_rows.refresh(database, self.metrics)
+        self._holds = tuple(f"{hold.name}: {hold.words}" for hold in holds)
+        return False
 
     async def _expire_packages(self, database: Database) -> bool:
         return await expire_packages(

@@ -13,9 +13,15 @@ from typing import Any
 
 import msgspec
 
+from broker.principals import TECHNICAL_ROLES
 from broker.settings import Settings, refuse_contradictions
+from canonical.bom_rules import BomRules
 from canonical.errors import Misconfigured
+from canonical.own_words import OwnWords
 from canonical.rules import Rules
+
+_GIVE_CONFIGURATION = "Give a readable TOML file with --config or LAYSHAFT_CONFIG"
+_NAME_WORDS = "Name a readable TOML file of words, relative to the configuration"
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +43,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
 
     Raises: Misconfigured, naming the key and what is near it.
     """
-    document = _read(path) if path else {}
+    document = _read(path, _GIVE_CONFIGURATION) if path else {}
+    if path:
+        _read_own_words(document, path)
     for variable, key in (
         ("LAYSHAFT_DATABASE_URL", "database_url"),
         ("LAYSHAFT_AMQP_URL", "amqp_url"),
@@ -57,6 +65,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
             remedy=_hint(str(error)),
         ) from error
     refuse_contradictions(configuration.settings)
+    _refuse_words_of_nobody(configuration)
+    _refuse_unasked(configuration.rules)
     if path is None:
         return configuration
     tables = tuple(str(path.parent / table) for table in configuration.tables)
@@ -80,7 +90,19 @@ def secret(reference: str, environ: Mapping[str, str]) -> Callable[[], str]:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _refuse_unasked(rules: Rules) -> None:
+    """Nobody can answer a question that is asked of those who run Layshaft: they decide nothing."""
+    for question, role in rules.approvers.items():
+        if role in TECHNICAL_ROLES:
+            raise Misconfigured(
+                "approver-not-business",
+                f"{question} is asked of {role}, who decides no business question",
+                where=f"rules.approvers.{question}",
+                remedy="Name the role that answers for it, such as quality",
+            )
+
+
+def _read(path: Path, remedy: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -88,8 +110,55 @@ def _read(path: Path) -> dict[str, Any]:
             "configuration-unreadable",
             f"{type(error).__name__}: {error}",
             where=str(path),
-            remedy="Give a readable TOML file with --config or LAYSHAFT_CONFIG",
+            remedy=remedy,
         ) from error
+
+
+def _read_own_words(document: dict[str, Any], path: Path) -> None:
+    """Where a file is named for the words of a source or system, they stand in the document now.
+
+    Raises: Misconfigured naming file and row of what cannot be used.
+    """
+    rules = document.get("rules")
+    stated = rules.get("words") if isinstance(rules, dict) else None
+    # Anything else is refused by the types.
+    if not isinstance(stated, dict):
+        return
+    for who, words in stated.items():
+        where = f"{path}: rules.words.{who}"
+        if isinstance(words, str):
+            file = path.parent / words
+            where, stated[who] = str(file), _read(file, _NAME_WORDS)
+        _check_own_words(stated[who], where)
+
+
+def _check_own_words(words: object, where: str) -> None:
+    try:
+        msgspec.convert(words, OwnWords)
+    except Misconfigured as failure:
+        raise Misconfigured(
+            failure.code, failure.what, where=f"{where}: {failure.where}", remedy=failure.remedy
+        ) from failure
+    except msgspec.ValidationError as error:
+        raise Misconfigured(
+            "words-invalid",
+            str(error),
+            where=where,
+            remedy="Have words and codes in `units`, words and states in `lifecycle`, all as texts",
+        ) from error
+
+
+def _refuse_words_of_nobody(configuration: Configuration) -> None:
+    settings = configuration.settings
+    known = {s.name for s in settings.sources} | {s.name for s in settings.systems}
+    for who in configuration.rules.words:
+        if who not in known:
+            raise Misconfigured(
+                "words-of-nobody",
+                f"{who} is neither a source nor a system",
+                where=f"rules.words.{who}",
+                remedy=f"Name one of {', '.join(sorted(known))}",
+            )
 
 
 def _hint(message: str) -> str:
@@ -101,6 +170,7 @@ def _hint(message: str) -> str:
         *Configuration.__struct_fields__,
         *Settings.__struct_fields__,
         *Rules.__struct_fields__,
+        *BomRules.__struct_fields__,
     ]
     near = difflib.get_close_matches(quoted[1], known, n=1)
     return f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}"

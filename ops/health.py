@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -11,6 +11,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from canonical.codec import encode
 
 TROUBLE: web.AppKey[Callable[[], Mapping[str, str]]] = web.AppKey("trouble")
+HOLDS: web.AppKey[Callable[[], Sequence[str]]] = web.AppKey("holds")
 
 
 async def livez(request: web.Request) -> web.Response:
@@ -19,10 +20,11 @@ async def livez(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 if every part can work, 503 with the parts that cannot and why."""
+    """200 if every part can work, 503 with the parts that cannot and why. What people have put on
+    hold is said, and keeps nothing from working."""
     trouble = {part: why for part, why in request.app[TROUBLE]().items() if why}
     return web.Response(
-        body=encode({"ready": not trouble, "trouble": trouble}),
+        body=encode({"ready": not trouble, "trouble": trouble, "holds": request.app[HOLDS]()}),
         status=503 if trouble else 200,
         content_type="application/json",
     )
@@ -38,11 +40,13 @@ class HealthServer:
         port: int,
         registry: CollectorRegistry,
         trouble: Callable[[], Mapping[str, str]],
+        holds: Callable[[], Sequence[str]],
     ) -> None:
         self._host = host
         self._port = port
         app = web.Application()
         app[TROUBLE] = trouble
+        app[HOLDS] = holds
         app.router.add_get("/livez", livez)
         app.router.add_get("/readyz", readyz)
         app.router.add_get("/metrics", make_aiohttp_handler(registry=registry))

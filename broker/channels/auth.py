@@ -17,6 +17,7 @@ from urllib.parse import quote_plus, urlencode
 
 import msgspec
 
+from canonical.access import CsrfTokens, Login
 from canonical.errors import Failure, Misconfigured, Unavailable
 from canonical.exchange import Request, Response
 
@@ -94,20 +95,25 @@ class Basic:
         return False
 
 
-class S4Session:
-    """User and password, and for changes the CSRF token of an SAP session kept in cookies."""
+class CsrfSession:
+    """User and password, and for changes the CSRF token of a session kept in cookies."""
 
     keeps_cookies = True
 
     def __init__(
         self,
         *,
+        tokens: CsrfTokens,
         user: str,
         password: Secret,
         token_path: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """token_path: of any service the user may read, below the base URL of the channel."""
+        """tokens: how the target gives them. token_path: of any service the user may read, below
+        the base URL of the channel."""
+        self._header = tokens.header.lower()
+        self._asks = tokens.asks
+        self._refuses = tokens.refuses.lower()
         self._user = user
         self._password = password
         self._token_path = token_path
@@ -118,28 +124,28 @@ class S4Session:
         """The Authorization header; with a call that changes something also the CSRF token."""
         headers = {"Authorization": _basic(self._user, self._password())}
         if request.effectful:
-            headers["x-csrf-token"] = await self._tokens.get(send)
+            headers[self._header] = await self._tokens.get(send)
         return headers
 
     def is_refusal(self, response: Response, sent: Mapping[str, str]) -> bool:
-        """The session behind the CSRF token has ended; SAP checks that before anything else."""
+        """The session behind the CSRF token has ended, which is checked before anything else."""
         return (
             response.status == 403
-            and response.headers.get("x-csrf-token", "").lower() == "required"
-            and self._tokens.drop(sent.get("x-csrf-token", ""))
+            and response.headers.get(self._header, "").lower() == self._refuses
+            and self._tokens.drop(sent.get(self._header, ""))
         )
 
     async def _fetch(self, send: Send) -> Token:
         headers = {
             "Authorization": _basic(self._user, self._password()),
-            "x-csrf-token": "Fetch",
+            self._header: self._asks,
             "Accept": "application/json",
         }
         response = await send("HEAD", self._token_path, headers)
         if response.status in (405, 501):
             response = await send("GET", self._token_path, headers)
-        token = response.headers.get("x-csrf-token", "")
-        if response.status != 200 or not _TOKEN.fullmatch(token) or token.lower() == "required":
+        token = response.headers.get(self._header, "")
+        if response.status != 200 or not _TOKEN.fullmatch(token) or token.lower() == self._refuses:
             raise _not_granted("csrf-token", self._token_path, response)
         return Token(token, None)
 
@@ -204,86 +210,50 @@ class OAuth2ClientCredentials:
         return Token(granted.access_token, min(granted.expires_in, MAX_LIFE_S))
 
 
-class ArenaSession:
-    """The session of an Arena user, who has one at a time: a second login ends the first session.
-
-    So every process that calls needs a user of its own; within one all calls share the session.
-    """
+class LoginSession:
+    """The session that a call of its own begins, shared by all calls of the channel."""
 
     keeps_cookies = False
 
     def __init__(
         self,
         *,
+        login: Login,
         user: str,
         password: Secret,
-        workspace: str,
+        tenant: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """user: mail address. workspace: its number; "" = the one the user was last in.
+        """login: how the target begins one. tenant: in which the user works; "" where there is one.
 
-        Raises: Misconfigured for a workspace that is no number.
+        Raises: Misconfigured for a tenant that the target cannot have.
         """
-        if workspace and not re.fullmatch(r"[0-9]{1,18}", workspace, re.ASCII):
-            raise Misconfigured(
-                "workspace-malformed",
-                f"the workspace {workspace[:40]!r} is no number",
-                where="tenant",
-                remedy="give the number that Arena shows for the workspace",
-            )
+        login.body(user, "", tenant)
+        self._login = login
         self._user = user
         self._password = password
-        self._workspace = workspace
+        self._tenant = tenant
         # Renewals are held back: where two take the session from each other, neither gets far.
         self._tokens = TokenCache(self._fetch, clock=clock)
 
     async def headers(self, request: Request, send: Send) -> dict[str, str]:
         """The header with the session."""
-        return {"arena_session_id": await self._tokens.get(send)}
+        return {self._login.header: await self._tokens.get(send)}
 
     def is_refusal(self, response: Response, sent: Mapping[str, str]) -> bool:
-        """The session is over: idle for 90 minutes, or the user logged in elsewhere."""
-        return _is_without_session(response) and self._tokens.drop(sent.get("arena_session_id", ""))
+        """The session is over."""
+        return self._login.is_over(response) and self._tokens.drop(sent.get(self._login.header, ""))
 
     async def _fetch(self, send: Send) -> Token:
-        login: dict[str, str | int] = {"email": self._user, "password": self._password()}
-        if self._workspace:
-            login["workspaceId"] = int(self._workspace)
+        path = self._login.path
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        response = await send("POST", "/login", headers, msgspec.json.encode(login))
-        if response.status != 200:
-            raise _not_granted("session", "/login", response)
-        try:
-            granted = msgspec.json.decode(response.body, type=_Session)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _not_granted("session", "/login", response) from error
-        if not _TOKEN.fullmatch(granted.arena_session_id):
-            raise _not_granted("session", "/login", response)
+        body = self._login.body(self._user, self._password(), self._tenant)
+        response = await send("POST", path, headers, body)
+        session = self._login.session(response.body) if response.status == 200 else ""
+        if not _TOKEN.fullmatch(session):
+            raise _not_granted("session", path, response)
         # It ends when it was idle for long, not at a time that could be known.
-        return Token(granted.arena_session_id, None)
-
-
-class _Session(msgspec.Struct):
-    arena_session_id: str
-
-
-class _ArenaError(msgspec.Struct):
-    code: int
-
-
-class _ArenaRefusal(msgspec.Struct):
-    errors: list[_ArenaError]
-
-
-def _is_without_session(response: Response) -> bool:
-    """Whether Arena says so by its status, or by an error of that number in a 400."""
-    if response.status != 400:
-        return response.status == 401
-    try:
-        refusal = msgspec.json.decode(response.body, type=_ArenaRefusal)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return any(error.code == 401 for error in refusal.errors)
+        return Token(session, None)
 
 
 class _Grant(msgspec.Struct):

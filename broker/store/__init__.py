@@ -6,7 +6,7 @@ Tables are touched in this order: flow_order, inbox, hold, pending, document, ob
 message, outbox, ledger, step, target, exception_case, audit. Two things come late: what a step
 announces, and that a call ended, is emitted under its ledger, and what a new fact wakes is pending
 last of all. Where two transactions wait for each other over these, PostgreSQL ends one of them, and
-it is decided again.
+it is decided again. Who acts is read by itself, from api_token and principal, before them.
 """
 
 from broker.store.connection import Database, Position, Tx

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from broker.store import holds as hold_rows
 from broker.store.connection import Tx
 from broker.store.steps import operation_from
 from canonical.codec import encode
@@ -58,31 +59,106 @@ class CallResult(msgspec.Struct, frozen=True):
 async def claim_calls(
     tx: Tx, *, lane: Lane, systems: Sequence[str], limit: int, lease_s: float
 ) -> list[ClaimedStep]:
-    """Due calls of this lane, those that are due longest first, one per target object, leased to
-    this process.
+    """Due calls of this lane that nobody holds, those that are due longest first, one per target
+    object, leased to this process.
 
     The row of the target is claimed, never the step: one object has one call at a time. A lapsed
-    lease was somebody who died: that step was turned in doubt first (lapse_calls).
+    lease was somebody who died: that step was turned in doubt first (lapse_calls). Nothing is
+    claimed at the moment in which a hold is placed.
     """
-    rows = await tx.fetch(
-        """
-        with candidate as (
-            select s.target_id, s.id
-            from step s
-            where s.state in ('ready', 'in_doubt') and s.kind = 'call'
-              and s.lane = $1 and s.next_at <= now() and s.system = any($2::text[])
-              -- the head of its target, due or not, of any lane: an older call that waits for its
-              -- retry or is in doubt holds its object, or its old content would overwrite the new
-              -- (look-ups for each: joins are planned as reads of every queue)
-              and s.id = (
-                  select h.id from step h
-                  where h.target_id = s.target_id
-                    and h.state in ('ready', 'in_doubt') and h.kind = 'call'
-                  order by h.target_id, h.id limit 1)
-              and (select t.lease_until from target t where t.id = s.target_id) is null
-            order by s.next_at, s.id
-            limit $3
-        ),
+    held = await hold_rows.in_force(tx)
+    if held is None:
+        return []
+    arguments: tuple[object, ...] = (lane, list(systems), limit, lease_s)
+    if held.is_anything:
+        arguments += (list(held.systems), list(held.plants), list(held.flows))
+    rows = await tx.fetch(_CLAIM_BESIDE_HOLDS if held.is_anything else _CLAIM, *arguments)
+    return [
+        ClaimedStep(
+            id=r["id"],
+            ledger_id=r["ledger_id"],
+            ledger_key=r["ledger_key"],
+            target_id=r["target_id"],
+            fence=r["fence"],
+            version=r["version"],
+            attempts=r["attempts"],
+            idempotency_key=r["idempotency_key"],
+            correlation_id=_story(operation) or r["correlation_id"],
+            was_in_doubt=r["was_in_doubt"],
+            withdrawn=r["withdrawn"],
+            step=Step(
+                plant=r["plant"],
+                system=r["system"],
+                object_kind=r["object_kind"],
+                object_id=r["object_id"],
+                operation=operation,
+                depends_on=tuple(r["depends_on"]),
+                owner=r["owner"],
+                lane=lane,
+            ),
+        )
+        for r in rows
+        for operation in [operation_from(r["operation"])]
+    ]
+
+
+# A due call s of lane $1 to one of the systems $2 that may be made now.
+_MAY_BE_MADE = """
+    s.state in ('ready', 'in_doubt') and s.kind = 'call'
+    and s.lane = $1 and s.next_at <= now() and s.system = any($2::text[])
+    -- the head of its target, due or not, of any lane: an older call that waits for its
+    -- retry, is in doubt or is held keeps its object, or its old content would overwrite the new
+    -- (look-ups for each: joins are planned as reads of every queue)
+    and s.id = (
+        select h.id from step h
+        where h.target_id = s.target_id
+          and h.state in ('ready', 'in_doubt') and h.kind = 'call'
+        order by h.target_id, h.id limit 1)
+    and (select t.lease_until from target t where t.id = s.target_id) is null
+"""
+
+_DUE = f"""
+    select s.target_id, s.id from step s
+    where {_MAY_BE_MADE}
+    order by s.next_at, s.id limit $3
+"""
+
+# Calls by what holds tell them by. The classes that have any are found by going from one to the
+# next in the index, so that what is held is passed over whole, however much it is.
+_DUE_BESIDE_HOLDS = f"""
+    with recursive class as (
+        (select s.only_asks, s.system, s.plant, s.flow from step s
+         where s.state in ('ready', 'in_doubt') and s.kind = 'call' and s.lane = $1
+         order by s.only_asks, s.system, s.plant, s.flow limit 1)
+        union all
+        select n.only_asks, n.system, n.plant, n.flow
+        from class c cross join lateral (
+            select s.only_asks, s.system, s.plant, s.flow from step s
+            where s.state in ('ready', 'in_doubt') and s.kind = 'call' and s.lane = $1
+              and (s.only_asks, s.system, s.plant, s.flow)
+                  > (c.only_asks, c.system, c.plant, c.flow)
+            order by s.only_asks, s.system, s.plant, s.flow limit 1
+        ) n
+    )
+    select d.target_id, d.id
+    from class c cross join lateral (
+        select s.target_id, s.id, s.next_at from step s
+        where {_MAY_BE_MADE} and s.only_asks = c.only_asks
+          and s.system = c.system and s.plant = c.plant and s.flow = c.flow
+        order by s.next_at, s.id limit $3
+    ) d
+    where c.system = any($2::text[])
+      and (c.only_asks
+           or (c.system <> all($5::text[]) and c.plant <> all($6::text[])
+               and c.flow <> all($7::text[])))
+    order by d.next_at, d.id limit $3
+"""
+
+
+def _claim(candidates: str) -> str:
+    """The statement that claims some of these candidates."""
+    return f"""
+        with candidate as ({candidates}),
         locked as (
             select t.id, s.id as step_id, s.state = 'in_doubt' as was_in_doubt
             from target t join step s on s.target_id = t.id
@@ -113,39 +189,11 @@ async def claim_calls(
         select b.*, led.key as ledger_key, led.correlation_id
         from begun b join ledger led on led.id = b.ledger_id
         order by b.id
-        """,
-        lane,
-        list(systems),
-        limit,
-        lease_s,
-    )
-    return [
-        ClaimedStep(
-            id=r["id"],
-            ledger_id=r["ledger_id"],
-            ledger_key=r["ledger_key"],
-            target_id=r["target_id"],
-            fence=r["fence"],
-            version=r["version"],
-            attempts=r["attempts"],
-            idempotency_key=r["idempotency_key"],
-            correlation_id=_story(operation) or r["correlation_id"],
-            was_in_doubt=r["was_in_doubt"],
-            withdrawn=r["withdrawn"],
-            step=Step(
-                plant=r["plant"],
-                system=r["system"],
-                object_kind=r["object_kind"],
-                object_id=r["object_id"],
-                operation=operation,
-                depends_on=tuple(r["depends_on"]),
-                owner=r["owner"],
-                lane=lane,
-            ),
-        )
-        for r in rows
-        for operation in [operation_from(r["operation"])]
-    ]
+        """
+
+
+_CLAIM = _claim(_DUE)
+_CLAIM_BESIDE_HOLDS = _claim(_DUE_BESIDE_HOLDS)
 
 
 def _story(operation: Operation) -> str:

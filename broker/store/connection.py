@@ -231,3 +231,8 @@ async def allow_pauses(tx: Tx, seconds: int) -> None:
     await tx.execute(
         "select set_config('idle_in_transaction_session_timeout', $1, true)", f"{seconds * 1000}"
     )
+
+
+async def wait_for_locks(tx: Tx, seconds: int) -> None:
+    """This transaction waits so long at most for what somebody else has locked."""
+    await tx.execute("select set_config('lock_timeout', $1, true)", f"{seconds * 1000}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -180,6 +181,12 @@ async def ledgers(tx: Tx, *, key: str, place: Position) -> list[PlannedLedger]:
                 operations={s["id"]: s["operation"] for s in steps},
             )
         )
+    return found
+
+
+async def planned_at(tx: Tx, key: str) -> datetime | None:
+    """When the plan of that ledger was made last; None where there is none."""
+    found: datetime | None = await tx.fetchval("select planned_at from ledger where key = $1", key)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
@@ -13,9 +13,15 @@ from canonical.codec import encode
 from canonical.effects import Finding
 from canonical.envelope import Lane
 
+LedgerEnd = Literal["complete", "cancelled"]
+
 
 class Ledger(msgspec.Struct, frozen=True):
-    """A locked ledger row. version: of the event its plan follows from."""
+    """A locked ledger row.
+
+    version: of the event its plan follows from. ends_as: its state once every step is settled.
+    cancelled_by: the person who took it back. paused: by whom and why, "" while it is not.
+    """
 
     id: int
     key: str
@@ -28,10 +34,13 @@ class Ledger(msgspec.Struct, frozen=True):
     source: str
     correlation_id: str
     position: Position
+    ends_as: LedgerEnd = "complete"
+    cancelled_by: str = ""
+    paused: str = ""
 
 
 class NewLedger(msgspec.Struct, frozen=True):
-    """What opens or renews a ledger."""
+    """What opens or renews a ledger. ends_as, cancelled_by: as in Ledger."""
 
     key: str
     title: str
@@ -43,6 +52,8 @@ class NewLedger(msgspec.Struct, frozen=True):
     correlation_id: str
     findings: tuple[Finding, ...]
     position: Position
+    ends_as: LedgerEnd = "complete"
+    cancelled_by: str = ""
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -56,6 +67,23 @@ class Renewal(msgspec.Struct, frozen=True):
     reopen: bool
 
 
+class Woken(msgspec.Struct, frozen=True):
+    """A ledger that is to be planned anew from its event, and why."""
+
+    subscription: str
+    scope: str
+    key: str
+    lane: Lane
+    ledger_id: int
+    position: Position
+    why: str
+
+
+def paused_words(by: str, reason: str) -> str:
+    """What `paused` of a ledger says."""
+    return f"paused by {by}: {reason}"
+
+
 async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[Ledger, bool]]:
     """By key: the ledger, locked, opened where there was none; and whether it is new.
 
@@ -65,13 +93,14 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
     rows = await tx.fetch(
         """
         insert into ledger (key, title, version, subscription, scope, lane, source, correlation_id,
-                            findings, message_at, message_seq)
+                            findings, message_at, message_seq, ends_as, cancelled_by)
         select key, title, version, subscription, scope, lane, source, correlation_id,
-               findings::jsonb, at, seq
+               findings::jsonb, at, seq, ends_as, cancelled_by
         from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-                    $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[])
+                    $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[],
+                    $12::text[], $13::text[])
              with ordinality as n(key, title, version, subscription, scope, lane, source,
-                                  correlation_id, findings, at, seq, n)
+                                  correlation_id, findings, at, seq, ends_as, cancelled_by, n)
         order by n
         -- takes the row lock of the one that is there
         on conflict (key) do update set key = excluded.key
@@ -88,6 +117,8 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
         [encode(n.findings).decode() for n in wanted],
         [n.position.at for n in wanted],
         [n.position.seq for n in wanted],
+        [n.ends_as for n in wanted],
+        [n.cancelled_by for n in wanted],
     )
     return {r["key"]: (_ledger(r), bool(r["is_new"])) for r in rows}
 
@@ -98,11 +129,12 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         """
         update ledger l set title = r.title, version = r.version, findings = r.findings::jsonb,
                message_at = r.at, message_seq = r.seq, planned_at = now(),
+               ends_as = r.ends_as, cancelled_by = r.cancelled_by,
                state = case when r.reopen then 'open' else l.state end,
                completed_at = case when r.reopen then null else l.completed_at end
         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[],
-                    $6::bigint[], $7::boolean[])
-             as r(id, title, version, findings, at, seq, reopen)
+                    $6::bigint[], $7::boolean[], $8::text[], $9::text[])
+             as r(id, title, version, findings, at, seq, reopen, ends_as, cancelled_by)
         where l.id = r.id
         """,
         [r.ledger_id for r in renewals],
@@ -112,6 +144,8 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         [r.new.position.at for r in renewals],
         [r.new.position.seq for r in renewals],
         [r.reopen for r in renewals],
+        [r.new.ends_as for r in renewals],
+        [r.new.cancelled_by for r in renewals],
     )
 
 
@@ -140,56 +174,70 @@ async def lock_free_ledgers(tx: Tx, ids: Iterable[int]) -> dict[int, Ledger]:
 
 
 async def open_ones(tx: Tx, ids: Iterable[int]) -> frozenset[int]:
-    """Those of the ledgers that are not complete."""
+    """Those of the ledgers that have not ended."""
     rows = await tx.fetch(
         "select id from ledger where id = any($1::bigint[]) and state = 'open'", sorted(set(ids))
     )
     return frozenset(r["id"] for r in rows)
 
 
-async def complete_ledgers(tx: Tx, ids: Sequence[int]) -> None:
-    """Every step of these is settled."""
+async def end_ledgers(tx: Tx, ids: Sequence[int]) -> None:
+    """Every step of these is settled: each is complete, or cancelled."""
     await tx.execute(
         """
-        update ledger l set state = 'complete', completed_at = now()
+        update ledger l set state = l.ends_as, completed_at = now()
         from unnest($1::bigint[]) as w(id) where l.id = w.id
         """,
         ids,
     )
 
 
-async def newly_known(
-    tx: Tx, keys: Sequence[str] | None
-) -> list[tuple[str, str, str, Lane, int, Position]]:
-    """Ledgers that wait for a fact which is newer than what they saw.
+async def newly_known(tx: Tx, keys: Sequence[str] | None, now: datetime) -> list[Woken]:
+    """Ledgers that wait for a fact which is newer than what they saw, or have an open step whose
+    time to be planned anew has come; in the order of their ids.
 
-    keys: documents just written, or None to look at every wait.
-    Returns (subscription, scope, key, lane, ledger id, position of the ledger's event).
+    keys: documents just written, or None to look at every wait for a fact.
     """
     rows = await tx.fetch(
         """
-        select distinct l.subscription, l.scope, l.key, l.lane, l.id, l.message_at, l.message_seq
-        from step s
-        join document d on d.key = s.fact
-        join ledger l on l.id = s.ledger_id
-        where s.fact is not null and s.state in ('waiting', 'ready')
-          and d.row_version > s.seen
-          and ($1::text[] is null or s.fact = any($1::text[]))
-          -- one is due already, or is being made: the next sweep sees what it has not seen
-          -- (a look-up for each: `not exists` is planned as a read of the whole table)
-          and (select id from pending where merge_key = 'plan:' || l.id limit 1) is null
+        with woken as materialized (
+            select ledger_id, bool_or(is_by_time) as is_by_time
+            from (
+                select s.ledger_id, false as is_by_time
+                from step s join document d on d.key = s.fact
+                where s.fact is not null and s.state in ('waiting', 'held', 'ready')
+                  and d.row_version > s.seen
+                  and ($1::text[] is null or s.fact = any($1::text[]))
+                union all
+                select s.ledger_id, true
+                from step s
+                where s.wake_at <= $2
+                  and s.state in ('waiting', 'held', 'ready', 'in_flight', 'in_doubt', 'failed')
+            ) found
+            group by ledger_id
+        )
+        select l.subscription, l.scope, l.key, l.lane, l.id, l.message_at, l.message_seq,
+               w.is_by_time
+        from woken w
+        -- a look-up for each: a join may be planned as a read of the whole table
+        cross join lateral (select * from ledger where id = w.ledger_id limit 1) l
+        -- one is due already, or is being made: the next sweep sees what it has not seen
+        -- (a look-up for each too, for the same reason)
+        where (select id from pending where merge_key = 'plan:' || l.id limit 1) is null
         order by l.id
         """,
         keys,
+        now,
     )
     return [
-        (
-            r["subscription"],
-            r["scope"],
-            r["key"],
-            r["lane"],
-            r["id"],
-            Position(r["message_at"], r["message_seq"]),
+        Woken(
+            subscription=r["subscription"],
+            scope=r["scope"],
+            key=r["key"],
+            lane=r["lane"],
+            ledger_id=r["id"],
+            position=Position(r["message_at"], r["message_seq"]),
+            why="its time has come" if r["is_by_time"] else "a fact it waited for is known",
         )
         for r in rows
     ]
@@ -209,4 +257,7 @@ def _ledger(row: object) -> Ledger:
         source=cast(str, r["source"]),
         correlation_id=cast(str, r["correlation_id"]),
         position=Position(cast(datetime, r["message_at"]), cast(int, r["message_seq"])),
+        ends_as=cast(LedgerEnd, r["ends_as"]),
+        cancelled_by=cast(str, r["cancelled_by"]),
+        paused=paused_words(str(r["paused_by"]), str(r["pause_reason"])) if r["paused_at"] else "",
     )

@@ -34,13 +34,18 @@ class LogEntry(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """An audit row to write: who did what to which subject, and what else there is to say."""
+    """An audit row to write: who did what to which subject, and what else there is to say.
+
+    before, after: what the act found and what it left, where that can be said; None where not.
+    """
 
     actor: str
     action: str
     subject: str
     correlation_id: str = ""
     detail: Mapping[str, Any] = {}
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
 
 
 def delivery_of(row: asyncpg.Record) -> Delivery:
@@ -192,10 +197,12 @@ async def write_audit(tx: Tx, notes: Sequence[Note]) -> None:
         return
     await tx.execute(
         """
-        insert into audit (actor, action, subject, correlation_id, detail)
-        select actor, action, subject, correlation_id, detail::jsonb
-        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-             with ordinality as n(actor, action, subject, correlation_id, detail, at)
+        insert into audit (actor, action, subject, correlation_id, detail, before, after)
+        select actor, action, subject, correlation_id, detail::jsonb, before::jsonb, after::jsonb
+        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                    $7::text[])
+             with ordinality as n(actor, action, subject, correlation_id, detail, before, after,
+                                  at)
         order by at
         """,
         [n.actor for n in notes],
@@ -203,7 +210,13 @@ async def write_audit(tx: Tx, notes: Sequence[Note]) -> None:
         [n.subject for n in notes],
         [n.correlation_id for n in notes],
         [encode(dict(n.detail)).decode() for n in notes],
+        [_json_of(n.before) for n in notes],
+        [_json_of(n.after) for n in notes],
     )
+
+
+def _json_of(value: Mapping[str, Any] | None) -> str | None:
+    return None if value is None else encode(dict(value)).decode()
 
 
 async def begin_attempt(tx: Tx, fingerprint: bytes, *, worker: str, suspect: bool) -> int:

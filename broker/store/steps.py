@@ -10,18 +10,31 @@ import asyncpg
 import msgspec
 
 from broker.aside import MANY, aside_if
-from broker.ledger import Insert, LedgerStep, Move, Replace, watched_fact
+from broker.ledger import Insert, LedgerStep, Move, Replace, Retime, watched_fact
 from broker.slices import ROWS, slices
 from broker.store.connection import Tx
 from canonical.codec import encode
 from canonical.effects import Step
-from canonical.operations import Approve, Operation, StepKind, verb
+from canonical.operations import READS, Approve, Operation, StepKind, verb
+
+_READS = ", ".join(f"'{word}'" for word in sorted(READS))
+
+
+def told_by_holds(step: str) -> str:
+    """What `flow` and `only_asks` of a step are, by its alias: what holds tell calls by."""
+    flow = f"(select split_part(key, '/', 1) from ledger where id = {step}.ledger_id)"
+    return f"{flow}, {step}.verb in ({_READS})"
 
 
 class Approval(msgspec.Struct, frozen=True):
-    """An approval step: where it belongs and what it asks."""
+    """An approval step: where it belongs, whom it asks and what. plants: its own, and those of the
+    steps that wait for it."""
 
     ledger_id: int
+    ledger_key: str
+    correlation_id: str
+    role: str
+    plants: tuple[str, ...]
     object_id: str
     operation: Approve
 
@@ -29,24 +42,51 @@ class Approval(msgspec.Struct, frozen=True):
 async def approval(tx: Tx, step_id: int) -> Approval | None:
     """The approval step with that id; None where there is none."""
     row = await tx.fetchrow(
-        "select ledger_id, object_id, operation from step where id = $1 and kind = 'approval'",
+        """
+        select s.ledger_id, l.key, l.correlation_id, s.system, s.object_id, s.operation,
+               array(select distinct d.plant from step d
+                     where d.ledger_id = s.ledger_id and d.plant <> ''
+                       and (d.id = s.id or s.identity = any(d.depends_on))
+                       and d.state not in ('cancelled', 'superseded')
+                     order by 1) as plants
+        from step s join ledger l on l.id = s.ledger_id
+        where s.id = $1 and s.kind = 'approval'
+        """,
         step_id,
     )
     if row is None:
         return None
     operation = operation_from(row["operation"])
     assert isinstance(operation, Approve)
-    return Approval(row["ledger_id"], row["object_id"], operation)
+    return Approval(
+        ledger_id=row["ledger_id"],
+        ledger_key=row["key"],
+        correlation_id=row["correlation_id"],
+        role=row["system"],
+        plants=tuple(row["plants"]),
+        object_id=row["object_id"],
+        operation=operation,
+    )
+
+
+async def decisions(tx: Tx, step_id: int) -> list[tuple[str, str, str]]:
+    """What was decided of an approval so far, the oldest first: verdict, name, hex digest."""
+    rows = await tx.fetch(
+        "select verdict, by_whom, digest from decision where step_id = $1 order by id", step_id
+    )
+    return [(r["verdict"], r["by_whom"], r["digest"].hex()) for r in rows]
 
 
 async def record_decision(
     tx: Tx, *, step_id: int, digest: bytes, verdict: str, by: str, reason: str
 ) -> None:
-    """Who decided what, on which content, why."""
-    await tx.execute(
+    """Which principal decided what, on which content, why."""
+    recorded = await tx.fetchval(
         """
-        insert into decision (step_id, digest, verdict, by_whom, reason)
-        values ($1, $2, $3, $4, $5)
+        insert into decision (step_id, digest, verdict, by_whom, principal_id, reason)
+        select $1::bigint, $2::bytea, $3::text, name, id, $5::text
+        from principal where name = $4
+        returning id
         """,
         step_id,
         digest,
@@ -54,6 +94,8 @@ async def record_decision(
         by,
         reason,
     )
+    if recorded is None:
+        raise RuntimeError(f"{by!r} decided, and is no principal")
 
 
 async def load_steps(tx: Tx, ledger_ids: Iterable[int]) -> dict[int, list[LedgerStep]]:
@@ -66,7 +108,7 @@ async def load_steps(tx: Tx, ledger_ids: Iterable[int]) -> dict[int, list[Ledger
     cursor = await tx.cursor(
         """
         select s.ledger_id, s.id, s.identity, s.generation, s.kind, s.state, s.version, s.digest,
-               s.depends_on, s.reason, s.withdrawn, s.fact, s.seen
+               s.depends_on, s.reason, s.withdrawn, s.fact, s.seen, s.wake_at, s.due_at
         from step s join unnest($1::bigint[]) as w(ledger_id) using (ledger_id)
         order by s.ledger_id, s.id for update of s
         """,
@@ -92,6 +134,8 @@ def ledger_step(row: asyncpg.Record) -> LedgerStep:
         reason=row["reason"],
         withdrawn=row["withdrawn"],
         watched=(row["fact"], row["seen"]) if row["fact"] is not None else None,
+        wake_at=row["wake_at"],
+        due_at=row["due_at"],
     )
 
 
@@ -105,6 +149,19 @@ async def mark_withdrawn(tx: Tx, withdrawals: Sequence[tuple[LedgerStep, bool]])
         [step.id for step, _ in withdrawals],
         [withdrawn for _, withdrawn in withdrawals],
     )
+
+
+async def reorder_steps(tx: Tx, reorders: Sequence[tuple[LedgerStep, tuple[str, ...]]]) -> None:
+    """Steps that are kept as they are depend on what the newer plan says."""
+    for some in slices(reorders):
+        await tx.execute(
+            """
+            update step s set depends_on = array(select jsonb_array_elements_text(r.depends_on))
+            from unnest($1::bigint[], $2::jsonb[]) as r(id, depends_on) where s.id = r.id
+            """,
+            [step.id for step, _ in some],
+            [encode(depends_on).decode() for _, depends_on in some],
+        )
 
 
 async def insert_steps(tx: Tx, inserts: Sequence[tuple[int, Insert]]) -> None:
@@ -134,27 +191,29 @@ async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]]) -> None:
         [s.kind for s in steps],
     )
     await tx.execute(
-        """
+        f"""
         with planned as (
             select * from unnest(
                 $1::bigint[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[],
-                $13::text[], $14::int[], $15::text[], $16::text[], $17::int[], $18::text[])
+                $13::text[], $14::int[], $15::text[], $16::text[], $17::int[], $18::text[],
+                $19::timestamptz[], $20::timestamptz[])
             with ordinality as p(ledger_id, identity, generation, kind, plant, system,
                 object_kind, object_id, verb, operation, digest, depends_on, fact, seen, lane,
-                owner, due_s, idempotency_key, n)
+                owner, due_s, idempotency_key, wake_at, due_from, n)
         ),
         made as (
             insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
                 object_id, verb, operation, digest, idempotency_key, depends_on, fact, seen,
-                state, target_id, lane, owner, due_at)
+                state, target_id, lane, owner, wake_at, due_at, flow, only_asks)
             select p.ledger_id, p.identity, p.generation, p.kind, p.plant, p.system, p.object_kind,
                    p.object_id, p.verb, p.operation, p.digest,
                    -- fixed when the step is written: every try of this content carries it
                    p.idempotency_key,
                    array(select jsonb_array_elements_text(p.depends_on::jsonb)),
-                   p.fact, p.seen, 'waiting', t.id, p.lane, p.owner,
-                   now() + make_interval(secs => p.due_s)
+                   p.fact, p.seen, 'waiting', t.id, p.lane, p.owner, p.wake_at,
+                   coalesce(p.due_from, now()) + make_interval(secs => p.due_s),
+                   {told_by_holds("p")}
             from planned p
             -- a look-up for each: a join reads all targets for every slice of a long plan
             left join lateral (
@@ -186,9 +245,11 @@ async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]]) -> None:
         [s.owner for s in steps],
         [s.due_s for s in steps],
         [
-            _idempotency_key(ledger_id, i.step.identity, f"generation {i.generation}", i.digest)
+            idempotency_key(ledger_id, i.step.identity, f"generation {i.generation}", i.digest)
             for ledger_id, i in some
         ],
+        [s.wake_at for s in steps],
+        [i.due_from for i in inserts],
     )
 
 
@@ -205,14 +266,20 @@ async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
         """
         with planned as (
             select * from unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[],
-                                 $7::int[], $8::text[], $9::text[], $1::text[])
-                 as p(id, operation, digest, depends_on, fact, seen, lane, owner, idempotency_key)
+                                 $7::int[], $8::text[], $9::text[], $1::text[],
+                                 $10::int[], $11::timestamptz[], $12::timestamptz[])
+                 as p(id, operation, digest, depends_on, fact, seen, lane, owner, idempotency_key,
+                      due_s, wake_at, due_from)
         ),
         changed as (
             update step s
             set operation = p.operation, digest = p.digest, fact = p.fact, seen = p.seen,
                 depends_on = array(select jsonb_array_elements_text(p.depends_on::jsonb)),
-                lane = p.lane, owner = p.owner, state = 'waiting', reason = '',
+                lane = p.lane, owner = p.owner, wake_at = p.wake_at,
+                state = 'waiting', reason = '',
+                -- a wait that it stood behind may have ended before its time
+                due_at = coalesce(p.due_from + make_interval(secs => p.due_s),
+                                  least(s.due_at, now() + make_interval(secs => p.due_s))),
                 idempotency_key = case when s.digest = p.digest then s.idempotency_key
                                        else p.idempotency_key end,
                 attempts = 0, version = s.version + 1, changed_at = now()
@@ -223,7 +290,7 @@ async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
         from changed
         """,
         [
-            _idempotency_key(ledger_id, r.old.identity, f"version {r.old.version + 1}", r.digest)
+            idempotency_key(ledger_id, r.old.identity, f"version {r.old.version + 1}", r.digest)
             for ledger_id, r in some
         ],
         [r.old.id for r in replaces],
@@ -234,7 +301,26 @@ async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
         [f[1] if f else None for f in facts],
         [r.step.lane for r in replaces],
         [r.step.owner for r in replaces],
+        [r.step.due_s for r in replaces],
+        [r.step.wake_at for r in replaces],
+        [r.due_from for r in replaces],
     )
+
+
+async def retime_steps(tx: Tx, retimes: Sequence[Retime]) -> None:
+    """Steps that stay as they are have their new times."""
+    for some in slices(retimes):
+        await tx.execute(
+            """
+            update step s set wake_at = r.wake_at, due_at = coalesce(r.due_at, s.due_at)
+            from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[])
+                 as r(id, wake_at, due_at)
+            where s.id = r.id
+            """,
+            [r.step.id for r in some],
+            [r.wake_at for r in some],
+            [r.due_at for r in some],
+        )
 
 
 async def move_steps(tx: Tx, moves: Sequence[Move]) -> None:
@@ -288,7 +374,7 @@ def _encoded(steps: Sequence[Step]) -> list[bytes]:
     return [encode(step.operation) for step in steps]
 
 
-def _idempotency_key(ledger_id: int, identity: str, part: str, digest: bytes) -> str:
+def idempotency_key(ledger_id: int, identity: str, part: str, digest: bytes) -> str:
     """Fixed when the step's content is written: every try of this content carries it."""
     text = "\0".join((str(ledger_id), identity, part))
     return hashlib.sha256(text.encode() + b"\0" + digest).hexdigest()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -28,7 +28,14 @@ _RANK: dict[str, int] = {
     "step": 7, "waits": 8, "case": 9, "note": 10,
 }  # fmt: skip
 
-_ACTIONS = {"stale-refused": "older than what is known, so nothing was written"}
+_ACTIONS = {
+    "stale-refused": "older than what is known, so nothing was written",
+    "change-paused": "paused",
+    "change-resumed": "resumed",
+    "change-cancelled": "cancelled",
+    "step-skipped": "skipped",
+    "step-restarted": "restarted",
+}
 
 
 class TraceLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -369,7 +376,7 @@ def _ledger_lines(ledgers: Sequence[dict[str, object]]) -> list[TraceLine]:
                     text=f"{text}: {r['title']}",
                     correlation_id=cast(str, r["correlation_id"]),
                     change=cast(str, r["key"]),
-                    state="complete" if column == "completed_at" else "open",
+                    state=cast(str, r["ends_as"]) if column == "completed_at" else "open",
                 )
             )
     return lines
@@ -560,13 +567,23 @@ async def _note_lines(
             at=r["at"],
             what="note",
             subject=r["subject"],
-            text=f"{_ACTIONS.get(r['action'], r['action'])} (by {r['actor']})",
+            text=_note_text(r["action"], r["actor"], detail),
             correlation_id=r["correlation_id"],
-            causation_id=str(msgspec.json.decode(r["detail"]).get("message", "")),
+            causation_id=str(detail.get("message", "")),
             state=r["action"],
         )
         for r in rows
+        for detail in [msgspec.json.decode(r["detail"], type=dict[str, Any])]
     ]
+
+
+def _note_text(action: str, actor: str, detail: Mapping[str, Any]) -> str:
+    words = _ACTIONS.get(action, action)
+    if "identity" in detail:
+        words += f" {detail['identity']}"
+    if detail.get("reason"):
+        words += f": {detail['reason']}"
+    return f"{words} (by {actor})"
 
 
 def _step_subject(verb: str, object_kind: str, object_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from broker.metrics import Metrics
 from broker.store.connection import Database, Tx
 from broker.store.diagnosis import stuck_rows
+from broker.store.holds import KINDS, Hold, open_holds
 
 
 async def unsafe_settings(session: Tx) -> list[str]:
@@ -61,8 +62,8 @@ async def probe(tx: Tx) -> None:
         await attempt.rollback()
 
 
-async def refresh(database: Database, metrics: Metrics) -> bool:
-    """The gauges show what the tables say now; never more to do at once."""
+async def refresh(database: Database, metrics: Metrics) -> tuple[Hold, ...]:
+    """The gauges show what the tables say now; the holds in force, for readiness."""
     async with database.session() as session:
         outbox = await session.fetchrow(
             """
@@ -88,7 +89,10 @@ async def refresh(database: Database, metrics: Metrics) -> bool:
         )
         stuck = await stuck_rows(session)
         unfinished = await session.fetch("select state, count(*) from pending group by state")
+        holds = await open_holds(session)
     metrics.stuck_keys.set(stuck)
+    for kind in KINDS:
+        metrics.outbound_holds.labels(kind).set(sum(hold.kind == kind for hold in holds))
     assert outbox is not None
     metrics.outbox_pending.set(outbox["pending"])
     metrics.outbox_oldest.set(outbox["oldest_s"])
@@ -101,4 +105,4 @@ async def refresh(database: Database, metrics: Metrics) -> bool:
         gauge.clear()
         for word, number in rows:
             gauge.labels(word).set(number)
-    return False
+    return holds

@@ -11,11 +11,15 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Literal, cast
 
+import asyncpg
 import msgspec
 
+from broker.ledger import LEFT_BEHIND
+from broker.principals import signers
 from broker.store.connection import Database, Tx
+from broker.store.holds import Hold, in_words, open_holds
 from canonical.effects import Finding
-from canonical.operations import Approve, AwaitFact, Operation
+from canonical.operations import Approve, AwaitFact, AwaitTime, Operation
 
 # More rows than anybody reads; a view that reaches its limit says so.
 LIST_LIMIT = 200
@@ -28,8 +32,9 @@ Which = Literal["open", "decided", "resolved", "all"]
 class ChangeRow(msgspec.Struct, frozen=True):
     """One ledger in a list.
 
-    done, total: current steps, without those that are not planned any more.
+    done, skipped, total: current steps, without those that are not planned any more.
     waits_for: owners whose turn it is: open approvals, awaited facts, failed steps.
+    on_hold: calls that a hold keeps from being made. is_paused: a person lets nothing of it begin.
     """
 
     number: str
@@ -39,16 +44,20 @@ class ChangeRow(msgspec.Struct, frozen=True):
     opened_at: datetime
     completed_at: datetime | None
     done: int
+    skipped: int
     total: int
     waits_for: tuple[str, ...]
     open_cases: int
+    on_hold: int
+    is_paused: bool
 
 
 class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a ledger.
 
     identity, depends_on: as in the plan. operation: its verb. asks: the sentence of an approval or
-    the reason of a wait. fact: the document a wait is for.
+    the reason of a wait. fact: the document a wait is for. wake_at: when its plan is made anew, if
+    not before; of a wait for a time, its end.
     """
 
     id: int
@@ -72,6 +81,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     next_at: datetime
     due_at: datetime
     changed_at: datetime
+    wake_at: datetime | None = None
 
 
 class OpenCase(msgspec.Struct, frozen=True):
@@ -81,8 +91,25 @@ class OpenCase(msgspec.Struct, frozen=True):
     place: str
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """Why nothing of a ledger begins."""
+
+    reason: str
+    by: str
+    at: datetime
+
+    @property
+    def words(self) -> str:
+        """Why, by whom, since when."""
+        return in_words(self.reason, self.by, self.at)
+
+
 class ChangeView(msgspec.Struct, frozen=True):
-    """A ledger with its current steps, and older ones that a target still works on."""
+    """A ledger with its current steps, and older ones that a target still works on or that are left
+    behind; and the holds in force, whether they are about it or not.
+
+    ends_as: its state once every step is settled.
+    """
 
     number: str
     key: str
@@ -97,6 +124,9 @@ class ChangeView(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     open_cases: tuple[OpenCase, ...]
     steps: tuple[StepRow, ...]
+    holds: tuple[Hold, ...]
+    ends_as: str
+    paused: Pause | None
 
 
 class DecisionRow(msgspec.Struct, frozen=True):
@@ -112,8 +142,11 @@ class DecisionRow(msgspec.Struct, frozen=True):
 class TaskRow(msgspec.Struct, frozen=True):
     """One approval.
 
-    role: who is asked. about: object it is about. waiting: open steps that stand behind it.
+    role: who is asked. about: object it is about. plant: its own; plants: that one and those of the
+    steps that wait for it directly. waiting: open steps that stand behind it.
     digest: hex digest of what is asked; a decision names it. since: when it became this state.
+    signatures: how many have to approve; signed_by: who has approved what is asked now; missing:
+    how many more it takes while it is open.
     """
 
     id: int
@@ -124,6 +157,7 @@ class TaskRow(msgspec.Struct, frozen=True):
     question: str
     about: str
     plant: str
+    plants: tuple[str, ...]
     text: str
     evidence: tuple[str, ...]
     state: str
@@ -131,6 +165,9 @@ class TaskRow(msgspec.Struct, frozen=True):
     due_at: datetime
     waiting: int
     digest: str
+    signatures: int
+    signed_by: tuple[str, ...]
+    missing: int
     decisions: tuple[DecisionRow, ...]
 
 
@@ -206,20 +243,28 @@ async def changes(tx: Tx, *, limit: int = LIST_LIMIT) -> list[ChangeRow]:
     rows = await tx.fetch(
         """
         with chosen as (
-            select id, key, title, state, opened_at, completed_at from ledger
+            select id, key, title, state, opened_at, completed_at,
+                   paused_at is not null as is_paused
+            from ledger
             where key not like 'read/%'
             order by state = 'open' desc, opened_at desc, id desc limit $1
         )
-        select c.*, s.done, s.total, s.waits_for,
+        select c.*, s.done, s.skipped, s.total, s.waits_for, s.on_hold,
                (select count(*) from exception_case e
                 where e.state = 'open' and (e.ledger_key = c.key or e.key = c.key)) as open_cases
         from chosen c
         cross join lateral (
             select count(*) filter (where state = 'done') as done,
+                   count(*) filter (where state = 'skipped') as skipped,
                    count(*) filter (where state not in ('cancelled', 'superseded')) as total,
                    array_agg(distinct owner order by owner) filter (
                        where state = 'failed' or (kind = 'approval' and state = 'ready')
-                          or (kind = 'wait' and state = 'waiting')) as waits_for
+                          or (kind = 'wait' and state = 'waiting')) as waits_for,
+                   count(*) filter (where kind = 'call' and state in ('ready', 'in_doubt')
+                       and not only_asks and exists (
+                           select from outbound_hold h where h.released_at is null
+                             and h.value = case h.kind when 'system' then latest.system
+                                 when 'plant' then latest.plant else latest.flow end)) as on_hold
             from (select distinct on (identity) * from step where ledger_id = c.id
                   order by identity, generation desc) latest
         ) s
@@ -236,9 +281,12 @@ async def changes(tx: Tx, *, limit: int = LIST_LIMIT) -> list[ChangeRow]:
             opened_at=r["opened_at"],
             completed_at=r["completed_at"],
             done=r["done"],
+            skipped=r["skipped"],
             total=r["total"],
             waits_for=tuple(r["waits_for"] or ()),
             open_cases=r["open_cases"],
+            on_hold=r["on_hold"],
+            is_paused=r["is_paused"],
         )
         for r in rows
     ]
@@ -262,14 +310,19 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
     steps = await tx.fetch(
         """
         select * from (
-            select *, generation = max(generation) over (partition by identity) as is_current
+            select *, generation = max(generation) over (partition by identity) as is_current,
+                   first_value(state) over (partition by identity order by generation desc)
+                       as current_state
             from step where ledger_id = $1
         ) s
         where is_current or state in ('in_flight', 'in_doubt')
+           or (state = 'superseded' and reason = $3
+               and current_state in ('cancelled', 'superseded'))
         order by id limit $2
         """,
         row["id"],
         STEPS_LIMIT,
+        LEFT_BEHIND,
     )
     return ChangeView(
         number=_number(row["key"]),
@@ -285,6 +338,9 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
         findings=msgspec.json.decode(row["findings"], type=tuple[Finding, ...]),
         open_cases=msgspec.json.decode(row["open_cases"] or "[]", type=tuple[OpenCase, ...]),
         steps=tuple(_step(s) for s in steps),
+        holds=await open_holds(tx),
+        ends_as=row["ends_as"],
+        paused=_pause(row),
     )
 
 
@@ -313,9 +369,15 @@ async def _tasks(
         ),
         -- joined by equality: a search in the arrays would compare every step with every other
         dependant as materialized (
-            select b.ledger_id, b.id, b.identity, b.state, d.needs
+            select b.ledger_id, b.id, b.identity, b.state, b.plant, d.needs
             from (select distinct ledger_id from asked) a
             join step b using (ledger_id) cross join lateral unnest(b.depends_on) as d(needs)
+        ),
+        concerned as (
+            select a.id as task, array_agg(distinct d.plant) as plants
+            from asked a join dependant d on d.ledger_id = a.ledger_id and d.needs = a.identity
+            where d.plant <> '' and d.state not in ('cancelled', 'superseded')
+            group by a.id
         ),
         -- everything behind it, over any number of steps; union ends it whatever the graph
         behind as (
@@ -331,8 +393,9 @@ async def _tasks(
         )
         select s.id, l.key as ledger_key, l.title, s.system, s.owner, s.object_kind, s.object_id,
                s.plant, s.operation, s.state, s.changed_at, s.due_at, s.digest,
-               d.decisions, coalesce(w.steps, 0) as waiting
+               d.decisions, coalesce(w.steps, 0) as waiting, c.plants
         from asked s join ledger l on l.id = s.ledger_id left join waiting w on w.task = s.id
+        left join concerned c on c.task = s.id
         left join lateral (
             select json_agg(json_build_object('verdict', verdict, 'by', by_whom, 'reason', reason,
                        'at', at, 'digest', encode(digest, 'hex')) order by id)::text as decisions
@@ -425,6 +488,12 @@ async def known_numbers(tx: Tx) -> dict[str, list[str]]:
     }
 
 
+def _pause(row: asyncpg.Record) -> Pause | None:
+    if row["paused_at"] is None:
+        return None
+    return Pause(row["pause_reason"], row["paused_by"], row["paused_at"])
+
+
 def _number(key: str) -> str:
     return key.partition("/")[2] or key
 
@@ -435,7 +504,7 @@ def _step(row: object) -> StepRow:
     asks = ""
     if isinstance(operation, Approve):
         asks = operation.text
-    elif isinstance(operation, AwaitFact):
+    elif isinstance(operation, AwaitFact | AwaitTime):
         asks = operation.reason
     columns = {
         name: r[name]
@@ -449,6 +518,13 @@ def _step(row: object) -> StepRow:
 def _task(row: object) -> TaskRow:
     r = cast("dict[str, object]", row)
     operation = msgspec.json.decode(cast(bytes, r["operation"]), type=Approve)
+    decisions = msgspec.json.decode(
+        cast("str | None", r["decisions"]) or "[]", type=tuple[DecisionRow, ...]
+    )
+    digest, state = cast(bytes, r["digest"]).hex(), cast(str, r["state"])
+    signed_by = signers(((d.verdict, d.by, d.digest) for d in decisions), digest)
+    concerned = {cast(str, r["plant"]), *(cast("list[str] | None", r["plants"]) or ())} - {""}
+    missing = operation.signatures - len(signed_by)
     return TaskRow(
         id=cast(int, r["id"]),
         change=_number(cast(str, r["ledger_key"])),
@@ -458,16 +534,18 @@ def _task(row: object) -> TaskRow:
         question=operation.question,
         about=f"{r['object_kind']}/{r['object_id']}",
         plant=cast(str, r["plant"]),
+        plants=tuple(sorted(concerned)),
         text=operation.text,
         evidence=operation.evidence,
-        state=cast(str, r["state"]),
+        state=state,
         since=cast(datetime, r["changed_at"]),
         due_at=cast(datetime, r["due_at"]),
         waiting=cast(int, r["waiting"]),
-        digest=cast(bytes, r["digest"]).hex(),
-        decisions=msgspec.json.decode(
-            cast("str | None", r["decisions"]) or "[]", type=tuple[DecisionRow, ...]
-        ),
+        digest=digest,
+        signatures=operation.signatures,
+        signed_by=signed_by,
+        missing=max(missing, 0) if state == "ready" else 0,
+        decisions=decisions,
     )
 
 

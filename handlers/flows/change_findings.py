@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from itertools import chain
 
 from canonical.bom import bom_key
 from canonical.change import EngineeringChange, change_key
@@ -13,11 +14,11 @@ from canonical.item import Item, item_key
 from handlers.flows.change_scope import (
     MATERIAL_KINDS,
     Scope,
-    components,
     is_bought,
     revision_order,
     structure,
 )
+from handlers.flows.plant_lines import PlantStructure
 
 # Manufacturer parts that may be used.
 ACCEPTED = frozenset({"approved", "conditional"})
@@ -35,11 +36,12 @@ def findings_of(change: EngineeringChange, scope: Scope, facts: Facts) -> tuple[
         for number, plants in scope.plants.items()
         if plants and scope.provisional.issuperset((number, code) for code in plants)
     }
-    built_in = _released_assemblies(scope, unsettled, facts)
+    built_in = _released_assemblies(scope, unsettled)
     found: list[Finding] = []
     for number in scope.plants:
         item = facts.item(number)
-        if item is None:
+        # What every plant takes another one for is nobody's concern.
+        if item is None or not scope.plants[number]:
             continue
         found += _of_revision(change, item)
         if number not in unsettled:
@@ -47,6 +49,7 @@ def findings_of(change: EngineeringChange, scope: Scope, facts: Facts) -> tuple[
             found += _of_lifecycle(item, built_in.get(number, []))
             found += _of_manufacturers(item)
             found += _of_quantities(item, facts)
+            found += _of_plants(item, scope)
     warnings = [finding for finding in found if finding.severity == "warning"]
     if warnings and is_regulated(change, scope, facts):
         raise Rejected(
@@ -66,12 +69,13 @@ def is_regulated(change: EngineeringChange, scope: Scope, facts: Facts) -> bool:
     return not families.isdisjoint(facts.rules.regulated)
 
 
-def _released_assemblies(scope: Scope, unsettled: Set[str], facts: Facts) -> dict[str, list[str]]:
-    """By component: the released assemblies that contain it."""
+def _released_assemblies(scope: Scope, unsettled: Set[str]) -> dict[str, list[str]]:
+    """By component: the released assemblies that contain it in some plant."""
     found: dict[str, list[str]] = {}
     for item in scope.items:
         if item.lifecycle == "released" and item.number not in unsettled:
-            for component in components(structure(item.number, facts)):
+            plants = [built.components() for _, built in _structures_of(item, scope)]
+            for component in dict.fromkeys(chain.from_iterable(plants)):
                 found.setdefault(component, []).append(item.number)
     return found
 
@@ -107,6 +111,36 @@ def _of_quantities(item: Item, facts: Facts) -> Iterator[Finding]:
         lines = ", ".join(f"{line.position} ({line.component})" for line in empty)
         what = f"The BOM of {item.number} takes nothing in line {lines}"
         yield Finding("quantity-zero", bom_key(item.number), what, "warning", "engineering")
+
+
+def _structures_of(item: Item, scope: Scope) -> Iterator[tuple[str, PlantStructure]]:
+    """How the item is built, by plant."""
+    for plant in scope.plants[item.number]:
+        if built := scope.structures.get((item.number, plant)):
+            yield plant, built
+
+
+def _of_plants(item: Item, scope: Scope) -> Iterator[Finding]:
+    """What of the structure is not sent to a plant as it is stated, by the rules of BOMs."""
+    owned: dict[str, list[str]] = {}
+    left_out: dict[str, list[str]] = {}
+    replaced: dict[str, list[str]] = {}
+    for plant, built in _structures_of(item, scope):
+        for number in built.owned:
+            owned.setdefault(number, []).append(plant)
+        for number in built.left_out:
+            left_out.setdefault(number, []).append(plant)
+        for number, other in built.replaced().items():
+            replaced.setdefault(f"{number} by {other}", []).append(plant)
+    for code, words, found in (
+        ("component-plant-owned", "goes without components that the plant keeps itself", owned),
+        ("component-left-out", "goes without components that the plant leaves out", left_out),
+        ("component-replaced", "has other components", replaced),
+    ):
+        if found:
+            told = ", ".join(f"{what} in {', '.join(plants)}" for what, plants in found.items())
+            what = f"The BOM of {item.number} {words}: {told}"
+            yield Finding(code, bom_key(item.number), what, "info", "master data")
 
 
 def _of_revision(change: EngineeringChange, item: Item) -> Iterator[Finding]:

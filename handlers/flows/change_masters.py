@@ -20,17 +20,20 @@ from handlers.flows.planning import Planning
 # Kind of objects by which a route names the system that keeps change masters; "*" is not enough.
 CHANGE_MASTER = "change-master"
 
+Numbers = dict[tuple[str, str], Step]
+"""The steps that give systems the number of the change, by plant and system."""
 
-def change_master_steps(planning: Planning, waits: dict[str, Step]) -> dict[str, Step]:
-    """The change's number by plant, one step a system that is to have it.
+
+def change_master_steps(planning: Planning, waits: dict[str, Step]) -> Numbers:
+    """The change's number, one step a system that is to have it.
 
     Raises: Rejected for a change that tells no day from which it holds.
     """
     plants: dict[str, list[str]] = {}
     for plant in planning.scope.all_plants():
-        if system := planning.told(CHANGE_MASTER, plant):
+        for system in planning.keepers(CHANGE_MASTER, plant):
             plants.setdefault(system, []).append(plant)
-    steps: dict[str, Step] = {}
+    steps: Numbers = {}
     for system in sorted(plants):
         step = planning.step(
             system,
@@ -39,18 +42,17 @@ def change_master_steps(planning: Planning, waits: dict[str, Step]) -> dict[str,
             after=_waits_before(planning, waits, plants[system]),
             owner="master data",
         )
-        steps |= dict.fromkeys(plants[system], step)
+        steps |= {(plant, system): step for plant in plants[system]}
     return steps
 
 
-def before(numbers: dict[str, Step], system: str, plants: Iterable[str]) -> tuple[Step, ...]:
+def before(numbers: Numbers, system: str, plants: Iterable[str]) -> tuple[Step, ...]:
     """The numbers that a write to the system for these plants comes after."""
-    known = (numbers[plant] for plant in plants if plant in numbers)
-    return tuple(step for step in known if step.system == system)
+    return tuple(numbers[plant, system] for plant in plants if (plant, system) in numbers)
 
 
 def changed_object_steps(
-    planning: Planning, numbers: dict[str, Step], written: Iterable[Step]
+    planning: Planning, numbers: Numbers, written: Iterable[Step]
 ) -> list[Step]:
     """What the change is about, listed under its number once it is there: an ERP lists nothing that
     it does not have.
@@ -122,7 +124,7 @@ def _first_day(planning: Planning, system: str) -> date:
     zones = {
         plant.zone
         for plant in planning.facts.rules.plants
-        if planning.told(CHANGE_MASTER, plant.code) == system
+        if system in planning.keepers(CHANGE_MASTER, plant.code)
     }
     return min(change.released_at.astimezone(ZoneInfo(zone)).date() for zone in zones)
 

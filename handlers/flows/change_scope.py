@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 import msgspec
@@ -13,9 +15,12 @@ from canonical.eligibility import chain
 from canonical.errors import Rejected
 from canonical.facts import Facts
 from canonical.item import Item, item_key
+from canonical.item_master import item_master_key
 from canonical.revision import Revision, UnknownRevision, parse_revision
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
+from handlers.flows.plant_lines import PlantStructure, plant_structure
+from handlers.flows.plant_owned import keys_of_held_lines
 
 # Levels below the affected items; a product has far fewer, a mistake in its data may have more.
 MAX_DEPTH = 16
@@ -38,16 +43,18 @@ class Scope(msgspec.Struct, frozen=True):
     """What a change is about, as far as it is known.
 
     plants: codes by item number, components before the assemblies they go into; () where nothing
-        known says where the item goes.
-    items: the materials among them that are known, in the same order.
+        known says where the item goes, and where every plant takes another one in its place.
+    items: the materials among them that are known and go to a plant, in the same order.
     provisional: (item, plant) that are in it only by a structure which is awaited anew: they may
         drop out.
+    structures: of what is built, by number and plant.
     """
 
     plants: dict[str, tuple[str, ...]]
     items: tuple[Item, ...]
     awaited: tuple[Awaited, ...]
     provisional: frozenset[tuple[str, str]]
+    structures: dict[tuple[str, str], PlantStructure]
 
     def all_plants(self) -> tuple[str, ...]:
         """Every plant that is concerned."""
@@ -56,12 +63,15 @@ class Scope(msgspec.Struct, frozen=True):
 
 def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     """Document keys a plan looks at, given what is known so far; more facts never ask for less."""
-    numbers, _ = _reach(
-        (row.item for row in change.affected), lambda number: components(facts.bom(number))
-    )
+    numbers, _ = _reach((row.item for row in change.affected), _parts(facts, facts.bom))
     keys = {key(number) for number in numbers for key in (item_key, bom_key)}
+    for row in change.affected:
+        if facts.item(row.item) is not None and not _named_plants(change, row, facts):
+            keys.add(item_master_key(row.item))
     for number in numbers:
         item = facts.item(number)
+        if item is not None and is_made(item):
+            keys |= keys_of_held_lines(item, facts)
         if item is not None and is_bought(item):
             keys.add(coverage_key(number))
             coverage = facts.coverage(number)
@@ -71,9 +81,11 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     return frozenset(keys)
 
 
-def scope_of(change: EngineeringChange, facts: Facts) -> Scope:
-    """Affected items and all they contain, each with its plants: where its assemblies are built.
+def scope_of(change: EngineeringChange, facts: Facts, now: datetime) -> Scope:
+    """Affected items and all that plants build them of, each with its plants: where its assemblies
+    are built.
 
+    now: says by which replacements.
     Raises: Rejected if nothing is affected, nobody says which plants, a plant is not ours, or a
     structure contains itself or does not end; UnknownRevision for a label that is none of the
     item's scheme.
@@ -88,7 +100,7 @@ def scope_of(change: EngineeringChange, facts: Facts) -> Scope:
             remedy="Add the affected items in PLM and release it anew",
             owner="engineering",
         )
-    numbers, ends = _reach(affected, lambda number: components(structure(number, facts)))
+    _, ends = _reach(affected, _parts(facts, lambda number: structure(number, facts)))
     if not ends:
         raise Rejected(
             "structure-too-deep",
@@ -97,37 +109,48 @@ def scope_of(change: EngineeringChange, facts: Facts) -> Scope:
             remedy="Correct the structure in PLM and release it anew",
             owner="engineering",
         )
-    order = _creation_order(numbers, facts)
-    awaited = tuple(_awaited_definitions(change, order, facts))
-    own: dict[str, set[str]] = {number: set() for number in order}
+    own: dict[str, set[str]] = {number: set() for number in affected}
     for row in change.affected:
         own[row.item].update(which_plants(change, row, facts))
-    plants = _spread(own, order, facts)
-    firm = _spread(own, order, facts, passed_over={a.item for a in awaited})
+    structure_in = _structures(facts, now)
+    spread = _spread(own, structure_in)
+    order = _creation_order(_graph(spread, structure_in))
+    plants = {number: tuple(sorted(spread.get(number, ()))) for number in order}
+    awaited = tuple(_awaited_definitions(change, plants, facts))
+    firm = _spread(own, structure_in, passed_over={a.item for a in awaited})
     known = (facts.item(number) for number in order)
     return Scope(
-        plants={number: tuple(sorted(plants[number])) for number in order},
-        items=tuple(item for item in known if item and item.kind in MATERIAL_KINDS),
+        plants=plants,
+        items=tuple(
+            item for item in known if item and plants[item.number] and item.kind in MATERIAL_KINDS
+        ),
         awaited=awaited,
-        provisional=frozenset((n, code) for n in order for code in plants[n] - firm[n]),
+        provisional=frozenset(
+            (n, code) for n in order for code in plants[n] if code not in firm.get(n, ())
+        ),
+        structures={
+            (n, code): found
+            for n in order
+            for code in plants[n]
+            if (found := structure_in(n, code)) is not None
+        },
     )
 
 
 def which_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> tuple[str, ...]:
-    """Plants the row names, else the change, else the rule for the change's or item's family.
+    """Plants the row names, else the change, else the rule for the change's or item's family and
+    the item's kind, else those of ours in which an ERP has it already.
 
     Never "all": without any of these a person has to say. () while the item, and with it its
     family, is not known yet.
     """
     item = facts.item(row.item)
-    by_rule = facts.rules.plants_of(change.family) or facts.rules.plants_of(
-        item.family if item else ""
-    )
-    codes = row.plants or change.plants or by_rule
+    codes = _named_plants(change, row, facts) or (_extended_to(item, facts) if item else ())
     if not codes and item is not None:
         raise Rejected(
             "plants-unknown",
-            f"No plant is named for {row.item}: neither by the change nor by a rule for its family",
+            f"No plant is named for {row.item}: neither by the change nor by a rule for its family,"
+            " and no ERP has told in which it is",
             where=item_key(row.item),
             remedy="Name plants in the change, or add a distribution rule for the product family",
             owner="engineering",
@@ -142,6 +165,26 @@ def which_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> 
                 owner="engineering",
             )
     return codes
+
+
+def _named_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> tuple[str, ...]:
+    item, rules = facts.item(row.item), facts.rules
+    kind = item.kind if item else None
+    by_rule = rules.plants_of(change.family, kind)
+    by_rule = by_rule or rules.plants_of(item.family if item else "", kind)
+    return row.plants or change.plants or by_rule
+
+
+def _extended_to(item: Item, facts: Facts) -> tuple[str, ...]:
+    """Our plants that have a view of the item, as far as their ERPs have said so."""
+    master = facts.item_master(item.number)
+    if master is None or master.is_deleted:
+        return ()
+    return tuple(
+        view.plant
+        for view in master.plants
+        if not view.is_deleted and facts.rules.plant(view.plant) is not None
+    )
 
 
 def structure(number: str, facts: Facts) -> Bom | None:
@@ -201,9 +244,12 @@ def _reach(
     return frozenset(found), not level
 
 
-def _creation_order(numbers: Iterable[str], facts: Facts) -> tuple[str, ...]:
-    """Components before assemblies; equal ones by number, so that input order does not matter."""
-    graph = {n: sorted(components(structure(n, facts))) for n in sorted(numbers)}
+def _creation_order(graph: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Components before assemblies; equal ones by number, so that input order does not matter.
+
+    graph: components by what is built of them.
+    """
+    graph = {number: sorted(graph[number]) for number in sorted(graph)}
     try:
         return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -218,32 +264,83 @@ def _creation_order(numbers: Iterable[str], facts: Facts) -> tuple[str, ...]:
         ) from error
 
 
+StructureIn = Callable[[str, str], PlantStructure | None]
+
+
+def _structures(facts: Facts, now: datetime) -> StructureIn:
+    """What tells by which structure an item is built in a plant; None where by none."""
+
+    @cache
+    def structure_in(number: str, plant: str) -> PlantStructure | None:
+        bom = structure(number, facts)
+        day = facts.rules.day_in(plant, now)
+        return plant_structure(bom, plant, facts, day) if bom else None
+
+    return structure_in
+
+
 def _spread(
-    own: dict[str, set[str]],
-    order: Sequence[str],
-    facts: Facts,
+    own: Mapping[str, Iterable[str]],
+    structure_in: StructureIn,
     *,
     passed_over: Container[str] = (),
 ) -> dict[str, set[str]]:
     """Plants of each item: its own, and those in which an assembly with it is built."""
     plants = {number: set(codes) for number, codes in own.items()}
-    for parent in reversed(order):  # assemblies first
-        if parent not in passed_over:
-            for component in components(structure(parent, facts)):
-                plants[component] |= plants[parent]
+    found = [(number, code) for number, codes in plants.items() for code in codes]
+    while found:
+        number, code = found.pop()
+        built = None if number in passed_over else structure_in(number, code)
+        for component in built.components() if built else ():
+            codes = plants.setdefault(component, set())
+            if code not in codes:
+                codes.add(code)
+                found.append((component, code))
     return plants
 
 
+def _graph(plants: Mapping[str, Iterable[str]], structure_in: StructureIn) -> dict[str, set[str]]:
+    """Components by what is built of them in any plant. What is replaced everywhere is in it too:
+    how much of the other one is taken is said of it."""
+    graph: dict[str, set[str]] = {number: set() for number in plants}
+    for number, codes in plants.items():
+        for code in codes:
+            if built := structure_in(number, code):
+                graph[number].update(built.components())
+                for stated in built.replaced():
+                    graph.setdefault(stated, set())
+    return graph
+
+
+def _parts(facts: Facts, bom_of: Callable[[str], Bom | None]) -> Callable[[str], tuple[str, ...]]:
+    """What tells of which components an assembly may be made: those that are stated, and whatever
+    stands for one of them in some plant on some day."""
+    substitutable = facts.rules.boms.substitutable()
+
+    def parts(number: str) -> tuple[str, ...]:
+        found = dict.fromkeys(components(bom_of(number)))
+        looked_at = list(found) if substitutable else []
+        while looked_at:
+            for other in substitutable.get(looked_at.pop(), ()):
+                if other not in found:
+                    found[other] = None
+                    looked_at.append(other)
+        return tuple(found)
+
+    return parts
+
+
 def _awaited_definitions(
-    change: EngineeringChange, order: Iterable[str], facts: Facts
+    change: EngineeringChange, plants: Mapping[str, tuple[str, ...]], facts: Facts
 ) -> Iterator[Awaited]:
     """What is missing, and what is known in an older state than the change speaks of.
 
     An item and its BOM are released by two messages: until both are known in one revision, the
     release is half of one.
+    plants: as of the scope, in its order.
     """
     releases = sorted({(row.item, row.new_revision) for row in change.affected})
-    for number in order:
+    for number in plants:
         item = facts.item(number)
         if item is None:
             yield Awaited(number, item_key(number), f"{number} has not been released")
@@ -257,7 +354,7 @@ def _awaited_definitions(
         if behind:
             reason = f"{number} is known in revision {item.revision.label}, the change releases "
             yield Awaited(number, item_key(number), reason + ", ".join(behind))
-        elif is_made(item):
+        elif is_made(item) and plants[number]:
             yield from _awaited_structure(item, facts.bom(number))
 
 

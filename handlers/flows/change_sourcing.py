@@ -6,7 +6,7 @@ from is decided in `change_suppliers`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -20,24 +20,22 @@ from canonical.errors import InvalidMessage
 from canonical.item import Item, Lifecycle, item_key
 from canonical.operations import PublishItem, PutInfoRecord, ReadCoverage
 from canonical.purchasing import InfoRecord
-from canonical.quantity import Quantity, convert_exact, parse_decimal
+from canonical.quantity import Quantity, convert_exact, parse_decimal, plain_decimal
 from canonical.rules import Plant
 from canonical.sourcing import Coverage, CoverageLine, coverage_key
 from handlers.flows.change_scope import is_bought
 from handlers.flows.change_suppliers import Gate, Purchase, Sourcing, supplier_steps
-from handlers.flows.planning import PROCUREMENT, Planning
+from handlers.flows.planning import Planning, Views, views_before
 
 # What is not released yet gets its terms too, beside the finding: prototypes are bought as well.
 # What is on hold or obsolete is shown as such in the catalogue and gets none.
 PURCHASABLE: frozenset[Lifecycle] = frozenset({"in_design", "in_review", "released", "superseded"})
 
 
-def sourcing_steps(
-    planning: Planning, waits: dict[str, Step], views: dict[tuple[str, str], Step]
-) -> Sourcing:
+def sourcing_steps(planning: Planning, waits: dict[str, Step], views: Views) -> Sourcing:
     """Everything between a bought item and its info records, as far as procurement has answered.
 
-    waits: for definitions, by fact. views: the items' plant views by (item, plant).
+    waits: for definitions, by fact.
     """
     published = publish_steps(planning, waits)
     asked = coverage_questions(planning, waits)
@@ -51,29 +49,33 @@ def sourcing_steps(
             else:
                 gaps.append(found)
     open_ends = (*waits.values(), *unanswered.values())
-    steps = [*published.values(), *asked.values(), *unanswered.values()]
+    shown = [step for by_system in published.values() for step in by_system]
+    steps = [*shown, *asked.values(), *unanswered.values()]
     steps += [step for gap in gaps for step in gap.steps]
     cases = [case for gap in gaps for case in gap.cases]
     suppliers, gates = supplier_steps(planning, purchases, open_ends)
     steps += suppliers.steps
     cases += suppliers.cases
     for purchase in sorted(purchases, key=lambda purchase: purchase.line.supplier):
-        view = views[purchase.item, purchase.plant]
         gate = gates.get(purchase.place, Gate())
-        after = (view, published[purchase.item], *gate.before)
-        steps.append(_info_record_step(planning, purchase, after, gate.watched))
+        after = (*published[purchase.item], *gate.before)
+        steps += _info_record_steps(planning, purchase, views, after, gate.watched)
     return Sourcing(tuple(steps), tuple(cases), suppliers.findings)
 
 
-def publish_steps(planning: Planning, waits: dict[str, Step]) -> dict[str, Step]:
+def publish_steps(planning: Planning, waits: dict[str, Step]) -> dict[str, tuple[Step, ...]]:
     """Procurement's catalogue shows each bought item; by number."""
+    catalogues = planning.catalogues
     return {
-        item.number: planning.step(
-            PROCUREMENT,
-            ("item", item.number),
-            PublishItem(as_defined(item)),
-            after=planning.waits_before(waits, item.number, planning.scope.plants[item.number]),
-            owner="sourcing",
+        item.number: tuple(
+            planning.step(
+                system,
+                ("item", item.number),
+                PublishItem(as_defined(item)),
+                after=planning.waits_before(waits, item.number, planning.scope.plants[item.number]),
+                owner="sourcing",
+            )
+            for system in catalogues
         )
         for item in planning.scope.items
         if is_bought(item)
@@ -87,9 +89,10 @@ def as_defined(item: Item) -> Item:
 
 def coverage_questions(planning: Planning, waits: dict[str, Step]) -> dict[str, Step]:
     """Procurement is asked which contracts cover each item that may be bought; by number."""
+    system = planning.asked
     return {
         item.number: planning.step(
-            PROCUREMENT,
+            system,
             ("coverage", item.number),
             ReadCoverage(item.number),
             after=planning.waits_before(waits, item.number, planning.scope.plants[item.number]),
@@ -169,7 +172,7 @@ def _purchase(
 
 
 def _contract_missing(planning: Planning, number: str, plant: str) -> Sourcing:
-    what = f"No published contract covers {number} for plant {plant}"
+    what = f"No published contract covers {number} for plant {plant}{planning.dated(plant)}"
     case = Open(
         code="contract-missing",
         word="business_rule",
@@ -211,8 +214,8 @@ def _place(planning: Planning, number: str, plant: str) -> str:
 def _info_record(planning: Planning, item: Item, plant: Plant, line: CoverageLine) -> InfoRecord:
     """The terms of the contract line, held by the organisation that buys for the plant.
 
-    Raises: InvalidMessage where nobody says how much of the item one order unit is, and for a
-        minimum that is no quantity.
+    Raises: InvalidMessage where nobody says how much of the item one order unit is, for a minimum
+        that is no quantity, and for a tolerance below nothing.
     """
     one = Quantity(Decimal(1), line.order_unit)
     ratio = convert_exact(one, item.base_unit, item.alternates, base=item.base_unit)
@@ -229,6 +232,10 @@ def _info_record(planning: Planning, item: Item, plant: Plant, line: CoverageLin
         contract=line.contract,
         last_day=line.last_day,
         minimum=_minimum(line),
+        under_tolerance=_tolerance(line, line.under_tolerance),
+        over_tolerance=_tolerance(line, line.over_tolerance),
+        purchasing_group=plant.purchasing_group or UNSET,
+        scales=line.scales,
     )
 
 
@@ -246,15 +253,32 @@ def _minimum(line: CoverageLine) -> Quantity | UnsetType:
     return Quantity(amount, line.order_unit) if amount else UNSET
 
 
-def _info_record_step(
-    planning: Planning, purchase: Purchase, after: Iterable[Step], watched: str
-) -> Step:
-    return planning.step(
-        planning.erp("info-record", purchase.plant),
-        ("info-record", f"{purchase.line.supplier}/{purchase.item}"),
-        PutInfoRecord(purchase.record),
-        plant=purchase.plant,
-        after=after,
-        owner="purchasing",
-        fact=watched,
-    )
+def _tolerance(line: CoverageLine, stated: Decimal | UnsetType) -> Decimal | UnsetType:
+    """In percent, in its one spelling: two statements of one number are one step."""
+    if stated is UNSET:
+        return UNSET
+    where = f"contract {line.contract}: tolerance"
+    amount = plain_decimal(stated, where=where)
+    if amount < 0:
+        raise InvalidMessage(
+            "tolerance-negative",
+            f"A tolerance of {amount} percent is none",
+            where=where,
+            remedy="Correct the tolerance in the contract line",
+        )
+    return amount
+
+
+def _info_record_steps(
+    planning: Planning, purchase: Purchase, views: Views, after: Sequence[Step], watched: str
+) -> Iterator[Step]:
+    for plant, system in planning.places("info-record", [purchase.plant]):
+        yield planning.step(
+            system,
+            ("info-record", f"{purchase.line.supplier}/{purchase.item}"),
+            PutInfoRecord(purchase.record),
+            plant=plant,
+            after=[*views_before(views, [purchase.item], plant, system), *after],
+            owner="purchasing",
+            fact=watched,
+        )

@@ -20,7 +20,7 @@ from canonical.operations import Approve, ReadSupplier, RequestReview
 from canonical.purchasing import InfoRecord
 from canonical.sourcing import CoverageLine
 from canonical.supplier import ScopedQualification, Supplier, supplier_key
-from handlers.flows.planning import LAYSHAFT, PROCUREMENT, Planning
+from handlers.flows.planning import LAYSHAFT, Planning
 
 QUALIFICATION = "supplier-qualification"
 
@@ -94,13 +94,14 @@ def supplier_questions(
     planning: Planning, theirs: Mapping[str, Sequence[Purchase]]
 ) -> dict[str, Step]:
     """Procurement is asked about each supplier and all that is known to be above it; by number."""
+    system = planning.asked
     concerned: dict[str, list[Purchase]] = {}
     for number in sorted(theirs):
         for above in chain(number, planning.facts.supplier):
             concerned.setdefault(above, []).extend(theirs[number])
     return {
         number: planning.step(
-            PROCUREMENT,
+            system,
             ("supplier", number),
             ReadSupplier(number),
             after=[s for p in bought for s in p.held] if all(p.held for p in bought) else (),
@@ -158,8 +159,8 @@ def _judge(planning: Planning, line: Lineage, purchase: Purchase) -> Eligibility
         business_unit=plant.business_unit if plant else "",
         plant=purchase.plant,
     )
-    today = planning.day(purchase.plant)
-    return eligibility(line, demand, today, is_inherited=rules.inherit_qualifications)
+    day = planning.day(purchase.plant)
+    return eligibility(line, demand, day, is_inherited=rules.inherit_qualifications)
 
 
 def _gates(purchases: Iterable[Purchase], gate: Gate) -> Gates:
@@ -186,16 +187,17 @@ def approval_steps(
     planning: Planning, line: Lineage, held: Sequence[Judged]
 ) -> tuple[Step, tuple[Step, ...]]:
     """The decision of the role; then the review in procurement and the notice to everybody."""
-    role = planning.facts.rules.approvers.get(QUALIFICATION, "quality")
+    rules = planning.facts.rules
+    role = rules.approvers.get(QUALIFICATION, "quality")
+    signatures = rules.signatures.get(QUALIFICATION, 1)
     supplier, change = line.suppliers[0], planning.change.number
     number, stated = supplier.number, _words(supplier, held)
     items = tuple(sorted({purchase.item for purchase, _ in held}))
     text = f"May {supplier.name} ({number}), which is {stated}, be bought from for {change}?"
     evidence = _evidence(planning, line, held, stated)
     about = ("supplier", number)
-    decision = planning.step(
-        role, about, Approve(QUALIFICATION, text, evidence), owner=role, fact=supplier_key(number)
-    )
+    asked = Approve(QUALIFICATION, text, evidence, signatures)
+    decision = planning.step(role, about, asked, owner=role, fact=supplier_key(number))
     review = RequestReview(
         supplier=number,
         change=change,
@@ -205,7 +207,7 @@ def approval_steps(
     )
     requested = ApprovalRequested(change, QUALIFICATION, text, role, evidence)
     return decision, (
-        planning.step(PROCUREMENT, about, review, owner="sourcing"),
+        planning.step(planning.asked, about, review, owner="sourcing"),
         planning.step(LAYSHAFT, about, planning.announce("approval.requested", requested)),
     )
 
@@ -289,10 +291,11 @@ def _findings(planning: Planning, number: str, judged: Sequence[Judged]) -> tupl
         if verdict.by != number:
             what = f"{number} is bought from by the qualification of {verdict.by}, its parent"
             found["qualification-inherited", what] = number
-        today = planning.day(purchase.plant)
+        today, day = planning.today(purchase.plant), planning.day(purchase.plant)
         for paper in verdict.statement.certificates if verdict.statement else ():
-            if paper.valid_until is not None and paper.valid_until < today:
-                what = f"Certificate {paper.name} of {verdict.by} ended on {paper.valid_until}"
+            if paper.valid_until is not None and paper.valid_until < day:
+                ends = "ended" if paper.valid_until < today else "ends"
+                what = f"Certificate {paper.name} of {verdict.by} {ends} on {paper.valid_until}"
                 found["certificate-ended", what] = verdict.by
     return tuple(
         Finding(code, supplier_key(about), what, "info", "sourcing")

@@ -154,8 +154,8 @@ def _given(kind: str, plants: Iterable[str], rules: Rules, now: datetime) -> tup
 
 
 def _every_plant(rules: Rules) -> set[str]:
-    """All that a route names: whichever system may have the object is one of theirs."""
-    return {route.plant for route in rules.routes}
+    """All that routes tell apart: whichever system may have the object is one of theirs."""
+    return {route.plant for route in rules.routes} | {plant.code for plant in rules.plants}
 
 
 def _buyer(plants: Iterable[str], rules: Rules) -> str:

@@ -5,50 +5,40 @@ made anew when it comes. The same facts give the same plan, whatever order they 
 can be said is planned, so that a ledger shows it and a later plan finds it again; what rests on
 something awaited follows that wait.
 
-Limits: effectivity by serial or lot and in the future is refused. What procurement stated last
-counts; the reads of a plan make it newer, for the next plan.
+A change whose effectivity is yet to come is planned at once; what systems would show of it waits
+(`handlers.flows.planning`). One that is open while another system takes over a plant is made true
+in both.
+
+Limits: effectivity by serial or lot is refused. What procurement stated last counts; the reads of a
+plan make it newer, for the next plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
-
-from canonical.bom import Bom, BomLine, PlantBom, bom_key, substitutes_of
 from canonical.change import EngineeringChange, change_key
 from canonical.codec import read_event
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Effect, Finding, Plan, Step
 from canonical.envelope import Message
-from canonical.errors import InvalidMessage, Rejected
+from canonical.errors import Rejected
 from canonical.events import ChangeCompleted, PlanAdjustmentNeeded
 from canonical.facts import Facts
 from canonical.handler import Handler
-from canonical.item import Item, item_key
-from canonical.operations import (
-    ExtendToPlant,
-    PutBom,
-    PutItem,
-    Reconcile,
-    ReportImplementation,
-)
-from canonical.quantity import MAX_SCALE, Quantity, convert
+from canonical.operations import ExtendToPlant, PutItem, Reconcile, ReportImplementation
 from handlers.flows.change_findings import findings_of, is_regulated
-from handlers.flows.change_masters import before, change_master_steps, changed_object_steps
-from handlers.flows.change_scope import (
-    MATERIAL_KINDS,
-    components,
-    facts_needed,
-    scope_of,
-    structure,
+from handlers.flows.change_masters import (
+    Numbers,
+    before,
+    change_master_steps,
+    changed_object_steps,
 )
+from handlers.flows.change_scope import facts_needed, scope_of
 from handlers.flows.change_sourcing import as_defined, sourcing_steps
-from handlers.flows.planning import LAYSHAFT, Planning
-
-# The ERP's BOM usage and alternative for engineering's one structure: production, the first.
-_USAGE, _ALTERNATIVE = "1", "1"
+from handlers.flows.planning import LAYSHAFT, Planning, Views, acts_at, flat, planning_of
+from handlers.flows.plant_boms import bom_steps
 
 
 def needs(message: Message[EngineeringChange], facts: Facts) -> frozenset[str]:
@@ -63,9 +53,10 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     InvalidMessage for a BOM line in a unit that the component has no factor for.
     """
     change = message.payload
-    refuse_what_is_not_effective(change, now)
-    scope = scope_of(change, facts)
-    planning = Planning(change, scope, facts, now, is_regulated(change, scope, facts))
+    refuse_what_cannot_take_effect(change, now)
+    scope = scope_of(change, facts, acts_at(change, now))
+    regulated = is_regulated(change, scope, facts)
+    planning = planning_of(change, scope, facts, now, regulated=regulated)
     findings = findings_of(change, scope, facts)
     waits = definition_waits(planning)
     numbers = change_master_steps(planning, waits)
@@ -73,12 +64,12 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     views = plant_steps(planning, waits, masters)
     boms = bom_steps(planning, waits, views, numbers)
     sourcing = sourcing_steps(planning, waits, views)
-    definitions = (*waits.values(), *views.values(), *boms.values())
+    own = (*masters.values(), *flat(views), *boms.values())
+    definitions = (*planning.starts, *waits.values(), *flat(views), *boms.values())
     listed = changed_object_steps(planning, numbers, (*masters.values(), *boms.values()))
     known_as = dict.fromkeys(numbers.values())
     work = (*known_as, *masters.values(), *definitions, *listed, *sourcing.steps)
     notices = announcements(planning, definitions, work)
-    own = (*masters.values(), *views.values(), *boms.values())
     told = reports(planning, own, completed=notices[-1])
     plan = Plan(
         key=change_key(change.number),
@@ -90,16 +81,13 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     return (plan, *sourcing.cases)
 
 
-def refuse_what_is_not_effective(change: EngineeringChange, now: datetime) -> None:
-    """Only what is effective by date, and now, is planned: nothing in a plan waits for a day."""
+def refuse_what_cannot_take_effect(change: EngineeringChange, now: datetime) -> None:
+    """Only what is effective by date, now or later, is planned."""
     match change.effectivity:
         case None:
             return
-        case DateEffectivity() as by_date if by_date.is_effective(now):
+        case DateEffectivity(end=end) if end is None or now < end:
             return
-        case DateEffectivity(start=start) if start > now:
-            code, what = "effectivity-in-future", f"takes effect on {start:%Y-%m-%d %H:%M} UTC"
-            remedy = "Release it again on the day"
         case DateEffectivity(end=end):
             code, what = "effectivity-over", f"was effective until {end:%Y-%m-%d %H:%M} UTC"
             remedy = "Release it anew if it is still wanted"
@@ -123,17 +111,18 @@ def definition_waits(planning: Planning) -> dict[str, Step]:
 
 
 def item_steps(
-    planning: Planning, waits: dict[str, Step], numbers: dict[str, Step]
+    planning: Planning, waits: dict[str, Step], numbers: Numbers
 ) -> dict[tuple[str, str], Step]:
     """Item masters by (item, system), in every system that a plant of the item has.
 
-    numbers: the change's own number there, by plant; those of their system come before.
+    numbers: the change's own number there; those of their system come before.
     """
     steps: dict[tuple[str, str], Step] = {}
     for item in planning.scope.items:
         plants: dict[str, list[str]] = {}
         for code in planning.scope.plants[item.number]:
-            plants.setdefault(planning.erp("item", code), []).append(code)
+            for system in planning.holders("item", code):
+                plants.setdefault(system, []).append(code)
         for system in sorted(plants):
             steps[item.number, system] = planning.step(
                 system,
@@ -150,13 +139,12 @@ def item_steps(
 
 def plant_steps(
     planning: Planning, waits: dict[str, Step], masters: dict[tuple[str, str], Step]
-) -> dict[tuple[str, str], Step]:
-    """The items' views by (item, plant), each after the item master in its system."""
-    steps: dict[tuple[str, str], Step] = {}
+) -> Views:
+    """The items' views, each after the item master in its system."""
+    steps: Views = {}
     for item in planning.scope.items:
         for code in planning.scope.plants[item.number]:
             plant = planning.facts.rules.plant(code)
-            system = planning.erp("item", code)
             view = ExtendToPlant(
                 item=item.number,
                 plant=code,
@@ -164,134 +152,19 @@ def plant_steps(
                 base_unit=item.base_unit,
                 purchasing_group=plant.purchasing_group if plant else "",
             )
-            steps[item.number, code] = planning.step(
-                system,
-                ("item", item.number),
-                view,
-                plant=code,
-                after=[
-                    masters[item.number, system],
-                    *planning.waits_before(waits, item.number, [code]),
-                ],
-                owner="master data",
-            )
+            held = planning.waits_before(waits, item.number, [code])
+            steps[item.number, code] = {
+                system: planning.step(
+                    system,
+                    ("item", item.number),
+                    view,
+                    plant=code,
+                    after=[masters[item.number, system], *held],
+                    owner="master data",
+                )
+                for system in planning.holders("item", code)
+            }
     return steps
-
-
-def bom_steps(
-    planning: Planning,
-    waits: dict[str, Step],
-    views: dict[tuple[str, str], Step],
-    numbers: dict[str, Step],
-) -> dict[tuple[str, str], Step]:
-    """BOMs by (parent, plant): after the change's number, the plant views of all they name and the
-    components' BOMs."""
-    steps: dict[tuple[str, str], Step] = {}
-    unsettled = {awaited.item for awaited in planning.scope.awaited}
-    for parent in planning.scope.items:  # components come first
-        bom = structure(parent.number, planning.facts)
-        lines = material_lines(bom, planning.facts, unsettled) if bom else ()
-        if bom is None or not lines:
-            continue
-        named = (parent.number, *components(bom))
-        substitutes = {one.item for line in lines for one in substitutes_of(line)} - {*named}
-        awaited = [waits[key(n)] for n in named for key in (item_key, bom_key) if key(n) in waits]
-        base = bom.base if parent.number in unsettled else _base_quantity(bom, parent)
-        for plant in planning.scope.plants[parent.number]:
-            after = [views[n, plant] for n in named if (n, plant) in views]
-            after += [steps[n, plant] for n in named if (n, plant) in steps]
-            after += [views[n, plant] for n in sorted(substitutes) if (n, plant) in views]
-            system = planning.erp("bom", plant)
-            wanted = PlantBom(
-                plant=plant,
-                parent=parent.number,
-                revision=bom.revision,
-                usage=_USAGE,
-                alternative=_ALTERNATIVE,
-                base=base,
-                lines=lines,
-            )
-            steps[parent.number, plant] = planning.step(
-                system,
-                ("bom", parent.number),
-                PutBom(wanted),
-                plant=plant,
-                after=[*before(numbers, system, [plant]), *after, *awaited],
-                owner="master data",
-            )
-    return steps
-
-
-def material_lines(bom: Bom, facts: Facts, unsettled: Set[str]) -> tuple[BomLine, ...]:
-    """The lines that name materials, in their components' base units.
-
-    unsettled: items with a definition that is awaited. Their units may be others then: the lines
-    stand as stated until it has come, and the BOM waits for it.
-    Raises: InvalidMessage for a unit without a factor.
-    """
-    lines: list[BomLine] = []
-    for line in bom.lines:
-        component = facts.item(line.component)
-        if component is not None and component.kind not in MATERIAL_KINDS:
-            continue
-        if component is None or not unsettled.isdisjoint((bom.parent, line.component)):
-            lines.append(line)
-            continue
-        where = f"{bom_key(bom.parent)} line {line.position} component {line.component}"
-        quantity = _in_base_unit(line.quantity, component, where)
-        if quantity.unit != line.quantity.unit:
-            line = _as_stated_for_substitutes(line)
-        lines.append(msgspec.structs.replace(line, quantity=quantity))
-    return tuple(lines)
-
-
-def _as_stated_for_substitutes(line: BomLine) -> BomLine:
-    """The line with its quantity at each substitute without one of its own: what so much is in
-    another unit differs from item to item."""
-    return msgspec.structs.replace(
-        line,
-        substitutions=tuple(
-            msgspec.structs.replace(one, quantity=one.quantity or line.quantity)
-            for one in line.substitutions
-        ),
-    )
-
-
-def _base_quantity(bom: Bom, parent: Item) -> Quantity:
-    where = f"{bom_key(bom.parent)} base quantity"
-    if bom.base.value <= 0:
-        raise InvalidMessage(
-            "base-quantity",
-            f"The lines are for {bom.base.value} {bom.base.unit} of {bom.parent}",
-            where=where,
-            remedy="State how much of the assembly the lines are for",
-            owner="engineering data",
-        )
-    return _in_base_unit(bom.base, parent, where)
-
-
-def _in_base_unit(quantity: Quantity, item: Item, where: str) -> Quantity:
-    """The quantity in the item's base unit, to the six decimals that ERP fields have at most."""
-    if quantity.unit == item.base_unit:
-        return quantity
-    try:
-        found = convert(
-            quantity, item.base_unit, item.alternates, base=item.base_unit, round_to=MAX_SCALE
-        )
-    except InvalidMessage as error:
-        # The same failure, where the person who can mend it will look for it.
-        raise InvalidMessage(
-            error.code, error.what, where=where, remedy=error.remedy, owner="engineering data"
-        ) from error
-    if found.value == 0 and quantity.value != 0:
-        raise InvalidMessage(
-            "quantity-too-small",
-            f"{quantity.value} {quantity.unit} is less than a millionth {item.base_unit}",
-            where=where,
-            remedy="State the structure for a larger base quantity",
-            owner="engineering data",
-        )
-    return found
 
 
 # Notices
@@ -420,8 +293,8 @@ def take_back(message: Message[EngineeringChange], facts: Facts, now: datetime) 
     finding = Finding(
         "change-cancelled", key, f"{change.number} was taken back by its PLM", "info", "engineering"
     )
-    title = f"{change.title or change.number} (cancelled)"
-    return (Plan(key, change.version, title, steps=(), findings=(finding,)),)
+    title = change.title or change.number
+    return (Plan(key, change.version, title, steps=(), findings=(finding,), cancels=True),)
 
 
 CANCELLED = Handler(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from canonical.effects import Emit
 from canonical.events import (
+    ApprovedSourcesChanged,
     ContractStanding,
     ItemCreated,
     ItemStopped,
@@ -17,7 +18,13 @@ from canonical.events import (
     SupplierStanding,
 )
 from canonical.facts import Document
-from canonical.item import Item, Lifecycle, item_key
+from canonical.item import (
+    ApprovedManufacturer,
+    ApprovedSupplier,
+    Item,
+    Lifecycle,
+    item_key,
+)
 from canonical.order import PurchaseOrder, order_key
 from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.supplier import QualificationStatus, Supplier, supplier_key
@@ -77,7 +84,28 @@ def _of_item(before: Item | None, after: Item) -> tuple[Emit, ...]:
             stated_as=after.phase,
         )
         said.append(Emit(event, key, stopped))
-    return tuple(said)
+    return (*said, *_of_sources(before, after))
+
+
+def _of_sources(before: Item | None, after: Item) -> tuple[Emit, ...]:
+    """Of a new item they are stated with it."""
+    if before is None or _sources(before) == _sources(after):
+        return ()
+    changed = ApprovedSourcesChanged(
+        after.number,
+        after.revision.label,
+        after.manufacturers,
+        after.suppliers,
+        manufacturers_before=before.manufacturers,
+        suppliers_before=before.suppliers,
+        change=after.change,
+    )
+    return (Emit("approved-sources.changed", item_key(after.number), changed),)
+
+
+def _sources(item: Item) -> tuple[frozenset[ApprovedManufacturer], frozenset[ApprovedSupplier]]:
+    """In which order they are listed says nothing: those that have a rank say so."""
+    return frozenset(item.manufacturers), frozenset(item.suppliers)
 
 
 def _of_supplier(before: Supplier | None, after: Supplier) -> tuple[Emit, ...]:

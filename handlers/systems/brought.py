@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from canonical.codec import decode_foreign, required
 from canonical.envelope import Envelope, Message
 from canonical.handler import Delivery, Form
-from handlers.systems.timestamps import parse_timestamp
+from handlers.systems.timestamps import header_deviations, parse_timestamp
 
 T = TypeVar("T")
 
@@ -40,4 +40,5 @@ def read_brought(delivery: Delivery, kind: str, content: type[T]) -> Message[T]:
         causation_id=attributes.get("causationid", ""),
         traceparent=attributes.get("traceparent", ""),
     )
-    return Message(envelope, *decode_foreign(delivery.body, content, where=kind))
+    answer, ignored, deviations = decode_foreign(delivery.body, content, where=kind)
+    return Message(envelope, answer, ignored, (*header_deviations(attributes), *deviations))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from datetime import datetime
 
 import msgspec
 
@@ -49,13 +50,15 @@ def _stated(
 
     A PLM states one status of a change through several doors, a list and a package of it, and in
     different detail: what came last is what is known. Where a door does not say how the PLM finds
-    the change again, what another one has said of it stays.
+    the change again, what another one has said of it stays; and a change that goes on from status
+    to status was released when it first was.
     """
     if known is not None:
         change = msgspec.structs.replace(
             change,
             source_id=change.source_id or known.source_id,
             notice=change.notice or known.notice,
+            released_at=_released_at(change, known),
         )
     key = change_key(change.number)
     stated = Put(key, change.version, change, stated=None)
@@ -63,6 +66,13 @@ def _stated(
         return (stated,)
     lane: Lane | None = "critical" if change.is_urgent else None
     return (stated, Emit(event, key, change, lane), *_standing(standing, known))
+
+
+def _released_at(change: EngineeringChange, known: EngineeringChange) -> datetime | None:
+    """One that was taken back in between is released anew."""
+    if known.status == "cancelled" or known.released_at is None:
+        return change.released_at
+    return known.released_at
 
 
 def _standing(now: ChangeStanding, known: EngineeringChange | None) -> tuple[Emit, ...]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from canonical.envelope import Deviation
 from canonical.errors import InvalidMessage
+from canonical.manners import of_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_TIMESTAMP_CHARS = 40
@@ -34,6 +37,12 @@ def parse_timestamp(text: str, *, where: str) -> datetime:
             where=where,
             remedy="Send it like 2017-12-11T23:22:28Z",
         ) from error
+
+
+def header_deviations(attributes: Mapping[str, str]) -> tuple[Deviation, ...]:
+    """Whether the header with the time is not written as it should be."""
+    what = of_time(attributes.get("time", ""))
+    return (Deviation("ce-time", what),) if what else ()
 
 
 def to_utc(at: datetime, *, where: str) -> datetime:

@@ -19,6 +19,7 @@ from xml.parsers import expat
 import msgspec
 
 from canonical.errors import InvalidMessage
+from canonical.members import MAX_NAMED, shown
 
 MAX_DEPTH = 64
 MAX_ATTRIBUTES = 256
@@ -90,6 +91,17 @@ class Element(msgspec.Struct, frozen=True):
             yield from child.within(*path[1:])
 
 
+class Known(msgspec.Struct, frozen=True):
+    """What of an element is read, or is known and left out on purpose.
+
+    attributes: by name. below: the elements in it, by tag; None for one of which nothing is told,
+    whatever it holds.
+    """
+
+    attributes: frozenset[str] = frozenset()
+    below: Mapping[str, Known | None] = {}
+
+
 class DeclaredAttribute(msgspec.Struct, frozen=True):
     """What a document type says of an attribute; choices: empty = any text."""
 
@@ -104,6 +116,9 @@ class Reading:
     whole: those that are handed over when they end, without the parts that were handed over before.
     A path is the names below the root, () is the root itself.
     with_text: of elements that are handed over when they end, text is kept too.
+    known: of the root; None where nothing is told of what nobody reads.
+    ignored: what is not known so far, as `Item/Foo` and `Item/@foo`: attributes that say something,
+    and elements, of which nothing more is told. Each once, MAX_NAMED at most.
     deviations: where the document breaks its own document type so far, as line and sentence.
     Attributes only: required ones, undeclared ones, choices. Order of elements is not checked,
     since matching a content model that a stranger wrote can take arbitrarily long.
@@ -117,14 +132,19 @@ class Reading:
         heads: Collection[Path] = (),
         whole: Collection[Path] = (),
         with_text: bool = False,
+        known: Known | None = None,
         max_deviations: int = 0,
     ) -> None:
+        self.ignored: dict[str, None] = {}
         self.deviations: list[tuple[int, str]] = []
         self._source = source
         self._limits = limits
         self._heads = frozenset(heads)
         self._whole = frozenset(whole)
         self._with_text = with_text
+        self._known = known
+        # Of the elements that have not ended.
+        self._known_open: list[Known | None] = []
         self._max_deviations = max_deviations
         self._declared: dict[str, dict[str, DeclaredAttribute]] = {}
         self._has_document_type = False
@@ -159,6 +179,14 @@ class Reading:
                 remedy="Send the document as the exporting system wrote it",
             ) from error
         yield from self._handed_over()
+
+    def first(self) -> tuple[Path, Element] | None:
+        """The first of the elements asked for, whether or not what comes after it can be read; None
+        where the document has none, or cannot be read before it."""
+        try:
+            return next(iter(self), None)
+        except InvalidMessage:
+            return next(self._handed_over(), None)
 
     def _handed_over(self) -> Iterator[tuple[Path, Element]]:
         done, self._done = self._done, []
@@ -204,6 +232,8 @@ class Reading:
         line = self._parser.CurrentLineNumber
         if self._declared and len(self.deviations) < self._max_deviations:
             self._note_deviations(tag, attributes, line)
+        if self._known is not None:
+            self._known_open.append(self._look_up(tag, attributes))
         self._path.append(tag)
         path = tuple(self._path[1:])
         if path in self._heads:
@@ -217,6 +247,8 @@ class Reading:
     def _end(self, tag: str) -> None:
         path = tuple(self._path[1:])
         self._path.pop()
+        if self._known_open:
+            self._known_open.pop()
         if not self._open:
             return
         frame = self._open.pop()
@@ -233,6 +265,27 @@ class Reading:
     def _characters(self, text: str) -> None:
         if self._open:
             self._open[-1].texts.append(text)
+
+    def _look_up(self, tag: str, attributes: Mapping[str, str]) -> Known | None:
+        """What is known of an element that begins; what of it is not is noted."""
+        known = self._known
+        if self._known_open:
+            above = self._known_open[-1]
+            if above is None:
+                return None
+            if tag not in above.below:
+                self._ignore(f"{shown(self._path[-1])}/{shown(tag)}")
+                return None
+            known = above.below[tag]
+        if known is not None and not attributes.keys() <= known.attributes:
+            for name, value in attributes.items():
+                if name not in known.attributes and value.strip():
+                    self._ignore(f"{shown(tag)}/@{shown(name)}")
+        return known
+
+    def _ignore(self, what: str) -> None:
+        if len(self.ignored) < MAX_NAMED:
+            self.ignored[what] = None
 
     def _note_deviations(self, tag: str, attributes: dict[str, str], line: int) -> None:
         for what in _attribute_deviations(tag, attributes, self._declared.get(tag, {})):

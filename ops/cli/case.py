@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from broker import cases as work
-from broker.store import views
+from broker.principals import Principal
+from broker.store import Tx, views
 from broker.store.views import EXCERPT_BYTES, CaseView
-from ops.cli.numbered import find, person, put_list, required_reason
+from ops.cli.numbered import find, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
-from ops.cli.session import Common, Reading, read, write
+from ops.cli.session import Actor, Common, Reading, act, read
 
 app = App(name="case", help="See what went wrong, and settle it.")
 
-By = Annotated[str, Parameter(help="Who says so; without it, the user of this computer.")]
 EXCERPT_LINES = 12
 EXCERPT_WIDTH = 160
 # One escaped byte in so many characters: not a text any more.
@@ -75,7 +75,7 @@ def retry_case(
     /,
     *,
     reason: str = "the cause was repaired",
-    by: By = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Try again what the case is about; what goes wrong again is a new case.
@@ -87,11 +87,15 @@ def retry_case(
     reason
         Why it will work now; kept.
     """
-    who, why = person(by), required_reason(reason)
+    why = required_reason(reason)
     view = find(common, "case", case_id, views.case)
-    released = write(common, lambda tx: work.retry(tx, case_id=case_id, by=who, reason=why))
+
+    async def retry(tx: Tx, who: Principal) -> tuple[str, work.Released]:
+        return who.name, await work.retry(tx, case_id=case_id, by=who.name, reason=why)
+
+    name, released = act(common, actor, lambda tx: work.deed(tx, "case-retry", case_id), retry)
     what = view.case.key if released == "message" else view.case.place
-    screen().line(f"Case {case_id} closed by {who}: the {released} is tried again ({what})")
+    screen().line(f"Case {case_id} closed by {name}: the {released} is tried again ({what})")
     if view.message is not None:
         talk(f"Follow it: layshaft trace {view.message.correlation_id}")
 
@@ -102,7 +106,7 @@ def close_case(
     /,
     *,
     reason: str,
-    by: By = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Let it go: a message that waits in the case is not applied, and the next one goes on.
@@ -114,11 +118,15 @@ def close_case(
     reason
         Why it is right to let it go; kept.
     """
-    who, why = person(by), required_reason(reason)
+    why = required_reason(reason)
     view = find(common, "case", case_id, views.case)
-    let_go = write(common, lambda tx: work.discard(tx, case_id=case_id, by=who, reason=why))
+
+    async def close(tx: Tx, who: Principal) -> tuple[str, bool]:
+        return who.name, await work.discard(tx, case_id=case_id, by=who.name, reason=why)
+
+    name, let_go = act(common, actor, lambda tx: work.deed(tx, "case-close", case_id), close)
     screen().line(
-        f"Case {case_id} closed by {who}" + (": its message was let go" if let_go else "")
+        f"Case {case_id} closed by {name}" + (": its message was let go" if let_go else "")
     )
     if let_go and view.hold is not None and view.hold.behind:
         talk(f"{plural(view.hold.behind, 'message')} of {view.hold.key} behind it may go on")

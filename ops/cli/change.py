@@ -11,14 +11,16 @@ import msgspec
 from cyclopts import App, Parameter
 
 from broker.store import views
-from broker.store.views import ChangeRow, ChangeView, OpenCase, StepRow
+from broker.store.holds import Hold
+from broker.store.views import ChangeRow, ChangeView, OpenCase, Pause, StepRow
 from canonical.effects import Finding
-from ops.cli import wording
+from ops.cli import change_controls, wording
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen
 from ops.cli.problems import not_found
 from ops.cli.session import Reading, read
 
-app = App(name="change", help="See where engineering changes stand.")
+app = App(name="change", help="See where engineering changes stand, and steer them.")
+change_controls.add_to(app)
 
 # More rows of one kind, state and cause than this are one line in the table.
 FOLD_OVER = 3
@@ -35,7 +37,11 @@ class StepStatus(StepRow, frozen=True, kw_only=True):
 
 
 class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `change show` prints; blockers: what all open steps wait for, people's turns first."""
+    """What `change show` prints.
+
+    blockers: what all open steps wait for, people's turns first. ends_as: state once all of it is
+    settled. holds: that are about calls of the change which are due.
+    """
 
     number: str
     key: str
@@ -48,10 +54,14 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
     planned_at: datetime
     completed_at: datetime | None
     done: int
+    skipped: int
     total: int
     open_cases: tuple[OpenCase, ...]
     findings: tuple[Finding, ...]
     blockers: tuple[wording.Blocker, ...]
+    ends_as: str
+    paused: Pause | None
+    holds: tuple[Hold, ...]
     steps: tuple[StepStatus, ...]
 
 
@@ -113,7 +123,9 @@ def show_change(
 
 def status_of(view: ChangeView, now: datetime) -> ChangeStatus:
     """The view with progress, blockers and what each step waits for."""
-    waits = wording.waiting(view.steps)
+    flow = view.key.partition("/")[0]
+    held = wording.on_hold(view.steps, view.holds, flow) | wording.paused(view.steps, view.paused)
+    waits = wording.waiting(view.steps, held)
     done, total = wording.progress(view.steps)
     steps = []
     for step in view.steps:
@@ -138,10 +150,14 @@ def status_of(view: ChangeView, now: datetime) -> ChangeStatus:
         planned_at=view.planned_at,
         completed_at=view.completed_at,
         done=done,
+        skipped=sum(step.state == "skipped" for step in view.steps),
         total=total,
         open_cases=view.open_cases,
         findings=view.findings,
-        blockers=tuple(wording.blockers(view.steps, waits)),
+        blockers=tuple(wording.blockers(view.steps, waits, held)),
+        ends_as=view.ends_as,
+        paused=view.paused,
+        holds=tuple(h for h in view.holds if wording.on_hold(view.steps, [h], flow)),
         steps=tuple(steps),
     )
 
@@ -162,6 +178,7 @@ def print_change(page: Screen, status: ChangeStatus, *, fold: bool) -> None:
         page.line(f"{title}  {done} of {total} done", style="bold")
         page.table(
             [
+                Column("step", is_number=True),
                 Column("system"),
                 Column("object", is_text=True),
                 Column("operation"),
@@ -178,9 +195,9 @@ def print_change(page: Screen, status: ChangeStatus, *, fold: bool) -> None:
 def _list_row(row: ChangeRow) -> tuple[str, ...]:
     return (
         row.number,
-        row.state,
-        f"{row.done} of {row.total}",
-        ", ".join(row.waits_for) or ("its calls" if row.state == "open" else ""),
+        f"{row.state}, paused" if row.is_paused else row.state,
+        f"{row.done} of {row.total}" + (f", {row.skipped} skipped" if row.skipped else ""),
+        _list_waits(row),
         str(row.open_cases) if row.open_cases else "",
         moment(row.opened_at),
         moment(row.completed_at),
@@ -188,13 +205,25 @@ def _list_row(row: ChangeRow) -> tuple[str, ...]:
     )
 
 
+def _list_waits(row: ChangeRow) -> str:
+    stopped = [("a hold", row.on_hold), ("a pause", row.is_paused)]
+    waits = [*row.waits_for, *(word for word, is_so in stopped if is_so)]
+    return ", ".join(waits) or ("its calls" if row.state == "open" else "")
+
+
 def _dates(status: ChangeStatus) -> str:
-    parts = [status.state, f"opened {moment(status.opened_at)} UTC"]
+    state = status.state
+    if state == "open" and status.ends_as == "cancelled":
+        state = "being cancelled"
+    if status.paused is not None:
+        state += ", paused"
+    parts = [state, f"opened {moment(status.opened_at)} UTC"]
     if status.planned_at != status.opened_at:
         parts.append(f"planned again {moment(status.planned_at)} UTC")
     if status.completed_at is not None:
         took = (status.completed_at - status.opened_at).total_seconds()
-        parts.append(f"completed {moment(status.completed_at)} UTC, after {took:.1f} s")
+        word = "completed" if status.state == "complete" else "ended"
+        parts.append(f"{word} {moment(status.completed_at)} UTC, after {took:.1f} s")
     return "; ".join(parts)
 
 
@@ -242,6 +271,7 @@ def _likeness(step: StepStatus) -> tuple[str, ...]:
 
 def _step_row(alike: Sequence[StepStatus]) -> tuple[str, ...]:
     step = alike[0]
+    number = str(step.id) if len(alike) == 1 else ""
     names = [s.object_id for s in alike[:NAMED_IN_FOLD]]
     if len(alike) == 1:
         what = f"{step.object_kind} {step.object_id}"
@@ -256,33 +286,59 @@ def _step_row(alike: Sequence[StepStatus]) -> tuple[str, ...]:
         waits_for = f"{step.reason}" if step.state != "done" or step.kind == "approval" else ""
     state = step.state.replace("_", " ") + (" (late)" if step.is_late else "")
     owner = step.owner if step.waits_for else ""
-    return step.system, what, step.operation, state, owner, waits_for
+    return number, step.system, what, step.operation, state, owner, waits_for
 
 
 def _print_summary(page: Screen, status: ChangeStatus) -> None:
     head = f"{status.done} of {status.total} done"
-    if status.state == "complete":
+    if status.skipped:
+        head += f", {status.skipped} skipped"
+    if status.state == "complete" and status.skipped:
+        page.line(f"{head}. Complete but for what was skipped.", style="green")
+    elif status.state == "complete":
         page.line(f"{head}. Complete in every plant and system.", style="green")
+    elif status.state == "cancelled":
+        page.line("Cancelled: nothing more of it is done.")
     elif not status.blockers:
         page.line(f"{head}.")
     else:
-        people = [b for b in status.blockers if wording.needs_a_person(b)]
-        owners = ", ".join(sorted({b.owner for b in people}))
-        page.line(f"{head}. Waiting for: {owners or 'calls under way'}.", style="bold")
-        cases = {c.place.removeprefix(f"{status.key}: "): c.id for c in status.open_cases}
-        page.table(
-            [Column("owner"), Column("what", is_text=True), Column("behind it"), Column("look at")],
-            [_blocker_row(b, cases) for b in people[:BLOCKERS_SHOWN]],
-        )
-        rest = len(status.blockers) - len(people)
-        if len(people) > BLOCKERS_SHOWN:
-            page.line(f"and {len(people) - BLOCKERS_SHOWN} more of these: -o json has all")
-        if people and rest:
-            page.line(f"and {plural(rest, 'call')} under way or due")
+        _print_blockers(page, status, head)
+    _print_stopped(page, status)
     shown = {f"{status.key}: {b.identity}" for b in status.blockers}
     for case in status.open_cases:
         if case.place not in shown:
             page.line(f"open case: layshaft case show {case.id}")
+
+
+def _print_stopped(page: Screen, status: ChangeStatus) -> None:
+    """What people keep from going on, and by which command it does."""
+    if status.paused is not None:
+        name = change_controls.number_of(status.key)
+        page.line(f"paused: {status.paused.words}")
+        page.line(f'to let it go on: layshaft change resume {name} --reason "..."')
+    for hold in status.holds:
+        page.line(f"on hold: {hold.name}: {hold.words}")
+        page.line(f'to let it go on: layshaft release {hold.id} --reason "..."')
+
+
+def _print_blockers(page: Screen, status: ChangeStatus, head: str) -> None:
+    people = [b for b in status.blockers if wording.needs_a_person(b)]
+    held = sum(b.is_held for b in status.blockers)
+    stopped = [("a hold", bool(status.holds)), ("a pause", status.paused is not None)]
+    waits = [*sorted({b.owner for b in people}), *(word for word, is_so in stopped if is_so)]
+    page.line(f"{head}. Waiting for: {', '.join(waits) or 'calls under way'}.", style="bold")
+    cases = {c.place.removeprefix(f"{status.key}: "): c.id for c in status.open_cases}
+    page.table(
+        [Column("owner"), Column("what", is_text=True), Column("behind it"), Column("look at")],
+        [_blocker_row(b, cases) for b in people[:BLOCKERS_SHOWN]],
+    )
+    if len(people) > BLOCKERS_SHOWN:
+        page.line(f"and {len(people) - BLOCKERS_SHOWN} more of these: -o json has all")
+    if held:
+        page.line(f"{plural(held, 'step')} held")
+    rest = len(status.blockers) - len(people) - held
+    if waits and rest:
+        page.line(f"and {plural(rest, 'call')} under way or due")
 
 
 def _blocker_row(blocker: wording.Blocker, cases: Mapping[str, int]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -24,8 +24,10 @@ from broker import amqp_properties
 from broker.partitions import Ring
 from broker.settings import Settings
 from broker.store import Database, diagnosis
+from broker.store import holds as hold_rows
 from broker.store import partitions as partition_rows
 from broker.store.diagnosis import RowFacts, ServerFacts
+from broker.store.holds import Hold
 from broker.store.log_days import DAYS_AHEAD
 from broker.store.views import snapshot
 from broker.topology import drift
@@ -127,7 +129,9 @@ async def _database(settings: Settings) -> list[Check]:
             return [*found, Check("problem", "migrations-pending", what, fix)]
         async with snapshot(database) as tx:
             rows = await diagnosis.row_facts(tx, log_days=log_days)
-        return [*found, Check("ok", "migrations", "The schema is current"), *row_checks(rows)]
+            held = await hold_rows.open_holds(tx)
+        current = Check("ok", "migrations", "The schema is current")
+        return [*found, current, *row_checks(rows), *hold_checks(held)]
     except Misconfigured as failure:
         return [Check("problem", failure.code, f"{failure.where}: {failure.what}", failure.remedy)]
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as e:
@@ -231,6 +235,13 @@ def row_checks(rows: RowFacts) -> Iterable[Check]:
         people = plural(rows.open_approvals, "approval"), plural(rows.open_cases, "case")
         what = f"Waiting for people: {', '.join(people)}"
         yield Check("ok", "people", what, "layshaft task list; layshaft case list")
+
+
+def hold_checks(holds: Sequence[Hold]) -> Iterable[Check]:
+    """What people have stopped: on purpose, so it is said and is no finding."""
+    for hold in holds:
+        what = f"On hold: {hold.name}: {hold.words}"
+        yield Check("ok", "hold", what, f'layshaft release {hold.id} --reason "..."')
 
 
 async def _broker(settings: Settings) -> list[Check]:

@@ -16,11 +16,13 @@ from canonical.facts import Document
 from handlers.systems.idoc.outbound import FORMS, Form, write
 from handlers.systems.idoc.writing import Parties
 from ops.cli.files import refuse_existing, write_whole
+from ops.cli.idoc_audit import audit_idocs
 from ops.cli.output import plural, put_json, screen
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import Reading, read
 
-app = App(name="idoc", help="Write what is known as IDocs.")
+app = App(name="idoc", help="Write what is known as IDocs, and what became of those that came in.")
+app.command(audit_idocs, name="audit")
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -102,7 +104,7 @@ def write_idocs(
         client=client,
         is_test=test,
     )
-    document = write(form, list(found.values()), parties, datetime.now(UTC))
+    document = write(form, [(parties, one) for one in found.values()], datetime.now(UTC))
     refuse_existing(out, force=force)
     write_whole(out, document.body)
     done = Written(

@@ -31,7 +31,7 @@ from ops.mapping.entries import Entry, entries, is_refused, refusal, with_identi
 from ops.mapping.leaves import read_document
 from ops.mapping.lineage import Lineage, trace_fields
 from ops.mapping.sample import ANYBODY, say
-from ops.mapping.translation import Translation, contracts_of, delivery_of, translate
+from ops.mapping.translation import NO_RULES, Translation, contracts_of, delivery_of, translate
 from ops.tables import catalogue_of
 
 app = App(
@@ -79,7 +79,8 @@ def dry_run(
     files
         Messages as their sources send them.
     source
-        Name of a source in the configuration: only its contracts count.
+        Name of a source in the configuration: only its contracts count, and words of its own
+        do. Or of a system, for what a read of it brought back.
     attribute
         NAME=VALUE, a CloudEvents attribute that comes along as a header; may be repeated.
     lineage
@@ -115,6 +116,8 @@ def dry_run(
         pages.Said(str(file), translation, fields)
         for file, translation, fields in zip(files, found, traced, strict=True)
     ]
+    if settings and settings.rules.words and not source:
+        talk("No source's own words count here: name it with --source")
     rules_of = str(locate(reading.config, os.environ) or "") if settings else ""
     follows = asking.consequences(found)
     if reading.is_json:
@@ -261,7 +264,13 @@ class _Asking(msgspec.Struct, frozen=True):
     now: datetime
 
     def translated(self, delivery: Delivery) -> Translation:
-        return translate(delivery, catalogue=self.catalogue, contracts=self.contracts, now=self.now)
+        return translate(
+            delivery,
+            catalogue=self.catalogue,
+            contracts=self.contracts,
+            now=self.now,
+            rules=self.landscape.rules if self.landscape else NO_RULES,
+        )
 
     def consequences(self, translations: Sequence[Translation]) -> Consequences:
         return consequences_of(
@@ -329,6 +338,10 @@ def _contracts(
         catalogue.translator(contract)
         return (contract,)
     if source and settings is not None:
+        senders = {sender.name for sender in settings.settings.sources}
+        systems = {system.name for system in settings.settings.systems}
+        if source in systems - senders:
+            return contracts_of(catalogue)
         return sender_of(settings.settings, source).contracts
     return contracts_of(catalogue)
 

@@ -1,10 +1,9 @@
 """What tasks, cases and replays have in common: people list them, look one up by its number, and
-act on it under their name, for a reason.
+act on it in their name, for a reason.
 """
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
 
@@ -51,22 +50,6 @@ def find(
     if found is None:
         raise not_found(kind, str(number), read(common, views.known_numbers)[kind])
     return found
-
-
-def person(by: str) -> str:
-    """Who acts: as given, else the user of this computer."""
-    if by.strip():
-        return by.strip()
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise Problem(
-            Exit.USAGE,
-            "who",
-            "Layshaft does not know who you are",
-            why="this computer has no name for its user",
-            fix="Say who decides with --by",
-        ) from error
 
 
 def required_reason(reason: str) -> str:

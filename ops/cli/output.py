@@ -22,7 +22,8 @@ STYLES: dict[str, str] = {
     "done": "green", "complete": "green", "resolved": "green", "applied": "green", "ok": "green",
     "approved": "green", "ready": "cyan", "in_flight": "cyan", "open": "cyan", "waiting": "dim",
     "held": "yellow", "in_doubt": "magenta", "warning": "yellow", "failed": "red",
-    "problem": "red", "rejected": "red", "unreachable": "red",
+    "problem": "red", "rejected": "red", "unreachable": "red", "skipped": "yellow",
+    "cancelled": "dim",
 }  # fmt: skip
 
 

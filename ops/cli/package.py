@@ -7,13 +7,14 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 import uuid_utils
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from broker import packages as work
+from broker.principals import Principal
 from broker.store import Database
 from broker.store import messages as message_rows
 from broker.store import packages as rows
@@ -30,11 +31,20 @@ from canonical.package import (
     package_number,
 )
 from ops.cli.files import writing
-from ops.cli.numbered import person, put_list
+from ops.cli.numbered import put_list
 from ops.cli.output import Column, moment, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.publish import KIND_OF_FILE, routing_key_of, send, sender_of
-from ops.cli.session import Common, Reading, configuration, fail_points, on_database, read
+from ops.cli.session import (
+    Actor,
+    Common,
+    Reading,
+    act_on_database,
+    configuration,
+    fail_points,
+    on_database,
+    read,
+)
 
 app = App(
     name="package",
@@ -80,7 +90,7 @@ def put_file(
     *,
     source: str = "",
     kind: str = "",
-    by: Annotated[str, Parameter(help="Who puts it; else the user of this computer.")] = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> None:
     """Store FILE and print the reference that a message carries in its place.
@@ -106,17 +116,17 @@ def put_file(
     routing_key = routing_key_of(file, kind or known_kind, sender) if sender else ""
     with _opened(file) as content:
 
-        async def put(database: Database) -> PackageRow:
+        async def put(database: Database, who: Principal) -> PackageRow:
             return await work.put_package(
                 database,
                 _pieces(content, file),
                 name=file.name,
                 content_type=content_type,
-                by=person(by),
+                by=who.name,
                 fail_points=fail_points(),
             )
 
-        stored = on_database(reading, put)
+        stored = act_on_database(reading, actor, lambda tx: work.deed(tx, file.name), put)
     done = Put(
         stored.reference, stored.bytes, stored.sha256.hex(), stored.name, stored.content_type
     )

@@ -1,5 +1,5 @@
-"""`layshaft plan`: what a change would lead to, against the ledger and against what the targets last
-said, with nothing executed."""
+"""`layshaft plan`: what a change would lead to, against the ledger and against what the targets
+last said, with nothing executed."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ def show_plan(
     catalogue = catalogue_of(settings, CATALOGUE)
     if source:
         sender_of(settings.settings, source)
-    page = read(reading, lambda tx: _foreseen(tx, wanted, source, settings, catalogue))
+    files = {each: Path(each).read_bytes() for each in wanted if Path(each).is_file()}
+    page = read(reading, lambda tx: _foreseen(tx, wanted, files, source, settings, catalogue))
     if reading.is_json:
         put_json(page)
     else:
@@ -139,9 +140,19 @@ def show_plan(
 
 
 async def _foreseen(
-    tx: Tx, wanted: Sequence[str], source: str, settings: Configuration, catalogue: Catalogue
+    tx: Tx,
+    wanted: Sequence[str],
+    files: Mapping[str, bytes],
+    source: str,
+    settings: Configuration,
+    catalogue: Catalogue,
 ) -> PlanPage:
-    deliveries = [await _delivery(tx, each, source) for each in wanted]
+    deliveries = [
+        delivery_of(files[each], source=source or ANYBODY, attributes={})
+        if each in files
+        else await _released(tx, each)
+        for each in wanted
+    ]
     foresight = await foresee(
         tx,
         deliveries,
@@ -150,9 +161,9 @@ async def _foreseen(
         reads_from=settings.settings.reads_from,
         now=datetime.now(UTC),
     )
-    keys = {
-        known_key(each.step.operation) for one in foresight.forecasts for each in one.steps
-    } - {""}
+    keys = {known_key(each.step.operation) for one in foresight.forecasts for each in one.steps} - {
+        ""
+    }
     held = await document_rows.load(tx, keys)
     known = {key: stored.known.document for key, stored in held.items()}
     return PlanPage(
@@ -162,12 +173,8 @@ async def _foreseen(
     )
 
 
-async def _delivery(tx: Tx, wanted: str, source: str) -> Delivery:
-    """A file as its source sends it, or the release of a change that is on record."""
-    path = Path(wanted)
-    if path.is_file():
-        body = path.read_bytes()
-        return delivery_of(body, source=source or ANYBODY, attributes={})
+async def _released(tx: Tx, wanted: str) -> Delivery:
+    """The release of a change that is on record, or that it was taken back, as it was told."""
     key = change_key(wanted)
     found = (await document_rows.load(tx, [key])).get(key)
     change = found.known.document if found else None

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 
+from broker.principals import without_tokens
 from canonical.errors import (
     Conflict,
     Failure,
@@ -80,15 +81,20 @@ def problem_of(failure: Failure) -> Problem:
     )
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that names what is nearest, with a blank behind it; "" where nothing is near."""
+    near = difflib.get_close_matches(name, sorted(set(known)), n=3, cutoff=0.5)
+    return f"Did you mean {', '.join(near)}? " if near else ""
+
+
 def not_found(kind: str, name: str, known: Iterable[str]) -> Problem:
     """There is no such thing; names what is nearest to it."""
-    near = difflib.get_close_matches(name, sorted(set(known)), n=3, cutoff=0.5)
+    meant = did_you_mean(name, known)
     listing = {"trace": "change list"}.get(kind, f"{kind} list")
     if kind == "trace":
         what, why = f"Nothing is known of {name!r}", "no message, document, step or case names it"
     else:
         what, why = f"There is no {kind} {name!r}", f"no {kind} of this database has that number"
-    meant = f"Did you mean {', '.join(near)}? " if near else ""
     return Problem(
         Exit.NOT_FOUND, "not-found", what, why=why, fix=f"{meant}See: layshaft {listing}"
     )
@@ -97,7 +103,7 @@ def not_found(kind: str, name: str, known: Iterable[str]) -> Problem:
 def bug(error: BaseException, environ: Mapping[str, str]) -> Problem:
     """A defect of ours: the traceback goes into a file, never onto the screen."""
     log = _log_folder(environ) / f"layshaft-bug-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
-    log.write_text("".join(traceback.format_exception(error)))
+    log.write_text(without_tokens("".join(traceback.format_exception(error))))
     return Problem(
         Exit.BUG,
         "defect",
@@ -113,5 +119,7 @@ def _log_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _line(text: str) -> str:
-    """One line without control characters, which may come from somebody else's message."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """One line without control characters, which may come from somebody else's message, and without
+    a token that somebody gave in the wrong place."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return without_tokens(" ".join(printable.split()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from cyclopts import App, Parameter
 
 from broker import replay_orders as work
 from broker import shadow
+from broker.principals import Action, Principal
 from broker.reading import Reader
 from broker.replay_orders import ReplayPlan
 from broker.store import Database, Tx, views
@@ -21,21 +23,23 @@ from broker.store.selections import Selection
 from broker.unit import SqlStorage
 from canonical.events import EVENTS
 from handlers import CATALOGUE
-from ops.cli.numbered import find, person, put_list, required_reason
+from ops.cli.numbered import find, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.replay_pages import one_line, print_plan, print_replay, print_shadow, progress
-from ops.cli.session import Common, Reading, configuration, on_database, read, write
+from ops.cli.session import Actor, Common, Reading, act, configuration, on_database, read
 from ops.configuration import Configuration
 from ops.sources import recogniser
 from ops.tables import catalogue_of
 
 app = App(name="replay", help="Take messages of the log down the path once more.")
 
-By = Annotated[str, Parameter(help="Who says so; without it, the user of this computer.")]
 # More than this is confirmed by typing the number.
 CONFIRM_BY_NUMBER = 100
 FOLLOW_S = 1.0
+
+Change = Callable[..., Awaitable[int | None]]
+"""Pauses, resumes or cancels a replay; how many messages that takes back."""
 
 
 @Parameter(name="*")
@@ -157,9 +161,9 @@ def start_replay(
     mode: Mode = "redeliver",
     rate: float = 0.0,
     reason: str,
-    by: By = "",
     yes: bool = False,
     selecting: Selecting = Selecting(),
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> None:
     """Start a replay after its plan was shown and confirmed; the service works it off.
@@ -175,21 +179,29 @@ def start_replay(
     yes
         Do not ask.
     """
-    who, why = person(by), required_reason(reason)
+    why = required_reason(reason)
     planned = _plan(reading, mode, rate, selecting.selection())
     if not yes:
         print_plan(Screen(sys.stderr), planned)
         _confirm(planned.messages)
-    replay_id = write(
-        reading,
-        lambda tx: work.start(
-            tx, mode=mode, selection=planned.selection, rate=planned.rate, by=who, reason=why
-        ),
-    )
+
+    async def start(tx: Tx, who: Principal) -> tuple[str, int]:
+        return who.name, await work.start(
+            tx,
+            mode=mode,
+            selection=planned.selection,
+            rate=planned.rate,
+            by=who.name,
+            reason=why,
+        )
+
+    selection = planned.selection
+    name, replay_id = act(reading, actor, lambda tx: work.deed_of_start(tx, selection), start)
     if reading.is_json:
         put_json({"id": replay_id, "messages": planned.messages})
     else:
-        screen().line(f"Replay {replay_id} started by {who}: {plural(planned.messages, 'message')}")
+        messages = plural(planned.messages, "message")
+        screen().line(f"Replay {replay_id} started by {name}: {messages}")
     talk(f"Follow it: layshaft replay show {replay_id} --follow")
 
 
@@ -252,7 +264,7 @@ def pause_replay(
     /,
     *,
     reason: str,
-    by: By = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Let a replay queue nothing more until it is resumed.
@@ -264,7 +276,7 @@ def pause_replay(
     reason
         Why; kept.
     """
-    _act(common, replay_id, "paused", by, reason)
+    _act(common, actor, replay_id, "paused", reason)
 
 
 @app.command(name="resume")
@@ -273,7 +285,7 @@ def resume_replay(
     /,
     *,
     reason: str = "the cause of the pause is gone",
-    by: By = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Let a paused or failed replay go on where it stood.
@@ -285,7 +297,7 @@ def resume_replay(
     reason
         Why; kept.
     """
-    _act(common, replay_id, "resumed", by, reason)
+    _act(common, actor, replay_id, "resumed", reason)
 
 
 @app.command(name="cancel")
@@ -294,7 +306,7 @@ def cancel_replay(
     /,
     *,
     reason: str,
-    by: By = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """End a replay: nothing more is queued, and what is not begun is not decided again.
@@ -306,23 +318,33 @@ def cancel_replay(
     reason
         Why; kept.
     """
-    _act(common, replay_id, "cancelled", by, reason)
+    _act(common, actor, replay_id, "cancelled", reason)
+
+
+_ACTS: Mapping[Literal["paused", "resumed", "cancelled"], tuple[Action, Change]] = {
+    "paused": ("replay-pause", work.pause),
+    "resumed": ("replay-resume", work.resume),
+    "cancelled": ("replay-cancel", work.cancel),
+}
 
 
 def _act(
     common: Common,
+    actor: Actor,
     replay_id: int,
     done: Literal["paused", "resumed", "cancelled"],
-    by: str,
     reason: str,
 ) -> None:
-    who, why = person(by), required_reason(reason)
+    why = required_reason(reason)
     _find(common, replay_id)
-    acts = {"paused": work.pause, "resumed": work.resume, "cancelled": work.cancel}
-    act = acts[done]
-    removed = write(common, lambda tx: act(tx, replay_id=replay_id, by=who, reason=why))
+    action, change = _ACTS[done]
+
+    async def change_it(tx: Tx, who: Principal) -> tuple[str, int | None]:
+        return who.name, await change(tx, replay_id=replay_id, by=who.name, reason=why)
+
+    name, removed = act(common, actor, lambda tx: work.deed(tx, action, replay_id), change_it)
     screen().line(
-        f"Replay {replay_id} {done} by {who}"
+        f"Replay {replay_id} {done} by {name}"
         + (f": {plural(removed, 'message')} taken back" if removed else "")
     )
 

@@ -143,7 +143,10 @@ def compare_contracts(
 
 @app.command(name="use")
 def show_use(*, reading: Reading = Reading()) -> None:  # noqa: B008 - frozen
-    """Show which source sends by which contract, when it last did, and which contracts end."""
+    """Show which source sends by which contract, when it last did, and which contracts end.
+
+    Events of ours are listed by the version that was sent, under `layshaft`.
+    """
     known = {(row.source, row.contract): row for row in read(reading, rows.uses)}
     endings = configuration(reading).settings.endings
     configured = {(s.name, c) for s in configuration(reading).settings.sources for c in s.contracts}

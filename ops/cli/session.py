@@ -1,10 +1,11 @@
-"""Where a command finds its configuration, and how it reads and writes the database."""
+"""Where a command finds its configuration, and how it reads the database and acts on it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import stat
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -13,7 +14,9 @@ from urllib.parse import urlsplit
 import asyncpg
 from cyclopts import Parameter
 
+from broker.authority import Describe, Identify, acting, known
 from broker.failpoints import FailPoints
+from broker.principals import Principal
 from broker.store import Database, Tx
 from broker.store.views import snapshot
 from canonical.errors import Misconfigured
@@ -23,10 +26,13 @@ from ops.configuration import Configuration, load
 T = TypeVar("T")
 
 DATABASE_VARIABLE = "LAYSHAFT_DATABASE_URL"
+TOKEN_VARIABLE = "LAYSHAFT_TOKEN"
 FAIL_POINTS_VARIABLE = "LAYSHAFT_FAILPOINTS"
 ACQUIRE_S = 3.0
 # A trace of a large change is the longest of all.
 STATEMENT_S = 20.0
+# A token has 47; what is longer is none.
+MOST_TOKEN_BYTES = 1_000
 
 
 @Parameter(name="*")
@@ -50,6 +56,15 @@ class Reading(Common):
     def is_json(self) -> bool:
         """Whether data is asked for instead of a page for people."""
         return self.output == "json"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """What every command takes that is done in somebody's name."""
+
+    token_file: Path | None = None
+    """File with your token, which nobody else may read (mode 600). Without it: LAYSHAFT_TOKEN."""
 
 
 def candidates(environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -86,6 +101,12 @@ def database_url(common: Common) -> str:
     return url
 
 
+def subscriptions(common: Common) -> frozenset[str]:
+    """Events that the configuration names subscribers of; a problem where there is none: a command
+    that ends calls has to know who is told of it."""
+    return frozenset[str]().union(*configuration(common).settings.subscribers.values())
+
+
 def read(common: Common, query: Callable[[Tx], Awaitable[T]]) -> T:
     """What the query finds in one snapshot of the database."""
 
@@ -96,24 +117,82 @@ def read(common: Common, query: Callable[[Tx], Awaitable[T]]) -> T:
     return on_database(common, in_snapshot)
 
 
-def write(common: Common, work: Callable[[Tx], Awaitable[T]]) -> T:
-    """What the work returns; committed.
+def act(
+    common: Common,
+    actor: Actor,
+    describe: Describe,
+    work: Callable[[Tx, Principal], Awaitable[T]],
+    *,
+    identify: Identify = known,
+    subscribed: Collection[str] = (),
+) -> T:
+    """What the work returns, done by whom the token names, where they may; committed. subscribed:
+    events that are told where somebody subscribes to them, as of `subscriptions`.
 
     Crash before the commit: nothing is done. After it: all of it, and the command given again is
     told so.
     """
+    token = token_of(actor, os.environ)
     points = fail_points()
 
     async def in_transaction(database: Database) -> T:
-        async with database.transaction() as tx:
-            done = await work(tx)
+        async with acting(database, token, describe, identify=identify) as (tx, principal):
+            done = await work(tx, principal)
             if __debug__:
                 await points("command.before_commit")
         if __debug__:
             await points("command.after_commit")
         return done
 
-    return on_database(common, in_transaction)
+    return asyncio.run(_work(database_url(common), in_transaction, subscribed))
+
+
+def act_on_database(
+    common: Common,
+    actor: Actor,
+    describe: Describe,
+    work: Callable[[Database, Principal], Awaitable[T]],
+) -> T:
+    """What the work returns, which commits in its own pieces; done as `act` does it."""
+    token = token_of(actor, os.environ)
+
+    async def once_known(database: Database) -> T:
+        async with acting(database, token, describe) as (_, principal):
+            pass
+        return await work(database, principal)
+
+    return on_database(common, once_known)
+
+
+def token_of(actor: Actor, environ: Mapping[str, str]) -> str:
+    """The token that is given, by file or in the environment; "" where none is.
+
+    Raises: Problem where the file cannot be read, or others may read it.
+    """
+    file = actor.token_file
+    if file is None:
+        return environ.get(TOKEN_VARIABLE, "").strip()
+    try:
+        with file.open("rb") as opened:
+            mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+            text = opened.read(MOST_TOKEN_BYTES).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise Problem(
+            Exit.USAGE,
+            "token-file-unreadable",
+            f"The token file {file} cannot be read",
+            why=error.strerror or type(error).__name__,
+            fix=f"Name the file that holds your token, or set {TOKEN_VARIABLE}",
+        ) from error
+    if mode & 0o077:
+        raise Problem(
+            Exit.USAGE,
+            "token-file-open",
+            f"Others may read the token file {file}",
+            why=f"its mode is {mode:03o}; who reads it can act as you",
+            fix=f"chmod 600 {file}; if others could read it, have the token revoked",
+        )
+    return text
 
 
 def on_database(common: Common, work: Callable[[Database], Awaitable[T]]) -> T:
@@ -150,9 +229,16 @@ def unreachable(url: str, error: BaseException) -> Problem:
     )
 
 
-async def _work(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
+async def _work(
+    url: str, work: Callable[[Database], Awaitable[T]], subscribed: Collection[str] = ()
+) -> T:
     database = Database(
-        url=url, purpose="cli", size=1, acquire_s=ACQUIRE_S, statement_s=STATEMENT_S
+        url=url,
+        purpose="cli",
+        size=1,
+        acquire_s=ACQUIRE_S,
+        statement_s=STATEMENT_S,
+        subscribed=subscribed,
     )
     try:
         await database.open()
@@ -182,6 +268,14 @@ async def _work(url: str, work: Callable[[Database], Awaitable[T]]) -> T:
             f"The database {without_password(url)} has no current Layshaft tables",
             where=str(error),
             remedy="Run layshaft migrate, or name another database",
+        ) from error
+    except asyncpg.LockNotAvailableError as error:
+        raise Problem(
+            Exit.CONFLICT,
+            "busy",
+            "Somebody else is at work on it at this moment",
+            why=str(error),
+            fix="Give the command again in a moment; nothing was changed",
         ) from error
     except asyncpg.QueryCanceledError as error:
         raise Problem(

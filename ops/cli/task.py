@@ -6,14 +6,15 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from broker.approvals import Verdict, decide
+from broker.approvals import Decided, Verdict, decide, deed
+from broker.principals import Principal
 from broker.store import Tx, views
 from broker.store.views import TaskRow
 from canonical.errors import Conflict
-from ops.cli.numbered import find, person, put_list, required_reason
+from ops.cli.numbered import find, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
-from ops.cli.session import Common, Reading, read, write
+from ops.cli.session import Actor, Common, Reading, act, read
 
 app = App(name="task", help="Decide what only a person can decide.")
 
@@ -21,7 +22,6 @@ app = App(name="task", help="Decide what only a person can decide.")
 MIN_DIGEST = 12
 
 Reason = Annotated[str, Parameter(help="Why; kept with the decision.")]
-By = Annotated[str, Parameter(help="Who decides; without it, the user of this computer.")]
 Digest = Annotated[
     str,
     Parameter(
@@ -55,6 +55,7 @@ def list_tasks(
             (Column("change"), lambda t: t.change),
             (Column("about"), lambda t: t.about),
             (Column("state"), lambda t: STATES.get(t.state, t.state)),
+            (Column("signed"), signed),
             (Column("behind it", is_number=True), lambda t: plural(t.waiting, "step")),
             (Column("due (UTC)"), lambda t: moment(t.due_at)),
             (Column("question", is_text=True), lambda t: t.text),
@@ -85,18 +86,18 @@ def approve_task(
     /,
     *,
     reason: Reason,
-    by: By = "",
     digest: Digest = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Say yes: what stands behind the task goes on.
+    """Say yes: once as many have said so as have to, what stands behind the task goes on.
 
     Parameters
     ----------
     task_id
         Number of the task.
     """
-    _decide(common, task_id, "approved", reason, by, digest)
+    _decide(common, actor, task_id, "approved", reason, digest)
 
 
 @app.command(name="reject")
@@ -105,8 +106,8 @@ def reject_task(
     /,
     *,
     reason: Reason,
-    by: By = "",
     digest: Digest = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Say no: what stands behind the task is held, and engineering is told.
@@ -116,7 +117,7 @@ def reject_task(
     task_id
         Number of the task.
     """
-    _decide(common, task_id, "rejected", reason, by, digest)
+    _decide(common, actor, task_id, "rejected", reason, digest)
 
 
 def print_task(page: Screen, task: TaskRow) -> None:
@@ -130,9 +131,10 @@ def print_task(page: Screen, task: TaskRow) -> None:
             ("asked of", task.role),
             ("question", task.question),
             ("about", task.about),
-            ("plant", task.plant or "all"),
+            ("plants", ", ".join(task.plants) or "all"),
             ("change", f"{task.change}  {task.title}"),
             ("state", STATES.get(task.state, task.state)),
+            ("signed", signed(task)),
             ("since", f"{moment(task.since)} UTC"),
             ("due", f"{moment(task.due_at)} UTC"),
             ("behind it", f"{plural(task.waiting, 'step')} waiting" if task.waiting else ""),
@@ -150,10 +152,19 @@ def print_task(page: Screen, task: TaskRow) -> None:
         page.line(f"no:  layshaft task reject {given}")
 
 
+def signed(task: TaskRow) -> str:
+    """Who has signed, and how many are missing; "" where one is enough."""
+    if task.signatures == 1:
+        return ""
+    names = f": {', '.join(task.signed_by)}" if task.signed_by else ""
+    missing = f"; {task.missing} missing" if task.missing else ""
+    return f"{len(task.signed_by)} of {task.signatures}{names}{missing}"
+
+
 def _decide(
-    common: Common, task_id: int, verdict: Verdict, reason: str, by: str, digest: str
+    common: Common, actor: Actor, task_id: int, verdict: Verdict, reason: str, digest: str
 ) -> None:
-    who, why = person(by), required_reason(reason)
+    why = required_reason(reason)
     task = find(common, "task", task_id, views.task)
     given = digest.strip().lower()
     if not given:
@@ -165,6 +176,27 @@ def _decide(
             why="--digest is not given",
             fix=f"Read it, and copy the command that stands below it: layshaft task show {task.id}",
         )
+
+    async def work(tx: Tx, who: Principal) -> tuple[str, Decided]:
+        _require_same(task, given)
+        decided = await decide(
+            tx, step_id=task.id, digest=task.digest, verdict=verdict, by=who, reason=why
+        )
+        return who.name, decided
+
+    name, decided = act(common, actor, lambda tx: deed(tx, task.id, verdict), work)
+    if decided.missing:
+        signatures = f"{len(decided.signed_by)} of {task.signatures}"
+        screen().line(f"Task {task.id} signed by {name}, {signatures}: {task.text}")
+        more = f"{decided.missing} more with the role {task.role}"
+        talk(f"It takes {more}: layshaft task show {task.id}")
+        return
+    screen().line(f"Task {task.id} {verdict} by {name}: {task.text}")
+    follows = "may go on" if verdict == "approved" else "held"
+    talk(f"{plural(task.waiting, 'step')} behind it {follows}: layshaft change show {task.change}")
+
+
+def _require_same(task: TaskRow, given: str) -> None:
     if len(given) < MIN_DIGEST or not task.digest.startswith(given):
         raise Conflict(
             "content-changed",
@@ -172,11 +204,3 @@ def _decide(
             where=f"you gave {given}, it is {task.digest}",
             remedy=f"Read it again: layshaft task show {task.id}",
         )
-
-    async def work(tx: Tx) -> None:
-        await decide(tx, step_id=task.id, digest=task.digest, verdict=verdict, by=who, reason=why)
-
-    write(common, work)
-    screen().line(f"Task {task.id} {verdict} by {who}: {task.text}")
-    follows = "may go on" if verdict == "approved" else "held"
-    talk(f"{plural(task.waiting, 'step')} behind it {follows}: layshaft change show {task.change}")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from broker import connections
 from broker.partitions import MOST, Ring, State
-from broker.rings import change_partitions
+from broker.rings import change_partitions, deed
 from broker.settings import Settings
 from broker.store import Database
 from broker.store import partitions as rows
@@ -20,12 +20,13 @@ from broker.store.partitions import Lease
 from broker.topology import LANES, event_queue, queue_states
 from canonical.envelope import Lane
 from handlers import CATALOGUE
-from ops.cli.numbered import person
 from ops.cli.output import Column, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import (
+    Actor,
     Common,
     Reading,
+    act_on_database,
     configuration,
     fail_points,
     on_database,
@@ -37,7 +38,6 @@ app = App(name="topology", help="Split a busy event over more queues, and see wh
 
 T = TypeVar("T")
 
-By = Annotated[str, Parameter(help="Who says so; without it, the user of this computer.")]
 WITHIN_S = 10.0
 
 
@@ -62,7 +62,7 @@ def set_partitions(
     partitions: int,
     /,
     *,
-    by: By = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Split an event over so many queues in every lane, while messages flow.
@@ -78,7 +78,7 @@ def set_partitions(
     partitions
         How many, 1 to 64.
     """
-    who, settings = person(by), configuration(common).settings
+    settings = configuration(common).settings
     _require_event(event)
     if not 1 <= partitions <= MOST:
         raise Problem(
@@ -88,16 +88,18 @@ def set_partitions(
             why=f"an event has 1 to {MOST}, each of them a queue in every lane",
             fix="Take as many as processes share the work, or twice that",
         )
-    made = on_database(
+    made = act_on_database(
         common,
-        lambda database: _reaching_the_broker(
+        actor,
+        lambda tx: deed(tx, event),
+        lambda database, who: _reaching_the_broker(
             settings,
             change_partitions(
                 database,
                 event=event,
                 partitions=partitions,
                 declare=partial(declare_topology, settings, CATALOGUE.events),
-                actor=who,
+                actor=who.name,
                 fail_points=fail_points(),
             ),
         ),

@@ -47,7 +47,19 @@ _MAP = "See what a vendor's message comes to, and keep it so: dry-run, record, d
 
 _TABLE = "Write what is known as CSV or JSON, by the table of an integrator: write."
 
+_CHANGE = (
+    "See where changes stand, and steer them: list, show, pause, resume, skip, restart, cancel."
+)
+
+_HOLD = (
+    "Stop what is written to a system, for a plant or of a flow; or list such holds.\n\n"
+    "Messages come in and are planned as ever. Calls under way end, and calls that only read go"
+    " on; everything else waits, in its order, for `layshaft release`."
+)
+
 _REPLAY = "Take messages down the path once more: plan, shadow, start, list, show, pause, cancel."
+
+_TOKEN = "Say who may do what, by tokens: create, list, revoke, disable, enable."
 
 # By name, imported when used: `change list` needs neither AMQP nor HTTP libraries.
 for _order, (_name, _place, _help) in enumerate(
@@ -59,17 +71,20 @@ for _order, (_name, _place, _help) in enumerate(
         ("publish", "ops.cli.publish:publish_file", "Send a file as a source system would."),
         ("package", "ops.cli.package:app", _PACKAGE),
         ("plan", "ops.cli.plan:show_plan", _PLAN),
-        ("change", "ops.cli.change:app", "See where engineering changes stand: list, show."),
+        ("change", "ops.cli.change:app", _CHANGE),
         ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
+        ("hold", "ops.cli.hold:hold", _HOLD),
+        ("release", "ops.cli.hold:release", "Let what a hold has stopped go on, in its order."),
         ("replay", "ops.cli.replay:app", _REPLAY),
         ("map", "ops.cli.map:app", _MAP),
         ("table", "ops.cli.table:app", _TABLE),
-        ("idoc", "ops.cli.idoc:app", "Write what is known as IDocs of SAP: write."),
+        ("idoc", "ops.cli.idoc:app", "Write what is known as IDocs of SAP: write, audit."),
         ("messages", "ops.cli.messages:app", "Make test files of what came in, masked: export."),
         ("schema", "ops.cli.schema:app", _SCHEMA),
         ("handler", "ops.cli.handler:app", "Begin a driver for another vendor: new."),
         ("topology", "ops.cli.topology:app", "Split a busy event over queues: partitions, show."),
+        ("token", "ops.cli.token:app", _TOKEN),
         ("trace", "ops.cli.trace:show_trace", "See the path of everything that touched a thing."),
     )
 ):

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import msgspec
 
 from broker.ledger import SETTLED
-from broker.store.views import StepRow
+from broker.store.holds import Hold
+from broker.store.views import Pause, StepRow
+from canonical.operations import READS, AwaitTime, verb
 
-# What a person has to do comes before what a machine is doing.
-_RANK = {"failed": 0, "approval": 1, "wait": 2, "in_doubt": 3}
-_LAST = 4
+_AWAIT_TIME = verb(AwaitTime)
+# What a person has to do comes before what a machine is doing, and before what comes by itself.
+_RANK = {"failed": 0, "approval": 1, "wait": 2, "in_doubt": 4}
+_HELD = 3
+_BY_ITSELF, _LAST = 5, 6
+
+Held = Mapping[int, str]
+"""By id, steps that people keep from going on, and in which words."""
+_NOTHING: Held = MappingProxyType({})
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -24,7 +33,8 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Blocker(msgspec.Struct, frozen=True):
-    """A step others wait for. behind: open steps that cannot move before it."""
+    """A step others wait for. behind: open steps that cannot move before it. is_held: people keep
+    it from going on."""
 
     step: int
     identity: str
@@ -33,9 +43,35 @@ class Blocker(msgspec.Struct, frozen=True):
     owner: str
     text: str
     behind: int
+    is_held: bool = False
 
 
-def waiting(steps: Sequence[StepRow]) -> dict[int, Waiting]:
+def on_hold(steps: Iterable[StepRow], holds: Sequence[Hold], flow: str) -> dict[int, str]:
+    """The calls of a ledger of that flow that holds keep from being made."""
+    found = {}
+    for step in steps:
+        if step.kind != "call" or step.state not in ("ready", "in_doubt"):
+            continue
+        if step.operation in READS:
+            continue
+        place = {"system": step.system, "plant": step.plant, "flow": flow}
+        about = [hold for hold in holds if place[hold.kind] == hold.value]
+        if about:
+            found[step.id] = f"held: {about[0].words}"
+            if len(about) > 1:
+                found[step.id] += f"; and by {len(about) - 1} more"
+    return found
+
+
+def paused(steps: Iterable[StepRow], pause: Pause | None) -> dict[int, str]:
+    """The steps that a pause of their change keeps from beginning, and those that a failure does
+    too: these are seen by what failed."""
+    if pause is None:
+        return {}
+    return {step.id: f"held: {pause.words}" for step in steps if step.state == "held"}
+
+
+def waiting(steps: Sequence[StepRow], held: Held = _NOTHING) -> dict[int, Waiting]:
     """For every open step what it waits for; several causes: the one a person must see first."""
     latest = {s.identity: s for s in sorted(steps, key=lambda s: s.generation)}
     by_id = {s.id: s for s in steps}
@@ -44,16 +80,21 @@ def waiting(steps: Sequence[StepRow]) -> dict[int, Waiting]:
     for step in steps:
         if step.state in SETTLED:
             continue
-        roots = sorted(_roots(step, latest, known), key=lambda i: (_rank(by_id[i]), i))
+        roots = sorted(_roots(step, latest, known), key=lambda i: (_rank(by_id[i], held), i))
         first = by_id[roots[0]]
-        text = _own_words(step, latest) if first.id == step.id else _seen_from_behind(first, latest)
+        if first.id == step.id:
+            text = _own_words(step, latest, held)
+        else:
+            text = _seen_from_behind(first, latest, held)
         if len(roots) > 1:
             text += f"; and {len(roots) - 1} more"
         result[step.id] = Waiting(text, first.owner, tuple(roots))
     return result
 
 
-def blockers(steps: Sequence[StepRow], waits: Mapping[int, Waiting]) -> list[Blocker]:
+def blockers(
+    steps: Sequence[StepRow], waits: Mapping[int, Waiting], held: Held = _NOTHING
+) -> list[Blocker]:
     """The steps everything open waits for, those that need a person first."""
     behind: dict[int, int] = {}
     for step_id, reason in waits.items():
@@ -62,14 +103,24 @@ def blockers(steps: Sequence[StepRow], waits: Mapping[int, Waiting]) -> list[Blo
     latest = {s.identity: s for s in sorted(steps, key=lambda s: s.generation)}
     roots = [s for s in steps if s.id in behind]
     return [
-        Blocker(s.id, s.identity, s.kind, s.state, s.owner, _with_name(s, latest), behind[s.id])
-        for s in sorted(roots, key=lambda s: (_rank(s), -behind[s.id], s.id))
+        Blocker(
+            step=s.id,
+            identity=s.identity,
+            kind=s.kind,
+            state=s.state,
+            owner=s.owner,
+            text=_with_name(s, latest, held),
+            behind=behind[s.id],
+            is_held=s.id in held,
+        )
+        for s in sorted(roots, key=lambda s: (_rank(s, held), -behind[s.id], s.id))
     ]
 
 
 def needs_a_person(blocker: Blocker) -> bool:
-    """Whether it stays as it is until somebody acts."""
-    return blocker.state == "failed" or blocker.kind in ("approval", "wait")
+    """Whether it stays as it is until somebody acts, or a day comes."""
+    needed = blocker.state == "failed" or blocker.kind in ("approval", "wait")
+    return needed and not blocker.is_held
 
 
 def progress(steps: Iterable[StepRow]) -> tuple[int, int]:
@@ -101,17 +152,24 @@ def _roots(
     return known[step.id]
 
 
-def _rank(step: StepRow) -> int:
-    return min(_RANK.get(step.state, _LAST), _RANK.get(step.kind, _LAST))
+def _rank(step: StepRow, held: Held) -> int:
+    if step.operation == _AWAIT_TIME:
+        return _BY_ITSELF
+    own = min(_RANK.get(step.state, _LAST), _RANK.get(step.kind, _LAST))
+    return min(own, _HELD) if step.id in held else own
 
 
-def _own_words(step: StepRow, latest: Mapping[str, StepRow]) -> str:
+def _own_words(step: StepRow, latest: Mapping[str, StepRow], held: Held) -> str:
     """What a step that nothing stands before waits for."""
+    if step.id in held:
+        return held[step.id]
     match step.kind, step.state:
         case _, "failed":
             return f"failed: {step.reason}" if step.reason else "failed"
         case "approval", "ready":
             return f"approval of {step.system}: {step.asks}"
+        case "wait", _ if step.operation == _AWAIT_TIME and step.wake_at is not None:
+            return f"waits until {step.wake_at:%Y-%m-%d %H:%M} UTC, when {step.asks}"
         case "wait", _:
             return f"{step.fact}: {step.asks}" if step.asks else step.fact
         case _, "in_flight":
@@ -128,9 +186,9 @@ def _own_words(step: StepRow, latest: Mapping[str, StepRow]) -> str:
     return step.reason or f"an earlier form of it at {step.system}"
 
 
-def _with_name(step: StepRow, latest: Mapping[str, StepRow]) -> str:
+def _with_name(step: StepRow, latest: Mapping[str, StepRow], held: Held) -> str:
     """What it waits for, where its row does not stand beside it."""
-    words = _own_words(step, latest)
+    words = _own_words(step, latest, held)
     return words if step.kind in ("approval", "wait") else f"{_name(step)}: {words}"
 
 
@@ -139,11 +197,13 @@ def _name(step: StepRow) -> str:
     return f"{step.operation} {step.object_id}{plant}"
 
 
-def _seen_from_behind(step: StepRow, latest: Mapping[str, StepRow]) -> str:
+def _seen_from_behind(step: StepRow, latest: Mapping[str, StepRow], held: Held) -> str:
     """How those that stand behind a step name it."""
     if step.kind in ("approval", "wait") and step.state != "failed":
-        return _own_words(step, latest)
+        return _own_words(step, latest, held)
     name = _name(step)
+    if step.id in held:
+        return f"{name}, {held[step.id]}"
     match step.state:
         case "failed":
             return f"{name}, which failed"

@@ -1,38 +1,31 @@
-"""The AsyncAPI 3.0 document of everything that is sent and taken over AMQP.
-
-AsyncAPI's AMQP bindings describe exchange, queue and durability; the arguments of our own queues
-stand in `x-queue`. Every event has a channel in each lane: which of them it takes is decided when
-it is emitted, so whoever subscribes binds to all three.
+"""The AsyncAPI 3.0 document of everything that is sent and taken over AMQP: its messages, with
+headers and contents. Where they go stands in ops/contracts/channels.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from broker.topology import (
-    ATTRIBUTE_PREFIX,
-    LANES,
-    EventTopology,
-    Queue,
-    event_queue,
-    events_exchange,
-    inbound_exchange,
-    topology,
-)
+import msgspec
+
+from broker.settings import Retention
+from broker.topology import ATTRIBUTE_PREFIX
 from canonical.catalogue import Catalogue
-from canonical.envelope import Lane
 from canonical.events import EVENTS, EventType
 from canonical.package import PACKAGE_TYPE, PackageReference
-from ops.contracts.inbound import SPELLINGS, STRUCTURED, Inbound, contents_of, headers, inbound
+from canonical.patterns import GRADES, REQUEST_REPLIES
+from ops.contracts.channels import BINDING_VERSION, channels, operations
+from ops.contracts.inbound import SPELLINGS, Inbound, contents_of, headers, inbound
 from ops.contracts.schemas import components_of
 
 VERSION = "3.0.0"
-API_VERSION = "1.1.0"
+API_VERSION = "2.0.0"
 """Of what is described: minor where something is added, major where something goes."""
-BINDING_VERSION = "0.3.0"
 _SCHEMAS = "#/components/schemas/"
 _STORY = {"location": f"$message.header#/{ATTRIBUTE_PREFIX}correlationid"}
+# Of every event: the log keeps all of them for as long, and what is unfinished for longer.
+_RETENTION = {"setting": "settings.retention.log_days", "default-days": Retention().log_days}
 # The message that refers to a package.
 _PACKAGE = "package"
 
@@ -61,7 +54,6 @@ def asyncapi(
 ) -> dict[str, Any]:
     """The whole document."""
     events = tuple(events)
-    queues = {q.name: q for q in topology([], [*map(EventTopology, catalogue.events)]).queues}
     reference = f"{_SCHEMAS}{{name}}"
     _, components = components_of([*(event.data for event in events), PackageReference], reference)
     rows = inbound(catalogue)
@@ -78,15 +70,11 @@ def asyncapi(
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
+        "x-retention": _RETENTION,
+        "x-patterns": _patterns(),
         "servers": {"rabbitmq": _SERVER},
-        "channels": {
-            **{f"{e.name}.{lane}": _channel(e, lane, queues) for e in events for lane in LANES},
-            "inbound": _inbound(taken),
-        },
-        "operations": {
-            **{f"publish.{e.name}.{lane}": _publishing(e, lane) for e in events for lane in LANES},
-            "take.inbound": _TAKING,
-        },
+        "channels": channels(catalogue, events, taken),
+        "operations": operations(catalogue, events),
         "components": {
             "messages": messages,
             "schemas": {**components, "Headers": _headers(), **of_vendors},
@@ -96,11 +84,21 @@ def asyncapi(
 
 _SERVER = {
     "host": "{host}",
+    "pathname": "/{vhost}",
     "protocol": "amqp",
     "protocolVersion": "0-9-1",
-    "description": "RabbitMQ; the virtual host is the installation's",
-    "variables": {"host": {"default": "localhost:5672", "description": "Name and port"}},
+    "description": "RabbitMQ, as `settings.amqp_url` names it; channels are in its virtual host",
+    "variables": {
+        "host": {"default": "localhost:5672", "description": "Name and port"},
+        "vhost": {"description": "Virtual host of the installation; `%2F` is the one called /"},
+    },
 }
+
+
+def _patterns() -> dict[str, Any]:
+    """What a criticality means; and what is asked and waited for, which has no channel here."""
+    rows = [{**msgspec.to_builtins(row), "pattern": row.pattern} for row in REQUEST_REPLIES]
+    return {"criticality": msgspec.to_builtins(GRADES), "synchronous": rows}
 
 
 def _headers() -> dict[str, Any]:
@@ -130,7 +128,11 @@ def _message(event: EventType) -> dict[str, Any]:
         "tags": [{"name": f"owner: {event.owner}"}, {"name": f"pattern: {event.pattern}"}],
         "bindings": {"amqp": {"messageType": event.type, "bindingVersion": BINDING_VERSION}},
         "x-business-key": event.key,
-        "x-retention-days": event.retention_days,
+        "x-pattern": {
+            "criticality": event.lane,
+            "pattern": event.pattern,
+            "why": event.why,
+        },
     }
 
 
@@ -174,66 +176,3 @@ def _package_message(rows: Iterable[Inbound]) -> dict[str, Any]:
             "amqp": {"contentEncoding": "identity", "bindingVersion": BINDING_VERSION},
         },
     }
-
-
-def _channel(event: EventType, lane: Lane, queues: Mapping[str, Queue]) -> dict[str, Any]:
-    """queues: those that Layshaft itself takes events from."""
-    own = queues.get(event_queue(event.name, lane))
-    taken = {"x-queue": {"name": own.name, "arguments": dict(own.arguments)}} if own else {}
-    return {
-        "address": event.name,
-        "summary": f"{event.description}, in the lane {lane}",
-        "messages": {event.name: {"$ref": f"#/components/messages/{event.name}"}},
-        "bindings": {
-            "amqp": {
-                "is": "routingKey",
-                "exchange": _exchange(events_exchange(lane)),
-                "bindingVersion": BINDING_VERSION,
-            }
-        },
-        **taken,
-        "x-lane-rule": event.lane_rule or f"always {event.lane}",
-    }
-
-
-def _inbound(kinds: Iterable[str]) -> dict[str, Any]:
-    return {
-        "address": "{kind}",
-        "summary": "What a source publishes to its own exchange",
-        "description": (
-            f"The exchange is {inbound_exchange('<source>')}; the routing key is the kind of object"
-            " that the configuration names for the source. " + STRUCTURED
-        ),
-        "parameters": {"kind": {"description": "The kind of object, as the source calls it"}},
-        "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in kinds},
-        "bindings": {
-            "amqp": {
-                "is": "routingKey",
-                "exchange": _exchange(inbound_exchange("<source>")),
-                "bindingVersion": BINDING_VERSION,
-            }
-        },
-    }
-
-
-def _exchange(name: str) -> Mapping[str, Any]:
-    return {"name": name, "type": "topic", "durable": True, "autoDelete": False, "vhost": "/"}
-
-
-def _publishing(event: EventType, lane: Lane) -> dict[str, Any]:
-    return {
-        "action": "send",
-        "channel": {"$ref": f"#/channels/{event.name}.{lane}"},
-        "summary": f"{event.description}.",
-        "bindings": {
-            "amqp": {"deliveryMode": 2, "mandatory": True, "bindingVersion": BINDING_VERSION}
-        },
-    }
-
-
-_TAKING = {
-    "action": "receive",
-    "channel": {"$ref": "#/channels/inbound"},
-    "summary": "Taken, translated and decided once.",
-    "bindings": {"amqp": {"ack": True, "bindingVersion": BINDING_VERSION}},
-}

@@ -7,27 +7,58 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from broker.settings import Retention
 from canonical.events import EVENTS, EventType
+from canonical.patterns import GRADES, REQUEST_REPLIES
 from ops.contracts.inbound import Inbound, headers
 from ops.contracts.schemas import file_name, schema_of
 
 _HEAD = """\
 # Contracts
 
-Every event that Layshaft publishes, and [what sources may send](#what-sources-may-send), written by
-`layshaft schema export` from the code that keeps them. A published version only grows: `./check`
-fails where a reader or a writer of it would break.
+Every event that Layshaft publishes, what is asked and waited for, and
+[what sources may send](#what-sources-may-send), written by `layshaft schema export` from the code
+that keeps them. A published version only grows: `./check` fails where a reader or a writer of it
+would break.
 Beside this page: the [AsyncAPI document](asyncapi.json) with channels, headers and bindings; the
 schemas themselves: [canonical/contracts](../../canonical/contracts).
 
-An event is published to `layshaft.events.<lane>` under its name; bind to all three lanes. It
-comes at least once: remove repeats by the header `ce-id`.
-
-The lane says how critical an event is, and so how it is best taken: in `critical` and `standard`
-as it comes (*event*), in `enrichment` with others, later (*batch*). What somebody has to know
-before going on is no event: a sender learns by the broker's confirm that a message was taken, and
-by `layshaft trace` what became of it.
+How critical it is that something is known decides in which pattern it is exchanged. The
+criticality of an event is its lane:
 """
+
+_ASKED = """\
+## What is asked and waited for
+
+The synchronous contracts. No event is among them: who tells one waits for nobody who hears it. A
+read to which a message leads is none either: its answer comes in as a message.
+"""
+
+_TOLD = """\
+## Events
+
+An event is published to `layshaft.events.<lane>` under its name; the lane rule says in which
+lanes, and so where to bind. It comes at least once: remove repeats by the header `ce-id`.
+Retention is how long the log keeps it to be looked at and replayed: `retention.log_days`, for all
+alike, and what is unfinished for longer.
+"""
+
+_HEADS = (
+    "Event",
+    "Type",
+    "Version",
+    "Business key",
+    "Lane rule",
+    "Owner",
+    "Retention",
+    "Pattern",
+    "Why so",
+    "Says",
+)
+
+# Of every event: the log makes no difference between them.
+_DAYS = f"{Retention().log_days} days"
+_RETENTION = f"{_DAYS} in the log, as all of it, unless `retention.log_days` says otherwise"
 
 _INBOUND = """\
 ## What sources may send
@@ -45,7 +76,8 @@ Owner is who answers for what a kind means. A message that cannot be read is a c
 def page(rows: Iterable[Inbound] = (), events: Iterable[EventType] = tuple(EVENTS.values())) -> str:
     """Markdown."""
     events = tuple(events)
-    parts = [_HEAD, _overview(events), *(_section(event) for event in events)]
+    parts = [_HEAD, _grades(), _ASKED, _asked(), _TOLD, _overview(events)]
+    parts += [_section(event) for event in events]
     return "\n".join((*parts, _INBOUND, *_systems(rows)))
 
 
@@ -69,19 +101,46 @@ def _inbound_row(row: Inbound) -> Sequence[str]:
     )
 
 
+def _grades() -> str:
+    rows = [(name, grade.means, grade.pattern, grade.why) for name, grade in GRADES.items()]
+    return _table(("Criticality", "Means", "Pattern", "Why"), rows)
+
+
+def _asked() -> str:
+    rows = [
+        (
+            f"`{row.name}`",
+            row.asks,
+            row.answer,
+            row.criticality,
+            row.pattern,
+            row.why,
+            row.owner,
+            f"[{row.kept_in}](../../{row.kept_in})",
+        )
+        for row in REQUEST_REPLIES
+    ]
+    heads = ("Contract", "Who waits", "For what", "Criticality", "Pattern", "Why", "Owner", "Code")
+    return _table(heads, rows)
+
+
 def _overview(events: Sequence[EventType]) -> str:
     rows = [
         (
             f"[`{e.name}`](#{_anchor(e)})",
+            f"`{e.type}`",
             f"v{e.version}",
             f"`{e.key}`",
-            e.lane,
+            e.lane_rule,
             e.owner,
+            _DAYS,
+            e.pattern,
+            e.why,
             e.description,
         )
         for e in events
     ]
-    return _table(("Event", "Version", "About", "Lane", "Owner", "Says"), rows)
+    return _table(_HEADS, rows)
 
 
 def _anchor(event: EventType) -> str:
@@ -94,10 +153,10 @@ def _section(event: EventType) -> str:
         ("Type", f"`{event.type}`"),
         ("Schema", f"[{file_name(event)}](../../canonical/contracts/{file_name(event)})"),
         ("About", f"`{event.key}`"),
-        ("Lane", event.lane + (f"; {event.lane_rule}" if event.lane_rule else "")),
+        ("Lane", event.lane_rule),
         ("Pattern", f"{event.pattern}: {event.why[0].lower()}{event.why[1:]}"),
         ("Owner", event.owner),
-        ("Kept in the log", f"{event.retention_days} days, unless `retention.log_days` differs"),
+        ("Retention", _RETENTION),
     )
     return "\n".join(
         (

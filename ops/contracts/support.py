@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from posixpath import normpath
 from typing import Literal, get_args
 
 import msgspec
@@ -36,13 +37,17 @@ HEADS: dict[Direction, tuple[str, str, str]] = {
 
 # What a person has written with a command: no step asks for it.
 COMMANDS: tuple[tuple[str, Direction, str], ...] = (
-    *(("idoc", "out", f"idoc write: {form.kind[0]} in {form.kind[1]}") for form in FORMS.values()),
+    *(
+        ("idoc", "out", f"idoc {form.command}: {form.kind[0]} in {form.kind[1]}")
+        for form in FORMS.values()
+    ),
     ("pdx", "out", "package make"),
     ("table", "out", "table write"),
 )
 
 _CELLS = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[\s|:-]+")
+_RELATIVE = re.compile(r"\]\((?![a-z]+:)([^)]+)\)")
 
 _MEANS: dict[Proof, str] = {
     "real vendor file": "a test reads a file that the vendor or its system made, unchanged",
@@ -178,9 +183,20 @@ def page(told: Iterable[Row]) -> str:
 
 
 def _shown(row: Row) -> tuple[str, ...]:
-    link = f"[{row.system}]({'/'.join(('..', *SYSTEMS.parts, row.system, README))})"
+    folder = "/".join(("..", *SYSTEMS.parts, row.system))
     standing = "supported" if row.level in SHOWN else "unproven"
-    return (link, row.direction, row.kind, row.becomes, row.proof, standing)
+    told = (_seen_from_here(text, folder) for text in (row.kind, row.becomes, row.proof))
+    return (f"[{row.system}]({folder}/{README})", row.direction, *told, standing)
+
+
+def _seen_from_here(text: str, folder: str) -> str:
+    """The text of a README in that folder, its relative links as they are from the page."""
+
+    def link(found: re.Match[str]) -> str:
+        target = f"{README}{found[1]}" if found[1].startswith("#") else found[1]
+        return f"]({normpath(f'{folder}/{target}')})"
+
+    return _RELATIVE.sub(link, text)
 
 
 def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from ops.demo import people
 from ops.demo.configuration import with_addresses
 from ops.demo.observe import Records, Target
 from ops.demo.processes import Plm, Service
@@ -66,6 +67,7 @@ class Stage:
         for name, stand_in in (("erp", erp), ("procurement", procurement)):
             self._stack.adopt(stand_in.pid, name=name, marker=str(stand_in.folder))
         await migrate(self.servers.database_url)
+        await people.introduce(self.servers.database_url, self.folder)
         self.erp = await self._exits.enter_async_context(Target(erp.url))
         self.procurement = await self._exits.enter_async_context(Target(procurement.url))
         self.records = await self._exits.enter_async_context(Records(self.servers.database_url))

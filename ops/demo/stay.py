@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from ops.demo import people
 from ops.demo.progress import Progress
 from ops.demo.stage import Stage
 from ops.demo.story import Opening
@@ -19,6 +20,8 @@ def invitation(stage: Stage, opening: Opening) -> str:
     asked = opening.pause.approvals
     changes = sorted(key.partition("/")[2] for key in opening.pause.ledgers)
     held = [step for step in opening.pause.steps.steps if step.verb == "put-info-record"]
+    quality = _short(people.token_file(stage.folder, people.QUALITY))
+    operator = _short(people.token_file(stage.folder, people.OPERATOR))
     part = next(step.effect[1] for step in held if step.state in ("waiting", "held"))
     lines = [
         "",
@@ -30,13 +33,14 @@ def invitation(stage: Stage, opening: Opening) -> str:
         "",
         "Try in another terminal:",
         *(f"  {COMMAND} change show {number}" for number in changes),
+        f"  export LAYSHAFT_TOKEN=$(cat {quality})    # you decide as the quality engineer",
         f"  {COMMAND} task list",
         *(
             f"  {COMMAND} task show {step.id}    "
             f"what is asked; it ends with the command by which what is held behind it goes on"
             for step in asked
         ),
-        f"  {COMMAND} case list",
+        f"  {COMMAND} case list    # settled as the operator, whose token is in {operator}",
         f"  {COMMAND} trace {part}",
         "",
         f"Logs: {_short(stage.folder)}/*.log. Ctrl-C ends it all.",

@@ -56,7 +56,7 @@ def consequences_of(
     )
     steps = [read_step(fetch) for fetch in followed.reads]
     steps += [step for plan in followed.plans for step in plan.steps]
-    calls = tuple(calls_of(steps, catalogue, landscape.systems))
+    calls = tuple(calls_of(steps, catalogue, landscape.systems, landscape.rules))
     return Consequences(followed.plans, calls, followed.cases, followed.failures)
 
 

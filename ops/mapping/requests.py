@@ -17,6 +17,7 @@ from canonical.errors import Failure, Misconfigured
 from canonical.exchange import Request
 from canonical.item import Item
 from canonical.operations import Operation, PublishItem, PutItem, ReadObject
+from canonical.rules import Rules
 from ops.mapping.entries import REQUEST, Entry, fault
 
 # In the place of the key of a try.
@@ -40,7 +41,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def calls_of(
-    steps: Iterable[Step], catalogue: Catalogue, drivers: Mapping[str, str]
+    steps: Iterable[Step], catalogue: Catalogue, drivers: Mapping[str, str], rules: Rules
 ) -> Iterator[Call]:
     """The steps that call a system. drivers: system as the rules name it -> its driver."""
     for step in steps:
@@ -52,7 +53,7 @@ def calls_of(
             missing = Misconfigured("system-unknown", f"No system {step.system} is configured")
             yield Call(step, name, failure=missing)
         else:
-            yield _call(step, driver)
+            yield _call(step, driver.for_words(rules.words_of(step.system)))
 
 
 def direct_calls(effects: Iterable[Effect], catalogue: Catalogue) -> Iterator[Call]:

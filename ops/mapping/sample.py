@@ -20,7 +20,7 @@ from handlers import CATALOGUE
 from ops.mapping.consequences import Consequences, Landscape, beyond, consequences_of
 from ops.mapping.entries import Entry
 from ops.mapping.requests import request_entries
-from ops.mapping.translation import Translation, contracts_of, delivery_of, translate
+from ops.mapping.translation import NO_RULES, Translation, contracts_of, delivery_of, translate
 from ops.tables import with_table
 
 # Of a table that maps the rows beside it.
@@ -66,13 +66,13 @@ def say(file: Path) -> Said:
 
     Raises: Misconfigured naming the file beside it that cannot be used; OSError.
     """
-    translation, catalogue = _translated(file)
     premises = premises_of(file)
-    if premises is None:
+    landscape = landscape_at(file.parent / premises.rules) if premises else None
+    translation, catalogue = _translated(file, landscape)
+    if premises is None or landscape is None:
         found = consequences_of([translation], catalogue=catalogue, landscape=None, now=SENT)
         return Said(translation, request_entries(found.calls))
-    landscape = landscape_at(file.parent / premises.rules)
-    known = [_translated(file.parent / name)[0] for name in premises.known]
+    known = [_translated(file.parent / name, landscape)[0] for name in premises.known]
 
     def following(translations: list[Translation]) -> Consequences:
         return consequences_of(
@@ -112,7 +112,7 @@ def headers_text(headers: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _translated(file: Path) -> tuple[Translation, Catalogue]:
+def _translated(file: Path, landscape: Landscape | None) -> tuple[Translation, Catalogue]:
     table = file.with_suffix(TABLE)
     catalogue, contracts, attributes = CATALOGUE, contracts_of(CATALOGUE), {}
     if table.is_file():
@@ -122,7 +122,9 @@ def _translated(file: Path) -> tuple[Translation, Catalogue]:
     premises = premises_of(file)
     source = premises.source if premises else ANYBODY
     delivery = delivery_of(file.read_bytes(), source=source, attributes=attributes)
-    return translate(delivery, catalogue=catalogue, contracts=contracts, now=SENT), catalogue
+    rules = landscape.rules if landscape else NO_RULES
+    found = translate(delivery, catalogue=catalogue, contracts=contracts, now=SENT, rules=rules)
+    return found, catalogue
 
 
 def _read(path: Path, kind: type[_Content], what: str, line: str) -> _Content:

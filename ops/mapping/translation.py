@@ -24,7 +24,7 @@ from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler, Package
 from canonical.rules import Rules
 
-# For translations: vendors' messages are understood without any.
+# For translations: vendors' messages are understood without any, but for own words of somebody.
 NO_RULES = Rules(plants=(), distribution=(), routes=(), central_purchasing_org="")
 
 
@@ -109,16 +109,24 @@ def delivery_of(body: bytes, *, source: str, attributes: Mapping[str, str]) -> D
 
 
 def translate(
-    delivery: Delivery, *, catalogue: Catalogue, contracts: Sequence[str], now: datetime
+    delivery: Delivery,
+    *,
+    catalogue: Catalogue,
+    contracts: Sequence[str],
+    now: datetime,
+    rules: Rules = NO_RULES,
 ) -> Translation:
-    """What the service makes of the delivery if it knows nothing yet."""
+    """What the service makes of the delivery if it knows nothing yet.
+
+    rules: where they have own words of its source.
+    """
     found = Translation()
     try:
         handler = catalogue.recognise(contracts, delivery)
         found = Translation(handler)
         message = handler.read(delivery)
         found = Translation(handler, message)
-        effects = _decided(handler, message, Facts(NO_RULES), now)
+        effects = _decided(handler, message, Facts(rules), now)
     except Failure as failure:
         return msgspec.structs.replace(found, failure=failure)
     return Translation(handler, message, effects)

@@ -6,6 +6,7 @@ function holds for created and updated rows alike. Refusals raise; the caller's 
 
 from collections.abc import Callable, Mapping
 
+from ops.sandbox import condition_rules as conditions
 from ops.sandbox import contract_rules as contracts
 from ops.sandbox import order_rules as orders
 from ops.sandbox import partner_rules as partners
@@ -258,7 +259,9 @@ def create_organisation_data(work: Work, draft: Draft) -> Stored:
         text = "Info record {} exists for supplier {}, material {}, organisation {}, plant {}"
         values = (known[0].row["PurchasingInfoRecord"], *(row[name] for name in unique))
         raise Refused(400, "ZSANDBOX/INFO_RECORD_EXISTS", text.format(*values), draft.place)
-    return work.insert("A_PurgInfoRecdOrgPlantData", row)
+    stored = work.insert("A_PurgInfoRecdOrgPlantData", row)
+    conditions.keep_condition(work, row_of(stored))
+    return stored
 
 
 def check_organisation_data(work: Work, row: Row, place: str) -> None:
@@ -348,6 +351,8 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "MaterialBOMItem": create_bom_item,
     "A_PurchasingInfoRecord": create_info_record,
     "A_PurgInfoRecdOrgPlantData": create_organisation_data,
+    **dict.fromkeys((conditions.VALIDITIES, conditions.CONDITIONS), conditions.only_by_price),
+    conditions.SCALES: conditions.create_scale,
     "A_ChangeMaster": create_change,
     "A_ChangeMasterObjTypeAssgmt": create_part_of_change,
     "A_ChangeMstrObMgReMaterial": create_part_of_change,
@@ -373,6 +378,8 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "MaterialBOMItem": check_bom_item,
     "A_PurchasingInfoRecord": check_info_record,
     "A_PurgInfoRecdOrgPlantData": check_organisation_data,
+    **dict.fromkeys((conditions.VALIDITIES, conditions.CONDITIONS), conditions.check_by_price),
+    conditions.SCALES: conditions.check_scale,
     "A_ChangeMaster": check_change,
     "A_ChangeMasterObjTypeAssgmt": check_changed_type,
     "A_ChangeMstrObMgReMaterial": check_changed_material,
@@ -391,6 +398,7 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
 }
 # What follows from an update, and deletions that are more or less than one of the row.
 SETTLE: Mapping[str, Callable[[Work, Row], None]] = {
+    "A_PurgInfoRecdOrgPlantData": conditions.keep_condition,
     "A_PurchaseOrderItem": orders.settle_item,
     "A_PurchaseOrderScheduleLine": orders.settle_line,
 }

@@ -119,9 +119,15 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 def load_model(folder: Path = METADATA) -> Model:
-    """The services described in `folder`, by file name."""
-    files = sorted(folder.glob("*.json"))
-    return Model(tuple(msgspec.json.decode(f.read_bytes(), type=Service) for f in files))
+    """The services described in `folder`, by file name; what several files say of one is one."""
+    services: dict[str, Service] = {}
+    for file in sorted(folder.glob("*.json")):
+        found = msgspec.json.decode(file.read_bytes(), type=Service)
+        known = services.setdefault(found.service, found)
+        if known is not found:
+            sets = (*known.sets, *found.sets)
+            services[found.service] = msgspec.structs.replace(known, sets=sets)
+    return Model(tuple(services.values()))
 
 
 def check_payload(

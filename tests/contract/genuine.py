@@ -14,10 +14,11 @@ import msgspec
 
 from canonical.codec import decode_json, encode
 from canonical.effects import Effect, Emit, Open
+from canonical.envelope import Deviation
 from canonical.errors import Failure, InvalidMessage, Rejected
 from canonical.events import EVENTS, SOURCE
 from canonical.handler import Delivery, Handler
-from handlers import HANDLERS
+from handlers import CATALOGUE, HANDLERS, RECOGNISED
 from handlers.systems.table.inbound import handler_of
 from handlers.systems.table.native import Csv
 from tests.contract.parts import (
@@ -154,6 +155,25 @@ def told(name: str, body: bytes, content_type: str = "") -> tuple[Effect, ...]:
     return handler.decide(message, FACTS, NOW)
 
 
+def deviations(name: str, body: bytes, **attributes: str) -> tuple[Deviation, ...]:
+    """Where other content in the place of a genuine message's is not as it should be; attributes:
+    that come with it, beside those of the genuine one."""
+    handler, delivery, *_ = GENUINE[name]
+    sent = {**delivery.attributes, **attributes}
+    return handler.read(msgspec.structs.replace(delivery, body=body, attributes=sent)).deviations
+
+
+def is_recognised(name: str, body: bytes) -> bool:
+    """Whether it is taken for what the genuine message is, from a source that may send everything
+    and says nothing of it."""
+    handler, delivery, *_ = GENUINE[name]
+    sent = msgspec.structs.replace(delivery, kind="", body=body, attributes={})
+    try:
+        return CATALOGUE.recognise(tuple(RECOGNISED), sent) is handler
+    except InvalidMessage:
+        return False
+
+
 # What is no fault of the message: it waits until another one has told of the component.
 WAITS = {"component-unknown"}
 
@@ -174,7 +194,8 @@ def answer(name: str, body: bytes, content_type: str = "") -> tuple[Effect, ...]
         return found
     for effect in found:
         match effect:
-            case Emit(event, _, data):
+            case Emit(event, _, data, lane):
+                assert lane is None or EVENTS[event].may_take(lane), found
                 wire = encode(data)
                 assert decode_json(wire, EVENTS[event].data, keys_once=True) == data
                 assert b"\\u0000" not in wire

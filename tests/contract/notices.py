@@ -11,6 +11,7 @@ NOTICES = {
     "item.superseded",
     "item.blocked",
     "item.obsoleted",
+    "approved-sources.changed",
     "supplier.registered",
     "supplier.qualified",
     "supplier.disqualified",

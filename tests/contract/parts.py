@@ -60,6 +60,15 @@ def with_text(part: Part, path: Path, text: str) -> Part:
     )
 
 
+def with_inner(part: Part, path: Path, inner: Part) -> Part:
+    """The whole with one part more, at the end of what stands at a path; () is the whole."""
+    if not path:
+        return part._replace(parts=(*part.parts, inner))
+    first, *rest = path
+    changed = with_inner(part.parts[first], tuple(rest), inner)
+    return part._replace(parts=(*part.parts[:first], changed, *part.parts[first + 1 :]))
+
+
 # --- XML ---
 
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
-from broker.channels.auth import OAuth2ClientCredentials, S4Session
+from broker.channels.auth import CsrfSession, OAuth2ClientCredentials
 from broker.channels.http import HttpChannel, Limits
 from broker.dispatcher import look
 from canonical.bom import BomLine, PlantBom, PlantBomState, Substitute
@@ -55,6 +55,8 @@ from canonical.operations import (
     RequestReview,
 )
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
+from canonical.own_words import OwnWords
+from canonical.price_periods import PriceScale
 from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.purchasing import InfoRecord, InfoRecordTermsPatch
 from canonical.quantity import ItemUnit, Quantity, Ratio
@@ -65,6 +67,7 @@ from canonical.supplier import Qualification, Supplier
 from canonical.supplier_master import PurchasingView, SupplierMaster, SupplierMasterPatch
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER as COUPA
+from handlers.systems.s4.access import ACCESS as S4_ACCESS
 from handlers.systems.s4.inbound import (
     HANDLER_BOM,
     HANDLER_CHANGE_MASTER,
@@ -175,8 +178,11 @@ QUICK = Limits(read_s=1.0, total_s=3.0)
 async def erp_client(
     stand_in: StandIn, limits: Limits = QUICK, driver: Driver = S4
 ) -> AsyncIterator[Client]:
-    auth = S4Session(
-        user="demo", password=lambda: "demo", token_path="/sap/opu/odata/sap/API_PRODUCT_SRV/"
+    auth = CsrfSession(
+        tokens=S4_ACCESS,
+        user="demo",
+        password=lambda: "demo",
+        token_path="/sap/opu/odata/sap/API_PRODUCT_SRV/",
     )
     async with HttpChannel(base_url=stand_in.url, auth=auth, limits=limits) as channel:
         yield Client(driver, channel, stand_in.url)
@@ -261,6 +267,7 @@ def record(
     per: str = "1000",
     plant: str = "1010",
     minimum: Quantity | UnsetType = UNSET,
+    **agreed: Any,
 ) -> PutInfoRecord:
     return PutInfoRecord(
         InfoRecord(
@@ -276,8 +283,25 @@ def record(
             contract="C-1",
             last_day=date(2029, 6, 30),
             minimum=minimum,
+            **agreed,
         )
     )
+
+
+def scales(*said: tuple[str, str]) -> tuple[PriceScale, ...]:
+    """From how much on which price for 1000 counts."""
+    return tuple(
+        PriceScale(
+            Quantity(Decimal(start), "H87"),
+            UnitPrice(Money(Decimal(price), "EUR"), Quantity(Decimal(1000), "H87")),
+        )
+        for start, price in said
+    )
+
+
+async def lines_of_the_scale(erp: Client) -> dict[str, str]:
+    rows = await erp.rows("A_PurInfoRecdPrcgCndnScale")
+    return {row["ConditionScaleQuantity"]: row["ConditionRateValue"] for row in rows}
 
 
 async def put_materials(erp: Client, *, hose: str = "MTR") -> None:
@@ -329,6 +353,32 @@ async def test_a_new_revision_changes_only_what_differs(erp: Client) -> None:
     # Material, text, changed roll, new set: one write each.
     assert erp.writes == 4
     await erp.assert_equal(changed)
+
+
+async def test_units_in_the_words_of_the_erp_are_written_and_understood(
+    erp_process: StandIn,
+) -> None:
+    own = OwnWords(units={"AU": "H87", "LB": "KGM"}, lifecycle={"Z9": "obsolete"})
+    async with erp_client(erp_process, driver=S4.for_words(own)) as erp:
+        await put_materials(erp)
+        units = {row["Product"]: row["BaseUnit"] for row in await erp.rows("A_Product")}
+        assert units == {"PUMP": "AU", "SEAL-7": "AU", "OIL": "LB", "HOSE": "M"}
+        puts = (
+            bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM")),
+            record(),
+            PutItem(item("OIL", base_unit="KGM", alternates=(), lifecycle="obsolete")),
+        )
+        for put in puts:
+            await erp.apply(put)
+            await erp.assert_equal(put)
+        assert {row["BillOfMaterialItemUnit"] for row in await erp.rows("MaterialBOMItem")} == {
+            "AU",
+            "LB",
+        }
+        (terms,) = await erp.rows("A_PurgInfoRecdOrgPlantData")
+        assert terms["PurchaseOrderPriceUnit"] == "AU"
+        (oil,) = [row for row in await erp.rows("A_Product") if row["Product"] == "OIL"]
+        assert (oil["CrossPlantStatus"], oil["WeightUnit"]) == ("Z9", "LB")
 
 
 async def test_another_base_unit_is_left_to_people(erp: Client) -> None:
@@ -462,9 +512,9 @@ async def test_more_lines_than_go_into_one_change_set_are_written_by_several(
 
 async def test_substitutes_come_and_go_as_a_group(erp: Client) -> None:
     await put_materials(erp, hose="H87")
-    ranked = {"substitutions": (Substitute("HOSE", 1),), "scrap_percent": Decimal("2.5")}
     plain = line("10", "SEAL-7", "2")
-    put = bom(msgspec.structs.replace(plain, **ranked), line("20", "OIL", "1", "KGM"))
+    ranked = msgspec.structs.replace(plain, substitutions=(Substitute("HOSE", 1),))
+    put = bom(ranked, line("20", "OIL", "1", "KGM"))
     await erp.apply(bom(plain, line("20", "OIL", "1", "KGM")))
     await erp.apply(put)
     await erp.assert_equal(put)
@@ -479,8 +529,6 @@ async def test_substitutes_come_and_go_as_a_group(erp: Client) -> None:
     rows = {row["BillOfMaterialComponent"]: row for row in await erp.rows("MaterialBOMItem")}
     assert sorted(rows) == ["OIL", "SEAL-7"]
     assert [rows["SEAL-7"][name] for name in fields] == ["", "", "0"]
-    # Stated once, and no longer: the plant's from then on.
-    assert rows["SEAL-7"]["ComponentScrapInPercent"] == "2.50"
 
 
 async def test_a_bom_of_1500_lines_is_written_once_and_confirmed_by_the_next_read(
@@ -617,6 +665,83 @@ async def test_an_info_record_is_created_once_per_plant_under_one_number(erp: Cl
     assert [
         (t["Plant"], t["NetPriceAmount"], t["MaterialPriceUnitQty"], t["Currency"]) for t in terms
     ] == [("1010", "25.000", "1000", "EUR"), ("1020", "25.000", "1000", "EUR")]
+
+
+async def test_tolerances_and_who_buys_are_kept_and_follow_the_contract(erp: Client) -> None:
+    await put_materials(erp)
+    agreed: dict[str, Any] = {"under_tolerance": Decimal(5), "purchasing_group": "C01"}
+    wanted = record(over_tolerance=Decimal("2.5"), **agreed)
+    await erp.apply(wanted)
+    assert erp.writes == 1
+    await erp.assert_equal(wanted)
+    (row,) = await erp.rows("A_PurgInfoRecdOrgPlantData")
+    names = ("UnderdelivTolrtdLmtRatioInPct", "OverdelivTolrtdLmtRatioInPct", "PurchasingGroup")
+    assert [row[name] for name in names] == ["5.0", "2.5", "C01"]
+    await erp.apply(wanted)
+    assert erp.writes == 0
+    changed = record(over_tolerance=Decimal(0), **agreed)
+    observed = await erp.observe(changed)
+    assert observed.differences == ("OverdelivTolrtdLmtRatioInPct: 2.5, wanted 0",)
+    await erp.apply(changed)
+    assert erp.writes == 1
+    await erp.assert_equal(changed)
+    # A contract that does not speak of them takes nothing back, nor does another buyer.
+    await erp.assert_equal(record(purchasing_group="L01"))
+
+
+async def test_the_scale_of_a_price_is_kept_line_by_line_and_follows_the_contract(
+    erp: Client,
+) -> None:
+    await put_materials(erp)
+    wanted = record(scales=scales(("5000", "24.00"), ("20000", "22.50")))
+    reference, _ = await erp.apply(wanted)
+    assert erp.writes == 3
+    await erp.assert_equal(wanted)
+    assert await lines_of_the_scale(erp) == {"5000.000": "24.000", "20000.000": "22.500"}
+    assert reference == (await erp.rows("A_PurchasingInfoRecord"))[0]["PurchasingInfoRecord"]
+    await erp.apply(wanted)
+    assert erp.writes == 0
+    # One price other than before, one line new, one gone; then a new price with all of them.
+    changed = record(scales=scales(("20000", "22.00"), ("50000", "20.00")))
+    observed = await erp.observe(changed)
+    assert observed.differences == (
+        "Scale from 50000 PC: missing",
+        "Scale from 20000 PC, ConditionRateValue: 22.500, wanted 22",
+        "Scale from 5000.000 PC: 24.000, wanted none",
+    )
+    await erp.apply(changed)
+    assert erp.writes == 3
+    assert await lines_of_the_scale(erp) == {"20000.000": "22.000", "50000.000": "20.000"}
+    dearer = record("26.00", scales=scales(("20000", "22.00"), ("50000", "20.00")))
+    await erp.apply(dearer)
+    assert erp.writes == 1
+    # A contract that does not speak of a scale takes none back.
+    await erp.assert_equal(record("26.00"))
+    await erp.apply(record("26.00", scales=()))
+    assert await lines_of_the_scale(erp) == {}
+
+
+async def test_a_line_of_a_scale_made_by_a_lost_call_is_not_made_again(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(record())
+    wanted = record(scales=scales(("5000", "24.00")))
+    await erp.fault(action="apply_then_500", method="POST", path="A_PurInfoRecdPrcgCndnScale$")
+    with pytest.raises(InDoubt):
+        await erp.apply(wanted)
+    await erp.apply(wanted)
+    assert erp.writes == 0
+    assert await lines_of_the_scale(erp) == {"5000.000": "24.000"}
+
+
+async def test_a_scale_is_one_of_the_price_of_its_plant(erp: Client) -> None:
+    await put_materials(erp)
+    await erp.apply(view("SEAL-7", plant="1020"))
+    await erp.apply(record(scales=scales(("5000", "24.00"))))
+    other = record(plant="1020", scales=scales(("5000", "23.00")))
+    await erp.apply(other)
+    assert erp.writes == 2
+    await erp.assert_equal(other)
+    await erp.assert_equal(record(scales=scales(("5000", "24.00"))))
 
 
 async def test_a_minimum_is_kept_and_changed_with_the_contract(erp: Client) -> None:

@@ -416,6 +416,52 @@ async def test_one_supplier_and_material_keep_one_info_record_over_plants(erp: S
     assert counts["A_PurgInfoRecdOrgPlantData"]["by_plant"] == {"1010": 1, "1020": 1}
 
 
+async def test_a_price_is_a_condition_record_that_may_have_a_scale(erp: StandIn) -> None:
+    scales = f"{INFO}/A_PurInfoRecdPrcgCndnScale"
+    line = {
+        "ConditionRecord": "0000010001",
+        "ConditionSequentialNumber": "01",
+        "ConditionScaleLine": "0001",
+        "ConditionScaleQuantity": "5000",
+        "ConditionScaleQuantityUnit": "PC",
+        "ConditionRateValue": "24",
+        "ConditionRateValueUnit": "EUR",
+    }
+    path = (
+        f"{scales}(ConditionRecord='0000010001',ConditionSequentialNumber='01',"
+        "ConditionScaleLine='0001')"
+    )
+    validity = (
+        f"{INFO}/A_PurgInfoRecdOrgPlantData(PurchasingInfoRecord='5300000001',"
+        "PurchasingInfoRecordCategory='0',PurchasingOrganization='1010',Plant='1010')"
+    )
+    expand = "to_PurInfoRecdPrcgCndn,to_PurInfoRecdPrcgCndn/to_PurgInfoPricingCndnRecdScale"
+    condition = f"{INFO}/A_PurInfoRecdPrcgCndn('0000010001')"
+    async with Client(erp) as client:
+        nowhere = await client.send("POST", scales, line)
+        await client.send("POST", f"{INFO}/A_PurchasingInfoRecord", info_record())
+        made = await client.send("POST", scales, line)
+        taken = await client.send("POST", scales, line | {"ConditionScaleLine": "0002"})
+        foreign = await client.send("PATCH", path, {"ConditionRateValueUnit": "USD"}, If_Match="*")
+        by_hand = await client.send("PATCH", condition, {"ConditionRateValue": "1"}, If_Match="*")
+        await client.send("PATCH", validity, {"NetPriceAmount": "26.00"}, If_Match="*")
+        shown = await client.first(f"{validity}/to_PurInfoRecdPrcgCndnValidity?$expand={expand}")
+        tag = made.headers["Etag"]
+        deleted = await client.send("DELETE", path, If_Match=tag)
+    assert nowhere.refusal == (400, "ZSANDBOX/CONDITION_MISSING")
+    assert made.status == 201
+    assert taken.refusal == (400, "ZSANDBOX/SCALE_TWICE")
+    assert foreign.refusal == (400, "ZSANDBOX/SCALE_CURRENCY")
+    assert by_hand.refusal == (400, "ZSANDBOX/CONDITION_BY_PRICE")
+    kept = shown["to_PurInfoRecdPrcgCndn"]
+    assert (kept["ConditionType"], kept["ConditionRateValue"]) == ("PPR0", "26.000")
+    assert (kept["ConditionQuantity"], kept["ConditionQuantityUnit"]) == ("1000", "PC")
+    (scale,) = kept["to_PurgInfoPricingCndnRecdScale"]["results"]
+    assert (scale["ConditionScaleQuantity"], scale["ConditionRateValue"]) == ("5000.000", "24.000")
+    assert deleted.status == 204
+    assert contents(erp)["A_PurInfoRecdPrcgCndnScale"] == []
+
+
 async def test_a_restart_keeps_the_business_table_and_forgets_the_tokens(tmp_path: Path) -> None:
     with running("erp", tmp_path, SEED) as stand_in:
         async with Client(stand_in) as client:

@@ -116,7 +116,7 @@ def arena_item(said: Any, _: Content) -> Expected:
         }
         for row in (first, second)
     ]
-    designators = {
+    designators: dict[str | None, list[str]] = {
         "R15,R6,R10-12": ["R15", "R6", "R10", "R11", "R12"],
         "C03-C04": ["C03", "C04"],
         None: [],
@@ -182,7 +182,7 @@ def arena_change(said: Any, _: Content) -> Expected:
             "item": row["newItemRevision"]["number"],
             "new_revision": row["newRevisionNumber"],
             "old_revision": (row["affectedItemRevision"] or {}).get("revisionNumber"),
-            "lifecycle": phases.get((row["newLifecyclePhase"] or {}).get("name")),
+            "lifecycle": phases.get((row["newLifecyclePhase"] or {}).get("name", "")),
             "dispositions": [
                 {"stock": stocks[each["name"]], "action": each["value"]}
                 for each in row.get("dispositionAttributes", [])
@@ -420,9 +420,7 @@ def s4_bom(said: Any, headers: Content) -> Expected:
         "source_id": bom["Material"],
         "stated_at": utc(headers["time"]),
     }
-    key = "/".join(
-        (bom["Plant"], stated["usage"], stated["alternative"], bom["Material"])
-    )
+    key = "/".join((bom["Plant"], stated["usage"], stated["alternative"], bom["Material"]))
     return [("bom.changed", f"plant-bom/{key}", stated)]
 
 

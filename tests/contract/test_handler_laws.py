@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,6 +19,7 @@ from canonical.bom import PlantBomState
 from canonical.change import ChangeMasterState
 from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
+from canonical.envelope import Message
 from canonical.errors import DEFECT, OWNERS, Failure
 from canonical.events import EVENTS, SOURCE
 from canonical.facts import Facts, Known
@@ -39,6 +42,7 @@ from canonical.source_list import SourceList
 from canonical.supplier_master import SupplierMasterPatch
 from handlers import DRIVERS, HANDLERS
 from tests.contract.notices import NOTICES
+from tests.contract.parts import Part, Path, part_at, paths, with_inner, xml_parts, xml_text
 from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
 from tests.fixtures.gearbox import (
@@ -655,11 +659,10 @@ def test_whatever_master_data_takes_a_change_can_be_planned_on_or_is_refused(
 
 # --- what nobody reads ---
 
-# Of an event that tells no more than a key nothing else is looked at.
 VENDORS_JSON = {
     row.name
     for (who, _), row in HANDLERS.items()
-    if who != SOURCE and SAMPLES[row.name].body[:1] in (b"{", b"[") and row.name != "s4-event"
+    if who != SOURCE and SAMPLES[row.name].body[:1] in (b"{", b"[")
 }
 
 
@@ -705,6 +708,69 @@ def test_news_in_any_object_are_told_by_their_path_or_stand_where_nothing_is_loo
     is_below_what_is_ignored = any(place.startswith(f"{told}.") for told in before)
     assert found >= set(before)
     assert not (is_below_what_is_ignored and place in found)
+
+
+def xml_of(name: str) -> Part:
+    """The document of a sample; of an archive, the one in it."""
+    body = SAMPLES[name].body
+    if body.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            body = archive.read("pdx.xml")
+    return xml_parts(body)
+
+
+def of_xml(name: str, whole: Part) -> tuple[Message[Any], tuple[Effect, ...]]:
+    """What the handler reads of a document, and what that comes to."""
+    handler = next(row for row in HANDLERS.values() if row.name == name)
+    delivery = msgspec.structs.replace(SAMPLES[name], body=xml_text(whole).encode())
+    message = handler.read(delivery)
+    assert sum(handler.ignored(message).values()) >= len(message.ignored)
+    return message, handler.decide(message, KNOWN, NOW)
+
+
+def elements(whole: Part) -> list[Path]:
+    """The root, and all elements below it."""
+    return [(), *(path for path in paths(whole) if part_at(whole, path).kind == "element")]
+
+
+NEWS = Part("element", "NEWS", "1")
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_news_in_any_element_of_a_package_are_told_and_change_nothing(data: st.DataObject) -> None:
+    whole = xml_of("pdx-package")
+    before, genuine = of_xml("pdx-package", whole)
+    path = data.draw(st.sampled_from(elements(whole)))
+    tag = part_at(whole, path).name
+    for news, told in (
+        (NEWS, f"{tag}/NEWS"),
+        (Part("attribute", "news", "1"), f"{tag}/@news"),
+        (Part("attribute", "news", " "), None),
+    ):
+        message, effects = of_xml("pdx-package", with_inner(whole, path, news))
+        assert set(message.ignored) == {*before.ignored, *filter(None, [told])}
+        assert effects == genuine
+
+
+def test_news_in_any_segment_of_an_idoc_are_told_and_change_nothing() -> None:
+    """A field and a segment, in the root, in the IDoc and in each segment of it."""
+    whole = xml_of("idoc-document")
+    before, genuine = of_xml("idoc-document", whole)
+    segments = [
+        path
+        for path in elements(whole)
+        if any(inner.kind == "element" for inner in part_at(whole, path).parts)
+    ]
+    assert len(segments) > 10
+    for path in segments:
+        for news in (NEWS, NEWS._replace(parts=(Part("attribute", "SEGMENT", "1"),))):
+            message, effects = of_xml("idoc-document", with_inner(whole, path, news))
+            assert effects == genuine
+            names = [part_at(whole, path[:end]).name for end in range(1, len(path) + 1)]
+            way = "/".join((*names[1:], "NEWS")) if names else f"{whole.name}/NEWS"
+            is_told = not any(way.startswith(f"{above}/") for above in before.ignored)
+            assert (way in message.ignored) is is_told, way
 
 
 def test_what_we_say_ourselves_is_never_told() -> None:

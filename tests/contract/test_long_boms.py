@@ -22,6 +22,7 @@ from canonical.effects import Effect, Emit
 from canonical.exchange import Response
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, Package
+from canonical.own_words import NO_WORDS
 from canonical.package import PACKAGE_TYPE
 from canonical.quantity import Quantity
 from handlers import HANDLERS
@@ -259,7 +260,7 @@ def plant_bom(lines: int) -> PlantBom:
 
 def held(bom: PlantBom) -> Response:
     """The answer to a read of it, the lines in another order."""
-    body = json.loads(bill_of_material.create(bom).body or b"")
+    body = json.loads(bill_of_material.create(bom, NO_WORDS).body or b"")
     body["BillOfMaterial"] = "00000007"
     body["to_BillOfMaterialItem"]["results"].reverse()
     answer = {"d": {"results": [body]}}
@@ -267,13 +268,13 @@ def held(bom: PlantBom) -> Response:
 
 
 def compared(bom: PlantBom, answer: Response) -> None:
-    found = bill_of_material.read(bom, answer)
+    found = bill_of_material.read(bom, NO_WORDS, answer)
     assert isinstance(found, Present)
     assert found.equal
 
 
 def test_a_long_bom_that_is_written_has_all_lines() -> None:
-    body = json.loads(bill_of_material.create(plant_bom(OUT)).body or b"")
+    body = json.loads(bill_of_material.create(plant_bom(OUT), NO_WORDS).body or b"")
     rows = body["to_BillOfMaterialItem"]["results"]
     assert [row["BillOfMaterialItemNumber"] for row in rows] == [
         f"{n:04}" for n in range(1, OUT + 1)
@@ -281,7 +282,9 @@ def test_a_long_bom_that_is_written_has_all_lines() -> None:
 
 
 def test_a_bom_is_written_in_time_that_grows_with_its_lines() -> None:
-    short, long = (partial(bill_of_material.create, plant_bom(n)) for n in (OUT // AS_LONG, OUT))
+    short, long = (
+        partial(bill_of_material.create, plant_bom(n), NO_WORDS) for n in (OUT // AS_LONG, OUT)
+    )
     assert times_as_long(long, short, enough=AT_MOST) < AT_MOST
 
 
@@ -289,7 +292,7 @@ def bommat(lines: int) -> Callable[[], object]:
     """An IDoc of the BOM, which is read back at once. Positions have four digits."""
     bom = plant_bom(lines)
     state = PlantBomState("1010", "TOP-1", "1", "1", 1, bom.base, bom.lines)
-    return partial(idocs.write, idocs.FORMS["BOMMAT"], (state,), PARTIES, NOW)
+    return partial(idocs.write, idocs.FORMS["BOMMAT"], ((PARTIES, state),), NOW)
 
 
 def rows(lines: int) -> Callable[[], object]:
@@ -318,5 +321,5 @@ def test_a_line_that_is_written_and_compared_takes_so_much_memory() -> None:
     for lines in (OUT // 2, OUT):
         bom = plant_bom(lines)
         answer = held(bom)
-        assert bytes_a_line(partial(bill_of_material.create, bom), lines) < WRITTEN_BYTES
+        assert bytes_a_line(partial(bill_of_material.create, bom, NO_WORDS), lines) < WRITTEN_BYTES
         assert bytes_a_line(partial(compared, bom, answer), lines) < COMPARED_BYTES

@@ -23,6 +23,7 @@ from tests.contract.genuine import (
     answer,
     body_of,
     encoding_of,
+    is_recognised,
     new_cases,
     parts_of,
     refusal,
@@ -237,6 +238,7 @@ def test_xml_says_the_same_in_every_encoding_that_it_tells(name: str) -> None:
         declared("windows-1252", text).encode("cp1252", "xmlcharrefreplace"),
     ):
         assert answer(name, body) == said, body[:60]
+        assert is_recognised(name, body), body[:60]
 
 
 @pytest.mark.parametrize("name", OF_XML)

@@ -1,4 +1,4 @@
-"""Published contracts are those that the code keeps, and old messages stay readable."""
+"""Published contracts are those that the code keeps."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from canonical.codec import encode, read_event
-from canonical.events import BY_TYPE, EVENTS, SOURCE, EventType
-from canonical.handler import Delivery
-from canonical.upcasts import UPCASTS
+from canonical.events import EVENTS, EventType
 from handlers import CATALOGUE
 from ops.cli.tree import run
 from ops.contracts.asyncapi import asyncapi
@@ -35,7 +29,6 @@ from ops.contracts.files import (
 from ops.contracts.inbound import HEADERS
 from ops.contracts.inbound import schemas as inbound_schemas
 from ops.contracts.schemas import file_name
-from tests.contract.sampling import described_by
 
 OFFICIAL = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "asyncapi" / "3.0.0.json").read_text()
@@ -57,33 +50,6 @@ def exported(tmp_path: Path) -> Path:
     assert refused == []
     assert len(written) == len(EVENTS) + len(inbound_schemas(CATALOGUE)) + 4
     return tmp_path
-
-
-@settings(max_examples=30)
-@given(data=st.data())
-def test_what_an_earlier_schema_describes_is_read_as_the_present_version(
-    data: st.DataObject,
-) -> None:
-    """The published schema of suppliers, as if it were the one before the present one."""
-    row = EVENTS["supplier.changed"]
-    said = data.draw(described_by(published(row)))
-    attributes = {"id": "1", "source": SOURCE, "type": row.type, "subject": "supplier/1"}
-    delivery = Delivery(SOURCE, row.name, encode(said), attributes=attributes)
-    seen: list[dict[str, Any]] = []
-
-    def step(content: dict[str, Any]) -> dict[str, Any]:
-        seen.append(content)
-        return content | {"name": "told anew"}
-
-    with pytest.MonkeyPatch.context() as tables:
-        present = msgspec.structs.replace(row, version=row.version + 1)
-        tables.setitem(BY_TYPE, row.type, (present, row.version))
-        tables.setitem(cast(dict[Any, Any], UPCASTS), (row.name, row.version), step)
-        message = read_event(delivery)
-        assert CATALOGUE.recognise((SOURCE,), delivery).name == row.name
-    assert message.payload.name == "told anew"
-    assert message.envelope.type == present.type
-    assert seen == [said]
 
 
 def edit(path: Path, change: Any) -> str:
@@ -110,30 +76,6 @@ def test_what_is_published_is_what_the_code_keeps() -> None:
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_a_published_schema_is_one(event: EventType) -> None:
     Draft202012Validator.check_schema(published(event))
-
-
-def test_every_version_that_was_ever_published_can_be_read() -> None:
-    published_ones = {path.name for path in (ROOT / SCHEMAS).glob("*.json")}
-    assert published_ones == {f"{row.name}.v{version}.json" for row, version in BY_TYPE.values()}
-
-
-@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
-@settings(max_examples=30)
-@given(data=st.data())
-def test_what_a_published_schema_describes_is_read_and_written_again_by_it(
-    event: EventType, data: st.DataObject
-) -> None:
-    schema = published(event)
-    said = data.draw(described_by(schema))
-    attributes = {"id": "1", "source": SOURCE, "type": event.type, "subject": "a/1"}
-    delivery = Delivery(SOURCE, event.name, encode(said), attributes=attributes)
-    message = read_event(delivery)
-    assert isinstance(message.payload, event.data)
-    written = msgspec.json.decode(encode(message.payload))
-    Draft202012Validator(schema).validate(written)
-    assert (
-        read_event(Delivery(SOURCE, event.name, encode(written), attributes=attributes)) == message
-    )
 
 
 def test_the_asyncapi_document_is_one() -> None:

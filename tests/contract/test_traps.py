@@ -11,7 +11,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 # Number of the trap in the list of what real data did, and which part of it -> its tests.
 TRAPS: dict[tuple[int, str], tuple[str, ...]] = {
-    (1, "IDoc: a slash for no change, zeros for no day, empty and customers' segments, odd names"): (
+    (1, "a slash for no change, zeros for no day, empty and customers' segments, odd names"): (
         "unit/handlers/test_idoc_orders.py::test_trap_segments_of_customers_and_no_change_marks_do_no_harm",
         "unit/handlers/test_idoc_orders.py::test_trap_a_field_that_was_not_selected_is_never_taken_for_empty",
         "unit/handlers/test_idoc_material.py::test_trap_a_field_that_was_not_selected_is_as_it_was_and_an_empty_one_is_empty",
@@ -37,7 +37,7 @@ TRAPS: dict[tuple[int, str], tuple[str, ...]] = {
         "unit/handlers/test_pdx.py::test_a_header_base_quantity_of_100_is_kept_with_its_lines",
         "unit/handlers/test_idoc_bill_of_material.py::test_trap_the_quantity_that_cannot_hold_decimals_is_not_read",
     ),
-    (6, "a unit in a custom field, in words of one's own, deprecated, or none that anybody knows"): (
+    (6, "a unit in a custom field, in words of one's own, deprecated, or none anybody knows"): (
         "unit/handlers/test_pdx.py::test_an_item_without_a_unit_has_that_of_the_lines_that_use_it",
         "unit/handlers/test_pdx.py::test_a_unit_in_no_table_is_never_guessed",
         "unit/handlers/test_idoc_material.py::test_trap_units_that_nobody_knows_are_cases_and_the_rest_is_taken",

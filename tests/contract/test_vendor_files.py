@@ -59,6 +59,10 @@ FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
     )),
     arena.ReconcileItemBody: lambda body: (body.reconciled,),
     arena.StatusChange: lambda change: (change.change.guid, change.status, change.comment),
+    arena.SubstituteRow: lambda row: (row.item.number, row.rank, bytes(row.quantity)),
+    arena.SubstituteRows: lambda rows: (rows.count == len(rows.results), *(
+        row.item.number for row in rows.results
+    )),
     arena.SupplierSpecs: lambda supplier: (
         supplier.guid, supplier.name, supplier.supplier_id, supplier.approval_status
     ),
@@ -165,6 +169,8 @@ NONE: dict[str, Any] = {"results": []}
 READ: dict[str, Reading] = {
     "arena-rest/Access__login__2.json": arena_as(arena.ErrorDocument),
     "arena-rest/BOM__get_bom__1.json": arena_as(arena.BomRows),
+    "arena-rest/BOM_Substitutes__get_bom_substitute__0.json": arena_as(arena.SubstituteRow),
+    "arena-rest/BOM_Substitutes__get_bom_substitutes__0.json": arena_as(arena.SubstituteRows),
     "arena-rest/BOM_Substitutes__get_bom_substitutes__1.json": arena_as(arena.ErrorDocument),
     "arena-rest/Change_Item__get_change_item__0.json": arena_as(arena.ChangeItem),
     "arena-rest/Change_Item__get_change_items__1.json": arena_as(arena.ErrorDocument),
@@ -231,10 +237,6 @@ READ: dict[str, Reading] = {
         entity(s4_read.OrderScheduleLine),
 }  # fmt: skip
 NOT_READ: dict[str, str] = {
-    "arena-rest/BOM_Substitutes__get_bom_substitute__0.json":
-        "substitutes are a call for each line, which the daily allowance does not bear",
-    "arena-rest/BOM_Substitutes__get_bom_substitutes__0.json":
-        "substitutes are a call for each line, which the daily allowance does not bear",
     "arena-rest/Access__login__1.json": "the channel's: ops/http logs in",
     "arena-rest/BOM__get_bom_settings__0.json": "settings of a workspace",
     "arena-rest/Change__create_change__0.json": "what a client writes; no change is created here",

@@ -11,11 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from canonical.bom import Bom
+import msgspec
+
+from canonical.bom import Bom, PlantBomState
 from canonical.change import EngineeringChange
 from canonical.effects import Emit
+from canonical.errors import InvalidMessage
 from canonical.item import Item
 from handlers.systems.idoc import outbound as idocs
+from handlers.systems.idoc.document import read_idocs
+from handlers.systems.idoc.inbound import LIMITS
+from handlers.systems.idoc.status import StatusReport
+from handlers.systems.idoc.words import NOTES
 from handlers.systems.idoc.writing import Parties
 from handlers.systems.pdx import outbound as packages
 from ops.mapping.sample import say
@@ -35,6 +42,8 @@ IDOCS: Mapping[str, str] = {
     "INFREC": "infrec.made.xml",
     "COND_A": "cond_a.made.xml",
     "BOMMAT": "bommat.made.xml",
+    "ALEAUD": "aleaud.made.xml",
+    "STATUS": "status.made.xml",
 }
 PACKAGE = "coupling.made.xml"
 
@@ -47,15 +56,49 @@ def said(sample: Path) -> list[Any]:
 
 def idoc_objects(kind: str) -> list[Any]:
     """What the IDoc of that message type is written of."""
-    form = idocs.FORMS[kind]
-    return [form.read(one) for one in said(Path("idoc") / IDOCS[kind])]
+    return stated(kind, IDOCS[kind])
+
+
+def stated(kind: str, name: str) -> list[Any]:
+    """What the IDocs of that message type in a sample state."""
+    form, sample = idocs.FORMS[kind], Path("idoc") / name
+    if form.told is None:
+        return [_expressible(form.read(one)) for one in said(sample)]
+    with (CORPUS / sample).open("rb") as file:
+        return [_writable(form, form.told(idoc, AT)) for idoc in read_idocs(file, LIMITS)]
+
+
+def _writable(form: idocs.Form, report: Any) -> Any:
+    """With the statuses that this kind of message tells."""
+    return msgspec.structs.replace(
+        report,
+        statuses=tuple(
+            told for told in report.statuses if _goes_out(form, StatusReport((told,), AT))
+        ),
+    )
+
+
+def _goes_out(form: idocs.Form, report: StatusReport) -> bool:
+    try:
+        form.segments(report)
+    except InvalidMessage:
+        return False
+    return True
+
+
+def _expressible(one: Any) -> Any:
+    """Without the lines of a BOM that name documents and classes, of which not all is known."""
+    if isinstance(one, PlantBomState):
+        notes = tuple(note for note in one.notes if note.kind in NOTES)
+        return msgspec.structs.replace(one, notes=notes)
+    return one
 
 
 def written() -> dict[Path, bytes]:
     """Content by the file's place in the corpus."""
     files = {
         Path("idoc") / f"{kind.lower()}.written.xml": idocs.write(
-            idocs.FORMS[kind], idoc_objects(kind), PARTIES, AT
+            idocs.FORMS[kind], [(PARTIES, one) for one in idoc_objects(kind)], AT
         ).body
         for kind in IDOCS
     }

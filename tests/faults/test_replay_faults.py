@@ -10,6 +10,7 @@ import time
 import msgspec
 import pytest
 
+from broker.store import Database
 from ops.stack.processes import log_tail
 from tests.faults import evidence
 from tests.faults.business import CONTRACT, UNFINISHED_RULES, Order
@@ -18,6 +19,7 @@ from tests.faults.invariants import SLACK, Effort, Evidence, Recovery, p99
 from tests.faults.load import Load, Sent, Size, lane_of
 from tests.faults.service import Child, Instance
 from tests.faults.world import BURST, KILL_BOUND_S, World, until
+from tests.integration.people import token_in
 
 
 class Parking(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,39 +101,52 @@ def complete_the_rules(world: World) -> None:
     config.write_text(text.replace(old, new))
 
 
-async def command(world: World, *words: str) -> None:
-    """Somebody has given the command, in a process of its own."""
+async def integrator(world: World) -> str:
+    """Token of one who may replay."""
+    database = Database(
+        url=world.servers.database_url, purpose="test", size=1, acquire_s=5.0, statement_s=5.0
+    )
+    await database.open()
+    try:
+        return await token_in(database, "ann", "integrator")
+    finally:
+        await database.close()
+
+
+async def command(world: World, token: str, *words: str) -> None:
+    """Somebody has given the command by that token, in a process of its own."""
     config = str(world.folder / "layshaft.toml")
     child = Child(
         *("ops", "replay", *words, "--config", config),
-        *("--reason", "the rules are complete", "--by", "ann"),
+        *("--reason", "the rules are complete"),
         log=world.folder / "command.log",
     )
-    child.start()
+    child.start(LAYSHAFT_TOKEN=token)
     try:
         assert await child.ended() == 0, log_tail(child.log)
     finally:
         child.send(signal.SIGKILL)
 
 
-async def start_replay(world: World) -> None:
+async def start_replay(world: World, token: str) -> None:
     """Somebody has started a replay of all orders."""
-    await command(world, "start", "--type", CONTRACT, "--rate", str(parking().rate), "--yes")
+    rate = str(parking().rate)
+    await command(world, token, "start", "--type", CONTRACT, "--rate", rate, "--yes")
 
 
-async def pause_resume_and_cancel(world: World) -> None:
+async def pause_resume_and_cancel(world: World, token: str) -> None:
     """Somebody has held the first replay, has let it go on, and has cancelled it; each holds."""
-    await command(world, "pause", "1")
+    await command(world, token, "pause", "1")
     held_at = await released(world)
     await asyncio.sleep(1.0)
     assert (await state(world), await released(world)) == ("paused", held_at)
-    await command(world, "resume", "1")
+    await command(world, token, "resume", "1")
 
     async def goes_on_again() -> bool:
         return await released(world) > held_at
 
     await until(goes_on_again, "the replay goes on where it was held", REPLAY_BOUND_S * SLACK)
-    await command(world, "cancel", "1")
+    await command(world, token, "cancel", "1")
     ended_at = await released(world)
     await asyncio.sleep(1.0)
     assert (await state(world), await released(world)) == ("cancelled", ended_at)
@@ -231,17 +246,18 @@ async def test_f46_parked_messages_are_replayed_beside_live_ones_through_kills(
         tables = await evidence.read_tables(world.servers.database_url)
         assert tables.parked == effects
         assert not effects & world.journal().applied_at.keys()
+        token = await integrator(world)
         complete_the_rules(world)
         await world.restart_all()
 
         async with world.load() as load:
             await load.passes(world.size.rate)
             began = time.monotonic()
-            await start_replay(world)
-            await pause_resume_and_cancel(world)
+            await start_replay(world, token)
+            await pause_resume_and_cancel(world, token)
             before = await released(world)
             began_again = time.monotonic()
-            await start_replay(world)
+            await start_replay(world, token)
             async with world.spared("live keys", lambda sent: not may_park(sent.order)):
                 await load.passes((10 if is_full() else 3) * world.size.rate)
             assert effects & world.journal().applied_at.keys(), "nothing was replayed meanwhile"

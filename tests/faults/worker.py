@@ -20,7 +20,8 @@ from ops.app import App
 from ops.configuration import load
 from ops.logs import configure_logs
 from ops.roles import share_of
-from tests.faults.business import catalogue
+from tests.any_lane import any_lane
+from tests.faults.business import EVENT, catalogue
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     order = msgspec.convert(sys.argv[2], Order)
     share = share_of(*sys.argv[3:5])
     configure_logs()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with any_lane(EVENT), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(App(configuration, catalogue=catalogue(order), share=share).run())
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 import uuid_utils
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from broker.failpoints import FailPoints
 from broker.looper import Loop
@@ -206,13 +206,13 @@ async def broker_at(amqp_url: str) -> AsyncIterator[AbstractConnection]:
         yield connection
 
 
-async def received(
+async def messages(
     connection: AbstractConnection, count: int, queue: str = QUEUE
-) -> list[tuple[str, int, str]]:
-    """The next messages of a queue: key, sequence, id; and nothing is left behind them."""
+) -> list[AbstractIncomingMessage]:
+    """The next messages of a queue; and nothing is left behind them."""
     channel = await connection.channel()
     source = await channel.get_queue(queue, ensure=False)
-    found: list[tuple[str, int, str]] = []
+    found: list[AbstractIncomingMessage] = []
     # One by one: a consumer would be sent, and swallow, what stands behind them.
     async with asyncio.timeout(DEADLINE_S):
         while len(found) < count:
@@ -220,12 +220,18 @@ async def received(
             if message is None:
                 await asyncio.sleep(0.01)
                 continue
-            sequence = int(str(message.headers["ce-sequence"]))
-            key, event_id = message.headers["ce-subject"], message.headers["ce-id"]
-            found.append((str(key), sequence, str(event_id)))
+            found.append(message)
     declared = await channel.declare_queue(queue, passive=True)
     assert declared.declaration_result.message_count == 0
     return found
+
+
+async def received(
+    connection: AbstractConnection, count: int, queue: str = QUEUE
+) -> list[tuple[str, int, str]]:
+    """The next messages of a queue: key, sequence, id; and nothing is left behind them."""
+    headers = [message.headers for message in await messages(connection, count, queue)]
+    return [(str(h["ce-subject"]), int(str(h["ce-sequence"])), str(h["ce-id"])) for h in headers]
 
 
 async def drained(connection: AbstractConnection, queue: str = QUEUE) -> list[tuple[str, int, str]]:

@@ -11,8 +11,10 @@ import pytest
 
 from broker import approvals
 from broker.approvals import Verdict
+from broker.principals import ALL_PLANTS, Principal
 from canonical.errors import Conflict, Rejected
 from canonical.events import ApprovalDecided
+from tests.integration.people import principal_in
 from tests.integration.toy import Bench, Order, Wanted, arrivals, bench_on, turn_until_idle
 
 PLAN = (
@@ -25,8 +27,10 @@ PLAN = (
 
 @pytest.fixture
 async def bench(database_url: str) -> AsyncIterator[Bench]:
-    """A bench on a fresh database."""
+    """A bench on a fresh database, where ada and bob decide for quality."""
     async with bench_on(database_url) as made:
+        for name in ("ada", "bob"):
+            await principal_in(made.database, name, "quality")
         yield made
 
 
@@ -47,12 +51,22 @@ async def shown(bench: Bench, object_id: str = "S1") -> tuple[int, str]:
     return row["id"], row["digest"]
 
 
+def person(name: str) -> Principal:
+    """Who decides for quality under that name."""
+    return Principal(name, ("quality",), ALL_PLANTS)
+
+
 async def decide(
     bench: Bench, task: tuple[int, str], verdict: Verdict = "approved", by: str = "ada"
 ) -> None:
     async with bench.database.transaction() as tx:
         await approvals.decide(
-            tx, step_id=task[0], digest=task[1], verdict=verdict, by=by, reason="seen the audit"
+            tx,
+            step_id=task[0],
+            digest=task[1],
+            verdict=verdict,
+            by=person(by),
+            reason="seen the audit",
         )
 
 
@@ -84,10 +98,11 @@ async def test_approving_lets_what_waited_go_on_and_says_so(bench: Bench) -> Non
         "ada",
         "seen the audit",
     )
-    assert await bench.rows("select verdict, by_whom, reason from decision") == [
-        {"verdict": "approved", "by_whom": "ada", "reason": "seen the audit"}
-    ]
-    assert await bench.rows("select actor, action from audit") == [
+    assert await bench.rows(
+        "select d.verdict, d.by_whom, d.reason, p.name"
+        " from decision d join principal p on p.id = d.principal_id"
+    ) == [{"verdict": "approved", "by_whom": "ada", "reason": "seen the audit", "name": "ada"}]
+    assert await bench.rows("select actor, action from audit where action <> 'token-created'") == [
         {"actor": "ada", "action": "approved"}
     ]
 
@@ -198,7 +213,7 @@ async def test_a_decision_that_is_not_committed_changes_nothing(bench: Bench) ->
     async def decide_and_die() -> None:
         async with bench.database.transaction() as tx:
             await approvals.decide(
-                tx, step_id=step_id, digest=digest, verdict="approved", by="ada", reason=""
+                tx, step_id=step_id, digest=digest, verdict="approved", by=person("ada"), reason=""
             )
             raise KeyError
 

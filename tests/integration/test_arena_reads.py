@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -32,7 +33,8 @@ from tests.integration.toy import DEADLINE_S, Bench, at_once, bench_on, turn_unt
 # The bench has one target, in whose place Arena stands here; what is planned is for another one.
 ARENA = "erp"
 PLANNED = msgspec.structs.replace(RULES, routes=(Route("*", "*", "sap", date(2020, 1, 1)),))
-CONTRACTS = ("arena.change", "arena.item", "arena.event-item")
+CONTRACTS = ("arena.change", "arena.item", "arena.event", "arena.event-item")
+ENTRY = "/outboundintegrations/INT1/events/EVT1"
 EMPTY: dict[str, Any] = {"count": 0, "results": []}
 CHANGE = "engineering-change/ECO-31"
 PLACES = "select key, state from pending order by id"
@@ -86,10 +88,18 @@ def _pipeline(bench: Bench, *, reads: bool = True, fail_points: str = "") -> Pip
     )
 
 
-def _dispatcher(bench: Bench, *refused: str, gone: Sequence[str] = ()) -> Dispatcher:
-    """refused: numbers of items whose read Arena refuses; gone: of items that it does not have."""
+def _dispatcher(
+    bench: Bench,
+    *refused: str,
+    gone: Sequence[str] = (),
+    missing: Mapping[str, str] = MappingProxyType({}),
+) -> Dispatcher:
+    """refused: numbers of items whose read Arena refuses; gone: of items that it does not have.
+    missing: guids of other objects that it does not have, by their paths."""
     said = {f"/items/{_guid(number)}": "Not readable" for number in refused}
     said |= {f"/items/{_guid(number)}": f'No "{_guid(number)}" here' for number in gone}
+
+    said |= {path: f'The guid "{guid}" is not valid.' for path, guid in missing.items()}
 
     async def perform(request: Request) -> Response:
         if request.path in said:
@@ -122,6 +132,26 @@ def change(*numbers: str, name: str = "ECO-31", at: str = "2026-02-27T17:05:09Z"
         "changeItems": {"count": len(rows), "results": rows},
     }
     return _from_plm(stated, correlationid=f"story of {name}")
+
+
+def entry() -> Arrival:
+    """The entry of the queue that announced the change of `change`."""
+    named = {"guid": "CHGECO31", "number": "ECO-31", "title": "New seal"}
+    event = {
+        "guid": "EVT1",
+        "eventType": "CHANGE",
+        "creationDateTime": "2026-02-27T17:05:09Z",
+        "itemsReconciled": False,
+        "change": named,
+    }
+    return _from_plm({"integration": {"guid": "INT1"}, "event": event})
+
+
+def _show_change(bench: Bench, *numbers: str) -> None:
+    """Arena has the change of `change`, without its entry."""
+    stated = json.loads(change(*numbers).delivery.body)
+    bench.target.rows["/changes/CHGECO31"] = json.dumps(stated["change"]).encode()
+    bench.target.rows["/changes/CHGECO31/items"] = json.dumps(stated["changeItems"]).encode()
 
 
 def item(number: str) -> Arrival:
@@ -298,6 +328,34 @@ async def test_an_item_that_is_gone_is_a_case_and_holds_nothing(bench: Bench) ->
     assert [key for key, _ in await released(bench)] == ["item/SEAL-7"]
     found = await bench.rows("select code, place from exception_case where state = 'open'")
     assert found == [{"code": "gone-at-plm", "place": "item/SEAL-7"}]
+    assert await bench.count("pending") == await bench.count("hold") == 0
+
+
+async def test_where_an_entry_is_gone_its_change_is_read_and_nothing_is_held(
+    bench: Bench,
+) -> None:
+    _show_change(bench, "SEAL-7")
+    pipeline, dispatcher = _pipeline(bench), _dispatcher(bench, missing={ENTRY: "EVT1"})
+    await pipeline.take([entry(), change("SEAL-7", at="2026-03-01T00:00:00Z")])
+    assert [r["key"] for r in await bench.rows(PLACES)] == [CHANGE, CHANGE]
+    await settle(bench, dispatcher, pipeline)
+    said = "select count(*) from message where kind = 'engineering-change.released'"
+    assert await bench.column(said) == [2]
+    assert await bench.cases() == []
+    assert [r["state"] for r in await bench.rows(WAITS)] == ["done"]
+    assert await bench.count("pending") == await bench.count("hold") == 0
+
+
+async def test_where_an_entry_and_its_change_are_gone_is_a_case_and_nothing_is_held(
+    bench: Bench,
+) -> None:
+    missing = {ENTRY: "EVT1", "/changes/CHGECO31": "CHGECO31"}
+    pipeline, dispatcher = _pipeline(bench), _dispatcher(bench, missing=missing)
+    await pipeline.take([entry(), change("SEAL-7", at="2026-03-01T00:00:00Z")])
+    await settle(bench, dispatcher, pipeline)
+    found = await bench.rows("select code, place from exception_case where state = 'open'")
+    assert found == [{"code": "gone-at-plm", "place": CHANGE}]
+    assert await bench.column("select key from ledger where key not like 'read/%'") == [CHANGE]
     assert await bench.count("pending") == await bench.count("hold") == 0
 
 

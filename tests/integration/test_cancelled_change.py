@@ -84,10 +84,14 @@ async def test_what_was_not_sent_is_cancelled_and_what_is_done_is_put_before_a_p
         (False, "cancelled"),
     }
     assert {row["kind"] for row in others} >= {"call", "announce"}
-    (ledger,) = await bench.rows("select title, state from ledger")
-    assert ledger["title"].endswith(" (cancelled)")
-    assert ledger["state"] == "complete"
-    places = await bench.column("select place from exception_case where code = 'left-behind'")
-    assert [place.partition(": ")[2] for place in places] == [done]
+    (ledger,) = await bench.rows("select title, state, ends_as, completed_at from ledger")
+    assert "cancelled" not in ledger["title"]
+    assert (ledger["state"], ledger["ends_as"]) == ("cancelled", "cancelled")
+    assert ledger["completed_at"] is not None
+    cases = await bench.rows("select place, what from exception_case where code = 'left-behind'")
+    _, system, kind, number, verb = done.split("|")
+    assert [case["what"] for case in cases] == [
+        f"1 step was done and is no longer part of the plan: {verb} {kind} {number} at {system}"
+    ]
     told = await bench.column("select kind from message where direction = 'out'")
     assert "engineering-change.completed" not in told

@@ -128,15 +128,15 @@ def xml_in(file: Path) -> str:
 def test_two_mapping_versions_are_compared_over_recorded_traffic(
     layshaft: Command, tmp_path: Path
 ) -> None:
-    assert layshaft("messages", "export", "--out", "traffic", "--source", "plm", "-o", "json")[0] == 0
+    exported = layshaft("messages", "export", "--out", "traffic", "--source", "plm", "-o", "json")
+    assert exported[0] == 0
     assert layshaft("map", "record", "traffic")[0] == 0
     assert layshaft("map", "diff", "traffic")[0] == 0
     # What another version made of the change: of another family.
     [golden] = [
         path
         for path in (tmp_path / "traffic").glob("*.golden.json")
-        if "engineering-change.released" in path.read_text()
-        and "ECO-000451" in path.read_text()
+        if "engineering-change.released" in path.read_text() and "ECO-000451" in path.read_text()
     ]
     said = json.loads(golden.read_text())
     family = said[0][2]["family"]

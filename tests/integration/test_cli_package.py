@@ -16,6 +16,7 @@ from handlers import CATALOGUE
 from ops.cli.tree import run
 from ops.configuration import load
 from ops.queues import declare_topology
+from tests.integration.people import token_at
 from tests.integration.test_cli import configuration
 from tests.integration.toy import DEADLINE_S
 
@@ -30,11 +31,13 @@ def layshaft(
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> Command:
-    """The command with a configuration of one source; (exit code, stdout, stderr)."""
+    """The command with a configuration of one source, given by an operator; (exit code, stdout,
+    stderr)."""
     path = configuration(tmp_path, database_url, amqp_url)
     asyncio.run(declare_topology(load(path, {}).settings, CATALOGUE.events))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LAYSHAFT_CONFIG", raising=False)
+    monkeypatch.setenv("LAYSHAFT_TOKEN", token_at(database_url, "ann", "operator"))
 
     def command(*arguments: str) -> tuple[int, str, str]:
         exit_code = run(arguments)
@@ -46,7 +49,7 @@ def layshaft(
 
 def test_a_file_is_put_listed_shown_and_got(layshaft: Command, tmp_path: Path) -> None:
     (tmp_path / "big.pdx").write_bytes(b"content")
-    exit_code, out, _ = layshaft("package", "put", "big.pdx", "--by", "me", "-o", "json")
+    exit_code, out, _ = layshaft("package", "put", "big.pdx", "-o", "json")
     assert exit_code == 0
     put = msgspec.json.decode(out)
     assert put == {
@@ -59,6 +62,7 @@ def test_a_file_is_put_listed_shown_and_got(layshaft: Command, tmp_path: Path) -
     }
     _, out, _ = layshaft("package", "list")
     assert "package/1" in out
+    assert "ann" in out
     _, out, _ = layshaft("package", "show", "package/1", "-o", "json")
     assert msgspec.json.decode(out)["messages"] == 0
     exit_code, _, err = layshaft("package", "get", "package/1", "--to", "copy")

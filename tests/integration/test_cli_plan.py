@@ -101,7 +101,9 @@ async def take(config: Path, *packages: str) -> None:
             delivery = Delivery("plm", "product-definition", package.encode())
             await path.take([Arrival(delivery, "standard", "in.plm")])
             async with database.session() as session:
-                said = await session.fetch("select * from message where direction = 'out' order by seq")
+                said = await session.fetch(
+                    "select * from message where direction = 'out' order by seq"
+                )
             for event in said:
                 place = Position(event["at"], event["seq"])
                 await path.take([Arrival(delivery_of(event), event["lane"], "q", logged=place)])
@@ -245,9 +247,7 @@ def test_what_would_be_refused_is_told_with_its_place(
     layshaft: Command, tmp_path: Path, database_url: str
 ) -> None:
     text = PACKAGE.replace('itemQuantity="', 'itemQuantity="x', 1)
-    exit_code, out, _ = layshaft(
-        "plan", file_of(tmp_path, text), "--source", "plm", "-o", "json"
-    )
+    exit_code, out, _ = layshaft("plan", file_of(tmp_path, text), "--source", "plm", "-o", "json")
     said = msgspec.json.decode(out)
     assert exit_code == 1
     assert said["plans"] == []

@@ -26,6 +26,7 @@ from ops.cli.tree import run
 from ops.configuration import load
 from ops.demo.configuration import with_addresses
 from ops.sources import recogniser
+from tests.integration.people import token_at
 
 PACKAGES = Path(__file__).parents[2] / "ops" / "demo" / "packages"
 SENT = (
@@ -46,7 +47,8 @@ def layshaft(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Command:
-    """The command after the demo's packages were decided; (exit code, stdout, stderr)."""
+    """The command after the demo's packages were decided, given by ann, an integrator, or by whom
+    it says: bob, an operator; (exit code, stdout, stderr)."""
     (tmp_path / "secret").write_text("s")
     config = tmp_path / "layshaft.toml"
     config.write_text(
@@ -62,8 +64,13 @@ def layshaft(
     asyncio.run(decide_packages(config))
     capsys.readouterr()  # log lines of the pipeline
     monkeypatch.setenv("LAYSHAFT_CONFIG", str(config))
+    tokens = {
+        "ann": token_at(database_url, "ann", "integrator"),
+        "bob": token_at(database_url, "bob", "operator"),
+    }
 
-    def command(*arguments: str) -> tuple[int, str, str]:
+    def command(*arguments: str, by: str = "ann") -> tuple[int, str, str]:
+        monkeypatch.setenv("LAYSHAFT_TOKEN", tokens[by])
         exit_code = run(arguments)
         said = capsys.readouterr()
         return exit_code, said.out, said.err
@@ -156,13 +163,13 @@ def test_a_plan_counts_and_shows_a_sample_and_changes_nothing(layshaft: Command)
 
 def test_a_replay_is_started_looked_at_paused_and_cancelled(layshaft: Command) -> None:
     wanted = ("--mode", "reprocess", "--source", "plm", "--reason", "units repaired")
-    started = layshaft("replay", "start", *wanted, "--by", "ann", "--yes", "-o", "json")
+    started = layshaft("replay", "start", *wanted, "--yes", "-o", "json")
     assert (started[0], data(started[1])) == (0, {"id": 1, "messages": 3})
     assert "layshaft replay show 1 --follow" in started[2]
-    assert layshaft("replay", "pause", "1", "--reason", "lunch", "--by", "bob")[:2] == (
+    assert layshaft("replay", "pause", "1", "--reason", "lunch", by="bob")[:2] == (
         0, "Replay 1 paused by bob\n",
     )  # fmt: skip
-    assert layshaft("replay", "resume", "1", "--by", "bob")[0] == 0
+    assert layshaft("replay", "resume", "1", by="bob")[0] == 0
     shown = data(layshaft("replay", "show", "1", "-o", "json")[1])
     assert (shown["state"], shown["created_by"], shown["expected"]) == ("running", "ann", 3)
     assert shown["selection"] == {"sources": ["plm"]}
@@ -175,6 +182,15 @@ def test_a_replay_is_started_looked_at_paused_and_cancelled(layshaft: Command) -
     out = layshaft("replay", "show", "1")[1]
     assert "selected   source plm" in out
     assert layshaft("replay", "show", "1", "--follow")[0] == 1
+
+
+def test_a_live_replay_is_an_integrators_to_start(layshaft: Command) -> None:
+    wanted = ("--source", "plm", "--reason", "r", "--yes")
+    exit_code, out, err = layshaft("replay", "start", *wanted, by="bob")
+    assert (exit_code, out) == (5, "")
+    assert "bob may not start a replay  [LAY-role-missing]" in err
+    assert "it takes the role integrator; bob has operator" in err
+    assert data(layshaft("replay", "list", "-o", "json")[1]) == []
 
 
 def test_what_is_not_confirmed_is_not_started(layshaft: Command) -> None:

@@ -31,7 +31,7 @@ def messages(amqp_url: str, *queues: str) -> list[int]:
 
 
 def test_an_event_is_split_and_shown(layshaft: Command, amqp_url: str) -> None:
-    exit_code, out, err = layshaft("topology", "partitions", EVENT, "2", "--by", "ann")
+    exit_code, out, err = layshaft("topology", "partitions", EVENT, "2")
     assert exit_code == 0
     assert out == f"{EVENT} has 2 partitions in every lane now (ring 1)\n"
     assert err == f"What came before drains beside them: layshaft topology show {EVENT}\n"

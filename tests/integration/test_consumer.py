@@ -157,6 +157,7 @@ async def serving(
         port=0,
         registry=CollectorRegistry(),
         trouble=lambda: {part: consumer.trouble for part, consumer in consumers.items()},
+        holds=tuple,
     )
     port = await health.start()
 

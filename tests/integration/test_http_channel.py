@@ -13,11 +13,12 @@ from urllib.parse import parse_qs
 import pytest
 from aiohttp import web
 
-from broker.channels.auth import Basic, OAuth2ClientCredentials, S4Session
+from broker.channels.auth import Basic, CsrfSession, OAuth2ClientCredentials
 from broker.channels.http import HttpChannel, Limits
 from canonical.envelope import Lane
 from canonical.errors import InDoubt, InvalidMessage, Misconfigured, Unavailable
 from canonical.exchange import Request
+from handlers.systems.s4.access import ACCESS
 from tests.integration.toy import until
 
 SECRET = "canary-7f3a"
@@ -398,8 +399,8 @@ class S4Stub:
         return web.Response(status=201)
 
 
-def s4_session() -> S4Session:
-    return S4Session(user="user", password=lambda: SECRET, token_path="/service/")
+def s4_session() -> CsrfSession:
+    return CsrfSession(tokens=ACCESS, user="user", password=lambda: SECRET, token_path="/service/")
 
 
 async def test_a_csrf_token_is_fetched_once_for_calls_that_change_something() -> None:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from canonical.errors import Misconfigured
-from ops.migrate import migrate, pending
+from ops.migrate import MIGRATIONS, migrate, pending
 from ops.stack import Servers, databases
 
 
@@ -98,3 +98,62 @@ async def test_a_newer_release_may_have_migrated_before(
     await migrate(empty_database_url, folder=folder)
     (folder / "0002_second.sql").unlink()
     assert await migrate(empty_database_url, folder=folder) == []
+
+
+async def test_changes_that_were_taken_back_before_are_cancelled_and_calls_know_their_flow(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    for file in sorted(MIGRATIONS.glob("*.sql")):
+        if file.name < "0019":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    await migrate(empty_database_url, folder=tmp_path)
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute(
+        """
+        insert into ledger (key, title, version, state, subscription, scope, lane, source,
+                            correlation_id, findings, message_at, message_seq)
+        select 'engineering-change/C' || n, title, 1, state, '', '', 'standard', '', '',
+               findings::jsonb, now(), n
+        from (values
+            (1, 'Back (cancelled)', 'complete', '[{"code": "change-cancelled"}]'),
+            (2, 'Going (cancelled)', 'open', '[{"code": "change-cancelled"}]'),
+            (3, 'Of this name (cancelled)', 'complete', '[]'),
+            (4, 'True', 'complete', '[]')
+        ) as l(n, title, state, findings);
+        insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
+                          object_id, verb, operation, digest, idempotency_key, depends_on, state,
+                          reason, lane, owner, due_at)
+        select l.id, s.identity, 1, 'call', '', 'erp', 'item', s.identity, s.verb, '', '', '', '{}',
+               s.state, s.reason, 'standard', '', now()
+        from ledger l, (values
+            ('a', 'put-item', 'ready', ''),
+            ('b', 'read-supplier', 'ready', ''),
+            ('c', 'put-item', 'superseded', 'done, and no longer planned'),
+            ('d', 'put-item', 'superseded', 'done, and no longer planned')
+        ) as s(identity, verb, state, reason) where l.key = 'engineering-change/C4';
+        insert into exception_case (code, word, what, place, remedy, owner, ledger_key, state,
+                                    closed_at, closed_by)
+        values ('left-behind', '', '', 'engineering-change/C4: c', '', '', 'engineering-change/C4',
+                'resolved', now(), 'ada'),
+               ('left-behind', '', '', 'engineering-change/C4: d', '', '', 'engineering-change/C4',
+                'open', null, '')
+        """
+    )
+    await migrate(empty_database_url)
+    ledgers = await connection.fetch("select title, state, ends_as from ledger order by key")
+    steps = await connection.fetch(
+        "select identity, flow, only_asks, reason from step order by identity"
+    )
+    await connection.close()
+    assert [tuple(row) for row in ledgers] == [
+        ("Back", "cancelled", "cancelled"),
+        ("Going", "open", "cancelled"),
+        ("Of this name (cancelled)", "complete", "complete"),
+        ("True", "complete", "complete"),
+    ]
+    assert [tuple(row) for row in steps] == [
+        ("a", "engineering-change", False, ""),
+        ("b", "engineering-change", True, ""),
+        ("c", "", False, "done, and no longer planned; left so by ada"),
+        ("d", "", False, "done, and no longer planned"),
+    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -221,3 +222,20 @@ async def test_a_shadow_writes_nothing_and_could_not(bench: Bench) -> None:
     async with snapshot(bench.database) as tx:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await tx.execute("update inbox set outcome = 'x'")
+
+
+async def test_a_plan_is_compared_as_of_the_moment_when_it_was_made_last(bench: Bench) -> None:
+    then = datetime.now(UTC) + timedelta(seconds=1)
+
+    def decide(message: Message[Order], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+        wanted = Wanted("S1", "late" if now >= then else "early")
+        order = msgspec.structs.replace(message.payload, plans=(wanted,))
+        return decide_order(Message(message.envelope, order), facts, now)
+
+    by_the_clock = Handler(**{f: getattr(ORDERS, f) for f in ORDERS.__slots__} | {"decide": decide})
+    pipeline = bench.pipeline(orders=by_the_clock)
+    await pipeline.take([arrival(an_order(1))])
+    await asyncio.sleep(max((then - datetime.now(UTC)).total_seconds(), 0))
+    await pipeline.take([arrival(an_order(2))])
+    found = await of_orders(bench, by_the_clock)
+    assert [(c.id, c.answer) for c in found] == [("m1", "same"), ("m2", "same")]

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from broker.ledger import Move
+from broker.ledger import Move, Retime
 from broker.store import (
     Database,
     Position,
@@ -31,6 +31,7 @@ from broker.store import (
     news,
     replays,
     selections,
+    whereabouts,
 )
 from broker.store import order as order_rows
 from broker.store import outbox as outbox_rows
@@ -98,14 +99,16 @@ insert into target (system, object_kind, object_id, plant)
 select 'erp', 'supplier', 'T' || n, '' from generate_series(1, $1::int) n;
 insert into step (ledger_id, identity, generation, kind, plant, system, object_kind, object_id,
                   verb, operation, digest, idempotency_key, depends_on, fact, seen, state,
-                  target_id, lane, owner, due_at)
+                  target_id, lane, owner, due_at, wake_at)
 select (n - 1) % ($1::int / 10) + 1, 'i' || n, 1,
        case when n % 50 = 1 then 'wait' else 'call' end, '', 'erp', 'supplier', 'T' || n,
        'read-supplier', '{"type":"read-supplier","supplier":"S"}', '', '', '{}',
        case when n % 50 = 1 then 'supplier/' || n end, case when n % 50 = 1 then 2 end,
        case when n % 50 = 1 then 'waiting' when n % 100 = 0 then 'ready'
             when n % 1000 = 2 then 'in_flight' else 'done' end,
-       case when n % 50 = 1 then null else n end, 'standard', '', now()
+       case when n % 50 = 1 then null else n end, 'standard', '', now(),
+       case when n % 40 = 0 then now() + case when n % 1000 = 0 then interval '-1 day'
+                                              else interval '100 days' end end
 from generate_series(1, $1::int) n;
 update target t set lease_until = now() from step s
 where s.target_id = t.id and s.state = 'in_flight';
@@ -167,6 +170,11 @@ async def move_fifty(tx: Tx) -> None:
     await step_rows.move_steps(tx, moves)
 
 
+async def retime_fifty(tx: Tx) -> None:
+    steps = [s for its in (await step_rows.load_steps(tx, range(1, 6))).values() for s in its]
+    await step_rows.retime_steps(tx, [Retime(s, NOW, NOW) for s in steps[:50]])
+
+
 async def claim_and_record(tx: Tx) -> None:
     claimed = await calls.claim_calls(tx, lane="standard", systems=["erp"], limit=8, lease_s=90)
     results = [calls.CallResult(c, "done", NOW, NOW, NOW, (), "applied", "") for c in claimed]
@@ -222,9 +230,10 @@ HOT: dict[str, Statement] = {
     "load documents": lambda tx: documents.load(tx, [f"supplier/{n}" for n in range(BATCH)]),
     "load_steps": lambda tx: step_rows.load_steps(tx, range(1, 8)),
     "move_steps": move_fifty,
+    "retime_steps": retime_fifty,
     "claim and record": claim_and_record,
     "lapse_calls": lambda tx: calls.lapse_calls(tx, settle_s=0),
-    "newly_known": lambda tx: ledgers.newly_known(tx, ["supplier/51", "supplier/101"]),
+    "newly_known": lambda tx: ledgers.newly_known(tx, ["supplier/51", "supplier/101"], NOW),
     "expire_inbox": lambda tx: expiry.expire_inbox(tx, before=OLD, after=None, limit=1000),
     "expire_duplicates": lambda tx: expiry.expire_duplicates(tx, before=OLD, limit=1000),
     "weigh_unfinished": lambda tx: log_days.weigh_unfinished(tx, OLD.date()),
@@ -234,7 +243,18 @@ HOT: dict[str, Statement] = {
         [casebook.Case("c", "business_rule", "", key, "", "", origin="plan") for key in KEYS],
     ),
     "untold_cases": lambda tx: news.untold_cases(tx, limit=BATCH),
-    "sweep for facts": lambda tx: ledgers.newly_known(tx, None),
+    "whereabouts": lambda tx: whereabouts.whereabouts(
+        tx,
+        whereabouts.Sought(
+            position=Position(NOW, 6),
+            ids=("m6", "m8"),
+            correlation_ids=("c6", "c8"),
+            subscriptions=("toy", "unread"),
+            events=("e", "f"),
+        ),
+    ),
+    "open cases": lambda tx: whereabouts.open_ones(tx, [("c", key) for key in KEYS]),
+    "sweep for facts": lambda tx: ledgers.newly_known(tx, None, NOW),
 }
 
 
@@ -429,6 +449,46 @@ async def test_a_claim_reads_no_more_of_its_lane_than_it_takes(
     await recorder.run(claim)
     assert len(claimed) == {"critical": 1, "standard": 8}[lane]
     assert await recorder.most_rows_read() <= 100
+
+
+async def test_a_claim_passes_over_what_is_held_without_reading_it(
+    connection: Tx, database_url: str
+) -> None:
+    """Everything of a flow is held, and longer due than the few calls beside it."""
+    await connection.execute(
+        "insert into outbound_hold (kind, value, reason, by_whom) values ('flow', 'order', '', 'a')"
+    )
+    recorder = Recorder(connection)
+    claimed: list[calls.ClaimedStep] = []
+
+    async def claim(tx: Tx) -> None:
+        claimed[:] = await calls.claim_calls(
+            tx, lane="standard", systems=["erp", "crm"], limit=8, lease_s=90
+        )
+
+    for _ in range(10):
+        await recorder.run(claim)
+    await fill(database_url, analysed=False)
+    other = await asyncpg.connect(database_url)
+    await other.execute(
+        """
+        update step set state = 'ready', flow = 'order', next_at = now() - interval '1 day'
+        where kind = 'call'
+        """
+    )
+    await other.execute(
+        """
+        update step set next_at = now(),
+               flow = case when id % 2000 = 0 then 'memo' else 'order' end,
+               only_asks = id % 2000 = 500, plant = (id % 7)::text
+        where kind = 'call' and id % 500 = 0
+        """
+    )
+    await other.execute("update target set lease_until = null")
+    await other.close()
+    await recorder.run(claim)
+    assert len(claimed) == 8
+    assert await recorder.most_rows_read() <= 400
 
 
 async def test_a_statement_that_reads_a_whole_table_is_found(

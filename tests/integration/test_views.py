@@ -85,6 +85,8 @@ async def test_a_task_shows_what_is_asked_and_what_stands_behind_it(database: Da
     assert task.role == "quality"
     assert task.about == "supplier/17300003"
     assert task.waiting == 1
+    assert (task.plant, task.plants) == ("", ("1010",))
+    assert (task.signatures, task.signed_by, task.missing) == (1, (), 1)
     assert len(task.digest) == 64
     assert task.evidence[1] == "contract C-77 covers it"
 

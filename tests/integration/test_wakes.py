@@ -1,7 +1,8 @@
-"""A newer fact makes the plan anew where somebody waits for it, or is asked because of it."""
+"""A newer fact makes the plan anew where somebody waits for it, or is asked because of it; and so
+does a time that has come."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from broker.store import Database, Position, Tx
 from broker.store import documents as document_rows
 from broker.store.documents import NewDocument
 from canonical.effects import Plan, Put, Step
-from canonical.operations import Approve
+from canonical.operations import Approve, AwaitTime, ExtendToPlant
 from tests.integration.toy import supplier
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -84,3 +85,119 @@ async def test_a_decided_approval_is_not_woken(database: Database) -> None:
         await tx.execute("update step set state = 'done'")
         await stated(tx, 2)
         assert await application.wake_ledgers(tx, None, NOW) == 0
+
+
+# --- times ---
+
+# Yet to come by the clock of the database, too.
+DAY = datetime(2099, 1, 4, tzinfo=UTC)
+START = Step("", "layshaft", "order", "1", AwaitTime(DAY, "it takes effect"), wake_at=DAY)
+
+
+def call(name: str, *after: Step, wake_at: datetime | None = None, content: str = "") -> Step:
+    operation = ExtendToPlant(name, "1010", "buy", "H87", content)
+    depends_on = tuple(step.identity for step in after)
+    return Step("", "erp", "supplier", name, operation, depends_on, due_s=3600, wake_at=wake_at)
+
+
+async def reasons(tx: Tx) -> list[str]:
+    return [r["reason"] for r in await tx.fetch("select reason from pending order by id")]
+
+
+async def test_a_ledger_is_planned_anew_when_its_time_has_come_and_not_before(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        await planned(tx, START, call("a", START))
+        second = timedelta(seconds=1)
+        assert await application.wake_ledgers(tx, None, DAY - second) == 0
+        assert await application.wake_ledgers(tx, None, DAY) == 1
+        assert await application.wake_ledgers(tx, None, DAY + second) == 0
+        assert await reasons(tx) == ["its time has come"]
+
+
+async def test_a_document_that_comes_after_the_time_wakes_whose_time_it_is_too(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        await planned(tx, START)
+        assert await application.wake_ledgers(tx, ["supplier/other"], DAY) == 1
+
+
+async def test_a_plan_made_after_the_time_is_not_woken_again(database: Database) -> None:
+    async with database.transaction() as tx:
+        await planned(tx, START, call("a", START))
+        await planned(tx, call("a"))
+        rows = await tx.fetch("select kind, state, reason from step order by id")
+        assert [tuple(r) for r in rows] == [
+            ("wait", "done", "its time has come"),
+            ("call", "ready", ""),
+        ]
+        assert await application.wake_ledgers(tx, None, DAY) == 0
+
+
+@pytest.mark.parametrize("state", ["waiting", "held", "ready", "in_flight", "in_doubt", "failed"])
+async def test_every_open_step_wakes_its_ledger_until_it_is_planned_anew(
+    database: Database, state: str
+) -> None:
+    later = DAY + timedelta(days=1)
+    async with database.transaction() as tx:
+        await planned(tx, call("a", wake_at=DAY), call("b"))
+        await tx.execute("update step set state = $1 where object_id = 'a'", state)
+        assert await application.wake_ledgers(tx, None, DAY) == 1
+        await tx.execute("delete from pending")
+        await planned(tx, call("a", wake_at=later), call("b"))
+        assert await application.wake_ledgers(tx, None, DAY) == 0
+        assert await application.wake_ledgers(tx, None, later) == 1
+
+
+@pytest.mark.parametrize("state", ["done", "cancelled", "superseded"])
+async def test_a_settled_step_wakes_nobody(database: Database, state: str) -> None:
+    async with database.transaction() as tx:
+        await planned(tx, call("a", wake_at=DAY), call("b"))
+        await tx.execute("update step set state = $1 where object_id = 'a'", state)
+        assert await application.wake_ledgers(tx, None, DAY) == 0
+
+
+async def test_what_is_overtaken_at_its_target_wakes_nobody(database: Database) -> None:
+    async with database.transaction() as tx:
+        await planned(tx, call("a", wake_at=DAY), call("b", wake_at=DAY))
+        await tx.execute("update step set state = 'in_flight'")
+        await planned(tx, call("a", content="other"))
+        assert await application.wake_ledgers(tx, None, DAY) == 0
+
+
+async def late(tx: Tx) -> dict[str, datetime]:
+    """When each open step is late."""
+    rows = await tx.fetch(
+        "select object_id, due_at from step where state not in ('done', 'cancelled')"
+    )
+    return {r["object_id"]: r["due_at"] for r in rows}
+
+
+async def test_steps_behind_a_wait_are_late_so_long_after_its_end(database: Database) -> None:
+    hour = timedelta(hours=1)
+    async with database.transaction() as tx:
+        planned_at: datetime = await tx.fetchval("select now()")
+        await planned(tx, START, call("a", START), call("b", call("a")), call("c"))
+        found = await late(tx)
+        assert found == {
+            "1": DAY + timedelta(days=1),
+            "a": DAY + hour,
+            "b": DAY + hour,
+            "c": planned_at + hour,
+        }
+        moved = DAY + timedelta(days=14)
+        other = msgspec.structs.replace(
+            START, operation=AwaitTime(moved, "it takes effect"), wake_at=moved
+        )
+        await planned(tx, other, call("a", other), call("b", call("a")), call("c"))
+        assert await late(tx) == found | {
+            "1": moved + timedelta(days=1),
+            "a": moved + hour,
+            "b": moved + hour,
+        }
+        assert await application.wake_ledgers(tx, None, DAY) == 0
+        # It holds at once after all: late from now on, and not from a day that is none any more.
+        await planned(tx, call("a"), call("b", call("a")), call("c"))
+        assert (await late(tx))["a"] == planned_at + hour

@@ -62,7 +62,8 @@ _NUMBERS = itertools.count()
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A step an order plans. kind: write, read, approval, wait or announce; after: object ids."""
+    """A step an order plans. kind: write, read, approval, wait, announce or ask (an announcement
+    too, of a question); after: object ids."""
 
     object_id: str
     content: str = ""
@@ -197,8 +198,9 @@ def _operation(wanted: Wanted, key: str, seen: int) -> tuple[Operation, str]:
         case "wait":
             return AwaitFact(f"supplier/{number}", seen, content), "layshaft"
         case _:
+            event = "approval.requested" if wanted.kind == "ask" else "engineering-change.completed"
             data = msgspec.Raw(encode({"text": content}))
-            return Announce("engineering-change.completed", key, data), "layshaft"
+            return Announce(event, key, data), "layshaft"
 
 
 ORDERS = Handler(

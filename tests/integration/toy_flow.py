@@ -16,6 +16,7 @@ from broker.intake import Arrival
 from broker.store import Position
 from broker.store import outbox as outbox_rows
 from broker.store.messages import delivery_of
+from broker.store.outbox import Emission
 from canonical.catalogue import Catalogue
 from canonical.codec import decode_json, encode, required
 from canonical.effects import Effect, Emit, Open, Plan
@@ -24,6 +25,7 @@ from canonical.errors import InvalidMessage, Rejected, Unavailable
 from canonical.events import SOURCE
 from canonical.facts import Facts
 from canonical.handler import Delivery, Handler, Order, no_needs
+from tests.any_lane import any_lane
 from tests.integration.toy import Bench, Wanted, step, supplier
 
 RELEASED = "engineering-change.released"
@@ -124,13 +126,8 @@ class Said(msgspec.Struct, frozen=True):
 
 async def say(bench: Bench, *events: Said) -> list[Arrival]:
     """The events are emitted in this order; their deliveries, each in its lane."""
-    emissions = [
-        emission(
-            said.event, said.key, encode(said.notice), lane=said.lane, correlation_id="c",
-            causation_id="cause",
-        )
-        for said in events
-    ]  # fmt: skip
+    with any_lane(*{said.event for said in events}):
+        emissions = [_emission(said) for said in events]
     async with bench.database.transaction() as tx:
         await outbox_rows.emit(tx, emissions)
         rows = await tx.fetch(
@@ -146,6 +143,17 @@ async def say(bench: Bench, *events: Said) -> list[Arrival]:
             for row in rows
         }
     return [arrivals[e.id] for e in emissions]
+
+
+def _emission(said: Said) -> Emission:
+    return emission(
+        said.event,
+        said.key,
+        encode(said.notice),
+        lane=said.lane,
+        correlation_id="c",
+        causation_id="cause",
+    )
 
 
 async def decided(bench: Bench, said: Sequence[Arrival]) -> list[int]:

@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from tests.any_lane import any_lane
+from tests.simulation.business import CANCELLED, RELEASED, UNHANDLED
 from tests.simulation.invariants import after_commit, at_rest
 from tests.simulation.world import Violation, World
 
@@ -21,7 +23,8 @@ def run(seed: int, world_type: type[World] = World, *, traced: bool = False) -> 
     world = world_type(seed, committed=after_commit)
     world.trace = [] if traced else None
     try:
-        world.run()
+        with any_lane(RELEASED, CANCELLED, UNHANDLED):
+            world.run()
         at_rest(world)
     except Violation as violation:
         if not traced:

@@ -20,8 +20,9 @@ from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler
 from canonical.item import item_key
 from canonical.members import named
+from canonical.own_words import OwnWords
 from canonical.revision import parse_revision
-from canonical.text import normalise_id, normalise_text
+from canonical.text import normalise_id, normalise_text, received_id
 from handlers.systems.arena.native import (
     Change,
     ChangeItem,
@@ -69,7 +70,9 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
     Identity: the event of Arena's queue, else the change and the time of its present status.
     Raises: InvalidMessage for content that is no such statement, naming the field.
     """
-    statement, ignored = decode_foreign(delivery.body, ChangeStatement, where="change statement")
+    statement, ignored, deviations = decode_foreign(
+        delivery.body, ChangeStatement, where="change statement"
+    )
     change = statement.change
     status_at = to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime")
     event = statement.event
@@ -88,7 +91,7 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
         traceparent=delivery.attributes.get("traceparent", ""),
     )
     custom = custom_ignored(change.additional_attributes, CHANGE_FIELDS, "change")
-    return Message(envelope, statement, named((*ignored, *custom)))
+    return Message(envelope, statement, named((*ignored, *custom)), deviations)
 
 
 def needs(message: Message[ChangeStatement], facts: Facts) -> frozenset[str]:
@@ -119,7 +122,8 @@ def decide(message: Message[ChangeStatement], facts: Facts, now: datetime) -> tu
         status,
         stated_at=to_utc(change.lifecycle_date_time, where="change.lifecycleDateTime"),
     )
-    effects = state_change(standing, lambda: _to_change(statement, standing), RELEASED, facts)
+    own = facts.rules.words_of(message.envelope.source)
+    effects = state_change(standing, lambda: _to_change(statement, standing, own), RELEASED, facts)
     for effect in effects:
         if isinstance(effect, Emit) and effect.event == "engineering-change.released":
             assert isinstance(effect.data, EngineeringChange)
@@ -131,7 +135,9 @@ def _is_released(statement: ChangeStatement) -> bool:
     return CHANGE_STATUS.get(statement.change.lifecycle_status.type) in RELEASED
 
 
-def _to_change(statement: ChangeStatement, standing: ChangeStanding) -> EngineeringChange:
+def _to_change(
+    statement: ChangeStatement, standing: ChangeStanding, own: OwnWords
+) -> EngineeringChange:
     change, status_at = statement.change, standing.stated_at
     custom = change.additional_attributes
     return EngineeringChange(
@@ -139,7 +145,7 @@ def _to_change(statement: ChangeStatement, standing: ChangeStanding) -> Engineer
         version=microseconds(status_at),
         status=standing.status,
         title=standing.title,
-        affected=_affected(statement.change_items),
+        affected=_affected(statement.change_items, own),
         description=normalise_text(change.description or "", where="change.description"),
         category=normalise_text(
             change.category.name if change.category else "", where="change.category.name"
@@ -155,7 +161,7 @@ def _to_change(statement: ChangeStatement, standing: ChangeStanding) -> Engineer
         ),
         released_at=status_at,
         effectivity=_effectivity(change),
-        source_id=normalise_id(change.guid, where="change.guid"),
+        source_id=received_id(change.guid, where="change.guid"),
         notice=_notice(statement.event),
     )
 
@@ -168,7 +174,7 @@ def _notice(event: Event | None) -> str:
     return f"{integration}/{normalise_id(event.guid, where='event.guid')}"
 
 
-def _affected(items: ChangeItems) -> tuple[AffectedItem, ...]:
+def _affected(items: ChangeItems, own: OwnWords) -> tuple[AffectedItem, ...]:
     if items.count != len(items.results):
         raise InvalidMessage(
             "change-items-incomplete",
@@ -176,10 +182,10 @@ def _affected(items: ChangeItems) -> tuple[AffectedItem, ...]:
             where="changeItems",
             remedy="Read all pages of the list and send it whole",
         )
-    return tuple(_to_affected(item, _row(place)) for place, item in enumerate(items.results))
+    return tuple(_to_affected(item, own, _row(place)) for place, item in enumerate(items.results))
 
 
-def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
+def _to_affected(item: ChangeItem, own: OwnWords, where: str) -> AffectedItem:
     new, old = item.new_item_revision, item.affected_item_revision
     # A working revision carries no number yet; the change says which it will get.
     label = new.revision_number or item.new_revision_number
@@ -199,7 +205,7 @@ def _to_affected(item: ChangeItem, where: str) -> AffectedItem:
             else ""
         ),
         lifecycle=(
-            lifecycle_of(item.new_lifecycle_phase, f"{where}.newLifecyclePhase")
+            lifecycle_of(item.new_lifecycle_phase, own, f"{where}.newLifecyclePhase")
             if item.new_lifecycle_phase
             else None
         ),

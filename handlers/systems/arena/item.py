@@ -5,29 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 
-import msgspec
-
-from canonical.bom import Bom, BomLine, bom_key
+from canonical.bom import bom_key
 from canonical.codec import decode_foreign
-from canonical.designators import Ranges
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
-from canonical.errors import InvalidMessage, Unavailable
+from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, ignored_fields
 from canonical.item import ComplianceMark, Item, ItemKind, Procurement, item_key
 from canonical.members import named
-from canonical.quantity import Quantity, plain_decimal
+from canonical.own_words import OwnWords
 from canonical.revision import parse_revision
-from canonical.text import MAX_ID_CHARS, normalise_id, normalise_text
+from canonical.text import normalise_id, normalise_text, received_id
 from canonical.units import to_rec20
 from handlers.systems.arena.inbound import HANDLER as CHANGES
-from handlers.systems.arena.native import BomRow, ItemSpecs, ItemStatement
+from handlers.systems.arena.native import ItemSpecs, ItemStatement
 from handlers.systems.arena.sources import Sources, by_sources, unread, without_maker
+from handlers.systems.arena.structure import items_looked_up, to_bom
 from handlers.systems.arena.values import (
-    NUMBER,
     custom_ignored,
     custom_path,
     custom_text,
@@ -43,13 +39,16 @@ from handlers.systems.arena.words import (
     PROCUREMENT_TYPE,
     SCHEME,
     TOLD,
+    UNITS,
 )
-from handlers.systems.timestamps import microseconds, parse_timestamp, to_utc
+from handlers.systems.timestamps import (
+    header_deviations,
+    microseconds,
+    parse_timestamp,
+    to_utc,
+)
 
 TYPE = "arena.item"
-
-# Arena's names of units.
-UNITS = "arena"
 
 _DIGEST_CHARS = 16
 _MATERIALS: frozenset[ItemKind] = frozenset({"part", "assembly"})
@@ -74,7 +73,9 @@ def read(delivery: Delivery) -> Message[ItemStatement]:
     belongs to a revision may change without a new one.
     Raises: InvalidMessage for content that is no such statement, naming the field.
     """
-    statement, ignored = decode_foreign(delivery.body, ItemStatement, where="item statement")
+    statement, ignored, deviations = decode_foreign(
+        delivery.body, ItemStatement, where="item statement"
+    )
     item = statement.item
     guid = normalise_id(item.guid, where="item.guid")
     number = normalise_id(item.number, where="item.number")
@@ -94,17 +95,18 @@ def read(delivery: Delivery) -> Message[ItemStatement]:
         traceparent=delivery.attributes.get("traceparent", ""),
     )
     custom = custom_ignored(item.additional_attributes, ITEM_FIELDS, "item")
-    return Message(envelope, statement, named((*ignored, *custom)))
+    deviations = (*header_deviations(delivery.attributes), *deviations)
+    return Message(envelope, statement, named((*ignored, *custom)), deviations)
 
 
 def needs(message: Message[ItemStatement], facts: Facts) -> frozenset[str]:
-    """The components as they are known, where the statement does not tell their units."""
+    """Components and substitutes as they are known, where the statement does not tell their
+    units."""
     statement = message.payload
-    if statement.components is not None or not TOLD.get(_status(statement.item)):
+    if not TOLD.get(_status(statement.item)):
         return frozenset()
     return frozenset(
-        item_key(normalise_id(row.item.number, where=f"{_line(place)}.item.number"))
-        for place, row in enumerate(statement.bom.results)
+        item_key(normalise_id(number, where=where)) for number, where in items_looked_up(statement)
     )
 
 
@@ -122,10 +124,11 @@ def decide(message: Message[ItemStatement], facts: Facts, now: datetime) -> tupl
     if not is_told:
         return ()
     _check_whole(statement)
-    item = _to_item(statement, message.envelope.time)
+    own = facts.rules.words_of(message.envelope.source)
+    item = _to_item(statement, message.envelope.time, own)
     effects: list[Effect] = [Emit("item.released", item_key(item.number), item)]
     if statement.bom.results:
-        bom = _to_bom(statement, item, facts)
+        bom = to_bom(statement, item, facts, own)
         effects.append(Emit("bom.released", bom_key(bom.parent), bom))
     return (*effects, *without_maker(statement, item.number))
 
@@ -158,14 +161,11 @@ def _check_whole(statement: ItemStatement) -> None:
         ("sourcing", "source relationships", statement.sourcing),
         ("compliance", "requirements", statement.compliance),
     ):
-        count, sent = (stated.count, len(stated.results)) if stated else (0, 0)
-        if count != sent:
-            raise InvalidMessage(
-                f"{where}-incomplete",
-                f"{sent} of {count} {what} were sent",
-                where=where,
-                remedy="Read all pages of the list and send it whole",
-            )
+        if stated:
+            _check_count(where, what, stated.count, len(stated.results), where)
+    for at, listed in enumerate(statement.substitutes or ()):
+        sent, where = len(listed.results), f"substitutes[{at}]"
+        _check_count("substitutes", "substitutes of a line", listed.count, sent, where)
     if statement.item.is_assembly and not statement.bom.results:
         raise InvalidMessage(
             "bom-missing",
@@ -175,10 +175,20 @@ def _check_whole(statement: ItemStatement) -> None:
         )
 
 
+def _check_count(kind: str, what: str, count: int, sent: int, where: str) -> None:
+    if count != sent:
+        raise InvalidMessage(
+            f"{kind}-incomplete",
+            f"{sent} of {count} {what} were sent",
+            where=where,
+            remedy="Read all pages of the list and send it whole",
+        )
+
+
 # --- the item ---
 
 
-def _to_item(statement: ItemStatement, stated_at: datetime | None) -> Item:
+def _to_item(statement: ItemStatement, stated_at: datetime | None, own: OwnWords) -> Item:
     item = statement.item
     if item.effective_date_time is None:
         raise InvalidMessage(
@@ -195,11 +205,11 @@ def _to_item(statement: ItemStatement, stated_at: datetime | None) -> Item:
     return Item(
         number=normalise_id(item.number, where="item.number"),
         revision=parse_revision(item.revision_number or "", SCHEME, where="item.revisionNumber"),
-        lifecycle=lifecycle_of(item.lifecycle_phase, "item.lifecyclePhase"),
+        lifecycle=lifecycle_of(item.lifecycle_phase, own, "item.lifecyclePhase"),
         description=normalise_text(item.name or item.description or "", where="item.name"),
         kind=kind,
         procurement=_procurement(statement, kind),
-        base_unit=_unit(item.uom, "item.uom"),
+        base_unit=to_rec20(UNITS, item.uom or "", own.codes, where="item.uom"),
         family=custom_text(item.additional_attributes, FAMILY_FIELD, "item") or category,
         category=category,
         phase=normalise_text(item.lifecycle_phase.name, where="item.lifecyclePhase.name"),
@@ -207,7 +217,7 @@ def _to_item(statement: ItemStatement, stated_at: datetime | None) -> Item:
         manufacturers=sources.manufacturers(),
         released_at=to_utc(item.effective_date_time, where="item.effectiveDateTime"),
         stated_at=stated_at,
-        source_id=normalise_id(item.guid, where="item.guid"),
+        source_id=received_id(item.guid, where="item.guid"),
         suppliers=sources.suppliers(),
     )
 
@@ -248,123 +258,6 @@ def _procurement(statement: ItemStatement, kind: ItemKind) -> Procurement:
     if word not in PROCUREMENT_TYPE:
         raise unmapped("procurement-unmapped", "procurement type", word, "item.procurementType")
     return PROCUREMENT_TYPE[word] or by_sources(statement.sourcing.results)
-
-
-# --- the BOM ---
-
-
-class _Components:
-    """In which unit each component is counted, which no line says.
-
-    Sent with the statement, it is that of the very item of the line. Else it is that of the item on
-    record, in the revision that the line shows: another one may be counted otherwise.
-    """
-
-    def __init__(self, statement: ItemStatement, facts: Facts) -> None:
-        self._facts = facts
-        self._sent = (
-            None
-            if statement.components is None
-            else {item.guid: (at, item) for at, item in enumerate(statement.components)}
-        )
-
-    def unit(self, row: BomRow, where: str) -> str:
-        """Rec 20 code. Raises: InvalidMessage, Unavailable while the item is not known."""
-        return self._on_record(row, where) if self._sent is None else self._as_sent(row, where)
-
-    def _as_sent(self, row: BomRow, where: str) -> str:
-        assert self._sent is not None
-        if row.item.guid not in self._sent:
-            raise InvalidMessage(
-                "component-incomplete",
-                f"The item of the line, {row.item.number[:40]!r}, is not among the components",
-                where=f"{where}.item",
-                remedy="Send the items of all lines under `components`, or none",
-            )
-        at, item = self._sent[row.item.guid]
-        return _unit(item.uom, f"components[{at}].uom")
-
-    def _on_record(self, row: BomRow, where: str) -> str:
-        number = normalise_id(row.item.number, where=f"{where}.item.number")
-        label = (row.item.revision_number or "").strip()
-        item = self._facts.item(number)
-        if item is None or item.revision.label != label:
-            known = f"is known in revision {item.revision.label}" if item else "is not known"
-            raise Unavailable(
-                "component-unknown",
-                f"{number[:70]} stands in the BOM in revision {label[:40]!r} and {known}",
-                where=f"{where}.item",
-                remedy="Release it in Arena and have it read, then this item again",
-                owner="engineering data",
-            )
-        return item.base_unit
-
-
-def _to_bom(statement: ItemStatement, item: Item, facts: Facts) -> Bom:
-    components, ranges = _Components(statement, facts), Ranges()
-    return Bom(
-        parent=item.number,
-        revision=item.revision.label,
-        base=Quantity(Decimal(1), item.base_unit),
-        lines=tuple(
-            _to_line(row, components, ranges, _line(place))
-            for place, row in enumerate(statement.bom.results)
-        ),
-        released_at=item.released_at,
-        stated_at=item.stated_at,
-    )
-
-
-def _to_line(row: BomRow, components: _Components, ranges: Ranges, where: str) -> BomLine:
-    return BomLine(
-        position="" if row.line_number is None else str(row.line_number),
-        component=normalise_id(row.item.number, where=f"{where}.item.number"),
-        quantity=Quantity(_amount(row.quantity, f"{where}.quantity"), components.unit(row, where)),
-        reference_designators=_designators(row.ref_des or "", ranges, f"{where}.refDes"),
-        note=normalise_text(row.notes or "", where=f"{where}.notes"),
-    )
-
-
-def _amount(stated: msgspec.Raw, where: str) -> Decimal:
-    """The number as it is written: through a float it would become another one."""
-    text = bytes(stated).decode(errors="replace")
-    if not NUMBER.fullmatch(text):
-        raise InvalidMessage(
-            "number-malformed",
-            f"{text[:40]!r} is no number",
-            where=where,
-            remedy="Send the quantity as Arena gives it",
-        )
-    amount = plain_decimal(Decimal(text), where=where)
-    if amount < 0:
-        raise InvalidMessage(
-            "quantity-negative",
-            f"The line's quantity is {text[:40]}",
-            where=where,
-            remedy="Correct the quantity at the source",
-        )
-    return amount
-
-
-def _designators(text: str, ranges: Ranges, where: str) -> tuple[str, ...]:
-    """Each by itself: of "C15,C6,C10-12" these are C15, C6, C10, C11 and C12.
-
-    Raises: InvalidMessage for ranges that come to too many.
-    """
-    tokens = (token.strip() for token in normalise_text(text, where=where).split(","))
-    stated = [normalise_text(t, where=where, max_chars=MAX_ID_CHARS) for t in tokens if t]
-    return ranges.spelled_out(stated, where=where)
-
-
-# --- shared ---
-
-
-def _unit(stated: str | None, where: str) -> str:
-    return to_rec20(UNITS, stated or "", where=where)
-
-
-def _line(place: int) -> str:
-    return f"bom.results[{place}]"
 
 
 # In the order scope of the changes: what is read stands in the place of the entry.

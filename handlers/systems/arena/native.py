@@ -12,7 +12,9 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from canonical.bounds import Instant, Int64
+from canonical.manners import Manner, of_id, of_time, unit_of
 from canonical.members import Foreign
+from handlers.systems.arena.words import UNITS
 
 # No object has an empty id or number.
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -36,6 +38,24 @@ class _Native(Foreign, frozen=True, rename="camel"):
     """Arena's spelling of field names; url: where people and programs find what has a guid."""
 
     left_out: ClassVar = frozenset({"url"})
+    manners: ClassVar = {
+        **dict.fromkeys(("number", "revisionNumber", "newRevisionNumber", "supplierId"), of_id),
+        **dict.fromkeys(
+            (
+                "lifecycleDateTime",
+                "effectiveDateTime",
+                "effectivityPlannedDateTime",
+                "creationDateTime",
+            ),
+            of_time,
+        ),
+        "uom": unit_of(UNITS),
+    }
+
+
+# Of a guid that is taken without blanks around it. Those that only join parts of a statement are
+# compared as they are.
+_GUID: dict[str, Manner | None] = {"guid": of_id}
 
 
 class Typed(_Native, frozen=True):
@@ -89,6 +109,7 @@ class ItemRevision(_Native, frozen=True):
 
     # The item of that revision says all of it, and comes by itself.
     left_out: ClassVar = _MODIFIED | {"name", "status", "effectiveDateTime", "lifecyclePhase"}
+    manners: ClassVar = _GUID
 
     guid: str
     number: Name
@@ -146,6 +167,7 @@ class Change(_Native, frozen=True):
         "submitter",
         "withdrawnDateTime",
     }
+    manners: ClassVar = _GUID
 
     guid: Name
     number: Name
@@ -179,6 +201,7 @@ class Event(_Native, frozen=True):
     left_out: ClassVar = frozenset(
         {"eventType", "creationDateTime", "itemsReconciled", "status", "change"}
     )
+    manners: ClassVar = {**_GUID, "integration": of_id}
 
     guid: Name
     integration: str | None = None
@@ -221,6 +244,7 @@ class ItemSpecs(_Native, frozen=True):
             "targetPrice",
         }
     )
+    manners: ClassVar = _GUID
 
     guid: Name
     number: Name
@@ -241,13 +265,13 @@ class ItemSpecs(_Native, frozen=True):
 class BomRow(_Native, frozen=True):
     """A line of a BOM.
 
-    item: in the revision that is effective when it is read. quantity: a number, in the unit of the
-    item. ref_des: designators and ranges of them, e.g. "C15,C6,C10-12".
+    guid: by which its substitutes name it. item: in the revision that is effective when it is read.
+    quantity: a number, in the unit of the item. ref_des: designators and ranges of them, e.g.
+    "C15,C6,C10-12".
     """
 
-    left_out: ClassVar = frozenset({"guid"})
-
     item: ItemRevision
+    guid: str | None = None
     quantity: msgspec.Raw = msgspec.field(default_factory=_null)
     line_number: Int64 | None = None
     ref_des: str | None = None
@@ -259,6 +283,30 @@ class BomRows(_Native, frozen=True):
 
     count: Int64
     results: Annotated[tuple[BomRow, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
+class SubstituteRow(_Native, frozen=True):
+    """An item that may stand in a line; quantity as of a line, rank: the lowest is taken first."""
+
+    # Nothing of ours has a place for a note on a substitute.
+    left_out: ClassVar = frozenset({"guid", "notes"})
+
+    item: ItemRevision
+    quantity: msgspec.Raw = msgspec.field(default_factory=_null)
+    rank: Int64 | None = None
+
+
+class SubstituteRows(_Native, frozen=True):
+    """The substitutes of a line."""
+
+    count: Int64
+    results: Annotated[tuple[SubstituteRow, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
+class LineSubstitutes(SubstituteRows, frozen=True, kw_only=True):
+    """The same with the line of the BOM that they are of."""
+
+    line: Guid
 
 
 class SourceRow(_Native, frozen=True):
@@ -313,6 +361,7 @@ class SupplierProfile(_Native, frozen=True):
         "phoneNumbers",
         "website",
     }
+    manners: ClassVar = {"name": of_id}
 
     guid: Name
     name: str
@@ -349,6 +398,8 @@ class ComponentItem(_Native, frozen=True):
     uom: str | None = None
 
 
+# Of the lines that have any.
+Substitutes = Annotated[tuple[LineSubstitutes, ...], msgspec.Meta(max_length=MAX_ROWS)]
 # The items of all lines of a BOM.
 Components = Annotated[tuple[ComponentItem, ...], msgspec.Meta(max_length=MAX_ROWS)]
 
@@ -357,7 +408,7 @@ class ItemStatement(_Native, frozen=True):
     """What a client of Arena sends of an item revision, and what a read puts together.
 
     supplier_items, suppliers: those that the sources refer to; of vendors, those that were sent.
-    components, compliance: None where the client does not send them.
+    components, compliance, substitutes: None where the client does not send them.
     """
 
     item: ItemSpecs
@@ -367,6 +418,7 @@ class ItemStatement(_Native, frozen=True):
     suppliers: Annotated[tuple[SupplierProfile, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
     components: Components | None = None
     compliance: ComplianceRows | None = None
+    substitutes: Substitutes | None = None
 
 
 # --- suppliers ---
@@ -386,6 +438,7 @@ class SupplierSpecs(_Native, frozen=True):
         "phoneNumbers",
         "website",
     }
+    manners: ClassVar = _GUID
 
     guid: Name
     name: str
@@ -401,6 +454,8 @@ class SupplierStatement(_Native, frozen=True):
 
 class SupplierReference(_Native, frozen=True):
     """A supplier in short."""
+
+    manners: ClassVar = _GUID
 
     guid: Name
     supplier_id: Name
@@ -422,6 +477,7 @@ class ChangeReference(_Native, frozen=True):
     left_out: ClassVar = frozenset(
         {"approvedOnDateTime", "effectiveDateTime", "effectivityType", "title"}
     )
+    manners: ClassVar = _GUID
 
     guid: Name
     number: Name
@@ -435,6 +491,7 @@ class QueueEvent(_Native, frozen=True):
     """
 
     left_out: ClassVar = frozenset({"status"})
+    manners: ClassVar = _GUID
 
     guid: Name
     event_type: Name
@@ -445,6 +502,8 @@ class QueueEvent(_Native, frozen=True):
 
 class Integration(_Native, frozen=True):
     """An outbound integration; it has one queue."""
+
+    manners: ClassVar = _GUID
 
     guid: Name
 
@@ -466,6 +525,7 @@ class EventItem(_Native, frozen=True):
     left_out: ClassVar = frozenset(
         {"reconciledDateTime", "reconciledUser", "supersededItemRevision"}
     )
+    manners: ClassVar = _GUID
 
     guid: Name
     reconciled: bool

@@ -56,7 +56,7 @@ def read(delivery: Delivery) -> Message[EventNotice]:
     something else by then, and that is no mistake.
     Raises: InvalidMessage for content that is no such entry, or names no change.
     """
-    notice, ignored = decode_foreign(delivery.body, EventNotice, where="queue event")
+    notice, ignored, deviations = decode_foreign(delivery.body, EventNotice, where="queue event")
     event = notice.event
     number = normalise_id(_change_of(notice).number, where="event.change.number")
     envelope = Envelope(
@@ -68,14 +68,15 @@ def read(delivery: Delivery) -> Message[EventNotice]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, notice, ignored)
+    return Message(envelope, notice, ignored, deviations)
 
 
 def decide(message: Message[EventNotice], facts: Facts, now: datetime) -> tuple[Effect, ...]:
     """The change is read: by way of the queue where that is known, so that its entry can be marked
     as dealt with in the end.
 
-    An entry that says it is dealt with is read all the same: it may be somebody else who did.
+    An entry that says it is dealt with is read all the same: it may be somebody else who did. Its
+    change is named beside it, since an entry may be gone by then.
     """
     notice = message.payload
     guid = normalise_id(_change_of(notice).guid, where="event.change.guid")
@@ -83,7 +84,7 @@ def decide(message: Message[EventNotice], facts: Facts, now: datetime) -> tuple[
         return (Fetch(READ_CHANGE, guid),)
     integration = normalise_id(notice.integration.guid, where="integration.guid")
     event = normalise_id(notice.event.guid, where="event.guid")
-    return (Fetch(READ_EVENT, f"{integration}/{event}"),)
+    return (Fetch(READ_EVENT, f"{integration}/{event}/{guid}"),)
 
 
 def _change_of(notice: EventNotice) -> ChangeReference:
@@ -118,7 +119,7 @@ def read_item(delivery: Delivery) -> Message[EventItemNotice]:
 
     Raises: InvalidMessage for content that is no such item.
     """
-    notice, ignored = decode_foreign(delivery.body, EventItemNotice, where="event item")
+    notice, ignored, deviations = decode_foreign(delivery.body, EventItemNotice, where="event item")
     listed = notice.event_item
     where = "eventItem.effectiveItemRevision.number"
     envelope = Envelope(
@@ -129,7 +130,7 @@ def read_item(delivery: Delivery) -> Message[EventItemNotice]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, notice, ignored)
+    return Message(envelope, notice, ignored, deviations)
 
 
 def decide_item(
@@ -156,7 +157,9 @@ def read_supplier(delivery: Delivery) -> Message[SupplierNotice]:
     Identity: that of the message, since the notice of a later change says the same.
     Raises: InvalidMessage for content that is no such notice, and for one without an id.
     """
-    notice, ignored = decode_foreign(delivery.body, SupplierNotice, where="supplier notice")
+    notice, ignored, deviations = decode_foreign(
+        delivery.body, SupplierNotice, where="supplier notice"
+    )
     named = notice.supplier_notice
     where = "supplierNotice.supplierId"
     envelope = Envelope(
@@ -167,7 +170,7 @@ def read_supplier(delivery: Delivery) -> Message[SupplierNotice]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, notice, ignored)
+    return Message(envelope, notice, ignored, deviations)
 
 
 def decide_supplier(

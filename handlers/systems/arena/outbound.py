@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -95,6 +96,9 @@ def read(step: Step, response: Response) -> Observed | More:
     Raises: besides those of `Driver`, Conflict where the object has another number by now.
     """
     match step.operation:
+        case ReadObject(kind=kind) as asked if kind == READ_EVENT:
+            if _is_entry_gone(asked.id, response):
+                return _without_entry(asked)
         case ReadObject() as asked if _is_gone(asked.id, response):
             return _gone(asked, asked.kind, asked.id)
     _check_success(response, wrote=False)
@@ -148,7 +152,7 @@ def confirm(step: Step, response: Response) -> Confirmed:
             return Confirmed(reference=report.change)
         case Reconcile(notice=notice, item=""):
             event = answers.decode(response, native.QueueEvent, wrote=True)
-            if event.guid != _event_guid(notice) or not event.items_reconciled:
+            if event.guid != _entry_of(notice).event or not event.items_reconciled:
                 raise _not_as_written(_event_path(notice))
             return Confirmed(reference=event.guid)
         case Reconcile(notice=notice, item=item):
@@ -174,14 +178,28 @@ def _read_event(asked: ReadObject, response: Response) -> More:
             remedy=f"Send the items of the entry instead, each by itself, as {ITEM_TYPE}",
             owner="engineering",
         )
-    integration, _, _ = asked.id.partition("/")
-    notice = native.Event(guid=event.guid, integration=integration)
+    notice = native.Event(guid=event.guid, integration=_entry_of(asked.id).integration)
     guid = event.change.guid
     return More(_get(_change_path(guid)), partial(_then_change, asked, guid, notice))
 
 
+def _is_entry_gone(notice: str, response: Response) -> bool:
+    """Whether Arena has the entry no more, or the whole queue."""
+    entry = _entry_of(notice)
+    return any(_is_gone(guid, response) for guid in (entry.event, entry.integration))
+
+
+def _without_entry(asked: ReadObject) -> Observed | More:
+    """The change itself, with no entry to be marked in the end; gone where the id of the read does
+    not name it."""
+    entry = _entry_of(asked.id)
+    if not entry.change:
+        return _gone(asked, READ_EVENT, entry.event)
+    return More(_get(_change_path(entry.change)), partial(_then_change, asked, entry.change, None))
+
+
 def _then_change(
-    asked: ReadObject, guid: str, notice: native.Event, response: Response
+    asked: ReadObject, guid: str, notice: native.Event | None, response: Response
 ) -> Observed | More:
     if _is_gone(guid, response):
         return _gone(asked, READ_CHANGE, guid)
@@ -502,18 +520,28 @@ def _change_path(guid: str) -> str:
     return f"/changes/{_checked(guid)}"
 
 
+class _Entry(NamedTuple):
+    """An entry of a queue by its guids; change: that it names, "" where that is not said."""
+
+    integration: str
+    event: str
+    change: str
+
+
+def _entry_of(notice: str) -> _Entry:
+    integration, _, rest = notice.partition("/")
+    event, _, change = rest.partition("/")
+    return _Entry(_checked(integration), _checked(event), _checked(change) if change else "")
+
+
 def _event_path(notice: str) -> str:
-    integration, _, event = notice.partition("/")
-    return f"/outboundintegrations/{_checked(integration)}/events/{_checked(event)}"
+    entry = _entry_of(notice)
+    return f"/outboundintegrations/{entry.integration}/events/{entry.event}"
 
 
 def _event_items(notice: str, offset: int) -> Request:
     page = (("limit", str(MAX_PAGE)), ("offset", str(offset)))
     return _get(f"{_event_path(notice)}/items", ("reconciled", "any"), *page)
-
-
-def _event_guid(notice: str) -> str:
-    return notice.partition("/")[2]
 
 
 def _checked(guid: str) -> str:
@@ -536,8 +564,9 @@ def _change(guid: str, response: Response) -> native.Change:
 
 def _event(notice: str, response: Response) -> native.QueueEvent:
     event = answers.decode(response, native.QueueEvent, wrote=False)
-    if event.guid != _event_guid(notice):
-        raise _about_another(_event_guid(notice), event.guid)
+    asked = _entry_of(notice).event
+    if event.guid != asked:
+        raise _about_another(asked, event.guid)
     return event
 
 

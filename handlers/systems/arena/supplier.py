@@ -12,12 +12,12 @@ from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, no_needs
 from canonical.supplier import Qualification, Supplier, supplier_key
-from canonical.text import normalise_id, normalise_text
+from canonical.text import normalise_id, normalise_text, received_id
 from handlers.systems.arena.inbound import HANDLER as CHANGES
 from handlers.systems.arena.native import SupplierSpecs, SupplierStatement
 from handlers.systems.arena.values import unmapped
 from handlers.systems.arena.words import APPROVAL
-from handlers.systems.timestamps import microseconds, parse_timestamp
+from handlers.systems.timestamps import header_deviations, microseconds, parse_timestamp
 
 TYPE = "arena.supplier"
 
@@ -43,7 +43,7 @@ def read(delivery: Delivery) -> Message[SupplierStatement]:
     Raises: InvalidMessage for content that is no such statement, and for one that does not say when
         it was so: Arena keeps no time of a supplier's changes.
     """
-    statement, ignored = decode_foreign(
+    statement, ignored, deviations = decode_foreign(
         delivery.body, SupplierStatement, where="supplier statement"
     )
     stated_at = parse_timestamp(required(delivery.attributes, "time"), where="ce-time")
@@ -59,7 +59,8 @@ def read(delivery: Delivery) -> Message[SupplierStatement]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    return Message(envelope, statement, ignored)
+    deviations = (*header_deviations(delivery.attributes), *deviations)
+    return Message(envelope, statement, ignored, deviations)
 
 
 def decide(message: Message[SupplierStatement], facts: Facts, now: datetime) -> tuple[Effect, ...]:
@@ -73,7 +74,7 @@ def decide(message: Message[SupplierStatement], facts: Facts, now: datetime) -> 
         name=normalise_text(stated.name, where="supplier.name"),
         active=True,
         qualification=_qualification(stated),
-        source_id=normalise_id(stated.guid, where="supplier.guid"),
+        source_id=received_id(stated.guid, where="supplier.guid"),
         stated_at=message.envelope.time,
     )
     return (Emit("supplier.changed", message.envelope.key, supplier),)

@@ -12,6 +12,7 @@ from canonical.codec import guard
 from canonical.errors import InvalidMessage
 from canonical.item import Lifecycle
 from canonical.members import named, shown
+from canonical.own_words import OwnWords
 from canonical.text import normalise_text
 from handlers.systems.arena.native import AdditionalAttribute, Phase
 from handlers.systems.arena.words import PHASE, STAGE
@@ -23,14 +24,21 @@ _LIST_SEPARATORS = re.compile(r"[,;|]")
 _UNFILLED = frozenset({b"null", b'""', b"[]"})
 
 
-def lifecycle_of(phase: Phase, where: str) -> Lifecycle:
-    """The life cycle by the phase's stage, else by its name.
+def lifecycle_of(phase: Phase, own: OwnWords, where: str) -> Lifecycle:
+    """The life cycle by a word of the workspace's own, else by the phase's stage, else by its name.
 
     Raises: InvalidMessage for a phase that is in no table.
     """
-    found = STAGE.get(phase.stage) or PHASE.get(phase.name.casefold())
+    found = own.state(phase.name) or own.state(phase.stage)
+    found = found or STAGE.get(phase.stage) or PHASE.get(phase.name.casefold())
     if found is None:
-        raise unmapped("lifecycle-unmapped", "life-cycle phase", phase.stage or phase.name, where)
+        raise unmapped(
+            "lifecycle-unmapped",
+            "life-cycle phase",
+            phase.stage or phase.name,
+            where,
+            remedy="Map it in words of your own (rules.words) or correct it at the source",
+        )
     return found
 
 
@@ -71,11 +79,18 @@ def custom_path(name: str, where: str) -> str:
     return f"{where}.additionalAttributes[{name}]"
 
 
-def unmapped(code: str, what: str, word: str, where: str) -> InvalidMessage:
+def unmapped(
+    code: str,
+    what: str,
+    word: str,
+    where: str,
+    *,
+    remedy: str = "Have the word mapped or correct it at the source",
+) -> InvalidMessage:
     """A word that is in no table."""
     return InvalidMessage(
         code,
         f"The {what} {word[:40]!r} is in no table",
         where=where,
-        remedy="Have the word mapped or correct it at the source",
+        remedy=remedy,
     )

@@ -2,7 +2,7 @@
 
 Stages, statuses and types are Arena's; phase, category, field and disposition names are the
 workspace's, which is why they are data and never guessed: those of a life cycle in
-`canonical/data/lifecycle.csv`, the others here.
+`canonical/data/lifecycle.csv` and in the configuration, the others here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from canonical.supplier import QualificationStatus
 
 # Numbers while in design, letters from the first release on.
 SCHEME: Scheme = "prototype_then_production"
+
+# Arena's names of units.
+UNITS = "arena"
 
 # Arena puts a dated change into force at the midnight that begins the day in this zone.
 EFFECTIVE_ZONE = "America/Los_Angeles"
@@ -112,7 +115,7 @@ APPROVAL: Mapping[str, QualificationStatus] = {
 }
 
 # What is read, in words of our own: a change by its guid, the one that an entry of a queue names,
-# by "<integration>/<event>", a revision of an item or a supplier by its guid.
+# by "<integration>/<event>/<change>", a revision of an item or a supplier by its guid.
 READ_CHANGE = "change"
 READ_EVENT = "event"
 READ_ITEM = "item"

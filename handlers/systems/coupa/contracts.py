@@ -6,6 +6,7 @@ from datetime import datetime
 
 from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice, minor_digits
+from canonical.own_words import OwnWords
 from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.quantity import Quantity, parse_decimal
 from canonical.sourcing import CoverageLine
@@ -18,7 +19,7 @@ from handlers.systems.timestamps import microseconds
 
 
 def to_coverage_line(
-    contract: native.Contract, line: native.ContractLine, where: str
+    contract: native.Contract, line: native.ContractLine, own: OwnWords, where: str
 ) -> CoverageLine:
     """The line as cover of its item: valid while both it and its contract are.
 
@@ -35,12 +36,12 @@ def to_coverage_line(
     begins = [day_of(contract.start_date, f"{where}: start-date of the contract")]
     if line.start_date:
         begins.append(day_of(line.start_date, f"{where}.start-date"))
-    minimum = _minimum(line, where)
+    minimum = _minimum(line, own, where)
     return CoverageLine(
         contract=normalise_id(contract.number, where=f"{where}: number of the contract"),
         supplier=normalise_id(contract.supplier.number, where=f"{where}: supplier"),
-        price=_price(line, where),
-        order_unit=_unit(line, where),
+        price=_price(line, own, where),
+        order_unit=_unit(line, own, where),
         first_day=max(begins),
         last_day=min(ends, default=None),
         lead_time_days=_lead_time(line, where) or 0,
@@ -48,7 +49,9 @@ def to_coverage_line(
     )
 
 
-def to_contract(row: native.StatedContract, changed_at: datetime) -> PurchaseContract:
+def to_contract(
+    row: native.StatedContract, changed_at: datetime, own: OwnWords
+) -> PurchaseContract:
     """The contract, whole, as procurement had it then.
 
     A maximum value of more than nothing is what is agreed; without it prices are.
@@ -70,7 +73,7 @@ def to_contract(row: native.StatedContract, changed_at: datetime) -> PurchaseCon
         last_day=last_day(row.end_date, "end-date"),
         kind="value" if target else "blanket",
         currency=currency,
-        lines=tuple(_to_line(line, place) for place, line in enumerate(row.lines)),
+        lines=tuple(_to_line(line, own, place) for place, line in enumerate(row.lines)),
         title=normalise_text(row.name or "", where="name"),
         target_value=target,
         stated_as=row.status,
@@ -93,36 +96,36 @@ def _target(row: native.StatedContract, currency: str) -> Money | None:
     return Money(amount, currency)
 
 
-def _to_line(line: native.ContractLine, place: int) -> ContractLine:
+def _to_line(line: native.ContractLine, own: OwnWords, place: int) -> ContractLine:
     where = f"lines[{place}]"
     return ContractLine(
         line=str(place + 1 if line.id is None else line.id),
         item=normalise_id(line.item_number, where=f"{where}.item-number"),
-        order_unit=_unit(line, where),
-        price=_price(line, where),
-        minimum=_minimum(line, where),
+        order_unit=_unit(line, own, where),
+        price=_price(line, own, where),
+        minimum=_minimum(line, own, where),
         first_day=day_of(line.start_date, f"{where}.start-date") if line.start_date else None,
         last_day=last_day(line.end_date, f"{where}.end-date"),
         lead_time_days=_lead_time(line, where),
     )
 
 
-def _unit(line: native.ContractLine, where: str) -> str:
-    return to_rec20(UNITS, line.uom.code, where=f"{where}.uom")
+def _unit(line: native.ContractLine, own: OwnWords, where: str) -> str:
+    return to_rec20(UNITS, line.uom.code, own.codes, where=f"{where}.uom")
 
 
-def _price(line: native.ContractLine, where: str) -> UnitPrice:
+def _price(line: native.ContractLine, own: OwnWords, where: str) -> UnitPrice:
     per = parse_decimal(line.price_unit_quantity or "1", where=f"{where}.price-unit-quantity")
     amount = parse_decimal(line.price, where=f"{where}.price")
-    return UnitPrice(Money(amount, line.currency.code), Quantity(per, _unit(line, where)))
+    return UnitPrice(Money(amount, line.currency.code), Quantity(per, _unit(line, own, where)))
 
 
-def _minimum(line: native.ContractLine, where: str) -> Quantity | None:
+def _minimum(line: native.ContractLine, own: OwnWords, where: str) -> Quantity | None:
     stated = line.minimum_order_quantity
     if not stated:
         return None
     amount = parse_decimal(stated, where=f"{where}.minimum-order-quantity")
-    return Quantity(amount, _unit(line, where))
+    return Quantity(amount, _unit(line, own, where))
 
 
 def _lead_time(line: native.ContractLine, where: str) -> int | None:

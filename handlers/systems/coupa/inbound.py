@@ -44,10 +44,12 @@ def read_supplier(delivery: Delivery) -> Message[tuple[native.Supplier, ...]]:
     content that is neither."""
     if not delivery.body.lstrip().startswith(b"{"):
         return read_brought(delivery, SUPPLIER_ANSWER, native.Suppliers)
-    row, ignored = decode_foreign(delivery.body, native.StatedSupplier, where=SUPPLIER_ANSWER)
+    row, ignored, deviations = decode_foreign(
+        delivery.body, native.StatedSupplier, where=SUPPLIER_ANSWER
+    )
     row = msgspec.structs.replace(row, number=normalise_id(row.number, where="number"))
     envelope = _envelope(delivery, SUPPLIER_ANSWER, row, supplier_key(row.number))
-    return Message(envelope, (row,), ignored)
+    return Message(envelope, (row,), ignored, deviations)
 
 
 def read_contracts(delivery: Delivery) -> Message[tuple[native.Contract, ...]]:
@@ -83,8 +85,9 @@ def decide_contracts(
     Raises: InvalidMessage for prices, units, currencies and days that cannot be understood.
     """
     item = _subject(message, "coverage")
+    own = facts.rules.words_of(message.envelope.source)
     lines = [
-        to_coverage_line(contract, line, f"[{place}].lines[{row}]")
+        to_coverage_line(contract, line, own, f"[{place}].lines[{row}]")
         for place, contract in enumerate(message.payload)
         if contract.status == PUBLISHED
         for row, line in enumerate(contract.lines)
@@ -113,16 +116,16 @@ def _subject(message: Message[Any], kind: str) -> str:
 
 def read_contract(delivery: Delivery) -> Message[native.StatedContract]:
     """A contract as a row of what changed; raises InvalidMessage for content that is none."""
-    row, ignored = decode_foreign(delivery.body, native.StatedContract, where=CONTRACT)
+    row, ignored, deviations = decode_foreign(delivery.body, native.StatedContract, where=CONTRACT)
     key = contract_key(normalise_id(row.number, where="number"))
-    return Message(_envelope(delivery, CONTRACT, row, key), row, ignored)
+    return Message(_envelope(delivery, CONTRACT, row, key), row, ignored, deviations)
 
 
 def read_order(delivery: Delivery) -> Message[native.Order]:
     """An order as a row of what changed; raises InvalidMessage for content that is none."""
-    row, ignored = decode_foreign(delivery.body, native.Order, where=ORDER)
+    row, ignored, deviations = decode_foreign(delivery.body, native.Order, where=ORDER)
     key = order_key(normalise_id(row.po_number, where="po-number"))
-    return Message(_envelope(delivery, ORDER, row, key), row, ignored)
+    return Message(_envelope(delivery, ORDER, row, key), row, ignored, deviations)
 
 
 def decide_contract(
@@ -132,7 +135,8 @@ def decide_contract(
 
     Raises: InvalidMessage for what of it cannot be understood.
     """
-    contract = to_contract(message.payload, _changed_at(message))
+    own = facts.rules.words_of(message.envelope.source)
+    contract = to_contract(message.payload, _changed_at(message), own)
     return (Emit("contract.changed", message.envelope.key, contract),)
 
 
@@ -145,7 +149,8 @@ def decide_order(message: Message[native.Order], facts: Facts, now: datetime) ->
     known = facts.order(normalise_id(message.payload.po_number, where="po-number"))
     if not is_placed(message.payload) or (known and is_copy(message.payload, known)):
         return ()
-    order = to_order(message.payload, _changed_at(message))
+    own = facts.rules.words_of(message.envelope.source)
+    order = to_order(message.payload, _changed_at(message), own)
     if known is None and message.payload.status == ORDER_CANCELLED:
         return ()
     event = "purchase-order.changed" if known else "purchase-order.created"

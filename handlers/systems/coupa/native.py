@@ -12,7 +12,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Int64
+from canonical.manners import of_id, of_time, unit_of
 from canonical.members import Foreign
+from handlers.systems.coupa.words import UNITS
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 # Written only where something is to be said.
@@ -32,6 +34,24 @@ class _Native(Foreign, frozen=True, rename="kebab"):
     """The vendor's spelling of field names; beside a number or code of ours stands an id."""
 
     left_out: ClassVar = frozenset({"id", "created-at", "updated-at", "created-by", "updated-by"})
+    manners: ClassVar = {
+        **dict.fromkeys(
+            (
+                "number",
+                "item-number",
+                "po-number",
+                "line-num",
+                "location-code",
+                "remit-to-code",
+                "region",
+                "business-unit",
+                "plant",
+            ),
+            of_id,
+        ),
+        "updated-at": of_time,
+        "uom.code": unit_of(UNITS),
+    }
 
 
 class Identified(_Native, frozen=True):
@@ -119,6 +139,8 @@ class SiteFields(_Native, frozen=True):
 
 class SupplierSite(_Native, frozen=True):
     """A place that orders go to; code is its key at the supplier."""
+
+    manners: ClassVar = {"code": of_id}
 
     code: str | None = None
     name: str | None = None

@@ -9,6 +9,7 @@ from decimal import Decimal
 from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice, minor_digits
 from canonical.order import OrderLine, OrderStatus, PurchaseOrder, ScheduleLine
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity, parse_decimal
 from canonical.text import normalise_id, normalise_text
 from canonical.units import to_rec20
@@ -42,7 +43,7 @@ def by_amount(order: native.Order) -> int:
     return sum(line.type == BY_AMOUNT for line in order.order_lines)
 
 
-def to_order(order: native.Order, changed_at: datetime) -> PurchaseOrder:
+def to_order(order: native.Order, changed_at: datetime, own: OwnWords) -> PurchaseOrder:
     """The order, whole, as procurement had it then; one that is cancelled has no lines.
 
     Raises: InvalidMessage naming line and field.
@@ -54,7 +55,7 @@ def to_order(order: native.Order, changed_at: datetime) -> PurchaseOrder:
         version=microseconds(changed_at),
         supplier=normalise_id(order.supplier.number, where="supplier.number"),
         currency=currency,
-        lines=tuple(_lines(order, currency)),
+        lines=tuple(_lines(order, currency, own)),
         payment_terms=normalise_text(
             order.payment_term.code if order.payment_term else "", where="payment-term.code"
         ),
@@ -72,17 +73,19 @@ def _standing(order: native.Order) -> OrderStatus | None:
     return ORDER_STATUS[order.status]
 
 
-def _lines(order: native.Order, currency: str) -> Iterator[OrderLine]:
+def _lines(order: native.Order, currency: str, own: OwnWords) -> Iterator[OrderLine]:
     if _standing(order) == "cancelled":
         return
     address = order.ship_to_address
     plant = optional_id(address.location_code if address else None, "ship-to-address.location-code")
     for place, line in enumerate(order.order_lines):
         if line.status != LINE_CANCELLED and line.type != BY_AMOUNT:
-            yield _to_line(line, plant, currency, f"order-lines[{place}]")
+            yield _to_line(line, plant, currency, own, f"order-lines[{place}]")
 
 
-def _to_line(line: native.OrderLine, plant: str, currency: str, where: str) -> OrderLine:
+def _to_line(
+    line: native.OrderLine, plant: str, currency: str, own: OwnWords, where: str
+) -> OrderLine:
     if line.quantity is None or line.uom is None:
         raise InvalidMessage(
             "field-missing",
@@ -90,7 +93,7 @@ def _to_line(line: native.OrderLine, plant: str, currency: str, where: str) -> O
             where=f"{where}.quantity",
             remedy="Send quantity and uom of the line",
         )
-    unit = to_rec20(UNITS, line.uom.code, where=f"{where}.uom")
+    unit = to_rec20(UNITS, line.uom.code, own.codes, where=f"{where}.uom")
     quantity = Quantity(parse_decimal(line.quantity, where=f"{where}.quantity"), unit)
     due = day_of(line.need_by_date, f"{where}.need-by-date") if line.need_by_date else None
     item, contract = line.item, line.contract

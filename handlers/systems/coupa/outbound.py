@@ -28,6 +28,7 @@ from canonical.operations import (
     RequestReview,
     verb,
 )
+from canonical.own_words import NO_WORDS, OwnWords
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
 from canonical.units import from_rec20
@@ -65,7 +66,7 @@ def observe(step: Step) -> Request:
             raise _unsupported(other)
 
 
-def read(step: Step, response: Response) -> Observed | More:
+def read(step: Step, response: Response, own: OwnWords = NO_WORDS) -> Observed | More:
     """What procurement holds, compared with what the step wants, or its answer to a question; of a
     long list the next page.
 
@@ -73,11 +74,11 @@ def read(step: Step, response: Response) -> Observed | More:
     """
     match step.operation:
         case PublishItem(item):
-            return pages.read(_items(step, item), response)
+            return pages.read(_items(step, item, own), response)
         case PutSupplier(supplier):
             return put_supplier.read(supplier, response)
         case PutOrder(order):
-            return put_order.read(order, response)
+            return put_order.read(order, response, own)
         case ReadCoverage(item_number):
             return pages.read(_contracts(step, item_number), response)
         case ReadSupplier(number):
@@ -88,7 +89,7 @@ def read(step: Step, response: Response) -> Observed | More:
             raise _unsupported(other)
 
 
-def write(step: Step, observed: Observed, key: str) -> Write | None:
+def write(step: Step, observed: Observed, key: str, own: OwnWords = NO_WORDS) -> Write | None:
     """The create or the change; None for questions, which a read has answered.
 
     Procurement has no idempotency key; ours goes along for its log. A review is recognised by its
@@ -96,13 +97,13 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
     """
     match step.operation, observed:
         case PublishItem(item), Absent():
-            return rest.write("POST", "/api/items", item_body(item), key)
+            return rest.write("POST", "/api/items", item_body(item, own), key)
         case PublishItem(item), Present(reference=reference):
-            return rest.write("PUT", f"/api/items/{reference}", item_body(item), key)
+            return rest.write("PUT", f"/api/items/{reference}", item_body(item, own), key)
         case PutSupplier(supplier), _:
             return put_supplier.write(supplier, observed, key)
         case PutOrder(order), _:
-            return put_order.write(order, observed, key)
+            return put_order.write(order, observed, key, own)
         case RequestReview() as review, Absent():
             return rest.write("POST", "/api/supplier_reviews", review_body(review), key)
         case _:
@@ -135,19 +136,20 @@ def confirm(step: Step, response: Response) -> Confirmed:
 # --- items ---
 
 
-def item_body(item: Item) -> native.ItemBody:
+def item_body(item: Item, own: OwnWords) -> native.ItemBody:
     """The item as buyers are to see it.
 
     Raises: UnknownUnit where procurement has no name for the base unit.
     """
     text = item.description.strip() or item.number
+    unit = from_rec20(UNITS, item.base_unit, own.units, where=f"item/{item.number}.base_unit")
     ranked = sorted(item.manufacturers, key=lambda m: (m.rank is None, m.rank or 0))
     return native.ItemBody(
         item_number=item.number,
         name=text[:_NAME_CHARS],
         description=text,
         active=item.lifecycle in ORDERABLE,
-        uom=native.Code(from_rec20(UNITS, item.base_unit, where=f"item/{item.number}.base_unit")),
+        uom=native.Code(unit),
         custom_fields=native.ItemFields(
             revision=item.revision.label,
             lifecycle=item.lifecycle,
@@ -162,21 +164,21 @@ def item_body(item: Item) -> native.ItemBody:
     )
 
 
-def _items(step: Step, item: Item) -> pages.List[native.Item]:
+def _items(step: Step, item: Item, own: OwnWords) -> pages.List[native.Item]:
     return pages.List(
         observe(step),
         tuple[native.Item, ...],
         lambda held: held.item_number == item.number,
-        partial(_compare_item, item),
+        partial(_compare_item, item, own),
     )
 
 
-def _compare_item(item: Item, found: tuple[Row[native.Item], ...]) -> Observed:
+def _compare_item(item: Item, own: OwnWords, found: tuple[Row[native.Item], ...]) -> Observed:
     row = rest.only(found, f"item/{item.number}")
     if row is None:
         return Absent()
     held = row.value
-    differences = _item_differences(item_body(item), held)
+    differences = _item_differences(item_body(item, own), held, own)
     return Present(
         equal=not differences,
         reference=str(held.id),
@@ -185,20 +187,20 @@ def _compare_item(item: Item, found: tuple[Row[native.Item], ...]) -> Observed:
     )
 
 
-def _item_differences(want: native.ItemBody, held: native.Item) -> tuple[str, ...]:
-    own, fields = want.custom_fields, held.custom_fields or native.ItemFields()
+def _item_differences(want: native.ItemBody, held: native.Item, own: OwnWords) -> tuple[str, ...]:
+    wanted, fields = want.custom_fields, held.custom_fields or native.ItemFields()
     compared: tuple[tuple[str, object, object], ...] = (
         ("name", held.name or "", want.name),
         ("description", held.description or "", want.description),
         ("active", held.active, want.active),
-        ("uom", rest.unit_of(held.uom), rest.unit_of(want.uom)),
-        ("revision", fields.revision or "", own.revision),
-        ("lifecycle", fields.lifecycle or "", own.lifecycle),
-        ("compliance", sorted(fields.compliance or ()), sorted(own.compliance or ())),
+        ("uom", rest.unit_of(held.uom, own), rest.unit_of(want.uom, own)),
+        ("revision", fields.revision or "", wanted.revision),
+        ("lifecycle", fields.lifecycle or "", wanted.lifecycle),
+        ("compliance", sorted(fields.compliance or ()), sorted(wanted.compliance or ())),
         (
             "approved-manufacturers",
             fields.approved_manufacturers or (),
-            own.approved_manufacturers or (),
+            wanted.approved_manufacturers or (),
         ),
     )
     return rest.differing(compared)
@@ -310,11 +312,17 @@ def _unsupported(operation: Operation) -> Misconfigured:
     )
 
 
-DRIVER = Driver(
-    name="coupa",
-    operations=(PublishItem, PutSupplier, PutOrder, ReadCoverage, ReadSupplier, RequestReview),
-    observe=observe,
-    read=read,
-    write=write,
-    confirm=confirm,
-)
+def driver(own: OwnWords = NO_WORDS) -> Driver:
+    """The driver for a procurement that has these words of its own."""
+    return Driver(
+        name="coupa",
+        operations=(PublishItem, PutSupplier, PutOrder, ReadCoverage, ReadSupplier, RequestReview),
+        observe=observe,
+        read=partial(read, own=own),
+        write=partial(write, own=own),
+        confirm=confirm,
+        worded=driver,
+    )
+
+
+DRIVER = driver()

@@ -20,6 +20,7 @@ from canonical.errors import Conflict, InDoubt, InvalidMessage, Rejected
 from canonical.exchange import Request, Response
 from canonical.money import UnitPrice
 from canonical.order import OrderLine, PurchaseOrder, order_key
+from canonical.own_words import OwnWords
 from canonical.quantity import (
     MAX_SCALE,
     Quantity,
@@ -53,7 +54,7 @@ def observe(order: PurchaseOrder) -> Request:
     return rest.get(_PATH, ("po-number", order.number))
 
 
-def read(order: PurchaseOrder, response: Response) -> Observed | More:
+def read(order: PurchaseOrder, response: Response, own: OwnWords) -> Observed | More:
     """What procurement holds. An order without lines is cancelled there, or was never known.
 
     Raises: Rejected as `body_of`; Conflict where the number is that of another order, or of one
@@ -63,17 +64,19 @@ def read(order: PurchaseOrder, response: Response) -> Observed | More:
         observe(order),
         tuple[native.HeldOrder, ...],
         lambda held: held.po_number == order.number,
-        partial(_compare, order),
+        partial(_compare, order, own),
     )
     return pages.read(listed, response)
 
 
-def _compare(order: PurchaseOrder, found: tuple[Row[native.HeldOrder], ...]) -> Observed:
+def _compare(
+    order: PurchaseOrder, own: OwnWords, found: tuple[Row[native.HeldOrder], ...]
+) -> Observed:
     row = rest.only(found, order_key(order.number))
     if row is None:
         return Absent() if order.lines else Present(equal=True)
     held = row.value
-    differences = tuple(_differences(order, held))
+    differences = tuple(_differences(order, held, own))
     return Present(
         equal=not differences,
         reference=str(held.id),
@@ -82,15 +85,15 @@ def _compare(order: PurchaseOrder, found: tuple[Row[native.HeldOrder], ...]) -> 
     )
 
 
-def write(order: PurchaseOrder, observed: Observed, key: str) -> Write:
+def write(order: PurchaseOrder, observed: Observed, key: str, own: OwnWords) -> Write:
     """The create, the cancellation, or the change of lines that differ."""
     if isinstance(observed, Absent):
-        return rest.write("POST", _PATH, body_of(order), key)
+        return rest.write("POST", _PATH, body_of(order, own), key)
     path = f"{_PATH}/{observed.reference}"
     if not order.lines:
         return rest.write("PUT", f"{path}/cancel", None, key)
     held = msgspec.json.decode(observed.native, type=native.HeldOrder)
-    return rest.write("PUT", path, _change(order, held), key)
+    return rest.write("PUT", path, _change(order, held, own), key)
 
 
 def confirm(order: PurchaseOrder, response: Response) -> Confirmed:
@@ -107,7 +110,7 @@ def confirm(order: PurchaseOrder, response: Response) -> Confirmed:
 # --- what is wanted ---
 
 
-def body_of(order: PurchaseOrder) -> native.OrderBody:
+def body_of(order: PurchaseOrder, own: OwnWords) -> native.OrderBody:
     """The order whole, as it is created; of what is not known nothing is said.
 
     Raises: Rejected for what an order of procurement's cannot say; UnknownUnit where it has no name
@@ -121,7 +124,7 @@ def body_of(order: PurchaseOrder) -> native.OrderBody:
         currency=native.Code(order.currency),
         payment_term=native.Code(order.payment_terms) if order.payment_terms else UNSET,
         ship_to_address=_ship_to(order),
-        order_lines=tuple(_line(line, order) for line in order.lines),
+        order_lines=tuple(_line(line, order, own) for line in order.lines),
     )
 
 
@@ -139,7 +142,7 @@ def _ship_to(order: PurchaseOrder) -> native.ShipTo | UnsetType:
     return native.ShipTo(plant) if plant else UNSET
 
 
-def _line(line: OrderLine, order: PurchaseOrder) -> native.OrderLineBody:
+def _line(line: OrderLine, order: PurchaseOrder, own: OwnWords) -> native.OrderLineBody:
     where = f"{order_key(order.number)} line {line.line}"
     unit, price, due = line.quantity.unit, line.price, _due(line, where)
     text = line.description or line.item
@@ -148,7 +151,7 @@ def _line(line: OrderLine, order: PurchaseOrder) -> native.OrderLineBody:
         type=BY_QUANTITY,
         description=rest.fitting(text, _TEXT_CHARS, f"{where}: description") if text else UNSET,
         quantity=format(line.quantity.value, "f"),
-        uom=native.Code(from_rec20(UNITS, unit, where=f"{where}: unit")),
+        uom=native.Code(from_rec20(UNITS, unit, own.units, where=f"{where}: unit")),
         price=_price(price, unit, where) if price else UNSET,
         currency=native.Code(price.amount.currency if price else order.currency),
         item=native.ItemNumber(line.item) if line.item else UNSET,
@@ -206,7 +209,7 @@ def _unsayable(code: str, what: str, where: str, remedy: str) -> Rejected:
 # --- what is held ---
 
 
-def _differences(order: PurchaseOrder, held: native.HeldOrder) -> Iterator[str]:
+def _differences(order: PurchaseOrder, held: native.HeldOrder, own: OwnWords) -> Iterator[str]:
     """What differs, for people. Raises: as `read`."""
     _refuse_another(order, held)
     if not order.lines:
@@ -214,14 +217,15 @@ def _differences(order: PurchaseOrder, held: native.HeldOrder) -> Iterator[str]:
         return
     if held.status == ORDER_CANCELLED:
         raise _another(order, "order-cancelled", "was cancelled, and is on order again")
-    wanted = body_of(order)
+    wanted = body_of(order, own)
     yield from rest.differing(_compared_head(wanted, held))
     lines, left = _paired(wanted, held)
     for line, its in lines:
         if its is None:
             yield f"line {line.line_num}: none, wanted one"
         else:
-            yield from (f"line {line.line_num} {said}" for said in _line_differences(line, its))
+            found = _line_differences(line, its, own)
+            yield from (f"line {line.line_num} {said}" for said in found)
     yield from (f"line {_plain(its.line_num)}: one, wanted none" for its in left)
 
 
@@ -281,12 +285,14 @@ def _plain(number: str | int | UnsetType | None) -> str:
     return str(number).strip().lstrip("0")
 
 
-def _line_differences(wanted: native.OrderLineBody, held: native.HeldLine) -> tuple[str, ...]:
+def _line_differences(
+    wanted: native.OrderLineBody, held: native.HeldLine, own: OwnWords
+) -> tuple[str, ...]:
     assert wanted.uom is not UNSET
     fields = held.custom_fields or native.LineFields()
     compared = (
         ("quantity", _decimal(held.quantity), _decimal(wanted.quantity)),
-        ("uom", rest.unit_of(held.uom), rest.unit_of(wanted.uom)),
+        ("uom", rest.unit_of(held.uom, own), rest.unit_of(wanted.uom, own)),
         ("price", _decimal(held.price), _decimal(wanted.price)),
         ("currency", _code(held.currency), _code(wanted.currency)),
         ("item", held.item.item_number if held.item else "", _item(wanted)),
@@ -327,15 +333,15 @@ def _revision(line: native.OrderLineBody) -> str:
     return (line.custom_fields.revision or "") if line.custom_fields else ""
 
 
-def _change(order: PurchaseOrder, held: native.HeldOrder) -> native.OrderBody:
+def _change(order: PurchaseOrder, held: native.HeldOrder, own: OwnWords) -> native.OrderBody:
     """What of the head differs, and the lines that do: whole, new ones without an id."""
-    wanted = body_of(order)
+    wanted = body_of(order, own)
     head = {name for name, is_held, said in _compared_head(wanted, held) if is_held != said}
     pairs, left = _paired(wanted, held)
     lines = [
         line if its is None else msgspec.structs.replace(line, id=its.id)
         for line, its in pairs
-        if its is None or _line_differences(line, its)
+        if its is None or _line_differences(line, its, own)
     ]
     lines += [native.OrderLineBody(id=its.id, delete=True) for its in left]
     return native.OrderBody(

@@ -19,6 +19,7 @@ from canonical.errors import (
     SuspectedDuplicate,
 )
 from canonical.exchange import Request, Response
+from canonical.own_words import OwnWords
 from canonical.units import to_rec20
 from handlers.systems import answers
 from handlers.systems.answers import Refusal
@@ -91,12 +92,12 @@ def fitting(text: str, limit: int, where: str) -> str:
     return text
 
 
-def unit_of(code: native.Code | None) -> str:
+def unit_of(code: native.Code | None, own: OwnWords) -> str:
     """The canonical code, since a unit has several names; the name itself where it is unknown."""
     if code is None:
         return ""
     try:
-        return to_rec20(UNITS, code.code)
+        return to_rec20(UNITS, code.code, own.codes)
     except InvalidMessage:
         return code.code
 

@@ -17,8 +17,9 @@ from canonical.bom import BomLine, BomNote, PlantBomState, Substitute
 from canonical.designators import Ranges, with_single_names
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity
-from canonical.text import joined_key, normalise_id, normalise_text
+from canonical.text import joined_key, normalise_text, received_id
 from canonical.units import to_rec20
 from handlers.systems.idoc.document import IDoc, Segment
 from handlers.systems.idoc.fields import Findings, flag, is_deleted
@@ -39,7 +40,7 @@ def boms_key(idoc: IDoc) -> str:
 
 
 def to_boms(
-    idoc: IDoc, version: int, stated_at: datetime
+    idoc: IDoc, version: int, stated_at: datetime, own: OwnWords
 ) -> tuple[tuple[PlantBomState, ...], tuple[Open, ...]]:
     """The BOM of each plant, usage and alternative that the BOMMAT tells of, and cases for what a
     person has to look at.
@@ -52,7 +53,7 @@ def to_boms(
     ranges = Ranges()
     for assignment in _assignments(idoc):
         findings = Findings(f"BOM of {_parent(assignment)} in plant {assignment.get('WERKS')}")
-        bom = _to_bom(_head(idoc), assignment, findings, version, stated_at)
+        bom = _to_bom(_head(idoc), assignment, own, findings, version, stated_at)
         boms.append(with_single_names(bom, ranges))
         cases += findings.cases
     return tuple(boms), tuple(cases)
@@ -83,7 +84,12 @@ def _parent(assignment: Segment) -> str:
 
 
 def _to_bom(
-    head: Segment, assignment: Segment, findings: Findings, version: int, stated_at: datetime
+    head: Segment,
+    assignment: Segment,
+    own: OwnWords,
+    findings: Findings,
+    version: int,
+    stated_at: datetime,
 ) -> PlantBomState:
     alternative = key(assignment.get("STLAL"), where=f"{assignment.where}: STLAL")
     is_gone = DELETE in (head.get("MSGFN"), assignment.get("MSGFN"))
@@ -98,15 +104,15 @@ def _to_bom(
         usage=_usage(head, assignment),
         alternative=alternative,
         version=version,
-        base=_base(header) if header else None,
-        lines=tuple(_lines(items, findings)),
+        base=_base(header, own) if header else None,
+        lines=tuple(_lines(items, own, findings)),
         notes=tuple(_notes(items, findings)),
         change=_change(made_by),
         valid_from=max(filter(None, map(_valid_from, made_by)), default=None),
         status=normalise_text(header.get("STLST"), where=header.where) if header else "",
         text=normalise_text(header.get("STKTX"), where=header.where) if header else "",
         is_deleted=is_gone or (header is not None and is_deleted(header, "LOEKZ") is True),
-        source_id=normalise_id(
+        source_id=received_id(
             assignment.get("MATNR_LONG", "MATNR"), where=f"{assignment.where}: MATNR"
         ),
         stated_at=stated_at,
@@ -163,8 +169,8 @@ def _nodes(
         yield node
 
 
-def _base(header: Segment) -> Quantity:
-    base = _quantity(header, "BMENG_C", "BMEIN")
+def _base(header: Segment, own: OwnWords) -> Quantity:
+    base = _quantity(header, own, "BMENG_C", "BMEIN")
     if base.value <= 0:
         raise InvalidMessage(
             "base-quantity",
@@ -175,16 +181,17 @@ def _base(header: Segment) -> Quantity:
     return base
 
 
-def _quantity(segment: Segment, field: str, unit_field: str) -> Quantity:
+def _quantity(segment: Segment, own: OwnWords, field: str, unit_field: str) -> Quantity:
     stated = segment.get(field)
     if not stated:
         raise _incomplete("A quantity is missing", where=f"{segment.where}: {field}")
     amount = decimal(stated, where=f"{segment.where}: {field}")
-    unit = to_rec20(ALIASES, segment.get(unit_field), where=f"{segment.where}: {unit_field}")
+    where = f"{segment.where}: {unit_field}"
+    unit = to_rec20(ALIASES, segment.get(unit_field), own.codes, where=where)
     return Quantity(amount, unit)
 
 
-def _lines(items: Sequence[Segment], findings: Findings) -> Iterator[BomLine]:
+def _lines(items: Sequence[Segment], own: OwnWords, findings: Findings) -> Iterator[BomLine]:
     """The lines with a component; of a group of alternatives the one that is used, with the others
     as its substitutes."""
     groups = {name: group for name, group in _groups(items) if _has_one_line(name, group, findings)}
@@ -193,7 +200,7 @@ def _lines(items: Sequence[Segment], findings: Findings) -> Iterator[BomLine]:
             continue
         used, *others = groups.get(item.get("ALPGR"), [item])
         if item is used:
-            yield _with_substitutes(_line(item), item.get("ALPGR"), others)
+            yield _with_substitutes(_line(item, own), item.get("ALPGR"), others, own)
 
 
 def _groups(items: Sequence[Segment]) -> Iterator[tuple[str, list[Segment]]]:
@@ -217,8 +224,10 @@ def _has_one_line(name: str, group: Sequence[Segment], findings: Findings) -> bo
     return is_one
 
 
-def _with_substitutes(line: BomLine, group: str, others: Sequence[Segment]) -> BomLine:
-    substitutions = tuple(_substitute(item, line.quantity, group) for item in others)
+def _with_substitutes(
+    line: BomLine, group: str, others: Sequence[Segment], own: OwnWords
+) -> BomLine:
+    substitutions = tuple(_substitute(item, line.quantity, group, own) for item in others)
     return msgspec.structs.replace(
         line,
         substitutes=tuple(dict.fromkeys(one.item for one in substitutions)),
@@ -226,8 +235,8 @@ def _with_substitutes(line: BomLine, group: str, others: Sequence[Segment]) -> B
     )
 
 
-def _substitute(item: Segment, of_line: Quantity, group: str) -> Substitute:
-    quantity = _quantity(item, "MENGE_C", "MEINS")
+def _substitute(item: Segment, of_line: Quantity, group: str, own: OwnWords) -> Substitute:
+    quantity = _quantity(item, own, "MENGE_C", "MEINS")
     return Substitute(
         item=_component(item),
         rank=_rank(item),
@@ -258,12 +267,12 @@ def _position(item: Segment) -> str:
     return unpadded(normalise_text(item.get("POSNR"), where=f"{item.where}: POSNR"))
 
 
-def _line(item: Segment) -> BomLine:
+def _line(item: Segment, own: OwnWords) -> BomLine:
     points = (part.get("EBORT") for part in item.all("E1STPUM"))
     return BomLine(
         position=_position(item),
         component=_component(item),
-        quantity=_quantity(item, "MENGE_C", "MEINS"),
+        quantity=_quantity(item, own, "MENGE_C", "MEINS"),
         reference_designators=tuple(
             normalise_text(point, where=f"{item.where}: EBORT") for point in points if point
         ),

@@ -16,6 +16,7 @@ from msgspec import UnsetType
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.money import UnitPrice
+from canonical.own_words import OwnWords
 from canonical.price_periods import PricePeriod, PriceScale
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity
@@ -46,7 +47,7 @@ def condition_key(idoc: IDoc) -> str:
 
 
 def to_patch(
-    idoc: IDoc, version: int, stated_at: datetime
+    idoc: IDoc, version: int, stated_at: datetime, own: OwnWords
 ) -> tuple[InfoRecordTermsPatch | None, tuple[Open, ...]]:
     """What the IDoc says of the prices, None where none of it can be understood, and cases for
     periods that cannot.
@@ -56,7 +57,7 @@ def to_patch(
     """
     head = _head(idoc)
     findings = Findings(f"prices {_supplier(head)}/{_item(head)}")
-    periods = tuple(_periods(head, findings))
+    periods = tuple(_periods(head, own, findings))
     if not periods:
         return None, tuple(findings.cases)
     patch = InfoRecordTermsPatch(
@@ -106,10 +107,10 @@ def _category(head: Segment) -> str:
     return found
 
 
-def _periods(head: Segment, findings: Findings) -> Iterator[PricePeriod]:
+def _periods(head: Segment, own: OwnWords, findings: Findings) -> Iterator[PricePeriod]:
     for period in head.all("E1KONH"):
         try:
-            found = _to_period(period, findings)
+            found = _to_period(period, own, findings)
         except InvalidMessage as failure:
             findings.add(_placed(failure, period))
             continue
@@ -117,7 +118,7 @@ def _periods(head: Segment, findings: Findings) -> Iterator[PricePeriod]:
             yield found
 
 
-def _to_period(period: Segment, findings: Findings) -> PricePeriod | None:
+def _to_period(period: Segment, own: OwnWords, findings: Findings) -> PricePeriod | None:
     """A price counts with all its scales or not at all: without one of them that of a large order
     would be wrong. None where an amount is a finding."""
     first_day, last_day = _day(period, "DATAB"), _day(period, "DATBI")
@@ -132,8 +133,8 @@ def _to_period(period: Segment, findings: Findings) -> PricePeriod | None:
     (rate,) = rates
     if flag(rate, "LOEVM_KO") is True:
         return PricePeriod(first_day, last_day)
-    starts = _starts(rate)
-    price, *others = [_price(line, rate, findings) for line in (rate, *rate.all("E1KONM"))]
+    starts = _starts(rate, own)
+    price, *others = [_price(line, rate, own, findings) for line in (rate, *rate.all("E1KONM"))]
     scales = [
         PriceScale(start, other)
         for start, other in zip(starts, others, strict=True)
@@ -148,7 +149,7 @@ def _day(segment: Segment, field: str) -> date | None:
     return day(segment.get(field), where=f"{segment.where}: {field}")
 
 
-def _price(line: Segment, rate: Segment, findings: Findings) -> UnitPrice | None:
+def _price(line: Segment, rate: Segment, own: OwnWords, findings: Findings) -> UnitPrice | None:
     """KBETR of a line, in currency and unit of the rate."""
     if rate.get("KRECH") not in BY_QUANTITY:
         raise _unreadable(
@@ -157,12 +158,12 @@ def _price(line: Segment, rate: Segment, findings: Findings) -> UnitPrice | None
     where = f"{line.where}: KBETR"
     amount = decimal(line.get("KBETR"), where=where)
     per = decimal(rate.get("KPEIN") or "0", where=f"{rate.where}: KPEIN")
-    unit = to_rec20(ALIASES, rate.get("KMEIN"), where=f"{rate.where}: KMEIN")
+    unit = to_rec20(ALIASES, rate.get("KMEIN"), own.codes, where=f"{rate.where}: KMEIN")
     money = to_money(amount, rate.get("KONWA"), findings, where=where)
     return None if isinstance(money, UnsetType) else UnitPrice(money, Quantity(per, unit))
 
 
-def _starts(rate: Segment) -> list[Quantity]:
+def _starts(rate: Segment, own: OwnWords) -> list[Quantity]:
     """From how much on each of the scales counts."""
     lines = list(rate.all("E1KONM"))
     if any(rate.all("E1KONW")) or (lines and rate.get("STFKZ") not in FROM_SCALES):
@@ -175,7 +176,7 @@ def _starts(rate: Segment) -> list[Quantity]:
         where = f"{line.where}: KSTBM"
         start = Quantity(
             decimal(line.get("KSTBM"), where=where),
-            to_rec20(ALIASES, unit, where=f"{rate.where}: KONMS"),
+            to_rec20(ALIASES, unit, own.codes, where=f"{rate.where}: KONMS"),
         )
         if starts and start <= starts[-1]:
             raise _unreadable("The scales are not in the order of their quantities", where)

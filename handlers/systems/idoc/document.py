@@ -13,12 +13,14 @@ from msgspec import UNSET, UnsetType
 
 from canonical.errors import InvalidMessage
 from handlers.systems.idoc.words import NO_CHANGE
-from handlers.systems.xml_document import Element, Limits, Reading, Source
+from handlers.systems.xml_document import Element, Known, Limits, Reading, Source
 
 CONTROL = "EDI_DC40"
 MAX_IDOCS = 1_000
 
-_IDOC = ("IDOC",)
+# Where an IDoc stands, whatever the root is called; what is in it is looked into elsewhere.
+IDOC = ("IDOC",)
+_BESIDE = Known(below={"IDOC": None})
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -62,10 +64,12 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class IDoc(msgspec.Struct, frozen=True):
-    """One IDoc. root: stands for the whole of it; its children are the segments of level one."""
+    """One IDoc. root: stands for the whole of it; its children are the segments of level one.
+    begins_with_control: whether its control record stands where it belongs."""
 
     control: Segment
     root: Segment
+    begins_with_control: bool = True
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -104,14 +108,27 @@ class IDoc(msgspec.Struct, frozen=True):
         return found[0]
 
 
+class Document(msgspec.Struct, frozen=True):
+    """The IDocs of a document, in its order; ignored: what stands beside them, as of a Reading."""
+
+    idocs: tuple[IDoc, ...]
+    ignored: tuple[str, ...] = ()
+
+
 def read_idocs(source: Source, limits: Limits) -> list[IDoc]:
-    """The IDocs of the document, in its order.
+    """The IDocs of the document, in its order. Raises: as `read_document`."""
+    return list(read_document(source, limits).idocs)
+
+
+def read_document(source: Source, limits: Limits) -> Document:
+    """The whole document.
 
     Raises: InvalidMessage for XML that is malformed or beyond the limits, for a document without
         an IDoc, and for an IDoc without control record or with a field given twice.
     """
     found: list[IDoc] = []
-    for _, element in Reading(source, limits=limits, whole=[_IDOC], with_text=True):
+    reading = Reading(source, limits=limits, whole=[IDOC], with_text=True, known=_BESIDE)
+    for _, element in reading:
         if len(found) == MAX_IDOCS:
             raise _wrong(f"It has more than {MAX_IDOCS} IDocs", element)
         root = _segment(element)
@@ -121,7 +138,8 @@ def read_idocs(source: Source, limits: Limits) -> list[IDoc]:
                 f"The IDoc has {len(controls)} control records {CONTROL}, not one", element
             )
         others = tuple(child for child in root.children if child.name != CONTROL)
-        found.append(IDoc(controls[0], msgspec.structs.replace(root, children=others)))
+        whole = msgspec.structs.replace(root, children=others)
+        found.append(IDoc(controls[0], whole, root.children[0] is controls[0]))
     if not found:
         raise InvalidMessage(
             "idoc-missing",
@@ -129,7 +147,7 @@ def read_idocs(source: Source, limits: Limits) -> list[IDoc]:
             where="document",
             remedy="Send IDocs as XML, as the SAP system writes them",
         )
-    return found
+    return Document(tuple(found), tuple(reading.ignored))
 
 
 def _segment(element: Element) -> Segment:

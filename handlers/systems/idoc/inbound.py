@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 
 from canonical.bom import plant_bom_key
 from canonical.codec import check_size
 from canonical.effects import Effect, Emit
-from canonical.envelope import Envelope, Message
+from canonical.envelope import Envelope, Message, first_ones
 from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, content_of, no_needs
 from canonical.item_master import item_master_key
 from canonical.members import named, shown
 from canonical.order import ConfirmationStatus, confirmation_key, order_key
+from canonical.own_words import OwnWords
 from canonical.purchasing import info_record_key
 from canonical.supplier_master import supplier_master_key
 from canonical.text import normalise_id
@@ -34,7 +36,8 @@ from handlers.systems.idoc import (
     status,
     supplier,
 )
-from handlers.systems.idoc.document import IDoc, Segment, read_idocs
+from handlers.systems.idoc.deviations import deviations_of
+from handlers.systems.idoc.document import IDOC, Document, IDoc, read_document
 from handlers.systems.idoc.orders import (
     BASIC_TYPE,
     CHANGE,
@@ -47,16 +50,15 @@ from handlers.systems.idoc.orders import (
 from handlers.systems.idoc.orders import (
     SEGMENTS as ORDER_SEGMENTS,
 )
+from handlers.systems.idoc.unread import counted, unread
 from handlers.systems.timestamps import microseconds
-from handlers.systems.xml_document import Limits
+from handlers.systems.xml_document import Limits, Reading
 
 TYPE = "idoc.document"
 LIMITS = Limits(bytes=16 * 1024 * 1024, elements=500_000)
 
-_HEAD_BYTES = 4096
-_ROOTS = (b"<IDOC", b"<EDI_DC40")
-# Fields of customers, and of anybody with a name space: /ACME/FIELD.
-_ADDED = ("ZZ", "YY", "/")
+# As far as it is looked into to know it.
+_HEAD = Limits(bytes=64 * 1024, elements=1_000)
 _SERIAL_FORMAT = "%Y%m%d%H%M%S"
 _SERIAL_CHARS = 14
 # Of a second, for IDocs of the same one: their numbers count up.
@@ -70,17 +72,17 @@ class _Kind:
 
     segments: frozenset[str]
     key: Callable[[IDoc], str]
-    say: Callable[[IDoc, int, datetime], tuple[Effect, ...]]
+    say: Callable[[IDoc, int, datetime, OwnWords], tuple[Effect, ...]]
     is_whole: bool = True
 
 
 def recognises(delivery: Delivery) -> bool:
     """Whether the content looks like an IDoc document: XML that begins with one."""
-    head = content_of(delivery).read(_HEAD_BYTES)
-    return all(name in head for name in _ROOTS)
+    head = BytesIO(content_of(delivery).read(_HEAD.bytes))
+    return Reading(head, limits=_HEAD, heads=[IDOC]).first() is not None
 
 
-def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
+def read(delivery: Delivery) -> Message[Document]:
     """The IDocs with their identity; what they say is not judged yet.
 
     Identity: sender, client and number of the IDoc; of several, that of the first with the number
@@ -89,7 +91,8 @@ def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
     """
     if delivery.package is None:
         check_size(delivery.body, where="document")
-    idocs = tuple(read_idocs(content_of(delivery), LIMITS))
+    document = read_document(content_of(delivery), LIMITS)
+    idocs = document.idocs
     keys = dict.fromkeys(_kind(idoc).key(idoc) for idoc in idocs)
     envelope = Envelope(
         id=normalise_id(_identity(idocs, delivery), where="EDI_DC40"),
@@ -101,8 +104,10 @@ def read(delivery: Delivery) -> Message[tuple[IDoc, ...]]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    ways = named(way for idoc in idocs for way in _not_read(idoc.root, _kind(idoc).segments, ()))
-    return Message(envelope, idocs, tuple("/".join(map(shown, way)) for way in ways))
+    ways = named(way for idoc in idocs for way in unread(idoc, _kind(idoc).segments))
+    ignored = ("/".join(map(shown, way)) for way in ways)
+    deviations = first_ones(one for idoc in idocs for one in deviations_of(idoc))
+    return Message(envelope, document, named((*document.ignored, *ignored)), deviations)
 
 
 def _identity(idocs: tuple[IDoc, ...], delivery: Delivery) -> str:
@@ -114,13 +119,13 @@ def _identity(idocs: tuple[IDoc, ...], delivery: Delivery) -> str:
     return f"{first.identity}+{last.control.get('DOCNUM')}+{len(idocs)}"
 
 
-def decide(message: Message[tuple[IDoc, ...]], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+def decide(message: Message[Document], facts: Facts, now: datetime) -> tuple[Effect, ...]:
     """An event for each IDoc, and cases for what of it was left out; cases for others' statuses.
 
     Raises: InvalidMessage naming segment, line and field; Rejected for one that is marked as a
         test: nothing of it may reach a productive system.
     """
-    for idoc in message.payload:
+    for idoc in message.payload.idocs:
         if idoc.is_test:
             raise Rejected(
                 "test-message",
@@ -129,51 +134,62 @@ def decide(message: Message[tuple[IDoc, ...]], facts: Facts, now: datetime) -> t
                 remedy="Send tests to an installation for tests",
                 owner="sender",
             )
-    return tuple(
-        effect
-        for idoc in message.payload
-        for effect in _kind(idoc).say(idoc, _version(idoc), _stated_at(idoc))
-    )
+    own = facts.rules.words_of(message.envelope.source)
+    return tuple(effect for idoc in message.payload.idocs for effect in effects_of(idoc, own))
 
 
-def _material(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
-    patch, cases = material.to_patch(idoc, version, stated_at)
+def effects_of(idoc: IDoc, own: OwnWords) -> tuple[Effect, ...]:
+    """What one IDoc alone leads to. own: words of the installation. Raises: InvalidMessage, as
+    `decide`."""
+    return _kind(idoc).say(idoc, _version(idoc), _stated_at(idoc), own)
+
+
+def _material(idoc: IDoc, version: int, stated_at: datetime, own: OwnWords) -> tuple[Effect, ...]:
+    patch, cases = material.to_patch(idoc, version, stated_at, own)
     return (Emit("item.changed", item_master_key(patch.number), patch), *cases)
 
 
-def _supplier(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
+def _supplier(idoc: IDoc, version: int, stated_at: datetime, own: OwnWords) -> tuple[Effect, ...]:
     patch, cases = supplier.to_patch(idoc, version, stated_at)
     return (Emit("supplier-master.changed", supplier_master_key(patch.number), patch), *cases)
 
 
-def _info_record(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
-    patches, cases = info_record.to_patches(idoc, version, stated_at)
+def _info_record(
+    idoc: IDoc, version: int, stated_at: datetime, own: OwnWords
+) -> tuple[Effect, ...]:
+    patches, cases = info_record.to_patches(idoc, version, stated_at, own)
     events = (Emit("info-record.changed", info_record_key(patch), patch) for patch in patches)
     return (*events, *cases)
 
 
-def _prices(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
-    patch, cases = condition.to_patch(idoc, version, stated_at)
+def _prices(idoc: IDoc, version: int, stated_at: datetime, own: OwnWords) -> tuple[Effect, ...]:
+    patch, cases = condition.to_patch(idoc, version, stated_at, own)
     if patch is None:
         return cases
     return (Emit("info-record.changed", info_record_key(patch), patch), *cases)
 
 
-def _boms(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
-    boms, cases = bill_of_material.to_boms(idoc, version, stated_at)
+def _boms(idoc: IDoc, version: int, stated_at: datetime, own: OwnWords) -> tuple[Effect, ...]:
+    boms, cases = bill_of_material.to_boms(idoc, version, stated_at, own)
     return (*(Emit("bom.changed", plant_bom_key(bom), bom) for bom in boms), *cases)
 
 
-def _order(event: str) -> Callable[[IDoc, int, datetime], tuple[Effect, ...]]:
-    def say(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
-        order = to_order(idoc, version, stated_at)
+def _statuses(idoc: IDoc, version: int, stated_at: datetime, own: OwnWords) -> tuple[Effect, ...]:
+    return status.to_cases(idoc)
+
+
+def _order(event: str) -> Callable[[IDoc, int, datetime, OwnWords], tuple[Effect, ...]]:
+    def say(idoc: IDoc, version: int, stated_at: datetime, own: OwnWords) -> tuple[Effect, ...]:
+        order = to_order(idoc, version, stated_at, own)
         return (Emit(event, order_key(order.number), order),)
 
     return say
 
 
-def _confirmation(idoc: IDoc, version: int, stated_at: datetime) -> tuple[Effect, ...]:
-    confirmation = to_confirmation(idoc, version, stated_at)
+def _confirmation(
+    idoc: IDoc, version: int, stated_at: datetime, own: OwnWords
+) -> tuple[Effect, ...]:
+    confirmation = to_confirmation(idoc, version, stated_at, own)
     event = _CONFIRMED[confirmation.status]
     return (Emit(event, confirmation_key(confirmation.order), confirmation),)
 
@@ -233,7 +249,7 @@ KINDS: dict[tuple[str, str], _Kind] = {
         _Kind(
             segments=status.SEGMENTS,
             key=status.status_key,
-            say=status.to_cases,
+            say=_statuses,
             is_whole=False,
         ),
     ),
@@ -295,52 +311,21 @@ def _version(idoc: IDoc) -> int:
     return microseconds(_stated_at(idoc)) + counted % _WITHIN_SECOND
 
 
-def version(message: Message[tuple[IDoc, ...]]) -> int | None:
+def version(message: Message[Document]) -> int | None:
     """Of an IDoc that states the whole of its object; None for a part, and for several at once."""
-    first, *others = message.payload
+    first, *others = message.payload.idocs
     return _version(first) if _kind(first).is_whole and not others else None
 
 
-def ignored(message: Message[tuple[IDoc, ...]]) -> Counter[str]:
-    """How many segments nobody reads: of SAP's own, and of those that a customer has added; and how
-    many fields a customer has added to those that are read."""
-    counted: Counter[str] = Counter()
-    for idoc in message.payload:
-        read_ones = _kind(idoc).segments
-        for segment in _below(idoc.root):
-            if segment.name not in read_ones:
-                whose = "SAP" if segment.name.startswith("E1") else "a customer"
-                counted[f"segments of {whose}"] += 1
-            elif fields := len(_added(segment)):
-                counted["fields of a customer"] += fields
-    return counted
-
-
-def _below(segment: Segment) -> Iterator[Segment]:
-    # Nesting is bounded where the document is read.
-    for child in segment.children:
-        yield child
-        yield from _below(child)
-
-
-def _not_read(
-    segment: Segment, read_ones: frozenset[str], above: tuple[str, ...]
-) -> Iterator[tuple[str, ...]]:
-    """The way to each segment that nobody reads, without what stands below it, and to each field
-    that a customer has added to the others."""
-    for child in segment.children:
-        way = (*above, child.name)
-        if child.name not in read_ones:
-            yield way
-            continue
-        for name in _added(child):
-            yield (*way, name)
-        yield from _not_read(child, read_ones, way)
-
-
-def _added(segment: Segment) -> list[str]:
-    """The fields in the name ranges that SAP keeps for others, as far as they say something."""
-    return [name for name in segment.fields if name.startswith(_ADDED) and segment.get(name)]
+def ignored(message: Message[Document]) -> Counter[str]:
+    """How many segments and fields nobody reads: of SAP's own, and of those that a customer has
+    added."""
+    found: Counter[str] = Counter()
+    if beside := len(message.payload.ignored):
+        found["elements beside IDocs"] = beside
+    for idoc in message.payload.idocs:
+        found += counted(idoc, _kind(idoc).segments)
+    return found
 
 
 _NAMES = tuple(f"{message_type} in {basic_type}" for message_type, basic_type in KINDS)

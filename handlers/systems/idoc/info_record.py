@@ -14,10 +14,11 @@ from msgspec import UNSET, UnsetType
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.money import UnitPrice
+from canonical.own_words import OwnWords
 from canonical.patch import Text
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity, Ratio
-from canonical.text import joined_key, normalise_id
+from canonical.text import joined_key, received_id
 from canonical.units import UnknownUnit, to_rec20
 from handlers.systems.idoc.document import IDoc, Segment
 from handlers.systems.idoc.fields import (
@@ -46,7 +47,7 @@ def record_key(idoc: IDoc) -> str:
 
 
 def to_patches(
-    idoc: IDoc, version: int, stated_at: datetime
+    idoc: IDoc, version: int, stated_at: datetime, own: OwnWords
 ) -> tuple[tuple[InfoRecordTermsPatch, ...], tuple[Open, ...]]:
     """What the INFREC says for each organisation, and cases for what cannot be understood.
 
@@ -56,7 +57,8 @@ def to_patches(
     head = _head(idoc)
     findings = Findings(f"info record {_supplier(head)}/{_item(head)}")
     patches = tuple(
-        _to_patch(head, segment, findings, version, stated_at) for segment in head.all("E1EINEM")
+        _to_patch(head, segment, own, findings, version, stated_at)
+        for segment in head.all("E1EINEM")
     )
     if not patches:
         findings.add(
@@ -91,9 +93,14 @@ def _item(head: Segment) -> str:
 
 
 def _to_patch(
-    head: Segment, segment: Segment, findings: Findings, version: int, stated_at: datetime
+    head: Segment,
+    segment: Segment,
+    own: OwnWords,
+    findings: Findings,
+    version: int,
+    stated_at: datetime,
 ) -> InfoRecordTermsPatch:
-    order_unit = _unit(head, "MEINS")
+    order_unit = _unit(head, own, "MEINS")
     return InfoRecordTermsPatch(
         supplier=_supplier(head),
         item=_item(head),
@@ -105,11 +112,11 @@ def _to_patch(
         supplier_item=text(head, "IDNLF"),
         is_regular_supplier=flag(head, "RELIF"),
         order_unit=order_unit,
-        base_unit=_unit(head, "LMEIN"),
+        base_unit=_unit(head, own, "LMEIN"),
         order_to_base=_ratio(head, "UMREZ", "UMREN"),
         purchasing_group=text(segment, "EKGRP"),
         currency=currency(segment, "WAERS", findings),
-        price=_price(segment, findings),
+        price=_price(segment, own, findings),
         order_to_price=_ratio(segment, "BPUMZ", "BPUMN"),
         price_until=_day(segment, "PRDAT"),
         lead_time_days=days(segment, "APLFZ"),
@@ -123,7 +130,7 @@ def _to_patch(
         confirmation_control=text(segment, "BSTAE"),
         is_deleted=is_deleted(head, "LOEKZ"),
         is_deleted_here=is_deleted(segment, "LOEKZ"),
-        source_id=normalise_id(head.get("MATNR_LONG", "MATNR"), where=f"{head.where}: MATNR"),
+        source_id=received_id(head.get("MATNR_LONG", "MATNR"), where=f"{head.where}: MATNR"),
         stated_at=stated_at,
     )
 
@@ -141,12 +148,12 @@ def _category(segment: Segment) -> str:
     return found
 
 
-def _unit(head: Segment, field: str) -> Text:
+def _unit(head: Segment, own: OwnWords, field: str) -> Text:
     """Without one there is no record: an empty field is one that was not filled."""
     stated = head.patch(field)
     if not isinstance(stated, str):
         return UNSET
-    return to_rec20(ALIASES, stated, where=f"{head.where}: {field}")
+    return to_rec20(ALIASES, stated, own.codes, where=f"{head.where}: {field}")
 
 
 def _ratio(segment: Segment, numerator: str, denominator: str) -> Ratio | UnsetType | None:
@@ -162,14 +169,15 @@ def _day(segment: Segment, field: str) -> date | UnsetType | None:
     return day(stated, where=f"{segment.where}: {field}") if isinstance(stated, str) else stated
 
 
-def _price(segment: Segment, findings: Findings) -> UnitPrice | UnsetType | None:
+def _price(segment: Segment, own: OwnWords, findings: Findings) -> UnitPrice | UnsetType | None:
     """NETPR for PEINH of BPRME; zero where no price is kept. It counts whole or not at all."""
     stated = amount(segment, "NETPR")
     if stated is UNSET or not stated:
         return UNSET if stated is UNSET else None
     per = decimal(segment.get("PEINH") or "0", where=f"{segment.where}: PEINH")
     try:
-        unit = to_rec20(ALIASES, segment.get("BPRME"), where=f"{segment.where}: BPRME")
+        where = f"{segment.where}: BPRME"
+        unit = to_rec20(ALIASES, segment.get("BPRME"), own.codes, where=where)
     except UnknownUnit as failure:
         findings.add(failure)
         return UNSET

@@ -27,13 +27,14 @@ FACTOR = Digits(5)
 PERCENT = Digits(2, 1)
 
 DAY, UNIT, FLAG, FUNCTION = 8, 3, 1, 3
-MATERIAL, LONG_MATERIAL, PARTNER = 18, 40, 10
+MATERIAL, LONG_MATERIAL, PARTNER, IDOC = 18, 40, 10, 16
+STATUS_TEXT, PARAMETER, LONG_PARAMETER = 70, 20, 50
 
 FIELDS: Mapping[str, Mapping[str, int | Digits]] = {
     "EDI_DC40": {
         "TABNAM": 10,
         "MANDT": 3,
-        "DOCNUM": 16,
+        "DOCNUM": IDOC,
         "DOCREL": 4,
         "STATUS": 2,
         "DIRECT": 1,
@@ -256,4 +257,31 @@ FIELDS: Mapping[str, Mapping[str, int | Digits]] = {
         "IDNRK_LONG": LONG_MATERIAL,
     },
     "E1STPUM": {"EBORT": 20},
+    "E1ADHDR": {"MESTYP": 6, "MESCOD": 3, "MESFCT": 3, "MESTYP_LNG": 30},
+    "E1STATE": {
+        "DOCNUM": IDOC,
+        "STATUS": 2,
+        "STATXT": STATUS_TEXT,
+        "STAPA1": PARAMETER,
+        "STAPA2": PARAMETER,
+        "STAPA3": PARAMETER,
+        "STAPA4": PARAMETER,
+        "STATYP": 1,
+        "STAPA1_LNG": LONG_PARAMETER,
+        "STAPA2_LNG": LONG_PARAMETER,
+        "STAPA3_LNG": LONG_PARAMETER,
+        "STAPA4_LNG": LONG_PARAMETER,
+    },
+    "E1STATS": {
+        "DOCNUM": IDOC,
+        "LOGDAT": DAY,
+        "LOGTIM": 6,
+        "STATUS": 2,
+        "STATXT": STATUS_TEXT,
+        "STAPA1": PARAMETER,
+        "STAPA2": PARAMETER,
+        "STAPA3": PARAMETER,
+        "STAPA4": PARAMETER,
+        "STATYP": 1,
+    },
 }

@@ -9,11 +9,12 @@ from msgspec import UNSET, UnsetType
 
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
-from canonical.item import Procurement
+from canonical.item import Lifecycle, Procurement
 from canonical.item_master import ItemMasterPatch, PlantPatch
+from canonical.own_words import OwnWords
 from canonical.patch import Text
 from canonical.quantity import ItemUnit, Quantity
-from canonical.text import normalise_id, normalise_text
+from canonical.text import normalise_id, normalise_text, received_id
 from canonical.units import UnknownUnit, to_rec20
 from handlers.systems.idoc.document import IDoc, Segment
 from handlers.systems.idoc.fields import Findings, days, is_deleted, organisation, ratio, text
@@ -32,7 +33,7 @@ def material_number(idoc: IDoc) -> str:
 
 
 def to_patch(
-    idoc: IDoc, version: int, stated_at: datetime
+    idoc: IDoc, version: int, stated_at: datetime, own: OwnWords
 ) -> tuple[ItemMasterPatch, tuple[Open, ...]]:
     """What the MATMAS says, and cases for what of it cannot be understood.
 
@@ -41,7 +42,7 @@ def to_patch(
     head = _head(idoc)
     number = material_number(idoc)
     findings = Findings(f"material {number}")
-    base_unit = _base_unit(head)
+    base_unit = _base_unit(head, own)
     status = text(head, "MSTAE")
     patch = ItemMasterPatch(
         number=number,
@@ -49,17 +50,17 @@ def to_patch(
         base_unit=base_unit,
         kind=text(head, "MTART"),
         group=text(head, "MATKL"),
-        lifecycle=LIFECYCLE.get(status, UNSET) if isinstance(status, str) else UNSET,
+        lifecycle=_lifecycle(status, own),
         status=status,
         gtin=text(head, "EAN11"),
-        gross_weight=_measure(head, "BRGEW", "GEWEI"),
-        net_weight=_measure(head, "NTGEW", "GEWEI"),
-        volume=_measure(head, "VOLUM", "VOLEH"),
+        gross_weight=_measure(head, own, "BRGEW", "GEWEI"),
+        net_weight=_measure(head, own, "NTGEW", "GEWEI"),
+        volume=_measure(head, own, "VOLUM", "VOLEH"),
         descriptions=dict(_descriptions(head)),
-        alternates=tuple(_alternates(head, findings)),
+        alternates=tuple(_alternates(head, own, findings)),
         plants=tuple(_plant(segment, base_unit, findings) for segment in head.all("E1MARCM")),
         is_deleted=is_deleted(head, "LVORM"),
-        source_id=normalise_id(head.get("MATNR_LONG", "MATNR"), where=f"{head.where}: MATNR"),
+        source_id=received_id(head.get("MATNR_LONG", "MATNR"), where=f"{head.where}: MATNR"),
         stated_at=stated_at,
     )
     return patch, tuple(findings.cases)
@@ -69,15 +70,22 @@ def _head(idoc: IDoc) -> Segment:
     return idoc.head("E1MARAM")
 
 
-def _base_unit(head: Segment) -> Text:
+def _base_unit(head: Segment, own: OwnWords) -> Text:
     stated = head.patch("MEINS")
     if not isinstance(stated, str):
         # Without one a material does not exist: an empty field is one that was not filled.
         return UNSET
-    return to_rec20(ALIASES, stated, where=f"{head.where}: MEINS")
+    return to_rec20(ALIASES, stated, own.codes, where=f"{head.where}: MEINS")
 
 
-def _measure(segment: Segment, field: str, unit_field: str) -> Quantity | UnsetType | None:
+def _lifecycle(status: Text, own: OwnWords) -> Lifecycle | UnsetType | None:
+    found = own.status(status)
+    return LIFECYCLE.get(status, found) if isinstance(status, str) and not found else found
+
+
+def _measure(
+    segment: Segment, own: OwnWords, field: str, unit_field: str
+) -> Quantity | UnsetType | None:
     stated = segment.patch(field)
     if not isinstance(stated, str):
         return stated
@@ -85,7 +93,8 @@ def _measure(segment: Segment, field: str, unit_field: str) -> Quantity | UnsetT
     unit = segment.get(unit_field)
     if not unit and not amount:
         return None
-    return Quantity(amount, to_rec20(ALIASES, unit, where=f"{segment.where}: {unit_field}"))
+    where = f"{segment.where}: {unit_field}"
+    return Quantity(amount, to_rec20(ALIASES, unit, own.codes, where=where))
 
 
 def _descriptions(head: Segment) -> Iterator[tuple[str, str | None]]:
@@ -97,11 +106,12 @@ def _descriptions(head: Segment) -> Iterator[tuple[str, str | None]]:
             yield language, None if segment.get("MSGFN") == DELETE else stated
 
 
-def _alternates(head: Segment, findings: Findings) -> Iterator[ItemUnit]:
+def _alternates(head: Segment, own: OwnWords, findings: Findings) -> Iterator[ItemUnit]:
     """1 MEINH is UMREZ / UMREN of the base unit."""
     for segment in head.all("E1MARMM"):
         try:
-            unit = to_rec20(ALIASES, segment.get("MEINH"), where=f"{segment.where}: MEINH")
+            where = f"{segment.where}: MEINH"
+            unit = to_rec20(ALIASES, segment.get("MEINH"), own.codes, where=where)
             yield ItemUnit(unit, ratio(segment, "UMREZ", "UMREN"))
         except UnknownUnit as failure:
             findings.add(failure)

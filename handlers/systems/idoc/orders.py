@@ -15,8 +15,9 @@ from canonical.order import (
     PurchaseOrder,
     ScheduleLine,
 )
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity
-from canonical.text import normalise_id, normalise_text
+from canonical.text import normalise_text, received_id
 from canonical.units import to_rec20
 from handlers.systems.idoc.document import IDoc, Segment
 from handlers.systems.idoc.values import day, decimal, key
@@ -66,7 +67,7 @@ def order_number(idoc: IDoc) -> str:
     return key(stated, where=f"{head.where}: BELNR of the buyer's order")
 
 
-def to_order(idoc: IDoc, version: int, stated_at: datetime) -> PurchaseOrder:
+def to_order(idoc: IDoc, version: int, stated_at: datetime, own: OwnWords) -> PurchaseOrder:
     """The order that an ORDERS or ORDCHG states, whole; without lines where it is taken back.
 
     Raises: InvalidMessage naming segment, line and field; for an order that is not stated whole.
@@ -78,19 +79,21 @@ def to_order(idoc: IDoc, version: int, stated_at: datetime) -> PurchaseOrder:
         version=version,
         supplier=_supplier(idoc),
         currency=currency,
-        lines=tuple(_to_line(line, currency) for line in _ordered(idoc)),
+        lines=tuple(_to_line(line, currency, own) for line in _ordered(idoc)),
         organisation=_organisation(idoc),
         kind=normalise_text(_said(head, "BSART"), where=f"{head.where}: BSART"),
         payment_terms=normalise_text(_said(head, "ZTERM"), where=f"{head.where}: ZTERM"),
         ordered_on=_ordered_on(idoc),
         total=_total(idoc, currency),
-        source_id=normalise_id(_said(head, "BELNR"), where=f"{head.where}: BELNR"),
+        source_id=received_id(_said(head, "BELNR"), where=f"{head.where}: BELNR"),
         stated_at=stated_at,
         status="open" if _is(STANDS, head) else "cancelled",
     )
 
 
-def to_confirmation(idoc: IDoc, version: int, stated_at: datetime) -> OrderConfirmation:
+def to_confirmation(
+    idoc: IDoc, version: int, stated_at: datetime, own: OwnWords
+) -> OrderConfirmation:
     """What an ORDRSP confirms.
 
     Raises: InvalidMessage naming segment, line and field; for a line that is told of twice with
@@ -101,7 +104,7 @@ def to_confirmation(idoc: IDoc, version: int, stated_at: datetime) -> OrderConfi
     theirs = idoc.root.first("E1EDK02", QUALF=ORDER_OF_SUPPLIER)
     lines: dict[str, ConfirmedLine] = {}
     for segment in idoc.root.all("E1EDP01"):
-        line = _to_confirmed(segment, currency)
+        line = _to_confirmed(segment, currency, own)
         if lines.setdefault(line.line, line) != line:
             raise InvalidMessage(
                 "line-twice",
@@ -220,32 +223,37 @@ def _is(table: Mapping[str, bool], segment: Segment) -> bool:
     return table[word]
 
 
-def _to_line(segment: Segment, currency: str) -> OrderLine:
+def _to_line(segment: Segment, currency: str, own: OwnWords) -> OrderLine:
     return OrderLine(
         line=key(_said(segment, "POSEX"), where=f"{segment.where}: POSEX"),
         item=_item(segment, ITEM_OF_BUYER),
-        quantity=_quantity(segment, "MENGE"),
-        price=_price(segment, currency),
+        quantity=_quantity(segment, own, "MENGE"),
+        price=_price(segment, currency, own),
         plant=normalise_text(_said(segment, "WERKS"), where=f"{segment.where}: WERKS"),
         supplier_item=_item(segment, ITEM_OF_SUPPLIER),
         description=_description(segment),
-        schedule=tuple(_schedule(segment, "WMENG")),
+        schedule=tuple(_schedule(segment, own, "WMENG")),
     )
 
 
-def _to_confirmed(segment: Segment, currency: str) -> ConfirmedLine:
-    quantity = _quantity(segment, "MENGE")
-    schedule = tuple(_schedule(segment, "AMENG"))
+def confirmed_line(segment: Segment) -> str:
+    """The number of the order's line that a line of a confirmation is about."""
     ours = segment.first("E1EDP02", QUALF=ORDER_OF_BUYER)
     number = (_said(ours, "ZEILE") if ours else "") or _said(segment, "POSEX")
+    return key(number, where=f"{segment.where}: POSEX")
+
+
+def _to_confirmed(segment: Segment, currency: str, own: OwnWords) -> ConfirmedLine:
+    quantity = _quantity(segment, own, "MENGE")
+    schedule = tuple(_schedule(segment, own, "AMENG"))
     return ConfirmedLine(
-        line=key(number, where=f"{segment.where}: POSEX"),
+        line=confirmed_line(segment),
         status=_status(segment, quantity, schedule),
         quantity=quantity,
         schedule=schedule,
         item=_item(segment, ITEM_OF_BUYER),
         supplier_item=_item(segment, ITEM_OF_SUPPLIER),
-        price=_price(segment, currency),
+        price=_price(segment, currency, own),
         stated_as=normalise_text(_said(segment, "ACTION"), where=f"{segment.where}: ACTION"),
     )
 
@@ -262,25 +270,26 @@ def _status(
     return "changed" if promised else "backordered"
 
 
-def _schedule(segment: Segment, field: str) -> Iterator[ScheduleLine]:
+def _schedule(segment: Segment, own: OwnWords, field: str) -> Iterator[ScheduleLine]:
     """field: WMENG, what is wanted, or AMENG, what is promised."""
-    unit = _unit(segment)
+    unit = _unit(segment, own)
     for line in segment.all("E1EDP20"):
         amount = decimal(_said(line, field) or "0", where=f"{line.where}: {field}")
         on = day(_said(line, "EDATU"), where=f"{line.where}: EDATU")
         yield ScheduleLine(Quantity(amount, unit), on)
 
 
-def _quantity(segment: Segment, field: str) -> Quantity:
+def _quantity(segment: Segment, own: OwnWords, field: str) -> Quantity:
     amount = decimal(_said(segment, field) or "0", where=f"{segment.where}: {field}")
-    return Quantity(amount, _unit(segment))
+    return Quantity(amount, _unit(segment, own))
 
 
-def _unit(segment: Segment) -> str:
-    return to_rec20(ALIASES, _said(segment, "MENEE"), where=f"{segment.where}: MENEE")
+def _unit(segment: Segment, own: OwnWords) -> str:
+    where = f"{segment.where}: MENEE"
+    return to_rec20(ALIASES, _said(segment, "MENEE"), own.codes, where=where)
 
 
-def _price(segment: Segment, currency: str) -> UnitPrice | None:
+def _price(segment: Segment, currency: str, own: OwnWords) -> UnitPrice | None:
     """VPREI for PEINH of PMENE; None where the line states none."""
     stated = _said(segment, "VPREI")
     if not stated:
@@ -290,7 +299,7 @@ def _price(segment: Segment, currency: str) -> UnitPrice | None:
     unit = _said(segment, "PMENE", "MENEE")
     return UnitPrice(
         Money(amount, _said(segment, "CURCY") or currency),
-        Quantity(per, to_rec20(ALIASES, unit, where=f"{segment.where}: PMENE")),
+        Quantity(per, to_rec20(ALIASES, unit, own.codes, where=f"{segment.where}: PMENE")),
     )
 
 

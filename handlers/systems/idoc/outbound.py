@@ -1,4 +1,5 @@
-"""Canonical objects into IDocs, which whoever carries them gives to an SAP system or a partner.
+"""Canonical objects, and what became of IDocs, into IDocs, which whoever carries them gives to an
+SAP system or a partner.
 
 What is written is read back at once, by what reads IDocs here, and has to be the object that it was
 made of; else nothing is written. Fields that a kind of IDoc has no place for are told (`unsaid`).
@@ -22,9 +23,11 @@ from canonical.effects import Emit, Open
 from canonical.errors import InvalidMessage
 from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import OrderConfirmation, PurchaseOrder, confirmation_key, order_key
+from canonical.own_words import NO_WORDS
 from canonical.purchasing import InfoRecordTerms, info_record_key
 from canonical.supplier_master import SupplierMaster, supplier_master_key
 from handlers.systems.idoc import (
+    audit_out,
     bill_of_material,
     bill_of_material_out,
     condition,
@@ -34,11 +37,13 @@ from handlers.systems.idoc import (
     material_out,
     order_out,
     orders,
+    status,
     supplier,
     supplier_out,
 )
 from handlers.systems.idoc.document import MAX_IDOCS, IDoc, Segment, read_idocs
 from handlers.systems.idoc.inbound import KINDS, LIMITS
+from handlers.systems.idoc.status import StatusReport
 from handlers.systems.idoc.writing import Parties, control, inexpressible, to_xml
 from handlers.systems.timestamps import microseconds
 
@@ -46,7 +51,12 @@ from handlers.systems.timestamps import microseconds
 _DERIVED = frozenset({"version", "stated_at", "source_id"})
 # What the prices of an info record say of it.
 _OF_PRICES = frozenset({"supplier", "item", "organisation", "plant", "category", "prices"})
+# What is told of an IDoc besides its number.
+_OF_TYPE = ("message_type", "message_code", "message_function")
 _SHOWN = 40
+
+Addressed = tuple[Parties, msgspec.Struct]
+"""An object, and who sends it to whom."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +64,9 @@ class Form:
     """How one kind of object goes out.
 
     kind: message type and basic type. of: the object's type. key: of an object. segments: that say
-    it. read: what an event says -> the object. elsewhere: fields, by their path, that this kind of
-    IDoc has no place for.
+    it. read: what an event says -> the object. told: of an IDoc that no event follows from, what it
+    says -> the object. elsewhere: fields, by their path, that this kind of IDoc has no place for.
+    command: of `layshaft idoc`, that writes it.
     """
 
     kind: tuple[str, str]
@@ -63,7 +74,9 @@ class Form:
     key: Callable[[Any], str]
     segments: Callable[[Any], tuple[Segment, ...]]
     read: Callable[[Any], msgspec.Struct] = lambda said: said
+    told: Callable[[IDoc, datetime], msgspec.Struct] | None = None
     elsewhere: frozenset[str] = frozenset()
+    command: str = "write"
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -139,13 +152,29 @@ FORMS: Mapping[str, Form] = {
             segments=bill_of_material_out.to_segments,
             elsewhere=frozenset({"lines.component_revision", "lines.substitutes"}),
         ),
+        Form(
+            kind=(status.AUDIT, status.AUDIT_TYPE),
+            of=StatusReport,
+            key=audit_out.report_key,
+            segments=audit_out.to_audit,
+            told=status.to_report,
+            command="audit",
+        ),
+        Form(
+            kind=(status.STATUS, status.STATUS_TYPE),
+            of=StatusReport,
+            key=audit_out.report_key,
+            segments=audit_out.to_status,
+            told=status.to_report,
+            # The number alone says which IDoc it is.
+            elsewhere=frozenset(f"statuses.{name}" for name in _OF_TYPE),
+            command="audit",
+        ),
     )
 }
 
 
-def write(
-    form: Form, objects: Sequence[msgspec.Struct], parties: Parties, written_at: datetime
-) -> Written:
+def write(form: Form, objects: Sequence[Addressed], written_at: datetime) -> Written:
     """The document with an IDoc for each of the objects, in their order.
 
     written_at: UTC; the numbers of the IDocs are its microseconds and count up, so no two documents
@@ -166,11 +195,11 @@ def write(
             control(form.kind, parties, written_at, first + place),
             Segment("IDOC", {}, form.segments(one), 0),
         )
-        for place, one in enumerate(objects)
+        for place, (parties, one) in enumerate(objects)
     ]
     body = to_xml(form.kind[1], idocs)
     unsaid: Counter[str] = Counter()
-    for one, idoc in zip(objects, read_idocs(BytesIO(body), LIMITS), strict=True):
+    for (_, one), idoc in zip(objects, read_idocs(BytesIO(body), LIMITS), strict=True):
         unsaid.update(_unsaid(form, one, _read_back(form, one, idoc, written_at)))
     return Written(body, dict(sorted(unsaid.items())))
 
@@ -179,7 +208,9 @@ def _read_back(form: Form, one: msgspec.Struct, idoc: IDoc, written_at: datetime
     """What the IDoc says. Raises: InvalidMessage where nobody could tell."""
     about = form.key(one)
     try:
-        effects = KINDS[form.kind].say(idoc, 0, written_at)
+        if form.told is not None:
+            return form.told(idoc, written_at)
+        effects = KINDS[form.kind].say(idoc, 0, written_at, NO_WORDS)
     except InvalidMessage as refused:
         raise inexpressible(f"nobody could read it: {refused.what}", about) from refused
     for effect in effects:

@@ -16,7 +16,7 @@ from canonical.errors import InvalidMessage
 from canonical.money import Money
 from canonical.patch import Text
 from canonical.supplier_master import CompanyPatch, PurchasingPatch, SupplierMasterPatch
-from canonical.text import normalise_id
+from canonical.text import received_id
 from handlers.systems.idoc.document import IDoc, Segment
 from handlers.systems.idoc.fields import (
     Findings,
@@ -81,7 +81,7 @@ def to_patch(
         is_deleted=is_deleted(head, "LOEVM"),
         companies=tuple(_company(segment) for segment in head.all("E1LFB1M")),
         organisations=tuple(_purchasing(segment, findings) for segment in head.all("E1LFM1M")),
-        source_id=normalise_id(head.get("LIFNR"), where=f"{head.where}: LIFNR"),
+        source_id=received_id(head.get("LIFNR"), where=f"{head.where}: LIFNR"),
         stated_at=stated_at,
     )
     return patch, tuple(findings.cases)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from canonical.item import Lifecycle, Procurement
 from canonical.lifecycle import inbound
@@ -89,6 +90,31 @@ ON_THE_WAY = (
     - POSTED
     - FAILED.keys()
 )
+
+# What becomes of an IDoc that comes in. posted in part: something of it was left out. let go: a
+# person decided that nothing of it is done.
+Fate = Literal["posted", "posted in part", "waiting", "refused", "let go"]
+
+
+class Telling(NamedTuple):
+    """How a fate is told. taken_in: STATUS of the IDoc where it came in, which an ALEAUD tells.
+    sent: of the IDoc where it was sent, which a STATUS sets. severity: STATYP."""
+
+    taken_in: str
+    sent: str
+    severity: str
+
+
+# That a STATUS may set 39 to 41, and that 68 is what a person lets go of: field knowledge.
+TELLINGS: Mapping[Fate, Telling] = {
+    "posted": Telling("53", "41", "S"),
+    "posted in part": Telling("52", "41", "W"),
+    "waiting": Telling("64", "39", "I"),
+    "refused": Telling("51", "40", "E"),
+    "let go": Telling("68", "40", "E"),
+}
+# Statuses below are those of IDocs that were sent, the others of those that were taken in.
+FIRST_TAKEN_IN = "50"
 
 # MSGFN of a segment: this is deleted; this takes the place of what was.
 DELETE, REPLACE = "003", "005"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 
 from canonical.bom import Bom, BomLine, Substitute, bom_key
 from canonical.change import (
@@ -24,9 +25,9 @@ from canonical.change import (
 )
 from canonical.codec import check_size
 from canonical.designators import Ranges, with_single_names
-from canonical.effectivity import DateEffectivity
+from canonical.effectivity import OPEN_END, DateEffectivity
 from canonical.effects import Effect, Emit
-from canonical.envelope import Deviation, Envelope, Message
+from canonical.envelope import Deviation, Envelope, Message, first_ones
 from canonical.errors import InvalidMessage, Rejected
 from canonical.events import ChangeStanding
 from canonical.facts import Facts
@@ -40,9 +41,11 @@ from canonical.item import (
     Procurement,
     item_key,
 )
+from canonical.manners import of_time
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity, parse_decimal
 from canonical.revision import Revision, parse_revision
-from canonical.text import normalise_id, normalise_text
+from canonical.text import normalise_id, normalise_text, received_id
 from canonical.units import EACH, to_rec20
 from handlers.systems.archive import MAGIC, open_member
 from handlers.systems.changes import state_change
@@ -164,8 +167,8 @@ def read(delivery: Delivery) -> Message[Package]:
         correlation_id=delivery.attributes.get("correlationid", ""),
         traceparent=delivery.attributes.get("traceparent", ""),
     )
-    deviations = (*package.deviations, *_assumptions(package))
-    return Message(envelope, package, package.ignored, deviations)
+    deviations = chain(package.deviations, _odd_times(package), _assumptions(package))
+    return Message(envelope, package, package.ignored, first_ones(deviations))
 
 
 def needs(message: Message[Package], facts: Facts) -> frozenset[str]:
@@ -184,20 +187,23 @@ def decide(message: Message[Package], facts: Facts, now: datetime) -> tuple[Effe
         Rejected for a change whose items become effective at different times.
     """
     package = message.payload
-    index = _Index(package, message.envelope.time)
+    own = facts.rules.words_of(message.envelope.source)
+    index = _Index(package, message.envelope.time, own)
     return tuple(effect for say in KINDS.values() for effect in say(package, index, facts))
 
 
 class _Index:
     """What has to be known of the whole package to read one item of it.
 
-    stated_at: time of generation. ranges: of reference designators. In which unit an item is
-    counted: what the item says; else the unit of the lines that use it, which must agree; else
-    pieces, which `_assumptions` records. A line without a unit is in its component's.
+    stated_at: time of generation. ranges: of reference designators. own: words that its source has
+    of its own. In which unit an item is counted: what the item says; else the unit of the lines
+    that use it, which must agree; else pieces, which `_assumptions` records. A line without a unit
+    is in its component's.
     """
 
-    def __init__(self, package: Package, stated_at: datetime | None) -> None:
+    def __init__(self, package: Package, stated_at: datetime | None, own: OwnWords) -> None:
         self.stated_at = stated_at
+        self.own = own
         self.ranges = Ranges()
         self._families = {item.number: item.family or item.category for item in package.items}
         self._stated = {item.number: item.unit for item in package.items if item.unit}
@@ -207,7 +213,7 @@ class _Index:
             for line in item.lines:
                 self._uses.setdefault(line.component, set()).add(line.kind.word)
                 if line.unit and line.component not in self._stated:
-                    code = _code(line.unit, _line(item, line))
+                    code = _code(line.unit, own, _line(item, line))
                     self._used.setdefault(line.component, set()).add(code)
 
     def is_phantom(self, number: str) -> bool:
@@ -223,7 +229,7 @@ class _Index:
         """Rec 20 code of the item's base unit."""
         stated = self._stated.get(number)
         if stated:
-            return _code(stated, _item_path(number))
+            return _code(stated, self.own, _item_path(number))
         used = self._used.get(number, {EACH})
         if len(used) > 1:
             raise InvalidMessage(
@@ -237,8 +243,27 @@ class _Index:
     def line_unit(self, item: PackageItem, line: BomItem) -> str:
         """Rec 20 code in which the line states its quantity."""
         if line.unit:
-            return _code(line.unit, _line(item, line))
+            return _code(line.unit, self.own, _line(item, line))
         return self.item_unit(line.component)
+
+
+def _odd_times(package: Package) -> Iterator[Deviation]:
+    """Times that are written otherwise than they should be."""
+    stated = [("thisDocumentGenerationDateTime", package.generated)]
+    for item in package.items:
+        where = _item_path(item.number)
+        stated.append((f"{where} revisionReleasedDate", item.released))
+        stated += ((f"{where} attachmentModificationDate", f.modified) for f in item.attachments)
+    for change in package.changes:
+        where = change_key(_printable(change.number))
+        stated.append((f"{where} changeStatusDate", change.status_date))
+        for row in change.affected:
+            affected = f"{where} {_item_path(row.number)}"
+            stated.append((f"{affected} effectiveDate", row.effective))
+            stated.append((f"{affected} obsoleteDate", row.obsolete))
+    for where, text in stated:
+        if what := of_time(text):
+            yield Deviation(where, what)
 
 
 def _assumptions(package: Package) -> Iterator[Deviation]:
@@ -300,7 +325,7 @@ def _to_item(item: PackageItem, index: _Index) -> Item:
     return Item(
         number=normalise_id(item.number, where=where),
         revision=revision,
-        lifecycle=_lifecycle(item.phase, where),
+        lifecycle=_lifecycle(item.phase, index.own, where),
         description=normalise_text(item.description, where=where),
         kind=PRODUCT_KIND.get(item.product_type, "assembly" if item.lines else "part"),
         procurement=_procurement(item, index),
@@ -317,7 +342,7 @@ def _to_item(item: PackageItem, index: _Index) -> Item:
         released_at=_time(item.released, f"{where} revisionReleasedDate"),
         stated_at=index.stated_at,
         change=revision.change or "",
-        source_id=normalise_text(item.source_id, where=where),
+        source_id=received_id(item.source_id, where=where) if item.source_id else "",
     )
 
 
@@ -362,7 +387,8 @@ def _modified_at(file: Attachment) -> datetime | None:
 def _to_bom(item: PackageItem, index: _Index) -> Bom:
     where = _item_path(item.number)
     revision = _revision(item.revision, where)
-    base_unit = _code(item.base_unit, where) if item.base_unit else index.item_unit(item.number)
+    stated = item.base_unit
+    base_unit = _code(stated, index.own, where) if stated else index.item_unit(item.number)
     bom = Bom(
         parent=normalise_id(item.number, where=where),
         revision=revision.label,
@@ -446,7 +472,7 @@ def _to_change(change: Change, standing: ChangeStanding, index: _Index) -> Engin
         version=microseconds(standing.stated_at),
         status=standing.status,
         title=standing.title,
-        affected=tuple(_to_affected(item, where) for item in change.affected),
+        affected=tuple(_to_affected(item, index.own, where) for item in change.affected),
         description=normalise_text(change.reason, where=where),
         category=normalise_text(change.kind, where=where),
         urgency=normalise_text(change.urgency, where=where),
@@ -454,17 +480,17 @@ def _to_change(change: Change, standing: ChangeStanding, index: _Index) -> Engin
         plants=_plants(change.plants, where),
         requester=normalise_text(change.originator, where=where),
         released_at=standing.stated_at,
-        effectivity=_effectivity(change, where),
+        effectivity=_effectivity(change, standing),
     )
 
 
-def _to_affected(item: ChangedItem, where: str) -> AffectedItem:
+def _to_affected(item: ChangedItem, own: OwnWords, where: str) -> AffectedItem:
     where = f"{where} {_item_path(item.number)}"
     return AffectedItem(
         item=normalise_id(item.number, where=where),
         new_revision=_revision(item.new_revision, where).label,
         old_revision=_revision(item.old_revision, where).label if item.old_revision else "",
-        lifecycle=_lifecycle(item.phase, where) if item.phase.code else None,
+        lifecycle=_lifecycle(item.phase, own, where) if item.phase.code else None,
         dispositions=tuple(
             Disposition(DISPOSITION[stock.name], normalise_text(stock.value, where=where))
             for stock in item.dispositions
@@ -473,22 +499,36 @@ def _to_affected(item: ChangedItem, where: str) -> AffectedItem:
     )
 
 
-def _effectivity(change: Change, where: str) -> DateEffectivity | None:
-    """The one date on which all affected items become effective; None = on release."""
-    stated = {item.effective for item in change.affected}
-    if stated <= {""}:
-        return None
-    starts = {_time(text, f"{where} effectiveDate") for text in stated}
-    start = starts.pop()
-    if starts or start is None:
+def _effectivity(change: Change, standing: ChangeStanding) -> DateEffectivity | None:
+    """From when until when all affected items are effective; None = from the release on."""
+    where = change_key(standing.number)
+    spans = {_span(item, standing.stated_at, where) for item in change.affected}
+    if len(spans) > 1:
         raise Rejected(
             "effectivity-mixed",
-            "The affected items do not all become effective at the same time",
+            "The affected items are not all effective from the same time on, and until the same",
             where=where,
-            remedy="Split the change at the source, one date each",
+            remedy="Split the change at the source, one pair of dates each",
             owner="engineering",
         )
-    return DateEffectivity(start=start, end=None, zone="UTC")
+    start, end = spans.pop() if spans else (None, None)
+    if start is None and end is None:
+        return None
+    return DateEffectivity(start=start or standing.stated_at, end=end, zone="UTC")
+
+
+def _span(
+    item: ChangedItem, released_at: datetime, where: str
+) -> tuple[datetime | None, datetime | None]:
+    """From when until when the new revision is effective; None = from the release on, and without
+    an end, which some write as the last day there is."""
+    start = _time(item.effective, f"{where} effectiveDate")
+    end = _time(item.obsolete, f"{where} obsoleteDate")
+    is_open = item.obsolete.startswith(OPEN_END.isoformat())
+    # What is obsolete once the new revision is effective is the old one.
+    if is_open or end is None or end <= (start or released_at):
+        return start, None
+    return start, end
 
 
 def _procurement(item: PackageItem, index: _Index) -> Procurement:
@@ -502,14 +542,14 @@ def _procurement(item: PackageItem, index: _Index) -> Procurement:
     return "make" if item.lines else "buy"
 
 
-def _lifecycle(phase: Coded, where: str) -> Lifecycle:
-    found = LIFECYCLE.get(phase.word)
+def _lifecycle(phase: Coded, own: OwnWords, where: str) -> Lifecycle:
+    found = own.state(phase.word) or LIFECYCLE.get(phase.word)
     if found is None:
         raise InvalidMessage(
             "lifecycle-unmapped",
             f"The life-cycle phase {phase.word[:40]!r} is in no table",
             where=where,
-            remedy="Use a phase of IPC-2571 or have the text mapped",
+            remedy="Use a phase of IPC-2571 or map the text in words of your own (rules.words)",
         )
     return found
 
@@ -530,8 +570,8 @@ def _revision(text: str, where: str) -> Revision:
     return parse_revision(text, SCHEME, where=f"{where} revisionIdentifier")
 
 
-def _code(stated: StatedUnit, where: str) -> str:
-    return to_rec20(stated.names, stated.text, where=where)
+def _code(stated: StatedUnit, own: OwnWords, where: str) -> str:
+    return to_rec20(stated.names, stated.text, own.codes, where=where)
 
 
 def _plants(text: str, where: str) -> tuple[str, ...]:

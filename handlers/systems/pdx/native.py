@@ -2,6 +2,7 @@
 
 All names of IPC-2571 elements and attributes that are read stand here, and so do the names of the
 additional attributes (custom fields of the exporting system); thousands of others are not read.
+What of the standard is left out on purpose stands in `known`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from functools import lru_cache
 
 import msgspec
 
-from canonical.envelope import Deviation
+from canonical.envelope import MAX_DEVIATIONS, Deviation
 from canonical.errors import InvalidMessage
 from canonical.members import MAX_NAMED, named, shown
+from handlers.systems.pdx.known import PACKAGE
 from handlers.systems.xml_document import Element, Limits, Path, Reading, Source
 
 ROOT = "ProductDataeXchangePackage"
 
-MAX_DEVIATIONS = 100
 MAX_BOM_LINES = 100_000
 # Items, their BOM lines, manufacturers and attachments, and changes: what is held at once.
 MAX_ROWS = 500_000
@@ -155,6 +156,7 @@ class ChangedItem(msgspec.Struct, frozen=True):
     old_revision: str
     new_revision: str
     effective: str
+    obsolete: str
     site: str
     phase: Coded
     dispositions: tuple[Stated, ...]
@@ -180,7 +182,8 @@ class Package(msgspec.Struct, frozen=True):
     """A package.
 
     identifier, generated: name and time of the export; "" where the package lacks them. ignored:
-    custom fields that say something and are not read, as `Item/AdditionalAttribute[Colour]`.
+    elements and attributes that are not read, as of a Reading, then custom fields that say
+    something and are not, as `Item/AdditionalAttribute[Colour]`.
     """
 
     identifier: str
@@ -215,7 +218,12 @@ def read_package(opened: Callable[[], AbstractContextManager[Source]], limits: L
     with opened() as source:
         whole = (_ITEM, _LINE, _CHANGE)
         reading = Reading(
-            source, limits=limits, heads=[()], whole=whole, max_deviations=MAX_DEVIATIONS
+            source,
+            limits=limits,
+            heads=[()],
+            whole=whole,
+            known=PACKAGE,
+            max_deviations=MAX_DEVIATIONS,
         )
         return _package(reading, names)
 
@@ -258,8 +266,13 @@ def _package(reading: Reading, names: _Names) -> Package:
         deviations=tuple(
             Deviation(where=f"line {line}", what=what) for line, what in reading.deviations
         ),
-        ignored=tuple(f"{tag}/AdditionalAttribute[{shown(name)}]" for tag, name in named(ignored)),
+        ignored=named((*reading.ignored, *(_custom_path(*field) for field in ignored))),
     )
+
+
+def _custom_path(tag: str, name: str) -> str:
+    """Path to the custom field of that name."""
+    return f"{tag}/AdditionalAttribute[{shown(name)}]"
 
 
 def _too_many(what: str, element: Element) -> InvalidMessage:
@@ -473,6 +486,7 @@ def _affected(element: Element, names: _Names) -> ChangedItem:
         old_revision=element.get("oldRevision"),
         new_revision=_required(element, "newRevision"),
         effective=element.get("effectiveDate"),
+        obsolete=element.get("obsoleteDate"),
         site=element.get("manufacturingSite"),
         phase=_coded(element, "globalLifeCyclePhaseCode"),
         dispositions=custom or ((Stated("disposition", single),) if single else ()),

@@ -28,7 +28,7 @@ def change_element(change: EngineeringChange, ids: Mapping[str, str]) -> str:
     Raises: InvalidMessage, naming change, item and field, for what no package can say.
     """
     where = shown(change_key(change.number))
-    effective = _effective(change, where)
+    dates = _dates(change, where)
     return element(
         "Change",
         {
@@ -48,29 +48,31 @@ def change_element(change: EngineeringChange, ids: Mapping[str, str]) -> str:
                     "Plants": joined(change.plants, f"{where} plants"),
                 }
             ),
-            group(
-                "AffectedItems", [_affected(row, effective, ids, where) for row in change.affected]
-            ),
+            group("AffectedItems", [_affected(row, dates, ids, where) for row in change.affected]),
         ),
     )
 
 
-def _effective(change: EngineeringChange, where: str) -> str:
-    """The date that all affected items share; "" where the change holds on its release."""
+def _dates(change: EngineeringChange, where: str) -> Mapping[str, str]:
+    """The dates that all affected items share, both of which are required; "" where the change
+    holds on its release, and where it has no end."""
     where = f"{where} effectivity"
     effectivity = change.effectivity
     if effectivity is None:
-        return ""
+        return {"obsoleteDate": "", "effectiveDate": ""}
     if not isinstance(effectivity, DateEffectivity):
         raise inexpressible("it becomes effective by serial or lot number", where)
-    if effectivity.end is not None:
-        raise inexpressible("its effectivity has an end", where)
     if not change.affected:
         raise inexpressible("its date stands with the affected items, of which it has none", where)
-    return time_text(effectivity.start) or ""
+    return {
+        "obsoleteDate": time_text(effectivity.end) or "",
+        "effectiveDate": time_text(effectivity.start) or "",
+    }
 
 
-def _affected(row: AffectedItem, effective: str, ids: Mapping[str, str], where: str) -> str:
+def _affected(
+    row: AffectedItem, dates: Mapping[str, str], ids: Mapping[str, str], where: str
+) -> str:
     where = f"{where} item/{shown(row.item)}"
     phase = None if row.lifecycle is None else PHASE_OF.get(row.lifecycle)
     if row.lifecycle is not None and phase is None:
@@ -85,9 +87,7 @@ def _affected(row: AffectedItem, effective: str, ids: Mapping[str, str], where: 
             "manufacturingSite": joined(row.plants, f"{where} plants") or None,
             "oldRevision": old,
             "newRevision": label(row.new_revision, f"{where} new_revision"),
-            # Required, and nothing here says from when something is obsolete.
-            "obsoleteDate": "",
-            "effectiveDate": effective,
+            **dates,
             # For readers who know no custom fields; ours takes the field where there is one.
             "disposition": fields.get(DISPOSITION_FIELD["in_stock"]) or None,
             "globalLifeCyclePhaseCode": phase,

@@ -1,8 +1,8 @@
 """What the words of a package mean in ours, and what ours are called in one: tables only.
 
 In: codes of IPC-2571, or the text that stands for "Other", are written casefolded. A word that is
-in no table is never guessed; customers' own words are added here, those of a life cycle in
-`canonical/data/lifecycle.csv`. Out: the one code that is written for a word of ours, which comes in
+in no table is never guessed; customers' own words are added here, those of a life cycle in their
+configuration. Out: the one code that is written for a word of ours, which comes in
 as that word again.
 """
 

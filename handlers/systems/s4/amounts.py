@@ -28,7 +28,7 @@ def price_in_erp(price: UnitPrice, *, where: str = "") -> tuple[Decimal, int]:
 
     0.0123 EUR for 1 is 1.23 EUR for 100. Raises: Rejected where there is no such pair.
     """
-    places = min(minor_digits(price.amount.currency, where=where), _MAX_PRICE_PLACES)
+    places = _places(price, where)
     for power in range(7):
         amount = Fraction(price.amount.amount) * 10**power
         per = Fraction(price.per.value) * 10**power
@@ -44,6 +44,21 @@ def price_in_erp(price: UnitPrice, *, where: str = "") -> tuple[Decimal, int]:
         where=where,
         remedy="State the price for another quantity in the contract",
     )
+
+
+def amount_for(price: UnitPrice, per: Fraction) -> Decimal | None:
+    """What so many units cost at that price; None where that is no amount that can be paid, or one
+    too large."""
+    exact = Fraction(price.amount.amount) * per / Fraction(price.per.value)
+    places = _places(price, "")
+    scaled = exact * 10**places
+    if scaled.denominator != 1 or abs(exact) >= _MAX_PRICE:
+        return None
+    return plain_decimal(Decimal(int(scaled)).scaleb(-places))
+
+
+def _places(price: UnitPrice, where: str) -> int:
+    return min(minor_digits(price.amount.currency, where=where), _MAX_PRICE_PLACES)
 
 
 def same_price(held: tuple[str, str], want: tuple[str, str]) -> bool:

@@ -4,25 +4,33 @@ Quantities of lines are for the header's base quantity, on both sides; they are 
 unit of the header. What of a BOM is sent stands in `bill_of_material_lines`.
 
 Ranked substitutes are items of one group with their line. Groups whose names are of `GROUPS` are
-ours; those of other names are the plant's, and what stands in them is never deleted.
+ours; those of other names are the plant's, and what stands in them is never deleted. Lines that the
+plant keeps itself (`canonical.bom.owner_of`) are no lines of ours, whatever they are like.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
-from fractions import Fraction
 
 import msgspec
+from msgspec import UnsetType
 
-from canonical.bom import PlantBom
+from canonical.bom import LineOwner, PlantBom, owner_of
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
-from canonical.quantity import parse_decimal
+from canonical.own_words import OwnWords
 from handlers.systems.s4 import odata
 from handlers.systems.s4.bill_of_material_lines import GROUPS, Line, quantity_at, wanted
+from handlers.systems.s4.bill_of_material_rows import (
+    Pairs,
+    amount_of,
+    number_of,
+    paired,
+    plants_group,
+)
 from handlers.systems.s4.compare import (
     Difference,
     in_words,
@@ -33,14 +41,16 @@ from handlers.systems.s4.compare import (
     unpadded,
 )
 from handlers.systems.s4.native import BomHeader, BomItem, Children
-from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE, STOCK_ITEM
+from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE
 
 SERVICE = "API_BILL_OF_MATERIAL_SRV;v=0002"
 
-# Of a line: written only, or that of its header.
+_CATEGORY = "BillOfMaterialItemCategory"
+# Of a line: written only, or that of its header. The category is read where lines are told apart by
+# it: of one that is there it cannot be changed.
 _UNREAD = frozenset(
     {
-        "BillOfMaterialItemCategory",
+        _CATEGORY,
         "IsProductionRelevant",
         "AlternativeItemStrategy",
         "BillOfMaterial",
@@ -61,6 +71,7 @@ def observe(bom: PlantBom) -> Request:
         BillOfMaterialCategory=BOM_CATEGORY,
         BillOfMaterialVariantUsage=bom.usage,
     )
+    unread = _UNREAD - {_CATEGORY} if _goes_by_category(bom) else _UNREAD
     # Everything of a line is 3.4 kB; what is read of it, a third.
     return odata.get(
         odata.address(SERVICE, "MaterialBOM"),
@@ -69,23 +80,27 @@ def observe(bom: PlantBom) -> Request:
         select=",".join(
             (
                 *odata.fields(BomHeader),
-                *(f"to_BillOfMaterialItem/{f}" for f in odata.fields(BomItem) if f not in _UNREAD),
+                *(f"to_BillOfMaterialItem/{f}" for f in odata.fields(BomItem) if f not in unread),
             )
         ),
     )
 
 
-def read(bom: PlantBom, response: Response) -> Observed:
+def _goes_by_category(bom: PlantBom) -> bool:
+    return not isinstance(bom.kept, UnsetType) and bool(bom.kept.line_categories)
+
+
+def read(bom: PlantBom, own: OwnWords, response: Response) -> Observed:
     """What the target holds as this alternative of the BOM."""
     header = _alternative(bom, odata.read_all(response, BomHeader))
     if header is None:
         return Absent()
-    return present(header, header.BillOfMaterial, differences(bom, header))
+    return present(header, header.BillOfMaterial, differences(bom, own, header))
 
 
-def create(bom: PlantBom) -> Request:
+def create(bom: PlantBom, own: OwnWords) -> Request:
     """The create of header and lines in one call; validity begins on the day of the create."""
-    want = wanted(bom)
+    want = wanted(bom, own)
     names = _group_names(bom, tuple((line, None) for line in want.lines))
     header = BomHeader(
         Material=bom.parent,
@@ -112,7 +127,7 @@ def check_written(bom: PlantBom, response: Response) -> str:
     return text_of(written.BillOfMaterial)
 
 
-def differences(bom: PlantBom, header: BomHeader) -> tuple[Difference, ...]:
+def differences(bom: PlantBom, own: OwnWords, header: BomHeader) -> tuple[Difference, ...]:
     """The writes that are missing, in their order: new lines, changed ones, then the deletions,
     so that a BOM is never empty on the way.
 
@@ -121,27 +136,30 @@ def differences(bom: PlantBom, header: BomHeader) -> tuple[Difference, ...]:
     """
     if header.IsMarkedForDeletion is True:
         return (_conflict(bom, in_words("IsMarkedForDeletion", "true", "false")),)
-    want = wanted(bom)
-    if not same_unit(text_of(header.BOMHeaderBaseUnit), want.unit):
+    want = wanted(bom, own)
+    if not same_unit(text_of(header.BOMHeaderBaseUnit), want.unit, own):
         return (_conflict(bom, in_words("BOMHeaderBaseUnit", header.BOMHeaderBaseUnit, want.unit)),)
-    base = _number(header.BOMHeaderQuantityInBaseUnit, "BOMHeaderQuantityInBaseUnit")
+    base = number_of(header.BOMHeaderQuantityInBaseUnit, "BOMHeaderQuantityInBaseUnit")
     if base <= 0:
         name = "BOMHeaderQuantityInBaseUnit"
         return (_conflict(bom, in_words(name, getattr(header, name), "more than 0")),)
     # Rows without a component are the plant's texts and documents.
-    rows = [
+    held = [
         row
         for row in odata.expanded(header.to_BillOfMaterialItem, "to_BillOfMaterialItem")
         if text_of(row.BillOfMaterialComponent) and row.IsDeleted is not True
     ]
-    pairs = _paired(want.lines, rows)
-    names = _group_names(bom, pairs, rows)
+    owner = _owner(bom)
+    rows = [row for row in held if owner(row) != "plant"]
+    pairs = paired(want, rows, base)
+    names = _group_names(bom, pairs, held)
     there = [(line, row) for line, row in pairs if row is not None]
     matched = {id(row) for _, row in there}
-    standing = {_plants_group(row) for _, row in there}
+    standing = {plants_group(row) for _, row in there}
     added = [_added(bom, header, line, base, names) for line, row in pairs if row is None]
-    changed = [_changed(bom, header, line, row, base, names) for line, row in there]
-    deleted = [_deleted(bom, header, row, standing) for row in rows if id(row) not in matched]
+    changed = [_changed(bom, own, header, line, row, base, names) for line, row in there]
+    left = [row for row in rows if id(row) not in matched]
+    deleted = [_deleted(bom, header, row, standing, owner(row)) for row in left]
     return tuple(d for d in (*added, *changed, *deleted) if d is not None)
 
 
@@ -176,44 +194,15 @@ def _alternative(bom: PlantBom, headers: Sequence[BomHeader]) -> BomHeader | Non
     return candidates[0] if candidates else None
 
 
-def _paired(
-    lines: Sequence[Line], rows: Sequence[BomItem]
-) -> tuple[tuple[Line, BomItem | None], ...]:
-    """Each line with the row that holds it: by number and component, else by component in order.
-
-    A component may stand on several lines, so every row is given away once. What stands in a group
-    of the plant's is a line of ours only under its own number.
-    """
-    by_both: dict[tuple[str, str], deque[int]] = {}
-    by_component: dict[str, deque[int]] = {}
-    for place, row in enumerate(rows):
-        component = unpadded(text_of(row.BillOfMaterialComponent))
-        number = unpadded(text_of(row.BillOfMaterialItemNumber))
-        by_both.setdefault((component, number), deque()).append(place)
-        if not _plants_group(row):
-            by_component.setdefault(component, deque()).append(place)
-    found: dict[int, int] = {}
-    for at, line in enumerate(lines):
-        if same := by_both.get((unpadded(line.component), unpadded(line.number))):
-            found[at] = same.popleft()
-    given = set(found.values())
-    for at, line in enumerate(lines):
-        free = by_component.get(unpadded(line.component), deque())
-        while at not in found and free:
-            if (place := free.popleft()) not in given:
-                found[at] = place
-    return tuple((line, rows[found[at]] if at in found else None) for at, line in enumerate(lines))
+def _owner(bom: PlantBom) -> Callable[[BomItem], LineOwner]:
+    """Whose a row is; components are padded in some answers."""
+    tells = owner_of(bom, spelled=unpadded)
+    return lambda row: tells(
+        text_of(row.BillOfMaterialComponent), text_of(row.BillOfMaterialItemCategory)
+    )
 
 
-def _plants_group(row: BomItem) -> str:
-    """The name of a group of alternatives that the plant made; "" where it stands in none."""
-    name = text_of(row.AlternativeItemGroup)
-    return "" if name in GROUPS else name
-
-
-def _group_names(
-    bom: PlantBom, pairs: Sequence[tuple[Line, BomItem | None]], rows: Sequence[BomItem] = ()
-) -> Mapping[int, str]:
+def _group_names(bom: PlantBom, pairs: Pairs, rows: Sequence[BomItem] = ()) -> Mapping[int, str]:
     """What our groups are called: as one of their rows has it, first that of the line itself; else
     a name that no row has."""
     taken = {text_of(row.AlternativeItemGroup) for row in rows}
@@ -265,6 +254,7 @@ def _added(
 
 def _changed(
     bom: PlantBom,
+    own: OwnWords,
     header: BomHeader,
     line: Line,
     row: BomItem,
@@ -275,10 +265,8 @@ def _changed(
     changes: dict[str, str | bool] = {}
     if unpadded(stated) != unpadded(line.number):
         changes["BillOfMaterialItemNumber"] = line.number
-    is_fixed = row.FixedQuantity is True
-    held = Fraction(_number(row.BillOfMaterialItemQuantity, "BillOfMaterialItemQuantity"))
-    per_one = held if is_fixed else held / Fraction(base)
-    has_unit = same_unit(text_of(row.BillOfMaterialItemUnit), line.unit)
+    is_fixed, per_one = amount_of(row, base)
+    has_unit = same_unit(text_of(row.BillOfMaterialItemUnit), line.unit, own)
     if is_fixed != line.fixed or per_one != line.per_one or not has_unit:
         quantity = quantity_at(line, base)
         if quantity is None:
@@ -287,13 +275,9 @@ def _changed(
         changes["BillOfMaterialItemUnit"] = line.unit
         if is_fixed != line.fixed:
             changes["FixedQuantity"] = line.fixed
-    if line.scrap is not None and line.scrap != _number(
-        row.ComponentScrapInPercent, "ComponentScrapInPercent"
-    ):
-        changes["ComponentScrapInPercent"] = format(line.scrap, "f")
-    if line.group is not None and _plants_group(row):
+    if line.group is not None and plants_group(row):
         name = "AlternativeItemGroup"
-        return _conflict(bom, in_words(name, _plants_group(row), names[line.group]))
+        return _conflict(bom, in_words(name, plants_group(row), names[line.group]))
     changes |= _regrouped(line, row, names)
     if not changes:
         return None
@@ -310,7 +294,7 @@ def _regrouped(line: Line, row: BomItem, names: Mapping[int, str]) -> dict[str, 
     it the strategy and the probability are the plant's."""
     held = text_of(row.AlternativeItemGroup)
     if line.group is None:
-        return {} if _plants_group(row) or not held else dict(_place_in_group(line, names))
+        return {} if plants_group(row) or not held else dict(_place_in_group(line, names))
     if held != names[line.group]:
         return dict(_place_in_group(line, names))
     priority = _place_in_group(line, names)["AlternativeItemPriority"]
@@ -336,20 +320,25 @@ def _place_in_group(line: Line, names: Mapping[int, str]) -> Mapping[str, str]:
 
 
 def _deleted(
-    bom: PlantBom, header: BomHeader, row: BomItem, standing: Set[str]
+    bom: PlantBom, header: BomHeader, row: BomItem, standing: Set[str], owner: LineOwner
 ) -> Difference | None:
     """The deletion of a row that no line wants. An alternative that the plant gave to a line of
     ours stays, as long as the line does and it is not what is planned.
 
-    standing: groups of the plant's with a line of ours.
+    standing: groups of the plant's with a line of ours. owner: of the row, not the plant.
     """
     component = text_of(row.BillOfMaterialComponent)
     what = f"Line {text_of(row.BillOfMaterialItemNumber)}: {component}, wanted none"
-    if group := _plants_group(row):
-        probability = _number(row.UsageProbabilityPercent, "UsageProbabilityPercent")
+    scrap = number_of(row.ComponentScrapInPercent, "ComponentScrapInPercent")
+    if scrap:
+        what += f", and its scrap of {scrap} percent goes with it"
+    if group := plants_group(row):
+        probability = number_of(row.UsageProbabilityPercent, "UsageProbabilityPercent")
         if group in standing and probability == 0:
             return None
         return _conflict(bom, f"{what}, and it is in the plant's group {group} of alternatives")
+    if owner == "unknown":
+        return _conflict(bom, f"{what}, and nothing on record tells whether it is the plant's own")
     return Difference((what,), odata.delete(_item_address(header, row), odata.etag_of(row)))
 
 
@@ -368,10 +357,6 @@ def _item_address(header: BomHeader, row: BomItem) -> str:
     )
 
 
-def _number(value: object, where: str) -> Decimal:
-    return parse_decimal(text_of(value) or "0", where=where)
-
-
 # --- our side ---
 
 
@@ -379,14 +364,13 @@ def _to_item(bom: PlantBom, line: Line, quantity: Decimal, names: Mapping[int, s
     is_production = bom.usage == PRODUCTION_USAGE
     item = BomItem(
         BillOfMaterialComponent=line.component,
-        BillOfMaterialItemCategory=STOCK_ITEM,
+        BillOfMaterialItemCategory=line.category,
         BillOfMaterialItemNumber=line.number,
         BillOfMaterialItemUnit=line.unit,
         BillOfMaterialItemQuantity=format(quantity, "f"),
         FixedQuantity=True if line.fixed else msgspec.UNSET,
         # A production BOM insists on it.
         IsProductionRelevant=True if is_production else msgspec.UNSET,
-        ComponentScrapInPercent=msgspec.UNSET if line.scrap is None else format(line.scrap, "f"),
     )
     return (
         item

@@ -11,13 +11,16 @@ from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
+from msgspec import UnsetType
 
-from canonical.bom import BomLine, PlantBom, Substitute, substitutes_of
-from canonical.errors import Rejected
+from canonical.bom import BomLine, PlantBom, Substitute, owner_of, substitutes_of
+from canonical.errors import Misconfigured, Rejected
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity, per_base, plain_decimal
 from canonical.units import from_rec20
 from handlers.systems.s4.amounts import MAX_QUANTITY, PLACES, fits
-from handlers.systems.s4.words import UNITS
+from handlers.systems.s4.compare import unpadded
+from handlers.systems.s4.words import STOCK_ITEM, UNITS
 
 _MAX_POSITION = 9999
 # A line is read back in 1.1 to 1.4 kB, by the length of its numbers and of the host's name, and
@@ -31,6 +34,7 @@ _UNSENT: Mapping[str, Callable[[BomLine], object]] = {
     ),
     "Revisions of components": lambda line: line.component_revision,
     "Notes": lambda line: line.note,
+    "Percentages of scrap": lambda line: line.scrap_percent,
     "First days": lambda line: line.first_day,
     "Last days": lambda line: line.last_day,
 }
@@ -41,7 +45,6 @@ GROUPS = tuple(
     f"{first}{second}" for first in "XYZ" for second in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
 _MAX_PRIORITY = 99
-_SCRAP_PLACES, _MAX_SCRAP = 2, 1000
 # Base quantities are taken times these until every line fits three decimals.
 _SCALES = (1, 10, 100, 1000)
 
@@ -54,7 +57,6 @@ class _Row(msgspec.Struct, frozen=True):
     quantity: Quantity
     fixed: bool
     where: str
-    scrap: Decimal | None = None
     group: int | None = None
     priority: int = 0
 
@@ -63,9 +65,9 @@ class Line(msgspec.Struct, frozen=True):
     """A line as the target is to hold it.
 
     number: four digits. unit: SAP's name. quantity: for the header's base quantity if `fixed` is
-    not set. per_one: for one unit of the header; the quantity itself if fixed. scrap: percent; None
-    where it is the plant's to say. group: number of its group in the BOM, with its priority within;
-    None where nothing stands in for it.
+    not set. per_one: for one unit of the header; the quantity itself if fixed. category: of new
+    lines. group: number of its group in the BOM, with its priority within; None where nothing
+    stands in for it.
     """
 
     number: str
@@ -74,24 +76,27 @@ class Line(msgspec.Struct, frozen=True):
     quantity: Decimal
     per_one: Fraction
     fixed: bool
-    scrap: Decimal | None = None
+    category: str
     group: int | None = None
     priority: int = 0
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A BOM as the target is to hold it. base: base quantity that all lines fit."""
+    """A BOM as the target is to hold it. base: base quantity that all lines fit. is_counted: the
+    lines' numbers are only their places, which move with every line before them."""
 
     base: Decimal
     unit: str
     lines: tuple[Line, ...]
+    is_counted: bool
 
 
-def wanted(bom: PlantBom) -> Wanted:
+def wanted(bom: PlantBom, own: OwnWords) -> Wanted:
     """The BOM in SAP's units, numbered, at a base quantity that every line fits.
 
     Raises: Rejected for a BOM without lines, with more than can be confirmed, with quantities finer
-        than three decimals per 1000 of its base, or with scrap or ranks that it has no room for.
+        than three decimals per 1000 of its base, or with ranks that it has no room for;
+        Misconfigured for one of which a line would be the plant's own once it is there.
     """
     lines = written_lines(bom)
     where = f"bom/{bom.parent}"
@@ -122,23 +127,25 @@ def wanted(bom: PlantBom) -> Wanted:
             where=where,
             remedy="Use a finer unit or a larger base quantity",
         )
+    _refuse_owned(bom, rows)
     return Wanted(
         base=plain_decimal(base),
-        unit=from_rec20(UNITS, bom.base.unit, where=f"{where}.base"),
+        unit=from_rec20(UNITS, bom.base.unit, own.units, where=f"{where}.base"),
         lines=tuple(
             Line(
                 number=row.number,
                 component=row.component,
-                unit=from_rec20(UNITS, row.quantity.unit, where=row.where),
+                unit=from_rec20(UNITS, row.quantity.unit, own.units, where=row.where),
                 quantity=plain_decimal(quantity),
                 per_one=_per_one(bom, row),
                 fixed=row.fixed,
-                scrap=row.scrap,
+                category=_category(bom, row),
                 group=row.group,
                 priority=row.priority,
             )
             for row, quantity in zip(rows, quantities, strict=True)
         ),
+        is_counted=_own_numbers(lines) is None,
     )
 
 
@@ -150,7 +157,7 @@ def written_lines(bom: PlantBom) -> tuple[BomLine, ...]:
 def _rows(bom: PlantBom, lines: Sequence[BomLine]) -> Iterator[_Row]:
     """The items of the BOM: each line, and behind it what may stand in for it."""
     groups = 0
-    for number, line in zip(_numbers(bom, lines), lines, strict=True):
+    for number, line in zip(_numbers(lines), lines, strict=True):
         where = f"bom/{bom.parent}/{line.position}"
         substitutes = _ranked(line)
         group = groups if substitutes else None
@@ -161,7 +168,6 @@ def _rows(bom: PlantBom, lines: Sequence[BomLine]) -> Iterator[_Row]:
             quantity=line.quantity,
             fixed=line.fixed,
             where=where,
-            scrap=_scrap(line, where),
             group=group,
             priority=1 if substitutes else 0,
         )
@@ -185,6 +191,28 @@ def _rows(bom: PlantBom, lines: Sequence[BomLine]) -> Iterator[_Row]:
             )
 
 
+def _category(bom: PlantBom, row: _Row) -> str:
+    stated: Mapping[str, str] = (
+        {} if isinstance(bom.line_categories, UnsetType) else bom.line_categories
+    )
+    return stated.get(row.component, STOCK_ITEM)
+
+
+def _refuse_owned(bom: PlantBom, rows: Sequence[_Row]) -> None:
+    """What is the plant's own once it is written would be missing at the next look, for ever."""
+    owner = owner_of(bom, spelled=unpadded)
+    for row in rows:
+        category = _category(bom, row)
+        if owner(row.component, category) == "plant":
+            raise Misconfigured(
+                "line-plant-owned",
+                f"A line of {row.component} with category {category} is plant {bom.plant}'s own by"
+                " the rules, and is to be written",
+                where=row.where,
+                remedy="Correct plant_owned or line_categories in the rules of BOMs",
+            )
+
+
 def _ranked(line: BomLine) -> tuple[Substitute, ...]:
     """The substitutes that are sent, in the order of their ranks: the target takes them by it."""
     ranked = [
@@ -193,18 +221,6 @@ def _ranked(line: BomLine) -> tuple[Substitute, ...]:
         if one.rank is not None and (one.quantity is None or one.quantity.value != 0)
     ]
     return tuple(one for _, one in sorted(ranked, key=lambda pair: pair[0]))
-
-
-def _scrap(line: BomLine, where: str) -> Decimal | None:
-    scrap = line.scrap_percent
-    if scrap is None or (abs(scrap) < _MAX_SCRAP and scrap == round(scrap, _SCRAP_PLACES)):
-        return scrap
-    raise Rejected(
-        "scrap-not-representable",
-        f"The scrap of {line.component} is {scrap} percent; two decimals below {_MAX_SCRAP} fit",
-        where=where,
-        remedy="Round it at the source",
-    )
 
 
 def remarks(bom: PlantBom) -> tuple[str, ...]:
@@ -246,13 +262,16 @@ def quantity_at(line: Line, base: Decimal) -> Decimal | None:
     return plain_decimal(Decimal(int(thousandths)).scaleb(-PLACES))
 
 
-def _numbers(bom: PlantBom, lines: Sequence[BomLine]) -> list[str]:
+def _numbers(lines: Sequence[BomLine]) -> list[str]:
     """Find numbers in four digits where each line has one of its own, else 0010, 0020, ..."""
+    own = _own_numbers(lines)
+    return list(_counted(len(lines)) if own is None else own)
+
+
+def _own_numbers(lines: Sequence[BomLine]) -> list[str] | None:
     stated = [_find_number(line.position) for line in lines]
     own = [number for number in stated if number is not None]
-    if len(set(own)) == len(lines):
-        return [f"{number:04}" for number in own]
-    return list(_counted(len(lines)))
+    return [f"{number:04}" for number in own] if len(set(own)) == len(lines) else None
 
 
 def _find_number(position: str) -> int | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from canonical.change import ChangedKind, ChangeMasterState, ChangeMasterStatus, ListedObject
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
-from canonical.text import normalise_id
+from canonical.text import received_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of, unpadded
 from handlers.systems.s4.native_read import Change
@@ -52,7 +52,7 @@ def to_change_master(
             is_used=change.IsUsedForDataDefinition is True,
             is_deleted=change.ChangeNumberIsMrkdForDeletion is True,
             stated_as=prose(change.ChangeNumberStatus, where="ChangeNumberStatus"),
-            source_id=normalise_id(text_of(change.ChangeNumber), where="ChangeNumber"),
+            source_id=received_id(text_of(change.ChangeNumber), where="ChangeNumber"),
             stated_at=read_at,
         ),
         tuple(found.cases),

@@ -11,6 +11,7 @@ from canonical.codec import encode
 from canonical.connector import Present
 from canonical.errors import Conflict, InvalidMessage
 from canonical.exchange import Request
+from canonical.own_words import NO_WORDS, OwnWords
 from canonical.quantity import parse_decimal
 from canonical.units import to_rec20
 from handlers.systems.answers import printable
@@ -49,6 +50,11 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def as_text(value: object) -> str:
+    """A field or a flag as text."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else text_of(value)
+
+
 def same_text(left: str, right: str) -> bool:
     """Blanks at the ends and runs of them do not count: the target trims as it likes."""
     return left.split() == right.split()
@@ -77,12 +83,13 @@ def same_date(left: str, right: str) -> bool:
     return left == right or (parse_date(left) is not None and parse_date(left) == parse_date(right))
 
 
-def same_unit(left: str, right: str) -> bool:
-    """One unit has several names: a piece is PC or, in a German system, ST."""
+def same_unit(left: str, right: str, own: OwnWords = NO_WORDS) -> bool:
+    """One unit has several names: a piece is PC or, in a German system, ST, or a word that the
+    system has of its own."""
     if left == right:
         return True
     try:
-        return to_rec20(UNITS, left) == to_rec20(UNITS, right)
+        return to_rec20(UNITS, left, own.codes) == to_rec20(UNITS, right, own.codes)
     except InvalidMessage:
         return False
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from canonical.effectivity import OPEN_END
 from canonical.errors import Rejected
+from canonical.own_words import OwnWords
 from canonical.purchase_contract import ContractLine, PurchaseContract, contract_key
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
@@ -50,12 +51,12 @@ def reference(contract: PurchaseContract) -> str:
     )
 
 
-def wanted(contract: PurchaseContract) -> AgreedContract:
+def wanted(contract: PurchaseContract, own: OwnWords) -> AgreedContract:
     """The contract with all items.
 
     Raises: Rejected, naming the line, for what no contract of the ERP can be.
     """
-    items = wanted_items(contract)
+    items = wanted_items(contract, own)
     header = wanted_header(contract)
     kind = CONTRACT_TYPES.get(contract.kind)
     if kind is None:
@@ -96,12 +97,12 @@ def wanted_header(contract: PurchaseContract) -> AgreedContract:
     )
 
 
-def wanted_items(contract: PurchaseContract) -> tuple[AgreedItem, ...]:
+def wanted_items(contract: PurchaseContract, own: OwnWords) -> tuple[AgreedItem, ...]:
     """The lines as items, in their order.
 
     Raises: as `wanted`.
     """
-    items = tuple(_item(contract, line) for line in contract.lines)
+    items = tuple(_item(contract, own, line) for line in contract.lines)
     if len({item.PurchaseContractItem for item in items}) < len(items):
         raise _refused(
             contract,
@@ -156,7 +157,7 @@ def _remarks(contract: PurchaseContract) -> Iterator[str]:
             yield f"{what}: line {', '.join(line.line for line in lines)}"
 
 
-def _item(contract: PurchaseContract, line: ContractLine) -> AgreedItem:
+def _item(contract: PurchaseContract, own: OwnWords, line: ContractLine) -> AgreedItem:
     where = _where(contract, line)
     if not line.item:
         raise _refused(
@@ -178,7 +179,8 @@ def _item(contract: PurchaseContract, line: ContractLine) -> AgreedItem:
         )
     _check_days(contract, line)
     order_unit = line.order_unit or (line.target.unit if line.target else "")
-    priced = _price(contract, line)
+    unit = from_rec20(UNITS, order_unit, own.units, where=where) if order_unit else UNSET
+    priced = _price(contract, own, line)
     too_long = len(line.supplier_item) > _SUPPLIER_ITEM_CHARS
     return AgreedItem(
         PurchaseContractItem=_item_number(contract, line),
@@ -187,7 +189,7 @@ def _item(contract: PurchaseContract, line: ContractLine) -> AgreedItem:
         Plant=line.plants[0] if line.plants else UNSET,
         # A part of it would name another article.
         SupplierMaterialNumber=UNSET if too_long else line.supplier_item or UNSET,
-        OrderQuantityUnit=from_rec20(UNITS, order_unit, where=where) if order_unit else UNSET,
+        OrderQuantityUnit=unit,
         TargetQuantity=_target(contract, line, order_unit),
         OrderPriceUnit=priced.OrderPriceUnit,
         ContractNetPriceAmount=priced.ContractNetPriceAmount,
@@ -227,7 +229,7 @@ def _item_number(contract: PurchaseContract, line: ContractLine) -> str:
     )
 
 
-def _price(contract: PurchaseContract, line: ContractLine) -> AgreedItem:
+def _price(contract: PurchaseContract, own: OwnWords, line: ContractLine) -> AgreedItem:
     """The fields of the price; none where the line agrees none."""
     price, where = line.price, _where(contract, line)
     if price is None:
@@ -237,7 +239,7 @@ def _price(contract: PurchaseContract, line: ContractLine) -> AgreedItem:
     return AgreedItem(
         ContractNetPriceAmount=format(amount, "f"),
         NetPriceQuantity=str(per),
-        OrderPriceUnit=from_rec20(UNITS, price.per.unit, where=where),
+        OrderPriceUnit=from_rec20(UNITS, price.per.unit, own.units, where=where),
     )
 
 

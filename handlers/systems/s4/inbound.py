@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from canonical.bom import plant_bom_key
 from canonical.change import change_master_key
-from canonical.codec import decode_json, required
+from canonical.codec import decode_foreign, required
 from canonical.effects import Effect, Emit, Fetch, Open
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, no_needs
 from canonical.item_master import item_master_key
+from canonical.manners import of_id
+from canonical.members import EVERY_OTHER, Foreign
 from canonical.order import PurchaseOrder, order_key
+from canonical.own_words import OwnWords
 from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.purchasing import info_record_key
 from canonical.source_list import source_list_key
@@ -63,7 +66,7 @@ from handlers.systems.s4.source_list import to_source_list
 from handlers.systems.s4.supplier_master import supplier_of
 from handlers.systems.s4.supplier_master import to_patch as to_supplier_patch
 from handlers.systems.s4.values import key, prose
-from handlers.systems.timestamps import microseconds, parse_timestamp
+from handlers.systems.timestamps import header_deviations, microseconds, parse_timestamp
 
 H = TypeVar("H")
 
@@ -72,6 +75,12 @@ TYPE = "s4.event"
 # sap.s4.beh.<object>.v1.<Object>.<Verb>.v1
 _PREFIX = "sap.s4.beh."
 _KIND_OF = {kind.event: kind for kind in KINDS.values()}
+
+
+class _Key(Foreign, frozen=True):
+    """What an event says of its object."""
+
+    manners: ClassVar = {EVERY_OTHER: of_id}
 
 
 def _told(kind: Kind) -> type[msgspec.Struct]:
@@ -84,6 +93,7 @@ def _told(kind: Kind) -> type[msgspec.Struct]:
             *((name, str) for name in names if name not in may_be_missing),
             *((name, str, "") for name in names if name in may_be_missing),
         ],
+        bases=(_Key,),
         frozen=True,
         namespace={"__doc__": f"The key of an object of kind {kind.name}, by which it is read."},
     )
@@ -108,7 +118,7 @@ def read_event(delivery: Delivery) -> Message[Fetch]:
     """
     attributes = delivery.attributes
     kind = _kind_of(attributes.get("type", ""))
-    told = decode_json(delivery.body, _TOLD[kind.name], where="data", keys_once=True)
+    told, ignored, deviations = decode_foreign(delivery.body, _TOLD[kind.name], where="data")
     _check_fixed(kind, told)
     number = kind.id_of(*(_key_field(kind, name, told) for name in kind.fields))
     stated = attributes.get("time", "")
@@ -122,7 +132,8 @@ def read_event(delivery: Delivery) -> Message[Fetch]:
         causation_id=attributes.get("causationid", ""),
         traceparent=attributes.get("traceparent", ""),
     )
-    return Message(envelope, Fetch(kind.name, number))
+    deviations = (*header_deviations(attributes), *deviations)
+    return Message(envelope, Fetch(kind.name, number), ignored, deviations)
 
 
 def _key_field(kind: Kind, name: str, told: msgspec.Struct) -> str:
@@ -239,7 +250,8 @@ def decide_order(
         return ()
     is_known = _is_known(message.envelope.key, facts)
     event = "purchase-order.changed" if is_known else "purchase-order.created"
-    return (Emit(event, message.envelope.key, to_order(order, _read_at(message))),)
+    stated = to_order(order, _read_at(message), _own_words(message, facts))
+    return (Emit(event, message.envelope.key, stated),)
 
 
 def _is_of_another(order: Order, facts: Facts) -> bool:
@@ -269,7 +281,7 @@ def decide_product(
     if material is None:
         return _gone(message.envelope.key, facts, "material", "master data")
     _check_subject(message, item_master_key(key(material.Product, where="Product")))
-    patch, cases = to_item_patch(material, _read_at(message))
+    patch, cases = to_item_patch(material, _read_at(message), _own_words(message, facts))
     return (Emit("item.changed", message.envelope.key, patch), *cases)
 
 
@@ -318,7 +330,7 @@ def decide_info_record(
         return (_gone_at_erp(message.envelope.key, "info record", left, "purchasing"),)
     found = key(record.PurchasingInfoRecord, where="PurchasingInfoRecord")
     _check_subject(message, record_key(found))
-    patches, cases = to_patches(record, _read_at(message))
+    patches, cases = to_patches(record, _read_at(message), _own_words(message, facts))
     events = (Emit("info-record.changed", info_record_key(patch), patch) for patch in patches)
     return (*events, *cases)
 
@@ -345,7 +357,7 @@ def decide_contract(
     _check_subject(message, contract_key(found))
     if _has_document(contract_key(referred_contract(contract)), contract.Supplier, facts):
         return ()
-    stated = to_contract(contract, _read_at(message))
+    stated = to_contract(contract, _read_at(message), _own_words(message, facts))
     return (Emit("contract.changed", message.envelope.key, stated),)
 
 
@@ -360,7 +372,8 @@ def decide_source_list(
         found = key(row.Material, where="Material")
         _check_subject(message, source_list_key(prose(row.Plant, where="Plant"), found))
     plant, _, item = message.envelope.key.partition("/")[2].partition("/")
-    stated, cases = to_source_list(item, plant, _rows(message), _read_at(message))
+    own = _own_words(message, facts)
+    stated, cases = to_source_list(item, plant, _rows(message), _read_at(message), own)
     return (Emit("source-list.changed", message.envelope.key, stated), *cases)
 
 
@@ -379,7 +392,7 @@ def decide_bom(
         return (_gone_at_erp(message.envelope.key, "BOM", left, "master data"),)
     for state in states:
         _check_subject(message, _bom_key(state))
-    bom, cases = to_bom(states, _read_at(message))
+    bom, cases = to_bom(states, _read_at(message), _own_words(message, facts))
     return cases if bom is None else (Emit("bom.changed", plant_bom_key(bom), bom), *cases)
 
 
@@ -473,6 +486,10 @@ def _check_subject(message: Message[Any], found: str) -> None:
             where="ce-subject",
             remedy="Find out which of the two the ERP changed, and change it again",
         )
+
+
+def _own_words(message: Message[Any], facts: Facts) -> OwnWords:
+    return facts.rules.words_of(message.envelope.source)
 
 
 def _read_at(message: Message[Any]) -> datetime:

@@ -17,12 +17,15 @@ from msgspec import UNSET, UnsetType
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
+from canonical.own_words import OwnWords
 from canonical.purchasing import InfoRecord
 from canonical.units import from_rec20
-from handlers.systems.s4 import odata
+from handlers.systems.s4 import info_record_scale, odata
 from handlers.systems.s4.amounts import PLACES, fits, price_in_erp, quotient, same_price
 from handlers.systems.s4.compare import (
     Difference,
+    as_text,
+    differing,
     in_words,
     present,
     same_date,
@@ -31,52 +34,64 @@ from handlers.systems.s4.compare import (
     same_unit,
     text_of,
 )
+from handlers.systems.s4.info_record_scale import SERVICE, TERMS
 from handlers.systems.s4.native import Children, InfoRecordGeneral, InfoRecordOrg, Written
 from handlers.systems.s4.words import INFO_RECORD_CATEGORY, PURCHASING_GROUP, UNITS
-
-SERVICE = "API_INFORECORD_PROCESS_SRV"
 
 _GENERAL = "A_PurchasingInfoRecord"
 _ORGANISATION = "A_PurgInfoRecdOrgPlantData"
 _OPEN_END = date(9999, 12, 31)
 _MAX_RATIO_PART = 99_999
 _MAX_LEAD_TIME_DAYS = 999
+_MAX_PERCENT, _PERCENT_PLACES = Decimal("99.9"), 1
+# What is left alone where the contract does not state it.
+_STATED_NUMBERS = (
+    "MaterialPlannedDeliveryDurn",
+    "MinimumPurchaseOrderQuantity",
+    "UnderdelivTolrtdLmtRatioInPct",
+    "OverdelivTolrtdLmtRatioInPct",
+)
 
 
 def observe(record: InfoRecord) -> Request:
     """The read of all terms of the supplier for the item; the number is the ERP's."""
     asked = odata.equals(Supplier=record.supplier, Material=record.item)
-    return odata.get(
-        odata.address(SERVICE, _GENERAL), filter=asked, expand="to_PurgInfoRecdOrgPlantData"
-    )
+    expand = TERMS if record.scales is UNSET else f"{TERMS},{info_record_scale.EXPANDED}"
+    return odata.get(odata.address(SERVICE, _GENERAL), filter=asked, expand=expand)
 
 
-def read(record: InfoRecord, response: Response) -> Observed:
+def read(record: InfoRecord, own: OwnWords, response: Response) -> Observed:
     """What the target holds for supplier, item, organisation and plant."""
     general = _meant(record, odata.read_all(response, InfoRecordGeneral))
     if general is None:
         return Absent()
-    return present(general, general.PurchasingInfoRecord, differences(record, general))
+    return present(general, general.PurchasingInfoRecord, differences(record, own, general))
 
 
-def create(record: InfoRecord) -> Request:
-    """The create of number and terms in one call."""
+def create(record: InfoRecord, own: OwnWords) -> Request:
+    """The create of number and terms in one call; a scale follows when there is a price for it.
+
+    Raises: Rejected for what does not fit, also in the scale: before anything is made.
+    """
+    terms = _new_terms(record, own)
+    info_record_scale.wanted(record, own, text_of(terms.MaterialPriceUnitQty))
     numerator, denominator = _ratio(record)
     general = InfoRecordGeneral(
         Supplier=record.supplier,
         Material=record.item,
-        PurgDocOrderQuantityUnit=_order_unit(record),
+        PurgDocOrderQuantityUnit=_order_unit(record, own),
         OrderItemQtyToBaseQtyNmrtr=str(numerator),
         OrderItemQtyToBaseQtyDnmntr=str(denominator),
-        to_PurgInfoRecdOrgPlantData=Children((_new_terms(record),)),
+        to_PurgInfoRecdOrgPlantData=Children((terms,)),
     )
     return odata.post(odata.address(SERVICE, _GENERAL), general)
 
 
 def check_written(record: InfoRecord, response: Response) -> str:
-    """The record's number as the target confirms it; "" where it confirms without a body."""
+    """The record's number as the target confirms it; "" where it confirms without a body, or a line
+    of a scale."""
     written = odata.read_written(response)
-    if written is None:
+    if written is None or text_of(written.ConditionScaleLine):
         return ""
     number = text_of(written.PurchasingInfoRecord)
     if not number or not _is_about(record, written):
@@ -84,38 +99,42 @@ def check_written(record: InfoRecord, response: Response) -> str:
     return number
 
 
-def differences(record: InfoRecord, general: InfoRecordGeneral) -> tuple[Difference, ...]:
+def differences(
+    record: InfoRecord, own: OwnWords, general: InfoRecordGeneral
+) -> tuple[Difference, ...]:
     """What has to change.
 
     Order unit and ratio are shared by all organisations, so they are never changed from here. Of
-    the terms only price, validity, lead time and minimum follow the contract; tolerances,
-    confirmation control and the rest are the buyers'.
+    the terms only price, validity, lead time, minimum, tolerances and scale follow the contract, as
+    far as it states them. Who buys is filled in where it is empty; confirmation control and the
+    rest are the buyers'.
     """
-    shared = _shared_conflict(record, general)
+    shared = _shared_conflict(record, own, general)
     if shared is not None:
         return (shared,)
     terms = _terms_meant(record, general)
     if terms is None:
-        path = odata.address(
-            SERVICE, _GENERAL, PurchasingInfoRecord=text_of(general.PurchasingInfoRecord)
-        )
-        request = odata.post(f"{path}/to_PurgInfoRecdOrgPlantData", _new_terms(record))
-        shown = f"Terms of organisation {record.purchasing_org}, plant {record.plant}: missing"
-        return (Difference((shown,), request),)
+        return (_missing_terms(record, own, general),)
     if terms.IsMarkedForDeletion is True:
         return (_conflict(record, in_words("IsMarkedForDeletion", "true", "false")),)
-    want = wanted(record)
-    changed = _changed_terms(want, terms)
+    changed = _changed_terms(wanted(record, own), own, terms)
+    price_unit = text_of(changed.get("MaterialPriceUnitQty", terms.MaterialPriceUnitQty))
+    scale = info_record_scale.differences(record, own, terms, price_unit)
     if not changed:
-        return ()
-    what = tuple(in_words(name, getattr(terms, name), value) for name, value in changed.items())
+        return scale
+    what = tuple(
+        in_words(name, as_text(getattr(terms, name)), as_text(value))
+        for name, value in changed.items()
+    )
     body = msgspec.convert(changed, InfoRecordOrg)
-    return (Difference(what, odata.patch(_terms_address(terms), body, odata.etag_of(terms))),)
+    request = odata.patch(_terms_address(terms), body, odata.etag_of(terms))
+    return (Difference(what, request), *scale)
 
 
-def wanted(record: InfoRecord) -> InfoRecordOrg:
+def wanted(record: InfoRecord, own: OwnWords) -> InfoRecordOrg:
     """The terms that follow the contract."""
     amount, per = price_in_erp(record.price, where=_where(record))
+    price_unit = from_rec20(UNITS, record.price.per.unit, own.units, where=_where(record))
     if record.lead_time_days > _MAX_LEAD_TIME_DAYS:
         raise Rejected(
             "lead-time-too-long",
@@ -127,11 +146,16 @@ def wanted(record: InfoRecord) -> InfoRecordOrg:
         NetPriceAmount=format(amount, "f"),
         Currency=record.price.amount.currency,
         MaterialPriceUnitQty=str(per),
-        PurchaseOrderPriceUnit=from_rec20(UNITS, record.price.per.unit, where=_where(record)),
+        PurchaseOrderPriceUnit=price_unit,
         PriceValidityEndDate=odata.date_literal(record.last_day or _OPEN_END),
         # 0 = the contract says nothing about it.
         MaterialPlannedDeliveryDurn=str(record.lead_time_days) if record.lead_time_days else UNSET,
         MinimumPurchaseOrderQuantity=_minimum(record),
+        UnderdelivTolrtdLmtRatioInPct=_percent(record, record.under_tolerance),
+        OverdelivTolrtdLmtRatioInPct=_percent(record, record.over_tolerance),
+        # A limit is none while more than it is taken all the same.
+        UnlimitedOverdeliveryIsAllowed=UNSET if record.over_tolerance is UNSET else False,
+        PurchasingGroup=record.purchasing_group,
     )
 
 
@@ -146,7 +170,7 @@ def _meant(record: InfoRecord, found: Sequence[InfoRecordGeneral]) -> InfoRecord
 
 
 def _terms_meant(record: InfoRecord, general: InfoRecordGeneral) -> InfoRecordOrg | None:
-    rows = odata.expanded(general.to_PurgInfoRecdOrgPlantData, "to_PurgInfoRecdOrgPlantData")
+    rows = odata.expanded(general.to_PurgInfoRecdOrgPlantData, TERMS)
     return next(
         (
             row
@@ -165,12 +189,25 @@ def _is_about(record: InfoRecord, held: InfoRecordGeneral | Written) -> bool:
     )
 
 
-def _shared_conflict(record: InfoRecord, general: InfoRecordGeneral) -> Difference | None:
+def _missing_terms(record: InfoRecord, own: OwnWords, general: InfoRecordGeneral) -> Difference:
+    path = odata.address(
+        SERVICE, _GENERAL, PurchasingInfoRecord=text_of(general.PurchasingInfoRecord)
+    )
+    terms = _new_terms(record, own)
+    lines = info_record_scale.wanted(record, own, text_of(terms.MaterialPriceUnitQty))
+    shown = f"Terms of organisation {record.purchasing_org}, plant {record.plant}: missing"
+    request = odata.post(f"{path}/{TERMS}", terms)
+    return Difference((shown, *info_record_scale.missing(lines)), request)
+
+
+def _shared_conflict(
+    record: InfoRecord, own: OwnWords, general: InfoRecordGeneral
+) -> Difference | None:
     if general.IsDeleted is True:
         return _conflict(record, in_words("IsDeleted", "true", "false"))
-    order_unit = text_of(general.PurgDocOrderQuantityUnit)
-    if not same_unit(order_unit, _order_unit(record)):
-        shown = in_words("PurgDocOrderQuantityUnit", order_unit, _order_unit(record))
+    order_unit, wants = text_of(general.PurgDocOrderQuantityUnit), _order_unit(record, own)
+    if not same_unit(order_unit, wants, own):
+        shown = in_words("PurgDocOrderQuantityUnit", order_unit, wants)
         return _conflict(record, shown)
     held = (general.OrderItemQtyToBaseQtyNmrtr, general.OrderItemQtyToBaseQtyDnmntr)
     numerator, denominator = (text_of(part) for part in held)
@@ -182,24 +219,28 @@ def _shared_conflict(record: InfoRecord, general: InfoRecordGeneral) -> Differen
     return None
 
 
-def _changed_terms(want: InfoRecordOrg, terms: InfoRecordOrg) -> dict[str, str]:
-    changed: dict[str, str] = {}
+def _changed_terms(
+    want: InfoRecordOrg, own: OwnWords, terms: InfoRecordOrg
+) -> dict[str, str | bool]:
+    changed: dict[str, str | bool] = {}
     price = ("NetPriceAmount", "Currency", "MaterialPriceUnitQty", "PurchaseOrderPriceUnit")
-    if not _same_price(want, terms):
+    if not _same_price(want, own, terms):
         # A price is one statement: its parts are never changed alone.
         changed |= {name: text_of(getattr(want, name)) for name in price}
     if not same_date(text_of(want.PriceValidityEndDate), text_of(terms.PriceValidityEndDate)):
         changed["PriceValidityEndDate"] = text_of(want.PriceValidityEndDate)
-    lead_time = text_of(want.MaterialPlannedDeliveryDurn)
-    if lead_time and not same_number(lead_time, text_of(terms.MaterialPlannedDeliveryDurn)):
-        changed["MaterialPlannedDeliveryDurn"] = lead_time
-    minimum = text_of(want.MinimumPurchaseOrderQuantity)
-    if minimum and not same_number(minimum, text_of(terms.MinimumPurchaseOrderQuantity)):
-        changed["MinimumPurchaseOrderQuantity"] = minimum
+    numbers = dict.fromkeys(_STATED_NUMBERS, same_number)
+    changed |= {name: text_of(getattr(want, name)) for name in differing(want, terms, numbers)}
+    is_limited = want.UnlimitedOverdeliveryIsAllowed is False
+    if is_limited and terms.UnlimitedOverdeliveryIsAllowed is True:
+        changed["UnlimitedOverdeliveryIsAllowed"] = False
+    group = text_of(want.PurchasingGroup)
+    if group and not text_of(terms.PurchasingGroup):
+        changed["PurchasingGroup"] = group
     return changed
 
 
-def _same_price(want: InfoRecordOrg, terms: InfoRecordOrg) -> bool:
+def _same_price(want: InfoRecordOrg, own: OwnWords, terms: InfoRecordOrg) -> bool:
     held, wants = (
         (text_of(price.NetPriceAmount), text_of(price.MaterialPriceUnitQty))
         for price in (terms, want)
@@ -207,7 +248,9 @@ def _same_price(want: InfoRecordOrg, terms: InfoRecordOrg) -> bool:
     return (
         same_price(held, wants)
         and text_of(terms.Currency) == text_of(want.Currency)
-        and same_unit(text_of(terms.PurchaseOrderPriceUnit), text_of(want.PurchaseOrderPriceUnit))
+        and same_unit(
+            text_of(terms.PurchaseOrderPriceUnit), text_of(want.PurchaseOrderPriceUnit), own
+        )
     )
 
 
@@ -225,19 +268,19 @@ def _terms_address(terms: InfoRecordOrg) -> str:
 # --- our side ---
 
 
-def _new_terms(record: InfoRecord) -> InfoRecordOrg:
+def _new_terms(record: InfoRecord, own: OwnWords) -> InfoRecordOrg:
     return msgspec.structs.replace(
-        wanted(record),
+        wanted(record, own),
         PurchasingInfoRecordCategory=INFO_RECORD_CATEGORY,
         PurchasingOrganization=record.purchasing_org,
         Plant=record.plant,
-        PurchasingGroup=PURCHASING_GROUP,
+        PurchasingGroup=record.purchasing_group or PURCHASING_GROUP,
         StandardPurchaseOrderQuantity=_standard(record),
     )
 
 
-def _order_unit(record: InfoRecord) -> str:
-    return from_rec20(UNITS, record.order_unit, where=_where(record))
+def _order_unit(record: InfoRecord, own: OwnWords) -> str:
+    return from_rec20(UNITS, record.order_unit, own.units, where=_where(record))
 
 
 def _minimum(record: InfoRecord) -> str | UnsetType:
@@ -254,6 +297,21 @@ def _minimum(record: InfoRecord) -> str | UnsetType:
             remedy="Correct the minimum in the contract",
         )
     return format(minimum.value, "f")
+
+
+def _percent(record: InfoRecord, stated: Decimal | UnsetType) -> str | UnsetType:
+    """Raises: Rejected for one of more than two digits before the point, or one after it."""
+    if stated is UNSET:
+        return UNSET
+    if 0 <= stated <= _MAX_PERCENT and stated == round(stated, _PERCENT_PLACES):
+        return format(stated, "f")
+    raise Rejected(
+        "tolerance-not-representable",
+        f"A tolerance of {stated} percent does not fit: {_MAX_PERCENT} at most, with"
+        f" {_PERCENT_PLACES} decimal",
+        where=_where(record),
+        remedy="Correct the tolerance in the contract",
+    )
 
 
 def _standard(record: InfoRecord) -> str:

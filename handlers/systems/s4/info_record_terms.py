@@ -12,10 +12,11 @@ from msgspec import UNSET, UnsetType
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice, minor_digits
+from canonical.own_words import OwnWords
 from canonical.patch import Text
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity, Ratio
-from canonical.text import normalise_id
+from canonical.text import normalise_id, received_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import InfoRecord, OrganisationTerms, Said
@@ -40,7 +41,7 @@ _TERMS = "to_PurgInfoRecdOrgPlantData"
 
 
 def to_patches(
-    record: InfoRecord, read_at: datetime
+    record: InfoRecord, read_at: datetime, own: OwnWords
 ) -> tuple[tuple[InfoRecordTermsPatch, ...], tuple[Open, ...]]:
     """The terms of each organisation and plant, and cases for what cannot be understood.
 
@@ -62,7 +63,7 @@ def to_patches(
         )
         return (), tuple(found.cases)
     patches = tuple(
-        _to_patch(record, terms, found, read_at)
+        _to_patch(record, terms, own, found, read_at)
         for terms in record.to_PurgInfoRecdOrgPlantData.results
     )
     if not patches:
@@ -78,14 +79,18 @@ def to_patches(
 
 
 def _to_patch(
-    record: InfoRecord, terms: OrganisationTerms, found: Findings, read_at: datetime
+    record: InfoRecord,
+    terms: OrganisationTerms,
+    own: OwnWords,
+    found: Findings,
+    read_at: datetime,
 ) -> InfoRecordTermsPatch:
     organisation = normalise_id(
         text_of(terms.PurchasingOrganization), where=f"{_TERMS}: PurchasingOrganization"
     )
     plant = text_of(terms.Plant).strip()
     where = f"{_TERMS}, {organisation[:10]} {printable(plant, 10)}".rstrip()
-    order_unit = _unit(record.PurgDocOrderQuantityUnit, "PurgDocOrderQuantityUnit")
+    order_unit = _unit(record.PurgDocOrderQuantityUnit, own, "PurgDocOrderQuantityUnit")
     return InfoRecordTermsPatch(
         supplier=key(record.Supplier, where="Supplier"),
         item=key(record.Material, where="Material"),
@@ -102,11 +107,11 @@ def _to_patch(
         supplier_item=text(record.SupplierMaterialNumber, where="SupplierMaterialNumber"),
         is_regular_supplier=mark(record.IsRegularSupplier),
         order_unit=order_unit,
-        base_unit=_unit(record.BaseUnit, "BaseUnit"),
+        base_unit=_unit(record.BaseUnit, own, "BaseUnit"),
         order_to_base=_order_to_base(record),
         purchasing_group=text(terms.PurchasingGroup, where=f"{where}: PurchasingGroup"),
         currency=currency(terms.Currency, found, where=f"{where}: Currency"),
-        price=_price(terms, where, found),
+        price=_price(terms, own, where, found),
         price_until=_last_day(terms, where),
         lead_time_days=days(
             terms.MaterialPlannedDeliveryDurn, where=f"{where}: MaterialPlannedDeliveryDurn"
@@ -139,7 +144,7 @@ def _to_patch(
         ),
         is_deleted=mark(record.IsDeleted),
         is_deleted_here=mark(terms.IsMarkedForDeletion),
-        source_id=normalise_id(text_of(record.Material), where="Material"),
+        source_id=received_id(text_of(record.Material), where="Material"),
         stated_at=read_at,
     )
 
@@ -157,9 +162,9 @@ def _category(terms: OrganisationTerms, where: str) -> str:
     return found
 
 
-def _unit(said: Said, where: str) -> Text:
+def _unit(said: Said, own: OwnWords, where: str) -> Text:
     """Without one there is no record: an empty field is one that was not filled."""
-    return unit(said, where=where) if text_of(said) else UNSET
+    return unit(said, own, where=where) if text_of(said) else UNSET
 
 
 def _order_to_base(record: InfoRecord) -> Ratio | UnsetType | None:
@@ -174,7 +179,9 @@ def _order_to_base(record: InfoRecord) -> Ratio | UnsetType | None:
     return ratio(top, bottom, where="OrderItemQtyToBaseQtyNmrtr, OrderItemQtyToBaseQtyDnmntr")
 
 
-def _price(terms: OrganisationTerms, where: str, found: Findings) -> UnitPrice | UnsetType | None:
+def _price(
+    terms: OrganisationTerms, own: OwnWords, where: str, found: Findings
+) -> UnitPrice | UnsetType | None:
     """Zero where no price is kept. It counts whole or not at all."""
     if terms.NetPriceAmount is UNSET:
         return UNSET
@@ -185,7 +192,9 @@ def _price(terms: OrganisationTerms, where: str, found: Findings) -> UnitPrice |
     code = text_of(terms.Currency)
     try:
         minor_digits(code, where=f"{where}: NetPriceAmount")
-        priced_in = unit(terms.PurchaseOrderPriceUnit, where=f"{where}: PurchaseOrderPriceUnit")
+        priced_in = unit(
+            terms.PurchaseOrderPriceUnit, own, where=f"{where}: PurchaseOrderPriceUnit"
+        )
         if per <= 0:
             raise InvalidMessage(
                 "price-unit",

@@ -11,7 +11,9 @@ from typing import ClassVar, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from canonical.members import Foreign
+from canonical.manners import of_id, unit_of
+from canonical.members import EVERY_OTHER, Foreign
+from handlers.systems.s4.words import UNITS
 
 Text = str | UnsetType
 Flag = bool | UnsetType
@@ -39,8 +41,46 @@ class Children(msgspec.Struct, Generic[Child], frozen=True, omit_defaults=True):
     next: str = msgspec.field(name="__next", default="")
 
 
+class Offered(msgspec.Struct, Generic[Child], frozen=True, omit_defaults=True):
+    """A navigation that a read may leave unexpanded; next: as of `Children`."""
+
+    results: tuple[Child, ...] | UnsetType = UNSET
+    next: str = msgspec.field(name="__next", default="")
+
+
+# Of entities, whichever has them: words that are looked up as they are.
+_WORD_FIELDS = (
+    "BusinessPartnerCategory",
+    "Currency",
+    "ProcurementType",
+    "PurchaseOrderCurrency",
+    "SAPObjectType",
+)
+# And units.
+_UNIT_FIELDS = (
+    "AlternativeUnit",
+    "BaseUnit",
+    "BillOfMaterialItemUnit",
+    "BOMHeaderBaseUnit",
+    "ContrItemConsumedQuantityUnit",
+    "OrderPriceUnit",
+    "OrderQuantityUnit",
+    "PurchaseOrderPriceUnit",
+    "PurchaseOrderQuantityUnit",
+    "PurgDocOrderQuantityUnit",
+    "VolumeUnit",
+    "WeightUnit",
+)
+
+
 class Entity(Foreign, frozen=True, kw_only=True):
-    """Any entity."""
+    """Any entity. The services write no blanks around a value."""
+
+    manners: ClassVar = {
+        EVERY_OTHER: of_id,
+        **dict.fromkeys(_WORD_FIELDS),
+        **dict.fromkeys(_UNIT_FIELDS, unit_of(UNITS)),
+    }
 
     metadata: Metadata | UnsetType = msgspec.field(name="__metadata", default=UNSET)
 
@@ -188,11 +228,44 @@ class BomHeader(Entity, frozen=True, kw_only=True):
     to_BillOfMaterialItem: Children[BomItem] | UnsetType = UNSET
 
 
+class PriceScaleLine(Entity, frozen=True, kw_only=True):
+    """A_PurInfoRecdPrcgCndnScale: from ConditionScaleQuantity on ConditionRateValue is charged, for
+    as much as its condition record says."""
+
+    ConditionRecord: Text = UNSET
+    ConditionSequentialNumber: Text = UNSET
+    ConditionScaleLine: Text = UNSET
+    ConditionScaleQuantity: Text = UNSET
+    ConditionScaleQuantityUnit: Text = UNSET
+    ConditionRateValue: Text = UNSET
+    ConditionRateValueUnit: Text = UNSET
+    ConditionScaleIsDeleted: Flag = UNSET
+
+
+class PriceCondition(Entity, frozen=True, kw_only=True):
+    """A_PurInfoRecdPrcgCndn: a price as a condition record."""
+
+    ConditionRecord: Text = UNSET
+    ConditionSequentialNumber: Text = UNSET
+    ConditionRateValue: Text = UNSET
+    ConditionIsDeleted: Flag = UNSET
+    to_PurgInfoPricingCndnRecdScale: Offered[PriceScaleLine] | UnsetType = UNSET
+
+
+class PriceDays(Entity, frozen=True, kw_only=True):
+    """A_PurInfoRecdPrcgCndnValidity: on which days a condition record of the terms counts."""
+
+    ConditionType: Text = UNSET
+    ConditionValidityEndDate: Text = UNSET
+    to_PurInfoRecdPrcgCndn: PriceCondition | UnsetType | None = UNSET
+
+
 class InfoRecordOrg(Entity, frozen=True, kw_only=True):
     """A_PurgInfoRecdOrgPlantData: terms of one purchasing organisation, for a plant or for all.
 
     NetPriceAmount is for MaterialPriceUnitQty of PurchaseOrderPriceUnit; quantities are in the
-    order unit, planned delivery in days; PriceValidityEndDate is the last valid day.
+    order unit, planned delivery in days; PriceValidityEndDate is the last valid day. Tolerances
+    are in percent.
     """
 
     PurchasingInfoRecord: Text = UNSET
@@ -211,6 +284,10 @@ class InfoRecordOrg(Entity, frozen=True, kw_only=True):
     MaterialPriceUnitQty: Text = UNSET
     PurchaseOrderPriceUnit: Text = UNSET
     PriceValidityEndDate: Text = UNSET
+    OverdelivTolrtdLmtRatioInPct: Text = UNSET
+    UnderdelivTolrtdLmtRatioInPct: Text = UNSET
+    UnlimitedOverdeliveryIsAllowed: Flag = UNSET
+    to_PurInfoRecdPrcgCndnValidity: Offered[PriceDays] | UnsetType = UNSET
 
 
 class InfoRecordGeneral(Entity, frozen=True, kw_only=True):
@@ -404,6 +481,7 @@ class Written(Entity, frozen=True, kw_only=True):
     ChangeNumber: Text = UNSET
     BillOfMaterial: Text = UNSET
     PurchasingInfoRecord: Text = UNSET
+    ConditionScaleLine: Text = UNSET
     PurchaseOrder: Text = UNSET
     PurchaseOrderItem: Text = UNSET
     PurchasingDocument: Text = UNSET

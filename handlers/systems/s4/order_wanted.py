@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from canonical.errors import Rejected
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine, order_key
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
@@ -42,12 +43,12 @@ def reference(order: PurchaseOrder) -> str:
     )
 
 
-def wanted(order: PurchaseOrder) -> PlacedOrder:
+def wanted(order: PurchaseOrder, own: OwnWords) -> PlacedOrder:
     """The order with all items and their schedule lines.
 
     Raises: Rejected, naming the line, for what no order of the ERP can be.
     """
-    items = wanted_items(order)
+    items = wanted_items(order, own)
     kind = ORDER_TYPE.get(order.kind)
     if kind is None:
         raise _refused(
@@ -75,12 +76,12 @@ def wanted(order: PurchaseOrder) -> PlacedOrder:
     )
 
 
-def wanted_items(order: PurchaseOrder) -> tuple[PlacedItem, ...]:
+def wanted_items(order: PurchaseOrder, own: OwnWords) -> tuple[PlacedItem, ...]:
     """The lines as items, in their order; none where everything was cancelled.
 
     Raises: as `wanted`.
     """
-    items = tuple(_item(order, line) for line in order.lines)
+    items = tuple(_item(order, own, line) for line in order.lines)
     if len({item.PurchaseOrderItem for item in items}) < len(items):
         raise _refused(
             order, "line-twice", "Two lines have the same number", "Number the lines of the order"
@@ -134,9 +135,9 @@ def _remarks(order: PurchaseOrder) -> Iterator[str]:
             yield f"{what}: line {', '.join(line.line for line in lines)}"
 
 
-def _item(order: PurchaseOrder, line: OrderLine) -> PlacedItem:
+def _item(order: PurchaseOrder, own: OwnWords, line: OrderLine) -> PlacedItem:
     where = _where(order, line)
-    unit = from_rec20(UNITS, line.quantity.unit, where=where)
+    unit = from_rec20(UNITS, line.quantity.unit, own.units, where=where)
     schedule = _schedule(order, line)
     if not line.item:
         raise _refused(
@@ -154,7 +155,7 @@ def _item(order: PurchaseOrder, line: OrderLine) -> PlacedItem:
             "State the plant where the order is placed",
             line,
         )
-    priced = _price(order, line)
+    priced = _price(order, own, line)
     too_long = len(line.supplier_item) > _SUPPLIER_ITEM_CHARS
     return PlacedItem(
         PurchaseOrderItem=_item_number(order, line),
@@ -185,7 +186,7 @@ def _item_number(order: PurchaseOrder, line: OrderLine) -> str:
     )
 
 
-def _price(order: PurchaseOrder, line: OrderLine) -> PlacedItem:
+def _price(order: PurchaseOrder, own: OwnWords, line: OrderLine) -> PlacedItem:
     """The fields of the price; none where the line states none, which leaves it to the ERP's own
     conditions."""
     price, where = line.price, _where(order, line)
@@ -204,7 +205,7 @@ def _price(order: PurchaseOrder, line: OrderLine) -> PlacedItem:
     return PlacedItem(
         NetPriceAmount=format(amount, "f"),
         NetPriceQuantity=str(per),
-        OrderPriceUnit=from_rec20(UNITS, price.per.unit, where=where),
+        OrderPriceUnit=from_rec20(UNITS, price.per.unit, own.units, where=where),
     )
 
 

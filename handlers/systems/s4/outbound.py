@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import msgspec
+from msgspec import UNSET
 
 from canonical.codec import decode_json
 from canonical.connector import Absent, Confirmed, Driver, More, Observed, Write
@@ -28,6 +29,7 @@ from canonical.operations import (
     ReadObject,
     verb,
 )
+from canonical.own_words import NO_WORDS, OwnWords
 from handlers.systems.s4 import (
     batch,
     bill_of_material,
@@ -70,7 +72,8 @@ class _Target:
     create: None where only what is there is written to. differences: takes the object as `read`
     kept it. remarks: what the target cannot hold. sets_at: service that carries out several
     differences as one; "" where each is a call. only_in_sets: it takes a difference in no other
-    way, and each is a set of its own.
+    way, and each is a set of its own. in_steps: more may be missing after a write that was the
+    last one.
     """
 
     observe: Callable[[], Request]
@@ -81,25 +84,26 @@ class _Target:
     remarks: tuple[str, ...] = ()
     sets_at: str = ""
     only_in_sets: bool = False
+    in_steps: bool = False
 
 
 def observe(step: Step) -> Request:
     """The read of the step's object by its natural key, or by the one that an event told."""
     if isinstance(step.operation, ReadObject):
         return read_back.observe(step.operation)
-    return _target(step.operation).observe()
+    return _target(step.operation, NO_WORDS).observe()
 
 
-def read(step: Step, response: Response) -> Observed | More:
+def read(step: Step, response: Response, own: OwnWords = NO_WORDS) -> Observed | More:
     """What the target holds, compared field by field with what the step wants, or the answer to
     a question; where it is not known yet, the next call: for another part of the answer, for what
     is not found at once, or for a contract that a source list names."""
     if isinstance(step.operation, ReadObject):
         return parts.read(observe(step), response, partial(read_back.read, step.operation))
-    return parts.read(observe(step), response, _target(step.operation).read)
+    return parts.read(observe(step), response, _target(step.operation, own).read)
 
 
-def write(step: Step, observed: Observed, key: str) -> Write | None:
+def write(step: Step, observed: Observed, key: str, own: OwnWords = NO_WORDS) -> Write | None:
     """The next call, one of possibly several: the whole object where it is absent, else the first
     difference, or as many as go into one change set. None for a question, which a read has
     answered, and for what is not made from here.
@@ -108,13 +112,15 @@ def write(step: Step, observed: Observed, key: str) -> Write | None:
     Raises: Conflict for a difference that a person has to settle, before anything is written;
         Rejected and InvalidMessage for what the target has no place for.
     """
-    return _next_write(step, observed, key, in_sets=True)
+    return _next_write(step, observed, key, own, in_sets=True)
 
 
-def write_singly(step: Step, observed: Observed, key: str) -> Write | None:
+def write_singly(
+    step: Step, observed: Observed, key: str, own: OwnWords = NO_WORDS
+) -> Write | None:
     """As `write`, for a system whose services take no change sets of several: each difference is a
     call."""
-    return _next_write(step, observed, key, in_sets=False)
+    return _next_write(step, observed, key, own, in_sets=False)
 
 
 def confirm(step: Step, response: Response) -> Confirmed:
@@ -122,7 +128,7 @@ def confirm(step: Step, response: Response) -> Confirmed:
 
     Of a change set each write has to be confirmed.
     """
-    target = _target(step.operation)
+    target = _target(step.operation, NO_WORDS)
     answered = _answered(target, response)
     references = [target.check_written(each) for each in answered]
     said = dict.fromkeys(notice for each in answered for notice in odata.notices(each))
@@ -143,13 +149,15 @@ def _answered(target: _Target, response: Response) -> tuple[Response, ...]:
     return answered
 
 
-def _next_write(step: Step, observed: Observed, key: str, *, in_sets: bool) -> Write | None:
+def _next_write(
+    step: Step, observed: Observed, key: str, own: OwnWords, *, in_sets: bool
+) -> Write | None:
     if isinstance(step.operation, ReadObject):
         return None
-    target = _target(step.operation)
+    target = _target(step.operation, own)
     if isinstance(observed, Absent):
         made = target.create
-        return Write(_with_id(made(), key), completes=True) if made else None
+        return Write(_with_id(made(), key), completes=not target.in_steps) if made else None
     found = target.differences(observed.native)
     for difference in found:
         if difference.conflict is not None:
@@ -164,10 +172,10 @@ def _next_write(step: Step, observed: Observed, key: str, *, in_sets: bool) -> W
         # An answer does not tell how many writes it is about: the next look shows what came of
         # them.
         request = batch.change_set(target.sets_at, missing[: batch.MAX_PARTS])
-    return Write(_with_id(request, key), completes=is_last)
+    return Write(_with_id(request, key), completes=is_last and not target.in_steps)
 
 
-def _target(operation: Operation) -> _Target:
+def _target(operation: Operation, own: OwnWords) -> _Target:
     match operation:
         case PutChangeMaster(change):
             return _Target(
@@ -193,19 +201,19 @@ def _target(operation: Operation) -> _Target:
         case PutItem(item):
             return _Target(
                 observe=partial(product.observe, item),
-                read=partial(product.read, item),
-                create=partial(product.create, item),
-                differences=lambda held: product.differences(item, decode_json(held, Product)),
+                read=partial(product.read, item, own),
+                create=partial(product.create, item, own),
+                differences=lambda held: product.differences(item, own, decode_json(held, Product)),
                 check_written=partial(product.check_written, item),
                 remarks=product.remarks(item),
             )
         case ExtendToPlant() as view:
             return _Target(
                 observe=partial(product_plant.observe, view),
-                read=partial(product_plant.read, view),
-                create=partial(product_plant.create, view),
+                read=partial(product_plant.read, view, own),
+                create=partial(product_plant.create, view, own),
                 differences=lambda held: product_plant.differences(
-                    view, decode_json(held, ProductPlant)
+                    view, own, decode_json(held, ProductPlant)
                 ),
                 check_written=partial(product_plant.check_written, view),
                 remarks=product_plant.remarks(view),
@@ -213,10 +221,10 @@ def _target(operation: Operation) -> _Target:
         case PutBom(bom):
             return _Target(
                 observe=partial(bill_of_material.observe, bom),
-                read=partial(bill_of_material.read, bom),
-                create=partial(bill_of_material.create, bom),
+                read=partial(bill_of_material.read, bom, own),
+                create=partial(bill_of_material.create, bom, own),
                 differences=lambda held: bill_of_material.differences(
-                    bom, decode_json(held, BomHeader)
+                    bom, own, decode_json(held, BomHeader)
                 ),
                 check_written=partial(bill_of_material.check_written, bom),
                 remarks=bill_of_material_lines.remarks(bom),
@@ -225,12 +233,13 @@ def _target(operation: Operation) -> _Target:
         case PutInfoRecord(record):
             return _Target(
                 observe=partial(info_record.observe, record),
-                read=partial(info_record.read, record),
-                create=partial(info_record.create, record),
+                read=partial(info_record.read, record, own),
+                create=partial(info_record.create, record, own),
                 differences=lambda held: info_record.differences(
-                    record, decode_json(held, InfoRecordGeneral)
+                    record, own, decode_json(held, InfoRecordGeneral)
                 ),
                 check_written=partial(info_record.check_written, record),
+                in_steps=record.scales is not UNSET,
             )
         case PutSupplier(supplier):
             return _Target(
@@ -246,10 +255,10 @@ def _target(operation: Operation) -> _Target:
         case PutOrder(order):
             return _Target(
                 observe=partial(placed_order.observe, order),
-                read=partial(placed_order.read, order),
-                create=partial(placed_order.create, order),
+                read=partial(placed_order.read, order, own),
+                create=partial(placed_order.create, order, own),
                 differences=lambda held: placed_order.differences(
-                    order, decode_json(held, PlacedOrder)
+                    order, own, decode_json(held, PlacedOrder)
                 ),
                 check_written=partial(placed_order.check_written, order),
                 remarks=order_wanted.remarks(order),
@@ -257,10 +266,10 @@ def _target(operation: Operation) -> _Target:
         case PutContract(contract):
             return _Target(
                 observe=partial(placed_contract.observe, contract),
-                read=partial(placed_contract.read, contract),
-                create=partial(placed_contract.create, contract),
+                read=partial(placed_contract.read, contract, own),
+                create=partial(placed_contract.create, contract, own),
                 differences=lambda held: placed_contract.differences(
-                    contract, decode_json(held, AgreedContract)
+                    contract, own, decode_json(held, AgreedContract)
                 ),
                 check_written=partial(placed_contract.check_written, contract),
                 remarks=contract_wanted.remarks(contract),
@@ -270,10 +279,10 @@ def _target(operation: Operation) -> _Target:
         case PutSourceList(sources):
             return _Target(
                 observe=partial(placed_source_list.observe, sources),
-                read=partial(placed_source_list.read, sources),
+                read=partial(placed_source_list.read, sources, own),
                 create=None,
                 differences=lambda held: placed_source_list.differences(
-                    sources, decode_json(held, ListedSources)
+                    sources, own, decode_json(held, ListedSources)
                 ),
                 check_written=partial(placed_source_list.check_written, sources),
                 remarks=source_list_wanted.remarks(sources),
@@ -290,24 +299,30 @@ def _with_id(request: Request, key: str) -> Request:
     return msgspec.structs.replace(request, headers=(*request.headers, ("X-Request-ID", key)))
 
 
-DRIVER = Driver(
-    name="s4",
-    operations=(
-        PutChangeMaster,
-        PutChangedObjects,
-        PutItem,
-        ExtendToPlant,
-        PutBom,
-        PutInfoRecord,
-        PutSupplier,
-        PutOrder,
-        PutContract,
-        PutSourceList,
-        ReadObject,
-    ),
-    observe=observe,
-    read=read,
-    write=write,
-    write_singly=write_singly,
-    confirm=confirm,
-)
+def driver(own: OwnWords = NO_WORDS) -> Driver:
+    """The driver for an ERP that has these words of its own."""
+    return Driver(
+        name="s4",
+        operations=(
+            PutChangeMaster,
+            PutChangedObjects,
+            PutItem,
+            ExtendToPlant,
+            PutBom,
+            PutInfoRecord,
+            PutSupplier,
+            PutOrder,
+            PutContract,
+            PutSourceList,
+            ReadObject,
+        ),
+        observe=observe,
+        read=partial(read, own=own),
+        write=partial(write, own=own),
+        write_singly=partial(write_singly, own=own),
+        confirm=confirm,
+        worded=driver,
+    )
+
+
+DRIVER = driver()

@@ -16,6 +16,7 @@ from canonical.connector import Absent, More, Observed, Present
 from canonical.effectivity import OPEN_END
 from canonical.errors import Conflict, Misconfigured, SuspectedDuplicate
 from canonical.exchange import Request, Response
+from canonical.own_words import OwnWords
 from canonical.purchase_contract import PurchaseContract, contract_key
 from handlers.systems.s4 import odata
 from handlers.systems.s4.amounts import same_price
@@ -68,7 +69,7 @@ def observe(contract: PurchaseContract) -> Request:
     return ask_by_reference(reference(contract))
 
 
-def read(contract: PurchaseContract, response: Response) -> Observed | More:
+def read(contract: PurchaseContract, own: OwnWords, response: Response) -> Observed | More:
     """What the target holds as this contract.
 
     Where nothing there refers to it, and its number could be one of the ERP's, the next call looks
@@ -76,15 +77,15 @@ def read(contract: PurchaseContract, response: Response) -> Observed | More:
     """
     held = referring(contract.number, response)
     if held is not None:
-        return _observed(contract, held)
+        return _observed(contract, own, held)
     if not could_be_of_the_erp(contract.number):
         return _absent(contract)
-    return More(ask_by_number(contract.number), partial(_read_by_number, contract))
+    return More(ask_by_number(contract.number), partial(_read_by_number, contract, own))
 
 
-def create(contract: PurchaseContract) -> Request:
+def create(contract: PurchaseContract, own: OwnWords) -> Request:
     """The create of header and items in one call."""
-    return odata.post(odata.address(SERVICE, _CONTRACTS), wanted(contract))
+    return odata.post(odata.address(SERVICE, _CONTRACTS), wanted(contract, own))
 
 
 def check_written(contract: PurchaseContract, response: Response) -> str:
@@ -98,7 +99,9 @@ def check_written(contract: PurchaseContract, response: Response) -> str:
     return number
 
 
-def differences(contract: PurchaseContract, held: AgreedContract) -> tuple[Difference, ...]:
+def differences(
+    contract: PurchaseContract, own: OwnWords, held: AgreedContract
+) -> tuple[Difference, ...]:
     """The writes that are missing, in their order: days and value, new items, changed ones, then
     those that are taken out, so that a contract is never empty on the way.
 
@@ -120,7 +123,7 @@ def differences(contract: PurchaseContract, held: AgreedContract) -> tuple[Diffe
         unpadded(text_of(row.PurchaseContractItem)): row
         for row in odata.expanded(held.to_PurchaseContractItem, _NAVIGATION)
     }
-    items = _blocked(rows) if is_over else _items(contract, held, rows)
+    items = _blocked(rows) if is_over else _items(contract, own, held, rows)
     return (*_header(contract, held), *items)
 
 
@@ -163,16 +166,20 @@ def _same_end(left: str, right: str) -> bool:
 
 
 def _items(
-    contract: PurchaseContract, held: AgreedContract, rows: Mapping[str, AgreedItem]
+    contract: PurchaseContract,
+    own: OwnWords,
+    held: AgreedContract,
+    rows: Mapping[str, AgreedItem],
 ) -> Iterator[Difference]:
-    items = {unpadded(text_of(item.PurchaseContractItem)): item for item in wanted_items(contract)}
+    asked = wanted_items(contract, own)
+    items = {unpadded(text_of(item.PurchaseContractItem)): item for item in asked}
     for number, item in items.items():
         if number not in rows:
             yield _added(text_of(held.PurchaseContract), item)
     for number, item in items.items():
         if row := rows.get(number):
-            shown = _unchangeable(item, row)
-            yield from [_conflict(contract, shown)] if shown else _changed(item, row)
+            shown = _unchangeable(item, own, row)
+            yield from [_conflict(contract, shown)] if shown else _changed(item, own, row)
     for number, row in rows.items():
         if number not in items and _is_alive(row):
             what = f"Item {text_of(row.PurchaseContractItem)}: {text_of(row.Material)}, wanted none"
@@ -189,7 +196,7 @@ def _is_alive(row: AgreedItem) -> bool:
     return row.PurchasingContractDeletionCode not in DELETED
 
 
-def _unchangeable(item: AgreedItem, row: AgreedItem) -> str:
+def _unchangeable(item: AgreedItem, own: OwnWords, row: AgreedItem) -> str:
     """Why a person has to change the item; "" where the driver may."""
     at = f"Item {text_of(item.PurchaseContractItem)} "
     if not _is_alive(row):
@@ -199,7 +206,7 @@ def _unchangeable(item: AgreedItem, row: AgreedItem) -> str:
         return at + in_words("Material", row.Material, item.Material)
     name = "OrderQuantityUnit"
     wants = text_of(getattr(item, name))
-    if wants and not same_unit(text_of(getattr(row, name)), wants):
+    if wants and not same_unit(text_of(getattr(row, name)), wants, own):
         # Orders that drew on it are in the unit that it had.
         return at + in_words(name, getattr(row, name), wants)
     return ""
@@ -212,7 +219,7 @@ def _added(contract: str, item: AgreedItem) -> Difference:
     return Difference((what,), odata.post(odata.address(SERVICE, _ITEMS), body))
 
 
-def _changed(item: AgreedItem, row: AgreedItem) -> Iterator[Difference]:
+def _changed(item: AgreedItem, own: OwnWords, row: AgreedItem) -> Iterator[Difference]:
     rules = {
         "PurchaseContractItemText": same_text,
         "Plant": same_text,
@@ -221,7 +228,7 @@ def _changed(item: AgreedItem, row: AgreedItem) -> Iterator[Difference]:
         "PlannedDeliveryDurationInDays": same_number,
     }
     fields = {name: text_of(getattr(item, name)) for name in differing(item, row, rules)}
-    if item.ContractNetPriceAmount is not UNSET and not _has_price(item, row):
+    if item.ContractNetPriceAmount is not UNSET and not _has_price(item, own, row):
         # A price is one statement: its parts are never changed alone.
         fields |= {name: text_of(getattr(item, name)) for name in _PRICE}
     if text_of(getattr(item, _CODE)) != text_of(getattr(row, _CODE)):
@@ -230,14 +237,14 @@ def _changed(item: AgreedItem, row: AgreedItem) -> Iterator[Difference]:
         yield _patched(row, fields)
 
 
-def _has_price(item: AgreedItem, row: AgreedItem) -> bool:
+def _has_price(item: AgreedItem, own: OwnWords, row: AgreedItem) -> bool:
     held, want = (
         (text_of(price.ContractNetPriceAmount), text_of(price.NetPriceQuantity))
         for price in (row, item)
     )
     # Without a unit of its own the price is for the order unit.
     unit = text_of(row.OrderPriceUnit) or text_of(row.OrderQuantityUnit)
-    return same_price(held, want) and same_unit(unit, text_of(item.OrderPriceUnit))
+    return same_price(held, want) and same_unit(unit, text_of(item.OrderPriceUnit), own)
 
 
 def _patched(row: AgreedItem, fields: Mapping[str, str], what: Sequence[str] = ()) -> Difference:
@@ -317,7 +324,7 @@ def items_of(held: AgreedContract) -> dict[str, str]:
     }
 
 
-def _read_by_number(contract: PurchaseContract, response: Response) -> Observed:
+def _read_by_number(contract: PurchaseContract, own: OwnWords, response: Response) -> Observed:
     """The contract that has our number as its own, if it is the same one.
 
     Numbers of two systems meet by chance: a contract with another supplier is another one. What has
@@ -327,7 +334,7 @@ def _read_by_number(contract: PurchaseContract, response: Response) -> Observed:
     if held is None or not same_id(text_of(held.Supplier), contract.supplier):
         return _absent(contract)
     if _is_same(contract, held):
-        return _observed(contract, held)
+        return _observed(contract, own, held)
     if text_of(held.CorrespncInternalReference).strip():
         return _absent(contract)
     raise SuspectedDuplicate(
@@ -353,8 +360,8 @@ def _absent(contract: PurchaseContract) -> Observed:
     return Absent() if may_be_bought_on else Present(equal=True)
 
 
-def _observed(contract: PurchaseContract, held: AgreedContract) -> Present:
-    return present(held, held.PurchaseContract, differences(contract, held))
+def _observed(contract: PurchaseContract, own: OwnWords, held: AgreedContract) -> Present:
+    return present(held, held.PurchaseContract, differences(contract, own, held))
 
 
 def _is_about(contract: PurchaseContract, written: Written) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 from msgspec import UNSET
 
+from canonical.own_words import OwnWords
 from handlers.systems.s4 import odata
 from handlers.systems.s4.amounts import quotient, same_price
 from handlers.systems.s4.compare import (
@@ -41,14 +42,14 @@ def cancelled(row: PlacedItem) -> Difference:
     return Difference((what,), odata.delete(_address(row), odata.etag_of(row)))
 
 
-def changed(item: PlacedItem, row: PlacedItem) -> Iterator[Difference]:
+def changed(item: PlacedItem, own: OwnWords, row: PlacedItem) -> Iterator[Difference]:
     """What of an item differs; the schedule comes first, since its sum is the quantity."""
     # Nothing where the order states no schedule: the days are the ERP's then.
     lines = item.to_ScheduleLine.results if item.to_ScheduleLine is not UNSET else ()
     held = odata.expanded(row.to_ScheduleLine, "to_ScheduleLine") if lines else ()
     pairs = _paired(lines, held)
     yield from _schedule(row, lines, held, pairs)
-    fields = _changed_fields(item, row)
+    fields = _changed_fields(item, own, row)
     at = f"Item {text_of(row.PurchaseOrderItem)} "
     what = [at + in_words(name, getattr(row, name), fields[name]) for name in fields]
     if "OrderQuantity" not in fields and not _keeps_quantities(lines, held, pairs):
@@ -62,7 +63,7 @@ def changed(item: PlacedItem, row: PlacedItem) -> Iterator[Difference]:
         yield Difference(tuple(what), odata.patch(_address(row), body, odata.etag_of(row)))
 
 
-def _changed_fields(item: PlacedItem, row: PlacedItem) -> dict[str, str]:
+def _changed_fields(item: PlacedItem, own: OwnWords, row: PlacedItem) -> dict[str, str]:
     rules = {
         "OrderQuantity": same_number,
         "Plant": same_text,
@@ -70,19 +71,19 @@ def _changed_fields(item: PlacedItem, row: PlacedItem) -> dict[str, str]:
         "SupplierMaterialNumber": same_text,
     }
     fields = {name: text_of(getattr(item, name)) for name in differing(item, row, rules)}
-    if item.NetPriceAmount is not UNSET and not _has_price(item, row):
+    if item.NetPriceAmount is not UNSET and not _has_price(item, own, row):
         # A price is one statement: its parts are never changed alone.
         fields |= {name: text_of(getattr(item, name)) for name in _PRICE}
     return fields
 
 
-def _has_price(item: PlacedItem, row: PlacedItem) -> bool:
+def _has_price(item: PlacedItem, own: OwnWords, row: PlacedItem) -> bool:
     held, want = (
         (text_of(price.NetPriceAmount), text_of(price.NetPriceQuantity)) for price in (row, item)
     )
     # Without a unit of its own the price is for the order unit.
     unit = text_of(row.OrderPriceUnit) or text_of(row.PurchaseOrderQuantityUnit)
-    return same_price(held, want) and same_unit(unit, text_of(item.OrderPriceUnit))
+    return same_price(held, want) and same_unit(unit, text_of(item.OrderPriceUnit), own)
 
 
 # --- schedule lines ---

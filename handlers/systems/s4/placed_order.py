@@ -13,6 +13,7 @@ from canonical.connector import Absent, More, Observed, Present
 from canonical.errors import Conflict, Misconfigured, SuspectedDuplicate
 from canonical.exchange import Request, Response
 from canonical.order import PurchaseOrder, order_key
+from canonical.own_words import OwnWords
 from handlers.systems.s4 import odata
 from handlers.systems.s4.compare import (
     Difference,
@@ -55,7 +56,7 @@ def observe(order: PurchaseOrder) -> Request:
     return odata.get(odata.address(SERVICE, _ORDERS), filter=asked, **_OPTIONS)
 
 
-def read(order: PurchaseOrder, response: Response) -> Observed | More:
+def read(order: PurchaseOrder, own: OwnWords, response: Response) -> Observed | More:
     """What the target holds as this order.
 
     Where nothing there refers to it, and its number could be one of the ERP's, the next call looks
@@ -67,16 +68,16 @@ def read(order: PurchaseOrder, response: Response) -> Observed | More:
         if text_of(held.CorrespncInternalReference).strip() == order.number
     ]
     if found:
-        return _observed(order, _only(order, found))
+        return _observed(order, own, _only(order, found))
     if not _could_be_of_the_erp(order.number):
         return _absent(order)
     path = odata.address(SERVICE, _ORDERS, PurchaseOrder=order.number)
-    return More(odata.get(path, **_OPTIONS), partial(_read_by_number, order))
+    return More(odata.get(path, **_OPTIONS), partial(_read_by_number, order, own))
 
 
-def create(order: PurchaseOrder) -> Request:
+def create(order: PurchaseOrder, own: OwnWords) -> Request:
     """The create of header, items and schedule lines in one call."""
-    return odata.post(odata.address(SERVICE, _ORDERS), wanted(order))
+    return odata.post(odata.address(SERVICE, _ORDERS), wanted(order, own))
 
 
 def check_written(order: PurchaseOrder, response: Response) -> str:
@@ -90,7 +91,7 @@ def check_written(order: PurchaseOrder, response: Response) -> str:
     return number
 
 
-def differences(order: PurchaseOrder, held: PlacedOrder) -> tuple[Difference, ...]:
+def differences(order: PurchaseOrder, own: OwnWords, held: PlacedOrder) -> tuple[Difference, ...]:
     """The writes that are missing, in their order: new items, changed ones, then those that are
     cancelled, so that an order is never empty on the way.
 
@@ -108,20 +109,21 @@ def differences(order: PurchaseOrder, held: PlacedOrder) -> tuple[Difference, ..
         unpadded(text_of(row.PurchaseOrderItem)): row
         for row in odata.expanded(held.to_PurchaseOrderItem, "to_PurchaseOrderItem")
     }
-    return tuple(_items(order, held, rows))
+    return tuple(_items(order, own, held, rows))
 
 
 def _items(
-    order: PurchaseOrder, held: PlacedOrder, rows: Mapping[str, PlacedItem]
+    order: PurchaseOrder, own: OwnWords, held: PlacedOrder, rows: Mapping[str, PlacedItem]
 ) -> Iterator[Difference]:
-    items = {unpadded(text_of(item.PurchaseOrderItem)): item for item in wanted_items(order)}
+    asked = wanted_items(order, own)
+    items = {unpadded(text_of(item.PurchaseOrderItem)): item for item in asked}
     for number, item in items.items():
         if number not in rows:
             yield added(text_of(held.PurchaseOrder), item)
     for number, item in items.items():
         if row := rows.get(number):
-            shown = _unchangeable(item, row)
-            yield from [_conflict(order, shown)] if shown else changed(item, row)
+            shown = _unchangeable(item, own, row)
+            yield from [_conflict(order, shown)] if shown else changed(item, own, row)
     for number, row in rows.items():
         # What goes back to the supplier is the plant's own.
         if number not in items and _is_on_order(row):
@@ -132,7 +134,7 @@ def _is_on_order(row: PlacedItem) -> bool:
     return row.PurchasingDocumentDeletionCode not in DELETED and row.IsReturnsItem is not True
 
 
-def _unchangeable(item: PlacedItem, row: PlacedItem) -> str:
+def _unchangeable(item: PlacedItem, own: OwnWords, row: PlacedItem) -> str:
     """Why a person has to change the item; "" where the driver may."""
     at = f"Item {text_of(item.PurchaseOrderItem)} "
     if row.PurchasingDocumentDeletionCode in DELETED:
@@ -144,7 +146,7 @@ def _unchangeable(item: PlacedItem, row: PlacedItem) -> str:
     if not same_id(text_of(row.Material), text_of(item.Material)):
         return at + in_words("Material", row.Material, item.Material)
     name = "PurchaseOrderQuantityUnit"
-    if not same_unit(text_of(getattr(row, name)), text_of(getattr(item, name))):
+    if not same_unit(text_of(getattr(row, name)), text_of(getattr(item, name)), own):
         # Quantity, schedule and price would be wrong until the last of them was written.
         return at + in_words(name, getattr(row, name), getattr(item, name))
     return ""
@@ -170,8 +172,8 @@ def _absent(order: PurchaseOrder) -> Observed:
     return Absent() if order.lines else Present(equal=True)
 
 
-def _observed(order: PurchaseOrder, held: PlacedOrder) -> Present:
-    return present(held, held.PurchaseOrder, differences(order, held))
+def _observed(order: PurchaseOrder, own: OwnWords, held: PlacedOrder) -> Present:
+    return present(held, held.PurchaseOrder, differences(order, own, held))
 
 
 def _only(order: PurchaseOrder, found: Sequence[PlacedOrder]) -> PlacedOrder:
@@ -194,7 +196,7 @@ def _could_be_of_the_erp(number: str) -> bool:
     return number.isascii() and number.isdigit() and len(number) <= _NUMBER_CHARS
 
 
-def _read_by_number(order: PurchaseOrder, response: Response) -> Observed:
+def _read_by_number(order: PurchaseOrder, own: OwnWords, response: Response) -> Observed:
     """The order that has our number as its own, if it is the same one.
 
     Numbers of two systems meet by chance: an order of another supplier is another one. What has the
@@ -212,7 +214,7 @@ def _read_by_number(order: PurchaseOrder, response: Response) -> Observed:
     if not same_id(text_of(held.Supplier), order.supplier):
         return _absent(order)
     if _is_same(order, held):
-        return _observed(order, held)
+        return _observed(order, own, held)
     if text_of(held.CorrespncInternalReference).strip():
         return _absent(order)
     raise SuspectedDuplicate(

@@ -15,10 +15,12 @@ from msgspec import UNSET
 from canonical.connector import More, Observed
 from canonical.errors import Conflict, Misconfigured
 from canonical.exchange import Request, Response
+from canonical.own_words import OwnWords
 from canonical.source_list import Source, SourceList, source_list_key
 from handlers.systems.s4 import odata
 from handlers.systems.s4.compare import (
     Difference,
+    as_text,
     in_words,
     present,
     same_id,
@@ -51,7 +53,7 @@ def observe(sources: SourceList) -> Request:
     return odata.get(odata.address(SERVICE, _SOURCES), filter=asked, select=select)
 
 
-def read(sources: SourceList, response: Response) -> Observed | More:
+def read(sources: SourceList, own: OwnWords, response: Response) -> Observed | More:
     """What the target holds of the list; the next calls find the contracts that it names there."""
     rows = odata.read_all(response, ListedSource)
     for row in rows:
@@ -62,7 +64,7 @@ def read(sources: SourceList, response: Response) -> Observed | More:
                 " list",
                 where="Material, Plant",
             )
-    return _look_up(sources, ListedSources(rows=rows), contracts(sources))
+    return _look_up(sources, own, ListedSources(rows=rows), contracts(sources))
 
 
 def check_written(sources: SourceList, response: Response) -> str:
@@ -77,7 +79,7 @@ def check_written(sources: SourceList, response: Response) -> str:
     return _name(sources)
 
 
-def differences(sources: SourceList, held: ListedSources) -> tuple[Difference, ...]:
+def differences(sources: SourceList, own: OwnWords, held: ListedSources) -> tuple[Difference, ...]:
     """The writes that are missing, in their order: changed rows, blocks among them, then new ones,
     then those that are not in the list.
 
@@ -86,15 +88,15 @@ def differences(sources: SourceList, held: ListedSources) -> tuple[Difference, .
     is another plant, or nobody, is the ERP's: a list of ours has no such rows.
     """
     rows = [row for row in held.rows if _can_be_ours(row)]
-    wanted = wanted_rows(sources, held.agreements)
+    wanted = wanted_rows(sources, own, held.agreements)
     pairs = _paired(wanted, rows)
     return (
-        *(found for at, own in pairs.items() for found in _changed(wanted[at], rows[own])),
+        *(found for at, place in pairs.items() for found in _changed(wanted[at], own, rows[place])),
         *(_missing(sources, row) for at, row in enumerate(wanted) if at not in pairs),
         *(
             _dropped(row)
-            for own, row in enumerate(rows)
-            if own not in pairs.values() and _is_of(sources, row)
+            for place, row in enumerate(rows)
+            if place not in pairs.values() and _is_of(sources, row)
         ),
     )
 
@@ -102,32 +104,42 @@ def differences(sources: SourceList, held: ListedSources) -> tuple[Difference, .
 # --- contracts that the list names ---
 
 
-def _look_up(sources: SourceList, held: ListedSources, left: Sequence[str]) -> Observed | More:
+def _look_up(
+    sources: SourceList, own: OwnWords, held: ListedSources, left: Sequence[str]
+) -> Observed | More:
     """What there is, once it is known which contracts of the target are meant; left: by their
     numbers where they were agreed."""
     if not left:
-        return present(held, _name(sources), differences(sources, held))
+        return present(held, _name(sources), differences(sources, own, held))
     number = left[0]
     if is_reference(number):
-        return More(ask_by_reference(number), partial(_by_reference, sources, held, left))
-    return _found(sources, held, left, None)
+        return More(ask_by_reference(number), partial(_by_reference, sources, own, held, left))
+    return _found(sources, own, held, left, None)
 
 
 def _by_reference(
-    sources: SourceList, held: ListedSources, left: Sequence[str], response: Response
+    sources: SourceList,
+    own: OwnWords,
+    held: ListedSources,
+    left: Sequence[str],
+    response: Response,
 ) -> Observed | More:
     number = left[0]
     found = referring(number, response)
     # Buyers use the field for other things too: it has to be an agreement with the row's supplier.
     if found is not None and _is_with(found, _rows_on(sources, number)):
-        return _found(sources, held, left, found)
+        return _found(sources, own, held, left, found)
     if could_be_of_the_erp(number):
-        return More(ask_by_number(number), partial(_by_number, sources, held, left))
-    return _found(sources, held, left, None)
+        return More(ask_by_number(number), partial(_by_number, sources, own, held, left))
+    return _found(sources, own, held, left, None)
 
 
 def _by_number(
-    sources: SourceList, held: ListedSources, left: Sequence[str], response: Response
+    sources: SourceList,
+    own: OwnWords,
+    held: ListedSources,
+    left: Sequence[str],
+    response: Response,
 ) -> Observed | More:
     """A contract of the ERP's own: numbers of two systems meet by chance, so it has to be on this
     item with the supplier."""
@@ -136,16 +148,21 @@ def _by_number(
     found = read_numbered(number, response)
     if found is not None and not (_is_with(found, rows) and _is_on(sources.item, found, rows)):
         found = None
-    return _found(sources, held, left, found)
+    return _found(sources, own, held, left, found)
 
 
 def _found(
-    sources: SourceList, held: ListedSources, left: Sequence[str], found: AgreedContract | None
+    sources: SourceList,
+    own: OwnWords,
+    held: ListedSources,
+    left: Sequence[str],
+    found: AgreedContract | None,
 ) -> Observed | More:
     is_there = found is not None and found.PurchasingDocumentDeletionCode not in DELETED
     number = text_of(found.PurchaseContract) if found is not None and is_there else ""
     agreements = {**held.agreements, left[0]: number}
-    return _look_up(sources, msgspec.structs.replace(held, agreements=agreements), left[1:])
+    held = msgspec.structs.replace(held, agreements=agreements)
+    return _look_up(sources, own, held, left[1:])
 
 
 def _rows_on(sources: SourceList, contract: str) -> tuple[Source, ...]:
@@ -202,19 +219,21 @@ def _supplier(row: ListedSource) -> str:
     return whose(row)[0]
 
 
-def _changed(want: ListedSource, row: ListedSource) -> Iterator[Difference]:
-    fields: dict[str, str | bool] = dict(_differing(want, row))
+def _changed(want: ListedSource, own: OwnWords, row: ListedSource) -> Iterator[Difference]:
+    fields: dict[str, str | bool] = dict(_differing(want, own, row))
     if fields:
         at = f"{_shown(row)} "
         what = tuple(
-            at + in_words(name, _said(getattr(row, name)), _said(value))
+            at + in_words(name, as_text(getattr(row, name)), as_text(value))
             for name, value in fields.items()
         )
         body = msgspec.convert(fields, ListedSource)
         yield Difference(what, odata.patch(_address(row), body, odata.etag_of(row)))
 
 
-def _differing(want: ListedSource, row: ListedSource) -> Iterator[tuple[str, str | bool]]:
+def _differing(
+    want: ListedSource, own: OwnWords, row: ListedSource
+) -> Iterator[tuple[str, str | bool]]:
     """Fields of a row of the same supplier that are wanted otherwise, as they are wanted."""
     first, last = (mine == theirs for mine, theirs in zip(days(want), days(row), strict=True))
     if not first:
@@ -229,7 +248,7 @@ def _differing(want: ListedSource, row: ListedSource) -> Iterator[tuple[str, str
     if organisation and organisation != text_of(row.PurchasingOrganization):
         yield "PurchasingOrganization", organisation
     unit = text_of(want.OrderQuantityUnit)
-    if unit and not same_unit(text_of(row.OrderQuantityUnit), unit):
+    if unit and not same_unit(text_of(row.OrderQuantityUnit), unit, own):
         yield "OrderQuantityUnit", unit
     is_blocked = want.SourceOfSupplyIsBlocked is True
     if is_blocked is not (row.SourceOfSupplyIsBlocked is True):
@@ -273,10 +292,6 @@ def _shown(row: ListedSource) -> str:
         f"from {days(row)[0]}",
     )
     return " ".join(word for word in words if word)
-
-
-def _said(value: object) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else text_of(value)
 
 
 def _address(row: ListedSource) -> str:

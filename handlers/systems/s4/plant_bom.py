@@ -9,8 +9,9 @@ from datetime import date, datetime
 from canonical.bom import BomLine, BomNote, PlantBomState
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity
-from canonical.text import normalise_id
+from canonical.text import received_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of, unpadded
 from handlers.systems.s4.native_read import BomState, BomStateItem, Said
@@ -20,7 +21,7 @@ from handlers.systems.timestamps import microseconds
 
 
 def to_bom(
-    states: Sequence[BomState], read_at: datetime
+    states: Sequence[BomState], read_at: datetime, own: OwnWords
 ) -> tuple[PlantBomState | None, tuple[Open, ...]]:
     """The BOM as it is on the day of the read, and cases for what a person has to look at; no BOM
     where none of its states is valid on that day.
@@ -47,15 +48,15 @@ def to_bom(
             usage=key(head.BillOfMaterialVariantUsage, where="BillOfMaterialVariantUsage"),
             alternative=key(head.BillOfMaterialVariant, where="BillOfMaterialVariant"),
             version=microseconds(read_at),
-            base=_base(head),
-            lines=tuple(_to_line(item) for item in items if _component(item)),
+            base=_base(head, own),
+            lines=tuple(_to_line(item, own) for item in items if _component(item)),
             notes=tuple(_notes(items, found)),
             change=_change(made_by),
             valid_from=max((on for _, on in made_by if on), default=None),
             status=prose(head.BillOfMaterialStatus, where="BillOfMaterialStatus"),
             text=text or prose(head.BOMHeaderText, where="BOMHeaderText"),
             is_deleted=head.IsMarkedForDeletion is True,
-            source_id=normalise_id(text_of(head.Material), where="Material"),
+            source_id=received_id(text_of(head.Material), where="Material"),
             stated_at=read_at,
         ),
         tuple(found.cases),
@@ -156,10 +157,11 @@ def _named(item: BomStateItem) -> str:
     return f"line {printable(text_of(item.BillOfMaterialItemNumber)[:10])}"
 
 
-def _base(head: BomState) -> Quantity:
+def _base(head: BomState, own: OwnWords) -> Quantity:
     base = _quantity(
         head.BOMHeaderQuantityInBaseUnit,
         head.BOMHeaderBaseUnit,
+        own,
         "BOMHeaderQuantityInBaseUnit",
         "BOMHeaderBaseUnit",
     )
@@ -173,10 +175,10 @@ def _base(head: BomState) -> Quantity:
     return base
 
 
-def _quantity(said: Said, unit_said: Said, where: str, unit_where: str) -> Quantity:
+def _quantity(said: Said, unit_said: Said, own: OwnWords, where: str, unit_where: str) -> Quantity:
     if not text_of(said):
         raise _incomplete("A quantity is missing", where=where)
-    return Quantity(number(said, where=where), unit(unit_said, where=unit_where))
+    return Quantity(number(said, where=where), unit(unit_said, own, where=unit_where))
 
 
 def _component(item: BomStateItem) -> str:
@@ -189,7 +191,7 @@ def _position(item: BomStateItem) -> str:
     return unpadded(prose(item.BillOfMaterialItemNumber, where=where))
 
 
-def _to_line(item: BomStateItem) -> BomLine:
+def _to_line(item: BomStateItem, own: OwnWords) -> BomLine:
     where = _named(item)
     return BomLine(
         position=_position(item),
@@ -197,6 +199,7 @@ def _to_line(item: BomStateItem) -> BomLine:
         quantity=_quantity(
             item.BillOfMaterialItemQuantity,
             item.BillOfMaterialItemUnit,
+            own,
             f"{where}: BillOfMaterialItemQuantity",
             f"{where}: BillOfMaterialItemUnit",
         ),

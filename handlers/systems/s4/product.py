@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected
 from canonical.exchange import Request, Response
-from canonical.item import Item
+from canonical.item import Item, Lifecycle
+from canonical.own_words import OwnWords
 from canonical.quantity import (
     ItemUnit,
     Quantity,
@@ -56,7 +58,7 @@ def observe(item: Item) -> Request:
     return odata.get(_address(item.number), expand="to_Description,to_ProductUnitsOfMeasure")
 
 
-def read(item: Item, response: Response) -> Observed:
+def read(item: Item, own: OwnWords, response: Response) -> Observed:
     """What the target holds for the item."""
     product = odata.read_one(response, Product)
     if product is None:
@@ -67,13 +69,13 @@ def read(item: Item, response: Response) -> Observed:
             f"Asked for material {item.number}, answered about another material",
             where="Product",
         )
-    return present(product, product.Product, differences(item, product))
+    return present(product, product.Product, differences(item, own, product))
 
 
-def create(item: Item) -> Request:
+def create(item: Item, own: OwnWords) -> Request:
     """The create with texts and units in one call."""
-    product = wanted(item)
-    units = wanted_units(item)
+    product = wanted(item, own)
+    units = wanted_units(item, own)
     return odata.post(
         odata.address(SERVICE, "A_Product"),
         msgspec.structs.replace(
@@ -99,7 +101,7 @@ def check_written(item: Item, response: Response) -> str:
     return text_of(written.Product)
 
 
-def differences(item: Item, product: Product) -> tuple[Difference, ...]:
+def differences(item: Item, own: OwnWords, product: Product) -> tuple[Difference, ...]:
     """What has to change, in the order of writing.
 
     Product type, group and sector are chosen when the material is created and are the ERP's
@@ -107,41 +109,40 @@ def differences(item: Item, product: Product) -> tuple[Difference, ...]:
     """
     if product.IsMarkedForDeletion is True:
         return (_conflict(item, "IsMarkedForDeletion", "true", "false"),)
-    want = wanted(item)
-    if not same_unit(text_of(product.BaseUnit), text_of(want.BaseUnit)):
+    want = wanted(item, own)
+    if not same_unit(text_of(product.BaseUnit), text_of(want.BaseUnit), own):
         # Stock, orders and BOMs are kept in it; no ERP changes it under them.
         return (_conflict(item, "BaseUnit", product.BaseUnit, want.BaseUnit),)
     found = [
-        *_general(item, want, product),
+        *_general(item, own, want, product),
         _description(item, product),
-        *_units(item, product),
+        *_units(item, own, product),
     ]
     return tuple(difference for difference in found if difference is not None)
 
 
-def wanted(item: Item) -> Product:
+def wanted(item: Item, own: OwnWords) -> Product:
     """The material as engineering defines it, without what only a create sends."""
-    status = CROSS_PLANT_STATUS.get(item.lifecycle)
     product = Product(
         Product=item.number,
-        BaseUnit=from_rec20(UNITS, item.base_unit, where=f"item/{item.number}.base_unit"),
+        BaseUnit=_unit_name(item.base_unit, own, f"item/{item.number}.base_unit"),
         MaterialRevisionLevel=_revision_level(item),
-        CrossPlantStatus=status if status else UNSET,
+        CrossPlantStatus=_status(item.lifecycle, own),
     )
     if item.weight is None:
         return product
     # Until logistics states what the packaging weighs, gross is net.
     weight = format(_weight(item.weight), "f")
-    unit = from_rec20(UNITS, item.weight.unit, where=f"item/{item.number}.weight")
+    unit = _unit_name(item.weight.unit, own, f"item/{item.number}.weight")
     return msgspec.structs.replace(product, NetWeight=weight, GrossWeight=weight, WeightUnit=unit)
 
 
-def wanted_units(item: Item) -> tuple[ProductUnit, ...]:
+def wanted_units(item: Item, own: OwnWords) -> tuple[ProductUnit, ...]:
     """The alternative units; those without need are left out.
 
     Raises: Rejected for a ratio that the target cannot hold and cannot work out itself.
     """
-    found = (_unit(item, alternate) for alternate in item.alternates)
+    found = (_unit(item, own, alternate) for alternate in item.alternates)
     return tuple(unit for unit in found if unit is not None)
 
 
@@ -160,21 +161,21 @@ def remarks(item: Item) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _general(item: Item, want: Product, product: Product) -> list[Difference]:
+def _general(item: Item, own: OwnWords, want: Product, product: Product) -> list[Difference]:
     names = list(
         differing(
             want,
             product,
             {
                 "MaterialRevisionLevel": same_text,
-                "CrossPlantStatus": same_text,
+                "CrossPlantStatus": partial(_same_status, own=own),
                 "NetWeight": same_number,
-                "WeightUnit": same_unit,
+                "WeightUnit": partial(same_unit, own=own),
             },
         )
     )
     changed = {name: getattr(want, name) for name in names}
-    if want.CrossPlantStatus is UNSET and product.CrossPlantStatus in CROSS_PLANT_STATUS.values():
+    if want.CrossPlantStatus is UNSET and _is_for_a_life_cycle(product.CrossPlantStatus, own):
         # A block that stands for a life cycle ends with it; other statuses are the ERP's.
         changed["CrossPlantStatus"] = ""
     if "WeightUnit" in names or _is_lighter_than_net(product, want):
@@ -213,13 +214,13 @@ def _description(item: Item, product: Product) -> Difference | None:
     return Difference(what, odata.patch(path, body, odata.etag_of(found)))
 
 
-def _units(item: Item, product: Product) -> list[Difference]:
+def _units(item: Item, own: OwnWords, product: Product) -> list[Difference]:
     known = odata.expanded(product.to_ProductUnitsOfMeasure, "to_ProductUnitsOfMeasure")
     found = []
-    for want in wanted_units(item):
+    for want in wanted_units(item, own):
         name = text_of(want.AlternativeUnit)
         ratio = f"{text_of(want.QuantityNumerator)}/{text_of(want.QuantityDenominator)}"
-        actual = next((u for u in known if same_unit(text_of(u.AlternativeUnit), name)), None)
+        actual = next((u for u in known if same_unit(text_of(u.AlternativeUnit), name, own)), None)
         if actual is None:
             path = odata.address(SERVICE, "A_ProductUnitsOfMeasure")
             body = msgspec.structs.replace(want, Product=item.number)
@@ -244,13 +245,13 @@ def _same_ratio(left: ProductUnit, right: ProductUnit) -> bool:
     ) and same_number(text_of(left.QuantityDenominator), text_of(right.QuantityDenominator))
 
 
-def _unit(item: Item, alternate: ItemUnit) -> ProductUnit | None:
+def _unit(item: Item, own: OwnWords, alternate: ItemUnit) -> ProductUnit | None:
     if alternate.unit == item.base_unit:
         return None
     ratio = alternate.ratio
     if max(ratio.numerator, ratio.denominator) <= _MAX_RATIO_PART:
         return ProductUnit(
-            AlternativeUnit=from_rec20(UNITS, alternate.unit, where=f"item/{item.number}"),
+            AlternativeUnit=_unit_name(alternate.unit, own, f"item/{item.number}"),
             QuantityNumerator=str(ratio.numerator),
             QuantityDenominator=str(ratio.denominator),
         )
@@ -263,6 +264,28 @@ def _unit(item: Item, alternate: ItemUnit) -> ProductUnit | None:
         where=f"item/{item.number}",
         remedy="State the alternate unit with smaller whole numbers",
     )
+
+
+def _unit_name(code: str, own: OwnWords, where: str) -> str:
+    return from_rec20(UNITS, code, own.units, where=where)
+
+
+def _status(lifecycle: Lifecycle, own: OwnWords) -> str | UnsetType:
+    """The status that stands for the life cycle, where one does: which are shown so is the
+    table's to say, by which status the ERP's own words."""
+    by_table = CROSS_PLANT_STATUS.get(lifecycle)
+    return own.phases.get(lifecycle, by_table) if by_table else UNSET
+
+
+def _same_status(left: str, right: str, own: OwnWords) -> bool:
+    """Several statuses may stand for one life cycle."""
+    means = own.state(right)
+    return same_text(left, right) or (means is not None and own.state(left) == means)
+
+
+def _is_for_a_life_cycle(status: object, own: OwnWords) -> bool:
+    stated = text_of(status)
+    return stated in CROSS_PLANT_STATUS.values() or own.state(stated) in CROSS_PLANT_STATUS
 
 
 def _is_physical(alternate: ItemUnit, base_unit: str) -> bool:

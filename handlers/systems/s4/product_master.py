@@ -11,8 +11,9 @@ from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.item import Procurement
 from canonical.item_master import ItemMasterPatch, PlantPatch
+from canonical.own_words import OwnWords
 from canonical.quantity import ItemUnit, Quantity, UnknownUnit
-from canonical.text import normalise_id
+from canonical.text import normalise_id, received_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import Material, Plant, Said
@@ -30,15 +31,18 @@ from handlers.systems.s4.values import (
 from handlers.systems.s4.words import PROCUREMENT
 
 
-def to_patch(material: Material, read_at: datetime) -> tuple[ItemMasterPatch, tuple[Open, ...]]:
+def to_patch(
+    material: Material, read_at: datetime, own: OwnWords
+) -> tuple[ItemMasterPatch, tuple[Open, ...]]:
     """What the ERP has of the material, and cases for what of it cannot be understood.
 
     What the answer does not tell stays as it is known. The lead time is not in it, nor a life
-    cycle: the numbers of statuses are a customer's own.
+    cycle: the numbers of statuses are a customer's own, and mean one where its own words say so.
     Raises: InvalidMessage where the material itself, its base unit or a number cannot be read.
     """
     number_of = key(material.Product, where="Product")
-    base_unit = unit(material.BaseUnit, where="BaseUnit")
+    base_unit = unit(material.BaseUnit, own, where="BaseUnit")
+    status = text(material.CrossPlantStatus, where="CrossPlantStatus")
     found = Findings(f"material {number_of}")
     patch = ItemMasterPatch(
         number=number_of,
@@ -52,27 +56,28 @@ def to_patch(material: Material, read_at: datetime) -> tuple[ItemMasterPatch, tu
         base_unit=base_unit,
         kind=text(material.ProductType, where="ProductType"),
         group=text(material.ProductGroup, where="ProductGroup"),
-        status=text(material.CrossPlantStatus, where="CrossPlantStatus"),
+        lifecycle=own.status(status),
+        status=status,
         gtin=text(material.ProductStandardID, where="ProductStandardID"),
-        gross_weight=_measure(material.GrossWeight, material.WeightUnit, "GrossWeight"),
-        net_weight=_measure(material.NetWeight, material.WeightUnit, "NetWeight"),
-        volume=_measure(material.MaterialVolume, material.VolumeUnit, "MaterialVolume"),
+        gross_weight=_measure(material.GrossWeight, material.WeightUnit, own, "GrossWeight"),
+        net_weight=_measure(material.NetWeight, material.WeightUnit, own, "NetWeight"),
+        volume=_measure(material.MaterialVolume, material.VolumeUnit, own, "MaterialVolume"),
         descriptions=dict(_descriptions(material)),
-        alternates=tuple(_alternates(material, found)),
+        alternates=tuple(_alternates(material, own, found)),
         plants=tuple(_plant(plant, base_unit, found) for plant in material.to_Plant.results),
         is_deleted=mark(material.IsMarkedForDeletion),
-        source_id=normalise_id(text_of(material.Product), where="Product"),
+        source_id=received_id(text_of(material.Product), where="Product"),
         stated_at=read_at,
     )
     return patch, tuple(found.cases)
 
 
-def _measure(said: Said, unit_said: Said, where: str) -> Quantity | UnsetType | None:
+def _measure(said: Said, unit_said: Said, own: OwnWords, where: str) -> Quantity | UnsetType | None:
     """A weight or volume of 0 is one that nobody has stated."""
     if said is UNSET:
         return UNSET
     amount = number(said, where=where)
-    return Quantity(amount, unit(unit_said, where=f"{where}: unit")) if amount else None
+    return Quantity(amount, unit(unit_said, own, where=f"{where}: unit")) if amount else None
 
 
 def _descriptions(material: Material) -> Iterator[tuple[str, str | None]]:
@@ -83,13 +88,13 @@ def _descriptions(material: Material) -> Iterator[tuple[str, str | None]]:
             yield language, prose(row.ProductDescription, where=where) or None
 
 
-def _alternates(material: Material, found: Findings) -> Iterator[ItemUnit]:
+def _alternates(material: Material, own: OwnWords, found: Findings) -> Iterator[ItemUnit]:
     """1 alternative unit is Numerator / Denominator of the base unit."""
     for row in material.to_ProductUnitsOfMeasure.results:
         name = text_of(row.AlternativeUnit)
         where = f"to_ProductUnitsOfMeasure, {printable(name[:10])}"
         try:
-            alternate = unit(name, where=where)
+            alternate = unit(name, own, where=where)
         except UnknownUnit as failure:
             found.add(failure)
             continue

@@ -8,6 +8,7 @@ from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Misconfigured
 from canonical.exchange import Request, Response
 from canonical.operations import ExtendToPlant
+from canonical.own_words import OwnWords
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
 from handlers.systems.s4.compare import (
@@ -33,7 +34,7 @@ def observe(view: ExtendToPlant) -> Request:
     return odata.get(_address(view))
 
 
-def read(view: ExtendToPlant, response: Response) -> Observed:
+def read(view: ExtendToPlant, own: OwnWords, response: Response) -> Observed:
     """What the target holds for the item in the plant."""
     actual = odata.read_one(response, ProductPlant)
     if actual is None:
@@ -44,12 +45,12 @@ def read(view: ExtendToPlant, response: Response) -> Observed:
             f"Asked for {view.item} in {view.plant}, answered about another plant view",
             where="Product, Plant",
         )
-    return present(actual, actual.Product, differences(view, actual))
+    return present(actual, actual.Product, differences(view, own, actual))
 
 
-def create(view: ExtendToPlant) -> Request:
+def create(view: ExtendToPlant, own: OwnWords) -> Request:
     """The create of the view; planners refine it afterwards."""
-    return odata.post(odata.address(SERVICE, "A_ProductPlant"), wanted(view))
+    return odata.post(odata.address(SERVICE, "A_ProductPlant"), wanted(view, own))
 
 
 def check_written(view: ExtendToPlant, response: Response) -> str:
@@ -62,17 +63,17 @@ def check_written(view: ExtendToPlant, response: Response) -> str:
     return text_of(written.Product)
 
 
-def differences(view: ExtendToPlant, actual: ProductPlant) -> tuple[Difference, ...]:
+def differences(view: ExtendToPlant, own: OwnWords, actual: ProductPlant) -> tuple[Difference, ...]:
     """What has to change.
 
     Plant data are the ERP's: what is filled stays. Only whether the plant makes or buys the item
     follows engineering, and X, both, agrees with either.
     """
-    want = wanted(view)
+    want = wanted(view, own)
     if actual.IsMarkedForDeletion is True:
         return (_conflict(view, in_words("IsMarkedForDeletion", "true", "false")),)
     base = text_of(actual.BaseUnit)
-    if base and not same_unit(base, text_of(want.BaseUnit)):
+    if base and not same_unit(base, text_of(want.BaseUnit), own):
         return (_conflict(view, in_words("BaseUnit", base, want.BaseUnit)),)
     changed = {
         name: text_of(getattr(want, name))
@@ -89,15 +90,16 @@ def differences(view: ExtendToPlant, actual: ProductPlant) -> tuple[Difference, 
     return (Difference(what, odata.patch(_address(view), body, odata.etag_of(actual))),)
 
 
-def wanted(view: ExtendToPlant) -> ProductPlant:
+def wanted(view: ExtendToPlant, own: OwnWords) -> ProductPlant:
     """The view as it is created."""
+    where = f"item/{view.item}.base_unit"
     return ProductPlant(
         Product=view.item,
         Plant=view.plant,
         PurchasingGroup=view.purchasing_group,
         MRPType=MRP_TYPE,
         ProcurementType=PROCUREMENT_TYPE[view.procurement],
-        BaseUnit=from_rec20(UNITS, view.base_unit, where=f"item/{view.item}.base_unit"),
+        BaseUnit=from_rec20(UNITS, view.base_unit, own.units, where=where),
     )
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice, minor_digits
+from canonical.own_words import OwnWords
 from canonical.purchase_contract import (
     ContractKind,
     ContractLine,
@@ -16,7 +17,7 @@ from canonical.purchase_contract import (
     PurchaseContract,
 )
 from canonical.quantity import Quantity
-from canonical.text import normalise_id
+from canonical.text import received_id
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import Contract, ContractItem, Said
 from handlers.systems.s4.values import (
@@ -39,7 +40,7 @@ def referred_contract(contract: Contract) -> str:
     return referred(contract.CorrespncInternalReference, contract.PurchaseContract)
 
 
-def to_contract(contract: Contract, read_at: datetime) -> PurchaseContract:
+def to_contract(contract: Contract, read_at: datetime, own: OwnWords) -> PurchaseContract:
     """The contract, whole; items that were deleted are not in it.
 
     Raises: InvalidMessage naming item and field, and where the state is in no table.
@@ -48,7 +49,7 @@ def to_contract(contract: Contract, read_at: datetime) -> PurchaseContract:
     minor_digits(currency, where="DocumentCurrency")
     target = _amount(contract.PurchaseContractTargetAmount, currency)
     lines = tuple(
-        _to_line(item, currency)
+        _to_line(item, currency, own)
         for item in contract.to_PurchaseContractItem.results
         if item.PurchasingContractDeletionCode not in DELETED
     )
@@ -73,7 +74,7 @@ def to_contract(contract: Contract, read_at: datetime) -> PurchaseContract:
         incoterms_place=_place(contract),
         target_value=target,
         stated_as=_stated_as(contract),
-        source_id=normalise_id(text_of(contract.PurchaseContract), where="PurchaseContract"),
+        source_id=received_id(text_of(contract.PurchaseContract), where="PurchaseContract"),
         stated_at=read_at,
     )
 
@@ -137,21 +138,22 @@ def _place(contract: Contract) -> str:
     )
 
 
-def _to_line(item: ContractItem, currency: str) -> ContractLine:
+def _to_line(item: ContractItem, currency: str, own: OwnWords) -> ContractLine:
     line = key(item.PurchaseContractItem, where="PurchaseContractItem")
     where = f"item {line}"
     plant = prose(item.Plant, where=f"{where}: Plant")
-    order_unit = text_of(item.OrderQuantityUnit)
+    stated = text_of(item.OrderQuantityUnit)
+    order_unit = unit(stated, own, where=f"{where}: OrderQuantityUnit") if stated else ""
     days = whole(
         item.PlannedDeliveryDurationInDays, where=f"{where}: PlannedDeliveryDurationInDays"
     )
     return ContractLine(
         line=line,
         item=key_or_none(item.Material, where=f"{where}: Material"),
-        order_unit=unit(order_unit, where=f"{where}: OrderQuantityUnit") if order_unit else "",
-        price=_price(item, currency, where),
-        target=_target(item, where),
-        released=_released(item, where),
+        order_unit=order_unit,
+        price=_price(item, currency, own, where),
+        target=_target(item, own, where),
+        released=_released(item, own, where),
         lead_time_days=days or None,
         plants=(plant,) if plant else (),
         supplier_item=prose(item.SupplierMaterialNumber, where=f"{where}: SupplierMaterialNumber"),
@@ -162,7 +164,7 @@ def _to_line(item: ContractItem, currency: str) -> ContractLine:
     )
 
 
-def _price(item: ContractItem, currency: str, where: str) -> UnitPrice | None:
+def _price(item: ContractItem, currency: str, own: OwnWords, where: str) -> UnitPrice | None:
     """ContractNetPriceAmount for NetPriceQuantity, 0 = 1, of OrderPriceUnit, else of the order
     unit; zero where none is agreed."""
     amount = number(item.ContractNetPriceAmount, where=f"{where}: ContractNetPriceAmount")
@@ -170,20 +172,20 @@ def _price(item: ContractItem, currency: str, where: str) -> UnitPrice | None:
     if not amount:
         return None
     stated = text_of(item.OrderPriceUnit) or text_of(item.OrderQuantityUnit)
-    priced_in = unit(stated, where=f"{where}: OrderPriceUnit")
+    priced_in = unit(stated, own, where=f"{where}: OrderPriceUnit")
     money = Money(amount, text_of(item.DocumentCurrency) or currency)
     return UnitPrice(money, Quantity(per or Decimal(1), priced_in))
 
 
-def _target(item: ContractItem, where: str) -> Quantity | None:
+def _target(item: ContractItem, own: OwnWords, where: str) -> Quantity | None:
     """Zero where none is agreed."""
     amount = number(item.TargetQuantity, where=f"{where}: TargetQuantity")
     if not amount:
         return None
-    return Quantity(amount, unit(item.OrderQuantityUnit, where=f"{where}: OrderQuantityUnit"))
+    return Quantity(amount, unit(item.OrderQuantityUnit, own, where=f"{where}: OrderQuantityUnit"))
 
 
-def _released(item: ContractItem, where: str) -> Quantity | None:
+def _released(item: ContractItem, own: OwnWords, where: str) -> Quantity | None:
     """None where the answer does not tell it: zero is what was ordered too."""
     if not text_of(item.ContractItemConsumedQuantity):
         return None
@@ -193,4 +195,4 @@ def _released(item: ContractItem, where: str) -> Quantity | None:
     counted_in = text_of(item.ContrItemConsumedQuantityUnit) or text_of(item.OrderQuantityUnit)
     if not amount and not counted_in:
         return None
-    return Quantity(amount, unit(counted_in, where=f"{where}: ContrItemConsumedQuantityUnit"))
+    return Quantity(amount, unit(counted_in, own, where=f"{where}: ContrItemConsumedQuantityUnit"))

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from canonical.money import Money, UnitPrice, minor_digits
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
+from canonical.own_words import OwnWords
 from canonical.quantity import Quantity
-from canonical.text import normalise_id
+from canonical.text import received_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import Order, OrderItem
@@ -41,7 +42,7 @@ def referred_order(order: Order) -> str:
     return referred(order.CorrespncInternalReference, order.PurchaseOrder)
 
 
-def to_order(order: Order, read_at: datetime) -> PurchaseOrder:
+def to_order(order: Order, read_at: datetime, own: OwnWords) -> PurchaseOrder:
     """The order, whole: what is deleted, and what goes back to the supplier, is not on order.
 
     Raises: InvalidMessage naming item and field.
@@ -58,12 +59,12 @@ def to_order(order: Order, read_at: datetime) -> PurchaseOrder:
         ),
         supplier=key_or_none(order.Supplier, where="Supplier"),
         currency=currency,
-        lines=tuple(_to_line(item, currency) for item in _on_order(order)),
+        lines=tuple(_to_line(item, currency, own) for item in _on_order(order)),
         organisation=prose(order.PurchasingOrganization, where="PurchasingOrganization"),
         kind=prose(order.PurchaseOrderType, where="PurchaseOrderType"),
         payment_terms=prose(order.PaymentTerms, where="PaymentTerms"),
         ordered_on=day(order.PurchaseOrderDate, where="PurchaseOrderDate"),
-        source_id=normalise_id(text_of(order.PurchaseOrder), where="PurchaseOrder"),
+        source_id=received_id(text_of(order.PurchaseOrder), where="PurchaseOrder"),
         stated_at=read_at,
     )
 
@@ -76,16 +77,18 @@ def _on_order(order: Order) -> Iterator[OrderItem]:
             yield item
 
 
-def _to_line(item: OrderItem, currency: str) -> OrderLine:
+def _to_line(item: OrderItem, currency: str, own: OwnWords) -> OrderLine:
     line = key(item.PurchaseOrderItem, where="PurchaseOrderItem")
     where = f"item {line}"
-    ordered_in = unit(item.PurchaseOrderQuantityUnit, where=f"{where}: PurchaseOrderQuantityUnit")
+    ordered_in = unit(
+        item.PurchaseOrderQuantityUnit, own, where=f"{where}: PurchaseOrderQuantityUnit"
+    )
     ordered = number(item.OrderQuantity, where=f"{where}: OrderQuantity")
     return OrderLine(
         line=line,
         item=key_or_none(item.Material, where=f"{where}: Material"),
         quantity=Quantity(ordered, ordered_in),
-        price=_price(item, currency, ordered_in, where),
+        price=_price(item, currency, ordered_in, own, where),
         plant=prose(item.Plant, where=f"{where}: Plant"),
         supplier_item=prose(item.SupplierMaterialNumber, where=f"{where}: SupplierMaterialNumber"),
         description=prose(item.PurchaseOrderItemText, where=f"{where}: PurchaseOrderItemText"),
@@ -94,7 +97,9 @@ def _to_line(item: OrderItem, currency: str) -> OrderLine:
     )
 
 
-def _price(item: OrderItem, currency: str, ordered_in: str, where: str) -> UnitPrice | None:
+def _price(
+    item: OrderItem, currency: str, ordered_in: str, own: OwnWords, where: str
+) -> UnitPrice | None:
     """NetPriceAmount for NetPriceQuantity of OrderPriceUnit; None where no price is told. A price
     quantity of 0 stands for 1."""
     if not text_of(item.NetPriceAmount):
@@ -103,7 +108,7 @@ def _price(item: OrderItem, currency: str, ordered_in: str, where: str) -> UnitP
     per = number(item.NetPriceQuantity, where=f"{where}: NetPriceQuantity")
     priced_in = ordered_in
     if text_of(item.OrderPriceUnit):
-        priced_in = unit(item.OrderPriceUnit, where=f"{where}: OrderPriceUnit")
+        priced_in = unit(item.OrderPriceUnit, own, where=f"{where}: OrderPriceUnit")
     money = Money(amount, text_of(item.DocumentCurrency) or currency)
     return UnitPrice(money, Quantity(per or Decimal(1), priced_in))
 

@@ -25,7 +25,7 @@ from handlers.systems.s4 import odata
 from handlers.systems.s4.bill_of_material import SERVICE as BOM_SERVICE
 from handlers.systems.s4.change_master import SERVICE as CHANGE_SERVICE
 from handlers.systems.s4.compare import same_id, text_of, unpadded
-from handlers.systems.s4.info_record import SERVICE as INFO_RECORD_SERVICE
+from handlers.systems.s4.info_record_scale import SERVICE as INFO_RECORD_SERVICE
 from handlers.systems.s4.native import Entity
 from handlers.systems.s4.native_read import (
     AddressUsage,

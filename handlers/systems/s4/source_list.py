@@ -7,8 +7,9 @@ from datetime import date, datetime
 
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
+from canonical.own_words import OwnWords
 from canonical.source_list import Source, SourceList
-from canonical.text import normalise_id
+from canonical.text import received_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import SourceRecord
@@ -17,7 +18,7 @@ from handlers.systems.timestamps import microseconds
 
 
 def to_source_list(
-    item: str, plant: str, records: Sequence[SourceRecord], read_at: datetime
+    item: str, plant: str, records: Sequence[SourceRecord], read_at: datetime, own: OwnWords
 ) -> tuple[SourceList, tuple[Open, ...]]:
     """The list in the order of its records' numbers, and a case for each row that has no supplier.
 
@@ -26,7 +27,7 @@ def to_source_list(
     """
     found = Findings(f"source list of {item} in {plant}")
     rows = sorted(records, key=lambda row: place(row.SourceListRecord))
-    sources = [_to_source(row) for row in rows if _has_supplier(row, found)]
+    sources = [_to_source(row, own) for row in rows if _has_supplier(row, found)]
     stated = text_of(rows[0].Material) if rows else item
     return (
         SourceList(
@@ -34,7 +35,7 @@ def to_source_list(
             plant=plant,
             version=microseconds(read_at),
             sources=tuple(sources),
-            source_id=normalise_id(stated, where="Material"),
+            source_id=received_id(stated, where="Material"),
             stated_at=read_at,
         ),
         tuple(found.cases),
@@ -74,13 +75,14 @@ def _from_nobody(row: SourceRecord) -> InvalidMessage:
     )
 
 
-def _to_source(row: SourceRecord) -> Source:
+def _to_source(row: SourceRecord, own: OwnWords) -> Source:
     where = _where(row)
     contract = key_or_none(row.PurchaseOutlineAgreement, where=f"{where}: PurchaseOutlineAgreement")
     line = key_or_none(
         row.PurchaseOutlineAgreementItem, where=f"{where}: PurchaseOutlineAgreementItem"
     )
-    order_unit = text_of(row.OrderQuantityUnit)
+    stated = text_of(row.OrderQuantityUnit)
+    order_unit = unit(stated, own, where=f"{where}: OrderQuantityUnit") if stated else ""
     return Source(
         first_day=_first_day(row),
         last_day=day(row.ValidityEndDate, where=f"{where}: ValidityEndDate"),
@@ -89,7 +91,7 @@ def _to_source(row: SourceRecord) -> Source:
         contract=contract,
         # Without an agreement its item is 00000.
         contract_line=line if contract and line != "0" else "",
-        order_unit=unit(order_unit, where=f"{where}: OrderQuantityUnit") if order_unit else "",
+        order_unit=order_unit,
         is_fixed=True
         in (row.SourceOfSupplyIsFixed, row.SupplierIsFixed, row.PurOutlineAgreementIsFixed),
         is_blocked=row.SourceOfSupplyIsBlocked is True,

@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from canonical.effectivity import OPEN_END
 from canonical.errors import Rejected
+from canonical.own_words import OwnWords
 from canonical.source_list import Source, SourceList, source_list_key
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
@@ -37,7 +38,9 @@ def contracts(sources: SourceList) -> tuple[str, ...]:
     return named
 
 
-def wanted_rows(sources: SourceList, agreements: Mapping[str, str]) -> tuple[ListedSource, ...]:
+def wanted_rows(
+    sources: SourceList, own: OwnWords, agreements: Mapping[str, str]
+) -> tuple[ListedSource, ...]:
     """The rows in their order, without their numbers, which the ERP gives; what is stated twice is
     one. agreements: contract as the list names it -> its number in the ERP, "" where it has none.
 
@@ -50,7 +53,7 @@ def wanted_rows(sources: SourceList, agreements: Mapping[str, str]) -> tuple[Lis
             f"It has {len(sources.sources)} rows; {_MAX_ROWS} can be confirmed",
             "Take rows out of it whose days are past",
         )
-    rows = dict.fromkeys(_row(sources, source, agreements) for source in sources.sources)
+    rows = dict.fromkeys(_row(sources, own, source, agreements) for source in sources.sources)
     found: dict[object, ListedSource] = {}
     for row in rows:
         if found.setdefault(which(row), row) is not row:
@@ -96,7 +99,9 @@ def _remarks(sources: SourceList) -> Iterator[str]:
         yield f"Which source is fixed is for people of the ERP to mark: {', '.join(fixed)}"
 
 
-def _row(sources: SourceList, source: Source, agreements: Mapping[str, str]) -> ListedSource:
+def _row(
+    sources: SourceList, own: OwnWords, source: Source, agreements: Mapping[str, str]
+) -> ListedSource:
     shown = f"The row of supplier {source.supplier} from {source.first_day}"
     if not source.supplier and not source.is_blocked:
         raise _refused(
@@ -133,7 +138,7 @@ def _row(sources: SourceList, source: Source, agreements: Mapping[str, str]) -> 
         PurchaseOutlineAgreementItem=source.contract_line if agreement else "",
         SourceOfSupplyIsBlocked=source.is_blocked,
         PurchasingOrganization=source.organisation,
-        OrderQuantityUnit=from_rec20(UNITS, unit, where=where) if unit else UNSET,
+        OrderQuantityUnit=from_rec20(UNITS, unit, own.units, where=where) if unit else UNSET,
     )
 
 

@@ -13,7 +13,7 @@ from canonical.errors import InvalidMessage
 from canonical.money import Money, UnknownCurrency, minor_digits
 from canonical.patch import Text
 from canonical.supplier_master import CompanyPatch, PurchasingPatch, SupplierMasterPatch
-from canonical.text import normalise_id
+from canonical.text import normalise_id, received_id
 from handlers.systems.answers import printable
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native import Children
@@ -119,7 +119,7 @@ def to_patch(
         organisations=tuple(
             _purchasing(view, found) for view in supplier.to_SupplierPurchasingOrg.results
         ),
-        source_id=normalise_id(text_of(supplier.Supplier), where="to_Supplier: Supplier"),
+        source_id=received_id(text_of(supplier.Supplier), where="to_Supplier: Supplier"),
         stated_at=read_at,
     )
     return patch, tuple(found.cases)

@@ -11,6 +11,7 @@ from canonical.effectivity import OPEN_END
 from canonical.effects import Open
 from canonical.errors import InvalidMessage
 from canonical.money import UnknownCurrency, minor_digits
+from canonical.own_words import OwnWords
 from canonical.patch import Flag
 from canonical.patch import Text as Patched
 from canonical.quantity import Ratio, parse_decimal
@@ -72,9 +73,9 @@ def number(said: object, *, where: str) -> Decimal:
     return parse_decimal(text_of(said) or "0", where=where)
 
 
-def unit(said: object, *, where: str) -> str:
-    """The Rec 20 code of a unit."""
-    return to_rec20(UNITS, text_of(said), where=where)
+def unit(said: object, own: OwnWords, *, where: str) -> str:
+    """The Rec 20 code of a unit. own: words that the ERP has of its own."""
+    return to_rec20(UNITS, text_of(said), own.codes, where=where)
 
 
 def text(said: Said, *, where: str) -> Patched:

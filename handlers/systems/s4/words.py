@@ -119,6 +119,8 @@ INFO_RECORD_CATEGORIES: Mapping[str, str] = {
     "3": "subcontracting",
     "P": "pipeline",
 }
+# ConditionType of what is the price itself, as SAP delivers it and as S/4HANA has it.
+PRICE_CONDITIONS = frozenset({"PB00", "PBXX", "PPR0"})
 # Fields of A_Supplier.
 TAX_NUMBERS: Mapping[str, str] = {
     "VATRegistration": "vat",

@@ -26,7 +26,15 @@ from handlers.systems.table.native import (
     wrong,
 )
 from handlers.systems.table.targets import TARGETS, Branch, Leaf, Target, Texts, leaf_at, paths
-from handlers.systems.table.values import CLOCK, DAY, Convert, converter, directives, mapped
+from handlers.systems.table.values import (
+    CLOCK,
+    DAY,
+    Convert,
+    converter,
+    directives,
+    manner,
+    mapped,
+)
 from handlers.systems.table.writing import writer
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
@@ -52,12 +60,13 @@ def mapped_table(document: Mapping[str, Any], where: str) -> Mapped:
     for path in specs:
         _check_path(target, path, where)
     root = _Maker(table, specs, where).part(target.root, "")
-    _check_whole(target, root, table, where)
+    columns = _once(*root.columns, _check_mark(table, where))
+    _check_whole(target, root, columns, table, where)
     return Mapped(
         table=table,
         target=target,
         root=root,
-        columns=root.columns,
+        columns=columns,
         is_sent=any(spec.header for spec in specs.values()),
         versions=_versions(specs),
     )
@@ -84,6 +93,22 @@ def _check_form(table: Table, where: str) -> None:
     names = table.csv.header
     if len(set(names)) < len(names) or not all(name == name.strip() != "" for name in names):
         raise wrong(where, "csv.header: names twice, empty or with blanks", "Name each column once")
+
+
+def _check_mark(table: Table, where: str) -> str:
+    """The column that tells a test; "" where none does."""
+    mark = table.test
+    if mark is None:
+        return ""
+    if not mark.column or mark.column != mark.column.strip():
+        raise wrong(where, f"test.column: {mark.column!r}", "Write the name, without blanks around")
+    if not mark.words or any(word != word.strip() or not word for word in mark.words):
+        raise wrong(
+            where,
+            "test.words: there is none, or one is empty or has blanks around it",
+            "Name what stands in the column of a test; anything else is none",
+        )
+    return mark.column
 
 
 def _check_units(units: Units | None, where: str) -> None:
@@ -115,7 +140,9 @@ def _check_path(target: Target, path: str, where: str) -> None:
     raise wrong(where, f"fields.{path} {what}", remedy)
 
 
-def _check_whole(target: Target, root: Part, table: Table, where: str) -> None:
+def _check_whole(
+    target: Target, root: Part, columns: tuple[str, ...], table: Table, where: str
+) -> None:
     """What tells objects apart and statements in order is filled."""
     if not any(root.fillings[name].column for name in target.identity):
         names = ", ".join(f"fields.{name}" for name in target.identity)
@@ -132,15 +159,13 @@ def _check_whole(target: Target, root: Part, table: Table, where: str) -> None:
             'Fill stated_at by a column, or have the sender say it: { header = "ce-time" }',
         )
     if table.csv is not None and table.csv.header:
-        for column in root.columns:
+        for column in columns:
             if column not in table.csv.header:
                 raise wrong(
                     where, f"No column is called {column!r}", nearest(column, table.csv.header)
                 )
-    if both := sorted(set(table.ignore) & set(root.columns)):
-        raise wrong(
-            where, f"ignore: {both[0]!r} is used", "Take it out of ignore, or out of fields"
-        )
+    if both := sorted(set(table.ignore) & set(columns)):
+        raise wrong(where, f"ignore: {both[0]!r} is used", "Take it out of ignore, or use it not")
 
 
 def _versions(specs: Mapping[str, FieldSpec]) -> tuple[str, ...]:
@@ -255,6 +280,7 @@ class _Maker:
             tells=leaf.kind not in _SILENT,
             write=writer(leaf, spec, words, csv=self.table.csv, units=self.table.units),
             is_open=leaf.is_open,
+            manner=manner(leaf, spec, units=self.table.units),
         )
 
     def _convert(self, leaf: Leaf, spec: FieldSpec) -> Convert:

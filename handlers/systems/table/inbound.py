@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -14,15 +15,15 @@ from canonical.bom import Bom, PlantBomState
 from canonical.codec import check_size, required
 from canonical.designators import Ranges, with_single_names
 from canonical.effects import Effect, Emit, Open
-from canonical.envelope import Envelope, Message
-from canonical.errors import InvalidMessage
+from canonical.envelope import Deviation, Envelope, Message, first_ones
+from canonical.errors import InvalidMessage, Rejected
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, content_of, no_needs
 from canonical.members import named
 from handlers.systems.table.checking import mapped_table
-from handlers.systems.table.mapping import Filling, Mapped, build
+from handlers.systems.table.mapping import Filling, Mapped, build, judged
 from handlers.systems.table.rows import MAX_BYTES, Row, Rows, beyond, read_csv, read_json, shown
-from handlers.systems.timestamps import microseconds, parse_timestamp
+from handlers.systems.timestamps import header_deviations, microseconds, parse_timestamp
 
 # Each becomes an event, and all of them are written in one transaction.
 MAX_OBJECTS = 10_000
@@ -121,7 +122,15 @@ def read(mapped: Mapped, delivery: Delivery) -> Message[Sheet]:
     )
     version = _version(mapped, objects[first]) if len(objects) == 1 else None
     sheet = Sheet(objects, found.unknown, sent, version)
-    return Message(envelope, sheet, tuple(map(shown, named(found.unknown))))
+    header = header_deviations(delivery.attributes) if mapped.is_sent else ()
+    deviations = first_ones(chain(header, _deviations(mapped, found)))
+    return Message(envelope, sheet, tuple(map(shown, named(found.unknown))), deviations)
+
+
+def _deviations(mapped: Mapped, found: Rows) -> Iterator[Deviation]:
+    """Cells that are not written as they should be, row by row."""
+    fillings = tuple(judged(mapped.root))
+    return (one for row in found.rows for filling in fillings for one in filling.deviations(row))
 
 
 def decide(
@@ -130,9 +139,11 @@ def decide(
     """An event for each object, and a case for columns that the table does not name.
 
     Raises: InvalidMessage naming row and column of the first fault, and the next ones; of a file
-        with a fault nothing is taken.
+        with a fault nothing is taken. Rejected for a file with a row that is marked as a test:
+        nothing of it may reach a productive system.
     """
     sheet = message.payload
+    _refuse_tests(mapped, sheet)
     effects: list[Effect] = []
     faults: list[InvalidMessage] = []
     ranges = Ranges()
@@ -148,6 +159,21 @@ def decide(
     if sheet.unknown:
         effects.append(_unknown(mapped.table.name, sheet.unknown))
     return tuple(effects)
+
+
+def _refuse_tests(mapped: Mapped, sheet: Sheet) -> None:
+    mark = mapped.table.test
+    if mark is None:
+        return
+    for row in chain.from_iterable(sheet.objects.values()):
+        if row.text(mark.column) in mark.words:
+            raise Rejected(
+                "test-message",
+                "The row is marked as a test",
+                where=row.where(mark.column),
+                remedy="Send tests to an installation for tests",
+                owner="sender",
+            )
 
 
 def _content(delivery: Delivery) -> bytes:

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from canonical.envelope import Deviation
 from canonical.errors import InvalidMessage
+from canonical.manners import Manner
 from canonical.revision import Revision, parse_revision
 from handlers.systems.table.native import Table
 from handlers.systems.table.rows import BLANKS, Row, shown
@@ -26,7 +28,7 @@ class Filling:
     column: "" where no cell does. fixed: the value without a cell; UNSET where a header of the
     message says it. empty: value of an empty cell; UNSET where it has none. tells: whether a cell
     of it says that there is something; a unit alone does not. write: value into a cell. is_open: a
-    day that may be no end.
+    day that may be no end. manner: how a cell may be written.
     """
 
     column: str = ""
@@ -38,6 +40,7 @@ class Filling:
     tells: bool = True
     write: Write | None = None
     is_open: bool = False
+    manner: Manner | None = None
 
     def value(self, row: Row, sent: datetime | None) -> Any:
         """The value in that row; UNSET where nothing is said."""
@@ -50,12 +53,24 @@ class Filling:
             return self.empty
         return self._one(text, row, self.convert) if text else UNSET
 
+    def deviations(self, row: Row) -> Iterator[Deviation]:
+        """Where its cell in that row is not written as it should be."""
+        if self.manner is None:
+            return
+        for text in self._texts(row):
+            if what := self.manner(text):
+                yield Deviation(row.where(self.column), what)
+
     def _list(self, row: Row, convert: Convert) -> tuple[Any, ...]:
+        return tuple(self._one(text, row, convert) for text in self._texts(row))
+
+    def _texts(self, row: Row) -> Iterator[str]:
+        """The values in its cell."""
         cell = row.cells.get(self.column, "")
         if isinstance(cell, str):
             cell = tuple(cell.split(self.separator)) if self.separator else (cell,)
         parts = (part.strip(BLANKS) for part in cell)
-        return tuple(self._one(part, row, convert) for part in parts if part)
+        return (part for part in parts if part)
 
     def _one(self, text: str, row: Row, convert: Convert) -> Any:
         try:
@@ -120,6 +135,19 @@ def build(part: Part, rows: Sequence[Row], sent: datetime | None, **more: Any) -
     for name in part.required - said.keys():
         raise _missing(part, name, first)
     return _made(part, said, first)
+
+
+def judged(part: Part) -> Iterator[Filling]:
+    """What fills the Struct and those below it, as far as it is judged how a cell is written; each
+    column once."""
+    found: dict[str, Filling] = {}
+    texts = (filling for by_key in part.texts.values() for filling in by_key.values())
+    parts = (*part.parts.values(), *part.lists.values())
+    below = (filling for one in parts for filling in judged(one))
+    for filling in (*part.fillings.values(), *texts, *below):
+        if filling.manner is not None:
+            found.setdefault(filling.column, filling)
+    yield from found.values()
 
 
 def is_there(part: Part, row: Row) -> bool:

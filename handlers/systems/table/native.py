@@ -71,12 +71,19 @@ class FieldSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str = ""
 
 
+class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tells that rows are a test, and not meant: a column, and the words that say so in it."""
+
+    column: str
+    words: tuple[str, ...]
+
+
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One message type, `table.<name>`.
 
     kinds: routing keys its messages come with. event: what an object of it becomes. ignore: columns
-    that are left out on purpose. fields: by path in the canonical type of the event, a column's
-    name or a FieldSpec; several levels of TOML are one path.
+    that are left out on purpose. test: what tells a test. fields: by path in the canonical type of
+    the event, a column's name or a FieldSpec; several levels of TOML are one path.
     """
 
     name: str
@@ -87,9 +94,10 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     json: Json | None = None
     units: Units | None = None
     ignore: tuple[str, ...] = ()
+    test: Mark | None = None
 
 
-_SECTIONS: tuple[type[msgspec.Struct], ...] = (Table, Csv, Json, Units, FieldSpec)
+_SECTIONS: tuple[type[msgspec.Struct], ...] = (Table, Csv, Json, Units, FieldSpec, Mark)
 
 
 def read_table(document: Mapping[str, Any], where: str) -> Table:

@@ -43,6 +43,7 @@ def write(mapped: Mapped, objects: Sequence[msgspec.Struct]) -> bytes:
         name = " ".join(str(getattr(one, field)) for field in mapped.target.identity)
         _check_designators(mapped, one, name)
         found.append((name, list(_rows(mapped.root, one, name))))
+        _check_no_test(mapped, found[-1][1], name)
     rows = sum(len(of) for _, of in found)
     if rows > MAX_ROWS:
         raise _too_large(f"{rows} rows; at most {MAX_ROWS} are taken")
@@ -54,6 +55,16 @@ def write(mapped: Mapped, objects: Sequence[msgspec.Struct]) -> bytes:
     if len(body) > MAX_BYTES:
         raise _too_large(f"{len(body)} bytes; at most {MAX_BYTES} are taken")
     return body
+
+
+def _check_no_test(mapped: Mapped, rows: Sequence[Cells], name: str) -> None:
+    mark = mapped.table.test
+    if mark is not None and any(row.get(mark.column) in mark.words for row in rows):
+        raise unwritable(
+            f"What stands in {shown(mark.column)!r} marks a test, and the file would be refused",
+            name,
+            "Have another column of the table mark tests",
+        )
 
 
 def _check_designators(mapped: Mapped, one: msgspec.Struct, name: str) -> None:
@@ -218,8 +229,10 @@ def _joined(row: Cells, more: Cells, where: str) -> Cells:
 
 def _csv(mapped: Mapped, form: Csv, found: Sequence[tuple[str, list[Cells]]]) -> bytes:
     specs = flat_fields(mapped.table.fields, mapped.table.name).values()
+    mark = mapped.table.test
+    named = (*(spec.column for spec in specs), mark.column if mark else "")
     # In the order of the table, where the file does not say one.
-    columns = form.header or tuple(dict.fromkeys(spec.column for spec in specs if spec.column))
+    columns = form.header or tuple(dict.fromkeys(column for column in named if column))
     text = io.StringIO(newline="")
     options: dict[str, Any] = {"delimiter": form.delimiter, "lineterminator": "\r\n"}
     options |= {"quotechar": form.quote} if form.quote else _UNQUOTED

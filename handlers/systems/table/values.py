@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from canonical.effectivity import OPEN_END, midnight
 from canonical.errors import InvalidMessage
+from canonical.manners import Manner, of_time, of_unit_code
 from canonical.money import minor_digits
 from canonical.quantity import parse_decimal
 from canonical.text import normalise_id, normalise_text
@@ -57,6 +58,32 @@ def converter(leaf: Leaf, spec: FieldSpec, *, csv: Csv | None, units: Units | No
             return partial(_day, spec.format or _ISO_DAY, leaf.is_open)
         case "instant":
             return partial(_instant, spec.format, spec.zone) if spec.format else _timestamp
+
+
+def manner(leaf: Leaf, spec: FieldSpec, *, units: Units | None) -> Manner | None:
+    """How a cell of the field may be written; None where there is one way, or the table's own words
+    say what there is."""
+    if spec.words is not None:
+        return None
+    match leaf.kind:
+        case "unit":
+            return _unit_manner(_unit(units or Units(names="rec20")))
+        case "instant" if not spec.format:
+            return of_time
+        case _:
+            return None
+
+
+def _unit_manner(convert: Convert) -> Manner:
+    @lru_cache(maxsize=256)
+    def judge(text: str) -> str:
+        try:
+            return of_unit_code(convert(text, ""))
+        except InvalidMessage:
+            # Whoever converts it says what is wrong.
+            return ""
+
+    return judge
 
 
 def mapped(words: Mapping[str, Any]) -> Convert:

@@ -30,6 +30,16 @@ BOM_TO_ITEM = {
     "Plant": "Plant",
 }
 INFO_RECORD = {"PurchasingInfoRecord": "PurchasingInfoRecord"}
+TERMS = {
+    name: name
+    for name in (
+        "PurchasingInfoRecord",
+        "PurchasingInfoRecordCategory",
+        "PurchasingOrganization",
+        "Plant",
+    )
+}
+CONDITION = {"ConditionRecord": "ConditionRecord"}
 ORDER = {"PurchaseOrder": "PurchaseOrder"}
 ITEM_TO_SCHEDULE = {
     "PurchaseOrder": "PurchasingDocument",
@@ -61,6 +71,10 @@ NAVIGATION: Mapping[str, Mapping[str, tuple[str, bool, Mapping[str, str]]]] = {
     },
     "A_PurgInfoRecdOrgPlantData": {
         "to_PurgInfoRecd": ("A_PurchasingInfoRecord", False, INFO_RECORD),
+        "to_PurInfoRecdPrcgCndnValidity": ("A_PurInfoRecdPrcgCndnValidity", True, TERMS),
+    },
+    "A_PurInfoRecdPrcgCndnValidity": {
+        "to_PurInfoRecdPrcgCndn": ("A_PurInfoRecdPrcgCndn", False, CONDITION),
     },
     "A_PurchaseOrder": {"to_PurchaseOrderItem": ("A_PurchaseOrderItem", True, ORDER)},
     "A_PurchaseOrderItem": {
@@ -273,7 +287,8 @@ def main(source: Path, target: Path = HERE) -> None:
         target / "info_record.json",
         {"service": info, "version": "", "licence": "MIT"},
         from_openapi(source / f"openapi/{info}_0001.openapi.json", info,
-                     ("A_PurchasingInfoRecord", "A_PurgInfoRecdOrgPlantData")),
+                     ("A_PurchasingInfoRecord", "A_PurgInfoRecdOrgPlantData",
+                      "A_PurInfoRecdPrcgCndnValidity")),
     )  # fmt: skip
     order = "API_PURCHASEORDER_PROCESS_SRV"
     write(

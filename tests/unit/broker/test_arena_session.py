@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from broker.channels.auth import FORCED_RENEWAL_PAUSE_S, ArenaSession
+from broker.channels.auth import FORCED_RENEWAL_PAUSE_S, LoginSession
 from canonical.errors import Misconfigured, Unavailable
 from canonical.exchange import Request, Response
+from handlers.systems.arena.access import ACCESS
 
 READ = Request("GET", "/changes/C1", effectful=False)
 
@@ -44,11 +45,12 @@ class Clock:
         return self.now
 
 
-def session(clock: Clock | None = None, workspace: str = "123456789") -> ArenaSession:
-    return ArenaSession(
+def session(clock: Clock | None = None, workspace: str = "123456789") -> LoginSession:
+    return LoginSession(
+        login=ACCESS,
         user="a@b.example",
         password=lambda: "hidden",
-        workspace=workspace,
+        tenant=workspace,
         clock=clock or Clock(),
     )
 

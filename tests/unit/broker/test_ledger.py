@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from broker.ledger import (
     AT_TARGET,
+    LEFT_BEHIND,
+    NO_LONGER_PLANNED,
     NOT_SENT,
+    REPLACED,
     SETTLED,
     LedgerStep,
     Move,
@@ -20,6 +24,7 @@ from broker.ledger import (
     diff,
     digest_of,
     is_complete,
+    takes,
     watched_fact,
 )
 from canonical.effects import Plan, Step
@@ -34,8 +39,8 @@ from canonical.operations import (
     StepKind,
 )
 
-STATES = ("waiting", "held", "ready", "in_flight", "in_doubt", "done", "failed", "cancelled",
-          "superseded")  # fmt: skip
+STATES = ("waiting", "held", "ready", "in_flight", "in_doubt", "done", "failed", "skipped",
+          "cancelled", "superseded")  # fmt: skip
 
 
 # Plans and ledgers, written shortly
@@ -73,10 +78,12 @@ def a_plan(*steps: Step) -> Plan:
 
 
 class Ledger:
-    """A ledger kept as the store keeps it: what the functions return is written down."""
+    """A ledger kept as the store keeps it: what the functions return is written down. paused: why
+    nothing of it begins."""
 
     def __init__(self) -> None:
         self.steps: dict[int, LedgerStep] = {}
+        self.paused = ""
 
     def plan(self, *steps: Step) -> None:
         """The plan is applied and everything that may happen has happened."""
@@ -106,11 +113,14 @@ class Ledger:
             )
         for step, withdrawn in changes.withdrawals:
             self.steps[step.id] = msgspec.structs.replace(self.steps[step.id], withdrawn=withdrawn)
+        for step, depends_on in changes.reorders:
+            kept = self.steps[step.id]
+            self.steps[step.id] = msgspec.structs.replace(kept, depends_on=depends_on)
         self.advance()
 
     def advance(self) -> tuple[Move, ...]:
         """Everything that may happen has happened."""
-        moves = advance(self.as_read())
+        moves = advance(self.as_read(), paused=self.paused)
         self._write(moves)
         return moves
 
@@ -311,6 +321,18 @@ def test_an_approval_that_was_given_stays_given_and_other_content_asks_again() -
     ledger.plan(a_step("q", "new", kind="approval"))
     assert ledger.states() == {"q": "ready"}
     assert [s.state for s in ledger.as_read()] == ["done", "ready"]
+
+
+def test_a_question_of_one_signature_has_the_digest_it_had_before_there_were_several() -> None:
+    asked = msgspec.structs.replace(
+        a_step("q", kind="approval"), operation=Approve("question", "May it?", ("items: A",))
+    )
+    content = b'{"type":"approve","question":"question","text":"May it?","evidence":["items: A"]}'
+    assert digest_of(asked) == hashlib.sha256(content).digest()
+    signed_by_two = msgspec.structs.replace(
+        asked, operation=Approve("question", "May it?", ("items: A",), 2)
+    )
+    assert digest_of(signed_by_two) != digest_of(asked)
 
 
 def test_other_dependencies_are_taken_over_in_place() -> None:
@@ -535,3 +557,172 @@ def test_a_question_that_is_no_longer_asked_leaves_nothing_behind() -> None:
     ledger._write([Move(step, "done")])
     [move] = diff(ledger.as_read(), a_plan()).moves
     assert (move.state, move.reason) == ("superseded", "no longer asked")
+
+
+# What people do
+
+
+@pytest.mark.parametrize("state", ["waiting", "held", "ready", "failed"])
+def test_what_is_skipped_lets_what_follows_go_on(state: str) -> None:
+    ledger = planned(a_step("a"), a_step("b", after="a"), a_step("c", after="b"))
+    ledger.become("a", state)
+    ledger.become("a", "skipped")
+    assert ledger.states() == {"a": "skipped", "b": "ready", "c": "waiting"}
+    ledger.become("b", "done")
+    ledger.become("c", "done")
+    assert is_complete(s.state for s in ledger.as_read())
+
+
+def test_what_is_skipped_stays_so_with_the_same_content_and_runs_with_another() -> None:
+    ledger = planned(a_step("a", "old"), a_step("b", after="a"))
+    ledger.become("a", "skipped")
+    ledger.plan(a_step("a", "old"), a_step("b", after="a"))
+    assert ledger.states() == {"a": "skipped", "b": "ready"}
+    ledger.plan(a_step("a", "new"), a_step("b", after="a"))
+    assert ledger.generations("a") == ["skipped", "ready"]
+    assert ledger.states()["b"] == "waiting"
+
+
+@pytest.mark.parametrize("kind", ["call", "wait", "announce"])
+def test_what_is_skipped_and_leaves_the_plan_is_cancelled_and_comes_back_anew(
+    kind: StepKind,
+) -> None:
+    step = a_step("a", kind=kind)
+    ledger = planned(step, a_step("b", after=(step.identity,)))
+    [asked] = [s for s in ledger.as_read() if s.identity == step.identity]
+    ledger._write([Move(asked, "skipped")])
+    ledger.plan(a_step("b"))
+    assert ledger.states() == {"a": "cancelled", "b": "ready"}
+    ledger.plan(step, a_step("b"))
+    [*_, anew] = [s for s in ledger.as_read() if s.identity == step.identity]
+    assert anew.generation == 2
+
+
+def test_a_paused_ledger_holds_what_would_be_ready_and_nothing_behind_it() -> None:
+    question, told = a_step("q", kind="approval"), a_step("n", kind="announce", after="a")
+    ledger = planned(
+        a_step("a"), a_step("b", after="a"), a_step("c"), question, told, a_step("d", after="c")
+    )
+    ledger.become("a", "in_flight")
+    ledger.paused = "paused by ada: audit"
+    ledger.advance()
+    assert ledger.states() == {
+        "a": "in_flight", "b": "waiting", "c": "held", "q": "held", "n": "waiting", "d": "waiting",
+    }  # fmt: skip
+    assert {s.reason for s in ledger.as_read() if s.state == "held"} == {"paused by ada: audit"}
+    # What was under way ends, and what it sets free is held.
+    ledger.become("a", "done")
+    assert ledger.states() == {
+        "a": "done", "b": "held", "c": "held", "q": "held", "n": "held", "d": "waiting",
+    }  # fmt: skip
+    ledger.paused = ""
+    ledger.advance()
+    assert ledger.states() == {
+        "a": "done", "b": "ready", "c": "ready", "q": "ready", "n": "done", "d": "waiting",
+    }  # fmt: skip
+
+
+def test_a_failure_in_a_paused_ledger_is_told_from_the_pause() -> None:
+    ledger = planned(a_step("a"), a_step("b", after="a"), a_step("c"), a_step("d", after="c"))
+    ledger.become("a", "failed")
+    ledger.paused = "paused by ada: audit"
+    ledger.advance()
+    assert ledger.states() == {"a": "failed", "b": "held", "c": "held", "d": "waiting"}
+    reasons = {s.identity: s.reason for s in ledger.as_read()}
+    assert "1 step(s) before it" in reasons[identity("b")]
+    ledger.paused = ""
+    ledger.advance()
+    assert ledger.states() == {"a": "failed", "b": "held", "c": "ready", "d": "waiting"}
+
+
+def test_a_plan_for_a_paused_ledger_changes_its_steps_and_starts_none() -> None:
+    ledger = planned(a_step("a", "old"), a_step("b", after="a"))
+    ledger.paused = "paused by ada: audit"
+    ledger.advance()
+    ledger.plan(a_step("a", "new"), a_step("c"), a_step("d", after="c"))
+    assert ledger.states() == {"a": "held", "b": "cancelled", "c": "held", "d": "waiting"}
+    assert ledger.steps[1].digest == digest_of(a_step("a", "new"))
+    ledger.paused = ""
+    ledger.advance()
+    assert ledger.states() == {"a": "ready", "b": "cancelled", "c": "ready", "d": "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("plan_version", "is_taken_back", "expected"),
+    [(1, False, False), (2, False, True), (3, False, True),
+     (1, True, False), (2, True, False), (3, True, True)],
+)  # fmt: skip
+def test_once_a_person_took_it_back_only_a_newer_plan_is_taken(
+    plan_version: int, is_taken_back: bool, expected: bool
+) -> None:
+    plan = msgspec.structs.replace(a_plan(), version=plan_version)
+    assert takes(plan, version=2, is_taken_back=is_taken_back) is expected
+
+
+@pytest.mark.parametrize("end", ["waiting", "failed", "skipped"])
+def test_what_was_done_before_its_newer_form_is_left_behind_with_it(end: str) -> None:
+    ledger = planned(a_step("a", "old"), a_step("b"))
+    ledger.become("a", "done")
+    ledger.plan(a_step("a", "new"), a_step("b"))
+    ledger.become("a", "done")
+    ledger.plan(a_step("a", "newer"), a_step("b"))
+    ledger.become("a", end)
+    ledger.plan(a_step("b"))
+    ends = [(s.state, s.reason) for s in ledger.as_read() if s.identity == identity("a")]
+    assert ends == [
+        ("superseded", REPLACED),
+        ("superseded", LEFT_BEHIND),
+        ("cancelled", NO_LONGER_PLANNED),
+    ]
+    ledger.plan(a_step("b"))
+    assert ends == [(s.state, s.reason) for s in ledger.as_read() if s.identity == identity("a")]
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("ready", [("superseded", LEFT_BEHIND), ("cancelled", NO_LONGER_PLANNED)]),
+        ("done", [("done", ""), ("superseded", LEFT_BEHIND)]),
+    ],
+)
+def test_a_newer_form_that_was_at_its_target_is_decided_on_first(
+    end: str, expected: list[tuple[str, str]]
+) -> None:
+    ledger = planned(a_step("a", "old"), a_step("b"))
+    ledger.become("a", "done")
+    ledger.plan(a_step("a", "new"), a_step("b"))
+    ledger.become("a", "in_flight")
+    ledger.plan(a_step("b"))
+    assert ledger.generations("a") == ["done", "in_flight"]
+    ledger.become("a", end)
+    found = [(s.state, s.reason) for s in ledger.as_read() if s.identity == identity("a")]
+    assert found == expected
+
+
+def test_what_is_kept_stands_where_the_newer_plan_has_it() -> None:
+    ledger = planned(a_step("a"), a_step("b", after="a"), a_step("c", after="b"))
+    for name in "abc":
+        ledger.become(name, "done")
+    changes = diff(ledger.as_read(), a_plan(a_step("a"), a_step("b"), a_step("c", after="a")))
+    assert [(s.identity, d) for s, d in changes.reorders] == [
+        (identity("b"), ()),
+        (identity("c"), (identity("a"),)),
+    ]
+    assert (changes.inserts, changes.replaces, changes.moves) == ((), (), ())
+
+
+@pytest.mark.parametrize("kind", ["approval", "announce"])
+def test_order_passes_through_what_is_done_and_no_call(kind: StepKind) -> None:
+    between = a_step("q", kind=kind, after="a")
+    behind = a_step("b", after=(between.identity,))
+    ledger = planned(a_step("a", "old"), between, behind)
+    ledger.become("a", "done")
+    if kind == "approval":
+        ledger.become("q", "done", "approval")
+    assert ledger.states() == {"a": "done", "q": "done", "b": "ready"}
+    ledger.plan(a_step("a", "new"), between, behind)
+    assert ledger.states() == {"a": "ready", "q": "done", "b": "waiting"}
+    ledger.become("a", "failed")
+    assert ledger.states() == {"a": "failed", "q": "done", "b": "held"}
+    ledger.become("a", "skipped")
+    assert ledger.states() == {"a": "skipped", "q": "done", "b": "ready"}

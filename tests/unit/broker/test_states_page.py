@@ -110,12 +110,17 @@ def test_states_of_a_step_are_those_of_the_schema() -> None:
     assert set(told("`step.state`")) == checked("step")
 
 
+def test_states_of_a_ledger_are_those_of_the_schema() -> None:
+    assert set(told("`ledger.state`")) == checked("ledger")
+
+
 @pytest.mark.parametrize(
     ("title", "names"),
     [
         ("Message", {*told("`inbox.outcome`"), "ready"}),
         ("Outbox row", {"confirmed", "unwanted"}),
         ("Step", checked("step")),
+        ("Ledger", checked("ledger")),
         ("Replay", checked("replay")),
     ],
 )

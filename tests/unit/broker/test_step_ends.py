@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +81,10 @@ def test_an_identity_is_its_parts(plant: str, system: str, kind: str, number: st
     parts = parts_of_identity("|".join((plant, system, kind, number, "put-bom")))
     assert parts == (plant, system, kind, number, "put-bom")
     assert PutBom.__struct_config__.tag == parts.verb
+
+
+def test_what_a_person_skips_is_told_as_not_made_and_once() -> None:
+    (found,) = of_moves([(LEDGER, [move("skipped")])])
+    assert (found.event, found.reason) == ("step.cancelled", "why")
+    step = msgspec.structs.replace(move("skipped").step, state="skipped")
+    assert of_moves([(LEDGER, [Move(step, "cancelled", "no longer planned")])]) == ()

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from broker.settings import Retention
+from broker.topology import LANES
 from canonical.events import EVENTS, EventType
 
 each_event = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
-
-
-@each_event
-def test_an_event_is_kept_as_long_as_the_log_is_where_nobody_says_otherwise(
-    event: EventType,
-) -> None:
-    assert event.retention_days == Retention().log_days
 
 
 @each_event
@@ -23,6 +16,15 @@ def test_what_nobody_waits_for_is_taken_with_others(event: EventType) -> None:
 
 
 @each_event
-def test_a_faster_lane_has_a_rule(event: EventType) -> None:
-    assert event.lane == "standard" or not event.lane_rule
+def test_a_rule_only_ever_makes_an_event_more_critical(event: EventType) -> None:
+    assert event.lanes == tuple(lane for lane in LANES if lane in (*event.lane_rules, event.lane))
+    assert event.lanes[-1] == event.lane
+    assert all(f"{lane} {where}" in event.lane_rule for lane, where in event.lane_rules.items())
     assert event.why
+
+
+def test_which_lane_an_event_takes_is_told_in_words() -> None:
+    assert EVENTS["item.created"].lane_rule == "always enrichment"
+    assert EVENTS["engineering-change.released"].lane_rule == (
+        "critical where its urgency is critical, emergency or high; else standard"
+    )

@@ -351,8 +351,8 @@ def test_the_table_of_units_is_the_published_list() -> None:
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         theirs = [
             # A broken bar marks a code that got another name, and is as good as any.
-            (row["CommonCode"], plain(row["Name"]), row["Status"].strip("¦"), row["LevelAndCategory"])
-            for row in csv.DictReader(file)
+            (r["CommonCode"], plain(r["Name"]), r["Status"].strip("¦"), r["LevelAndCategory"])
+            for r in csv.DictReader(file)
         ]
     ours = [(r["code"], r["name"], r["status"], r["level"]) for r in read_table("rec20.csv")]
     assert sorted(ours) == sorted(theirs)

@@ -9,12 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical.errors import InvalidMessage
-from canonical.text import normalise_id, normalise_text, same_id
+from canonical.text import normalise_id, normalise_text, received_id, same_id
 
 
 def test_composed_and_decomposed_forms_are_one_id() -> None:
     assert normalise_id("M\u00fc-10") == normalise_id("Mu\u0308-10") == "M\u00fc-10"
     assert same_id("M\u00fc-10", "Mu\u0308-10")
+
+
+def test_an_id_is_sent_back_as_it_came() -> None:
+    assert received_id(" Mu\u0308-10\n") == "Mu\u0308-10"
+    assert same_id(received_id("Mu\u0308-10"), "M\u00fc-10")
+
+
+@pytest.mark.parametrize("text", ["", " ", "A\u200bB", "\u0410BC", "x" * 300])
+def test_an_id_that_is_none_is_sent_back_to_nobody(text: str) -> None:
+    with pytest.raises(InvalidMessage):
+        received_id(text)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ It keeps what `broker.book` keeps in tables, so that a test can follow a change 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import msgspec
 
@@ -49,6 +50,11 @@ class Book:
             self._keep(replace.old.id, replace.step, replace.digest, replace.old.generation)
         for insert in diff.inserts:
             self._keep(len(self._steps) + 1, insert.step, insert.digest, insert.generation)
+        for retime in diff.retimes:
+            step = self._steps[retime.step.id]
+            self._steps[step.id] = msgspec.structs.replace(step, wake_at=retime.wake_at)
+        for step, depends_on in diff.reorders:
+            self._steps[step.id] = msgspec.structs.replace(step, depends_on=depends_on)
         assert not diff.withdrawals  # no call is under way while a test plans
         self._advance()
 
@@ -78,6 +84,16 @@ class Book:
         """Identities of what is not settled."""
         return [s.identity for s in self._current() if s.state not in ledger.SETTLED]
 
+    def systems(self, word: str, state: str) -> set[str]:
+        """Systems with a current step of that verb in that state."""
+        found = ((s.identity.split("|"), s.state) for s in self._current())
+        return {parts[1] for parts, is_now in found if (parts[-1], is_now) == (word, state)}
+
+    def wakes(self) -> list[datetime]:
+        """The moments at which the plan is to be made anew, the next one first."""
+        steps = (s for s in self._steps.values() if s.state not in ledger.SETTLED)
+        return sorted({s.wake_at for s in steps if s.wake_at is not None})
+
     def is_complete(self) -> bool:
         """Whether everything is settled."""
         return ledger.is_complete(step.state for step in self._current())
@@ -100,6 +116,7 @@ class Book:
             digest=digest,
             depends_on=step.depends_on,
             watched=ledger.watched_fact(step),
+            wake_at=step.wake_at,
         )
 
     def _advance(self) -> None:

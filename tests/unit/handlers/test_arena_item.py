@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canonical.bom import Bom
+from canonical.bom import Bom, BomLine, Substitute
 from canonical.designators import MAX_SPELLED_OUT
 from canonical.effects import Effect, Emit, Open
 from canonical.errors import Failure, InvalidMessage, Unavailable
@@ -320,6 +320,101 @@ def test_the_name_is_the_description_and_without_one_the_long_text_is() -> None:
     assert released(statement(description="A seal of the pump")).description == "Seal"
     assert released(statement(name=None, description="A seal")).description == "A seal"
     assert released(statement(name=None)).description == ""
+
+
+# --- substitutes ---
+
+
+def substitute(number: str, **fields: Any) -> dict[str, Any]:
+    revision = {"guid": f"REV{number}", "number": number, "revisionNumber": "A"}
+    return {"guid": "SUB", "item": revision, "quantity": 1, "rank": None, "notes": None} | fields
+
+
+def of_line(*rows: Any, guid: str = "LINE", count: int | None = None) -> dict[str, Any]:
+    return {"line": {"guid": guid}} | listed(rows, count)
+
+
+def with_substitutes(
+    *told: Any, known: Facts | None = None, components: Any = ..., **fields: Any
+) -> tuple[BomLine, ...]:
+    """The lines of a BOM of which these substitutes are told; fields: of its one line."""
+    body = statement([line(**fields)], components=components, more={"substitutes": list(told)})
+    message = HANDLER.read(delivery(body))
+    assert HANDLER.needs(message, facts()) >= {
+        item_key(row["item"]["number"]) for listed in told for row in listed["results"]
+    }
+    return structure(body, known).lines
+
+
+def test_a_line_has_the_substitutes_that_were_sent_of_it_with_their_ranks() -> None:
+    (only,) = with_substitutes(
+        of_line(substitute("S-1", rank=2), substitute("S-2", rank=1), substitute("S-3"))
+    )
+    assert only.substitutes == ("S-1", "S-2", "S-3")
+    assert only.substitutions == (Substitute("S-1", 2), Substitute("S-2", 1))
+
+
+def test_only_the_line_that_substitutes_were_sent_of_has_them() -> None:
+    assert structure(statement([line()])).lines[0].substitutes == ()
+    body = statement(
+        [line("B-1", guid="L1"), line("B-2", guid="L2")],
+        more={"substitutes": [of_line(substitute("S-1"), guid="L2")]},
+    )
+    assert [one.substitutes for one in structure(body).lines] == [(), ("S-1",)]
+
+
+def test_another_amount_of_a_substitute_is_kept_in_its_own_unit() -> None:
+    rows = of_line(substitute("S-1", quantity=2, rank=1), substitute("S-2", quantity=0.5))
+    units = [
+        {"guid": "REVB-1", "uom": "each"},
+        {"guid": "REVS-1", "uom": "each"},
+        {"guid": "REVS-2", "uom": "each"},
+    ]
+    (only,) = with_substitutes(rows, components=units)
+    assert only.substitutions == (
+        Substitute("S-1", 1, Quantity(Decimal(2), "H87")),
+        Substitute("S-2", None, Quantity(Decimal("0.5"), "H87")),
+    )
+
+
+def test_the_unit_of_a_substitute_on_record_counts_and_one_that_is_not_known_may_wait() -> None:
+    rows = of_line(substitute("S-1", quantity=1))
+    weighed = facts(known_item("S-1", label="A", base_unit="KGM"))
+    (only,) = with_substitutes(rows, known=weighed)
+    assert only.substitutions == (Substitute("S-1", None, Quantity(Decimal(1), "KGM")),)
+    (unknown,) = with_substitutes(rows)
+    assert (unknown.substitutes, unknown.substitutions) == (("S-1",), ())
+
+
+def test_another_amount_in_a_unit_that_nobody_knows_is_refused_or_waits() -> None:
+    more = {"substitutes": [of_line(substitute("S-1", quantity=3))]}
+    assert refused(statement([line()], more=more)).code == "component-incomplete"
+    known = facts(known_item("B-1", label="A"))
+    failure = refused(statement([line()], components=None, more=more), known)
+    assert isinstance(failure, Unavailable)
+    assert (failure.code, failure.where) == (
+        "component-unknown",
+        "substitutes[0].results[0].item",
+    )
+
+
+@pytest.mark.parametrize(
+    ("substitutes", "code"),
+    [
+        ([of_line(substitute("S-1"), count=2)], "substitutes-incomplete"),
+        ([of_line(substitute("S-1"), guid="ELSEWHERE")], "substitutes-misplaced"),
+        ([of_line(substitute("S-1")), of_line(substitute("S-2"))], "substitutes-misplaced"),
+        ([of_line(substitute("S-1", quantity=-1))], "quantity-negative"),
+        ([of_line(substitute("S-1", rank="first"))], "contract-violated"),
+        ([listed([substitute("S-1")])], "contract-violated"),
+    ],
+)
+def test_substitutes_that_cannot_be_understood_are_refused_with_their_place(
+    substitutes: Any, code: str
+) -> None:
+    failure = refused(statement([line()], more={"substitutes": substitutes}))
+    assert failure.code == code
+    assert "substitutes" in failure.where
 
 
 # --- compliance ---

@@ -52,7 +52,7 @@ NOTICE = "INT00000000000000001/EVT00000000000000004"
 EVENT_PATH = "/outboundintegrations/INT00000000000000001/events/EVT00000000000000004"
 
 READ_CHANGE = ReadObject("change", GUID, KEY, asked=1, correlation_id="story")
-READ_EVENT = ReadObject("event", NOTICE, KEY, asked=1, correlation_id="story")
+READ_EVENT = ReadObject("event", f"{NOTICE}/{GUID}", KEY, asked=1, correlation_id="story")
 READ_ITEM = ReadObject("item", ITEM_GUID, ITEM_KEY, asked=1, correlation_id="story")
 READ_SUPPLIER = ReadObject("supplier", "SUP1", "supplier/S-3", asked=1, correlation_id="story")
 REPORT = ReportImplementation("ECO-000031", GUID, "done", "Implemented everywhere")
@@ -298,7 +298,7 @@ def test_an_entry_of_the_queue_without_a_change_is_for_engineering() -> None:
         ReadObject("event", "INT1", KEY, asked=1, correlation_id=""),
         ReadObject("item", "REV1/bom", ITEM_KEY, asked=1, correlation_id=""),
         ReadObject("supplier", "", "supplier/S-3", asked=1, correlation_id=""),
-        ReadObject("event", "INT1/EVT1/items", KEY, asked=1, correlation_id=""),
+        ReadObject("event", "INT1/EVT1/CHG1/items", KEY, asked=1, correlation_id=""),
         ReportImplementation("ECO-1", "", "done", ""),
         Reconcile("ECO-1", ""),
     ],
@@ -801,8 +801,38 @@ def test_any_other_refusal_does_not_say_that_the_object_is_gone(response: Respon
     assert refused(lambda: read(READ_CHANGE, response)).code in ("target-refused", "not-authorised")
 
 
-def test_an_entry_that_is_gone_says_nothing_of_its_change() -> None:
-    failure = refused(lambda: read(READ_EVENT, not_there("EVT00000000000000004")))
+@pytest.mark.parametrize("guid", NOTICE.split("/"), ids=["the queue", "the entry"])
+def test_where_an_entry_is_gone_its_change_is_read_and_nothing_is_marked(guid: str) -> None:
+    found, paths = read(READ_EVENT, not_there(guid), answer(CHANGE), answer(ITEMS))
+    assert paths == [EVENT_PATH, f"/changes/{GUID}", f"/changes/{GUID}/items"]
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    assert (found.answer.type, found.answer.key) == ("arena.change", KEY)
+    assert "event" not in json.loads(found.answer.body)
+
+
+def test_where_an_entry_and_its_change_are_gone_that_is_an_answer_about_the_change() -> None:
+    found, _ = read(READ_EVENT, not_there("EVT00000000000000004"), not_there(GUID))
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    assert found.answer.key == KEY
+    assert json.loads(found.answer.body) == {"gone": True, "kind": "change", "id": GUID}
+
+
+def test_an_entry_that_was_asked_for_without_its_change_and_is_gone_is_an_answer() -> None:
+    asked = ReadObject("event", NOTICE, KEY, asked=1, correlation_id="story")
+    found, _ = read(asked, not_there("EVT00000000000000004"))
+    assert isinstance(found, Present)
+    assert found.answer is not None
+    assert json.loads(found.answer.body) == {
+        "gone": True,
+        "kind": "event",
+        "id": "EVT00000000000000004",
+    }
+
+
+def test_another_refusal_of_an_entry_says_nothing_of_its_change() -> None:
+    failure = refused(lambda: read(READ_EVENT, not_there("EVT00000000000000009")))
     assert failure.code == "target-refused"
 
 

@@ -23,6 +23,10 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 CHANGE = {"guid": "CHG00000000000000009", "number": "ECO-000031", "title": "New seal"}
 
 
+# The queue, its entry and the change that it names.
+ENTRY = "INT00000000000000001/EVT00000000000000004/CHG00000000000000009"
+
+
 def entry(integration: str | None = "INT00000000000000001", **fields: Any) -> bytes:
     event = {
         "guid": "EVT00000000000000004",
@@ -65,12 +69,12 @@ def test_an_entry_that_says_something_else_when_it_is_listed_again_is_another_me
 
 
 def test_the_change_is_read_by_way_of_the_queue() -> None:
-    assert decided(entry()) == (Fetch("event", "INT00000000000000001/EVT00000000000000004"),)
+    assert decided(entry()) == (Fetch("event", ENTRY),)
 
 
 def test_the_id_of_the_message_is_not_what_is_asked_for() -> None:
     asked = decided(entry(), id="cloud-event-1")
-    assert asked == (Fetch("event", "INT00000000000000001/EVT00000000000000004"),)
+    assert asked == (Fetch("event", ENTRY),)
 
 
 def test_without_its_queue_the_change_is_read_by_its_guid() -> None:

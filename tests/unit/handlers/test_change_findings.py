@@ -19,14 +19,14 @@ from handlers.flows.change_scope import scope_of
 from handlers.systems.arena.inbound import HANDLER as ARENA
 from tests.fixtures import pdx_text
 from tests.fixtures.build_packages import PACKAGES
-from tests.fixtures.gearbox import bom, change, facts, item, line
+from tests.fixtures.gearbox import NOW, bom, change, facts, item, line
 
 PLANT = ("1010",)
 
 
 def found(stated: EngineeringChange, *documents: Document) -> tuple[Finding, ...]:
     known = facts(*documents)
-    return findings_of(stated, scope_of(stated, known), known)
+    return findings_of(stated, scope_of(stated, known, NOW), known)
 
 
 def coded(stated: EngineeringChange, *documents: Document) -> list[tuple[str, str]]:

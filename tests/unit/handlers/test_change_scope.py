@@ -13,7 +13,7 @@ from canonical.change import AffectedItem, EngineeringChange
 from canonical.errors import Failure, InvalidMessage, Rejected
 from canonical.facts import Document
 from handlers.flows.change_scope import Scope, facts_needed, scope_of
-from tests.fixtures.gearbox import bom, change, facts, item, line
+from tests.fixtures.gearbox import NOW, bom, change, facts, item, line
 
 CENTRAL, LOCAL = "1010", "2010"
 
@@ -24,7 +24,7 @@ def in_plants(number: str, *plants: str, label: str = "B") -> AffectedItem:
 
 
 def scope(stated: EngineeringChange, *documents: Document) -> Scope:
-    return scope_of(stated, facts(*documents))
+    return scope_of(stated, facts(*documents), NOW)
 
 
 def refused(stated: EngineeringChange, *documents: Document) -> Failure:

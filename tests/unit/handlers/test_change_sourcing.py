@@ -10,11 +10,13 @@ import msgspec
 import pytest
 from msgspec import UNSET, UnsetType
 
+from canonical.codec import encode
 from canonical.effects import Plan
 from canonical.events import ApprovalRequested
 from canonical.item import Lifecycle
 from canonical.money import Money, UnitPrice
 from canonical.operations import Announce, Approve, RequestReview
+from canonical.price_periods import PriceScale
 from canonical.purchasing import InfoRecord
 from canonical.quantity import ItemUnit, Quantity, Ratio
 from canonical.sourcing import Coverage, CoverageLine
@@ -48,6 +50,7 @@ APPROVAL = "|quality|supplier|S-3|approve"
 BOLT = item("BOLT-1")
 ONE = change("BOLT-1")
 TODAY = date(2026, 3, 2)
+HUNDRED = UnitPrice(Money(Decimal("11.00"), "EUR"), Quantity(Decimal(100), "H87"))
 
 
 def behind(made: Plan, identity: str) -> list[str]:
@@ -89,7 +92,47 @@ def test_an_info_record_has_the_terms_of_the_contract_line() -> None:
         lead_time_days=5,
         contract="C-1",
         last_day=date(2026, 12, 31),
+        purchasing_group="C01",
     )
+
+
+def test_who_buys_for_a_plant_is_named_in_its_info_record() -> None:
+    made = records(plan(ONE, BOLT, covered("BOLT-1"), supplier()))
+    assert {place: record.purchasing_group for place, record in made.items()} == {
+        "BOLT-1 1010": "C01",
+        "BOLT-1 2010": "L01",
+    }
+
+
+@pytest.mark.parametrize(("stated", "tolerance"), [("5.50", "5.5"), ("0.0", "0"), ("10", "10")])
+def test_a_tolerance_of_the_contract_line_has_one_spelling(stated: str, tolerance: str) -> None:
+    terms = covered("BOLT-1", under_tolerance=Decimal(stated), over_tolerance=Decimal("2.0"))
+    made = records(plan(ONE, BOLT, terms, supplier()))["BOLT-1 1010"]
+    assert str(made.under_tolerance) == tolerance
+    assert str(made.over_tolerance) == "2"
+
+
+def test_of_tolerances_that_nobody_agreed_nothing_is_said() -> None:
+    made = records(plan(ONE, BOLT, covered("BOLT-1"), supplier()))["BOLT-1 1010"]
+    assert (made.under_tolerance, made.over_tolerance) == (UNSET, UNSET)
+    assert b"tolerance" not in encode(made)
+
+
+@pytest.mark.parametrize(
+    "agreed", [UNSET, (), (PriceScale(Quantity(Decimal(500), "H87"), HUNDRED),)]
+)
+def test_an_info_record_has_the_scale_of_the_contract_line(
+    agreed: tuple[PriceScale, ...] | UnsetType,
+) -> None:
+    terms = covered("BOLT-1", scales=agreed)
+    assert records(plan(ONE, BOLT, terms, supplier()))["BOLT-1 1010"].scales == agreed
+
+
+def test_a_tolerance_below_nothing_is_a_case_and_no_info_record() -> None:
+    terms = covered("BOLT-1", over_tolerance=Decimal("-1"))
+    made, cases = decide(ONE, facts(BOLT, terms, supplier()))
+    assert {case.code for case in cases} == {"tolerance-negative"}
+    assert records(made) == {}
 
 
 @pytest.mark.parametrize(
@@ -395,3 +438,12 @@ def test_the_rules_name_the_role_that_decides(approvers: dict[str, str], role: s
     rules: Any = msgspec.structs.replace(known.rules, approvers=approvers)
     made, _ = decide(ONE, msgspec.structs.replace(known, rules=rules))
     assert [s.system for s in made.steps if isinstance(s.operation, Approve)] == [role]
+
+
+@pytest.mark.parametrize(("signatures", "number"), [({}, 1), ({"supplier-qualification": 2}, 2)])
+def test_the_rules_say_how_many_have_to_sign(signatures: dict[str, int], number: int) -> None:
+    known = facts(BOLT, covered("BOLT-1"), supplier("S-1", "disqualified"))
+    rules: Any = msgspec.structs.replace(known.rules, signatures=signatures)
+    made, _ = decide(ONE, msgspec.structs.replace(known, rules=rules))
+    asked = [s.operation for s in made.steps if isinstance(s.operation, Approve)]
+    assert [a.signatures for a in asked] == [number]

@@ -129,3 +129,21 @@ def test_a_newer_notice_takes_the_place_of_an_older_one() -> None:
     first = change(4, source_id="CHG1", notice="INT1/EVT1")
     newer = change(5, source_id="CHG1", notice="INT1/EVT2")
     assert stated(newer, knowing(first))[0] == Put(KEY, 5, newer, stated=None)
+
+
+def test_a_change_that_goes_on_was_released_when_it_was_first() -> None:
+    first, later = (BEGAN + timedelta(days=n) for n in (1, 9))
+    known = change(4, "approved", released_at=first)
+    put, emit, _ = stated(change(5, "effective", released_at=later), knowing(known))
+    went_on = change(5, "effective", released_at=first)
+    assert put == Put(KEY, 5, went_on, stated=None)
+    assert emit == Emit("engineering-change.released", KEY, went_on)
+    undated = stated(change(5, released_at=later), knowing(change(4)))[0]
+    assert undated == Put(KEY, 5, change(5, released_at=later), stated=None)
+
+
+def test_a_change_that_was_taken_back_is_released_anew() -> None:
+    first, later = (BEGAN + timedelta(days=n) for n in (1, 9))
+    taken_back = change(4, "cancelled", released_at=first)
+    put = stated(change(5, released_at=later), knowing(taken_back))[0]
+    assert put == Put(KEY, 5, change(5, released_at=later), stated=None)

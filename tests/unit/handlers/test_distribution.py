@@ -454,3 +454,26 @@ def test_what_was_ordered_meanwhile_asks_for_nothing_else() -> None:
     assert first is not None
     assert again is not None
     assert first.steps == again.steps
+
+
+def test_a_route_of_a_company_is_one_of_its_plants_and_ends_with_its_last_day() -> None:
+    german = tuple(
+        msgspec.structs.replace(plant, company="DE01" if plant.code == "1010" else "US01")
+        for plant in RULES.plants
+    )
+
+    def told(**stated: Any) -> Rules:
+        routes = (Route(kind, "*", "suite", LONG_AGO, company="DE01", **stated) for kind in KINDS)
+        return rules(*routes, plants=german)
+
+    assert systems(order("1010"), told()) == ["suite"]
+    assert systems(order("2010"), told()) == []
+    # For all plants, and those that are told apart by their company are among them.
+    assert systems(order(), told()) == ["suite"]
+    assert systems(contract(()), told()) == ["suite"]
+    assert systems(sources("S-1"), told()) == ["suite"]
+    assert systems(sources("S-1", plant="2010"), told()) == []
+    # A supplier is of no plant.
+    assert systems(patch(), told()) == []
+    assert systems(order("1010"), told(until_day=TODAY)) == ["suite"]
+    assert systems(order("1010"), told(until_day=date(2026, 3, 1))) == []

@@ -18,6 +18,7 @@ from canonical.operations import (
     Announce,
     Approve,
     AwaitFact,
+    AwaitTime,
     ExtendToPlant,
     Operation,
     PublishItem,
@@ -98,7 +99,7 @@ def takes(driver: Driver, operation: Operation) -> bool:
 
 
 def test_every_operation_that_is_a_call_is_tried_here() -> None:
-    others = {Approve, AwaitFact, Announce}
+    others = {Approve, AwaitFact, AwaitTime, Announce}
     assert {type(operation) for operation in CALLS} == set(get_args(Operation)) - others
 
 

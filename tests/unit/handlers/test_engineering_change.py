@@ -493,13 +493,16 @@ def test_steps_are_late_after_the_seconds_of_the_rules_or_a_day() -> None:
     ("effectivity", "code"),
     [
         (DateEffectivity(NOW - timedelta(days=1), None, "UTC"), None),
-        (DateEffectivity(NOW + timedelta(days=1), None, "UTC"), "effectivity-in-future"),
+        (DateEffectivity(NOW + timedelta(days=1), None, "UTC"), None),
+        (DateEffectivity(NOW + timedelta(days=1), NOW + timedelta(days=2), "UTC"), None),
         (DateEffectivity(datetime(2020, 1, 1, tzinfo=UTC), NOW, "UTC"), "effectivity-over"),
         (SerialEffectivity("SN0001", None), "effectivity-unsupported"),
         (LotEffectivity("L1", "L9"), "effectivity-unsupported"),
     ],
 )
-def test_only_what_is_effective_now_is_planned(effectivity: Effectivity, code: str | None) -> None:
+def test_only_what_is_effective_by_date_now_or_later_is_planned(
+    effectivity: Effectivity, code: str | None
+) -> None:
     stated = change("BOLT-1", effectivity=effectivity)
     if code is None:
         assert names(plan(stated, item("BOLT-1")).steps, "put-item") == ["BOLT-1"]

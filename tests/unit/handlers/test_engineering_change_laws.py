@@ -17,9 +17,11 @@ from canonical.effects import Plan, Step
 from canonical.facts import Document, Facts
 from canonical.operations import Approve, PutBom, verb
 from canonical.quantity import Quantity
+from canonical.rules import Rules
 from canonical.sourcing import Coverage
 from handlers.flows.engineering_change import HANDLER
 from tests.fixtures.gearbox import (
+    RULES,
     bom,
     change,
     contract_line,
@@ -180,12 +182,15 @@ def test_a_release_that_comes_in_pieces_over_an_older_one_takes_nothing_back(
 
 
 def replayed(
-    stated: EngineeringChange, known: Sequence[Document], arriving: Sequence[Document]
+    stated: EngineeringChange,
+    known: Sequence[Document],
+    arriving: Sequence[Document],
+    rules: Rules = RULES,
 ) -> dict[str, Step]:
     """The last plan, after a plan with each arrival."""
     before: dict[str, Step] = {}
     for count in range(len(arriving) + 1):
-        after = by_identity(planned(stated, facts(*known, *arriving[:count])))
+        after = by_identity(planned(stated, facts(*known, *arriving[:count], rules=rules)))
         gone = before.keys() - after.keys() - waiting(before)
         assert {verb(before[identity].operation) for identity in gone} <= QUESTIONS
         for identity, step in before.items():

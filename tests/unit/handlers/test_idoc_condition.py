@@ -147,7 +147,7 @@ def test_where_no_period_can_be_understood_nothing_is_said() -> None:
         ("<LIFNR>0000100042<", "<LIFNR><", "field-missing"),
         ("<MATNR>SEAL/7-A<", "<MATNR><", "field-missing"),
         ("<ESOKZ>0<", "<ESOKZ>9<", "category-unmapped"),
-        ("</E1KOMG>", '</E1KOMG><E1KOMG SEGMENT="1"/>', "segment-twice"),
+        ("</E1KOMG>", '</E1KOMG><E1KOMG SEGMENT="1"><LIFNR>1</LIFNR></E1KOMG>', "segment-twice"),
     ],
 )  # fmt: skip
 def test_what_is_about_no_price_of_an_info_record_is_refused(

@@ -1,4 +1,4 @@
-"""What of an IDoc nobody reads is counted, SAP's own segments and those of customers apart."""
+"""What of an IDoc nobody reads is told and counted, SAP's own and that of customers apart."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from types import ModuleType
 import pytest
 
 from canonical.handler import Delivery
+from canonical.members import MAX_NAMED
 from handlers.systems.idoc import (
     bill_of_material,
     condition,
     info_record,
     material,
     orders,
+    status,
     supplier,
 )
 from handlers.systems.idoc.inbound import HANDLER, KINDS, ignored
+from handlers.systems.idoc.known import KNOWN
 from tests.corpus import CORPUS
 
 IDOC = """<MATMAS05><IDOC BEGIN="1"><EDI_DC40 SEGMENT="1"><MANDT>100</MANDT><DOCNUM>1</DOCNUM>
@@ -33,8 +36,69 @@ def counted(*segments: str) -> Counter[str]:
     return ignored(HANDLER.read(Delivery("erp", "idoc", IDOC.format(inner).encode())))
 
 
+def told(inner: str) -> tuple[str, ...]:
+    """What is told of a material with these fields and segments in its first segment."""
+    return HANDLER.read(Delivery("erp", "idoc", IDOC.format(inner).encode())).ignored
+
+
 def test_what_is_read_is_not_counted() -> None:
-    assert counted("E1MAKTM", "E1MARMM") == {}
+    inner = '<E1MAKTM SEGMENT="1"><SPRAS>E</SPRAS><MAKTX>Pin</MAKTX></E1MAKTM>'
+    message = HANDLER.read(Delivery("erp", "idoc", IDOC.format(inner).encode()))
+    assert (message.ignored, ignored(message)) == ((), {})
+
+
+def test_a_field_that_no_list_of_its_segment_has_is_told_and_counted() -> None:
+    assert counted("E1MAKTM", "E1MARMM", "E1MAKTM") == {"fields of SAP": 3}
+    inner = "<NEWS>1</NEWS><EMPTY/><ASITIS>/</ASITIS>" + '<E1MARCM SEGMENT="1"><NEWS>1</NEWS>' * 2
+    assert told(f"{inner}</E1MARCM></E1MARCM>") == (
+        "E1MARAM/NEWS",
+        "E1MARAM/E1MARCM/NEWS",
+        "E1MARAM/E1MARCM/E1MARCM/NEWS",
+    )
+
+
+def test_what_stands_in_the_control_record_and_beside_segments_and_idocs_is_told() -> None:
+    text = IDOC.format("")
+    text = text.replace("<DOCNUM>", "<EXPRSS>X</EXPRSS><NEWS>1</NEWS><DOCNUM>")
+    text = text.replace("<E1MARAM", "<LOOSE>1</LOOSE><E1MARAM").replace("<IDOC ", "<EXTRA/><IDOC ")
+    message = HANDLER.read(Delivery("erp", "idoc", text.encode()))
+    assert message.ignored == ("MATMAS05/EXTRA", "EDI_DC40/NEWS", "LOOSE")
+    assert ignored(message) == {"elements beside IDocs": 1, "fields of SAP": 2}
+
+
+def test_no_more_is_told_than_anybody_would_look_at() -> None:
+    assert len(told("".join(f"<F{number}>1</F{number}>" for number in range(200)))) == MAX_NAMED
+
+
+def test_a_key_of_prices_that_is_of_something_less_is_told() -> None:
+    body = (CORPUS / "idoc" / "cond_a.made.xml").read_bytes()
+    assert HANDLER.read(Delivery("erp", "idoc", body)).ignored == ()
+    narrower = body.replace(b"<MATNR>", b"<CHARG>B-7</CHARG><MATNR>", 1)
+    assert HANDLER.read(Delivery("erp", "idoc", narrower)).ignored == ("E1KOMG/CHARG",)
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted((CORPUS / "idoc").glob("*.xml"))])
+def test_no_field_of_the_files_at_hand_is_news(name: str) -> None:
+    body = (CORPUS / "idoc" / name).read_bytes()
+    message = HANDLER.read(Delivery("erp", "idoc", body))
+    assert not [what for what in ignored(message) if what.startswith("fields")], message.ignored
+
+
+@pytest.mark.parametrize(
+    "module", [bill_of_material, condition, info_record, material, orders, status, supplier]
+)
+def test_a_module_reads_only_fields_that_are_known(module: ModuleType) -> None:
+    assert module.__file__ is not None
+    named = set(
+        re.findall(r'"([A-Z][A-Z0-9]{2,}(?:_[A-Z0-9]+)?)"', Path(module.__file__).read_text())
+    )
+    known = {field for segment in module.SEGMENTS for field in KNOWN[segment]}
+    words = {*module.SEGMENTS, *(word for kind in KINDS for word in kind)}
+    assert named - words <= known
+
+
+def test_every_segment_that_is_read_has_its_fields_listed() -> None:
+    assert {name for kind in KINDS.values() for name in kind.segments} <= KNOWN.keys()
 
 
 def test_segments_of_sap_and_of_customers_are_counted_apart() -> None:

@@ -358,3 +358,11 @@ def test_a_test_never_reaches_a_productive_system() -> None:
 def test_an_idoc_is_known_by_its_first_elements() -> None:
     assert recognises(Delivery("erp", "", ORDERS.encode()))
     assert not recognises(Delivery("erp", "", b"<cXML><Header/></cXML>"))
+    assert not recognises(Delivery("erp", "", b"<!-- <IDOC><EDI_DC40> --><cXML/>"))
+
+
+def test_an_idoc_is_known_in_any_encoding_and_by_no_more_than_its_beginning() -> None:
+    text = ORDERS[ORDERS.index("<ORDERS05>") :]
+    for body in (text.encode("utf-16"), text.replace("</IDOC>", "").encode()):
+        assert recognises(Delivery("erp", "", body))
+    assert not recognises(Delivery("erp", "", b"<X>" + b" " * 70_000 + b"<IDOC/></X>"))

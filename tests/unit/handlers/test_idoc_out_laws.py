@@ -15,6 +15,7 @@ from canonical.effectivity import OPEN_END
 from canonical.errors import InvalidMessage
 from handlers.systems.idoc.outbound import FORMS, Written, write
 from tests.unit.handlers.idoc_out import AT, PARTIES, read_back
+from tests.unit.handlers.test_idoc_audit_out import SET, TOLD
 from tests.unit.handlers.test_idoc_out import CONFIRMATION, ORDER, SEAL
 from tests.unit.handlers.test_idoc_out_terms import PRICES, SHAFT, TELLER, TERMS
 
@@ -27,6 +28,8 @@ OBJECTS: Mapping[str, msgspec.Struct] = {
     "INFREC": TERMS,
     "COND_A": PRICES,
     "BOMMAT": SHAFT,
+    "ALEAUD": TOLD,
+    "STATUS": SET,
 }
 # What follows from the control record, or from a number beside it.
 DERIVED = {"version", "stated_at", "source_id"}
@@ -78,7 +81,7 @@ def replaced(value: msgspec.Struct, field: Any) -> Iterator[tuple[str, Any]]:
 def outcome(message: str, one: msgspec.Struct) -> Written | InvalidMessage:
     """Anything else that is raised is a defect."""
     try:
-        return write(FORMS[message], [one], PARTIES, AT)
+        return write(FORMS[message], [(PARTIES, one)], AT)
     except InvalidMessage as refused:
         return refused
 

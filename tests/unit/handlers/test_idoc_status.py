@@ -9,6 +9,7 @@ from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery
 from handlers.systems.idoc.inbound import HANDLER
+from handlers.systems.idoc.status import to_report
 from handlers.systems.idoc.words import FAILED, ON_THE_WAY, POSTED
 from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
@@ -90,3 +91,32 @@ def test_a_status_of_nothing_is_refused_with_its_place(text: str, code: str) -> 
         HANDLER.read(Delivery("erp", "", text.encode()))
     assert refused.value.code == code
     assert refused.value.where
+
+
+def test_a_parameter_that_is_named_very_often_makes_no_text_without_end() -> None:
+    text = STATUS.replace("Order &amp;, line &amp;", "&amp;1" * 10_000)
+    text = text.replace("<STAPA1>4500000001<", f"<STAPA1>{'x' * 10_000}<")
+    message = HANDLER.read(Delivery("erp", "", text.encode()))
+    (told_of,) = to_report(message.payload.idocs[0], NOW).statuses
+    assert told_of.text.startswith("xxxx")
+    assert len(told_of.text) < 100_000
+
+
+def test_a_report_tells_all_statuses_with_what_each_idoc_was() -> None:
+    report = to_report(HANDLER.read(Delivery("erp", "", AUDIT.encode())).payload.idocs[0], NOW)
+    assert [(one.number[-2:], one.status, one.message_type) for one in report.statuses] == [
+        ("21", "53", "MATMAS"),
+        ("22", "51", "MATMAS"),
+        ("23", "64", "MATMAS"),
+        ("24", "52", "BOMMAT"),
+        ("25", "99", "BOMMAT"),
+    ]
+    assert [one.severity for one in report.statuses] == ["S", "E", "", "", ""]
+    assert report.statuses[0].text == "The material SEAL-1 has been changed"
+    assert report.statuses[1].text == "Material group SEALS of SEAL-2 does not exist in R&D"
+    (from_edi,) = to_report(
+        HANDLER.read(Delivery("erp", "", STATUS.encode())).payload.idocs[0], NOW
+    ).statuses
+    assert (from_edi.number, from_edi.status, from_edi.message_type) == (
+        "1772439305000000", "17", "",
+    )  # fmt: skip

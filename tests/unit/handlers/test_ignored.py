@@ -1,4 +1,4 @@
-"""What vendors' JSON holds that nobody reads is told; what is known and left out is not."""
+"""What vendors' JSON and packages hold that nobody reads is told; what is left out is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from canonical.effects import Open
 from canonical.handler import Delivery
-from canonical.members import Foreign
+from canonical.members import MAX_NAMED, Foreign
 from handlers.systems.arena.inbound import HANDLER as CHANGE
 from handlers.systems.arena.item import HANDLER as ITEM
 from handlers.systems.arena.notice import HANDLER as ENTRY
@@ -192,9 +192,71 @@ def test_additional_attributes_that_say_something_and_are_not_read_are_told() ->
     assert PACKAGE.ignored(message) == {"fields": 4}
 
 
+def test_what_of_the_standard_nobody_reads_is_told_once_by_what_it_stands_in() -> None:
+    serials = '<SerialNumbers><SerialNumberRange firstSerialNumber="1"/></SerialNumbers>'
+    characteristics = '<Characteristics category="size"/>'
+    markup = '<BillOfMaterialMarkups><BillOfMaterialMarkup globalMarkupTypeCode="Add"/>'
+    markups = f"{markup}</BillOfMaterialMarkups><AttachmentMarkups/>"
+    attached = '<Attachments><Attachment universalResourceIdentifier="a"{}/></Attachments>'
+    approved = '<Approvers><Approver approverName="A"/></Approvers>'
+    parts = '<SupplierParts><SupplierPart supplierName="S"/></SupplierParts>'
+    history = '<History><HistoryItem action="a" userName="u" modificationDate="m"/></History>'
+    lines = line_xml(inner=serials, isSerializationRequired="Yes"), line_xml(inner=serials)
+    body = package_xml(
+        item_xml(
+            inner=bom_xml(*lines) + attached.format(' checkSum="7"') + characteristics + serials
+        ),
+        item_xml("P-2", inner="<Foo><Bar/></Foo>", minimumShippableRevision="A"),
+        changes=change_xml(affected_xml(inner=markups), inner=attached.format("") + approved),
+        inner=parts + history,
+    )
+    message = PACKAGE.read(Delivery("plm", "", body))
+    assert message.ignored == (
+        "BillOfMaterialItem/@isSerializationRequired",
+        "BillOfMaterialItem/SerialNumbers",
+        "Attachment/@checkSum",
+        "Item/Characteristics",
+        "Item/SerialNumbers",
+        "Item/@minimumShippableRevision",
+        "Item/Foo",
+        "Change/Attachments",
+        "Change/Approvers",
+        "AffectedItem/BillOfMaterialMarkups",
+        "AffectedItem/AttachmentMarkups",
+        "ProductDataeXchangePackage/SupplierParts",
+        "ProductDataeXchangePackage/History",
+    )
+    assert PACKAGE.ignored(message) == {"fields": 13}
+
+
+def test_who_exported_or_owns_what_is_not_told_nor_is_an_address_book() -> None:
+    contact = '<Contact contactUniqueIdentifier="C.1" contactName="M" cityName="X">'
+    part = '<ManufacturerPart manufacturerPartIdentifier="M-1" manufacturerName="M" owner="O">'
+    sold = '<ApprovedSupplierList><ApprovedSupplierListItem suppliedBy="S"/></ApprovedSupplierList>'
+    body = package_xml(
+        item_xml(ownerName="O", ownerContactUniqueIdentifier="C.1"),
+        changes=change_xml(affected_xml(description="Pin"), changeOwnerName="O"),
+        inner=f"<ManufacturerParts>{part}{sold}</ManufacturerPart></ManufacturerParts>"
+        f"<Contacts>{contact}<History/></Contact></Contacts>",
+    )
+    assert PACKAGE.read(Delivery("plm", "", body)).ignored == ()
+
+
+def test_no_more_is_told_of_a_package_than_anybody_would_look_at() -> None:
+    news = "".join(f"<Foo{number}/>" for number in range(200))
+    message = PACKAGE.read(Delivery("plm", "", package_xml(item_xml(inner=news))))
+    assert len(message.ignored) == MAX_NAMED
+
+
 def test_a_real_package_names_its_fields_once_and_none_of_its_icons() -> None:
     message = PACKAGE.read(Delivery("plm", "", REAL))
-    assert len(message.ignored) == 21
+    assert message.ignored[:4] == (
+        "ProductDataeXchangePackage/AdditionalAttributes",
+        "Item/@revisionIncorporatedDate",
+        "Attachment/AdditionalAttributes",
+        "ProductDataeXchangePackage/History",
+    )
+    assert len(message.ignored) == 25
     assert "BillOfMaterialItem/AdditionalAttribute[12NC]" in message.ignored
     assert not [path for path in message.ignored if "(Image)" in path]
 

@@ -14,14 +14,13 @@ from lxml import etree
 
 from canonical.change import Disposition
 from canonical.effectivity import DateEffectivity
-from canonical.envelope import Deviation
+from canonical.envelope import MAX_DEVIATIONS, Deviation
 from canonical.errors import InvalidMessage, Rejected
 from canonical.item import ItemDocument
 from canonical.quantity import Quantity
 from canonical.units import UnknownUnit
 from handlers.systems import archive
 from handlers.systems.pdx.inbound import read, recognises
-from handlers.systems.pdx.native import MAX_DEVIATIONS
 from tests.fixtures.build_packages import PACKAGES, contents, zipped
 from tests.fixtures.pdx_text import (
     GEARBOX,
@@ -478,6 +477,49 @@ def test_different_effective_dates_in_one_change_are_refused() -> None:
     failure = refused(package_xml(item_xml(), item_xml("P-2"), changes=change))
     assert isinstance(failure, Rejected)
     assert failure.code == "effectivity-mixed"
+
+
+MARCH, JUNE = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
+RELEASED_AT = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("effective", "obsolete", "effectivity"),
+    [
+        ("2024-03-01T00:00:00Z", "2024-06-01T00:00:00Z", DateEffectivity(MARCH, JUNE, "UTC")),
+        ("2024-03-01T00:00:00Z", "", DateEffectivity(MARCH, None, "UTC")),
+        ("2024-03-01T00:00:00Z", "9999-12-31T00:00:00Z", DateEffectivity(MARCH, None, "UTC")),
+        ("2024-03-01T00:00:00Z", "9999-12-31T00:00:00+09:00", DateEffectivity(MARCH, None, "UTC")),
+        # From then on the old revision is obsolete.
+        ("2024-03-01T00:00:00Z", "2024-03-01T00:00:00Z", DateEffectivity(MARCH, None, "UTC")),
+        ("", "2024-06-01T00:00:00Z", DateEffectivity(RELEASED_AT, JUNE, "UTC")),
+        ("", "2024-01-01T00:00:00Z", None),
+        ("", "9999-12-31T00:00:00Z", None),
+        ("", "", None),
+    ],
+)
+def test_a_change_is_effective_until_its_new_revisions_are_obsolete(
+    effective: str, obsolete: str, effectivity: DateEffectivity | None
+) -> None:
+    row = affected_xml(effectiveDate=effective, obsoleteDate=obsolete)
+    (change,) = changes(package_xml(item_xml(), changes=change_xml(row)))
+    assert change.effectivity == effectivity
+
+
+def test_affected_items_that_end_at_different_times_are_refused() -> None:
+    ends = ("2024-06-01T00:00:00Z", "9999-12-31T00:00:00Z")
+    rows = [
+        affected_xml(number, effectiveDate="2024-03-01T00:00:00Z", obsoleteDate=end)
+        for number, end in zip(("P-1", "P-2"), ends, strict=True)
+    ]
+    failure = refused(package_xml(item_xml(), item_xml("P-2"), changes=change_xml(*rows)))
+    assert isinstance(failure, Rejected)
+    assert failure.code == "effectivity-mixed"
+
+
+def test_an_end_that_is_no_time_is_refused_with_its_place() -> None:
+    failure = refused(package_xml(item_xml(), changes=change_xml(affected_xml(obsoleteDate="now"))))
+    assert failure.where == "engineering-change/ECO-7 obsoleteDate"
 
 
 def test_an_affected_item_names_its_plant_and_its_dispositions() -> None:

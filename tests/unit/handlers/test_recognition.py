@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from canonical.errors import InvalidMessage
+from canonical.events import SOURCE
 from canonical.handler import Delivery
-from handlers import CATALOGUE
+from handlers import CATALOGUE, HANDLERS
 from tests.fixtures.build_packages import PACKAGES
+from tests.fixtures.marked_as_test import FOREIGN
 
 ECO = (PACKAGES / "arena_eco_000451.json").read_bytes()
 CONTRACTS = ("pdx.package", "arena.change")
@@ -34,3 +36,12 @@ def test_a_type_or_version_that_the_source_may_not_send_is_refused_whatever_the_
 ) -> None:
     with pytest.raises(InvalidMessage, match="contract-unknown"):
         CATALOGUE.recognise(CONTRACTS, stated(message_type))
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+@pytest.mark.parametrize("row", [row for row in HANDLERS if row[0] != SOURCE], ids="/".join)
+def test_a_test_in_a_format_that_nobody_reads_is_refused_by_every_source(
+    row: tuple[str, str], form: str
+) -> None:
+    with pytest.raises(InvalidMessage, match="contract-unknown"):
+        CATALOGUE.recognise((row[1],), Delivery("partner", "order", FOREIGN[form].encode()))

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from canonical.bom import BomLine, PlantBom, Substitute
 from canonical.change import ChangeMaster
@@ -254,6 +255,9 @@ records = st.builds(
     lead_time_days=st.integers(0, 999),
     last_day=st.none() | st.dates(date(2000, 1, 1), date(9999, 12, 31)),
     order_to_base=st.tuples(st.integers(1, 999), st.integers(1, 999)),
+    under_tolerance=st.just(UNSET) | st.decimals(Decimal(0), Decimal("99.9"), places=1),
+    over_tolerance=st.just(UNSET) | st.decimals(Decimal(0), Decimal("99.9"), places=1),
+    purchasing_group=st.sampled_from([UNSET, "C01"]),
 )
 views = st.builds(
     ExtendToPlant,
@@ -305,8 +309,8 @@ class Target:
             row |= body_of(request)
 
     def holds(self) -> list[tuple[object, ...]]:
-        """Number, component, quantity per one unit of the header, fixed, priority, probability and
-        how much scrap, in groups."""
+        """Number, component, quantity per one unit of the header, fixed, priority and strategy, in
+        groups."""
         base = Fraction(self.header["BOMHeaderQuantityInBaseUnit"])
         groups: dict[str, list[tuple[object, ...]]] = {}
         for row in self.items():
@@ -323,14 +327,6 @@ class Target:
                 )
             )
         return sorted(tuple(sorted(group)) for group in groups.values())
-
-    def scrap_of(self, line: BomLine) -> set[Decimal]:
-        """What rows of the line's component have of scrap."""
-        return {
-            Decimal(row.get("ComponentScrapInPercent") or 0)
-            for row in self.items()
-            if row["BillOfMaterialComponent"] == line.component
-        }
 
 
 def fits(base: str, operation: PutBom) -> bool:
@@ -375,8 +371,8 @@ def test_any_bom_becomes_any_other_unless_its_base_stands_in_the_way(
         if write.completes:
             break
     assert target.holds() == Target(new).holds()
-    for wanted in new.bom.lines:
-        assert wanted.scrap_percent is None or wanted.scrap_percent in target.scrap_of(wanted)
+    # Whatever engineering says of scrap.
+    assert not any("ComponentScrapInPercent" in row for row in target.items())
 
 
 # --- requests ---
@@ -712,21 +708,14 @@ def test_where_the_plants_alternatives_stand_in_the_way_a_person_decides(
         next_write(put, seen(put, entity))
 
 
-def test_scrap_follows_the_source_where_it_states_some() -> None:
+def test_scrap_is_the_plants_whatever_engineering_states() -> None:
     put = sealed(substitutions=(), scrap_percent=Decimal("2.50"))
-    assert created(put)["to_BillOfMaterialItem"]["results"][0]["ComponentScrapInPercent"] == "2.50"
-    entity = stored(put, created(put))
+    body = created(put)
+    assert "ComponentScrapInPercent" not in body["to_BillOfMaterialItem"]["results"][0]
+    entity = stored(put, body)
     row_of(entity, "SEAL")["ComponentScrapInPercent"] = "3.00"
-    assert body_of(next_write(put, seen(put, entity))) == {"ComponentScrapInPercent": "2.50"}
-    assert seen(sealed(substitutions=()), entity).equal
-    row_of(entity, "SEAL")["ComponentScrapInPercent"] = "2.5"
     assert seen(put, entity).equal
-
-
-@pytest.mark.parametrize("scrap", ["2.125", "1000"])
-def test_scrap_that_the_target_has_no_room_for_is_refused(scrap: str) -> None:
-    with pytest.raises(Rejected, match="scrap-not-representable"):
-        created(sealed(scrap_percent=Decimal(scrap)))
+    assert confirmed(put).warnings == ("Percentages of scrap of PUMP are not sent: line 10 (SEAL)",)
 
 
 def test_more_groups_than_there_are_names_are_refused() -> None:
@@ -929,6 +918,61 @@ def test_another_minimum_is_changed_and_nothing_else(held: str) -> None:
 def test_a_minimum_that_the_erp_has_no_room_for_is_refused(minimum: Quantity) -> None:
     with pytest.raises(Rejected, match="minimum-not-representable"):
         created(record(minimum=minimum))
+
+
+LIMITED = record(under_tolerance=Decimal(5), over_tolerance=Decimal("2.5"), purchasing_group="C01")
+
+
+def test_tolerances_and_who_buys_are_in_a_new_info_record() -> None:
+    (row,) = created(LIMITED)["to_PurgInfoRecdOrgPlantData"]["results"]
+    assert row["UnderdelivTolrtdLmtRatioInPct"] == "5"
+    assert row["OverdelivTolrtdLmtRatioInPct"] == "2.5"
+    assert row["UnlimitedOverdeliveryIsAllowed"] is False
+    assert row["PurchasingGroup"] == "C01"
+    (row,) = created(record())["to_PurgInfoRecdOrgPlantData"]["results"]
+    assert not {name for name in row if "deliv" in name and "Tolrtd" in name}
+    assert "UnlimitedOverdeliveryIsAllowed" not in row
+    # Nobody is named: the ERP wants somebody.
+    assert row["PurchasingGroup"] == "001"
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted"),
+    [
+        ({"UnderdelivTolrtdLmtRatioInPct": "5.0", "OverdelivTolrtdLmtRatioInPct": "2.5"}, {}),
+        ({"UnderdelivTolrtdLmtRatioInPct": "0.0"}, {"UnderdelivTolrtdLmtRatioInPct": "5"}),
+        ({"OverdelivTolrtdLmtRatioInPct": "7.0"}, {"OverdelivTolrtdLmtRatioInPct": "2.5"}),
+        (
+            {"UnlimitedOverdeliveryIsAllowed": True},
+            {"UnlimitedOverdeliveryIsAllowed": False},
+        ),
+        ({"PurchasingGroup": ""}, {"PurchasingGroup": "C01"}),
+        ({"PurchasingGroup": "007"}, {}),  # the buyers have said so
+    ],
+)
+def test_tolerances_follow_the_contract_and_who_buys_is_filled_in(
+    held: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    (row,) = created(LIMITED)["to_PurgInfoRecdOrgPlantData"]["results"]
+    seen = observed(LIMITED, **terms(**row | held))
+    assert seen.equal is (not wanted)
+    if wanted:
+        assert body_of(next_write(LIMITED, seen)) == wanted
+
+
+def test_what_a_contract_does_not_limit_is_the_buyers_to_limit() -> None:
+    row = terms(OverdelivTolrtdLmtRatioInPct="7.0", UnlimitedOverdeliveryIsAllowed=True)
+    assert observed(record(), **row).equal
+    seen = observed(LIMITED, **terms(UnlimitedOverdeliveryIsAllowed=True))
+    assert "UnlimitedOverdeliveryIsAllowed: true, wanted false" in seen.differences
+
+
+@pytest.mark.parametrize("percent", ["100", "2.55", "1000"])
+@pytest.mark.parametrize("name", ["under_tolerance", "over_tolerance"])
+def test_a_tolerance_that_the_erp_has_no_room_for_is_refused(name: str, percent: str) -> None:
+    agreed: dict[str, Any] = {name: Decimal(percent)}
+    with pytest.raises(Rejected, match="tolerance-not-representable"):
+        created(record(**agreed))
 
 
 def test_an_open_price_ends_on_the_last_day_there_is() -> None:

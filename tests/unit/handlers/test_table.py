@@ -28,6 +28,7 @@ from canonical.item import Item
 from canonical.item_master import ItemMasterPatch
 from canonical.money import Money, UnitPrice
 from canonical.order import OrderConfirmation, PurchaseOrder, ScheduleLine
+from canonical.price_periods import PriceScale
 from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quality_hold import QualityHold
 from canonical.quantity import Quantity
@@ -223,6 +224,67 @@ def test_nested_json_becomes_coverage() -> None:
         ),
     )
     assert oil == Coverage("OIL-1", (), datetime(2026, 3, 2, 8, tzinfo=UTC))
+
+
+AGREED = """
+name = "agreed"
+kinds = ["parts"]
+event = "sourcing.changed"
+[csv]
+delimiter = ";"
+decimal = ","
+[fields]
+item = "Teil"
+stated_at = { header = "ce-time" }
+lines.contract = "Vertrag"
+lines.supplier = "Lieferant"
+lines.price.amount.amount = "Preis"
+lines.price.amount.currency = { constant = "EUR" }
+lines.price.per.value = { constant = 1 }
+lines.price.per.unit = { constant = "H87" }
+lines.order_unit = { constant = "H87" }
+lines.first_day = "ab"
+lines.under_tolerance = "minus"
+lines.over_tolerance = "plus"
+lines.scales.start.value = "von"
+lines.scales.start.unit = { constant = "H87" }
+lines.scales.price.amount.amount = "Staffelpreis"
+lines.scales.price.amount.currency = { constant = "EUR" }
+lines.scales.price.per.value = { constant = 1 }
+lines.scales.price.per.unit = { constant = "H87" }
+"""
+HEADER = "Teil;Vertrag;Lieferant;Preis;ab;minus;plus;von;Staffelpreis"
+
+
+def test_tolerances_of_a_contract_line_are_stated_where_their_cells_are_filled() -> None:
+    (event,) = taken(
+        HEADER,
+        "SEAL-1;C-1;S-1;25,10;2026-01-01;2,5;;;",
+        table=AGREED,
+        attributes={"time": SENT},
+    )
+    assert isinstance(event, Emit)
+    assert isinstance(event.data, Coverage)
+    (line,) = event.data.lines
+    assert (line.under_tolerance, line.over_tolerance) == (Decimal("2.5"), UNSET)
+    assert line.scales == ()
+
+
+def test_rows_of_a_contract_line_are_the_scale_of_its_price() -> None:
+    (event,) = taken(
+        HEADER,
+        "SEAL-1;C-1;S-1;25,10;2026-01-01;;;500;24,00",
+        "SEAL-1;C-1;S-1;25,10;2026-01-01;;;2000;22,50",
+        table=AGREED,
+        attributes={"time": SENT},
+    )
+    assert isinstance(event, Emit)
+    assert isinstance(event.data, Coverage)
+    (line,) = event.data.lines
+    assert line.scales == (
+        PriceScale(Quantity(Decimal(500), "H87"), price("24", "EUR", 1)),
+        PriceScale(Quantity(Decimal(2000), "H87"), price("22.5", "EUR", 1)),
+    )
 
 
 def test_rows_that_differ_in_their_delivery_alone_are_one_line_of_an_order() -> None:

@@ -15,6 +15,7 @@ from canonical.codec import encode
 from canonical.effects import Effect, Put
 from canonical.events import (
     EVENTS,
+    ApprovedSourcesChanged,
     ContractStanding,
     ItemCreated,
     ItemStopped,
@@ -24,10 +25,12 @@ from canonical.events import (
 )
 from canonical.facts import Document, Facts, Known
 from canonical.handler import Delivery, Handler
+from canonical.item import ApprovedManufacturer, ApprovedSupplier
 from canonical.order import OrderLine, PurchaseOrder
 from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.quantity import Quantity
 from canonical.supplier import Qualification, Supplier
+from canonical.units import Ratio
 from handlers.flows.master_data import CONTRACT_CHANGED, ITEM_RELEASED, SUPPLIER_CHANGED
 from handlers.flows.transitions import transitions
 from tests.fixtures.gearbox import RULES, item, supplier
@@ -104,6 +107,29 @@ def test_an_item_nobody_knew_is_created() -> None:
     ]
 
 
+BOLT, SEAL = (ApprovedManufacturer(maker, "P-1", "approved") for maker in ("Bolt & Co", "Seal AG"))
+VENDOR = ApprovedSupplier("S-1", "V-1", "approved", to_base=Ratio(12))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"manufacturers": (BOLT,)},
+        {"manufacturers": (BOLT, msgspec.structs.replace(SEAL, status="disapproved"))},
+        {"suppliers": (VENDOR,)},
+    ],
+)
+def test_other_makers_or_vendors_of_a_known_item_are_told_with_those_before(
+    after: dict[str, Any],
+) -> None:
+    before = item("PIN", manufacturers=(BOLT, SEAL))
+    now = msgspec.structs.replace(before, change="ECO-7", **after)
+    expected = ApprovedSourcesChanged(
+        "PIN", "B", now.manufacturers, now.suppliers, (BOLT, SEAL), (), "ECO-7"
+    )
+    assert said(before, now) == [("approved-sources.changed", "item/PIN", expected)]
+
+
 def an_order(status: Any = "open", *items: str) -> PurchaseOrder:
     lines = tuple(OrderLine(str(n), i, Quantity(Decimal(1), "H87")) for n, i in enumerate(items))
     return PurchaseOrder("PO-1", 1, "S-1", "EUR", lines, status=status)
@@ -165,6 +191,7 @@ def test_a_contract_that_begins_or_ends_is_told_with_its_items(
     ("before", "after"),
     [
         (item("PIN"), item("PIN", description="Another text")),
+        (item("PIN", manufacturers=(BOLT, SEAL)), item("PIN", manufacturers=(SEAL, BOLT))),
         (supplier(), supplier(valid_until=LAST)),
         (supplier(), supplier(status="conditional")),
         (an_order("open", "PIN"), an_order("open")),
@@ -182,9 +209,12 @@ def test_of_what_means_nothing_to_others_nothing_is_said(
 
 STATES = st.one_of(
     st.builds(
-        lambda label, lifecycle: item("PIN", label=label, lifecycle=lifecycle),
+        lambda label, lifecycle, makers: item(
+            "PIN", label=label, lifecycle=lifecycle, manufacturers=makers
+        ),
         st.sampled_from("ABC"),
         st.sampled_from(("in_design", "released", "superseded", "on_hold", "obsolete")),
+        st.sampled_from(((), (BOLT,), (BOLT, SEAL))),
     ),
     st.builds(
         lambda status, active: supplier(status=status, active=active),

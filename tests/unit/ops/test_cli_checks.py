@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from broker.store.diagnosis import RowFacts, ServerFacts
-from ops.cli.checks import Check, lock_checks, row_checks, server_checks, version_check
+from broker.store.holds import Hold
+from ops.cli.checks import (
+    Check,
+    hold_checks,
+    lock_checks,
+    row_checks,
+    server_checks,
+    version_check,
+)
 from ops.cli.doctor import verdict
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -129,6 +137,15 @@ def test_work_for_people_is_no_finding() -> None:
     checks = list(row_checks(msgspec.structs.replace(CLEAN, open_cases=2, open_approvals=1)))
     assert findings(checks) == {}
     assert checks[-1].what == "Waiting for people: 1 approval, 2 cases"
+
+
+def test_what_people_have_put_on_hold_is_said_and_no_finding() -> None:
+    held = Hold(7, "system", "erp", "maintenance", "ada", NOW, None, "", "")
+    checks = list(hold_checks([held]))
+    assert findings(checks) == {}
+    assert [check.what for check in checks] == [
+        "On hold: system erp: maintenance, by ada since 2026-03-02 00:00:00 UTC"
+    ]
 
 
 @pytest.mark.parametrize(

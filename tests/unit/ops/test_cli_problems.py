@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.principals import token_text
 from canonical.errors import (
     Conflict,
     Failure,
@@ -54,6 +55,18 @@ def test_a_bug_leaves_its_traceback_in_a_file(tmp_path: Path) -> None:
     assert problem.exit_code == 70
     assert str(log) in problem.fix
     assert "ZeroDivisionError: ours" in log.read_text()
+
+
+def test_a_token_is_neither_shown_nor_kept(tmp_path: Path) -> None:
+    token = token_text(bytes(32))
+    problem = Problem(Exit.USAGE, "usage", f"No {token}", why=f"typed: {token}", fix=token)
+    assert problem.text() == (
+        "layshaft: No lys_...  [LAY-usage]\n  why:  typed: lys_...\n  do:   lys_..."
+    )
+    bug(ValueError(token), {"LAYSHAFT_STATE_DIR": str(tmp_path)})
+    (log,) = tmp_path.iterdir()
+    assert "ValueError: lys_..." in log.read_text()
+    assert token not in log.read_text()
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from broker.store.views import StepRow
+import pytest
+
+from broker.store.holds import Hold, HoldKind
+from broker.store.views import Pause, StepRow
 from ops.cli import wording
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -171,3 +174,138 @@ def test_only_an_open_step_is_late() -> None:
     assert wording.is_late(step(1, "a", "ready", **past), NOW)
     assert not wording.is_late(step(2, "b", "done", **past), NOW)
     assert not wording.is_late(step(3, "c", "ready"), NOW)
+
+
+def calendar(number: int, identity: str) -> StepRow:
+    """A wait for the day of a change."""
+    return step(
+        number,
+        identity,
+        "waiting",
+        kind="wait",
+        plant="",
+        system="layshaft",
+        owner="calendar",
+        operation="await-time",
+        asks="ECO-7 takes effect",
+        wake_at=datetime(2027, 1, 4, tzinfo=UTC),
+    )
+
+
+UNTIL = "waits until 2027-01-04 00:00 UTC, when ECO-7 takes effect"
+
+
+def test_a_wait_for_a_day_says_until_when_and_what_for_and_is_nobodys_turn() -> None:
+    found = texts(calendar(1, "start"), step(2, "a", "waiting", depends_on=("start",)))
+    assert found == {1: (UNTIL, "calendar"), 2: (UNTIL, "calendar")}
+
+
+def test_what_a_person_has_to_do_before_the_day_is_named_before_it() -> None:
+    fact: dict[str, Any] = {"fact": "item/GB-1", "asks": "not released", "owner": "engineering"}
+    steps = (
+        calendar(1, "start"),
+        step(2, "item", "waiting", kind="wait", **fact),
+        step(3, "b", "in_flight"),
+        step(4, "a", "waiting", depends_on=("start", "item")),
+        step(5, "c", "waiting", depends_on=("start", "b")),
+    )
+    found = texts(*steps)
+    assert found[4] == ("item/GB-1: not released; and 1 more", "engineering")
+    assert found[5] == (f"{UNTIL}; and 1 more", "calendar")
+    waits = wording.waiting(steps)
+    assert [b.owner for b in wording.blockers(steps, waits)] == [
+        "engineering",
+        "calendar",
+        "master data",
+    ]
+
+
+def hold(kind: HoldKind, value: str, reason: str = "maintenance") -> Hold:
+    """A hold in force since 09:00."""
+    since = NOW.replace(minute=0)
+    return Hold(1, kind, value, reason, "ada", since, None, "", "")
+
+
+HELD = "held: maintenance, by ada since 2026-03-02 09:00:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (hold("system", "erp"), {1, 2, 4}),
+        (hold("system", "crm"), set()),
+        (hold("plant", "1010"), {1, 2, 5}),
+        (hold("plant", ""), {4}),
+        (hold("flow", "engineering-change"), {1, 2, 4, 5}),
+        (hold("flow", "contract"), set()),
+    ],
+)
+def test_a_hold_is_about_calls_that_are_due_and_write(held: Hold, expected: set[int]) -> None:
+    steps = [
+        step(1, "a", "ready"),
+        step(2, "b", "in_doubt"),
+        step(3, "c", "in_flight"),
+        step(4, "d", "ready", plant=""),
+        step(5, "e", "ready", system="crm-2"),
+        step(6, "f", "ready", operation="read-supplier"),
+        step(7, "g", "waiting", depends_on=("a",)),
+        approval(8, "h"),
+    ]
+    found = wording.on_hold(steps, [held], "engineering-change")
+    assert found == dict.fromkeys(expected, HELD)
+
+
+def test_a_call_on_hold_says_why_and_so_does_what_stands_behind_it() -> None:
+    steps = [
+        step(1, "a", "ready", due_at=NOW - timedelta(days=2)),
+        step(2, "b", "waiting", depends_on=("a",)),
+        step(3, "c", "in_flight"),
+        step(4, "d", "waiting", depends_on=("a", "c")),
+    ]
+    held = wording.on_hold(steps, [hold("system", "erp")], "engineering-change")
+    found = {number: wait.text for number, wait in wording.waiting(steps, held).items()}
+    assert found == {
+        1: HELD,
+        2: f"put-item a of plant 1010, {HELD}",
+        3: "the answer of erp",
+        4: f"put-item a of plant 1010, {HELD}; and 1 more",
+    }
+    # Late it is all the same, and the words beside it say why.
+    assert wording.is_late(steps[0], NOW)
+
+
+def test_several_holds_on_one_call_are_counted() -> None:
+    holds = [hold("plant", "1010", "audit"), hold("system", "erp")]
+    found = wording.on_hold([step(1, "a", "ready")], holds, "engineering-change")
+    assert found == {1: "held: audit, by ada since 2026-03-02 09:00:00 UTC; and by 1 more"}
+
+
+def test_a_blocker_on_hold_waits_for_nobody_whose_turn_it_is() -> None:
+    steps = [step(1, "a", "ready"), step(2, "b", "waiting", depends_on=("a",))]
+    held = wording.on_hold(steps, [hold("system", "erp")], "engineering-change")
+    (found,) = wording.blockers(steps, wording.waiting(steps, held), held)
+    assert (found.step, found.is_held, found.behind) == (1, True, 1)
+    assert found.text == f"put-item a of plant 1010: {HELD}"
+    assert not wording.needs_a_person(found)
+
+
+def test_in_a_pause_what_would_be_ready_says_so_and_a_failure_is_still_one() -> None:
+    steps = [
+        step(1, "a", "failed", reason="refused"),
+        step(2, "b", "held", depends_on=("a",)),
+        step(3, "c", "held"),
+        step(4, "d", "waiting", depends_on=("c",)),
+        step(5, "e", "in_flight"),
+    ]
+    pause = Pause("audit", "ada", NOW.replace(minute=0))
+    held = wording.paused(steps, pause)
+    words = "held: audit, by ada since 2026-03-02 09:00:00 UTC"
+    found = {number: wait.text for number, wait in wording.waiting(steps, held).items()}
+    assert found == {
+        1: "failed: refused",
+        2: "put-item a of plant 1010, which failed",
+        3: words,
+        4: f"put-item c of plant 1010, {words}",
+        5: "the answer of erp",
+    }
+    assert wording.paused(steps, None) == {}

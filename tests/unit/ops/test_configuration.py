@@ -182,3 +182,52 @@ def test_a_secret_in_place_of_its_reference_is_not_repeated() -> None:
     with pytest.raises(Misconfigured) as refused:
         secret("hunter2", {})
     assert "hunter2" not in f"{refused.value} {refused.value.where} {refused.value.remedy}"
+
+
+ROUTE = """
+[[rules.routes]]
+object_kind = "*"
+plant = "*"
+system = "erp"
+from_day = 2026-01-01
+"""
+
+
+def test_a_route_with_its_company_and_its_last_day_is_read(tmp_path: Path) -> None:
+    text = MINIMAL.replace("routes = []\n", "") + ROUTE
+    file = written(tmp_path, text + 'company = "DE01"\nuntil_day = 2026-12-31\n')
+    (route,) = load(file, URLS).rules.routes
+    assert (route.company, route.from_day, route.until_day) == (
+        "DE01",
+        date(2026, 1, 1),
+        date(2026, 12, 31),
+    )
+    (plain,) = load(written(tmp_path, text), URLS).rules.routes
+    assert (plain.company, plain.until_day) == ("*", None)
+
+
+def test_a_route_that_ends_before_it_begins_is_refused_at_load(tmp_path: Path) -> None:
+    text = MINIMAL.replace("routes = []\n", "") + ROUTE
+    with pytest.raises(Misconfigured) as refused:
+        load(written(tmp_path, text + "until_day = 2025-12-31\n"), URLS)
+    assert "rules.routes[0]" in refused.value.what
+    assert "begins on 2026-01-01 and ends before that, on 2025-12-31" in refused.value.what
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "integrator", "admin"])
+def test_a_question_to_those_who_run_it_is_refused_at_load(tmp_path: Path, role: str) -> None:
+    text = MINIMAL + f'[rules.approvers]\nsupplier-qualification = "{role}"\n'
+    with pytest.raises(Misconfigured) as refused:
+        load(written(tmp_path, text), URLS)
+    assert refused.value.code == "approver-not-business"
+    assert refused.value.where == "rules.approvers.supplier-qualification"
+
+
+def test_signatures_are_read_by_question_and_there_is_at_least_one(tmp_path: Path) -> None:
+    text = MINIMAL + "[rules.signatures]\nsupplier-qualification = "
+    read = load(written(tmp_path, f"{text}2\n"), URLS).rules
+    assert read.signatures == {"supplier-qualification": 2}
+    with pytest.raises(Misconfigured) as refused:
+        load(written(tmp_path, f"{text}0\n"), URLS)
+    assert refused.value.code == "configuration-invalid"
+    assert "rules.signatures" in refused.value.what

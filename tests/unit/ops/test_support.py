@@ -146,3 +146,12 @@ def test_the_page_has_a_row_for_each_row_of_the_readmes() -> None:
     told = rows(ROOT / SYSTEMS)
     written = page(told).splitlines()
     assert sum(line.startswith("| [") for line in written) == len(told) == len([*kinds(CATALOGUE)])
+
+
+def test_links_of_a_readme_lead_to_the_same_place_from_the_page() -> None:
+    becomes = "see [there](#out), [others](../pdx/README.md#in) and [the vendor](https://v.org/x)"
+    text = page([Row("idoc", "out", "write", becomes, "documentation only")])
+    assert (
+        "see [there](../handlers/systems/idoc/README.md#out),"
+        " [others](../handlers/systems/pdx/README.md#in) and [the vendor](https://v.org/x)"
+    ) in text

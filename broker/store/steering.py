@@ -1,0 +1,130 @@
+"""SQL for what people do to changes: which ledgers they mean, pauses, and steps that run anew."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from broker.ledger import LedgerStep
+from broker.slices import slices
+from broker.store.connection import Tx
+from broker.store.steps import idempotency_key, told_by_holds
+
+
+async def ids_of(tx: Tx, numbers: Collection[str]) -> dict[str, int]:
+    """By change number or ledger key, the id of its ledger; without those that have none. What is
+    only read has no number."""
+    rows = await tx.fetch(
+        """
+        select n.number, l.id
+        from unnest($1::text[]) as n(number)
+        join ledger l on l.key in (n.number, 'engineering-change/' || n.number)
+        where l.key not like 'read/%'
+        """,
+        sorted(set(numbers)),
+    )
+    return {r["number"]: r["id"] for r in rows}
+
+
+async def plants_of(tx: Tx, ledger_ids: Collection[int]) -> tuple[str, ...]:
+    """Codes of the plants that steps of these ledgers are for, in order."""
+    rows = await tx.fetch(
+        """
+        select distinct plant from step
+        where ledger_id = any($1::bigint[]) and plant <> '' order by plant
+        """,
+        sorted(ledger_ids),
+    )
+    return tuple(row["plant"] for row in rows)
+
+
+async def set_pauses(tx: Tx, ids: Collection[int], *, by: str, reason: str) -> None:
+    """The locked ledgers are paused."""
+    await tx.execute(
+        """
+        update ledger set paused_at = now(), paused_by = $2, pause_reason = $3
+        where id = any($1::bigint[])
+        """,
+        sorted(ids),
+        by,
+        reason,
+    )
+
+
+async def clear_pauses(tx: Tx, ids: Collection[int]) -> None:
+    """The locked ledgers are not paused."""
+    await tx.execute(
+        """
+        update ledger set paused_at = null, paused_by = '', pause_reason = ''
+        where id = any($1::bigint[])
+        """,
+        sorted(ids),
+    )
+
+
+async def reopen(tx: Tx, ledger_id: int) -> None:
+    """The locked ledger is open until its steps say otherwise."""
+    await tx.execute(
+        "update ledger set state = 'open', completed_at = null where id = $1", ledger_id
+    )
+
+
+async def return_steps(tx: Tx, steps: Sequence[LedgerStep], note: str) -> None:
+    """The steps wait again, with all their tries before them.
+
+    Each is expected in the state and version it was read in, as in `move_steps`.
+    """
+    for some in slices(steps):
+        changed = await tx.fetchval(
+            """
+            with changed as (
+                update step s
+                set state = 'waiting', reason = '', attempts = 0, version = s.version + 1,
+                    changed_at = now(), next_at = now()
+                from unnest($1::bigint[], $2::text[], $3::int[]) as w(id, was, version)
+                where s.id = w.id and s.state = w.was and s.version = w.version
+                returning s.id
+            ),
+            noted as (
+                insert into step_event (step_id, state, note) select id, 'waiting', $4 from changed
+            )
+            select count(*) from changed
+            """,
+            [step.id for step in some],
+            [step.state for step in some],
+            [step.version for step in some],
+            note,
+        )
+        if changed != len(some):
+            raise RuntimeError(f"{len(some)} steps to return, {changed} were as read")
+
+
+async def repeat_steps(tx: Tx, ledger_id: int, steps: Sequence[LedgerStep], note: str) -> None:
+    """A further generation of each of the ledger's steps, of the same content, waits."""
+    for some in slices(steps):
+        await tx.execute(
+            f"""
+            with made as (
+                insert into step (ledger_id, identity, generation, kind, plant, system,
+                    object_kind, object_id, verb, operation, digest, idempotency_key, depends_on,
+                    fact, seen, state, target_id, lane, owner, wake_at, due_at, flow, only_asks)
+                select s.ledger_id, s.identity, s.generation + 1, s.kind, s.plant, s.system,
+                       s.object_kind, s.object_id, s.verb, s.operation, s.digest,
+                       r.idempotency_key, s.depends_on, s.fact, s.seen, 'waiting', s.target_id,
+                       s.lane, s.owner, s.wake_at, now() + (s.due_at - s.created_at),
+                       {told_by_holds("s")}
+                from unnest($1::bigint[], $2::text[]) with ordinality as r(id, idempotency_key, n)
+                join step s on s.id = r.id
+                order by r.n
+                returning id
+            )
+            insert into step_event (step_id, state, note) select id, 'waiting', $3 from made
+            """,
+            [step.id for step in some],
+            [
+                idempotency_key(
+                    ledger_id, step.identity, f"generation {step.generation + 1}", step.digest
+                )
+                for step in some
+            ],
+            note,
+        )

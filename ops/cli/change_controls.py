@@ -1,0 +1,246 @@
+"""`layshaft change pause|resume|skip|restart|cancel`: people steer what is done for a change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from broker import controls as work
+from broker.controls import Steered
+from broker.ledger import LedgerStep
+from broker.principals import Action, Principal
+from broker.store import Tx, views
+from broker.store import steering as rows
+from canonical.effects import parts_of_identity
+from ops.cli.numbered import required_reason
+from ops.cli.output import plural, screen, talk
+from ops.cli.problems import Exit, Problem, not_found
+from ops.cli.session import Actor, Common, act, read, subscriptions
+
+Reason = Annotated[str, Parameter(help="Why; kept.")]
+
+
+def add_to(app: App) -> None:
+    """The commands are commands of `layshaft change`."""
+    app.command(pause_changes, name="pause")
+    app.command(resume_changes, name="resume")
+    app.command(skip_step, name="skip")
+    app.command(restart_step, name="restart")
+    app.command(cancel_change, name="cancel")
+
+
+def pause_changes(
+    *numbers: str,
+    reason: Reason,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Let nothing more of these changes begin; what is under way ends.
+
+    They are planned anew as ever when something newer is known, and go on by `change resume`.
+
+    Parameters
+    ----------
+    numbers
+        Numbers of changes, e.g. ECO-2001. All of them are paused, or none.
+    """
+    why = required_reason(reason)
+    _require(common, numbers)
+
+    async def paused(tx: Tx, who: Principal) -> tuple[str, list[Steered]]:
+        return who.name, await work.pause(tx, numbers=numbers, by=who.name, reason=why)
+
+    name, done = act(common, actor, lambda tx: work.deed(tx, "change-pause", numbers), paused)
+    for each in done:
+        steps = plural(each.changed, "step")
+        screen().line(f"{number_of(each.key)} paused by {name}: {steps} held")
+        _tell_under_way(each)
+    talk(f'To let go on: layshaft change resume {" ".join(numbers)} --reason "..."')
+
+
+def resume_changes(
+    *numbers: str,
+    reason: Reason,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Let changes that are paused go on, as if they had never been.
+
+    Parameters
+    ----------
+    numbers
+        Numbers of changes, e.g. ECO-2001. All of them go on, or none.
+    """
+    why = required_reason(reason)
+    _require(common, numbers)
+
+    async def resumed(tx: Tx, who: Principal) -> tuple[str, list[Steered]]:
+        return who.name, await work.resume(tx, numbers=numbers, by=who.name, reason=why)
+
+    name, done = act(common, actor, lambda tx: work.deed(tx, "change-resume", numbers), resumed)
+    for each in done:
+        steps = plural(each.changed, "step")
+        screen().line(f"{number_of(each.key)} resumed by {name}: {steps} may go on")
+
+
+def skip_step(
+    number: str,
+    step: str,
+    /,
+    *,
+    reason: Reason,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Leave a step out: it is not made, and what stands behind it goes on.
+
+    Planned again with the same content it stays left out.
+
+    Parameters
+    ----------
+    number
+        Number of the change, e.g. ECO-2001.
+    step
+        Number of the step, from `change show --all`, or its identity.
+    """
+    name, done = _on_step(common, actor, "change-skip", number, step, reason)
+    _tell_step(done, f"skipped by {name}")
+    _tell_others(done)
+
+
+def restart_step(
+    number: str,
+    step: str,
+    /,
+    *,
+    reason: Reason,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Have a step and everything that follows it run anew; what is true already is not written.
+
+    Parameters
+    ----------
+    number
+        Number of the change, e.g. ECO-2001.
+    step
+        Number of the step, from `change show --all`, or its identity.
+    """
+    name, done = _on_step(common, actor, "change-restart", number, step, reason)
+    _tell_step(done, f"restarted by {name}")
+    _tell_others(done)
+
+
+def cancel_change(
+    number: str,
+    /,
+    *,
+    reason: Reason,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Take a change back: nothing more of it is done, and of what is done a case asks whether it
+    stays.
+
+    A newer statement of its source plans it anew.
+
+    Parameters
+    ----------
+    number
+        Number of the change, e.g. ECO-2001.
+    """
+    why = required_reason(reason)
+    told = subscriptions(common)
+    _require(common, [number])
+
+    async def cancelled(tx: Tx, who: Principal) -> tuple[str, Steered]:
+        return who.name, await work.cancel(tx, number=number, by=who.name, reason=why)
+
+    name, done = act(
+        common,
+        actor,
+        lambda tx: work.deed(tx, "change-cancel", [number]),
+        cancelled,
+        subscribed=told,
+    )
+    steps = plural(done.changed, "step")
+    screen().line(f"{number_of(done.key)} cancelled by {name}: {steps} ended")
+    _tell_under_way(done)
+    talk(f"What is left of it: layshaft change show {number_of(done.key)}")
+
+
+_STEPPED: Mapping[Action, Callable[..., Awaitable[Steered]]] = {
+    "change-skip": work.skip,
+    "change-restart": work.restart,
+}
+
+
+def _on_step(
+    common: Common, actor: Actor, action: Action, number: str, step: str, reason: str
+) -> tuple[str, Steered]:
+    """Who did it, and what it came to."""
+    why, named = required_reason(reason), step.strip()
+    # That a call is skipped is told to those who subscribe.
+    told = subscriptions(common) if action == "change-skip" else frozenset[str]()
+    _require(common, [number])
+
+    async def acted(tx: Tx, who: Principal) -> tuple[str, Steered]:
+        done = await _STEPPED[action](tx, number=number, step=named, by=who.name, reason=why)
+        return who.name, done
+
+    return act(
+        common,
+        actor,
+        lambda tx: work.deed(tx, action, [number], named),
+        acted,
+        subscribed=told,
+    )
+
+
+def _require(common: Common, numbers: Sequence[str]) -> None:
+    """All of them are changes.
+
+    Raises: Problem, with numbers that may have been meant.
+    """
+    if not numbers:
+        raise Problem(
+            Exit.USAGE,
+            "change-missing",
+            "Which change is not said",
+            why="no number is given",
+            fix="Name one or more, e.g. ECO-2001. See: layshaft change list",
+        )
+    found = read(common, lambda tx: rows.ids_of(tx, numbers))
+    for number in numbers:
+        if number not in found:
+            raise not_found("change", number, read(common, views.known_numbers)["change"])
+
+
+def _tell_step(done: Steered, what: str) -> None:
+    assert done.step is not None
+    screen().line(f"Step {done.step.id} of {number_of(done.key)} {what}: {_words(done.step)}")
+
+
+def _tell_others(done: Steered) -> None:
+    if others := done.changed - 1:
+        name = number_of(done.key)
+        talk(f"{plural(others, 'step')} behind it moved too: layshaft change show {name}")
+
+
+def _tell_under_way(done: Steered) -> None:
+    if done.under_way:
+        calls = plural(done.under_way, "call")
+        talk(f"{calls} of {number_of(done.key)} under way will still come to an end.")
+
+
+def number_of(key: str) -> str:
+    """How a person names the ledger: by its number where that is enough, else by its key."""
+    return key.removeprefix("engineering-change/")
+
+
+def _words(step: LedgerStep) -> str:
+    parts = parts_of_identity(step.identity)
+    plant = f" of plant {parts.plant}" if parts.plant else ""
+    return f"{parts.verb} {parts.object_kind} {parts.object_id}{plant} at {parts.system}"
