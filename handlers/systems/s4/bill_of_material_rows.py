@@ -17,18 +17,21 @@ Pairs = tuple[tuple[Line, BomItem | None], ...]
 
 class _Traits(NamedTuple):
     """What lines and rows are told apart by. amount: whether fixed, and per one unit of the header
-    if not."""
+    if not. priority: the place within its group, "" in none: a line and its own stand-in may be
+    the same in all else."""
 
     component: str
     number: str
     amount: tuple[bool, Fraction]
+    priority: str
 
 
 # One pass after the other, each by the component and these. A number counts before an amount where
 # engineering gave it, and after it where it is no more than the place of the line.
 _Passes = tuple[tuple[str, ...], ...]
-_NUMBERS_ARE_GIVEN: _Passes = (("number", "amount"), ("number",), ("amount",), ())
-_NUMBERS_ARE_PLACES: _Passes = (("number", "amount"), ("amount",), ("number",), ())
+_WRITTEN = ("number", "amount", "priority")
+_NUMBERS_ARE_GIVEN: _Passes = (_WRITTEN, ("number", "amount"), ("number",), ("amount",), ())
+_NUMBERS_ARE_PLACES: _Passes = (_WRITTEN, ("number", "amount"), ("amount",), ("number",), ())
 
 
 def paired(want: Wanted, rows: Sequence[BomItem], base: Decimal) -> Pairs:
@@ -40,7 +43,12 @@ def paired(want: Wanted, rows: Sequence[BomItem], base: Decimal) -> Pairs:
     base: of the header at the target.
     """
     ours = [
-        _Traits(unpadded(line.component), unpadded(line.number), (line.fixed, line.per_one))
+        _Traits(
+            unpadded(line.component),
+            unpadded(line.number),
+            (line.fixed, line.per_one),
+            _priority(str(line.priority)),
+        )
         for line in want.lines
     ]
     theirs = [
@@ -48,6 +56,7 @@ def paired(want: Wanted, rows: Sequence[BomItem], base: Decimal) -> Pairs:
             unpadded(text_of(row.BillOfMaterialComponent)),
             unpadded(text_of(row.BillOfMaterialItemNumber)),
             amount_of(row, base),
+            _priority(text_of(row.AlternativeItemPriority)),
         )
         for row in rows
     ]
@@ -80,6 +89,12 @@ def _free(
 
 def _key(traits: _Traits, by: tuple[str, ...]) -> tuple[object, ...]:
     return traits.component, *(getattr(traits, name) for name in by)
+
+
+def _priority(stated: str) -> str:
+    """As it is compared: without leading zeros, "" for none."""
+    bare = unpadded(stated)
+    return "" if bare == "0" else bare
 
 
 def plants_group(row: BomItem) -> str:

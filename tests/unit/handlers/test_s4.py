@@ -349,6 +349,11 @@ def fits(base: str, operation: PutBom) -> bool:
 @given(boms, boms)
 @example(bom(line("10", "A", "1"), line("20", "B", "1")), bom(line("10", "B", "1")))
 @example(bom(line("0", "A", "1"), line("0", "A", "2")), bom(line("0", "A", "2")))
+# A line whose stand-in is its own component, in the amount of the new line.
+@example(
+    bom(line("10", "A", "2", substitutions=(Substitute("A", 1, Quantity(Decimal(1), "H87")),))),
+    bom(line("0", "A", "1", substitutions=(Substitute("A", 1), Substitute("B", 2)))),
+)
 def test_any_bom_becomes_any_other_unless_its_base_stands_in_the_way(
     driver: Driver, old: PutBom, new: PutBom
 ) -> None:
