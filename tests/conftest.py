@@ -15,14 +15,22 @@ from ops.stack import Servers, Stack, databases, management
 
 MOST_SAID = 4_000
 
-# How long an example takes says something about the machine, and nothing about the code.
-settings.register_profile("layshaft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FULL = os.environ.get("LAYSHAFT_FULL") == "1"
+
+# How long an example takes says something about the machine, and nothing about the code. Examples
+# are drawn anew in every run: few of them in the many short ones, more in the full one.
+settings.register_profile(
+    "layshaft",
+    deadline=None,
+    max_examples=100 if FULL else 40,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("layshaft")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes minutes runs in `./check --full`; elsewhere it was not asked for."""
-    if os.environ.get("LAYSHAFT_FULL") == "1":
+    if FULL:
         return
     left = [item for item in items if item.get_closest_marker("full")]
     if left:

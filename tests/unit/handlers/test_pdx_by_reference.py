@@ -14,7 +14,7 @@ from canonical.effects import Emit
 from canonical.errors import Failure
 from canonical.handler import Delivery, Package
 from canonical.package import PACKAGE_TYPE
-from handlers.systems.pdx import inbound
+from handlers.systems.pdx import inbound, native
 from handlers.systems.pdx.inbound import HANDLER, recognises
 from handlers.systems.xml_document import Limits
 from tests.fixtures.build_packages import zipped
@@ -69,29 +69,33 @@ def test_more_elements_are_taken_than_in_a_message() -> None:
 
 
 def test_a_package_has_limits_of_its_own() -> None:
-    assert Limits(bytes=256 * 1024 * 1024, elements=2_000_000) == inbound.IN_PACKAGE
+    assert Limits(bytes=256 * 1024 * 1024, elements=2_000_000, kept=200_000) == inbound.IN_PACKAGE
 
 
 @pytest.mark.parametrize("kind", ["elements", "elements of one item", "lines"])
 def test_more_than_a_package_may_have_is_refused(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbound, "IN_PACKAGE", Limits(bytes=2**28, elements=250_000))
+    limits = Limits(bytes=2**28, elements=20_000, kept=10_000)
+    monkeypatch.setattr(inbound, "IN_PACKAGE", limits)
     match kind:
         case "elements":
-            content, code = package_xml(item_xml(), inner="<x/>" * 250_000), "xml-too-large"
+            content, code = package_xml(item_xml(), inner="<x/>" * 20_000), "xml-too-large"
         case "elements of one item":
-            content, code = package_xml(item_xml("P-1", "<x/>" * 200_000)), "xml-too-large"
+            content, code = package_xml(item_xml("P-1", "<x/>" * 10_000)), "xml-too-large"
         case _:
-            lines = bom_xml(line_xml() * 100_001)
+            monkeypatch.setattr(native, "MAX_BOM_LINES", 1_000)
+            lines = bom_xml(line_xml() * 1_001)
             content, code = package_xml(item_xml("P-1", lines)), "package-too-long"
     assert refused(content).code == code
 
 
-def test_a_bom_of_100_000_lines_is_taken() -> None:
-    content = package_xml(item_xml("P-1", bom_xml(line_xml() * 100_000)), item_xml("P-2"))
+def test_as_many_lines_are_taken_as_a_bom_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.MAX_BOM_LINES == 100_000
+    monkeypatch.setattr(native, "MAX_BOM_LINES", 1_000)
+    content = package_xml(item_xml("P-1", bom_xml(line_xml() * 1_000)), item_xml("P-2"))
     (bom,) = (e.data for e in effects(by_reference(content)) if e.event == "bom.released")
-    assert len(bom.lines) == 100_000  # type: ignore[attr-defined]
+    assert len(bom.lines) == 1_000  # type: ignore[attr-defined]
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:

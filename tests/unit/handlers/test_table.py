@@ -822,12 +822,15 @@ def test_a_file_that_is_none_is_refused_with_its_place(body: bytes, code: str, w
     assert (caught.value.code, caught.value.where) == (code, where)
 
 
-def test_more_rows_or_objects_than_are_taken_are_refused() -> None:
+def test_more_rows_or_objects_than_are_taken_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (MAX_ROWS, MAX_OBJECTS) == (100_000, 10_000)
+    monkeypatch.setattr("handlers.systems.table.rows.MAX_ROWS", 6)
+    monkeypatch.setattr("handlers.systems.table.inbound.MAX_OBJECTS", 4)
     names = "number,At,Line,Status,Qty"
     table = CONFIRMED.replace('"PO"', '"number"')
-    rows = "\n".join(f"P,{'' if n else 'x'},,," for n in range(MAX_ROWS + 1))
-    many = "\n".join(f"P{n},,,," for n in range(MAX_OBJECTS + 1))
-    for body, where in ((rows, f"row {MAX_ROWS + 2}"), (many, "file")):
+    long = "\n".join(f"P,{'' if n else 'x'},,," for n in range(7))
+    many = "\n".join(f"P{n},,,," for n in range(5))
+    for body, where in ((long, "row 8"), (many, "file")):
         with pytest.raises(InvalidMessage) as caught:
             handler(table).read(Delivery("erp", "parts", f"{names}\n{body}".encode()))
         assert (caught.value.code, caught.value.where) == ("table-too-large", where)
