@@ -1,11 +1,11 @@
 """Drivers make steps true at the stand-ins: observe, write, confirm, until nothing differs.
 
-The stand-ins are processes of their own and are reached through the channel that production uses.
+The stand-ins are servers of their own and are reached through the channel that production uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -79,8 +79,9 @@ from handlers.systems.s4.inbound import (
     HANDLER_SOURCE_LIST,
 )
 from handlers.systems.s4.outbound import DRIVER as S4
-from ops.sandbox.process import StandIn, running
+from ops.sandbox.process import StandIn
 from tests.fixtures.gearbox import RULES
+from tests.fixtures.stand_ins import serving
 
 ERP_SEED = {
     "plants": ["1010", "1020"],
@@ -198,26 +199,26 @@ async def procurement_client(stand_in: StandIn) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def erp_process(tmp_path: Path) -> Iterator[StandIn]:
-    with running("erp", tmp_path / "erp", ERP_SEED) as stand_in:
+async def erp_server(tmp_path: Path) -> AsyncIterator[StandIn]:
+    async with serving("erp", tmp_path / "erp", ERP_SEED) as stand_in:
         yield stand_in
 
 
 @pytest.fixture
-async def erp(erp_process: StandIn) -> AsyncIterator[Client]:
-    async with erp_client(erp_process) as client:
+async def erp(erp_server: StandIn) -> AsyncIterator[Client]:
+    async with erp_client(erp_server) as client:
         yield client
 
 
 @pytest.fixture
-def procurement_process(tmp_path: Path) -> Iterator[StandIn]:
-    with running("procurement", tmp_path / "procurement", PROCUREMENT_SEED) as stand_in:
+async def procurement_server(tmp_path: Path) -> AsyncIterator[StandIn]:
+    async with serving("procurement", tmp_path / "procurement", PROCUREMENT_SEED) as stand_in:
         yield stand_in
 
 
 @pytest.fixture
-async def procurement(procurement_process: StandIn) -> AsyncIterator[Client]:
-    async with procurement_client(procurement_process) as client:
+async def procurement(procurement_server: StandIn) -> AsyncIterator[Client]:
+    async with procurement_client(procurement_server) as client:
         yield client
 
 
@@ -356,10 +357,10 @@ async def test_a_new_revision_changes_only_what_differs(erp: Client) -> None:
 
 
 async def test_units_in_the_words_of_the_erp_are_written_and_understood(
-    erp_process: StandIn,
+    erp_server: StandIn,
 ) -> None:
     own = OwnWords(units={"AU": "H87", "LB": "KGM"}, lifecycle={"Z9": "obsolete"})
-    async with erp_client(erp_process, driver=S4.for_words(own)) as erp:
+    async with erp_client(erp_server, driver=S4.for_words(own)) as erp:
         await put_materials(erp)
         units = {row["Product"]: row["BaseUnit"] for row in await erp.rows("A_Product")}
         assert units == {"PUMP": "AU", "SEAL-7": "AU", "OIL": "LB", "HOSE": "M"}
@@ -450,8 +451,8 @@ async def held(erp: Client) -> list[tuple[str, str]]:
     return sorted((r["BillOfMaterialComponent"], r["BillOfMaterialItemQuantity"]) for r in rows)
 
 
-async def test_one_by_one_a_bom_is_changed_line_by_line(erp_process: StandIn) -> None:
-    async with erp_client(erp_process, driver=S4.one_by_one()) as erp:
+async def test_one_by_one_a_bom_is_changed_line_by_line(erp_server: StandIn) -> None:
+    async with erp_client(erp_server, driver=S4.one_by_one()) as erp:
         await put_materials(erp)
         await erp.apply(bom(line("10", "SEAL-7", "2"), line("20", "OIL", "0.5", "KGM")))
         changed = bom(line("10", "SEAL-7", "3"), line("30", "HOSE", "1.5", "MTR"))
@@ -499,10 +500,10 @@ async def test_a_line_that_somebody_changed_meanwhile_holds_up_all_of_them(erp: 
 
 
 async def test_more_lines_than_go_into_one_change_set_are_written_by_several(
-    erp_process: StandIn,
+    erp_server: StandIn,
 ) -> None:
     lines = [line(str(n), ("SEAL-7", "HOSE")[n % 2], "0.5") for n in range(1, 203)]
-    async with erp_client(erp_process, Limits(read_s=30, total_s=60)) as erp:
+    async with erp_client(erp_server, Limits(read_s=30, total_s=60)) as erp:
         await put_materials(erp, hose="H87")
         await erp.apply(bom(lines[0]))
         await erp.apply(bom(*lines))
@@ -532,10 +533,10 @@ async def test_substitutes_come_and_go_as_a_group(erp: Client) -> None:
 
 
 async def test_a_bom_of_1500_lines_is_written_once_and_confirmed_by_the_next_read(
-    erp_process: StandIn,
+    erp_server: StandIn,
 ) -> None:
     put = bom(*(line(str(n), ("SEAL-7", "HOSE")[n % 2], "0.5") for n in range(1, 1501)))
-    async with erp_client(erp_process, Limits(read_s=60, total_s=90)) as erp:
+    async with erp_client(erp_server, Limits(read_s=60, total_s=90)) as erp:
         await put_materials(erp, hose="H87")
         # The ERP answers with all fields of all lines, 5 MB: what became of it is read.
         with pytest.raises(InDoubt, match="answer-unusable"):
@@ -1152,32 +1153,31 @@ async def test_a_source_list_is_changed_row_by_row_and_the_result_is_exact(
     tmp_path: Path,
 ) -> None:
     seed = {**ERP_SEED, "suppliers": ["17300001", "17300002", "17300003"]}
-    with running("erp", tmp_path / "erp", seed) as stand_in:
-        async with erp_client(stand_in) as erp:
-            await put_materials(erp)
-            from_plant = {"SupplyingPlant": "1020", "ValidityStartDate": "/Date(1467331200000)/"}
-            await erp.plant(
-                "A_PurchasingSource",
-                Material="SEAL-7",
-                Plant="1010",
-                SourceListRecord="9",
-                **from_plant,
-            )
-            old = source_list_of(listed_from(), listed_from("17300002"))
-            await erp.apply(old)
-            new = source_list_of(
-                listed_from(is_blocked=True, last_day=date(2026, 6, 30)), listed_from("17300003")
-            )
-            await erp.apply(new)
-            assert erp.writes == 3
-            await erp.assert_equal(new)
-            assert [
-                (r["SourceListRecord"], r["Supplier"], r["SourceOfSupplyIsBlocked"])
-                for r in await erp.rows("A_PurchasingSource")
-            ] == [("9", "", False), ("1", "17300001", True), ("3", "17300003", False)]
-            # Without a known origin only rows of its own suppliers are its.
-            await erp.apply(source_list_of(listed_from("17300002"), origin=""))
-            assert len(await erp.rows("A_PurchasingSource")) == 4
+    async with serving("erp", tmp_path / "erp", seed) as stand_in, erp_client(stand_in) as erp:
+        await put_materials(erp)
+        from_plant = {"SupplyingPlant": "1020", "ValidityStartDate": "/Date(1467331200000)/"}
+        await erp.plant(
+            "A_PurchasingSource",
+            Material="SEAL-7",
+            Plant="1010",
+            SourceListRecord="9",
+            **from_plant,
+        )
+        old = source_list_of(listed_from(), listed_from("17300002"))
+        await erp.apply(old)
+        new = source_list_of(
+            listed_from(is_blocked=True, last_day=date(2026, 6, 30)), listed_from("17300003")
+        )
+        await erp.apply(new)
+        assert erp.writes == 3
+        await erp.assert_equal(new)
+        assert [
+            (r["SourceListRecord"], r["Supplier"], r["SourceOfSupplyIsBlocked"])
+            for r in await erp.rows("A_PurchasingSource")
+        ] == [("9", "", False), ("1", "17300001", True), ("3", "17300003", False)]
+        # Without a known origin only rows of its own suppliers are its.
+        await erp.apply(source_list_of(listed_from("17300002"), origin=""))
+        assert len(await erp.rows("A_PurchasingSource")) == 4
 
 
 async def test_a_list_on_a_contract_that_the_erp_does_not_have_is_refused(erp: Client) -> None:

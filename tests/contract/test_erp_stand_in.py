@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from ops.sandbox.process import StandIn, running
+from tests.fixtures.stand_ins import serving
 
 PRODUCT = "/sap/opu/odata/sap/API_PRODUCT_SRV"
 BOM = "/sap/opu/odata/sap/API_BILL_OF_MATERIAL_SRV;v=0002"
@@ -98,8 +99,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture
-def erp(tmp_path: Path) -> Iterator[StandIn]:
-    with running("erp", tmp_path / "erp", SEED) as stand_in:
+async def erp(tmp_path: Path) -> AsyncIterator[StandIn]:
+    async with serving("erp", tmp_path / "erp", SEED) as stand_in:
         yield stand_in
 
 

@@ -1,12 +1,12 @@
 """From the engineering BOM to the plants' BOMs at the ERP stand-in, over what its people maintain.
 
-The stand-in is a process of its own and is reached through the channel that production uses; the
+The stand-in is a server of its own and is reached through the channel that production uses; the
 plans are those of the flow, by rules of the tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from canonical.operations import ExtendToPlant, PutBom, PutItem
 from canonical.rules import Rules
 from handlers.systems.s4 import odata
 from handlers.systems.s4.bill_of_material import SERVICE
-from ops.sandbox.process import StandIn, running
 from tests.contract.test_drivers_against_stand_ins import Client, erp_client
 from tests.fixtures import gearbox
 from tests.fixtures.gearbox import DEFINITIONS, RULES, STRUCTURES, change, item, line, plan
+from tests.fixtures.stand_ins import serving
 
 SEED = {
     "plants": ["1010", "2010"],
@@ -48,14 +48,11 @@ KEY = (
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[StandIn]:
-    with running("erp", tmp_path / "erp", SEED) as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-async def erp(process: StandIn) -> AsyncIterator[Client]:
-    async with erp_client(process) as client:
+async def erp(tmp_path: Path) -> AsyncIterator[Client]:
+    async with (
+        serving("erp", tmp_path / "erp", SEED) as stand_in,
+        erp_client(stand_in) as client,
+    ):
         yield client
 
 

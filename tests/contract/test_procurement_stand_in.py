@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from ops.sandbox.process import StandIn, running
+from tests.fixtures.stand_ins import serving
 
 LINE = {
     "item-number": "SEAL",
@@ -122,8 +123,8 @@ class Client:
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> Iterator[StandIn]:
-    with running("procurement", tmp_path / "suite", SEED) as stand_in:
+async def suite(tmp_path: Path) -> AsyncIterator[StandIn]:
+    async with serving("procurement", tmp_path / "suite", SEED) as stand_in:
         yield stand_in
 
 
