@@ -49,8 +49,8 @@ Contents = Callable[[bytes], Iterator[bytes]]
 EACH = 1 if os.environ.get("LAYSHAFT_FULL") == "1" else 11
 
 
-def _some(pairs: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    return itertools.islice(pairs, 0, None, EACH)
+def _some(pairs: Iterator[tuple[Any, Any]], each: int = EACH) -> Iterator[tuple[Any, Any]]:
+    return itertools.islice(pairs, 0, None, each)
 
 
 # JSON: the whole content
@@ -347,7 +347,9 @@ HOSTILE_TEXTS = (
 @pytest.mark.parametrize("name", OF_XML)
 def test_h18_h24_h26_a_hostile_text_anywhere_is_bad_data_or_what_it_says(name: str) -> None:
     genuine = _without_prolog(GENUINE[name].content)
-    for (start, end), text in _some(itertools.product(_values(genuine), HOSTILE_TEXTS)):
+    # Of those that are read each is tried with every text, further down: of others a few will do.
+    each = 1 if EACH == 1 else len(HOSTILE_TEXTS) + 1
+    for (start, end), text in _some(itertools.product(_values(genuine), HOSTILE_TEXTS), each):
         answer(name, genuine[:start] + text.encode() + genuine[end:])
 
 
@@ -429,9 +431,17 @@ def read_texts() -> tuple[Read, ...]:
             field = _field(name, whole, path)
             if field in found:
                 continue
-            if answer(name, body_of(name, with_text(whole, path, "QZ7"))) != genuine:
+            if _says_else(name, body_of(name, with_text(whole, path, "QZ7")), genuine):
                 found[field] = Read(name, path, field)
     return tuple(found.values())
+
+
+def _says_else(name: str, body: bytes, genuine: tuple[Effect, ...] | Failure) -> bool:
+    """Whether it makes a difference; what it is, is looked at where texts are tried."""
+    try:
+        return told(name, body) != genuine
+    except Failure:
+        return True
 
 
 # What of it tells which other text is meant: with another word in it, that one is not asked about,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -43,12 +44,20 @@ def published(event: EventType) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def exported(tmp_path: Path) -> Path:
-    """A folder with everything published."""
-    written, refused = export(tmp_path, CATALOGUE)
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything published, which nobody changes."""
+    folder = tmp_path_factory.mktemp("everything")
+    written, refused = export(folder, CATALOGUE)
     assert refused == []
     assert len(written) == len(EVENTS) + len(inbound_schemas(CATALOGUE)) + 4
+    return folder
+
+
+@pytest.fixture
+def exported(everything: Path, tmp_path: Path) -> Path:
+    """A copy of it of one's own."""
+    shutil.copytree(everything, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
