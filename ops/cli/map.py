@@ -195,6 +195,12 @@ def compare_goldens(
         show_compared(screen(), found)
         if any(row.word == "new" for row in found):
             talk(f"What has no golden gets one by: layshaft map record {folder}")
+        for row in found:
+            if row.altered:
+                talk(
+                    f"If {', '.join(row.altered)} is right:"
+                    f" layshaft map accept {folder / row.file} --reason TEXT"
+                )
     return Exit.FINDINGS if any(row.differs for row in found) else Exit.DONE
 
 
@@ -208,7 +214,8 @@ def accept_change(
 ) -> int:
     """Make what a sample comes to now its golden, with a reason on record.
 
-    The reason goes to REASONS.md beside the golden; commit both.
+    The reason goes to REASONS.md beside the golden, the digest of the golden to SHA256SUMS; commit
+    all three. A golden that was changed by hand is accepted in the same way.
 
     layshaft map accept samples/order.xml --reason "prices are per 1000 now"
 
@@ -248,10 +255,10 @@ def accept_change(
     # First: a golden without its reason would be worse than a reason without its golden.
     with _on_files():
         today = datetime.now(UTC).date()
-        work.note_reason(folder, file.name, len(row.changes), reason, today)
+        work.note_reason(folder, file.name, row, reason, today)
         work.accept(folder, sample, said)
     path = folder / work.golden_name(sample)
-    talk(f"Accepted: {path} and {folder / work.REASONS} are to be committed together")
+    talk(f"Accepted: commit {path}, {folder / work.REASONS} and {folder / work.SUMS} together")
     return Exit.DONE
 
 

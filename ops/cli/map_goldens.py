@@ -18,6 +18,7 @@ _WORDS = {
     "succeeds": "was refused and is understood now",
     "new": "has no golden",
     "gone": "a golden without its sample",
+    "altered": "its golden was changed and not accepted",
 }
 
 
@@ -28,6 +29,8 @@ def show_compared(page: Screen, found: Sequence[Compared]) -> None:
             page.line(f"{row.file}: {_WORDS[row.word]}", style="bold")
             if row.missing:
                 page.line(f"  missing: {', '.join(row.missing)}")
+            if row.altered:
+                page.line(f"  changed by hand: {', '.join(row.altered)}")
             for kind, about in dict.fromkeys((c.kind, c.about) for c in row.changes):
                 of_entry = [c for c in row.changes if (c.kind, c.about) == (kind, about)]
                 _show_entry(page, f"{kind}  {about}", of_entry)

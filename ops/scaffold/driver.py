@@ -15,6 +15,7 @@ import msgspec
 from canonical.events import SOURCE
 from ops.cli.problems import Exit, Problem
 from ops.contracts.support import SYSTEMS
+from ops.mapping.goldens import ENDING, SUMS, sums_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 TABLE = Path("handlers", "__init__.py")
@@ -56,6 +57,8 @@ def scaffold(root: Path, vendor: str) -> Scaffold:
     for path in files:
         if (root / path).exists():
             raise _taken(vendor, f"there is a {path}")
+    goldens = {path.name: text for path, text in files.items() if path.name.endswith(ENDING)}
+    files[CORPUS / vendor / SUMS] = sums_of(goldens)
     files[TABLE] = _with_rows((root / TABLE).read_text(), vendor)
     return Scaffold(files, by_hand(vendor))
 

@@ -14,7 +14,14 @@ from canonical.events import SOURCE
 from canonical.operations import Announce, Approve, AwaitFact, AwaitTime, Operation, verb
 from handlers import HANDLERS
 from ops.mapping.entries import REQUEST, Entry, read_golden
-from ops.mapping.goldens import ENDING, OUTBOUND, golden_name, samples
+from ops.mapping.goldens import (
+    ENDING,
+    OUTBOUND,
+    digest_of,
+    golden_name,
+    read_sums,
+    samples,
+)
 from ops.mapping.sample import Said, say
 from tests.corpus import CORPUS
 
@@ -54,6 +61,18 @@ def test_every_call_to_a_system_has_a_golden() -> None:
 def test_a_golden_of_requests_stands_beside_one_of_its_message() -> None:
     for path in CORPUS.rglob(f"*{OUTBOUND}"):
         assert path.with_name(path.name.replace(OUTBOUND, ENDING)).is_file()
+
+
+def test_every_golden_is_as_it_was_recorded_or_accepted() -> None:
+    """One that was changed by hand has no reason on record."""
+    found: dict[Path, dict[str, str]] = {path.parent: {} for path in CORPUS.glob("*/*")}
+    for path in (*CORPUS.rglob(f"*{ENDING}"), *CORPUS.rglob(f"*{OUTBOUND}")):
+        found[path.parent][path.name] = digest_of(path)
+    for folder, digests in found.items():
+        assert digests == read_sums(folder), (
+            "run `layshaft map accept SAMPLE --reason TEXT` for each sample whose golden differs,"
+            " `layshaft map record tests/corpus` for each that is missing"
+        )
 
 
 def test_a_request_has_a_method_and_a_path_and_none_is_refused() -> None:

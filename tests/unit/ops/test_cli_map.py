@@ -425,6 +425,7 @@ def test_record_writes_what_is_missing_and_nothing_differs_then(
         "2 samples: 2 as recorded, 0 not; 1 other file nobody recognises.",
     ]
     assert sorted(path.name for path in samples.iterdir()) == [
+        "SHA256SUMS",
         "deep",
         "notes.txt",
         "orders.golden.json",
@@ -506,6 +507,43 @@ def test_accept_writes_the_golden_and_its_reason(layshaft: Command, samples: Pat
     assert (title, blank) == ("# Why goldens changed", "")
     assert first.endswith(", orders.xml, 1 field: terms were moved")
     assert second.endswith(", orders.xml, 1 field: and again")
+
+
+def test_a_golden_that_was_changed_by_hand_is_noticed_until_it_is_accepted(
+    layshaft: Command, samples: Path
+) -> None:
+    layshaft("record", samples)
+    order, golden = samples / "orders.xml", samples / "orders.golden.json"
+    order.write_text(order.read_text().replace("<ZTERM>0004", "<ZTERM>0005"))
+    golden.write_text(
+        golden.read_text().replace('"payment_terms": "0004"', '"payment_terms": "0005"')
+    )
+    exit_code, out, err = layshaft("diff", samples)
+    assert exit_code == 1
+    assert out.splitlines()[:2] == [
+        "orders.xml: its golden was changed and not accepted",
+        "  changed by hand: orders.golden.json",
+    ]
+    assert f"If orders.golden.json is right: layshaft map accept {order} --reason TEXT" in err
+    # Nor does recording it anew make up for it.
+    golden.unlink()
+    assert layshaft("record", samples)[1] == "recorded: orders.golden.json\n"
+    assert words(layshaft, samples)["orders.xml"] == "altered"
+    assert layshaft("accept", order, "--reason", "terms were moved")[0] == 0
+    assert layshaft("diff", samples)[0] == 0
+    assert (samples / "REASONS.md").read_text().endswith("orders.xml, by hand: terms were moved\n")
+
+
+def test_a_golden_from_before_digests_were_kept_is_as_it_stands(
+    layshaft: Command, samples: Path
+) -> None:
+    layshaft("record", samples)
+    (samples / "SHA256SUMS").unlink()
+    assert layshaft("diff", samples)[0] == 0
+    assert layshaft("record", samples)[0] == 0
+    assert "orders.golden.json" in (samples / "SHA256SUMS").read_text()
+    (samples / "SHA256SUMS").write_text("orders.golden.json\n")
+    assert "[LAY-sums-unreadable]" in layshaft("diff", samples)[2]
 
 
 @pytest.mark.parametrize("reason", ["", "  \n"])
@@ -632,8 +670,9 @@ def test_a_request_that_is_another_one_is_shown_and_accepted_with_a_reason(
     exit_code, out, _ = layshaft("diff", coupling)
     assert exit_code == 1
     row = "to_PurgInfoRecdOrgPlantData.results[0].NetPriceAmount"
-    assert out.splitlines()[:4] == [
+    assert out.splitlines()[:5] == [
         "contracts.json: says something else",
+        "  changed by hand: contracts.outbound.json",
         "  request  2010|erp|info-record|S-400/CPL-110|put-info-record",
         f"    field{' ' * len(f'write.body.{row}'[5:])}  golden  now",
         f'    write.body.{row}  "53"    "530"',
