@@ -8,6 +8,7 @@ from ops.sandbox.tables import Stored
 
 VALIDITIES = "A_PurInfoRecdPrcgCndnValidity"
 CONDITIONS = "A_PurInfoRecdPrcgCndn"
+SUPPLEMENTS = "A_PurInfoRecdSuplmntPrcgCndn"
 SCALES = "A_PurInfoRecdPrcgCndnScale"
 PRICE = {"ConditionApplication": "M", "ConditionType": "PPR0"}
 TERMS = ("PurchasingInfoRecord", "PurchasingInfoRecordCategory", "PurchasingOrganization", "Plant")
@@ -21,6 +22,8 @@ def keep_condition(work: Work, terms: Row) -> None:
     rate: Row = {
         **PRICE,
         "ConditionSequentialNumber": "01",
+        "PricingScaleType": "A",
+        "ConditionCalculationType": "C",
         "ConditionRateValue": terms["NetPriceAmount"],
         "ConditionRateValueUnit": terms["Currency"],
         "ConditionQuantity": terms["MaterialPriceUnitQty"],
@@ -68,7 +71,15 @@ def create_scale(work: Work, draft: Draft) -> Stored:
             "ConditionScaleQuantity", "ConditionScaleQuantityUnit", "ConditionRateValue",
             "ConditionRateValueUnit")  # fmt: skip
     check_scale(work, draft.row, draft.place)
+    _say_that_scaled(work, draft.row)
     return work.insert(SCALES, draft.row)
+
+
+def _say_that_scaled(work: Work, line: Row) -> None:
+    """The condition record of the line says what its lines count."""
+    (condition,) = work.tables.find(CONDITIONS, {"ConditionRecord": line["ConditionRecord"]})
+    row = row_of(condition) | {"PricingScaleBasis": "C"}
+    work.tables.replace(CONDITIONS, condition, record_of(row))
 
 
 def check_scale(work: Work, row: Row, place: str) -> None:

@@ -351,7 +351,10 @@ CREATE: Mapping[str, Callable[[Work, Draft], Stored]] = {
     "MaterialBOMItem": create_bom_item,
     "A_PurchasingInfoRecord": create_info_record,
     "A_PurgInfoRecdOrgPlantData": create_organisation_data,
-    **dict.fromkeys((conditions.VALIDITIES, conditions.CONDITIONS), conditions.only_by_price),
+    **dict.fromkeys(
+        (conditions.VALIDITIES, conditions.CONDITIONS, conditions.SUPPLEMENTS),
+        conditions.only_by_price,
+    ),
     conditions.SCALES: conditions.create_scale,
     "A_ChangeMaster": create_change,
     "A_ChangeMasterObjTypeAssgmt": create_part_of_change,
@@ -378,7 +381,10 @@ CHECK: Mapping[str, Callable[[Work, Row, str], None]] = {
     "MaterialBOMItem": check_bom_item,
     "A_PurchasingInfoRecord": check_info_record,
     "A_PurgInfoRecdOrgPlantData": check_organisation_data,
-    **dict.fromkeys((conditions.VALIDITIES, conditions.CONDITIONS), conditions.check_by_price),
+    **dict.fromkeys(
+        (conditions.VALIDITIES, conditions.CONDITIONS, conditions.SUPPLEMENTS),
+        conditions.check_by_price,
+    ),
     conditions.SCALES: conditions.check_scale,
     "A_ChangeMaster": check_change,
     "A_ChangeMasterObjTypeAssgmt": check_changed_type,

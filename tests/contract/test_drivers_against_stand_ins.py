@@ -56,7 +56,7 @@ from canonical.operations import (
 )
 from canonical.order import OrderLine, PurchaseOrder, ScheduleLine
 from canonical.own_words import OwnWords
-from canonical.price_periods import PriceScale
+from canonical.price_periods import PricePeriod, PriceScale
 from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.purchasing import InfoRecord, InfoRecordTermsPatch
 from canonical.quantity import ItemUnit, Quantity, Ratio
@@ -1434,6 +1434,15 @@ async def test_an_info_record_that_was_written_is_read_back_under_its_number(erp
     assert (patch.is_deleted, patch.is_deleted_here) == (False, False)
     milliseconds = int(row["LastChangeDateTime"].removeprefix("/Date(").partition("+")[0])
     assert patch.version == milliseconds * 1000
+    _, plain = patch.prices
+    assert plain == PricePeriod(plain.first_day, date(2029, 6, 30), patch.price)
+    # Once its price has a scale, its lines are asked for with another call.
+    steps = scales(("5000", "24.00"), ("20000", "22.50"))
+    await erp.apply(record(scales=steps))
+    _, answer = await erp.apply(asked("info-record", number, f"purchasing-info-record/{number}"))
+    nothing_else, scaled = emitted(HANDLER_INFO_RECORD, answer).data.prices
+    assert nothing_else == PricePeriod(date.min)
+    assert scaled == msgspec.structs.replace(plain, scales=steps)
 
 
 async def keep_contract(erp: Client, **more: object) -> None:

@@ -512,6 +512,11 @@ def s4_contract(said: Any, headers: Content) -> Expected:
 def s4_info_record(said: Any, headers: Content) -> Expected:
     record = said["d"]
     [terms] = record["to_PurgInfoRecdOrgPlantData"]["results"]
+    [days] = terms["to_PurInfoRecdPrcgCndnValidity"]["results"]
+    priced = days["to_PurInfoRecdPrcgCndn"]
+    charged = price(
+        priced["ConditionRateValue"], priced["ConditionRateValueUnit"], priced["ConditionQuantity"]
+    )
     stated = {
         "supplier": record["Supplier"],
         "item": record["Material"],
@@ -532,6 +537,14 @@ def s4_info_record(said: Any, headers: Content) -> Expected:
         "over_tolerance": plain(terms["OverdelivTolrtdLmtRatioInPct"]),
         "source_id": record["Material"],
         "stated_at": utc(headers["time"]),
+        "prices": [
+            {"first_day": "0001-01-01"},
+            {
+                "first_day": odata_day(days["ConditionValidityStartDate"]),
+                "last_day": odata_day(days["ConditionValidityEndDate"]),
+                "price": charged,
+            },
+        ],
     }
     key = "/".join(
         (

@@ -99,6 +99,13 @@ FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
     s4_read.PartnerAddress: lambda a: (a.AddressID, a.StreetName, a.CityName, a.Country),
     s4_read.PartnerSupplier: lambda s: (s.Supplier, s.SupplierName, s.SupplierAccountGroup),
     s4_read.Plant: lambda plant: (plant.Plant, plant.PurchasingGroup, plant.ProcurementType),
+    s4_read.Price: lambda p: (
+        p.ConditionRecord, p.ConditionRateValue, p.ConditionRateValueUnit, p.ConditionQuantity,
+        p.ConditionQuantityUnit, p.ConditionCalculationType,
+    ),
+    s4_read.PriceDays: lambda d: (
+        d.ConditionRecord, d.ConditionType, d.ConditionValidityStartDate, d.ConditionValidityEndDate
+    ),
     s4_read.SupplierOrganisation: lambda o: (
         o.PurchasingOrganization, o.PurchaseOrderCurrency, o.PaymentTerms, o.PurchasingGroup
     ),
@@ -208,7 +215,12 @@ READ: dict[str, Reading] = {
         entity(s4_read.InfoRecord, to_PurgInfoRecdOrgPlantData=NONE),
     "sap-s4-odata/sandbox-json/inforecord/"
     "purchasing-info-record-general-02-purchasing-organization-plant-sample.json":
-        entity(s4_read.OrganisationTerms),
+        entity(s4_read.OrganisationTerms, to_PurInfoRecdPrcgCndnValidity=NONE),
+    "sap-s4-odata/sandbox-json/inforecord/"
+    "purchasing-info-record-general-03-pricing-condition-validity-sample.json":
+        entity(s4_read.PriceDays, to_PurInfoRecdPrcgCndn=None),
+    "sap-s4-odata/sandbox-json/inforecord/"
+    "purchasing-info-record-general-04-pricing-condition-sample.json": entity(s4_read.Price),
     "sap-s4-odata/sandbox-json/supplier/business-partner-supplier-general-01-sample.json":
         entity(s4_read.Partner, to_Supplier=None, to_BusinessPartnerAddress=NONE),
     "sap-s4-odata/sandbox-json/supplier/business-partner-supplier-general-03-address-sample.json":
@@ -244,15 +256,6 @@ NOT_READ: dict[str, str] = {
         "the newer kind of events, which is not read",
     "arena-rest/Supplier_Item__get_supplier_item_source_rels__0.json":
         "sourcing is read from the item's side",
-    **dict.fromkeys(
-        (
-            "sap-s4-odata/sandbox-json/inforecord/"
-            "purchasing-info-record-general-03-pricing-condition-validity-sample.json",
-            "sap-s4-odata/sandbox-json/inforecord/"
-            "purchasing-info-record-general-04-pricing-condition-sample.json",
-        ),
-        "scales and prices of later days, which are condition records, are not read",
-    ),
     "sap-s4-odata/sandbox-json/product/product-master-procurement-01-sample.json":
         "whether orders are made by themselves and need a source list is kept in the ERP alone",
 }  # fmt: skip

@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from canonical.errors import Conflict, Misconfigured, Rejected
+from canonical.errors import Conflict, Rejected
 from canonical.own_words import OwnWords
 from canonical.price_periods import PriceScale
 from canonical.purchasing import InfoRecord
@@ -30,10 +30,8 @@ from handlers.systems.s4.compare import (
     text_of,
 )
 from handlers.systems.s4.native import (
-    Children,
     Entity,
     InfoRecordOrg,
-    Offered,
     PriceCondition,
     PriceScaleLine,
 )
@@ -43,19 +41,21 @@ E = TypeVar("E", bound=Entity)
 
 SERVICE = "API_INFORECORD_PROCESS_SRV"
 TERMS = "to_PurgInfoRecdOrgPlantData"
-
-_SCALES = "A_PurInfoRecdPrcgCndnScale"
-_DAYS, _CONDITION, _LINES = (
+# From terms to the days of their prices, to a price, and to what stands below one.
+DAYS, CONDITION, LINES, SUPPLEMENTS = (
     "to_PurInfoRecdPrcgCndnValidity",
     "to_PurInfoRecdPrcgCndn",
     "to_PurgInfoPricingCndnRecdScale",
+    "to_PurInfoRecdSuplmntPrcgCndn",
 )
+
+_SCALES = "A_PurInfoRecdPrcgCndnScale"
 # From the record down to the lines of the scale.
 EXPANDED = ",".join(
     (
-        f"{TERMS}/{_DAYS}",
-        f"{TERMS}/{_DAYS}/{_CONDITION}",
-        f"{TERMS}/{_DAYS}/{_CONDITION}/{_LINES}",
+        f"{TERMS}/{DAYS}",
+        f"{TERMS}/{DAYS}/{CONDITION}",
+        f"{TERMS}/{DAYS}/{CONDITION}/{LINES}",
     )
 )
 # What a line says besides from how much on.
@@ -106,7 +106,7 @@ def differences(
     condition = _condition(terms)
     if condition is None:
         return (_without_condition(record),) if lines else ()
-    found = _offered(condition.to_PurgInfoPricingCndnRecdScale, _LINES)
+    found = odata.offered(condition.to_PurgInfoPricingCndnRecdScale, LINES)
     return tuple(_differing(condition, own, lines, found))
 
 
@@ -176,20 +176,13 @@ def _changed(want: PriceScaleLine, own: OwnWords, held: PriceScaleLine) -> Itera
 def _condition(terms: InfoRecordOrg) -> PriceCondition | None:
     """The condition record of the price that is kept with the terms."""
     until = text_of(terms.PriceValidityEndDate)
-    for days in _offered(terms.to_PurInfoRecdPrcgCndnValidity, _DAYS):
+    for days in odata.offered(terms.to_PurInfoRecdPrcgCndnValidity, DAYS):
         is_price = text_of(days.ConditionType) in PRICE_CONDITIONS
         if is_price and same_date(text_of(days.ConditionValidityEndDate), until):
             found = days.to_PurInfoRecdPrcgCndn
             if isinstance(found, PriceCondition) and found.ConditionIsDeleted is not True:
                 return found
     return None
-
-
-def _offered(children: Offered[E] | UnsetType, name: str) -> tuple[E, ...]:
-    """Raises: Misconfigured where the service did not expand what it was asked to."""
-    if children is UNSET or children.results is UNSET:
-        raise Misconfigured("answer-incomplete", f"{name} was not expanded", where=name)
-    return odata.whole(Children(children.results, children.next))
 
 
 def _from(line: PriceScaleLine) -> Fraction | None:

@@ -1,6 +1,6 @@
 """A_PurchasingInfoRecord as it was read back: under which terms the ERP buys a material from a
-supplier, for each of its purchasing organisations and plants. Scales and later prices are condition
-records, which are not read."""
+supplier, for each of its purchasing organisations and plants. What is charged on which days, and
+from how much on, are condition records: `info_record_prices`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from canonical.purchasing import InfoRecordTermsPatch
 from canonical.quantity import Quantity, Ratio
 from canonical.text import normalise_id, received_id
 from handlers.systems.answers import printable
+from handlers.systems.s4 import info_record_prices
 from handlers.systems.s4.compare import text_of
 from handlers.systems.s4.native_read import InfoRecord, OrganisationTerms, Said
 from handlers.systems.s4.values import (
@@ -146,6 +147,7 @@ def _to_patch(
         is_deleted_here=mark(terms.IsMarkedForDeletion),
         source_id=received_id(text_of(record.Material), where="Material"),
         stated_at=read_at,
+        prices=info_record_prices.to_periods(terms, own, where, found),
     )
 
 

@@ -51,6 +51,7 @@ class Offered(msgspec.Struct, Generic[Child], frozen=True, omit_defaults=True):
 # Of entities, whichever has them: words that are looked up as they are.
 _WORD_FIELDS = (
     "BusinessPartnerCategory",
+    "ConditionRateValueUnit",
     "Currency",
     "ProcurementType",
     "PurchaseOrderCurrency",
@@ -62,6 +63,8 @@ _UNIT_FIELDS = (
     "BaseUnit",
     "BillOfMaterialItemUnit",
     "BOMHeaderBaseUnit",
+    "ConditionQuantityUnit",
+    "ConditionScaleQuantityUnit",
     "ContrItemConsumedQuantityUnit",
     "OrderPriceUnit",
     "OrderQuantityUnit",

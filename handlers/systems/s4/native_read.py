@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from handlers.systems.s4 import left_out as known
-from handlers.systems.s4.native import Children, Entity
+from handlers.systems.s4.native import Children, Entity, Offered
 
 Said = str | UnsetType | None
 """Decimals and days are text too. UNSET: not in the answer; None and "": empty."""
@@ -233,6 +233,59 @@ class Partner(Entity, frozen=True, kw_only=True):
     to_BusinessPartnerAddress: Children[PartnerAddress]
 
 
+class PriceLine(Entity, frozen=True, kw_only=True):
+    """A_PurInfoRecdPrcgCndnScale: from ConditionScaleQuantity on ConditionRateValue is charged, for
+    as much as its condition record says."""
+
+    ConditionScaleLine: Said = UNSET
+    ConditionScaleQuantity: Said = UNSET
+    ConditionScaleQuantityUnit: Said = UNSET
+    ConditionRateValue: Said = UNSET
+    ConditionRateValueUnit: Said = UNSET
+    ConditionScaleIsDeleted: Mark = UNSET
+
+
+class PriceSupplement(Entity, frozen=True, kw_only=True):
+    """A_PurInfoRecdSuplmntPrcgCndn: a discount or a surcharge that belongs to a price."""
+
+    ConditionSequentialNumber: Said = UNSET
+    ConditionType: Said = UNSET
+    ConditionIsDeleted: Mark = UNSET
+
+
+class Price(Entity, frozen=True, kw_only=True):
+    """A_PurInfoRecdPrcgCndn: ConditionRateValue is in ConditionRateValueUnit, a currency, for
+    ConditionQuantity of ConditionQuantityUnit.
+
+    PricingScaleType: whether lines count from a quantity on or up to it; PricingScaleBasis: what
+    they count, "" where the price has no scale. Days of its own are not those on which it counts.
+    """
+
+    ConditionRecord: Said = UNSET
+    PricingScaleType: Said = UNSET
+    PricingScaleBasis: Said = UNSET
+    ConditionScaleQuantityUnit: Said = UNSET
+    ConditionCalculationType: Said = UNSET
+    ConditionRateValue: Said = UNSET
+    ConditionRateValueUnit: Said = UNSET
+    ConditionQuantity: Said = UNSET
+    ConditionQuantityUnit: Said = UNSET
+    ConditionIsDeleted: Mark = UNSET
+    to_PurInfoRecdSuplmntPrcgCndn: Offered[PriceSupplement] | UnsetType = UNSET
+    to_PurgInfoPricingCndnRecdScale: Offered[PriceLine] | UnsetType = UNSET
+
+
+class PriceDays(Entity, frozen=True, kw_only=True):
+    """A_PurInfoRecdPrcgCndnValidity: the days on which a condition record of the terms counts, both
+    of them included."""
+
+    ConditionRecord: Said = UNSET
+    ConditionType: Said = UNSET
+    ConditionValidityStartDate: Said = UNSET
+    ConditionValidityEndDate: Said = UNSET
+    to_PurInfoRecdPrcgCndn: Price | UnsetType | None = UNSET
+
+
 class OrganisationTerms(Entity, frozen=True, kw_only=True):
     """A_PurgInfoRecdOrgPlantData: terms of one purchasing organisation, for a plant or for all.
 
@@ -259,6 +312,7 @@ class OrganisationTerms(Entity, frozen=True, kw_only=True):
     PriceValidityEndDate: Said = UNSET
     IsOrderAcknRqd: Mark = UNSET
     SupplierConfirmationControlKey: Said = UNSET
+    to_PurInfoRecdPrcgCndnValidity: Offered[PriceDays] | UnsetType = UNSET
 
 
 class InfoRecord(Entity, frozen=True, kw_only=True):

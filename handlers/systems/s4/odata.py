@@ -18,7 +18,15 @@ from canonical.errors import Conflict, Failure, InDoubt, InvalidMessage, Misconf
 from canonical.exchange import Request, Response
 from handlers.systems import answers
 from handlers.systems.answers import Refusal
-from handlers.systems.s4.native import Children, Detail, Entity, ErrorDocument, Notice, Written
+from handlers.systems.s4.native import (
+    Children,
+    Detail,
+    Entity,
+    ErrorDocument,
+    Notice,
+    Offered,
+    Written,
+)
 
 C = TypeVar("C")
 E = TypeVar("E", bound=Entity)
@@ -176,6 +184,13 @@ def expanded(children: Children[E] | UnsetType, name: str) -> tuple[E, ...]:
     if children is UNSET:
         raise Misconfigured("answer-incomplete", f"{name} was not expanded", where=name)
     return whole(children)
+
+
+def offered(children: Offered[E] | UnsetType, name: str) -> tuple[E, ...]:
+    """As `expanded`, of a navigation that other reads leave unexpanded."""
+    if children is UNSET or children.results is UNSET:
+        raise Misconfigured("answer-incomplete", f"{name} was not expanded", where=name)
+    return whole(Children(children.results, children.next))
 
 
 def whole(children: Children[C]) -> tuple[C, ...]:

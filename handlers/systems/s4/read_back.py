@@ -5,13 +5,16 @@ What a read brings back is handed on as it came; `inbound` translates it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+from msgspec import UNSET
 
 from canonical.change import change_master_key
 from canonical.codec import encode
-from canonical.connector import Answer, Observed, Present
+from canonical.connector import Answer, More, Observed, Present
 from canonical.errors import Misconfigured
 from canonical.exchange import Request, Response
 from canonical.item_master import item_master_key
@@ -21,12 +24,13 @@ from canonical.purchase_contract import contract_key
 from canonical.source_list import source_list_key
 from canonical.text import joined_key
 from handlers.systems.answers import printable
-from handlers.systems.s4 import odata
+from handlers.systems.s4 import info_record_prices, odata
 from handlers.systems.s4.bill_of_material import SERVICE as BOM_SERVICE
 from handlers.systems.s4.change_master import SERVICE as CHANGE_SERVICE
 from handlers.systems.s4.compare import same_id, text_of, unpadded
+from handlers.systems.s4.info_record_scale import CONDITION, DAYS, LINES, SUPPLEMENTS, TERMS
 from handlers.systems.s4.info_record_scale import SERVICE as INFO_RECORD_SERVICE
-from handlers.systems.s4.native import Entity
+from handlers.systems.s4.native import Entity, Offered
 from handlers.systems.s4.native_read import (
     AddressUsage,
     BomState,
@@ -46,12 +50,16 @@ from handlers.systems.s4.native_read import (
     Partner,
     PartnerAddress,
     PartnerSupplier,
+    Price,
+    PriceDays,
+    PriceLine,
+    PriceSupplement,
     SourceRecord,
     SupplierCompany,
     SupplierOrganisation,
 )
 from handlers.systems.s4.product import SERVICE as PRODUCT_SERVICE
-from handlers.systems.s4.words import BOM_CATEGORY
+from handlers.systems.s4.words import BOM_CATEGORY, PRICE_CONDITIONS
 
 ORDER_SERVICE = "API_PURCHASEORDER_PROCESS_SRV"
 PARTNER_SERVICE = "API_BUSINESS_PARTNER"
@@ -88,10 +96,25 @@ _PARTNER_FIELDS = (
     *_below("to_BusinessPartnerAddress", of=PartnerAddress),
     *_below("to_BusinessPartnerAddress", "to_AddressUsage", of=AddressUsage),
 )
+_PRICE = (TERMS, DAYS, CONDITION)
 _INFO_RECORD_FIELDS = (
     *odata.fields(InfoRecord),
-    *_below("to_PurgInfoRecdOrgPlantData", of=OrganisationTerms),
+    *_below(TERMS, of=OrganisationTerms),
+    *_below(TERMS, DAYS, of=PriceDays),
+    *_below(*_PRICE, of=Price),
+    *_below(*_PRICE, SUPPLEMENTS, of=PriceSupplement),
 )
+_INFO_RECORD = {
+    "expand": ",".join(
+        (TERMS, f"{TERMS}/{DAYS}", "/".join(_PRICE), "/".join((*_PRICE, SUPPLEMENTS)))
+    ),
+    "select": ",".join(_INFO_RECORD_FIELDS),
+}
+# A release without scales of prices refuses to be asked for them: it is asked where there is one.
+_WITH_SCALES = {
+    "expand": ",".join((_INFO_RECORD["expand"], "/".join((*_PRICE, LINES)))),
+    "select": ",".join((_INFO_RECORD["select"], *_below(*_PRICE, LINES, of=PriceLine))),
+}
 # Contracts name clerks and their telephones: they are not even asked for.
 _CONTRACT_FIELDS = (
     *odata.fields(Contract),
@@ -145,7 +168,8 @@ class Kind:
     order in which an id joins them: only the last one may hold a slash. is_set: the object is all
     that has this key, not the entity of it. blank: fields that may be empty; fixed: what else its
     key holds. key: of an id. options: query options of the read. check: raises where an entity of
-    the answer is not whole. owner: team that answers for what it means, as of events.
+    the answer is not whole. deeper: options of another read, where an answer shows that there is
+    more to ask for. owner: team that answers for what it means, as of events.
     """
 
     name: str
@@ -162,6 +186,7 @@ class Kind:
     is_set: bool = False
     blank: frozenset[str] = frozenset()
     fixed: Mapping[str, str] = field(default_factory=dict)
+    deeper: Callable[[Any], dict[str, str]] = lambda held: {}
 
     def id_of(self, *values: str) -> str:
         """The id of the object with that key; raises InvalidMessage for a slash that would make
@@ -208,7 +233,35 @@ def _check_partner(partner: Partner) -> None:
 
 
 def _check_info_record(record: InfoRecord) -> None:
-    odata.whole(record.to_PurgInfoRecdOrgPlantData)
+    for price in _prices(record):
+        odata.offered(price.to_PurInfoRecdSuplmntPrcgCndn, SUPPLEMENTS)
+        if not _is_without_lines(price):
+            odata.offered(price.to_PurgInfoPricingCndnRecdScale, LINES)
+
+
+def _prices(record: InfoRecord) -> Iterator[Price]:
+    for terms in odata.whole(record.to_PurgInfoRecdOrgPlantData):
+        for days in odata.offered(terms.to_PurInfoRecdPrcgCndnValidity, DAYS):
+            if text_of(days.ConditionType) not in PRICE_CONDITIONS:
+                continue
+            price = days.to_PurInfoRecdPrcgCndn
+            if price is UNSET or (price is not None and price.ConditionRecord is UNSET):
+                raise Misconfigured(
+                    "answer-incomplete", f"{CONDITION} was not expanded", where=CONDITION
+                )
+            if price is not None:
+                yield price
+
+
+def _with_scales(record: InfoRecord) -> dict[str, str]:
+    """Asked for where a price has a scale whose lines the answer does not have."""
+    prices = filter(info_record_prices.has_scale, _prices(record))
+    return _WITH_SCALES if any(map(_is_without_lines, prices)) else {}
+
+
+def _is_without_lines(price: Price) -> bool:
+    lines = price.to_PurgInfoPricingCndnRecdScale
+    return not isinstance(lines, Offered) or lines.results is UNSET
 
 
 def _check_contract(contract: Contract) -> None:
@@ -288,13 +341,11 @@ KINDS: dict[str, Kind] = {
             answer=INFO_RECORD_ANSWER,
             service=INFO_RECORD_SERVICE,
             entity_set="A_PurchasingInfoRecord",
-            options={
-                "expand": "to_PurgInfoRecdOrgPlantData",
-                "select": ",".join(_INFO_RECORD_FIELDS),
-            },
+            options=_INFO_RECORD,
             content=InfoRecord,
             check=_check_info_record,
             owner="operations",
+            deeper=_with_scales,
         ),
         Kind(
             name="purchase-contract",
@@ -363,16 +414,24 @@ KINDS: dict[str, Kind] = {
 def observe(asked: ReadObject) -> Request:
     """The read of the object by the key that the event told."""
     kind = _kind(asked)
-    key = kind.values(asked.id)
     if not kind.is_set:
-        return odata.get(odata.address(kind.service, kind.entity_set, **key), **kind.options)
+        return _entity(kind, asked, kind.options)
     path = odata.address(kind.service, kind.entity_set)
+    key = kind.values(asked.id)
     return odata.get(path, filter=odata.equals(**key, **kind.fixed), **kind.options)
 
 
-def read(asked: ReadObject, response: Response) -> Observed:
+def _entity(kind: Kind, asked: ReadObject, options: dict[str, str]) -> Request:
+    key = kind.values(asked.id)
+    return odata.get(odata.address(kind.service, kind.entity_set, **key), **options)
+
+
+def read(asked: ReadObject, response: Response, *, is_all: bool = False) -> Observed | More:
     """The answer to hand on: the object, whole, or that the target has none of that number. Of
-    what is all that has a key there may be none: it is an answer as any other."""
+    what is all that has a key there may be none: it is an answer as any other.
+
+    is_all: more was asked for than at first, as the answer to that said.
+    """
     kind = _kind(asked)
     if kind.is_set:
         for row in odata.read_all(response, kind.content):
@@ -386,6 +445,12 @@ def read(asked: ReadObject, response: Response) -> Observed:
         return Present(equal=True, answer=Answer(kind.answer, asked.key, gone))
     _check_about(kind, asked, held)
     kind.check(held)
+    if deeper := kind.deeper(held):
+        if is_all:
+            raise Misconfigured(
+                "answer-incomplete", "What was asked for is not there", where=deeper["expand"]
+            )
+        return More(_entity(kind, asked, deeper), partial(read, asked, is_all=True))
     answer = Answer(kind.answer, asked.key, response.body)
     reference = text_of(getattr(held, kind.fields[0]))
     return Present(equal=True, reference=reference, etag=odata.etag_of(held), answer=answer)

@@ -121,6 +121,12 @@ INFO_RECORD_CATEGORIES: Mapping[str, str] = {
 }
 # ConditionType of what is the price itself, as SAP delivers it and as S/4HANA has it.
 PRICE_CONDITIONS = frozenset({"PB00", "PBXX", "PPR0"})
+# ConditionCalculationType of what is charged by quantity, PricingScaleType of lines from a quantity
+# on, PricingScaleBasis of lines that count quantities and of a price without any: as SAP delivers
+# them, where they are empty too. Field knowledge; A, C and no basis are what the sandbox answers.
+CALCULATED_BY_QUANTITY = frozenset({"", "C"})
+FROM_SCALES = frozenset({"", "A"})
+SCALED_BY_QUANTITY, WITHOUT_SCALE = "C", ""
 # Fields of A_Supplier.
 TAX_NUMBERS: Mapping[str, str] = {
     "VATRegistration": "vat",

@@ -83,8 +83,9 @@ RECORD: dict[str, Any] = {
 
 
 def of_the_sandbox() -> dict[str, Any]:
-    """The sandbox's record with its terms; days as the service writes them, and the currency that
-    the client which read it left out."""
+    """The sandbox's record with its terms and their price; days as the service writes them, and the
+    currency that the client which read it left out. That the price has no supplements nobody told.
+    """
 
     def day(text: str) -> str:
         return f"/Date({int(datetime.fromisoformat(text).timestamp()) * 1000})/"
@@ -92,7 +93,17 @@ def of_the_sandbox() -> dict[str, Any]:
     head: dict[str, Any]
     [head] = json.loads((SAMPLES / "info-record.json").read_text())
     [terms] = json.loads((SAMPLES / "info-record-terms.json").read_text())
-    terms |= {"PriceValidityEndDate": day(terms["PriceValidityEndDate"]), "Currency": "USD"}
+    [days] = json.loads((SAMPLES / "info-record-price-days.json").read_text())
+    price = json.loads((SAMPLES / "info-record-price.json").read_text())
+    both = ("ConditionValidityStartDate", "ConditionValidityEndDate")
+    price |= {name: day(price[name]) for name in (*both, "CreationDate")}
+    price |= {"to_PurInfoRecdSuplmntPrcgCndn": {"results": []}}
+    days |= {name: day(days[name]) for name in both} | {"to_PurInfoRecdPrcgCndn": price}
+    terms |= {
+        "PriceValidityEndDate": day(terms["PriceValidityEndDate"]),
+        "Currency": "USD",
+        "to_PurInfoRecdPrcgCndnValidity": {"results": [days]},
+    }
     return head | {
         "CreationDate": day(head["CreationDate"]),
         "to_PurgInfoRecdOrgPlantData": {"results": [terms]},

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from canonical.connector import Absent, Answer, Present
+from canonical.connector import Absent, Answer, More, Present
 from canonical.effects import Step
 from canonical.errors import Failure, Misconfigured, Rejected, Unavailable
 from canonical.exchange import Request, Response
@@ -35,6 +35,10 @@ from handlers.systems.s4.native_read import (
     PartnerAddress,
     PartnerSupplier,
     Plant,
+    Price,
+    PriceDays,
+    PriceLine,
+    PriceSupplement,
     SourceRecord,
     SupplierCompany,
     SupplierOrganisation,
@@ -58,7 +62,8 @@ def step_of(kind: str, id_: str, key: str) -> Step:
 ORDER = step_of("purchase-order", "4500000028", "purchase-order/4500000028")
 PRODUCT = step_of("product", "000000000000004711", "item-master/4711")
 PARTNER = step_of("business-partner", "9000017", "business-partner/9000017")
-RECORD = step_of("info-record", "5300000042", "purchasing-info-record/5300000042")
+KEY_OF_RECORD = "purchasing-info-record/5300000042"
+RECORD = step_of("info-record", "5300000042", KEY_OF_RECORD)
 CONTRACT = step_of("purchase-contract", "4600000007", "contract/4600000007")
 SOURCE_LIST = step_of("source-list", "1010/SEAL/7", "source-list/1010/SEAL/7")
 BOM = step_of("bom", "1010/00000007/1/GEAR/2", "material-bom/1010/7/1/GEAR/2")
@@ -89,10 +94,24 @@ HELD_PARTNER: dict[str, Any] = {
         "results": [{"AddressID": "1", "to_AddressUsage": {"results": []}}]
     },
 }
-HELD_RECORD: dict[str, Any] = {
-    "PurchasingInfoRecord": "5300000042",
-    "to_PurgInfoRecdOrgPlantData": {"results": [{"PurchasingOrganization": "1010"}]},
+PRICE: dict[str, Any] = {
+    "ConditionRecord": "0000010248",
+    "PricingScaleBasis": "",
+    "to_PurInfoRecdSuplmntPrcgCndn": {"results": []},
 }
+
+
+def record_of(*prices: dict[str, Any], kind: str = "PPR0") -> dict[str, Any]:
+    """An info record whose terms have these prices."""
+    days = [{"ConditionType": kind, "to_PurInfoRecdPrcgCndn": price} for price in prices]
+    terms = {"PurchasingOrganization": "1010", "to_PurInfoRecdPrcgCndnValidity": {"results": days}}
+    return {
+        "PurchasingInfoRecord": "5300000042",
+        "to_PurgInfoRecdOrgPlantData": {"results": [terms]},
+    }
+
+
+HELD_RECORD = record_of(PRICE)
 HELD_CONTRACT: dict[str, Any] = {
     "PurchaseContract": "4600000007",
     "to_PurchaseContractItem": {"results": [{"PurchaseContractItem": "10"}]},
@@ -188,11 +207,57 @@ def test_an_info_record_is_read_with_the_terms_of_all_its_organisations() -> Non
         "/sap/opu/odata/sap/API_INFORECORD_PROCESS_SRV/A_PurchasingInfoRecord('5300000042')"
     )
     asked = query(request)
-    assert asked["$expand"] == "to_PurgInfoRecdOrgPlantData"
+    terms = "to_PurgInfoRecdOrgPlantData"
+    days = f"{terms}/to_PurInfoRecdPrcgCndnValidity"
+    price = f"{days}/to_PurInfoRecdPrcgCndn"
+    supplements = f"{price}/to_PurInfoRecdSuplmntPrcgCndn"
+    assert asked["$expand"] == ",".join((terms, days, price, supplements))
     selected = asked["$select"].split(",")
     assert "OrderItemQtyToBaseQtyDnmntr" in selected
-    assert "to_PurgInfoRecdOrgPlantData/NetPriceAmount" in selected
+    assert f"{terms}/NetPriceAmount" in selected
+    assert f"{days}/ConditionValidityStartDate" in selected
+    assert f"{price}/PricingScaleBasis" in selected
+    assert f"{supplements}/ConditionType" in selected
     assert not any("Phone" in name or "SalesPerson" in name for name in selected)
+    assert not any("CndnRecdScale" in name for name in selected)
+
+
+SCALED = PRICE | {"PricingScaleBasis": "C"}
+LINES = "to_PurgInfoPricingCndnRecdScale"
+
+
+def test_lines_of_a_scale_are_asked_for_where_a_price_has_one() -> None:
+    more = DRIVER.read(RECORD, found(record_of(PRICE, SCALED)))
+    assert isinstance(more, More)
+    first, second = DRIVER.observe(RECORD), more.request
+    assert (second.method, second.path) == ("GET", first.path)
+    at = (
+        "to_PurgInfoRecdOrgPlantData/to_PurInfoRecdPrcgCndnValidity/to_PurInfoRecdPrcgCndn/"
+        "to_PurgInfoPricingCndnRecdScale"
+    )
+    assert query(second)["$expand"] == query(first)["$expand"] + f",{at}"
+    lines = query(second)["$select"].removeprefix(query(first)["$select"] + ",").split(",")
+    assert {line.rpartition("/")[0] for line in lines} == {at}
+    assert {line.rpartition("/")[2] for line in lines} == set(fields(PriceLine))
+    # All of it comes anew, and is handed on so.
+    response = found(record_of(PRICE, SCALED | {LINES: {"results": []}}))
+    observed = more.read(response)
+    assert isinstance(observed, Present)
+    assert observed.answer == Answer("s4.info-record", KEY_OF_RECORD, response.body)
+    # It may be gone by then, and its lines may not come.
+    gone = more.read(refused(404, NO_ENTITY))
+    assert isinstance(gone, Present)
+    assert gone.answer is not None
+    assert json.loads(gone.answer.body) == {"gone": True, "id": "5300000042"}
+    with pytest.raises(Misconfigured, match="answer-incomplete"):
+        more.read(found(record_of(SCALED)))
+
+
+def test_what_is_no_price_is_asked_for_no_lines() -> None:
+    bare = {"ConditionRecord": "0000010249", "PricingScaleBasis": "B"}
+    observed = DRIVER.read(RECORD, found(record_of(bare, kind="FRB1")))
+    assert isinstance(observed, Present)
+    assert observed.answer is not None
 
 
 def test_a_contract_is_read_with_its_items_and_without_the_people_in_it() -> None:
@@ -296,6 +361,10 @@ def of_vendor(entity_set: str) -> set[str]:
         (SupplierOrganisation, "A_SupplierPurchasingOrg"),
         (InfoRecord, "A_PurchasingInfoRecord"),
         (OrganisationTerms, "A_PurgInfoRecdOrgPlantData"),
+        (PriceDays, "A_PurInfoRecdPrcgCndnValidity"),
+        (Price, "A_PurInfoRecdPrcgCndn"),
+        (PriceSupplement, "A_PurInfoRecdSuplmntPrcgCndn"),
+        (PriceLine, "A_PurInfoRecdPrcgCndnScale"),
         (Contract, "A_PurchaseContract"),
         (ContractItem, "A_PurchaseContractItem"),
         (SourceRecord, "A_PurchasingSource"),
@@ -425,6 +494,15 @@ def of_supplier(name: str, children: dict[str, Any]) -> dict[str, Any]:
         (RECORD, HELD_RECORD | {"to_PurgInfoRecdOrgPlantData": {"results": [], "__next": "x"}},
          "answer-incomplete"),
         (RECORD, {"PurchasingInfoRecord": "5300000042"}, "answer-unknown"),
+        (RECORD, HELD_RECORD | {"to_PurgInfoRecdOrgPlantData": {"results": [
+            {"PurchasingOrganization": "1010"}]}}, "answer-incomplete"),
+        (RECORD, HELD_RECORD | {"to_PurgInfoRecdOrgPlantData": {"results": [
+            {"to_PurInfoRecdPrcgCndnValidity": {"__deferred": {"uri": "x"}}}]}},
+         "answer-incomplete"),
+        (RECORD, record_of({"__deferred": {"uri": "x"}}), "answer-incomplete"),
+        (RECORD, record_of(PRICE | {"to_PurInfoRecdSuplmntPrcgCndn": {"__deferred": {}}}),
+         "answer-incomplete"),
+        (RECORD, record_of(PRICE | {LINES: {"results": [], "__next": "x"}}), "answer-incomplete"),
         (CONTRACT, HELD_CONTRACT | {"PurchaseContract": "4600000008"}, "answer-about-another"),
         (CONTRACT, HELD_CONTRACT | {"to_PurchaseContractItem": {"results": [], "__next": "x"}},
          "answer-incomplete"),
