@@ -71,16 +71,25 @@ class PutSupplier(msgspec.Struct, frozen=True, tag="put-supplier"):
 
 class PutOrder(msgspec.Struct, frozen=True, tag="put-order"):
     """The target holds the order with the lines given, under a reference to its number; one without
-    lines is cancelled there, or was never known."""
+    lines is cancelled there, or was never known.
+
+    purchasing_group: who buys, for a target that has to be told so when the order is placed there;
+        "" = nobody is named.
+    """
 
     order: PurchaseOrder
+    purchasing_group: str = ""
 
 
 class PutContract(msgspec.Struct, frozen=True, tag="put-contract"):
     """The target holds the contract with the lines given, under a reference to its number; of one
-    that is suspended or has ended it lets nothing be bought."""
+    that is suspended or has ended it lets nothing be bought.
+
+    purchasing_group: as of an order.
+    """
 
     contract: PurchaseContract
+    purchasing_group: str = ""
 
 
 class PutSourceList(msgspec.Struct, frozen=True, tag="put-source-list"):

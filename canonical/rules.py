@@ -23,6 +23,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A plant and who buys for it.
 
     zone: IANA time zone. purchasing_org: of the plant itself; used with local sourcing.
+    purchasing_group: who buys for it; "" = nobody is named, and what needs one is refused.
     region, business_unit: in the words in which suppliers are qualified for them; "" = none.
     company: code of the company that it belongs to, by which routes may name it; "" = none.
     """
@@ -32,7 +33,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str
     sourcing: SourcingMode
     purchasing_org: str
-    purchasing_group: str = "001"
+    purchasing_group: str = ""
     region: str = ""
     business_unit: str = ""
     company: str = ""
@@ -100,6 +101,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     due_s: seconds a step of a kind may take before it is late, per operation word.
     inherit_qualifications: whether a supplier without a qualification of its own may be bought from
         by that of its parent. A parent's disqualification always counts.
+    central_purchasing_group: who buys what is for all plants, or for several that have not all the
+        same group; "" = nobody is named.
     words: by source and system that says them: what its installation calls things in words of its
         own.
     boms: what becomes of engineering's structures in the plants.
@@ -116,6 +119,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signatures: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
     due_s: dict[str, int] = {}
     inherit_qualifications: bool = True
+    central_purchasing_group: str = ""
     words: dict[str, OwnWords] = {}
     boms: BomRules = BomRules()
 
@@ -143,6 +147,13 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def buys_for(self, plant: Plant) -> str:
         """The purchasing organisation that buys for the plant."""
         return self.central_purchasing_org if plant.sourcing == "central" else plant.purchasing_org
+
+    def group_for(self, plants: Iterable[str]) -> str:
+        """Who buys for all these plants: their group where all have the same, else the central one;
+        "" where nobody is named."""
+        known = (self.plant(code) for code in plants)
+        groups = {plant.purchasing_group if plant else "" for plant in known}
+        return (groups.pop() if len(groups) == 1 else "") or self.central_purchasing_group
 
     def plants_of(self, family: str, kind: ItemKind | None = None) -> tuple[str, ...]:
         """Plant codes that get items of a product family and kind, in the order of the rule; ()

@@ -67,7 +67,8 @@ def order_plans(
         return ()
     organisation = order.organisation or _buyer((line.plant for line in order.lines), rules)
     wanted = PutOrder(
-        msgspec.structs.replace(order, version=0, stated_at=None, organisation=organisation)
+        msgspec.structs.replace(order, version=0, stated_at=None, organisation=organisation),
+        rules.group_for(line.plant for line in order.lines),
     )
     plants = {line.plant or _NO_PLANT for line in order.lines} or _every_plant(rules)
     steps = tuple(
@@ -90,6 +91,8 @@ def contract_plans(
     is_for_all = not contract.lines or any(not line.plants for line in contract.lines)
     plants = named | _every_plant(rules) if is_for_all else named
     buyer = rules.central_purchasing_org if is_for_all else _buyer(named, rules)
+    group = rules.central_purchasing_group if is_for_all else ""
+    ours = (plant.code for plant in rules.plants)
     wanted = PutContract(
         msgspec.structs.replace(
             contract,
@@ -99,7 +102,8 @@ def contract_plans(
             # Each order that draws on it is a new statement, of the same agreement.
             released_value=None,
             lines=tuple(msgspec.structs.replace(line, released=None) for line in contract.lines),
-        )
+        ),
+        group or rules.group_for(ours if is_for_all else named),
     )
     steps = tuple(
         _step(system, (PURCHASE_CONTRACT, contract.number), wanted, "procurement", rules)

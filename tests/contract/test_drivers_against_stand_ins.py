@@ -284,7 +284,7 @@ def record(
             contract="C-1",
             last_day=date(2029, 6, 30),
             minimum=minimum,
-            **agreed,
+            **{"purchasing_group": "001", **agreed},
         )
     )
 
@@ -866,7 +866,7 @@ MARCH, APRIL = date(2026, 3, 16), date(2026, 4, 1)
 
 def placed(*lines: OrderLine, **more: Any) -> PutOrder:
     plain = PurchaseOrder("PO-1001", 1, "17300001", "EUR", lines, organisation="1010")
-    return PutOrder(msgspec.structs.replace(plain, **more))
+    return PutOrder(msgspec.structs.replace(plain, **more), "C01")
 
 
 async def test_an_order_is_placed_once_and_found_by_its_number_afterwards(erp: Client) -> None:
@@ -978,7 +978,7 @@ def agreed(*lines: ContractLine, **more: Any) -> PutContract:
         lines=lines,
         organisation="1010",
     )
-    return PutContract(msgspec.structs.replace(plain, **more))
+    return PutContract(msgspec.structs.replace(plain, **more), "C01")
 
 
 async def test_a_contract_is_made_once_and_found_by_its_number_afterwards(erp: Client) -> None:

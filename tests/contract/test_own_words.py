@@ -230,6 +230,7 @@ WRITTEN: Mapping[str, tuple[Operation, ...]] = {
                 price=PRICE,
                 lead_time_days=5,
                 contract="C-1",
+                purchasing_group="001",
             )
         ),
         PutOrder(
@@ -237,7 +238,8 @@ WRITTEN: Mapping[str, tuple[Operation, ...]] = {
                 "PO-1", 1, "S-1", "EUR",
                 (OrderLine("1", "SEAL-1", TWO, price=PRICE, plant="1010"),),
                 organisation="1010",
-            )
+            ),
+            "001",
         ),
         PutContract(
             PurchaseContract(
@@ -251,7 +253,8 @@ WRITTEN: Mapping[str, tuple[Operation, ...]] = {
                     ),
                 ),
                 organisation="1010",
-            )
+            ),
+            "001",
         ),
         PutSourceList(
             SourceList(

@@ -14,10 +14,11 @@ from canonical.purchase_contract import ContractLine, PurchaseContract, contract
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
 from handlers.systems.s4.amounts import PLACES, fits, price_in_erp
+from handlers.systems.s4.buyers import buying_group
 from handlers.systems.s4.compare import unpadded
 from handlers.systems.s4.native import AgreedContract, AgreedItem, Children
 from handlers.systems.s4.texts import CHARS, is_cut, short_text
-from handlers.systems.s4.words import BLOCKED, CONTRACT_TYPES, PURCHASING_GROUP, UNITS
+from handlers.systems.s4.words import BLOCKED, CONTRACT_TYPES, UNITS
 
 _REFERENCE_CHARS = 12
 _SUPPLIER_ITEM_CHARS = 35
@@ -51,10 +52,11 @@ def reference(contract: PurchaseContract) -> str:
     )
 
 
-def wanted(contract: PurchaseContract, own: OwnWords) -> AgreedContract:
-    """The contract with all items.
+def wanted(contract: PurchaseContract, group: str, own: OwnWords) -> AgreedContract:
+    """The contract with all items. group: who buys.
 
-    Raises: Rejected, naming the line, for what no contract of the ERP can be.
+    Raises: Rejected, naming the line, for what no contract of the ERP can be; Misconfigured where
+        nobody is named who buys.
     """
     items = wanted_items(contract, own)
     header = wanted_header(contract)
@@ -78,7 +80,11 @@ def wanted(contract: PurchaseContract, own: OwnWords) -> AgreedContract:
         PurchaseContractType=kind,
         Supplier=contract.supplier,
         PurchasingOrganization=contract.organisation,
-        PurchasingGroup=PURCHASING_GROUP,
+        PurchasingGroup=buying_group(
+            group,
+            (plant for line in contract.lines for plant in line.plants or ("",)),
+            contract_key(contract.number),
+        ),
         DocumentCurrency=currency(contract) or UNSET,
         ValidityStartDate=header.ValidityStartDate,
         ValidityEndDate=header.ValidityEndDate,

@@ -22,6 +22,7 @@ from canonical.purchasing import InfoRecord
 from canonical.units import from_rec20
 from handlers.systems.s4 import info_record_scale, odata
 from handlers.systems.s4.amounts import PLACES, fits, price_in_erp, quotient, same_price
+from handlers.systems.s4.buyers import buying_group
 from handlers.systems.s4.compare import (
     Difference,
     as_text,
@@ -36,7 +37,7 @@ from handlers.systems.s4.compare import (
 )
 from handlers.systems.s4.info_record_scale import SERVICE, TERMS
 from handlers.systems.s4.native import Children, InfoRecordGeneral, InfoRecordOrg, Written
-from handlers.systems.s4.words import INFO_RECORD_CATEGORY, PURCHASING_GROUP, UNITS
+from handlers.systems.s4.words import INFO_RECORD_CATEGORY, UNITS
 
 _GENERAL = "A_PurchasingInfoRecord"
 _ORGANISATION = "A_PurgInfoRecdOrgPlantData"
@@ -71,7 +72,8 @@ def read(record: InfoRecord, own: OwnWords, response: Response) -> Observed:
 def create(record: InfoRecord, own: OwnWords) -> Request:
     """The create of number and terms in one call; a scale follows when there is a price for it.
 
-    Raises: Rejected for what does not fit, also in the scale: before anything is made.
+    Raises: Rejected for what does not fit, also in the scale: before anything is made;
+        Misconfigured where nobody is named who buys.
     """
     terms = _new_terms(record, own)
     info_record_scale.wanted(record, own, text_of(terms.MaterialPriceUnitQty))
@@ -274,7 +276,9 @@ def _new_terms(record: InfoRecord, own: OwnWords) -> InfoRecordOrg:
         PurchasingInfoRecordCategory=INFO_RECORD_CATEGORY,
         PurchasingOrganization=record.purchasing_org,
         Plant=record.plant,
-        PurchasingGroup=record.purchasing_group or PURCHASING_GROUP,
+        PurchasingGroup=buying_group(
+            text_of(record.purchasing_group), (record.plant,), _where(record)
+        ),
         StandardPurchaseOrderQuantity=_standard(record),
     )
 

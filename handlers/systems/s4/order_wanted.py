@@ -14,10 +14,11 @@ from canonical.quantity import Quantity
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
 from handlers.systems.s4.amounts import PLACES, fits, price_in_erp
+from handlers.systems.s4.buyers import buying_group
 from handlers.systems.s4.compare import unpadded
 from handlers.systems.s4.native import Children, PlacedItem, PlacedOrder, PlacedSchedule
 from handlers.systems.s4.texts import CHARS, is_cut, short_text
-from handlers.systems.s4.words import ORDER_TYPE, PURCHASING_GROUP, UNITS
+from handlers.systems.s4.words import ORDER_TYPE, UNITS
 
 _REFERENCE_CHARS = 12
 _SUPPLIER_ITEM_CHARS = 35
@@ -43,10 +44,11 @@ def reference(order: PurchaseOrder) -> str:
     )
 
 
-def wanted(order: PurchaseOrder, own: OwnWords) -> PlacedOrder:
-    """The order with all items and their schedule lines.
+def wanted(order: PurchaseOrder, group: str, own: OwnWords) -> PlacedOrder:
+    """The order with all items and their schedule lines. group: who buys.
 
-    Raises: Rejected, naming the line, for what no order of the ERP can be.
+    Raises: Rejected, naming the line, for what no order of the ERP can be; Misconfigured where
+        nobody is named who buys.
     """
     items = wanted_items(order, own)
     kind = ORDER_TYPE.get(order.kind)
@@ -68,7 +70,9 @@ def wanted(order: PurchaseOrder, own: OwnWords) -> PlacedOrder:
         PurchaseOrderType=kind,
         Supplier=order.supplier,
         PurchasingOrganization=order.organisation,
-        PurchasingGroup=PURCHASING_GROUP,
+        PurchasingGroup=buying_group(
+            group, (line.plant for line in order.lines), order_key(order.number)
+        ),
         PurchaseOrderDate=odata.date_literal(order.ordered_on) if order.ordered_on else UNSET,
         DocumentCurrency=order.currency,
         CorrespncInternalReference=reference(order),

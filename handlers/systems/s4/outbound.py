@@ -252,22 +252,22 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
                 check_written=partial(business_partner.check_written, supplier),
                 remarks=business_partner.remarks(supplier),
             )
-        case PutOrder(order):
+        case PutOrder(order, group):
             return _Target(
                 observe=partial(placed_order.observe, order),
                 read=partial(placed_order.read, order, own),
-                create=partial(placed_order.create, order, own),
+                create=partial(placed_order.create, order, group, own),
                 differences=lambda held: placed_order.differences(
                     order, own, decode_json(held, PlacedOrder)
                 ),
                 check_written=partial(placed_order.check_written, order),
                 remarks=order_wanted.remarks(order),
             )
-        case PutContract(contract):
+        case PutContract(contract, group):
             return _Target(
                 observe=partial(placed_contract.observe, contract),
                 read=partial(placed_contract.read, contract, own),
-                create=partial(placed_contract.create, contract, own),
+                create=partial(placed_contract.create, contract, group, own),
                 differences=lambda held: placed_contract.differences(
                     contract, own, decode_json(held, AgreedContract)
                 ),

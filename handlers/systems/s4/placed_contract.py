@@ -83,9 +83,9 @@ def read(contract: PurchaseContract, own: OwnWords, response: Response) -> Obser
     return More(ask_by_number(contract.number), partial(_read_by_number, contract, own))
 
 
-def create(contract: PurchaseContract, own: OwnWords) -> Request:
+def create(contract: PurchaseContract, group: str, own: OwnWords) -> Request:
     """The create of header and items in one call."""
-    return odata.post(odata.address(SERVICE, _CONTRACTS), wanted(contract, own))
+    return odata.post(odata.address(SERVICE, _CONTRACTS), wanted(contract, group, own))
 
 
 def check_written(contract: PurchaseContract, response: Response) -> str:

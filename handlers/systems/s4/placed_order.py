@@ -75,9 +75,9 @@ def read(order: PurchaseOrder, own: OwnWords, response: Response) -> Observed | 
     return More(odata.get(path, **_OPTIONS), partial(_read_by_number, order, own))
 
 
-def create(order: PurchaseOrder, own: OwnWords) -> Request:
-    """The create of header, items and schedule lines in one call."""
-    return odata.post(odata.address(SERVICE, _ORDERS), wanted(order, own))
+def create(order: PurchaseOrder, group: str, own: OwnWords) -> Request:
+    """The create of header, items and schedule lines in one call; group: who buys."""
+    return odata.post(odata.address(SERVICE, _ORDERS), wanted(order, group, own))
 
 
 def check_written(order: PurchaseOrder, response: Response) -> str:

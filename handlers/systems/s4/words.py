@@ -58,8 +58,6 @@ STOCK_ITEM = "L"
 PRODUCTION_USAGE = "1"
 
 INFO_RECORD_CATEGORY = "0"  # standard
-# Info records, orders and contracts need one when they are created; it is the buyers' afterwards.
-PURCHASING_GROUP = "001"
 
 # Of an order, by the word of whoever placed it; NB, standard, is as SAP delivers it.
 ORDER_TYPE: Mapping[str, str] = {"": "NB", "NB": "NB"}

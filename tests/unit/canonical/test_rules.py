@@ -35,6 +35,44 @@ def held(found: Rules, kind: str = "item", on: date = DAY) -> list[str | None]:
     return [found.system_for(kind, plant, on) for plant in ("1010", "1020", "2010", "3010", "*")]
 
 
+# --- who buys ---
+
+
+@pytest.mark.parametrize(
+    ("groups", "central", "plants", "group"),
+    [
+        (("A", "A", "B", ""), "", ("1010", "1020"), "A"),
+        (("A", "A", "B", ""), "Z", ("1010", "1020"), "A"),
+        (("A", "A", "B", ""), "Z", ("1010", "2010"), "Z"),
+        (("A", "A", "B", ""), "", ("1010", "2010"), ""),
+        (("A", "A", "B", ""), "Z", ("2010", "3010"), "Z"),
+        (("A", "A", "B", ""), "", ("3010",), ""),
+        (("A", "A", "B", ""), "Z", ("3010",), "Z"),
+        # A plant that is none of ours, none at all, and none that is named.
+        (("A", "A", "A", "A"), "Z", ("1010", "4711"), "Z"),
+        (("A", "A", "A", "A"), "", ("1010", ""), ""),
+        (("A", "A", "A", "A"), "Z", (), "Z"),
+    ],
+)
+def test_who_buys_for_several_plants_is_their_one_group_or_the_central_one(
+    groups: tuple[str, ...], central: str, plants: tuple[str, ...], group: str
+) -> None:
+    found = msgspec.structs.replace(
+        rules(),
+        plants=tuple(
+            msgspec.structs.replace(plant, purchasing_group=its)
+            for plant, its in zip(PLANTS, groups, strict=True)
+        ),
+        central_purchasing_group=central,
+    )
+    assert found.group_for(plants) == group
+
+
+def test_nobody_is_named_to_buy_where_the_rules_do_not_say() -> None:
+    assert BERLIN.purchasing_group == ""
+    assert rules().group_for(["1010"]) == ""
+
+
 # --- which route counts ---
 
 

@@ -125,7 +125,9 @@ def test_an_order_is_planned_under_its_number_by_the_version_of_its_statement() 
                 system="procurement",
                 object_kind="purchase-order",
                 object_id="PO-1",
-                operation=PutOrder(order("1010", version=0, stated_at=None, organisation="1000")),
+                operation=PutOrder(
+                    order("1010", version=0, stated_at=None, organisation="1000"), "C01"
+                ),
                 owner="procurement",
             ),
         ),
@@ -292,6 +294,34 @@ def test_what_is_decided_again_on_its_own_statement_is_planned_as_before() -> No
     assert decided(patch(), facts(known, rules=TOLD)) == (known, plan)
 
 
+@pytest.mark.parametrize(
+    ("stated", "central", "group"),
+    [
+        (order("1010", "1010"), "", "C01"),
+        (order("1010", "2010"), "", ""),
+        (order("1010", "2010"), "Z99", "Z99"),
+        (order("1010", ""), "Z99", "Z99"),
+        (order(), "Z99", "Z99"),
+        (contract(("2010",)), "Z99", "L01"),
+        (contract(("1010", "2010")), "", ""),
+        (contract(("1010", "2010")), "Z99", "Z99"),
+        # For all plants the central group buys, and without one theirs, where they have one.
+        (contract(()), "Z99", "Z99"),
+        (contract(()), "", ""),
+        (contract(), "Z99", "Z99"),
+    ],
+)
+def test_who_buys_is_named_by_the_rules(
+    stated: PurchaseOrder | PurchaseContract, central: str, group: str
+) -> None:
+    told = msgspec.structs.replace(TOLD, central_purchasing_group=central)
+    _, plan = decided(stated, facts(rules=told))
+    assert plan is not None
+    [step] = plan.steps
+    assert isinstance(step.operation, PutOrder | PutContract)
+    assert step.operation.purchasing_group == group
+
+
 # --- contracts and source lists ---
 
 
@@ -311,7 +341,7 @@ def test_a_contract_is_planned_without_what_was_ordered_on_it() -> None:
                 system="procurement",
                 object_kind="purchase-contract",
                 object_id="C-1",
-                operation=PutContract(wanted),
+                operation=PutContract(wanted, "C01"),
                 owner="procurement",
             ),
         ),

@@ -92,6 +92,7 @@ def record(amount: str = "25.00", per: str = "1000", **fields: Any) -> PutInfoRe
         lead_time_days=5,
         contract="C-1",
         last_day=date(2029, 12, 31),
+        purchasing_group="001",
     )
     return PutInfoRecord(msgspec.structs.replace(plain, **fields))
 
@@ -257,7 +258,7 @@ records = st.builds(
     order_to_base=st.tuples(st.integers(1, 999), st.integers(1, 999)),
     under_tolerance=st.just(UNSET) | st.decimals(Decimal(0), Decimal("99.9"), places=1),
     over_tolerance=st.just(UNSET) | st.decimals(Decimal(0), Decimal("99.9"), places=1),
-    purchasing_group=st.sampled_from([UNSET, "C01"]),
+    purchasing_group=st.sampled_from(["001", "C01"]),
 )
 views = st.builds(
     ExtendToPlant,
@@ -937,8 +938,27 @@ def test_tolerances_and_who_buys_are_in_a_new_info_record() -> None:
     (row,) = created(record())["to_PurgInfoRecdOrgPlantData"]["results"]
     assert not {name for name in row if "deliv" in name and "Tolrtd" in name}
     assert "UnlimitedOverdeliveryIsAllowed" not in row
-    # Nobody is named: the ERP wants somebody.
     assert row["PurchasingGroup"] == "001"
+
+
+def test_an_info_record_that_nobody_is_named_to_buy_by_is_refused_and_one_that_is_there_stays() -> (
+    None
+):
+    nobody = record(purchasing_group=UNSET)
+    with pytest.raises(Misconfigured) as refused:
+        created(nobody)
+    assert (refused.value.code, refused.value.where, refused.value.what, refused.value.remedy) == (
+        "purchasing-group-missing",
+        "info-record/17300001/SEAL-7/1010/1010",
+        "Nobody is named who buys for plant 1010: the ERP has to be told a purchasing group",
+        "Set `purchasing_group` in its [[rules.plants]]; then state it again, or replay its"
+        " message",
+    )
+    for group in ("007", ""):
+        held = stored(record(), created(record())) | terms(PurchasingGroup=group)
+        found = DRIVER.read(step_of(nobody), shown(nobody, held))
+        assert isinstance(found, Present)
+        assert found.equal
 
 
 @pytest.mark.parametrize(

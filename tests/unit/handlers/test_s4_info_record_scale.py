@@ -54,6 +54,7 @@ def record(**fields: Any) -> PutInfoRecord:
         lead_time_days=5,
         contract="C-1",
         last_day=END,
+        purchasing_group="001",
     )
     return PutInfoRecord(msgspec.structs.replace(plain, **fields))
 

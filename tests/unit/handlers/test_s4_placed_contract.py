@@ -92,8 +92,8 @@ def contract(*lines: ContractLine, **more: Any) -> PurchaseContract:
     return msgspec.structs.replace(plain, **more)
 
 
-def step_of(wanted: PurchaseContract) -> Step:
-    return Step("", "erp", "purchase-contract", wanted.number, PutContract(wanted))
+def step_of(wanted: PurchaseContract, group: str = "C01") -> Step:
+    return Step("", "erp", "purchase-contract", wanted.number, PutContract(wanted, group))
 
 
 def body_of(request: Request) -> dict[str, Any]:
@@ -294,7 +294,7 @@ def test_a_contract_is_made_with_its_items_under_our_number() -> None:
         "PurchaseContractType": "MK",
         "Supplier": "17300001",
         "PurchasingOrganization": "1010",
-        "PurchasingGroup": "001",
+        "PurchasingGroup": "C01",
         "DocumentCurrency": "EUR",
         "ValidityStartDate": FIRST_TEXT,
         "ValidityEndDate": LAST_TEXT,
@@ -520,6 +520,32 @@ def test_what_was_made_reads_back_as_equal() -> None:
     blocked = line("2", target=None, is_blocked=True)
     found = seen(contract(line("1"), blocked, line("3", price=None)))
     assert (found.equal, found.differences, found.reference) == (True, (), ERP_NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("lines", "whom"),
+    [
+        ((line("1"),), "plant 1010"),
+        ((line("1"), line("2", plants=("2010",))), "plants 1010, 2010"),
+        ((line("1"), line("2", plants=())), "all plants"),
+    ],
+)
+def test_a_contract_that_nobody_is_named_to_buy_by_is_refused_and_one_that_is_there_stays(
+    lines: tuple[ContractLine, ...], whom: str
+) -> None:
+    wanted = contract(*lines)
+    step = step_of(wanted, group="")
+    with pytest.raises(Misconfigured, match=f"purchasing-group-missing.* {whom}:") as refused:
+        DRIVER.write(step, Absent(), "key-1")
+    assert (refused.value.where, "[rules]" in refused.value.remedy) == (
+        f"contract/{wanted.number}",
+        whom != "plant 1010",
+    )
+    held = Target(wanted).contract | {"PurchasingGroup": "007"}
+    found = DRIVER.read(step, listed(held))
+    assert isinstance(found, Present)
+    assert found.equal
+    assert DRIVER.write(step, found, "key-1") is None
 
 
 @pytest.mark.parametrize(

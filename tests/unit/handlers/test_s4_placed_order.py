@@ -86,8 +86,8 @@ def order(*lines: OrderLine, **more: Any) -> PurchaseOrder:
     return msgspec.structs.replace(plain, **more)
 
 
-def step_of(wanted: PurchaseOrder) -> Step:
-    return Step("", "erp", "order", wanted.number, PutOrder(wanted))
+def step_of(wanted: PurchaseOrder, group: str = "C01") -> Step:
+    return Step("", "erp", "order", wanted.number, PutOrder(wanted, group))
 
 
 def body_of(request: Request) -> dict[str, Any]:
@@ -322,7 +322,7 @@ def test_an_order_is_created_with_its_items_and_schedule_lines_under_our_number(
         "PurchaseOrderType": "NB",
         "Supplier": "17300001",
         "PurchasingOrganization": "1010",
-        "PurchasingGroup": "001",
+        "PurchasingGroup": "C01",
         "PurchaseOrderDate": "/Date(1772409600000)/",
         "DocumentCurrency": "EUR",
         "CorrespncInternalReference": "PO-1001",
@@ -555,6 +555,41 @@ def test_what_was_created_reads_back_as_equal() -> None:
 )
 def test_what_is_only_written_otherwise_is_equal(edit: Callable[[Target], object]) -> None:
     assert seen(order(), edit).differences == ()
+
+
+@pytest.mark.parametrize(
+    ("plants", "whom", "setting"),
+    [
+        (("1010",), "plant 1010", "`purchasing_group` in its [[rules.plants]]"),
+        (
+            ("2010", "1010"),
+            "plants 1010, 2010",
+            "one `purchasing_group` for all of them in [[rules.plants]], or"
+            " `central_purchasing_group` in [rules]",
+        ),
+    ],
+)
+def test_an_order_that_nobody_is_named_to_buy_is_refused_and_one_that_is_there_stays(
+    plants: tuple[str, ...], whom: str, setting: str
+) -> None:
+    lines = [line(str(number), plant=plant) for number, plant in enumerate(plants, start=1)]
+    wanted = order(*lines)
+    step = step_of(wanted, group="")
+    with pytest.raises(Misconfigured) as refused:
+        DRIVER.write(step, Absent(), "key-1")
+    assert (refused.value.code, refused.value.where) == (
+        "purchasing-group-missing",
+        "purchase-order/PO-1001",
+    )
+    assert refused.value.what == (
+        f"Nobody is named who buys for {whom}: the ERP has to be told a purchasing group"
+    )
+    assert refused.value.remedy == f"Set {setting}; then state it again, or replay its message"
+    held = Target(wanted).order | {"PurchasingGroup": "007"}
+    found = DRIVER.read(step, listed(held))
+    assert isinstance(found, Present)
+    assert found.equal
+    assert DRIVER.write(step, found, "key-1") is None
 
 
 def test_quantity_day_and_price_are_changed_by_themselves_under_their_tags() -> None:
