@@ -54,7 +54,7 @@ async def apply(
         tx, await aside_if(large, document_rows.as_rows, rows.documents)
     )
     await _emit_events(tx, verdicts, rows.said)
-    planned = await _apply_plans(tx, verdicts, positions)
+    planned = await _apply_plans(tx, verdicts, positions, context.now)
     cases = [c for c in rows.cases if planned.get(c.ledger_key, c.position) == c.position]
     if cases:
         await case_rows.open_cases(tx, cases)
@@ -141,7 +141,7 @@ def _cause(verdict: Verdict) -> history_rows.Cause:
 
 
 async def _apply_plans(
-    tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position]
+    tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position], now: datetime
 ) -> dict[str, Position | None]:
     """Plans are in their ledgers, and so is what is to be read; by ledger, the place of the message
     whose plan it took last, None where all were stale. What was said with any other plan does not
@@ -158,7 +158,7 @@ async def _apply_plans(
     if not plans:
         return planned
     taken = await book.apply_plans(
-        tx, [book.Planned(plan, _origin(v.work, position)) for plan, v, position in plans]
+        tx, [book.Planned(plan, _origin(v.work, position)) for plan, v, position in plans], now
     )
     for (plan, verdict, position), is_taken in zip(plans, taken, strict=True):
         planned.setdefault(plan.key, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 
 import msgspec
@@ -67,11 +68,12 @@ class Planned(msgspec.Struct, frozen=True):
         )
 
 
-async def apply_plans(tx: Tx, plans: Sequence[Planned]) -> list[bool]:
+async def apply_plans(tx: Tx, plans: Sequence[Planned], now: datetime) -> list[bool]:
     """Each ledger says what its plan says and has moved as far as it can; which were taken, and
     which are stale. Several plans of one ledger are taken one after the other, in this order; calls
     of several ledgers to one target object are made in it too.
 
+    now: when they are planned; what is new has all its time from then on.
     Planning again with the same facts changes nothing.
     """
     taken = [False] * len(plans)
@@ -81,13 +83,13 @@ async def apply_plans(tx: Tx, plans: Sequence[Planned]) -> list[bool]:
         for n, planned in rest.items():
             first.setdefault(planned.plan.key, n)
         distinct = [(n, rest.pop(n)) for n in first.values()]
-        fresh = await _apply_distinct(tx, [planned for _, planned in distinct])
+        fresh = await _apply_distinct(tx, [planned for _, planned in distinct], now)
         for n, planned in distinct:
             taken[n] = planned.plan.key in fresh
     return taken
 
 
-async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
+async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> set[str]:
     """Keys of the ledgers that took their plan. One plan a ledger."""
     # Locked in the order of their keys, and stored in that of the plans: it is the order of calls.
     by_key = sorted(plans, key=lambda planned: planned.plan.key)
@@ -122,8 +124,8 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned]) -> set[str]:
     if renewals:
         await ledger_rows.renew_ledgers(tx, renewals)
     await step_rows.move_steps(tx, [m for d in diffs.values() for m in d.moves])
-    await step_rows.replace_steps(tx, [(n, r) for n, d in diffs.items() for r in d.replaces])
-    await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts])
+    await step_rows.replace_steps(tx, [(n, r) for n, d in diffs.items() for r in d.replaces], now)
+    await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts], now)
     await step_rows.retime_steps(tx, [r for d in diffs.values() for r in d.retimes])
     await _close_asked_anew(tx, [(ledger, diffs[ledger.id].replaces) for ledger in ledgers])
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:

@@ -7,11 +7,12 @@ record with what was before and after.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
 from broker import book, steering, step_ends
-from broker.ledger import AT_TARGET, LedgerStep
+from broker.ledger import AT_TARGET, LedgerStep, due
 from broker.principals import Action, Deed
 from broker.store import Tx
 from broker.store import casebook as case_rows
@@ -24,6 +25,7 @@ from broker.store.ledgers import Ledger
 from broker.store.messages import Note
 from canonical.effects import Finding, Plan, parts_of_identity
 from canonical.errors import Conflict, Rejected
+from canonical.rules import Rules
 
 # A plan of very many steps has its ledger longer than this: then the command is given again.
 LEDGER_S = 15
@@ -126,10 +128,13 @@ async def skip(tx: Tx, *, number: str, step: str, by: str, reason: str) -> Steer
     return await _steered(tx, ledger, steps, chosen)
 
 
-async def restart(tx: Tx, *, number: str, step: str, by: str, reason: str) -> Steered:
+async def restart(
+    tx: Tx, *, number: str, step: str, by: str, reason: str, rules: Rules, now: datetime
+) -> Steered:
     """The step, by its id or identity, and what follows it run anew (broker.steering.restart).
 
-    What is true at its target is seen there and not written again.
+    What is true at its target is seen there and not written again. What is repeated has all its
+    time from now on, by the calendars of these rules; the others are as late as they were.
     Raises: Rejected("not-found"); Conflict("not-open"), Conflict("not-current"),
     Conflict("at-target") or Conflict("not-run").
     """
@@ -141,7 +146,8 @@ async def restart(tx: Tx, *, number: str, step: str, by: str, reason: str) -> St
     again = steering.restart(steps, chosen)
     note = f"run anew by {by}: {reason}"
     await rows.return_steps(tx, again.returns, note)
-    await rows.repeat_steps(tx, ledger.id, again.repeats, note)
+    repeats = [(s, due(s.due_s, rules.calendar(s.calendar), now)) for s in again.repeats]
+    await rows.repeat_steps(tx, ledger.id, repeats, note)
     await _close_failure(tx, ledger, again.returns, by)
     if ledger.state != "open":
         await rows.reopen(tx, ledger.id)
@@ -154,7 +160,7 @@ async def restart(tx: Tx, *, number: str, step: str, by: str, reason: str) -> St
     return await _steered(tx, ledger, steps, chosen)
 
 
-async def cancel(tx: Tx, *, number: str, by: str, reason: str) -> Steered:
+async def cancel(tx: Tx, *, number: str, by: str, reason: str, now: datetime) -> Steered:
     """The change is a plan of nothing, and ends as cancelled: what was not sent is cancelled, what
     is at a target is decided on when it comes back, of what is done a case asks whether it stays.
     A newer statement of its source plans it anew.
@@ -173,7 +179,7 @@ async def cancel(tx: Tx, *, number: str, by: str, reason: str) -> Steered:
         findings=(Finding("change-cancelled", ledger.key, what, "info", "engineering"),),
         cancels=True,
     )
-    await book.apply_plans(tx, [book.Planned(plan, _origin(ledger), by=by)])
+    await book.apply_plans(tx, [book.Planned(plan, _origin(ledger), by=by)], now)
     # What only its plan said is not said any more.
     await case_rows.close_unsaid_cases(tx, {ledger.key: []})
     await _write_audit(tx, ledger, "change-cancelled", by, reason, ("open", "cancelled"))

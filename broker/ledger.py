@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from graphlib import TopologicalSorter
 
 import msgspec
@@ -27,6 +27,7 @@ import msgspec
 from canonical.codec import encode
 from canonical.effects import Plan, Step
 from canonical.operations import QUESTIONS, AwaitFact, AwaitTime, ReadObject, StepKind, verb
+from canonical.working_time import WorkingCalendar, after
 
 NOT_SENT = frozenset({"waiting", "held", "ready"})
 AT_TARGET = frozenset({"in_flight", "in_doubt"})
@@ -37,7 +38,8 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     """A step as it stands in the ledger.
 
     withdrawn: no longer planned while it was at its target; decided on when it comes back.
-    watched: as watched_fact. wake_at: as in Step. due_at: when it counts as late.
+    watched: as watched_fact. wake_at: as in Step. due_at: when it counts as late; due_s and the
+    name of a calendar ("" = none) as in Step.
     """
 
     id: int
@@ -53,6 +55,26 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     watched: tuple[str, int] | None = None
     wake_at: datetime | None = None
     due_at: datetime | None = None
+    due_s: int = 0
+    calendar: str = ""
+
+
+class Due(msgspec.Struct, frozen=True, gc=False):
+    """When a step counts as late: after_s seconds after since, of the calendar's working time.
+
+    calendar: its name; "" = of any time.
+    """
+
+    at: datetime
+    since: datetime
+    after_s: int
+    calendar: str = ""
+
+
+def due(after_s: int, calendar: WorkingCalendar | None, since: datetime) -> Due:
+    """When something is late whose time begins then: the one place that says so."""
+    name = calendar.name if calendar else ""
+    return Due(after(calendar, since, after_s), since, after_s, name)
 
 
 class Replace(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +88,18 @@ class Replace(msgspec.Struct, frozen=True, gc=False):
     digest: bytes
     due_from: datetime | None = None
 
+    def due(self, now: datetime) -> Due | None:
+        """When it is late if it is replaced now; None = as it was.
+
+        Planning anew puts nothing off, unless the wait before it says so. What had ended is asked
+        for once more and has all its time again.
+        """
+        new = due(self.step.due_s, self.step.calendar, self.due_from or now)
+        if self.due_from is not None or self.old.state not in NOT_SENT:
+            return new
+        is_sooner = self.old.due_at is None or new.at < self.old.due_at
+        return new if is_sooner else None
+
 
 class Insert(msgspec.Struct, frozen=True, gc=False):
     """A new step, or a follow-up of the same identity after one that was sent.
@@ -77,6 +111,10 @@ class Insert(msgspec.Struct, frozen=True, gc=False):
     digest: bytes
     generation: int
     due_from: datetime | None = None
+
+    def due(self, now: datetime) -> Due:
+        """When it is late if it is planned now."""
+        return due(self.step.due_s, self.step.calendar, self.due_from or now)
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
@@ -90,12 +128,12 @@ class Move(msgspec.Struct, frozen=True, gc=False):
 class Retime(msgspec.Struct, frozen=True, gc=False):
     """A step stays as it is, and when its plan is made anew or when it is late changes.
 
-    due_at: None = as it was.
+    due: None = as it was.
     """
 
     step: LedgerStep
     wake_at: datetime | None
-    due_at: datetime | None = None
+    due: Due | None = None
 
 
 class PlanDiff(msgspec.Struct, frozen=True):
@@ -151,10 +189,10 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
     withdrawals: list[tuple[LedgerStep, bool]] = []
     reorders: list[tuple[LedgerStep, tuple[str, ...]]] = []
     for identity, step in planned.items():
-        digest, due = digests[identity], due_from.get(identity)
+        digest, since = digests[identity], due_from.get(identity)
         old = now.get(identity)
         if old is None:
-            inserts.append(Insert(step, digest, 1, due))
+            inserts.append(Insert(step, digest, 1, since))
         elif isinstance(step.operation, ReadObject):
             # Not sent yet, it is joined: it will see what is told now. One that is out may have
             # looked before; one that has ended left nothing that a generation would tell.
@@ -163,18 +201,18 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
             elif old.state not in NOT_SENT:
                 replaces.append(Replace(old, step, digest))
         elif old.kind == "wait" and old.state == "done":
-            inserts.append(Insert(step, digest, old.generation + 1, due))  # awaited anew
+            inserts.append(Insert(step, digest, old.generation + 1, since))  # awaited anew
         elif old.digest == digest and old.state not in ("cancelled", "superseded"):
             if old.state in NOT_SENT and _stands_otherwise(old, step):
-                replaces.append(Replace(old, step, digest, due))
+                replaces.append(Replace(old, step, digest, since))
             elif set(old.depends_on) != set(step.depends_on):
                 reorders.append((old, step.depends_on))
             if old.withdrawn:
                 withdrawals.append((old, False))
         elif old.state in NOT_SENT or old.state == "failed":
-            replaces.append(Replace(old, step, digest, due))
+            replaces.append(Replace(old, step, digest, since))
         else:
-            inserts.append(Insert(step, digest, old.generation + 1, due))
+            inserts.append(Insert(step, digest, old.generation + 1, since))
     former = _done_before(steps, now)
     for identity, old in now.items():
         if identity in planned:
@@ -212,16 +250,16 @@ def _retimes(
     makes no plan anew any more: that plan knew of it."""
     for old in kept:
         wake: datetime | None = None
-        due: datetime | None = None
+        late: Due | None = None
         step = planned.get(old.identity)
         if old.state in SETTLED:
             continue
         if step is not None and digests[old.identity] == old.digest:
             wake = step.wake_at
             if old.state in NOT_SENT and old.identity in due_from:
-                due = due_from[old.identity] + timedelta(seconds=step.due_s)
-        if wake != old.wake_at or (due is not None and due != old.due_at):
-            yield Retime(old, wake, due)
+                late = due(step.due_s, step.calendar, due_from[old.identity])
+        if wake != old.wake_at or (late is not None and late.at != old.due_at):
+            yield Retime(old, wake, late)
 
 
 def _stands_otherwise(old: LedgerStep, step: Step) -> bool:

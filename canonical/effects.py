@@ -11,6 +11,7 @@ from msgspec import UNSET
 from canonical.envelope import Lane
 from canonical.facts import Document
 from canonical.operations import Operation, StepKind, kind, verb
+from canonical.working_time import WorkingCalendar
 
 Severity = Literal["info", "warning", "stop"]
 
@@ -24,6 +25,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     owner: who is asked when it does not move.
     due_s: seconds after planning when it counts as late, or after the end of a wait for a time that
         it stands behind.
+    calendar: in whose working time these seconds are; None = in any. Not part of its content.
     fact, seen: document the step's sense hangs on, in the version it was planned on: a newer one
         makes the plan anew while the step is open. Not part of its content.
     wake_at: UTC; the plan is made anew at that moment while the step is open, so it lies in the
@@ -39,6 +41,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     owner: str = "operations"
     lane: Lane = "standard"
     due_s: int = 86_400
+    calendar: WorkingCalendar | None = None
     fact: str = ""
     seen: int = 0
     wake_at: datetime | None = None

@@ -17,6 +17,10 @@ from canonical.effectivity import midnight
 from canonical.item import ItemKind
 from canonical.own_words import NO_WORDS, OwnWords
 from canonical.sourcing import SourcingMode
+from canonical.working_time import WorkingCalendar, require_zone
+
+MOST_DUE_S = 366 * 86_400
+"""A year: in a calendar of one hour a week it is 168 of them, and can still be written."""
 
 
 class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +30,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purchasing_group: who buys for it; "" = nobody is named, and what needs one is refused.
     region, business_unit: in the words in which suppliers are qualified for them; "" = none.
     company: code of the company that it belongs to, by which routes may name it; "" = none.
+    calendar: by whose working time decisions about it are late; "" = by any time.
     """
 
     code: str
@@ -37,13 +42,10 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: str = ""
     business_unit: str = ""
     company: str = ""
+    calendar: str = ""
 
     def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.zone)
-        # Beside ZoneInfoNotFoundError (a KeyError): ValueError for "../x", OSError for a folder.
-        except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{self.zone!r} of plant {self.code} is no time zone") from error
+        require_zone(self.zone, f"of plant {self.code}")
 
 
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,7 +100,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regulated: product families where a finding stops the change instead of warning.
     approvers: role that decides, per question, e.g. {"supplier-qualification": "quality"}.
     signatures: how many persons of that role have to approve, per question; 1 where none is said.
-    due_s: seconds a step of a kind may take before it is late, per operation word.
+    due_s: seconds a step of a kind may take before it is late, per operation word; those of an
+        approval count in the working time of whom it asks, where that has a calendar.
+    calendars: working times, by name. role_calendars: name of that of a role.
     inherit_qualifications: whether a supplier without a qualification of its own may be bought from
         by that of its parent. A parent's disqualification always counts.
     central_purchasing_group: who buys what is for all plants, or for several that have not all the
@@ -117,7 +121,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regulated: tuple[str, ...] = ()
     approvers: dict[str, str] = {}
     signatures: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
-    due_s: dict[str, int] = {}
+    due_s: dict[str, Annotated[int, msgspec.Meta(ge=0, le=MOST_DUE_S)]] = {}
+    calendars: dict[str, WorkingCalendar] = {}
+    role_calendars: dict[str, str] = {}
     inherit_qualifications: bool = True
     central_purchasing_group: str = ""
     words: dict[str, OwnWords] = {}
@@ -127,6 +133,18 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         foreign = self.boms.plants() - {plant.code for plant in self.plants}
         if foreign:
             raise ValueError(f"The rules of BOMs name plant {min(foreign)}, which is not ours")
+        self._require_calendars()
+
+    def _require_calendars(self) -> None:
+        for name, calendar in self.calendars.items():
+            if not name or calendar.name:
+                raise ValueError("A calendar has its name from its table, [rules.calendars.NAME]")
+        named = {f"plant {plant.code}": plant.calendar for plant in self.plants if plant.calendar}
+        named |= {f"the role {role}": name for role, name in self.role_calendars.items()}
+        for who, name in named.items():
+            if name not in self.calendars:
+                known = ", ".join(sorted(self.calendars)) or "there is none"
+                raise ValueError(f"{name!r} of {who} is no calendar of the rules: {known}")
 
     def plant(self, code: str) -> Plant | None:
         """The plant with that code, if it is ours."""
@@ -135,6 +153,19 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def words_of(self, who: str) -> OwnWords:
         """The own words of that source or system; none where nobody has stated any."""
         return self.words.get(who, NO_WORDS)
+
+    def calendar(self, name: str) -> WorkingCalendar | None:
+        """The calendar of that name, which it bears; None where there is none, or not any more."""
+        found = self.calendars.get(name)
+        return msgspec.structs.replace(found, name=name) if found else None
+
+    def calendar_of(self, role: str, plants: Iterable[str] = ()) -> WorkingCalendar | None:
+        """By whose working time a decision of the role about these plants is late: by the role's;
+        else by the plants', where all of them name the same; None = by any time."""
+        if role in self.role_calendars:
+            return self.calendar(self.role_calendars[role])
+        names = {known.calendar if (known := self.plant(code)) else "" for code in plants}
+        return self.calendar(names.pop()) if len(names) == 1 else None
 
     def day_in(self, plant: str, now: datetime) -> date:
         """The day it is in the plant at that moment; in UTC for "*" and for one that is not ours.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from broker.ledger import LedgerStep
+from broker.ledger import Due, LedgerStep
 from broker.slices import slices
 from broker.store.connection import Tx
-from broker.store.steps import idempotency_key, told_by_holds
+from broker.store.steps import due_columns, idempotency_key, told_by_holds
 
 
 async def ids_of(tx: Tx, numbers: Collection[str]) -> dict[str, int]:
@@ -98,33 +98,40 @@ async def return_steps(tx: Tx, steps: Sequence[LedgerStep], note: str) -> None:
             raise RuntimeError(f"{len(some)} steps to return, {changed} were as read")
 
 
-async def repeat_steps(tx: Tx, ledger_id: int, steps: Sequence[LedgerStep], note: str) -> None:
-    """A further generation of each of the ledger's steps, of the same content, waits."""
-    for some in slices(steps):
+async def repeat_steps(
+    tx: Tx, ledger_id: int, repeats: Sequence[tuple[LedgerStep, Due]], note: str
+) -> None:
+    """A further generation of each of the ledger's steps, of the same content, waits, and is late
+    then."""
+    for some in slices(repeats):
         await tx.execute(
             f"""
             with made as (
                 insert into step (ledger_id, identity, generation, kind, plant, system,
                     object_kind, object_id, verb, operation, digest, idempotency_key, depends_on,
-                    fact, seen, state, target_id, lane, owner, wake_at, due_at, flow, only_asks)
+                    fact, seen, state, target_id, lane, owner, wake_at, due_at, due_from, due_s,
+                    calendar, flow, only_asks)
                 select s.ledger_id, s.identity, s.generation + 1, s.kind, s.plant, s.system,
                        s.object_kind, s.object_id, s.verb, s.operation, s.digest,
                        r.idempotency_key, s.depends_on, s.fact, s.seen, 'waiting', s.target_id,
-                       s.lane, s.owner, s.wake_at, now() + (s.due_at - s.created_at),
+                       s.lane, s.owner, s.wake_at, r.due_at, r.due_from, r.due_s, r.calendar,
                        {told_by_holds("s")}
-                from unnest($1::bigint[], $2::text[]) with ordinality as r(id, idempotency_key, n)
+                from unnest($1::bigint[], $2::text[], $4::timestamptz[], $5::timestamptz[],
+                            $6::int[], $7::text[])
+                     with ordinality as r(id, idempotency_key, due_at, due_from, due_s, calendar, n)
                 join step s on s.id = r.id
                 order by r.n
                 returning id
             )
             insert into step_event (step_id, state, note) select id, 'waiting', $3 from made
             """,
-            [step.id for step in some],
+            [step.id for step, _ in some],
             [
                 idempotency_key(
                     ledger_id, step.identity, f"generation {step.generation + 1}", step.digest
                 )
-                for step in some
+                for step, _ in some
             ],
             note,
+            *due_columns([due for _, due in some]),
         )

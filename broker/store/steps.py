@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import cast
 
 import asyncpg
 import msgspec
 
 from broker.aside import MANY, aside_if
-from broker.ledger import Insert, LedgerStep, Move, Replace, Retime, watched_fact
+from broker.ledger import Due, Insert, LedgerStep, Move, Replace, Retime, watched_fact
 from broker.slices import ROWS, slices
 from broker.store.connection import Tx
 from canonical.codec import encode
 from canonical.effects import Step
 from canonical.operations import READS, Approve, Operation, StepKind, verb
+
+# Of a step that a process of an earlier version planned only the moment is on record.
+DUE_S = "coalesce(s.due_s, extract(epoch from s.due_at - s.created_at)::int)"
+DUE_FROM = "coalesce(s.due_from, s.created_at)"
 
 _READS = ", ".join(f"'{word}'" for word in sorted(READS))
 
@@ -106,9 +111,10 @@ async def load_steps(tx: Tx, ledger_ids: Iterable[int]) -> dict[int, list[Ledger
     steps: dict[int, list[LedgerStep]] = {ledger_id: [] for ledger_id in ledger_ids}
     # A portal, read in slices: asking for each slice anew would read the whole ledger each time.
     cursor = await tx.cursor(
-        """
+        f"""
         select s.ledger_id, s.id, s.identity, s.generation, s.kind, s.state, s.version, s.digest,
-               s.depends_on, s.reason, s.withdrawn, s.fact, s.seen, s.wake_at, s.due_at
+               s.depends_on, s.reason, s.withdrawn, s.fact, s.seen, s.wake_at, s.due_at,
+               {DUE_S} as due_s, s.calendar
         from step s join unnest($1::bigint[]) as w(ledger_id) using (ledger_id)
         order by s.ledger_id, s.id for update of s
         """,
@@ -136,6 +142,8 @@ def ledger_step(row: asyncpg.Record) -> LedgerStep:
         watched=(row["fact"], row["seen"]) if row["fact"] is not None else None,
         wake_at=row["wake_at"],
         due_at=row["due_at"],
+        due_s=row["due_s"],
+        calendar=row["calendar"],
     )
 
 
@@ -164,14 +172,16 @@ async def reorder_steps(tx: Tx, reorders: Sequence[tuple[LedgerStep, tuple[str, 
         )
 
 
-async def insert_steps(tx: Tx, inserts: Sequence[tuple[int, Insert]]) -> None:
-    """New steps, each with the id of its ledger, and the target rows their calls go to."""
+async def insert_steps(tx: Tx, inserts: Sequence[tuple[int, Insert]], now: datetime) -> None:
+    """New steps, each with the id of its ledger, and the target rows their calls go to. now: when
+    the time that they have begins, unless it does later."""
     for some in slices(inserts):
-        await _insert_some(tx, some)
+        await _insert_some(tx, some, now)
 
 
-async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]]) -> None:
+async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]], now: datetime) -> None:
     inserts = [insert for _, insert in some]
+    dues = [insert.due(now) for insert in inserts]
     steps = [i.step for i in inserts]
     facts = [watched_fact(s) for s in steps]
     await tx.execute(
@@ -196,24 +206,24 @@ async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]]) -> None:
             select * from unnest(
                 $1::bigint[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[],
-                $13::text[], $14::int[], $15::text[], $16::text[], $17::int[], $18::text[],
-                $19::timestamptz[], $20::timestamptz[])
+                $13::text[], $14::int[], $15::text[], $16::text[], $17::text[],
+                $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::int[], $22::text[])
             with ordinality as p(ledger_id, identity, generation, kind, plant, system,
                 object_kind, object_id, verb, operation, digest, depends_on, fact, seen, lane,
-                owner, due_s, idempotency_key, wake_at, due_from, n)
+                owner, idempotency_key, wake_at, due_at, due_from, due_s, calendar, n)
         ),
         made as (
             insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
                 object_id, verb, operation, digest, idempotency_key, depends_on, fact, seen,
-                state, target_id, lane, owner, wake_at, due_at, flow, only_asks)
+                state, target_id, lane, owner, wake_at, due_at, due_from, due_s, calendar, flow,
+                only_asks)
             select p.ledger_id, p.identity, p.generation, p.kind, p.plant, p.system, p.object_kind,
                    p.object_id, p.verb, p.operation, p.digest,
                    -- fixed when the step is written: every try of this content carries it
                    p.idempotency_key,
                    array(select jsonb_array_elements_text(p.depends_on::jsonb)),
                    p.fact, p.seen, 'waiting', t.id, p.lane, p.owner, p.wake_at,
-                   coalesce(p.due_from, now()) + make_interval(secs => p.due_s),
-                   {told_by_holds("p")}
+                   p.due_at, p.due_from, p.due_s, p.calendar, {told_by_holds("p")}
             from planned p
             -- a look-up for each: a join reads all targets for every slice of a long plan
             left join lateral (
@@ -243,23 +253,23 @@ async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]]) -> None:
         [f[1] if f else None for f in facts],
         [s.lane for s in steps],
         [s.owner for s in steps],
-        [s.due_s for s in steps],
         [
             idempotency_key(ledger_id, i.step.identity, f"generation {i.generation}", i.digest)
             for ledger_id, i in some
         ],
         [s.wake_at for s in steps],
-        [i.due_from for i in inserts],
+        *due_columns(dues),
     )
 
 
-async def replace_steps(tx: Tx, replaces: Sequence[tuple[int, Replace]]) -> None:
-    """Steps that were not sent, each with the id of its ledger, say what the new plan says."""
+async def replace_steps(tx: Tx, replaces: Sequence[tuple[int, Replace]], now: datetime) -> None:
+    """Steps that were not sent, each with the id of its ledger, say what the new plan says. now: as
+    in `insert_steps`."""
     for some in slices(replaces):
-        await _replace_some(tx, some)
+        await _replace_some(tx, some, now)
 
 
-async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
+async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]], now: datetime) -> None:
     replaces = [replace for _, replace in some]
     facts = [watched_fact(r.step) for r in replaces]
     await tx.execute(
@@ -267,9 +277,10 @@ async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
         with planned as (
             select * from unnest($2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[],
                                  $7::int[], $8::text[], $9::text[], $1::text[],
-                                 $10::int[], $11::timestamptz[], $12::timestamptz[])
+                                 $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
+                                 $13::int[], $14::text[])
                  as p(id, operation, digest, depends_on, fact, seen, lane, owner, idempotency_key,
-                      due_s, wake_at, due_from)
+                      wake_at, due_at, due_from, due_s, calendar)
         ),
         changed as (
             update step s
@@ -277,9 +288,8 @@ async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
                 depends_on = array(select jsonb_array_elements_text(p.depends_on::jsonb)),
                 lane = p.lane, owner = p.owner, wake_at = p.wake_at,
                 state = 'waiting', reason = '',
-                -- a wait that it stood behind may have ended before its time
-                due_at = coalesce(p.due_from + make_interval(secs => p.due_s),
-                                  least(s.due_at, now() + make_interval(secs => p.due_s))),
+                due_at = coalesce(p.due_at, s.due_at), due_from = coalesce(p.due_from, s.due_from),
+                due_s = coalesce(p.due_s, s.due_s), calendar = coalesce(p.calendar, s.calendar),
                 idempotency_key = case when s.digest = p.digest then s.idempotency_key
                                        else p.idempotency_key end,
                 attempts = 0, version = s.version + 1, changed_at = now()
@@ -301,9 +311,18 @@ async def _replace_some(tx: Tx, some: Sequence[tuple[int, Replace]]) -> None:
         [f[1] if f else None for f in facts],
         [r.step.lane for r in replaces],
         [r.step.owner for r in replaces],
-        [r.step.due_s for r in replaces],
         [r.step.wake_at for r in replaces],
-        [r.due_from for r in replaces],
+        *due_columns([r.due(now) for r in replaces]),
+    )
+
+
+def due_columns(dues: Sequence[Due | None]) -> tuple[list[object], ...]:
+    """Values of due_at, due_from, due_s and calendar; null where a step's are to stay."""
+    return (
+        [d and d.at for d in dues],
+        [d and d.since for d in dues],
+        [None if d is None else d.after_s for d in dues],
+        [None if d is None else d.calendar for d in dues],
     )
 
 
@@ -312,14 +331,18 @@ async def retime_steps(tx: Tx, retimes: Sequence[Retime]) -> None:
     for some in slices(retimes):
         await tx.execute(
             """
-            update step s set wake_at = r.wake_at, due_at = coalesce(r.due_at, s.due_at)
-            from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[])
-                 as r(id, wake_at, due_at)
+            update step s
+            set wake_at = r.wake_at, due_at = coalesce(r.due_at, s.due_at),
+                due_from = coalesce(r.due_from, s.due_from), due_s = coalesce(r.due_s, s.due_s),
+                calendar = coalesce(r.calendar, s.calendar)
+            from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
+                        $5::int[], $6::text[])
+                 as r(id, wake_at, due_at, due_from, due_s, calendar)
             where s.id = r.id
             """,
             [r.step.id for r in some],
             [r.wake_at for r in some],
-            [r.due_at for r in some],
+            *due_columns([r.due for r in some]),
         )
 
 

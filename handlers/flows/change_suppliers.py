@@ -197,7 +197,14 @@ def approval_steps(
     evidence = _evidence(planning, line, held, stated)
     about = ("supplier", number)
     asked = Approve(QUALIFICATION, text, evidence, signatures)
-    decision = planning.step(role, about, asked, owner=role, fact=supplier_key(number))
+    decision = planning.step(
+        role,
+        about,
+        asked,
+        owner=role,
+        fact=supplier_key(number),
+        concerns={purchase.plant for purchase, _ in held},
+    )
     review = RequestReview(
         supplier=number,
         change=change,

@@ -22,6 +22,7 @@ from canonical.facts import Facts
 from canonical.item import item_key
 from canonical.operations import (
     Announce,
+    Approve,
     AwaitFact,
     AwaitTime,
     Operation,
@@ -76,9 +77,15 @@ class Planning(msgspec.Struct, frozen=True):
         owner: str = "operations",
         lane: Lane | None = None,
         fact: str = "",
+        concerns: Iterable[str] = (),
     ) -> Step:
         """A step about (object kind, object id) that follows the given ones, and the start where a
-        system would show it, and hangs on `fact`."""
+        system would show it, and hangs on `fact`.
+
+        concerns: plants that a decision is about.
+        """
+        rules = self.facts.rules
+        is_decision = isinstance(operation, Approve)
         before = {step.identity for step in after}
         if self.start is not None and changes_a_system(operation):
             before.add(self.start.identity)
@@ -91,7 +98,8 @@ class Planning(msgspec.Struct, frozen=True):
             depends_on=tuple(sorted(before)),
             owner=owner,
             lane=lane or self.lane,
-            due_s=self.facts.rules.due_s.get(verb(operation), DUE_S),
+            due_s=rules.due_s.get(verb(operation), DUE_S),
+            calendar=rules.calendar_of(system, concerns) if is_decision else None,
             fact=fact,
             seen=self.facts.version(fact) if fact else 0,
             wake_at=operation.at if isinstance(operation, AwaitTime) else self.wake_at,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -17,7 +19,7 @@ from canonical.effects import parts_of_identity
 from ops.cli.numbered import required_reason
 from ops.cli.output import plural, screen, talk
 from ops.cli.problems import Exit, Problem, not_found
-from ops.cli.session import Actor, Common, act, read, subscriptions
+from ops.cli.session import Actor, Common, act, configuration, read, subscriptions
 
 Reason = Annotated[str, Parameter(help="Why; kept.")]
 
@@ -105,7 +107,9 @@ def skip_step(
     step
         Number of the step, from `change show --all`, or its identity.
     """
-    name, done = _on_step(common, actor, "change-skip", number, step, reason)
+    # That a call is skipped is told to those who subscribe.
+    told = subscriptions(common)
+    name, done = _on_step(common, actor, "change-skip", number, step, reason, work.skip, told)
     _tell_step(done, f"skipped by {name}")
     _tell_others(done)
 
@@ -128,7 +132,9 @@ def restart_step(
     step
         Number of the step, from `change show --all`, or its identity.
     """
-    name, done = _on_step(common, actor, "change-restart", number, step, reason)
+    # By its calendars what is asked again has its time anew.
+    restart = partial(work.restart, rules=configuration(common).rules, now=datetime.now(UTC))
+    name, done = _on_step(common, actor, "change-restart", number, step, reason, restart)
     _tell_step(done, f"restarted by {name}")
     _tell_others(done)
 
@@ -156,7 +162,8 @@ def cancel_change(
     _require(common, [number])
 
     async def cancelled(tx: Tx, who: Principal) -> tuple[str, Steered]:
-        return who.name, await work.cancel(tx, number=number, by=who.name, reason=why)
+        done = await work.cancel(tx, number=number, by=who.name, reason=why, now=datetime.now(UTC))
+        return who.name, done
 
     name, done = act(
         common,
@@ -171,23 +178,22 @@ def cancel_change(
     talk(f"What is left of it: layshaft change show {number_of(done.key)}")
 
 
-_STEPPED: Mapping[Action, Callable[..., Awaitable[Steered]]] = {
-    "change-skip": work.skip,
-    "change-restart": work.restart,
-}
-
-
 def _on_step(
-    common: Common, actor: Actor, action: Action, number: str, step: str, reason: str
+    common: Common,
+    actor: Actor,
+    action: Action,
+    number: str,
+    step: str,
+    reason: str,
+    steer: Callable[..., Awaitable[Steered]],
+    told: Collection[str] = (),
 ) -> tuple[str, Steered]:
     """Who did it, and what it came to."""
     why, named = required_reason(reason), step.strip()
-    # That a call is skipped is told to those who subscribe.
-    told = subscriptions(common) if action == "change-skip" else frozenset[str]()
     _require(common, [number])
 
     async def acted(tx: Tx, who: Principal) -> tuple[str, Steered]:
-        done = await _STEPPED[action](tx, number=number, step=named, by=who.name, reason=why)
+        done = await steer(tx, number=number, step=named, by=who.name, reason=why)
         return who.name, done
 
     return act(

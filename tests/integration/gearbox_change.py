@@ -76,7 +76,7 @@ async def seed_in(database: Database) -> None:
         positions = await message_rows.admit(tx, [package(), package_of_kit("1")])
         first, kit = positions[package().identity], positions[package_of_kit("1").identity]
         await store_items(tx, first)
-        await book.apply_plans(tx, [book.Planned(plan(), _origin(first))])
+        await book.apply_plans(tx, [book.Planned(plan(), _origin(first))], datetime.now(UTC))
         await stick(tx, package_of_kit("1"), kit, "in_case")
         later = package_of_kit("2")
         await stick(tx, later, (await message_rows.admit(tx, [later]))[later.identity], "parked")

@@ -17,7 +17,7 @@ NO_BROKER = "amqp://guest:guest@127.0.0.1:9/"
 
 @pytest.fixture
 def configured(layshaft: Command, tmp_path: Path, database_url: str) -> None:
-    """A configuration, which says who is told of calls that end."""
+    """A configuration, which says who is told of calls that end, and has the calendars."""
     configuration(tmp_path, database_url, NO_BROKER)
 
 
@@ -68,7 +68,7 @@ def test_a_step_is_skipped_by_its_identity(layshaft: Command, configured: None) 
     assert "refused" not in layshaft("case", "list")[1]
 
 
-def test_a_step_runs_anew_by_its_number(layshaft: Command) -> None:
+def test_a_step_runs_anew_by_its_number(layshaft: Command, configured: None) -> None:
     number = step_of(layshaft, "1010|erp|item|GB-100|put-item")
     exit_code, out, err = layshaft("change", "restart", "ECO-2001", number, *WHY)
     assert (exit_code, out) == (

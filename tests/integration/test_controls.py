@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from canonical.errors import Conflict, Rejected
 from tests.integration.people import principal_in
 from tests.integration.toy import (
     DEADLINE_S,
+    RULES,
     Bench,
     Order,
     Stated,
@@ -64,12 +66,14 @@ async def skip(bench: Bench, object_id: str, *, database: Database | None = None
 async def restart(bench: Bench, object_id: str) -> Steered:
     step = await number_of(bench, object_id)
     async with bench.database.transaction() as tx:
-        return await controls.restart(tx, number="C1", step=step, **WHO)
+        return await controls.restart(
+            tx, number="C1", step=step, rules=RULES, now=datetime.now(UTC), **WHO
+        )
 
 
 async def cancel(bench: Bench) -> Steered:
     async with bench.database.transaction() as tx:
-        return await controls.cancel(tx, number="C1", **WHO)
+        return await controls.cancel(tx, number="C1", now=datetime.now(UTC), **WHO)
 
 
 async def number_of(bench: Bench, object_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -124,7 +125,9 @@ async def test_a_review_that_is_asked_for_is_written_and_held(bench: Bench) -> N
     )
     async with bench.database.transaction() as tx:
         origin = await known_origin(tx)
-        await apply_plans(tx, [Planned(Plan("order/1", 1, "Order", steps), origin)])
+        await apply_plans(
+            tx, [Planned(Plan("order/1", 1, "Order", steps), origin)], datetime.now(UTC)
+        )
     await place(bench)
     async with bench.database.transaction() as tx:
         claimed = await claim_calls(tx, lane="standard", systems=["erp"], limit=8, lease_s=60)

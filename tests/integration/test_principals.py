@@ -66,7 +66,9 @@ async def plan(database: Database, asked: Step, *plants: str, version: int = 1) 
     planned = Plan(KEY, version, "T", (asked, *behind(asked, *plants)))
     origin = book.Origin("toy", "toy", "plm", f"m{version}", STORY, "standard", POSITION)
     async with database.transaction() as tx:
-        assert await book.apply_plans(tx, [book.Planned(planned, origin)]) == [True]
+        assert await book.apply_plans(tx, [book.Planned(planned, origin)], datetime.now(UTC)) == [
+            True
+        ]
 
 
 async def shown(database: Database) -> views.TaskRow:

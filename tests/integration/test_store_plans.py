@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from broker.ledger import Move, Retime
+from broker.ledger import Due, Move, Retime
 from broker.store import (
     Database,
     Position,
@@ -172,7 +172,7 @@ async def move_fifty(tx: Tx) -> None:
 
 async def retime_fifty(tx: Tx) -> None:
     steps = [s for its in (await step_rows.load_steps(tx, range(1, 6))).values() for s in its]
-    await step_rows.retime_steps(tx, [Retime(s, NOW, NOW) for s in steps[:50]])
+    await step_rows.retime_steps(tx, [Retime(s, NOW, Due(NOW, NOW, 0)) for s in steps[:50]])
 
 
 async def claim_and_record(tx: Tx) -> None:

@@ -38,7 +38,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def planned(tx: Tx, *steps: Step) -> None:
     origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", POSITION)
-    assert await book.apply_plans(tx, [book.Planned(Plan("order/1", 1, "T", steps), origin)])
+    plan = Plan("order/1", 1, "T", steps)
+    now: datetime = await tx.fetchval("select now()")
+    assert await book.apply_plans(tx, [book.Planned(plan, origin)], now)
 
 
 async def stated(tx: Tx, version: int) -> None:

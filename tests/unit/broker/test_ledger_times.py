@@ -3,13 +3,16 @@ plan is made anew."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.ledger import (
     AT_TARGET,
+    Due,
     Insert,
     LedgerStep,
     PlanDiff,
@@ -19,7 +22,8 @@ from broker.ledger import (
     ends_of_waits,
 )
 from canonical.effects import Plan, Step
-from canonical.operations import AwaitTime, ExtendToPlant
+from canonical.operations import Approve, AwaitTime, ExtendToPlant
+from canonical.working_time import Hours, WorkingCalendar
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY, NEXT_DAY = NOW + timedelta(days=90), NOW + timedelta(days=91)
@@ -102,8 +106,92 @@ def test_a_day_that_is_moved_moves_when_what_waits_for_it_is_late() -> None:
     moved = wait(NEXT_DAY)
     changes = diff(steps, a_plan(moved, behind, asked))
     assert [(r.old.id, r.due_from) for r in changes.replaces] == [(1, NEXT_DAY)]
-    assert changes.retimes == (Retime(steps[1], None, late(behind, NEXT_DAY)),)
+    assert changes.retimes == (Retime(steps[1], None, Due(late(behind, NEXT_DAY), NEXT_DAY, 600)),)
     assert (changes.inserts, changes.moves, changes.withdrawals) == ((), (), ())
+
+
+# --- by whose time ---
+
+OFFICE = WorkingCalendar(
+    "UTC", (Hours(("mon", "tue", "wed", "thu", "fri"), time(8), time(16)),), name="office"
+)
+FRIDAY = datetime(2026, 3, 6, 15, tzinfo=UTC)
+MONDAY = datetime(2026, 3, 9, 9, tzinfo=UTC)
+
+
+def question(
+    text: str = "May it?",
+    *after: Step,
+    due_s: int = 7200,
+    calendar: WorkingCalendar | None = OFFICE,
+) -> Step:
+    depends_on = tuple(step.identity for step in after)
+    asked = Approve("supplier-qualification", text)
+    return Step(
+        "", "quality", "supplier", "S1", asked, depends_on, due_s=due_s, calendar=calendar
+    )  # fmt: skip
+
+
+def test_a_question_is_late_after_the_working_time_of_whom_it_asks() -> None:
+    [insert] = diff([], a_plan(question())).inserts
+    assert insert.due(FRIDAY) == Due(MONDAY, FRIDAY, 7200, "office")
+
+
+def test_without_a_calendar_any_time_counts() -> None:
+    [insert] = diff([], a_plan(question(calendar=None))).inserts
+    assert insert.due(FRIDAY) == Due(FRIDAY + timedelta(hours=2), FRIDAY, 7200)
+
+
+def test_behind_a_wait_working_time_counts_from_its_end() -> None:
+    start = wait(FRIDAY)
+    behind = question("May it?", start)
+    inserts = diff([], a_plan(start, behind)).inserts
+    assert inserts[1].due(NOW) == Due(MONDAY, FRIDAY, 7200, "office")
+    steps = [
+        kept(start, 1, due_at=late(start, FRIDAY)),
+        kept(behind, 2, due_at=MONDAY),
+    ]
+    assert diff(steps, a_plan(start, behind)) == NOTHING
+
+
+def test_a_question_that_asks_something_else_is_late_no_later_for_that() -> None:
+    other = question("May it still?")
+    [replace] = diff([kept(question(), 1, "ready", due_at=MONDAY)], a_plan(other)).replaces
+    assert replace.due(MONDAY) is None
+    urgent = msgspec.structs.replace(other, due_s=60)
+    [replace] = diff([kept(question(), 1, "ready", due_at=MONDAY)], a_plan(urgent)).replaces
+    assert replace.due(FRIDAY) == Due(FRIDAY + timedelta(seconds=60), FRIDAY, 60, "office")
+
+
+def test_what_was_refused_and_is_asked_otherwise_has_its_time_anew() -> None:
+    other = question("May it still?")
+    [replace] = diff([kept(question(), 1, "failed", due_at=NOW)], a_plan(other)).replaces
+    assert replace.due(FRIDAY) == Due(MONDAY, FRIDAY, 7200, "office")
+
+
+@given(
+    st.integers(0, 400_000),
+    st.sampled_from([None, OFFICE]),
+    st.booleans(),
+    st.timedeltas(timedelta(), timedelta(days=40)),
+)
+def test_the_same_plan_at_another_moment_moves_no_due_time(
+    due_s: int, calendar: WorkingCalendar | None, is_behind: bool, later: timedelta
+) -> None:
+    start = wait()
+    asked = question("May it?", *([start] if is_behind else []), due_s=due_s, calendar=calendar)
+    plan = a_plan(start, asked)
+    steps = [
+        kept(i.step, n, "ready" if n and not is_behind else "waiting", due_at=i.due(NOW).at)
+        for n, i in enumerate(diff([], plan).inserts)
+    ]
+    changes = diff(steps, plan)
+    assert changes == NOTHING
+    # Another order of what stands before it moves none either.
+    alone = question("May it?", due_s=due_s, calendar=calendar)
+    for replace in diff(steps, a_plan(start, alone)).replaces:
+        due = replace.due(NOW + later)
+        assert due is None or due.at < (steps[1].due_at or NOW)
 
 
 # --- how it ends ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, time
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from canonical.effects import Finding, Plan
 from canonical.eligibility import MAX_PARENTS
 from canonical.facts import Document, Facts
 from canonical.operations import Approve, RequestReview, verb
+from canonical.rules import Rules
 from canonical.supplier import (
     Certificate,
     Qualification,
@@ -25,6 +26,7 @@ from canonical.supplier import (
     Supplier,
     SupplierSite,
 )
+from canonical.working_time import Hours, WorkingCalendar
 from handlers.flows.engineering_change import HANDLER
 from tests.fixtures.gearbox import (
     CENTRAL,
@@ -323,6 +325,23 @@ def test_the_question_names_the_sites_that_make_it_for_these_plants() -> None:
     )
     own = msgspec.structs.replace(supplier("S-1", "disqualified"), sites=sites)
     assert "made at: Cologne, Lyon" in question(plan(ONE, BOLT, TERMS, own)).evidence
+
+
+def test_the_question_is_late_by_the_working_time_of_its_role_else_of_the_plants_it_is_about() -> (
+    None
+):
+    office = WorkingCalendar("Europe/Berlin", (Hours(("mon",), time(8), time(16)),))
+    plants = tuple(msgspec.structs.replace(p, calendar="plant") for p in (CENTRAL, LOCAL))
+    theirs = msgspec.structs.replace(RULES, calendars={"plant": office}, plants=plants)
+    owns = msgspec.structs.replace(
+        theirs, calendars={"plant": office, "role": office}, role_calendars={"quality": "role"}
+    )
+
+    def by(rules: Rules) -> dict[str, str]:
+        made = plan(ONE, BOLT, TERMS, supplier("S-1", "in_qualification"), rules=rules)
+        return {verb(s.operation): s.calendar.name for s in made.steps if s.calendar}
+
+    assert [by(RULES), by(theirs), by(owns)] == [{}, {"approve": "plant"}, {"approve": "role"}]
 
 
 def test_a_certificate_that_ended_is_found_and_holds_nothing() -> None:
