@@ -49,6 +49,7 @@ async def deed(tx: Tx, step_id: int, verdict: Verdict) -> Deed:
         correlation_id=asked.correlation_id,
         plants=asked.plants,
         role=asked.role,
+        escalated_to=asked.escalated_to,
     )
 
 
@@ -140,7 +141,8 @@ def _signed_already(asked: Approval, signed: Sequence[str], by: Principal) -> Re
         "signed-already",
         f"{by.name} has approved this already, and one person signs once",
         where=f"{len(signed)} of {asked.operation.signatures} have signed: {', '.join(signed)}",
-        remedy=f"Ask {missing} more with the role {asked.role}: layshaft token list",
+        remedy=f"Ask {missing} more with the role {' or '.join((asked.role, *asked.escalated_to))}:"
+        " layshaft token list",
         by=by.name,
     )
 

@@ -83,7 +83,14 @@ async def acting(
             deed = await describe(tx)
             principal = await identify(tx, token)
             actor = principal.name
-            if refused := may(principal, deed.action, plants=deed.plants, role=deed.role):
+            refused = may(
+                principal,
+                deed.action,
+                plants=deed.plants,
+                role=deed.role,
+                escalated_to=deed.escalated_to,
+            )
+            if refused:
                 raise refused
             yield tx, principal
     except (Rejected, Conflict) as failure:

@@ -8,6 +8,7 @@ from broker import book, left_behind
 from broker.ledger import LedgerStep, Move
 from broker.principals import Action, Deed
 from broker.store import Tx
+from broker.store import casebook as case_rows
 from broker.store import cases as rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
@@ -63,6 +64,9 @@ async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
             f" {case_id}; else have the sender correct it and send it again, then close the case",
         )
     await _resolve(tx, case, "case-retried", by, reason)
+    if released == "step":
+        # That it failed, and that it waited too long, may be two cases.
+        await case_rows.close_cases(tx, about=case.place, ledger_key=case.ledger_key, by=by)
     if stuck is not None:
         await rows.park_without_case(tx, stuck)
     return released

@@ -50,6 +50,8 @@ NAMES = (
     "facts.before_commit",
     "herald.before_commit",
     "herald.after_commit",
+    "escalation.before_commit",
+    "escalation.after_commit",
     "replay.after_read",
     "replay.before_commit",
     "replay.after_commit",

@@ -116,7 +116,13 @@ class Metrics:
         )
         self.steps = Gauge("layshaft_steps", "Steps of open ledgers", ["state"], registry=r)
         self.approvals_open = Gauge(
-            "layshaft_approvals_open", "Decisions waited for", ["role"], registry=r
+            "layshaft_approvals_open", "Decisions waited for", ["role", "question"], registry=r
+        )
+        self.approvals_overdue = Gauge(
+            "layshaft_approvals_overdue",
+            "Decisions waited for past their due time",
+            ["role", "question"],
+            registry=r,
         )
         self.outbound_holds = Gauge(
             "layshaft_outbound_holds",

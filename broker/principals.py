@@ -107,7 +107,8 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody is about to do.
 
     subject, correlation_id: as the audit has them. plants: that it concerns, "*" = all of them;
-    () = none in particular. role: that is asked, of a decision.
+    () = none in particular. role: that is asked, of a decision; escalated_to: those that it has
+    gone on to, who may decide too.
     """
 
     action: Action
@@ -115,6 +116,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: str = ""
     plants: tuple[str, ...] = ()
     role: str = ""
+    escalated_to: tuple[str, ...] = ()
 
 
 class Refused(Rejected):
@@ -126,26 +128,31 @@ class Refused(Rejected):
 
 
 def may(
-    principal: Principal, action: Action, *, plants: Iterable[str] = (), role: str = ""
+    principal: Principal,
+    action: Action,
+    *,
+    plants: Iterable[str] = (),
+    role: str = "",
+    escalated_to: Iterable[str] = (),
 ) -> Refused | None:
     """None where the principal may; else what is missing, who is allowed, and whom to ask.
 
-    plants: that it concerns, "*" = all of them. role: that is asked, of a decision; one of
-    TECHNICAL_ROLES can be asked nothing.
+    plants: that it concerns, "*" = all of them. role: that is asked, of a decision; escalated_to:
+    those that it has gone on to. One of TECHNICAL_ROLES can be asked nothing.
     """
     permission = PERMISSIONS[action]
     what = f"{principal.name} may not {permission.words}"
-    allowed = _allowed(permission, role)
+    allowed = _allowed(permission, (role, *escalated_to))
     if not set(allowed) & set(principal.roles):
         return _role_missing(principal, what, allowed)
     outside = sorted({plant for plant in plants if not principal.covers(plant)})
     return _out_of_scope(principal, what, outside) if outside else None
 
 
-def _allowed(permission: Permission, role: str) -> list[str]:
-    """The roles of which one is enough, where that role is asked."""
+def _allowed(permission: Permission, asked: Iterable[str]) -> list[str]:
+    """The roles of which one is enough, where these are asked."""
     if OWNER in permission.roles:
-        return [role] if role and role not in TECHNICAL_ROLES else []
+        return [role for role in asked if role and role not in TECHNICAL_ROLES]
     return list(permission.roles)
 
 

@@ -18,7 +18,7 @@ from canonical.envelope import Lane
 from canonical.item import ApprovedManufacturer, ApprovedSupplier, Item, ItemKind, Lifecycle
 from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, OrderStatus, PurchaseOrder
-from canonical.own_work import CaseOpened, CaseResolved, StepEnd, StepEnded
+from canonical.own_work import CaseOpened, CaseResolved, StepEnd, StepEnded, StepOverdue
 from canonical.patterns import GRADES, Pattern
 from canonical.purchase_contract import ContractExpiring, ContractStatus, PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
@@ -493,6 +493,13 @@ EVENTS: dict[str, EventType] = {
                 on_request=True,
             )
             for end, what in _STEP_ENDS.items()
+        ),
+        EventType(
+            "step.overdue", 1, StepOverdue, _STEP, "standard", _OPS,
+            "A decision or a failed call waits too long and has gone on to somebody; told where"
+            " somebody subscribes to it",
+            "Who may decide now has to hear of it; steps behind it stand still until then",
+            on_request=True,
         ),
         EventType(
             "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS,

@@ -5,7 +5,7 @@ Each is a tagged struct; the tag is the verb shown in ledgers. Drivers match on 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -245,6 +245,14 @@ Operation = (
 def verb(operation: Operation | type[Operation]) -> str:
     """The operation's word in ledgers, e.g. "put-bom"."""
     return str(operation.__struct_config__.tag)
+
+
+CALLS = frozenset(
+    verb(each)
+    for each in get_args(Operation)
+    if each not in (Approve, AwaitFact, AwaitTime, Announce)
+)
+"""Verbs that a system makes true."""
 
 
 def kind(operation: Operation) -> StepKind:

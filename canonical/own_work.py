@@ -1,4 +1,5 @@
-"""What Layshaft tells of its own work: cases that need a person, and steps that came to an end."""
+"""What Layshaft tells of its own work: cases that need a person, and steps that came to an end or
+wait too long."""
 
 from __future__ import annotations
 
@@ -61,4 +62,28 @@ class StepEnded(msgspec.Struct, frozen=True):
     object_id: str
     verb: str
     end: StepEnd
+    reason: str = ""
+
+
+class StepOverdue(msgspec.Struct, frozen=True):
+    """A decision that is asked for, or a call that failed, waits longer than the rules allow, and
+    has gone on to somebody.
+
+    ledger, plant, verb: as in StepEnded. step: its number. owner: whose turn it is. to: the role
+    that may decide too, or has a case of it. level: which time it goes on, from 1 on. question: of
+    a decision; "" of a call. due_at: that may lie ahead, where it goes on before.
+    """
+
+    ledger: str
+    step: Int64
+    plant: str
+    system: str
+    object_kind: str
+    object_id: str
+    verb: str
+    owner: str
+    due_at: Instant
+    to: str
+    level: Int64
+    question: str = ""
     reason: str = ""

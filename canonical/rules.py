@@ -14,6 +14,7 @@ import msgspec
 
 from canonical.bom_rules import BomRules
 from canonical.effectivity import midnight
+from canonical.escalation import Escalation
 from canonical.item import ItemKind
 from canonical.own_words import NO_WORDS, OwnWords
 from canonical.sourcing import SourcingMode
@@ -102,6 +103,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signatures: how many persons of that role have to approve, per question; 1 where none is said.
     due_s: seconds a step of a kind may take before it is late, per operation word; those of an
         approval count in the working time of whom it asks, where that has a calendar.
+    escalations: who is told, and may act too, when a decision or a failed call waits too long.
     calendars: working times, by name. role_calendars: name of that of a role.
     inherit_qualifications: whether a supplier without a qualification of its own may be bought from
         by that of its parent. A parent's disqualification always counts.
@@ -124,6 +126,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     due_s: dict[str, Annotated[int, msgspec.Meta(ge=0, le=MOST_DUE_S)]] = {}
     calendars: dict[str, WorkingCalendar] = {}
     role_calendars: dict[str, str] = {}
+    escalations: tuple[Escalation, ...] = ()
     inherit_qualifications: bool = True
     central_purchasing_group: str = ""
     words: dict[str, OwnWords] = {}
@@ -134,6 +137,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if foreign:
             raise ValueError(f"The rules of BOMs name plant {min(foreign)}, which is not ours")
         self._require_calendars()
+        self._require_escalations()
 
     def _require_calendars(self) -> None:
         for name, calendar in self.calendars.items():
@@ -145,6 +149,20 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if name not in self.calendars:
                 known = ", ".join(sorted(self.calendars)) or "there is none"
                 raise ValueError(f"{name!r} of {who} is no calendar of the rules: {known}")
+
+    def _require_escalations(self) -> None:
+        known: set[tuple[str, str]] = set()
+        for rule in self.escalations:
+            if rule.question and rule.question not in self.approvers:
+                raise ValueError(
+                    f"The escalation to {rule.to} is for {rule.question!r}, which nobody is asked:"
+                    " name its role in the approvers"
+                )
+            if rule.question and rule.to == self.approvers[rule.question]:
+                raise ValueError(f"{rule.question} would go on to {rule.to}, who is asked already")
+            if (rule.about, rule.to) in known:
+                raise ValueError(f"Two escalations of {rule.about} go to {rule.to}")
+            known.add((rule.about, rule.to))
 
     def plant(self, code: str) -> Plant | None:
         """The plant with that code, if it is ours."""

@@ -25,6 +25,7 @@ from broker.consumer import Inlet, LaneConsumer
 from broker.contract_use import ContractUse
 from broker.dealer import Dealer
 from broker.dispatcher import Dispatcher, Outlet, lapse
+from broker.escalator import Escalator
 from broker.failpoints import FailPoints
 from broker.herald import Herald
 from broker.housekeeper import Housekeeper
@@ -72,12 +73,22 @@ PENDING_BATCH = 50
 # A step that gave way to somebody is made at the next turn.
 HOUSEKEEPING_S = 30.0
 HERALD_S = 1.0
+ESCALATION_S = 5.0
 # A package may be put days before its message is sent; a put that broke off is over after hours.
 UNUSED_PACKAGE = timedelta(days=7)
 UNFINISHED_PACKAGE = timedelta(days=1)
 # Loops whose failure keeps nobody from working.
 WITHOUT_READINESS = frozenset(
-    {"contracts", "gauges", "herald", "housekeeping", "packages", "precedence", "replay"}
+    {
+        "contracts",
+        "escalation",
+        "gauges",
+        "herald",
+        "housekeeping",
+        "packages",
+        "precedence",
+        "replay",
+    }
 )
 GAUGES_S = 5.0
 CONTRACTS_S = 2.0
@@ -371,6 +382,13 @@ class App:
         )
         if herald.is_asked:
             self._loop("herald", herald.turn, HERALD_S)
+        if self.configuration.rules.escalations:
+            escalator = Escalator(
+                database=upkeep,
+                rules=self.configuration.rules,
+                fail_points=self._fail_points,
+            )
+            self._loop("escalation", escalator.turn, ESCALATION_S)
 
     def _inlets(self, lane: Lane) -> list[Inlet]:
         return inlets_of(self._settings, self._catalogue.events, lane, self._share.roles)

@@ -100,6 +100,14 @@ def _refuse_unasked(rules: Rules) -> None:
                 where=f"rules.approvers.{question}",
                 remedy="Name the role that answers for it, such as quality",
             )
+    for rule in rules.escalations:
+        if rule.question and rule.to in TECHNICAL_ROLES:
+            raise Misconfigured(
+                "approver-not-business",
+                f"{rule.question} goes on to {rule.to}, who decides no business question",
+                where="rules.escalations",
+                remedy="Name the role that may decide it too, such as quality-lead",
+            )
 
 
 def _read(path: Path, remedy: str) -> dict[str, Any]:

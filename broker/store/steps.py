@@ -21,6 +21,11 @@ from canonical.operations import READS, Approve, Operation, StepKind, verb
 # Of a step that a process of an earlier version planned only the moment is on record.
 DUE_S = "coalesce(s.due_s, extract(epoch from s.due_at - s.created_at)::int)"
 DUE_FROM = "coalesce(s.due_from, s.created_at)"
+# Roles that the step has gone on to, in that order, as long as its due time is not put off.
+ESCALATED_TO = """
+    array(select e.role from step_escalation e
+          where e.step_id = s.id and e.due_at >= s.due_at order by e.level, e.role)
+"""
 
 _READS = ", ".join(f"'{word}'" for word in sorted(READS))
 
@@ -33,7 +38,7 @@ def told_by_holds(step: str) -> str:
 
 class Approval(msgspec.Struct, frozen=True):
     """An approval step: where it belongs, whom it asks and what. plants: its own, and those of the
-    steps that wait for it."""
+    steps that wait for it. escalated_to: roles that it has gone on to."""
 
     ledger_id: int
     ledger_key: str
@@ -42,13 +47,15 @@ class Approval(msgspec.Struct, frozen=True):
     plants: tuple[str, ...]
     object_id: str
     operation: Approve
+    escalated_to: tuple[str, ...] = ()
 
 
 async def approval(tx: Tx, step_id: int) -> Approval | None:
     """The approval step with that id; None where there is none."""
     row = await tx.fetchrow(
-        """
+        f"""
         select s.ledger_id, l.key, l.correlation_id, s.system, s.object_id, s.operation,
+               {ESCALATED_TO} as escalated_to,
                array(select distinct d.plant from step d
                      where d.ledger_id = s.ledger_id and d.plant <> ''
                        and (d.id = s.id or s.identity = any(d.depends_on))
@@ -71,6 +78,7 @@ async def approval(tx: Tx, step_id: int) -> Approval | None:
         plants=tuple(row["plants"]),
         object_id=row["object_id"],
         operation=operation,
+        escalated_to=tuple(row["escalated_to"]),
     )
 
 

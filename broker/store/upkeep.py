@@ -83,8 +83,10 @@ async def refresh(database: Database, metrics: Metrics) -> tuple[Hold, ...]:
         )
         approvals = await session.fetch(
             """
-            select system, count(*) from step where kind = 'approval' and state = 'ready'
-            group by system
+            select system, convert_from(operation, 'UTF8')::jsonb ->> 'question' as question,
+                   count(*) as open, count(*) filter (where due_at < now()) as overdue
+            from step where kind = 'approval' and state = 'ready'
+            group by 1, 2
             """
         )
         stuck = await stuck_rows(session)
@@ -100,9 +102,15 @@ async def refresh(database: Database, metrics: Metrics) -> tuple[Hold, ...]:
         (metrics.cases_open, cases),
         (metrics.unfinished, unfinished),
         (metrics.steps, steps),
-        (metrics.approvals_open, approvals),
     ):
         gauge.clear()
         for word, number in rows:
             gauge.labels(word).set(number)
+    for gauge, which in (
+        (metrics.approvals_open, "open"),
+        (metrics.approvals_overdue, "overdue"),
+    ):
+        gauge.clear()
+        for row in approvals:
+            gauge.labels(row["system"], row["question"]).set(row[which])
     return holds

@@ -18,6 +18,7 @@ from broker.ledger import LEFT_BEHIND
 from broker.principals import signers
 from broker.store.connection import Database, Tx
 from broker.store.holds import Hold, in_words, open_holds
+from broker.store.steps import ESCALATED_TO
 from canonical.effects import Finding
 from canonical.operations import Approve, AwaitFact, AwaitTime, Operation
 
@@ -57,7 +58,8 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
 
     identity, depends_on: as in the plan. operation: its verb. asks: the sentence of an approval or
     the reason of a wait. fact: the document a wait is for. wake_at: when its plan is made anew, if
-    not before; of a wait for a time, its end.
+    not before; of a wait for a time, its end. escalated_to: roles that it has gone on to, since it
+    waits too long.
     """
 
     id: int
@@ -82,6 +84,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     changed_at: datetime
     wake_at: datetime | None = None
+    escalated_to: tuple[str, ...] = ()
 
 
 class OpenCase(msgspec.Struct, frozen=True):
@@ -146,7 +149,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     steps that wait for it directly. waiting: open steps that stand behind it.
     digest: hex digest of what is asked; a decision names it. since: when it became this state.
     signatures: how many have to approve; signed_by: who has approved what is asked now; missing:
-    how many more it takes while it is open.
+    how many more it takes while it is open. overdue_s: seconds that it is open past its due time;
+    0 = it is not. escalated_to: roles that may decide it too, since it waits too long.
     """
 
     id: int
@@ -168,6 +172,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     signatures: int
     signed_by: tuple[str, ...]
     missing: int
+    overdue_s: int
+    escalated_to: tuple[str, ...]
     decisions: tuple[DecisionRow, ...]
 
 
@@ -308,8 +314,8 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
     if row is None:
         return None
     steps = await tx.fetch(
-        """
-        select * from (
+        f"""
+        select s.*, {ESCALATED_TO} as escalated_to from (
             select *, generation = max(generation) over (partition by identity) as is_current,
                    first_value(state) over (partition by identity order by generation desc)
                        as current_state
@@ -360,7 +366,7 @@ async def _tasks(
     tx: Tx, states: list[str] | None, task_id: int | None, limit: int
 ) -> list[TaskRow]:
     rows = await tx.fetch(
-        """
+        f"""
         with recursive asked as materialized (
             select * from step s
             where s.kind = 'approval' and ($1::text[] is null or s.state = any($1))
@@ -393,7 +399,10 @@ async def _tasks(
         )
         select s.id, l.key as ledger_key, l.title, s.system, s.owner, s.object_kind, s.object_id,
                s.plant, s.operation, s.state, s.changed_at, s.due_at, s.digest,
-               d.decisions, coalesce(w.steps, 0) as waiting, c.plants
+               d.decisions, coalesce(w.steps, 0) as waiting, c.plants,
+               case when s.state = 'ready'
+                    then greatest(extract(epoch from now() - s.due_at), 0)::bigint else 0
+               end as overdue_s, {ESCALATED_TO} as escalated_to
         from asked s join ledger l on l.id = s.ledger_id left join waiting w on w.task = s.id
         left join concerned c on c.task = s.id
         left join lateral (
@@ -545,6 +554,8 @@ def _task(row: object) -> TaskRow:
         signatures=operation.signatures,
         signed_by=signed_by,
         missing=max(missing, 0) if state == "ready" else 0,
+        overdue_s=cast(int, r["overdue_s"]),
+        escalated_to=tuple(cast("list[str]", r["escalated_to"])),
         decisions=decisions,
     )
 

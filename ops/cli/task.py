@@ -12,7 +12,7 @@ from broker.store import Tx, views
 from broker.store.views import TaskRow
 from canonical.errors import Conflict
 from ops.cli.numbered import find, put_list, required_reason
-from ops.cli.output import Column, Screen, moment, plural, put_json, screen, talk
+from ops.cli.output import Column, Screen, moment, plural, put_json, screen, span, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import Actor, Common, Reading, act, read
 
@@ -58,6 +58,8 @@ def list_tasks(
             (Column("signed"), signed),
             (Column("behind it", is_number=True), lambda t: plural(t.waiting, "step")),
             (Column("due (UTC)"), lambda t: moment(t.due_at)),
+            (Column("overdue by"), overdue_by),
+            (Column("escalated to"), lambda t: ", ".join(t.escalated_to)),
             (Column("question", is_text=True), lambda t: t.text),
         ],
         nothing="Nobody is asked for a decision." if state == "open" else "There is none.",
@@ -137,6 +139,8 @@ def print_task(page: Screen, task: TaskRow) -> None:
             ("signed", signed(task)),
             ("since", f"{moment(task.since)} UTC"),
             ("due", f"{moment(task.due_at)} UTC"),
+            ("overdue by", overdue_by(task)),
+            ("escalated to", escalated(task)),
             ("behind it", f"{plural(task.waiting, 'step')} waiting" if task.waiting else ""),
             ("digest", task.digest),
             *(
@@ -150,6 +154,17 @@ def print_task(page: Screen, task: TaskRow) -> None:
         given = f'{task.id} --digest {task.digest[:MIN_DIGEST]} --reason "..."'
         page.line(f"yes: layshaft task approve {given}")
         page.line(f"no:  layshaft task reject {given}")
+
+
+def overdue_by(task: TaskRow) -> str:
+    """How long it is open past its due time, in the two largest units; "" where it is not."""
+    return span(task.overdue_s) if task.overdue_s else ""
+
+
+def escalated(task: TaskRow) -> str:
+    """Who may decide it too; "" where it has not gone on to anybody."""
+    may = "may decide" if task.state == "ready" else "could decide"
+    return f"{', '.join(task.escalated_to)}, who {may} too" if task.escalated_to else ""
 
 
 def signed(task: TaskRow) -> str:
@@ -188,7 +203,8 @@ def _decide(
     if decided.missing:
         signatures = f"{len(decided.signed_by)} of {task.signatures}"
         screen().line(f"Task {task.id} signed by {name}, {signatures}: {task.text}")
-        more = f"{decided.missing} more with the role {task.role}"
+        roles = " or ".join((task.role, *task.escalated_to))
+        more = f"{decided.missing} more with the role {roles}"
         talk(f"It takes {more}: layshaft task show {task.id}")
         return
     screen().line(f"Task {task.id} {verdict} by {name}: {task.text}")

@@ -165,9 +165,12 @@ def _own_words(step: StepRow, latest: Mapping[str, StepRow], held: Held) -> str:
         return held[step.id]
     match step.kind, step.state:
         case _, "failed":
-            return f"failed: {step.reason}" if step.reason else "failed"
+            failed = f"failed: {step.reason}" if step.reason else "failed"
+            if step.escalated_to:
+                failed += f"; gone on to {step.escalated_to[-1]}"
+            return failed
         case "approval", "ready":
-            return f"approval of {step.system}: {step.asks}"
+            return f"approval of {' or '.join((step.system, *step.escalated_to))}: {step.asks}"
         case "wait", _ if step.operation == _AWAIT_TIME and step.wake_at is not None:
             return f"waits until {step.wake_at:%Y-%m-%d %H:%M} UTC, when {step.asks}"
         case "wait", _:

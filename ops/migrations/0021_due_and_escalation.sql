@@ -4,3 +4,18 @@ alter table step
     add column due_from timestamptz,
     add column due_s    int,
     add column calendar text not null default '';
+
+-- Roles that a step has gone on to since it waits too long: they may decide it too, or have a case.
+-- due_at: of the step, when it went on; put off by a plan since then, it has not gone on to anybody.
+create table step_escalation (
+    step_id bigint      not null references step (id),
+    role    text        not null,
+    level   int         not null,
+    due_at  timestamptz not null,
+    at      timestamptz not null default now(),
+    primary key (step_id, role, due_at)
+);
+
+-- What somebody has to move: read every few seconds, however many steps there are.
+create index step_waiting_for_somebody on step (id)
+    where (kind = 'approval' and state = 'ready') or (kind = 'call' and state = 'failed');

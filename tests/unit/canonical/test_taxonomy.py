@@ -30,7 +30,7 @@ TAXONOMY = {
     "order-confirmation": ("accepted", "changed", "backordered", "rejected"),
     "quality-hold": ("placed", "lifted"),
     # What is Layshaft's own.
-    "step": ("done", "failed", "cancelled", "superseded"),
+    "step": ("done", "failed", "cancelled", "superseded", "overdue"),
     "case": ("opened", "resolved"),
     "approval": ("requested", "granted", "refused"),
     "plan": ("adjustment-needed",),
@@ -48,7 +48,7 @@ def test_every_event_of_the_taxonomy_is_there_and_every_other_one_has_a_reason()
     named = {f"{kind}.{what}" for kind, happened in TAXONOMY.items() for what in happened}
     assert set(EVENTS) == named | BESIDE.keys()
     assert not named & BESIDE.keys()
-    assert TAXONOMY["step"] == get_args(StepEnd)
+    assert TAXONOMY["step"] == (*get_args(StepEnd), "overdue")
 
 
 def test_cover_and_approved_sources_of_an_item_are_told_apart() -> None:

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from ops.cli.output import Column, Screen, fits, narrow_lines, put_json, screen
+from ops.cli.output import Column, Screen, fits, narrow_lines, put_json, screen, span
 
 
 def plain(columns: list[Column], rows: list[tuple[str, ...]]) -> list[str]:
@@ -91,3 +91,25 @@ def test_on_a_very_narrow_terminal_each_cell_has_its_line_and_nothing_is_cut() -
     ]
     assert all(len(line) <= 40 for line in lines)
     assert "".join(lines).count("supplier/S-300") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.6, "1 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min 59 s"),
+        (3601, "1 h"),
+        (5400, "1 h 30 min"),
+        (86_400, "1 d"),
+        (90_061, "1 d 1 h"),
+        (86_460, "1 d"),
+        (-5, "0 s"),
+    ],
+)
+def test_how_long_something_takes_is_said_in_its_two_largest_units(
+    seconds: float, words: str
+) -> None:
+    assert span(seconds) == words

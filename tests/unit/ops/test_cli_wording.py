@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from broker.store.holds import Hold, HoldKind
@@ -309,3 +310,14 @@ def test_in_a_pause_what_would_be_ready_says_so_and_a_failure_is_still_one() -> 
         5: "the answer of erp",
     }
     assert wording.paused(steps, None) == {}
+
+
+def test_what_has_gone_on_names_whom_it_waits_for_by_now() -> None:
+    late = msgspec.structs.replace(approval(1, "q"), escalated_to=("quality-lead", "manager"))
+    words = "approval of quality or quality-lead or manager: may S-300 deliver?"
+    assert texts(late, step(2, "b", "waiting", depends_on=("q",))) == {
+        1: (words, "quality"),
+        2: (words, "quality"),
+    }
+    failed = step(3, "c", "failed", reason="locked", escalated_to=("operations-lead",))
+    assert texts(failed)[3][0] == "failed: locked; gone on to operations-lead"

@@ -33,9 +33,6 @@ sourcing = "central"
 purchasing_org = "1000"
 calendar = "office"
 
-[rules.approvers]
-supplier-qualification = "quality"
-
 """
 
 
@@ -59,6 +56,11 @@ def test_the_rules_of_the_page_are_read(tmp_path: Path) -> None:
     # The page's own example: eight hours from a Friday at eleven.
     friday = datetime(2026, 11, 20, 11, tzinfo=berlin)
     assert office.after(friday, 28_800) == datetime(2026, 11, 23, 15, tzinfo=berlin)
+    assert [(rule.about, rule.to) for rule in rules.escalations] == [
+        ("question supplier-qualification", "quality-lead"),
+        ("question supplier-qualification", "plant-manager"),
+        ("operation *", "operations-lead"),
+    ]
     assert office.after(friday.astimezone(UTC), 3600).astimezone(berlin).hour == 12
 
 
@@ -67,6 +69,8 @@ def test_the_rules_of_the_page_are_read(tmp_path: Path) -> None:
     [
         ('quality = "office"', 'quality = "ofice"', "'ofice' of the role quality"),
         ("ends = 17:00:00", "ends = 07:00:00", "end before they begin"),
+        ('supplier-qualification = "quality"', 'other = "quality"', "which nobody is asked"),
+        ('to = "plant-manager"', 'to = "quality"', "who is asked already"),
         ("approve = 28800", "approve = 99999999", "<= 31622400"),
         ('zone = "Europe/Berlin"\nholidays', 'zone = "Berlin"\nholidays', "is no time zone"),
     ],

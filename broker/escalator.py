@@ -1,0 +1,191 @@
+"""Lets what waits too long go on: a decision to a role that may take it too, a failed call to
+somebody who gets it as a case.
+
+By the rules in force, from the rows, once per step and role. One process at a time looks, by a lock
+for the length of a transaction; a ledger that somebody else is at work on is looked at again in the
+next round. Crash before the commit: nothing of it has happened. After it: all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from broker.emission import emission
+from broker.failpoints import FailPoints
+from broker.store import Database, Tx
+from broker.store import casebook as case_rows
+from broker.store import escalations as rows
+from broker.store import ledgers as ledger_rows
+from broker.store import messages as message_rows
+from broker.store import outbox as outbox_rows
+from broker.store.casebook import Case
+from broker.store.escalations import CODE, Mark, Waiting
+from broker.store.ledgers import Ledger
+from broker.store.messages import Note
+from broker.store.outbox import Emission
+from canonical.codec import encode
+from canonical.effects import parts_of_identity
+from canonical.escalation import ANY, Escalation
+from canonical.own_work import StepOverdue
+from canonical.rules import Rules
+
+OVERDUE = "step.overdue"
+BATCH = 500
+
+
+class Escalator:
+    """Turns of a background loop; starts nothing by itself."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        rules: Rules,
+        fail_points: FailPoints,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        batch: int = BATCH,
+    ) -> None:
+        self._database = database
+        self._rules = rules
+        self._fail_points = fail_points
+        self._now = now
+        self._batch = batch
+        self._after = 0
+
+    async def turn(self) -> bool:
+        """The next steps have gone on where it was time; whether there are more to look at."""
+        async with self._database.transaction() as tx:
+            if not await rows.try_lock(tx):
+                return False
+            if self._after == 0:
+                await rows.close_mended(tx)
+            found = await rows.waiting(tx, after=self._after, limit=self._batch)
+            await self._escalate(tx, [step for step in found if self._marks(step)])
+            if __debug__:
+                await self._fail_points("escalation.before_commit")
+        if __debug__:
+            await self._fail_points("escalation.after_commit")
+        is_more = len(found) == self._batch
+        self._after = found[-1].id if is_more else 0
+        return is_more
+
+    async def _escalate(self, tx: Tx, steps: Sequence[Waiting]) -> None:
+        if not steps:
+            return
+        # Of somebody else's ledger nothing is known that lasts, and nobody is kept waiting.
+        ledgers = await ledger_rows.lock_free_ledgers(tx, {step.ledger_id for step in steps})
+        ids = [step.id for step in steps if step.ledger_id in ledgers]
+        still = await rows.waiting(tx, limit=len(ids), ids=ids)
+        marks = [mark for step in still for mark in self._marks(step)]
+        if not marks:
+            return
+        await rows.mark(tx, marks)
+        await message_rows.write_audit(tx, [_note(m, ledgers[m.step.ledger_id]) for m in marks])
+        if outbox_rows.is_asked_for(tx, OVERDUE):
+            await outbox_rows.emit(tx, [_telling(m, ledgers[m.step.ledger_id]) for m in marks])
+        failed = {m.step.id: m for m in marks if not m.step.question}
+        cases = [_case(mark, ledgers[mark.step.ledger_id]) for mark in failed.values()]
+        if cases:
+            await case_rows.open_cases(tx, cases)
+            # It is open already where it goes on once more.
+            await rows.hand_on(tx, cases)
+
+    def _marks(self, step: Waiting) -> tuple[Mark, ...]:
+        return due_marks(step, self._rules, self._now())
+
+
+def due_marks(step: Waiting, rules: Rules, now: datetime) -> tuple[Mark, ...]:
+    """The roles that the step goes on to now, in the order of their moments."""
+    calendar = rules.calendar(step.due.calendar)
+    moments = sorted(
+        (
+            rule.at(
+                since=step.due.since,
+                due_s=step.due.after_s,
+                due_at=step.due.at,
+                calendar=calendar,
+            ),
+            number,
+            rule.to,
+        )
+        for number, rule in enumerate(rules.escalations)
+        if _is_about(rule, step) and rule.to not in step.escalated_to
+    )
+    roles = dict.fromkeys(to for at, _, to in moments if at <= now)
+    first = len(step.escalated_to) + 1
+    return tuple(Mark(step, role, level) for level, role in enumerate(roles, start=first))
+
+
+def _is_about(rule: Escalation, step: Waiting) -> bool:
+    if step.question:
+        return rule.question == step.question and rule.to != step.asked
+    return rule.operation in (ANY, parts_of_identity(step.identity).verb)
+
+
+def _note(mark: Mark, ledger: Ledger) -> Note:
+    step = mark.step
+    action = "task-escalated" if step.question else "step-escalated"
+    detail: Mapping[str, object] = {
+        "step": step.id,
+        "identity": step.identity,
+        "to": mark.role,
+        "level": mark.level,
+        "due_at": step.due.at.isoformat(),
+        "question": step.question,
+    }
+    return Note(
+        "layshaft",
+        action,
+        ledger.key,
+        ledger.correlation_id,
+        dict(detail),
+        before={"escalated_to": step.escalated_to},
+        after={"escalated_to": (*step.escalated_to, mark.role)},
+    )
+
+
+def _telling(mark: Mark, ledger: Ledger) -> Emission:
+    step, parts = mark.step, parts_of_identity(mark.step.identity)
+    said = StepOverdue(
+        ledger=ledger.key,
+        step=step.id,
+        plant=parts.plant,
+        system=parts.system,
+        object_kind=parts.object_kind,
+        object_id=parts.object_id,
+        verb=parts.verb,
+        owner=step.owner,
+        due_at=step.due.at,
+        to=mark.role,
+        level=mark.level,
+        question=step.question,
+        reason=step.reason,
+    )
+    return emission(
+        OVERDUE,
+        # Numbered by who holds the ledger's row, as the ends of its calls are.
+        f"step/{ledger.key}",
+        encode(said),
+        lane=None,
+        correlation_id=ledger.correlation_id,
+        causation_id=f"step/{step.id}",
+    )
+
+
+def _case(mark: Mark, ledger: Ledger) -> Case:
+    step, parts = mark.step, parts_of_identity(mark.step.identity)
+    was = f": {step.reason}" if step.reason else ""
+    return Case(
+        code=CODE,
+        word="business_rule",
+        what=f"{parts.verb} {parts.object_id} has failed and was due at"
+        f" {step.due.at:%Y-%m-%d %H:%M} UTC{was}",
+        place=f"{ledger.key}: {step.identity}",
+        remedy=f"See that {step.owner} repairs the cause; its own case has the step tried again",
+        owner=mark.role,
+        source=parts.system,
+        key=f"{parts.object_kind}/{parts.object_id}",
+        ledger_key=ledger.key,
+        origin="call",
+    )

@@ -1,0 +1,136 @@
+"""SQL for escalations: what waits for somebody, and which roles it has gone on to.
+
+An escalation stands as long as the due time of its step is not put off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+
+from broker.ledger import Due
+from broker.store.casebook import Case
+from broker.store.connection import Tx
+from broker.store.steps import DUE_FROM, DUE_S, ESCALATED_TO, operation_from
+from canonical.operations import Approve
+
+ESCALATOR_LOCK = 0x4C61_7945  # "LayE"
+CODE = "step-overdue"
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A step that somebody has to move: a decision that is asked for, or a call that failed.
+
+    question: of a decision; "" of a call. asked: the role or the system. escalated_to: roles that
+    it has gone on to.
+    """
+
+    id: int
+    ledger_id: int
+    identity: str
+    asked: str
+    owner: str
+    reason: str
+    question: str
+    due: Due
+    escalated_to: tuple[str, ...]
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The step has gone on to a role. level: which time this is of it, from 1 on."""
+
+    step: Waiting
+    role: str
+    level: int
+
+
+async def try_lock(tx: Tx) -> bool:
+    """Whether this transaction is the one that escalates now."""
+    return bool(await tx.fetchval("select pg_try_advisory_xact_lock($1)", ESCALATOR_LOCK))
+
+
+async def waiting(
+    tx: Tx, *, after: int = 0, limit: int, ids: Sequence[int] | None = None
+) -> list[Waiting]:
+    """Steps that somebody has to move, of ledgers that are not paused, in the order of their ids.
+
+    after: id of the last one that was seen. ids: of these only.
+    """
+    rows = await tx.fetch(
+        f"""
+        select s.id, s.ledger_id, s.identity, s.kind, s.system, s.owner, s.reason, s.due_at,
+               {DUE_FROM} as due_from, {DUE_S} as due_s, s.calendar,
+               case s.kind when 'approval' then s.operation end as asked,
+               {ESCALATED_TO} as escalated_to
+        from step s
+        where s.id > $1 and ($3::bigint[] is null or s.id = any($3))
+          and ((s.kind = 'approval' and s.state = 'ready')
+            or (s.kind = 'call' and s.state = 'failed'))
+          -- a look-up for each: a join may be planned as a read of the whole table
+          and (select l.paused_at from ledger l where l.id = s.ledger_id) is null
+        order by s.id limit $2
+        """,
+        after,
+        limit,
+        ids,
+    )
+    return [
+        Waiting(
+            id=r["id"],
+            ledger_id=r["ledger_id"],
+            identity=r["identity"],
+            asked=r["system"],
+            owner=r["owner"],
+            reason=r["reason"],
+            question=cast(Approve, operation_from(r["asked"])).question if r["asked"] else "",
+            due=Due(r["due_at"], r["due_from"], r["due_s"], r["calendar"]),
+            escalated_to=tuple(r["escalated_to"]),
+        )
+        for r in rows
+    ]
+
+
+async def mark(tx: Tx, marks: Sequence[Mark]) -> None:
+    """The steps, whose ledgers are locked, have gone on to these roles."""
+    await tx.execute(
+        """
+        insert into step_escalation (step_id, role, level, due_at)
+        select * from unnest($1::bigint[], $2::text[], $3::int[], $4::timestamptz[])
+        """,
+        [m.step.id for m in marks],
+        [m.role for m in marks],
+        [m.level for m in marks],
+        [m.step.due.at for m in marks],
+    )
+
+
+async def hand_on(tx: Tx, cases: Sequence[Case]) -> None:
+    """The open cases of these codes and places are whose they are said to be here."""
+    await tx.execute(
+        """
+        update exception_case e set owner = c.owner
+        from unnest($1::text[], $2::text[], $3::text[]) as c(code, place, owner)
+        where e.state = 'open' and e.code = c.code and e.place = c.place
+        """,
+        [case.code for case in cases],
+        [case.place for case in cases],
+        [case.owner for case in cases],
+    )
+
+
+async def close_mended(tx: Tx) -> None:
+    """Cases of failed calls that went on are resolved where the call has not failed any more."""
+    await tx.execute(
+        """
+        update exception_case e
+        set state = 'resolved', closed_at = now(), closed_by = 'the step, which went on'
+        where e.state = 'open' and e.code = $1
+          and not exists (
+              select from ledger l join step s on s.ledger_id = l.id
+              where l.key = e.ledger_key and s.state = 'failed' and s.kind = 'call'
+                and e.place = l.key || ': ' || s.identity)
+        """,
+        CODE,
+    )
