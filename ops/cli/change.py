@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
+from types import MappingProxyType
 from typing import Annotated
 
 import msgspec
 from cyclopts import App, Parameter
 
-from broker.store import views
+from broker.estimate import Estimate, Kind, Pace, estimate, kinds
+from broker.store import Tx, paces, views
 from broker.store.holds import Hold
 from broker.store.views import ChangeRow, ChangeView, OpenCase, Pause, StepRow
 from canonical.effects import Finding
@@ -40,7 +42,8 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What `change show` prints.
 
     blockers: what all open steps wait for, people's turns first. ends_as: state once all of it is
-    settled. holds: that are about calls of the change which are due.
+    settled. holds: that are about calls of the change which are due. estimate: when that may be;
+    None where it is so.
     """
 
     number: str
@@ -62,6 +65,7 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
     ends_as: str
     paused: Pause | None
     holds: tuple[Hold, ...]
+    estimate: Estimate | None
     steps: tuple[StepStatus, ...]
 
 
@@ -110,19 +114,27 @@ def show_change(
     all_rows
         Show every step; without it, steps alike are one line.
     """
-    view = read(reading, lambda tx: views.change(tx, number))
+    view, known_paces = read(reading, lambda tx: _with_paces(tx, number))
     if view is None:
         known = read(reading, views.known_numbers)
         raise not_found("change", number, known["change"])
-    status = status_of(view, datetime.now(UTC))
+    status = status_of(view, datetime.now(UTC), known_paces)
     if reading.is_json:
         put_json(status)
     else:
         print_change(screen(), status, fold=not all_rows)
 
 
-def status_of(view: ChangeView, now: datetime) -> ChangeStatus:
-    """The view with progress, blockers and what each step waits for."""
+async def _with_paces(tx: Tx, number: str) -> tuple[ChangeView | None, dict[Kind, Pace]]:
+    """The change, and how long steps took that are of the kinds of its open ones."""
+    view = await views.change(tx, number)
+    return view, await paces.paces(tx, kinds(view.steps)) if view else {}
+
+
+def status_of(
+    view: ChangeView, now: datetime, known_paces: Mapping[Kind, Pace] = MappingProxyType({})
+) -> ChangeStatus:
+    """The view with progress, blockers, what each step waits for and when all may be done."""
     flow = view.key.partition("/")[0]
     held = wording.on_hold(view.steps, view.holds, flow) | wording.paused(view.steps, view.paused)
     waits = wording.waiting(view.steps, held)
@@ -158,6 +170,9 @@ def status_of(view: ChangeView, now: datetime) -> ChangeStatus:
         ends_as=view.ends_as,
         paused=view.paused,
         holds=tuple(h for h in view.holds if wording.on_hold(view.steps, [h], flow)),
+        estimate=(
+            estimate(view.steps, known_paces, now, kept=len(held)) if view.state == "open" else None
+        ),
         steps=tuple(steps),
     )
 
@@ -303,11 +318,26 @@ def _print_summary(page: Screen, status: ChangeStatus) -> None:
         page.line(f"{head}.")
     else:
         _print_blockers(page, status, head)
+    if status.estimate is not None:
+        page.line(_estimated(status.estimate, status.steps))
     _print_stopped(page, status)
     shown = {f"{status.key}: {b.identity}" for b in status.blockers}
     for case in status.open_cases:
         if case.place not in shown:
             page.line(f"open case: layshaft case show {case.id}")
+
+
+def _estimated(found: Estimate, steps: Sequence[StepStatus]) -> str:
+    """When all may be done and what that rests on; or why nobody can say."""
+    if found.unknown:
+        return f"may be done: unknown: {found.unknown}"
+    operations = {s.id: s.operation for s in steps}
+    names = list(dict.fromkeys(operations[step] for step in found.path))
+    return (
+        f"may be done: {moment(found.likely_at)} UTC, or {moment(found.slow_at)} UTC where all is"
+        f" slow; by {plural(found.rests_on, 'step')} done before, along"
+        f" {plural(len(found.path), 'open step')}: {', '.join(names)}"
+    )
 
 
 def _print_stopped(page: Screen, status: ChangeStatus) -> None:

@@ -19,3 +19,6 @@ create table step_escalation (
 -- What somebody has to move: read every few seconds, however many steps there are.
 create index step_waiting_for_somebody on step (id)
     where (kind = 'approval' and state = 'ready') or (kind = 'call' and state = 'failed');
+
+-- How long steps of a kind took lately.
+create index step_done on step (verb, system, changed_at) where state = 'done';

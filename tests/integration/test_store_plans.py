@@ -23,12 +23,14 @@ from broker.store import (
     calls,
     casebook,
     documents,
+    escalations,
     expiry,
     history,
     ledgers,
     log_days,
     messages,
     news,
+    paces,
     replays,
     selections,
     whereabouts,
@@ -287,6 +289,14 @@ OF_REPLAYS: dict[str, Statement] = {
 }
 HOT |= OF_REPLAYS
 
+# What is looked at every few seconds, or for a page. Apart: a connection keeps a hundred plans.
+LOOKS: dict[str, Statement] = {
+    "waiting for somebody": lambda tx: escalations.waiting(tx, limit=500),
+    "of these": lambda tx: escalations.waiting(tx, limit=50, ids=range(1, 51)),
+    "close_mended": escalations.close_mended,
+    "paces": lambda tx: paces.paces(tx, [("read-supplier", "erp"), ("put-item", "erp")]),
+}
+
 
 class Recorder:
     """A connection that remembers what was sent through it."""
@@ -408,17 +418,18 @@ async def fill(database_url: str, *, analysed: bool) -> None:
     await other.close()
 
 
+@pytest.mark.parametrize("statements", [HOT, LOOKS], ids=["hot", "looks"])
 @pytest.mark.parametrize("analysed", [False, True], ids=["young statistics", "analysed"])
 async def test_no_hot_statement_reads_a_big_table_as_a_whole(
-    connection: Tx, database_url: str, analysed: bool
+    connection: Tx, database_url: str, analysed: bool, statements: dict[str, Statement]
 ) -> None:
     await connection.execute(FIRST)
     recorder = Recorder(connection)
-    for statement in HOT.values():
+    for statement in statements.values():
         for _ in range(10):
             await recorder.run(statement)
     await fill(database_url, analysed=analysed)
-    for statement in HOT.values():
+    for statement in statements.values():
         await recorder.run(statement)
     found = await recorder.whole_tables_read()
     assert found == {}, found
