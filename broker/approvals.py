@@ -11,12 +11,14 @@ import msgspec
 from broker import book
 from broker.emission import emission, lane_following
 from broker.ledger import LedgerStep, Move
-from broker.principals import Deed, Principal, Refused, signers
+from broker.principals import Decision, Deed, Principal, Refused, may_be_delegate, signers
 from broker.store import Tx
 from broker.store import casebook as case_rows
+from broker.store import delegations as delegation_rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
+from broker.store import principals as principal_rows
 from broker.store import steps as step_rows
 from broker.store.casebook import Case
 from broker.store.ledgers import Ledger
@@ -50,7 +52,71 @@ async def deed(tx: Tx, step_id: int, verdict: Verdict) -> Deed:
         plants=asked.plants,
         role=asked.role,
         escalated_to=asked.escalated_to,
+        delegates=tuple(asked.delegations),
     )
+
+
+async def deed_of_delegating(tx: Tx, step_id: int) -> Deed:
+    """What having somebody decide in one's place takes: being asked oneself.
+
+    Raises: Rejected("not-found").
+    """
+    asked, _ = await _locked(tx, step_id)
+    return Deed(
+        action="task-delegate",
+        subject=_subject(asked),
+        correlation_id=asked.correlation_id,
+        plants=asked.plants,
+        role=asked.role,
+        escalated_to=asked.escalated_to,
+    )
+
+
+async def delegate(tx: Tx, *, step_id: int, to: str, by: Principal, reason: str) -> None:
+    """Who is named may decide it in the place of the one who delegates, until that one decides
+    alone or names somebody else. Of the two, one signs.
+
+    by: who may do what `deed_of_delegating` says.
+    Raises: Rejected("not-found"); Conflict("not-open"); Refused where one of them has signed, or
+    the one who is named may decide it anyway, or must not.
+    """
+    asked, ledger = await _locked(tx, step_id)
+    step = await _step(tx, ledger, step_id)
+    _require_open(step, step.digest.hex())
+    named = await principal_rows.lock(tx, to)
+    if named is None or named.is_disabled:
+        raise Rejected(
+            "not-found",
+            f"There is no principal {to}" if named is None else f"{to} is disabled",
+            where=f"principal/{to}",
+            remedy="See: layshaft token list",
+        )
+    history = await step_rows.decisions(tx, step_id)
+    for name in (by.name, to):
+        if name in _signed(history, step.digest.hex()):
+            raise _signed_already(asked, signers(history, step.digest.hex()), name, by)
+    roles = (asked.role, *asked.escalated_to)
+    refused = may_be_delegate(
+        named.principal, by, roles=roles, plants=asked.plants, known=asked.delegations
+    )
+    if refused:
+        raise refused
+    await delegation_rows.add(tx, step_id, by=by.name, to=to, principal_id=named.id, reason=reason)
+    detail = {"task": step_id, "to": to, "reason": reason}
+    await message_rows.write_audit(
+        tx, [Note(by.name, "task-delegated", _subject(asked), ledger.correlation_id, detail)]
+    )
+
+
+async def _step(tx: Tx, ledger: Ledger, step_id: int) -> LedgerStep:
+    steps = (await step_rows.load_steps(tx, [ledger.id]))[ledger.id]
+    return next(step for step in steps if step.id == step_id)
+
+
+def _signed(history: Sequence[Decision], digest: str) -> frozenset[str]:
+    """Who has approved this content, and in whose place."""
+    in_place = [msgspec.structs.replace(d, by=d.in_place_of or d.by) for d in history]
+    return frozenset((*signers(history, digest), *signers(in_place, digest)))
 
 
 async def decide(
@@ -65,15 +131,24 @@ async def decide(
     Refused("signed-already") for the second signature of one.
     """
     asked, ledger = await _locked(tx, step_id)
-    steps = (await step_rows.load_steps(tx, [ledger.id]))[ledger.id]
-    step = next(s for s in steps if s.id == step_id)
+    step = await _step(tx, ledger, step_id)
     _require_open(step, digest)
-    before = signers(await step_rows.decisions(tx, step_id), digest)
-    if verdict == "approved" and by.name in before:
-        raise _signed_already(asked, before, by)
+    history = await step_rows.decisions(tx, step_id)
+    before = signers(history, digest)
+    in_place_of = asked.delegations.get(by.name, "")
+    if verdict == "approved" and {by.name, in_place_of} & _signed(history, digest):
+        raise _signed_already(asked, before, by.name, by)
     await step_rows.record_decision(
-        tx, step_id=step_id, digest=step.digest, verdict=verdict, by=by.name, reason=reason
+        tx,
+        step_id=step_id,
+        digest=step.digest,
+        verdict=verdict,
+        by=by.name,
+        in_place_of=in_place_of,
+        reason=reason,
     )
+    # Who decides alone has nobody decide in their place any more.
+    await delegation_rows.withdraw(tx, step_id, by.name)
     after = (*before, by.name) if verdict == "approved" else ()
     missing = max(asked.operation.signatures - len(after), 0) if after else 0
     state = "failed" if not after else "ready" if missing else "done"
@@ -89,7 +164,8 @@ async def decide(
                 verdict,
                 _subject(asked),
                 ledger.correlation_id,
-                {"reason": reason, "content": digest},
+                {"reason": reason, "content": digest}
+                | ({"in_place_of": in_place_of} if in_place_of else {}),
                 before={"state": step.state, "signed_by": before},
                 after={"state": state, "signed_by": after},
             )
@@ -135,11 +211,11 @@ def _require_open(step: LedgerStep, digest: str) -> None:
         )
 
 
-def _signed_already(asked: Approval, signed: Sequence[str], by: Principal) -> Refused:
+def _signed_already(asked: Approval, signed: Sequence[str], name: str, by: Principal) -> Refused:
     missing = asked.operation.signatures - len(signed)
     return Refused(
         "signed-already",
-        f"{by.name} has approved this already, and one person signs once",
+        f"{name} has approved this already, by themselves or by another, and signs once",
         where=f"{len(signed)} of {asked.operation.signatures} have signed: {', '.join(signed)}",
         remedy=f"Ask {missing} more with the role {' or '.join((asked.role, *asked.escalated_to))}:"
         " layshaft token list",

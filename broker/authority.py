@@ -89,6 +89,7 @@ async def acting(
                 plants=deed.plants,
                 role=deed.role,
                 escalated_to=deed.escalated_to,
+                delegates=deed.delegates,
             )
             if refused:
                 raise refused

@@ -28,6 +28,7 @@ OWNER = "owner"
 Action = Literal[
     "task-approve",
     "task-reject",
+    "task-delegate",
     "case-retry",
     "case-close",
     "hold-place",
@@ -60,6 +61,7 @@ class Permission(msgspec.Struct, frozen=True):
 PERMISSIONS: Mapping[Action, Permission] = {
     "task-approve": Permission("approve", (OWNER,)),
     "task-reject": Permission("reject", (OWNER,)),
+    "task-delegate": Permission("delegate a decision", (OWNER,)),
     "case-retry": Permission("retry a case", (OPERATOR, INTEGRATOR)),
     "case-close": Permission("close a case", (OPERATOR, INTEGRATOR)),
     "hold-place": Permission("place a hold", (OPERATOR, INTEGRATOR)),
@@ -108,7 +110,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
 
     subject, correlation_id: as the audit has them. plants: that it concerns, "*" = all of them;
     () = none in particular. role: that is asked, of a decision; escalated_to: those that it has
-    gone on to, who may decide too.
+    gone on to, who may decide too. delegates: names of those who may in somebody's place.
     """
 
     action: Action
@@ -117,6 +119,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     plants: tuple[str, ...] = ()
     role: str = ""
     escalated_to: tuple[str, ...] = ()
+    delegates: tuple[str, ...] = ()
 
 
 class Refused(Rejected):
@@ -134,16 +137,18 @@ def may(
     plants: Iterable[str] = (),
     role: str = "",
     escalated_to: Iterable[str] = (),
+    delegates: Iterable[str] = (),
 ) -> Refused | None:
     """None where the principal may; else what is missing, who is allowed, and whom to ask.
 
     plants: that it concerns, "*" = all of them. role: that is asked, of a decision; escalated_to:
-    those that it has gone on to. One of TECHNICAL_ROLES can be asked nothing.
+    those that it has gone on to. One of TECHNICAL_ROLES can be asked nothing. delegates: names of
+    those who need none of these.
     """
     permission = PERMISSIONS[action]
     what = f"{principal.name} may not {permission.words}"
     allowed = _allowed(permission, (role, *escalated_to))
-    if not set(allowed) & set(principal.roles):
+    if principal.name not in set(delegates) and not set(allowed) & set(principal.roles):
         return _role_missing(principal, what, allowed)
     outside = sorted({plant for plant in plants if not principal.covers(plant)})
     return _out_of_scope(principal, what, outside) if outside else None
@@ -188,18 +193,65 @@ def _plants(codes: Iterable[str]) -> str:
 # Signatures
 
 
-def signers(decisions: Iterable[tuple[str, str, str]], digest: str) -> tuple[str, ...]:
+class Decision(msgspec.Struct, frozen=True):
+    """What somebody decided of a question. digest: hex, of the content. in_place_of: name of who
+    had them decide; "" = they were asked themselves."""
+
+    verdict: str
+    by: str
+    digest: str
+    in_place_of: str = ""
+
+
+def signers(decisions: Iterable[Decision], digest: str) -> tuple[str, ...]:
     """Who has approved this content since somebody last rejected the question, in that order.
 
-    decisions: all of the question, the oldest first, as (verdict, name, hex digest of the content).
+    decisions: all of the question, the oldest first.
     """
     signed: dict[str, None] = {}
-    for verdict, name, content in decisions:
-        if verdict == "rejected":
+    for decision in decisions:
+        if decision.verdict == "rejected":
             signed.clear()
-        elif content == digest:
-            signed[name] = None
+        elif decision.digest == digest:
+            signed[decision.by] = None
     return tuple(signed)
+
+
+def may_be_delegate(
+    named: Principal,
+    by: Principal,
+    *,
+    roles: Iterable[str],
+    plants: Iterable[str],
+    known: Mapping[str, str],
+) -> Refused | None:
+    """None where the one who is named may decide in the place of the other; else why not.
+
+    roles: that may decide anyway. plants: of the question. known: who may decide it in whose place
+    by now.
+    """
+    what = f"{named.name} cannot decide in the place of {by.name}"
+    if named.name == by.name or set(roles) & set(named.roles):
+        return _no_delegate(by, what, "who may decide it anyway needs nobody's place")
+    if known.get(named.name, by.name) != by.name:
+        return _no_delegate(by, what, f"{named.name} does so for {known[named.name]} already")
+    if not set(named.roles) - set(TECHNICAL_ROLES):
+        return _no_delegate(by, what, "who runs Layshaft or only looks decides nothing")
+    outside = sorted({plant for plant in plants if not named.covers(plant)})
+    if outside:
+        why = f"{named.name} acts for {_plants(named.plants)}, it is about {_plants(outside)}"
+        return _no_delegate(by, what, why)
+    return None
+
+
+def _no_delegate(by: Principal, what: str, why: str) -> Refused:
+    return Refused(
+        "no-delegate",
+        what,
+        where=why,
+        remedy="Name somebody with a business role and these plants: layshaft token list",
+        by=by.name,
+    )
 
 
 # Tokens

@@ -12,7 +12,9 @@ import msgspec
 
 from broker.aside import MANY, aside_if
 from broker.ledger import Due, Insert, LedgerStep, Move, Replace, Retime, watched_fact
+from broker.principals import Decision
 from broker.slices import ROWS, slices
+from broker.store import delegations
 from broker.store.connection import Tx
 from canonical.codec import encode
 from canonical.effects import Step
@@ -38,7 +40,8 @@ def told_by_holds(step: str) -> str:
 
 class Approval(msgspec.Struct, frozen=True):
     """An approval step: where it belongs, whom it asks and what. plants: its own, and those of the
-    steps that wait for it. escalated_to: roles that it has gone on to."""
+    steps that wait for it. escalated_to: roles that it has gone on to. delegations: by name of who
+    may sign, in whose place."""
 
     ledger_id: int
     ledger_key: str
@@ -48,6 +51,7 @@ class Approval(msgspec.Struct, frozen=True):
     object_id: str
     operation: Approve
     escalated_to: tuple[str, ...] = ()
+    delegations: dict[str, str] = {}
 
 
 async def approval(tx: Tx, step_id: int) -> Approval | None:
@@ -79,25 +83,36 @@ async def approval(tx: Tx, step_id: int) -> Approval | None:
         object_id=row["object_id"],
         operation=operation,
         escalated_to=tuple(row["escalated_to"]),
+        delegations=await delegations.of_step(tx, step_id),
     )
 
 
-async def decisions(tx: Tx, step_id: int) -> list[tuple[str, str, str]]:
-    """What was decided of an approval so far, the oldest first: verdict, name, hex digest."""
+async def decisions(tx: Tx, step_id: int) -> list[Decision]:
+    """What was decided of an approval so far, the oldest first."""
     rows = await tx.fetch(
-        "select verdict, by_whom, digest from decision where step_id = $1 order by id", step_id
+        """
+        select verdict, by_whom, digest, in_place_of from decision where step_id = $1 order by id
+        """,
+        step_id,
     )
-    return [(r["verdict"], r["by_whom"], r["digest"].hex()) for r in rows]
+    return [Decision(r["verdict"], r["by_whom"], r["digest"].hex(), r["in_place_of"]) for r in rows]
 
 
 async def record_decision(
-    tx: Tx, *, step_id: int, digest: bytes, verdict: str, by: str, reason: str
+    tx: Tx,
+    *,
+    step_id: int,
+    digest: bytes,
+    verdict: str,
+    by: str,
+    in_place_of: str,
+    reason: str,
 ) -> None:
-    """Which principal decided what, on which content, why."""
+    """Which principal decided what, on which content, why, and in whose place ("" = its own)."""
     recorded = await tx.fetchval(
         """
-        insert into decision (step_id, digest, verdict, by_whom, principal_id, reason)
-        select $1::bigint, $2::bytea, $3::text, name, id, $5::text
+        insert into decision (step_id, digest, verdict, by_whom, principal_id, reason, in_place_of)
+        select $1::bigint, $2::bytea, $3::text, name, id, $5::text, $6::text
         from principal where name = $4
         returning id
         """,
@@ -106,6 +121,7 @@ async def record_decision(
         verdict,
         by,
         reason,
+        in_place_of,
     )
     if recorded is None:
         raise RuntimeError(f"{by!r} decided, and is no principal")

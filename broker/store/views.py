@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 
 from broker.ledger import LEFT_BEHIND
-from broker.principals import signers
+from broker.principals import Decision, signers
 from broker.store.connection import Database, Tx
 from broker.store.holds import Hold, in_words, open_holds
 from broker.store.steps import ESCALATED_TO
@@ -133,13 +133,23 @@ class ChangeView(msgspec.Struct, frozen=True):
 
 
 class DecisionRow(msgspec.Struct, frozen=True):
-    """What a person decided."""
+    """What a person decided; in_place_of: somebody else, "" = nobody."""
 
     verdict: str
     by: str
     reason: str
     at: datetime
     digest: str
+    in_place_of: str = ""
+
+
+class DelegateRow(msgspec.Struct, frozen=True):
+    """Who may decide a question in whose place, and why."""
+
+    to: str
+    by: str
+    reason: str
+    at: datetime
 
 
 class TaskRow(msgspec.Struct, frozen=True):
@@ -150,7 +160,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     digest: hex digest of what is asked; a decision names it. since: when it became this state.
     signatures: how many have to approve; signed_by: who has approved what is asked now; missing:
     how many more it takes while it is open. overdue_s: seconds that it is open past its due time;
-    0 = it is not. escalated_to: roles that may decide it too, since it waits too long.
+    0 = it is not. escalated_to: roles that may decide it too, since it waits too long; delegates:
+    who may in somebody's place.
     """
 
     id: int
@@ -174,6 +185,7 @@ class TaskRow(msgspec.Struct, frozen=True):
     missing: int
     overdue_s: int
     escalated_to: tuple[str, ...]
+    delegates: tuple[DelegateRow, ...]
     decisions: tuple[DecisionRow, ...]
 
 
@@ -399,7 +411,7 @@ async def _tasks(
         )
         select s.id, l.key as ledger_key, l.title, s.system, s.owner, s.object_kind, s.object_id,
                s.plant, s.operation, s.state, s.changed_at, s.due_at, s.digest,
-               d.decisions, coalesce(w.steps, 0) as waiting, c.plants,
+               d.decisions, g.delegates, coalesce(w.steps, 0) as waiting, c.plants,
                case when s.state = 'ready'
                     then greatest(extract(epoch from now() - s.due_at), 0)::bigint else 0
                end as overdue_s, {ESCALATED_TO} as escalated_to
@@ -407,9 +419,15 @@ async def _tasks(
         left join concerned c on c.task = s.id
         left join lateral (
             select json_agg(json_build_object('verdict', verdict, 'by', by_whom, 'reason', reason,
-                       'at', at, 'digest', encode(digest, 'hex')) order by id)::text as decisions
+                       'at', at, 'digest', encode(digest, 'hex'), 'in_place_of', in_place_of)
+                       order by id)::text as decisions
             from decision where step_id = s.id
         ) d on true
+        left join lateral (
+            select json_agg(json_build_object('to', to_whom, 'by', from_whom, 'reason', reason,
+                       'at', at) order by at)::text as delegates
+            from delegation where step_id = s.id and withdrawn_at is null
+        ) g on true
         order by s.due_at, s.id
         """,
         states,
@@ -531,7 +549,7 @@ def _task(row: object) -> TaskRow:
         cast("str | None", r["decisions"]) or "[]", type=tuple[DecisionRow, ...]
     )
     digest, state = cast(bytes, r["digest"]).hex(), cast(str, r["state"])
-    signed_by = signers(((d.verdict, d.by, d.digest) for d in decisions), digest)
+    signed_by = signers((Decision(d.verdict, d.by, d.digest) for d in decisions), digest)
     concerned = {cast(str, r["plant"]), *(cast("list[str] | None", r["plants"]) or ())} - {""}
     missing = operation.signatures - len(signed_by)
     return TaskRow(
@@ -556,6 +574,9 @@ def _task(row: object) -> TaskRow:
         missing=max(missing, 0) if state == "ready" else 0,
         overdue_s=cast(int, r["overdue_s"]),
         escalated_to=tuple(cast("list[str]", r["escalated_to"])),
+        delegates=msgspec.json.decode(
+            cast("str | None", r["delegates"]) or "[]", type=tuple[DelegateRow, ...]
+        ),
         decisions=decisions,
     )
 

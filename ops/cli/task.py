@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from broker.approvals import Decided, Verdict, decide, deed
+from broker.approvals import Decided, Verdict, decide, deed, deed_of_delegating, delegate
 from broker.principals import Principal
 from broker.store import Tx, views
-from broker.store.views import TaskRow
+from broker.store.views import DecisionRow, TaskRow
 from canonical.errors import Conflict
 from ops.cli.numbered import find, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, span, talk
@@ -122,6 +122,37 @@ def reject_task(
     _decide(common, actor, task_id, "rejected", reason, digest)
 
 
+@app.command(name="delegate")
+def delegate_task(
+    task_id: int,
+    /,
+    *,
+    to: Annotated[str, Parameter(help="Name of the principal who may decide in your place.")],
+    reason: Reason,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Have somebody decide in your place; of the two of you, one signs.
+
+    It ends when you decide yourself, or name somebody else.
+
+    Parameters
+    ----------
+    task_id
+        Number of the task.
+    """
+    why = required_reason(reason)
+    task = find(common, "task", task_id, views.task)
+
+    async def work(tx: Tx, who: Principal) -> str:
+        await delegate(tx, step_id=task.id, to=to, by=who, reason=why)
+        return who.name
+
+    name = act(common, actor, lambda tx: deed_of_delegating(tx, task.id), work)
+    screen().line(f"Task {task.id} delegated to {to} by {name}: {task.text}")
+    talk(f"{to} reads it, and decides as shown there: layshaft task show {task.id}")
+
+
 def print_task(page: Screen, task: TaskRow) -> None:
     """Everything a person needs to decide."""
     page.line(f"Task {task.id}  {task.text}", style="bold")
@@ -141,10 +172,14 @@ def print_task(page: Screen, task: TaskRow) -> None:
             ("due", f"{moment(task.due_at)} UTC"),
             ("overdue by", overdue_by(task)),
             ("escalated to", escalated(task)),
+            *(
+                ("delegated to", f"{d.to} by {d.by}, {moment(d.at)} UTC: {d.reason}")
+                for d in task.delegates
+            ),
             ("behind it", f"{plural(task.waiting, 'step')} waiting" if task.waiting else ""),
             ("digest", task.digest),
             *(
-                ("decision", f"{d.verdict} by {d.by}, {moment(d.at)} UTC: {d.reason}")
+                ("decision", f"{d.verdict} by {_decider(d)}, {moment(d.at)} UTC: {d.reason}")
                 for d in task.decisions
             ),
         ],
@@ -154,6 +189,11 @@ def print_task(page: Screen, task: TaskRow) -> None:
         given = f'{task.id} --digest {task.digest[:MIN_DIGEST]} --reason "..."'
         page.line(f"yes: layshaft task approve {given}")
         page.line(f"no:  layshaft task reject {given}")
+
+
+def _decider(decision: DecisionRow) -> str:
+    place = f" in the place of {decision.in_place_of}" if decision.in_place_of else ""
+    return decision.by + place
 
 
 def overdue_by(task: TaskRow) -> str:

@@ -22,3 +22,19 @@ create index step_waiting_for_somebody on step (id)
 
 -- How long steps of a kind took lately.
 create index step_done on step (verb, system, changed_at) where state = 'done';
+
+-- Who may sign a decision in whose place. withdrawn_at: since when not any more, as that one has
+-- decided alone.
+create table delegation (
+    step_id      bigint      not null references step (id),
+    from_whom    text        not null,
+    to_whom      text        not null,
+    principal_id bigint      not null references principal (id),
+    reason       text        not null,
+    at           timestamptz not null default now(),
+    withdrawn_at timestamptz
+);
+create unique index delegation_in_force on delegation (step_id, from_whom) where withdrawn_at is null;
+
+-- In whose place it was decided; '' = its own.
+alter table decision add column in_place_of text not null default '';

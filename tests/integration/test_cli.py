@@ -22,7 +22,7 @@ from ops.cli.problems import Problem
 from ops.cli.tree import run
 from ops.configuration import load
 from ops.queues import declare_topology
-from tests.integration.gearbox_change import STORY, seed
+from tests.integration.gearbox_change import STORY, database_at, seed
 from tests.integration.people import token_at
 
 ROOT = Path(__file__).parents[2]
@@ -391,3 +391,39 @@ def test_a_statement_that_takes_too_long_is_not_a_database_that_is_away(
     assert (ended.value.code, ended.value.exit_code) == ("statement-ended", 3)
     assert "statement timeout" in ended.value.why
     assert "Start it" not in ended.value.fix
+
+
+def test_a_task_is_delegated_and_overdue_on_its_page(
+    layshaft: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (task,) = data(layshaft("task", "list", "-o", "json")[1])
+    number = str(task["id"])
+    bob = token_at(database_url, "Bob", "sourcing")
+    exit_code, out, err = layshaft("task", "delegate", number, "--to", "Bob", "--reason", "away")
+    assert (exit_code, out) == (0, f"Task {number} delegated to Bob by Mia: {task['text']}\n")
+    assert err == f"Bob reads it, and decides as shown there: layshaft task show {number}\n"
+
+    async def make_late() -> None:
+        async with database_at(database_url) as database, database.session() as session:
+            await session.execute(
+                "update step set due_at = now() - interval '150 min' where kind = 'approval';"
+                "insert into step_escalation (step_id, role, level, due_at)"
+                " select id, 'quality-lead', 1, due_at from step where kind = 'approval'"
+            )
+
+    asyncio.run(make_late())
+    shown = layshaft("task", "show", number)[1]
+    assert "2 h 30 min" in shown
+    assert "quality-lead, who may decide too" in shown
+    assert "Bob by Mia, " in shown
+    listed = layshaft("task", "list")[1]
+    assert "overdue by" in listed
+    assert "quality-lead" in listed
+    monkeypatch.setenv("LAYSHAFT_TOKEN", bob)
+    decided = layshaft(
+        "task", "approve", number, "--reason", "seen", "--digest", task["digest"][:16]
+    )
+    assert decided[0] == 0
+    assert "approved by Bob in the place of Mia" in layshaft("task", "show", number)[1]
+    onward = layshaft("task", "delegate", number, "--to", "Mia", "--reason", "away")
+    assert (onward[0], "Bob may not delegate a decision" in onward[2]) == (5, True)

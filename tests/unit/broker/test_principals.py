@@ -19,12 +19,14 @@ from broker.principals import (
     PERMISSIONS,
     TECHNICAL_ROLES,
     Action,
+    Decision,
     Grant,
     Principal,
     Refused,
     TokenState,
     check,
     may,
+    may_be_delegate,
     signers,
     token_hash,
     token_text,
@@ -39,6 +41,7 @@ ROLES = (*TECHNICAL_ROLES, "quality", "sourcing", "engineering", "procurement")
 CELLS: dict[Action, tuple[bool, bool, bool, bool]] = {
     "task-approve": (False, False, False, False),
     "task-reject": (False, False, False, False),
+    "task-delegate": (False, False, False, False),
     "case-retry": (False, True, True, False),
     "case-close": (False, True, True, False),
     "hold-place": (False, True, True, False),
@@ -163,7 +166,7 @@ def test_the_page_has_the_same_cells() -> None:
 
 # --- signatures ---
 
-APPROVED = ("approved", "ada", "aa")
+APPROVED = Decision("approved", "ada", "aa")
 
 
 @pytest.mark.parametrize(
@@ -171,15 +174,15 @@ APPROVED = ("approved", "ada", "aa")
     [
         ([], ()),
         ([APPROVED], ("ada",)),
-        ([APPROVED, ("approved", "bob", "aa")], ("ada", "bob")),
+        ([APPROVED, Decision("approved", "bob", "aa")], ("ada", "bob")),
         ([APPROVED, APPROVED], ("ada",)),
-        ([("approved", "bob", "bb"), APPROVED], ("ada",)),
-        ([APPROVED, ("rejected", "bob", "aa")], ()),
-        ([APPROVED, ("rejected", "bob", "bb"), ("approved", "cy", "aa")], ("cy",)),
+        ([Decision("approved", "bob", "bb"), APPROVED], ("ada",)),
+        ([APPROVED, Decision("rejected", "bob", "aa")], ()),
+        ([APPROVED, Decision("rejected", "bob", "bb"), Decision("approved", "cy", "aa")], ("cy",)),
     ],
 )
 def test_those_have_signed_who_approved_this_content_since_it_was_last_rejected(
-    decisions: list[tuple[str, str, str]], signed: tuple[str, ...]
+    decisions: list[Decision], signed: tuple[str, ...]
 ) -> None:
     assert signers(decisions, "aa") == signed
 
@@ -288,3 +291,46 @@ def test_what_cannot_be_granted_is_refused_with_what_is_wrong(grant: Grant, code
     with pytest.raises(Rejected) as refused:
         check(grant)
     assert refused.value.code == code
+
+
+# --- somebody in the place of another ---
+
+
+def test_a_delegate_needs_the_plants_and_no_role() -> None:
+    bob = Principal("bob", ("sourcing",), ("1010",))
+    for plants, allowed in ((("1010",), True), (("1010", "2010"), False)):
+        refused = may(bob, "task-approve", role="quality", plants=plants, delegates=("bob",))
+        assert (refused is None) == allowed
+    assert may(bob, "task-approve", role="quality", delegates=("eve",)) is not None
+
+
+def test_a_role_that_it_has_gone_on_to_decides_too_and_never_one_of_those_who_run_it() -> None:
+    lead = Principal("lin", ("quality-lead",), ALL_PLANTS)
+    assert may(lead, "task-approve", role="quality", escalated_to=("quality-lead",)) is None
+    refused = may(lead, "task-approve", role="quality", escalated_to=("manager", "admin"))
+    assert refused is not None
+    assert refused.where == "it takes the role quality or manager; lin has quality-lead"
+    assert may(one("admin"), "task-approve", role="quality", escalated_to=("admin",)) is not None
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        (Principal("bob", ("sourcing",), ("1010",)), None),
+        (Principal("bob", ("sourcing", "operator"), ("*",)), None),
+        (Principal("ada", ("sourcing",), ("1010",)), "anyway"),
+        (Principal("bob", ("quality",), ("1010",)), "anyway"),
+        (Principal("bob", ("manager", "sourcing"), ("1010",)), "anyway"),
+        (Principal("bob", TECHNICAL_ROLES, ("*",)), "decides nothing"),
+        (Principal("bob", (), ("1010",)), "decides nothing"),
+        (Principal("bob", ("sourcing",), ("2010",)), "acts for plant 2010, it is about plant 1010"),
+        (Principal("cy", ("sourcing",), ("1010",)), "cy does so for eve already"),
+    ],
+)
+def test_who_may_decide_in_the_place_of_another(named: Principal, why: str | None) -> None:
+    refused = may_be_delegate(
+        named, one("quality"), roles=("quality", "manager"), plants=("1010",), known={"cy": "eve"}
+    )
+    assert (refused is None) == (why is None)
+    if refused is not None and why is not None:
+        assert (refused.code, refused.by, why in refused.where) == ("no-delegate", "ada", True)
