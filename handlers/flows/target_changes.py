@@ -6,13 +6,14 @@ look before the write will tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Literal
 
 import msgspec
 
-from canonical.bom import BomLine, PlantBom, PlantBomState, plant_bom_key_of
+from canonical.bom import BomLine, PlantBom, PlantBomState, owner_of, plant_bom_key_of
 from canonical.change import ChangeMaster, ChangeMasterState, change_master_key
 from canonical.facts import Document
 from canonical.item import Item
@@ -30,7 +31,7 @@ from canonical.purchasing import InfoRecord, InfoRecordTerms, info_record_key_of
 from canonical.quantity import Quantity
 
 # Of the category that steps are about.
-_STANDARD = "standard"
+STANDARD = "standard"
 
 
 class TargetChange(msgspec.Struct, frozen=True):
@@ -57,7 +58,7 @@ def known_key(operation: Operation) -> str:
             return plant_bom_key_of(bom.plant, bom.usage, bom.alternative, bom.parent)
         case PutInfoRecord(record):
             return info_record_key_of(
-                record.supplier, record.purchasing_org, record.plant, _STANDARD, record.item
+                record.supplier, record.purchasing_org, record.plant, STANDARD, record.item
             )
         case PutChangeMaster(change):
             return change_master_key(change.number)
@@ -103,31 +104,73 @@ def _view(wanted: ExtendToPlant, known: ItemMaster) -> Iterator[TargetChange]:
 
 
 def _bom(wanted: PlantBom, known: PlantBomState) -> Iterator[TargetChange]:
-    """Lines are those of one component, first at the same position, then wherever it stands."""
     if known.is_deleted or known.base is None:
         for line in wanted.lines:
             yield TargetChange("added", _line(line), planned=_per(line, wanted.base))
         return
-    left = list(known.lines)
-    for line in wanted.lines:
-        held = _taken(line, left)
+    pairs, left = _pairs(wanted, known)
+    for line, held in pairs:
         planned = _per(line, wanted.base)
         if held is None:
             yield TargetChange("added", _line(line), planned=planned)
         elif not _is_as_much(line, wanted.base, held, known.base):
             yield TargetChange("changed", _line(line), _per(held, known.base), planned)
-    for line in left:
+    for line in _of_engineering(wanted, left):
         yield TargetChange("removed", _line(line), known=_per(line, known.base))
 
 
-def _taken(line: BomLine, left: list[BomLine]) -> BomLine | None:
-    """The line that is held for this one, which is left no more."""
-    same = [held for held in left if held.component == line.component]
-    there = [held for held in same if _place(held) == _place(line)]
-    for held in (there or same)[:1]:
-        left.remove(held)
-        return held
-    return None
+class Removal(msgspec.Struct, frozen=True):
+    """How many lines of a BOM would be taken out, of so many that are engineering's."""
+
+    removed: int
+    of: int
+
+
+def removal(wanted: PlantBom, known: PlantBomState) -> Removal:
+    """How much of the BOM would be gone. What is the plant's own, or may be, does not count."""
+    if known.is_deleted:
+        return Removal(0, 0)
+    pairs, left = _pairs(wanted, known)
+    removed = sum(1 for _ in _of_engineering(wanted, left))
+    return Removal(removed, removed + sum(1 for _, held in pairs if held is not None))
+
+
+def _of_engineering(wanted: PlantBom, lines: Iterable[BomLine]) -> Iterator[BomLine]:
+    """Those that the step may take out. Item categories of held lines are not known here."""
+    owner, stated = owner_of(wanted), {line.component for line in wanted.lines}
+
+    def is_theirs(line: BomLine) -> bool:
+        whose = owner(line.component, "")
+        # Of what is stated it is not said once more whose it is.
+        return whose == "engineering" or (whose == "unknown" and line.component in stated)
+
+    return filter(is_theirs, lines)
+
+
+def _pairs(
+    wanted: PlantBom, known: PlantBomState
+) -> tuple[list[tuple[BomLine, BomLine | None]], list[BomLine]]:
+    """Each wanted line with the one that is held for it, and what is held for none, in its order.
+
+    Lines are those of one component, first at the same position, then wherever it stands.
+    """
+    left = dict(enumerate(known.lines))
+    by_component: dict[str, dict[int, None]] = {}
+    by_place: dict[tuple[str, str], deque[int]] = {}
+    for n, held in left.items():
+        by_component.setdefault(held.component, {})[n] = None
+        by_place.setdefault((held.component, _place(held)), deque()).append(n)
+    pairs: list[tuple[BomLine, BomLine | None]] = []
+    for line in wanted.lines:
+        there = by_place.get((line.component, _place(line)), deque())
+        same = by_component.get(line.component, {})
+        while there and there[0] not in same:
+            there.popleft()
+        taken = there[0] if there else next(iter(same), None)
+        if taken is not None:
+            del same[taken]
+        pairs.append((line, None if taken is None else left.pop(taken)))
+    return pairs, list(left.values())
 
 
 def _place(line: BomLine) -> str:

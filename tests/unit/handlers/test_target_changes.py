@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical.bom import BomLine, PlantBom, PlantBomState
+from canonical.bom import BomLine, Kept, PlantBom, PlantBomState
 from canonical.change import ChangeMaster, ChangeMasterState
 from canonical.facts import Document
 from canonical.item import Item
@@ -29,7 +30,14 @@ from canonical.operations import (
 from canonical.purchasing import InfoRecord, InfoRecordTerms
 from canonical.quantity import Quantity
 from canonical.revision import Revision
-from handlers.flows.target_changes import TargetChange, known_key, target_changes
+from handlers.flows.target_changes import (
+    Removal,
+    TargetChange,
+    known_key,
+    removal,
+    target_changes,
+)
+from tests.timing import times_as_long
 
 
 def pieces(number: str) -> Quantity:
@@ -162,6 +170,28 @@ def test_of_lines_of_one_component_those_at_one_position_belong_together() -> No
         held(line("A", "4", "20"), line("A", "1", "10")),
     )
     assert found == (TargetChange("changed", "line 20 A", "4 H87", "5 H87"),)
+
+
+def test_lines_that_are_the_plants_own_are_not_taken_out() -> None:
+    bom = msgspec.structs.replace(
+        wanted(line("A")).bom, kept=Kept(prefixes=("PKG-",), numbers=("GLUE",), others=("OLD",))
+    )
+    known = held(line("A"), line("PKG-1"), line("GLUE"), line("OLD"), line("UNKNOWN"))
+    assert target_changes(PutBom(bom), known) == (
+        TargetChange("removed", "line 10 OLD", known="1 H87"),
+    )
+    # Of UNKNOWN only a person can tell: it is neither taken out nor known to be engineering's.
+    assert removal(bom, known) == Removal(removed=1, of=2)
+
+
+def test_long_boms_are_compared_in_time_by_their_length() -> None:
+    def compared(lines: int) -> Callable[[], object]:
+        same = [line("A", position=str(n)) for n in range(lines)]
+        before, after = held(*same), wanted(*reversed(same))
+        return lambda: target_changes(after, before)
+
+    # Each line with every other one would take 64 times as long.
+    assert times_as_long(compared(8_000), compared(1_000), enough=24) < 24
 
 
 def test_quantities_count_per_header() -> None:
