@@ -262,7 +262,7 @@ def _refused(asked: Approval, by: str, reason: str) -> Case:
         word="business_rule",
         what=f"{by} refused ({reason}): {asked.operation.text}",
         place=_subject(asked),
-        remedy="Choose another source or change the order in PLM; a newer release plans anew",
+        remedy="Correct the change or what it rests on at its source; a newer release plans anew",
         owner="engineering",
         key=asked.ledger_key,
         ledger_key=asked.ledger_key,

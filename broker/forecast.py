@@ -220,6 +220,7 @@ def against(plan: Plan, ledger: PlannedLedger | None) -> Forecast:
     steps = tuple(
         Foreseen(step, becomes.get(step.identity) or _standing(latest[step.identity].state))
         for step in plan.steps
+        if step.identity not in diff.moot
     )
     return Forecast(
         plan,

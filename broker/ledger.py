@@ -9,7 +9,8 @@ it is written.
        +--one of them is open again------+ +--not applied----+  +--answer lost--> in_doubt
                                                              ^                       |
                                                              +--------due------------+
-    approval: ready until a person decides: done, or failed (its successors are held)
+    approval: ready until a person decides: done, or failed (its successors are held); one that
+    makes sense only before its successors is cancelled once these are settled
     wait: waiting until a plan without it: done     announce: waiting, then done with its event
     a person: skips what is not sent or failed (skipped); pauses the ledger (what would be ready is
     held); has a step and what follows it run anew (waiting, or one more generation)
@@ -39,7 +40,7 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
 
     withdrawn: no longer planned while it was at its target; decided on when it comes back.
     watched: as watched_fact. wake_at: as in Step. due_at: when it counts as late; due_s and the
-    name of a calendar ("" = none) as in Step.
+    name of a calendar ("" = none) as in Step. lapses: it ends with the steps that wait for it.
     """
 
     id: int
@@ -57,6 +58,7 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     due_at: datetime | None = None
     due_s: int = 0
     calendar: str = ""
+    lapses: bool = False
 
 
 class Due(msgspec.Struct, frozen=True, gc=False):
@@ -140,7 +142,9 @@ class PlanDiff(msgspec.Struct, frozen=True):
     """What a plan changes in a ledger.
 
     withdrawals: steps at their target that are no longer planned (True) or planned again (False).
-    reorders: steps that are kept as they are, with what they depend on now.
+    reorders: steps that are kept as they are, with what they depend on now. moot: identities of
+    what the plan has and the ledger does not, since it makes sense before other steps only, and
+    none of those is still to be made.
     """
 
     inserts: tuple[Insert, ...]
@@ -149,6 +153,7 @@ class PlanDiff(msgspec.Struct, frozen=True):
     withdrawals: tuple[tuple[LedgerStep, bool], ...]
     reorders: tuple[tuple[LedgerStep, tuple[str, ...]], ...] = ()
     retimes: tuple[Retime, ...] = ()
+    moot: frozenset[str] = frozenset()
 
 
 def digest_of(step: Step) -> bytes:
@@ -177,11 +182,14 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
     skipped = a follow-up step. Gone from the plan: not sent or skipped = cancelled, and what was
     done of it before is left behind (a wait is done: what it was for has come); at the target =
     withdrawn, kept until its end; done at a target = left behind. What an event asks to be read:
-    not sent = kept; at the target = a follow-up step; ended = asked for in place.
+    not sent = kept; at the target = a follow-up step; ended = asked for in place. What makes sense
+    only before steps that are all settled as planned is not planned.
     """
     now = current(steps)
     planned = _by_identity(plan)
     digests = {identity: digest_of(step) for identity, step in planned.items()}
+    moot = _moot(planned, digests, now)
+    planned = _without(planned, moot)
     due_from = ends_of_waits(planned)
     inserts: list[Insert] = []
     replaces: list[Replace] = []
@@ -237,7 +245,48 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
         tuple(withdrawals),
         tuple(reorders),
         tuple(_retimes(kept, planned, digests, due_from)),
+        moot,
     )
+
+
+def _moot(
+    planned: Mapping[str, Step], digests: Mapping[str, bytes], now: Mapping[str, LedgerStep]
+) -> frozenset[str]:
+    """What nothing waits for that is still to be made; what was decided or told stays. What is at
+    its target may come back: nobody is told of a question before it does."""
+
+    def is_made(identity: str, *, is_told: bool) -> bool:
+        old = now.get(identity)
+        if old is None or old.digest != digests[identity]:
+            return False
+        return old.state in ("done", "skipped") or (is_told and old.state in AT_TARGET)
+
+    def is_over(identity: str) -> bool:
+        old = now.get(identity)
+        return old is not None and old.digest == digests[identity] and old.state == "done"
+
+    return frozenset(
+        identity
+        for identity, step in planned.items()
+        if step.only_before
+        and not is_over(identity)
+        and all(is_made(i, is_told=step.kind == "announce") for i in step.only_before)
+    )
+
+
+def _without(planned: dict[str, Step], moot: frozenset[str]) -> dict[str, Step]:
+    """The steps but for these, which nothing depends on."""
+    if not moot:
+        return planned
+    return {
+        identity: step
+        if moot.isdisjoint(step.depends_on)
+        else msgspec.structs.replace(
+            step, depends_on=tuple(d for d in step.depends_on if d not in moot)
+        )
+        for identity, step in planned.items()
+        if identity not in moot
+    }
 
 
 def _retimes(
@@ -304,6 +353,7 @@ def _by_identity(plan: Plan) -> dict[str, Step]:
 
 
 LEFT_BEHIND = "done, and no longer planned"
+MOOT = "nothing waits for it any more"
 NO_LONGER_PLANNED = "no longer planned"
 REPLACED = "replaced by a newer plan"
 
@@ -358,22 +408,46 @@ def advance(steps: Sequence[LedgerStep], *, paused: str = "") -> tuple[Move, ...
         for step in steps
         if step.state in AT_TARGET and step.generation < now[step.identity].generation
     }
+    behind = _behind_questions(now)
     moved = True
     while moved:
         moved = False
         before = states | _reopened(now, states)
         for identity, step in now.items():
-            if states[identity] not in NOT_SENT and states[identity] != _PAUSED:
+            about = [states[d] for d in behind.get(identity, ())]
+            is_moot = step.lapses and all(state in SETTLED for state in about)
+            is_open = states[identity] in NOT_SENT or states[identity] == _PAUSED
+            if not is_open and not (is_moot and states[identity] == "failed"):
                 continue
             if step.kind == "wait":
                 continue
-            target = _next_state(step, before, blocked=identity in busy_before, paused=paused)
+            if is_moot:
+                target = "cancelled", MOOT
+            else:
+                # What is at its target is asked about when it comes back.
+                is_early = step.lapses and not any(map(_is_to_be_made, about))
+                blocked = identity in busy_before or is_early
+                target = _next_state(step, before, blocked=blocked, paused=paused)
             if target[0] != states[identity]:
                 states[identity] = before[identity] = target[0]
                 state = "held" if target[0] == _PAUSED else target[0]
                 moves[step.id] = Move(step, state, target[1])
                 moved = True
     return tuple(move for move in moves.values() if move.state != move.step.state)
+
+
+def _behind_questions(now: Mapping[str, LedgerStep]) -> dict[str, list[str]]:
+    """By question that ends with them, the steps that wait for it."""
+    found: dict[str, list[str]] = {i: [] for i, step in now.items() if step.lapses}
+    for identity, step in now.items() if found else ():
+        for before in step.depends_on:
+            if before in found:
+                found[before].append(identity)
+    return found
+
+
+def _is_to_be_made(state: str) -> bool:
+    return state in NOT_SENT or state in ("failed", _PAUSED)
 
 
 def _reopened(now: dict[str, LedgerStep], states: dict[str, str]) -> dict[str, str]:
@@ -461,6 +535,11 @@ def ends_with(steps: Sequence[LedgerStep], moves: Sequence[Move]) -> bool:
 def is_complete(states: Iterable[str]) -> bool:
     """Whether every current step is settled."""
     return all(state in SETTLED for state in states)
+
+
+def lapses(step: Step) -> bool:
+    """Whether it is a question that ends with the steps that wait for it."""
+    return step.kind == "approval" and step.only_before != ()
 
 
 def watched_fact(step: Step) -> tuple[str, int] | None:

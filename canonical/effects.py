@@ -30,6 +30,9 @@ class Step(msgspec.Struct, frozen=True, gc=False):
         makes the plan anew while the step is open. Not part of its content.
     wake_at: UTC; the plan is made anew at that moment while the step is open, so it lies in the
         future when it is planned. Not part of its content either.
+    only_before: identities of steps of the same plan that it makes sense before: once each of them
+        is settled as it is planned, it is not asked or told any more. An approval has those that
+        depend on it.
     """
 
     plant: str
@@ -45,6 +48,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     fact: str = ""
     seen: int = 0
     wake_at: datetime | None = None
+    only_before: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:

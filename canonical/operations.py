@@ -169,13 +169,15 @@ class Approve(msgspec.Struct, frozen=True, tag="approve", omit_defaults=True):
     """A person of the owning role has decided the question, or as many as have to sign.
 
     question: kebab-case word; text: the sentence the person reads; evidence: lines below it.
-    signatures: persons who have to approve the same content; one rejection is enough.
+    signatures: persons who have to approve the same content; one rejection is enough. covers:
+    digest of all that is asked about, where the evidence shows a part of it.
     """
 
     question: str
     text: str
     evidence: tuple[str, ...] = ()
     signatures: int = 1
+    covers: str = ""
 
 
 class AwaitFact(msgspec.Struct, frozen=True, tag="await-fact"):

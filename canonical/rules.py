@@ -15,6 +15,7 @@ import msgspec
 from canonical.bom_rules import BomRules
 from canonical.effectivity import midnight
 from canonical.escalation import Escalation
+from canonical.guards import Guards
 from canonical.item import ItemKind
 from canonical.own_words import NO_WORDS, OwnWords
 from canonical.sourcing import SourcingMode
@@ -112,6 +113,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words: by source and system that says them: what its installation calls things in words of its
         own.
     boms: what becomes of engineering's structures in the plants.
+    guards: from which size on a change waits for a person.
 
     Where it is asked about "a plant", "*" is no plant: only routes for all of them count.
     """
@@ -131,11 +133,14 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     central_purchasing_group: str = ""
     words: dict[str, OwnWords] = {}
     boms: BomRules = BomRules()
+    guards: Guards = Guards()
 
     def __post_init__(self) -> None:
-        foreign = self.boms.plants() - {plant.code for plant in self.plants}
-        if foreign:
+        ours = frozenset(plant.code for plant in self.plants)
+        if foreign := self.boms.plants() - ours:
             raise ValueError(f"The rules of BOMs name plant {min(foreign)}, which is not ours")
+        if foreign := frozenset(one.plant for one in self.guards.plants) - ours:
+            raise ValueError(f"The guards name plant {min(foreign)}, which is not ours")
         self._require_calendars()
         self._require_escalations()
 

@@ -110,11 +110,12 @@ async def repeat_steps(
                 insert into step (ledger_id, identity, generation, kind, plant, system,
                     object_kind, object_id, verb, operation, digest, idempotency_key, depends_on,
                     fact, seen, state, target_id, lane, owner, wake_at, due_at, due_from, due_s,
-                    calendar, flow, only_asks)
+                    calendar, lapses, flow, only_asks)
                 select s.ledger_id, s.identity, s.generation + 1, s.kind, s.plant, s.system,
                        s.object_kind, s.object_id, s.verb, s.operation, s.digest,
                        r.idempotency_key, s.depends_on, s.fact, s.seen, 'waiting', s.target_id,
                        s.lane, s.owner, s.wake_at, r.due_at, r.due_from, r.due_s, r.calendar,
+                       s.lapses,
                        {told_by_holds("s")}
                 from unnest($1::bigint[], $2::text[], $4::timestamptz[], $5::timestamptz[],
                             $6::int[], $7::text[])

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from broker.aside import MANY, aside_if
-from broker.ledger import Due, Insert, LedgerStep, Move, Replace, Retime, watched_fact
+from broker.ledger import Due, Insert, LedgerStep, Move, Replace, Retime, lapses, watched_fact
 from broker.principals import Decision
 from broker.slices import ROWS, slices
 from broker.store import delegations
@@ -138,7 +138,7 @@ async def load_steps(tx: Tx, ledger_ids: Iterable[int]) -> dict[int, list[Ledger
         f"""
         select s.ledger_id, s.id, s.identity, s.generation, s.kind, s.state, s.version, s.digest,
                s.depends_on, s.reason, s.withdrawn, s.fact, s.seen, s.wake_at, s.due_at,
-               {DUE_S} as due_s, s.calendar
+               {DUE_S} as due_s, s.calendar, s.lapses
         from step s join unnest($1::bigint[]) as w(ledger_id) using (ledger_id)
         order by s.ledger_id, s.id for update of s
         """,
@@ -168,6 +168,7 @@ def ledger_step(row: asyncpg.Record) -> LedgerStep:
         due_at=row["due_at"],
         due_s=row["due_s"],
         calendar=row["calendar"],
+        lapses=row["lapses"],
     )
 
 
@@ -231,23 +232,26 @@ async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]], now: datetime
                 $1::bigint[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[],
                 $13::text[], $14::int[], $15::text[], $16::text[], $17::text[],
-                $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::int[], $22::text[])
+                $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::int[], $22::text[],
+                $23::boolean[])
             with ordinality as p(ledger_id, identity, generation, kind, plant, system,
                 object_kind, object_id, verb, operation, digest, depends_on, fact, seen, lane,
-                owner, idempotency_key, wake_at, due_at, due_from, due_s, calendar, n)
+                owner, idempotency_key, wake_at, due_at, due_from, due_s, calendar,
+                lapses, n)
         ),
         made as (
             insert into step (ledger_id, identity, generation, kind, plant, system, object_kind,
                 object_id, verb, operation, digest, idempotency_key, depends_on, fact, seen,
-                state, target_id, lane, owner, wake_at, due_at, due_from, due_s, calendar, flow,
-                only_asks)
+                state, target_id, lane, owner, wake_at, due_at, due_from, due_s, calendar, lapses,
+                flow, only_asks)
             select p.ledger_id, p.identity, p.generation, p.kind, p.plant, p.system, p.object_kind,
                    p.object_id, p.verb, p.operation, p.digest,
                    -- fixed when the step is written: every try of this content carries it
                    p.idempotency_key,
                    array(select jsonb_array_elements_text(p.depends_on::jsonb)),
                    p.fact, p.seen, 'waiting', t.id, p.lane, p.owner, p.wake_at,
-                   p.due_at, p.due_from, p.due_s, p.calendar, {told_by_holds("p")}
+                   p.due_at, p.due_from, p.due_s, p.calendar, p.lapses,
+                   {told_by_holds("p")}
             from planned p
             -- a look-up for each: a join reads all targets for every slice of a long plan
             left join lateral (
@@ -283,6 +287,7 @@ async def _insert_some(tx: Tx, some: Sequence[tuple[int, Insert]], now: datetime
         ],
         [s.wake_at for s in steps],
         *due_columns(dues),
+        [lapses(s) for s in steps],
     )
 
 

@@ -19,6 +19,7 @@ from canonical.item_master import item_master_key
 from canonical.revision import Revision, UnknownRevision, parse_revision
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
+from handlers.flows.guarded_targets import keys_of_boms, keys_of_info_records
 from handlers.flows.plant_lines import PlantStructure, plant_structure
 from handlers.flows.plant_owned import keys_of_held_lines
 
@@ -64,6 +65,7 @@ class Scope(msgspec.Struct, frozen=True):
 def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     """Document keys a plan looks at, given what is known so far; more facts never ask for less."""
     numbers, _ = _reach((row.item for row in change.affected), _parts(facts, facts.bom))
+    plants = _plants_so_far(change, facts)
     keys = {key(number) for number in numbers for key in (item_key, bom_key)}
     for row in change.affected:
         if facts.item(row.item) is not None and not _named_plants(change, row, facts):
@@ -71,13 +73,14 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     for number in numbers:
         item = facts.item(number)
         if item is not None and is_made(item):
-            keys |= keys_of_held_lines(item, facts)
+            keys |= keys_of_held_lines(item, facts) | keys_of_boms(item, plants, facts)
         if item is not None and is_bought(item):
             keys.add(coverage_key(number))
             coverage = facts.coverage(number)
             for line in coverage.lines if coverage else ():
                 # A parent is known by its child, so each level takes one more round.
                 keys |= {supplier_key(n) for n in chain(line.supplier, facts.supplier)}
+                keys |= keys_of_info_records(number, line, plants, facts)
     return frozenset(keys)
 
 
@@ -173,6 +176,18 @@ def _named_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) ->
     by_rule = rules.plants_of(change.family, kind)
     by_rule = by_rule or rules.plants_of(item.family if item else "", kind)
     return row.plants or change.plants or by_rule
+
+
+def _plants_so_far(change: EngineeringChange, facts: Facts) -> tuple[str, ...]:
+    """Every plant that the change may come to, components too: they go where an assembly with them
+    is built. With more facts there are more, never fewer."""
+    found: set[str] = set()
+    for row in change.affected:
+        item = facts.item(row.item)
+        if item is not None or row.plants or change.plants:
+            named = _named_plants(change, row, facts)
+            found.update(named or (_extended_to(item, facts) if item else ()))
+    return tuple(sorted(found))
 
 
 def _extended_to(item: Item, facts: Facts) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ from handlers.flows.change_masters import (
 )
 from handlers.flows.change_scope import facts_needed, scope_of
 from handlers.flows.change_sourcing import as_defined, sourcing_steps
+from handlers.flows.mass_change import guarded
 from handlers.flows.planning import LAYSHAFT, Planning, Views, acts_at, flat, planning_of
 from handlers.flows.plant_boms import bom_steps
 
@@ -75,7 +76,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         key=change_key(change.number),
         version=change.version,
         title=change.title or change.number,
-        steps=(*work, *notices, *told),
+        steps=guarded(planning, (*work, *notices, *told)),
         findings=(*findings, *sourcing.findings),
     )
     return (plan, *sourcing.cases)

@@ -3,6 +3,7 @@ last said, with nothing executed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from canonical.effects import Finding, Open
 from canonical.events import EVENTS, SOURCE
 from canonical.facts import Document
 from canonical.handler import Delivery, Handler
-from canonical.operations import PutInfoRecord
+from canonical.operations import Approve, PutInfoRecord
 from canonical.order import PurchaseOrder
 from canonical.sourcing import Coverage
 from handlers import CATALOGUE
@@ -58,6 +59,20 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[TargetChange, ...] | None
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to people, with what stands behind it until it is decided. becomes: as of a step;
+    "done" = it was decided with this content."""
+
+    identity: str
+    question: str
+    role: str
+    text: str
+    evidence: tuple[str, ...]
+    signatures: int
+    becomes: str
+    behind: int
+
+
 class OpenOrder(msgspec.Struct, frozen=True):
     """A line of an open order for an item that the plan is about."""
 
@@ -80,6 +95,7 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[PlannedStep, ...]
     gone: Mapping[str, str]
     findings: tuple[Finding, ...]
+    questions: tuple[Asked, ...]
     suppliers: tuple[str, ...]
     contracts: tuple[str, ...]
     orders: tuple[OpenOrder, ...]
@@ -223,6 +239,7 @@ async def _view(
         steps=tuple(_step(each, known) for each in forecast.steps),
         gone=forecast.gone,
         findings=forecast.plan.findings,
+        questions=tuple(_questions(forecast)),
         suppliers=tuple(sorted({r.supplier for r in records} | {c.supplier for c in covered})),
         contracts=tuple(
             sorted(({r.contract for r in records} | {c.contract for c in covered}) - {""})
@@ -245,6 +262,23 @@ def _step(foreseen: Foreseen, known: Mapping[str, Document]) -> PlannedStep:
         after=len(step.depends_on),
         changes=target_changes(step.operation, document),
     )
+
+
+def _questions(forecast: Forecast) -> Iterator[Asked]:
+    waiting = Counter(before for each in forecast.steps for before in each.step.depends_on)
+    for each in forecast.steps:
+        match each.step.operation:
+            case Approve(question, text, evidence, signatures):
+                yield Asked(
+                    identity=each.step.identity,
+                    question=question,
+                    role=each.step.system,
+                    text=text,
+                    evidence=evidence,
+                    signatures=signatures,
+                    becomes=each.becomes,
+                    behind=waiting[each.step.identity],
+                )
 
 
 async def _open_orders(tx: Tx, items: set[str]) -> list[OpenOrder]:
@@ -289,6 +323,7 @@ def _print_plan(page: Screen, plan: PlanView, *, fold: bool) -> None:
     page.line(f"{plan.key.partition('/')[2]}  {plan.title}", style="bold")
     page.line(_summary(plan), style="dim")
     _print_rows(page, "Findings", plan.findings, ("severity", "code", "where", "what"))
+    _print_questions(page, plan.questions)
     plants = sorted({step.plant for step in plan.steps}, key=lambda code: (code == "", code))
     for plant in plants:
         page.line()
@@ -326,6 +361,19 @@ def _print_plan(page: Screen, plan: PlanView, *, fold: bool) -> None:
         plan.orders,
         ("order", "line", "item", "revision", "supplier", "plant", "quantity"),
     )
+
+
+def _print_questions(page: Screen, questions: Sequence[Asked]) -> None:
+    if not questions:
+        return
+    page.line()
+    page.line(f"Questions to people  {len(questions)}", style="bold")
+    for asked in questions:
+        page.line(f"{asked.role}: {asked.text}")
+        for line in asked.evidence:
+            page.line(f"  - {line}")
+        what = "decided" if asked.becomes == "done" else asked.becomes
+        page.line(f"  {what}; {plural(asked.behind, 'step')} directly behind it", style="dim")
 
 
 def _summary(plan: PlanView) -> str:

@@ -41,6 +41,9 @@ CANCELLED = (
     .replace('changeStatusDate="2024-03-04', 'changeStatusDate="2024-03-05')
     .replace('thisDocumentIdentifier="', 'thisDocumentIdentifier="2-')
 )
+AGAIN = PACKAGE.replace('changeStatusDate="2024-03-04', 'changeStatusDate="2024-03-05').replace(
+    'thisDocumentIdentifier="', 'thisDocumentIdentifier="3-'
+)
 CHANGE = "ECO-2001"
 COUNTED = ("message", "inbox", "outbox", "document", "ledger", "step", "exception_case", "audit")
 
@@ -214,6 +217,36 @@ def test_what_would_change_at_the_target_is_shown_by_what_it_last_said(
     assert any(change["kind"] == "added" for change in again["changes"])
     _, out, _ = layshaft("plan", CHANGE, "--all")
     assert "- line 10 OLD-PART 1 H87" in out
+
+
+def test_questions_of_the_guard_are_shown_before_and_while_they_are_asked(
+    layshaft: Command, config: Path, database_url: str
+) -> None:
+    asyncio.run(take(config, PACKAGE))
+    _, out, _ = layshaft("plan", CHANGE, "-o", "json")
+    [plan] = plans(out)
+    assert plan["questions"] == []
+    bom = next(step for step in plan["steps"] if step["operation"] == "put-bom")
+    one = Quantity(Decimal(1), "H87")
+    gone = tuple(BomLine(f"{n:04}", f"OLD-{n}", one) for n in range(10, 160, 10))
+    state = PlantBomState(bom["plant"], bom["object_id"], "1", "1", 1, one, gone)
+    asyncio.run(know(database_url, Put(plant_bom_key(state), 1, state)))
+    _, out, _ = layshaft("plan", CHANGE, "-o", "json")
+    [asked] = plans(out)[0]["questions"]
+    assert asked["becomes"] == "new"
+    _, shown, _ = layshaft("plan", CHANGE)
+    assert f"engineering: {asked['text']}" in shown
+    assert "  - taken out: line 0010 OLD-10, 1 H87" in shown
+    assert "  - taken out: and 3 more" in shown
+    # The next plan asks it.
+    asyncio.run(take(config, AGAIN))
+    _, out, _ = layshaft("task", "list", "-o", "json")
+    [task] = [each for each in msgspec.json.decode(out) if each["question"] == "mass-change"]
+    assert (task["text"], task["role"]) == (asked["text"], "engineering")
+    assert task["plants"] == [bom["plant"]]
+    _, shown, _ = layshaft("task", "show", str(task["id"]))
+    for line in asked["evidence"]:
+        assert f"  - {line}" in shown
 
 
 def test_open_order_lines_of_its_items_are_listed(

@@ -24,6 +24,7 @@ from broker.ledger import (
     diff,
     digest_of,
     is_complete,
+    lapses,
     takes,
     watched_fact,
 )
@@ -110,6 +111,7 @@ class Ledger:
                 digest=insert.digest,
                 depends_on=insert.step.depends_on,
                 watched=watched_fact(insert.step),
+                lapses=lapses(insert.step),
             )
         for step, withdrawn in changes.withdrawals:
             self.steps[step.id] = msgspec.structs.replace(self.steps[step.id], withdrawn=withdrawn)
@@ -726,3 +728,100 @@ def test_order_passes_through_what_is_done_and_no_call(kind: StepKind) -> None:
     assert ledger.states() == {"a": "failed", "q": "done", "b": "held"}
     ledger.become("a", "skipped")
     assert ledger.states() == {"a": "skipped", "q": "done", "b": "ready"}
+
+
+# Questions that make sense only before something
+
+
+def guarding(content: str, *before: str) -> tuple[Step, ...]:
+    """A question, and the notice of it, that are only about steps of these names."""
+    only_before = tuple(map(identity, before))
+    return tuple(
+        msgspec.structs.replace(a_step("q", content, kind=kind), only_before=only_before)
+        for kind in ("approval", "announce")
+    )
+
+
+QUESTION, NOTICE = identity("q", "approval"), identity("q", "announce")
+
+
+@pytest.mark.parametrize("state", ["waiting", "held", "ready", "failed"])
+def test_a_question_is_asked_before_what_is_not_made_yet(state: str) -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.become("a", state)
+    ledger.plan(*guarding("", "a"), a_step("a", after=(QUESTION,)), a_step("b"))
+    found = {step.identity: step.state for step in ledger.as_read()}
+    assert (found[QUESTION], found[NOTICE]) == ("ready", "done")
+    assert found[identity("a")] == ("failed" if state == "failed" else "waiting")
+
+
+@pytest.mark.parametrize("state", ["done", "skipped"])
+def test_nobody_is_asked_before_what_is_made(state: str) -> None:
+    ledger = planned(a_step("a"), a_step("b", after="a"))
+    ledger.become("a", state)
+    before = ledger.as_read()
+    steps = (*guarding("", "a"), a_step("a", after=(QUESTION,)), a_step("b", after="a"))
+    changes = diff(before, a_plan(*steps))
+    assert changes == type(changes)((), (), (), (), moot=frozenset({QUESTION, NOTICE}))
+    ledger.plan(*steps)
+    assert ledger.as_read() == before
+
+
+@pytest.mark.parametrize("state", ["in_flight", "in_doubt"])
+@pytest.mark.parametrize(("end", "expected"), [("done", "cancelled"), ("ready", "ready")])
+def test_about_what_is_under_way_nobody_is_asked_unless_it_comes_back(
+    state: str, end: str, expected: str
+) -> None:
+    ledger = planned(a_step("a"))
+    ledger.become("a", state)
+    steps = (*guarding("", "a"), a_step("a", after=(QUESTION,)))
+    ledger.plan(*steps)
+    now = current(ledger.as_read())
+    assert (now[QUESTION].state, NOTICE in now) == ("waiting", False)
+    ledger.become("a", end)
+    assert current(ledger.as_read())[QUESTION].state == expected
+    assert ledger.states()["a"] == ("done" if end == "done" else "waiting")
+    ledger.plan(*steps)
+    before = ledger.as_read()
+    ledger.plan(*steps)
+    assert ledger.as_read() == before
+    # It is told of once it is asked.
+    assert (NOTICE in current(before)) == (end == "ready")
+
+
+@pytest.mark.parametrize("verdict", ["ready", "failed"])
+def test_a_question_ends_with_what_was_left_out(verdict: str) -> None:
+    ledger = planned(*guarding("", "a"), a_step("a", after=(QUESTION,)), a_step("b", after="a"))
+    ledger.become("q", verdict, "approval")
+    ledger.become("a", "skipped")
+    assert current(ledger.as_read())[QUESTION].state == "cancelled"
+    assert ledger.states()["b"] == "ready"
+
+
+def test_one_that_is_not_made_is_enough_and_other_content_is_not_made() -> None:
+    ledger = planned(a_step("a"), a_step("b", "old"))
+    ledger.become("a", "done")
+    ledger.become("b", "done")
+    ledger.plan(*guarding("", "a", "b"), a_step("a"), a_step("b", "new", after=(QUESTION,)))
+    assert current(ledger.as_read())[QUESTION].state == "ready"
+    assert ledger.states()["b"] == "waiting"
+
+
+def test_an_open_question_ends_with_what_it_was_about_and_a_decided_one_stays() -> None:
+    steps = (*guarding("", "a"), a_step("a", after=(QUESTION,)))
+    ledger = planned(*steps)
+    ledger.become("a", "skipped")
+    ledger.plan(*steps)
+    assert current(ledger.as_read())[QUESTION].state == "cancelled"
+    assert is_complete(step.state for step in current(ledger.as_read()).values())
+
+    ledger = planned(*steps)
+    ledger.become("q", "done", "approval")
+    ledger.become("a", "done")
+    before = ledger.as_read()
+    ledger.plan(*steps)
+    assert ledger.as_read() == before
+    # Asked otherwise by now, and there is nothing to be asked about.
+    ledger.plan(*guarding("other", "a"), a_step("a", after=(QUESTION,)))
+    assert [s.state for s in ledger.as_read() if s.identity == QUESTION] == ["done"]
+    assert is_complete(step.state for step in ledger.as_read())

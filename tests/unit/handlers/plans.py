@@ -116,6 +116,7 @@ class Book:
             digest=digest,
             depends_on=step.depends_on,
             watched=ledger.watched_fact(step),
+            lapses=ledger.lapses(step),
             wake_at=step.wake_at,
         )
 

@@ -569,13 +569,18 @@ def test_needs_follow_the_structure_to_contracts_and_suppliers() -> None:
     definitions = {f"{kind}/{number}" for kind in ("item", "bom") for number in numbers}
     coverage = {f"coverage/{number}" for number in numbers if number[:2] not in ("GB", "SH")}
     assert asked[0] == {"item/GB-100", "bom/GB-100"}
-    assert asked[1] == {
+    # And what ERPs hold, which guards compare with.
+    at_targets = [
+        {key for key in keys if key.startswith(("plant-bom/", "info-record/"))} for keys in asked
+    ]
+    assert at_targets[1] == {f"plant-bom/{plant}/1/1/GB-100" for plant in ("1010", "2010")}
+    assert asked[1] - at_targets[1] == {
         f"{kind}/{number}"
         for kind in ("item", "bom")
         for number in ("GB-100", "SH-10", "BOLT-1", "WIRE-1")
     }
-    assert asked[2] == definitions | coverage
-    assert asked[3] == definitions | coverage | {"supplier/S-1", "supplier/S-3"}
+    assert asked[2] - at_targets[2] == definitions | coverage
+    assert asked[3] - at_targets[3] == definitions | coverage | {"supplier/S-1", "supplier/S-3"}
 
 
 def test_needs_end_in_a_cycle() -> None:
