@@ -486,6 +486,10 @@ def _ends_of_outdated(steps: Sequence[LedgerStep], now: dict[str, LedgerStep]) -
             ends[step.id] = move
             if move.reason == NO_LONGER_PLANNED:
                 ends |= {m.step.id: m for m in _ends_of_former(former.get(step.identity, ()))}
+    for identity, its in former.items():
+        # Done after its newer form was taken out of the plan: it was at its target until now.
+        if now[identity].state == "cancelled":
+            ends |= {move.step.id: move for move in _ends_of_former(its)}
     return ends
 
 

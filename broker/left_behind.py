@@ -31,13 +31,22 @@ def undecided(steps: Sequence[LedgerStep], moves: Sequence[Move] = ()) -> tuple[
     if not found:
         return ()
     latest = current(steps)
-    # What is planned again is nobody's question any more.
+    # What is planned again is nobody's question any more, nor what a later form has overwritten.
     gone = [s for s in found if _state(latest[s.identity], after) in _GONE]
+    last: dict[str, int] = {}
+    for step in (*gone, *filter(_was_left, steps)):
+        last[step.identity] = max(step.generation, last.get(step.identity, 0))
+    gone = [step for step in gone if step.generation == last[step.identity]]
     return tuple(sorted(gone, key=lambda step: step.id))
 
 
 def _is_left(step: LedgerStep | Move) -> bool:
     return step.state == "superseded" and step.reason == LEFT_BEHIND
+
+
+def _was_left(step: LedgerStep) -> bool:
+    """Whether it is left behind, decided on or not."""
+    return step.state == "superseded" and step.reason.startswith(LEFT_BEHIND)
 
 
 def _state(step: LedgerStep, after: Mapping[int, Move]) -> str:

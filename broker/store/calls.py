@@ -19,7 +19,8 @@ from canonical.operations import Operation, ReadObject
 class ClaimedStep(msgspec.Struct, frozen=True):
     """A call that this process may make until its lease ends.
 
-    fence: number of the claim; a result with another number is not ours any more.
+    fence: number of the claim; a result with another number is not ours any more. withdrawn: it was
+    sent, and is planned otherwise or not at all by now.
     """
 
     id: int
@@ -85,7 +86,7 @@ async def claim_calls(
             idempotency_key=r["idempotency_key"],
             correlation_id=_story(operation) or r["correlation_id"],
             was_in_doubt=r["was_in_doubt"],
-            withdrawn=r["withdrawn"],
+            withdrawn=r["withdrawn"] or r["is_outdated"],
             step=Step(
                 plant=r["plant"],
                 system=r["system"],
@@ -186,7 +187,11 @@ def _claim(candidates: str) -> str:
         noted as (
             insert into step_event (step_id, state) select id, 'in_flight' from begun
         )
-        select b.*, led.key as ledger_key, led.correlation_id
+        select b.*, led.key as ledger_key, led.correlation_id,
+               -- a newer form of it is planned and waits for its end
+               (select n.id from step n
+                where n.ledger_id = b.ledger_id and n.identity = b.identity
+                  and n.generation > b.generation limit 1) is not null as is_outdated
         from begun b join ledger led on led.id = b.ledger_id
         order by b.id
         """

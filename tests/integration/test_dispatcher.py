@@ -432,6 +432,41 @@ async def test_a_call_in_doubt_that_nobody_plans_any_more_is_looked_up_and_not_m
     assert await bench.states() == {"T1": "cancelled", "T2": "done"}
 
 
+async def test_a_call_in_doubt_that_is_planned_otherwise_by_now_is_not_made_in_its_old_form(
+    bench: Bench,
+) -> None:
+    path = path_of("T1")
+    bench.target.faults[path] = ["lose"]
+    await plan(bench, Wanted("T1", "old"))
+    await turn_until_idle(bench.dispatcher(settle_s=3600))
+    bench.target.rows.pop(path)
+    await plan(bench, Wanted("T1", "new"), number=2, version=2)
+    before = bench.target.writes(path)
+    await bench.execute("update step set next_at = now()")
+    await turn_until_idle(bench.dispatcher())
+    await turn_until_idle(bench.dispatcher())
+    assert b"new" in bench.target.rows[path]
+    assert bench.target.writes(path) == before + 1
+    assert await bench.column("select state from step order by id") == ["superseded", "done"]
+
+
+async def test_what_is_done_after_its_newer_form_left_the_plan_is_put_before_a_person(
+    bench: Bench,
+) -> None:
+    gate = bench.target.gates[path_of("T1")] = asyncio.Event()
+    await plan(bench, Wanted("T1", "old"), Wanted("T2", "stays"))
+    dispatcher = bench.dispatcher()
+    await dispatcher.turn()
+    await until(lambda: reached(bench, 2), "the calls are at the target")
+    await plan(bench, Wanted("T1", "new"), Wanted("T2", "stays"), number=2, version=2)
+    await plan(bench, Wanted("T2", "stays"), number=3, version=3)
+    gate.set()
+    await turn_until_idle(dispatcher)
+    states = await bench.column("select state from step where object_id = 'T1' order by id")
+    assert states == ["superseded", "cancelled"]
+    assert await bench.cases() == ["left-behind"]
+
+
 async def test_a_call_done_after_it_left_the_plan_is_put_before_a_person(bench: Bench) -> None:
     gate = bench.target.gates[path_of("T1")] = asyncio.Event()
     await plan(bench, Wanted("T1", "old"), Wanted("T2", "stays"))

@@ -701,6 +701,27 @@ def test_a_newer_form_that_was_at_its_target_is_decided_on_first(
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("done", [("superseded", LEFT_BEHIND), ("cancelled", NO_LONGER_PLANNED)]),
+        ("ready", [("superseded", REPLACED), ("cancelled", NO_LONGER_PLANNED)]),
+    ],
+)
+def test_what_comes_back_after_its_newer_form_left_the_plan_is_left_behind_if_it_is_done(
+    end: str, expected: list[tuple[str, str]]
+) -> None:
+    ledger = planned(a_step("a", "old"), a_step("b"))
+    ledger.become("a", "in_flight")
+    ledger.plan(a_step("a", "new"), a_step("b"))
+    ledger.plan(a_step("b"))
+    assert ledger.generations("a") == ["in_flight", "cancelled"]
+    ledger._write([Move(ledger.steps[1], end)])
+    ledger.advance()
+    found = [(s.state, s.reason) for s in ledger.as_read() if s.identity == identity("a")]
+    assert found == expected
+
+
 def test_what_is_kept_stands_where_the_newer_plan_has_it() -> None:
     ledger = planned(a_step("a"), a_step("b", after="a"), a_step("c", after="b"))
     for name in "abc":

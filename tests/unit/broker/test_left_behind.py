@@ -75,3 +75,14 @@ def test_ten_of_many_are_named_and_the_others_are_counted() -> None:
     )
     assert what.count("put-item") == 10
     assert what.endswith("put-item item GB-9 of plant 1010 at erp and 174 more")
+
+
+def test_of_two_forms_that_were_done_the_last_one_is_what_is_there() -> None:
+    first = step(1)
+    second = msgspec.structs.replace(first, id=2, generation=2)
+    assert undecided([first, second]) == (second,)
+    done = msgspec.structs.replace(second, state="done", reason="")
+    assert undecided([first, done], [Move(done, "superseded", LEFT_BEHIND)]) == (done,)
+    # And what was decided of the last one was decided of both.
+    reason = f"{LEFT_BEHIND}; left so by ada: it is in use"
+    assert undecided([first, msgspec.structs.replace(second, reason=reason)]) == ()
