@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,7 +11,15 @@ from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key_of
 from canonical.change import ChangeMasterState, EngineeringChange, change_key
 from canonical.item import Item, item_key
 from canonical.item_master import ItemMaster, item_master_key
-from canonical.order import OrderConfirmation, PurchaseOrder, order_key
+from canonical.order import (
+    OPEN_ORDERS,
+    OpenOrders,
+    OrderConfirmation,
+    PurchaseOrder,
+    open_orders_key,
+    order_key,
+    ordered_items,
+)
 from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.purchasing import InfoRecordTerms
 from canonical.quality_hold import QualityHold
@@ -37,6 +45,7 @@ Document = (
     | SourceList
     | QualityHold
     | ChangeMasterState
+    | OpenOrders
 )
 D = TypeVar(
     "D",
@@ -52,9 +61,10 @@ D = TypeVar(
     PurchaseOrder,
     PurchaseContract,
     SourceList,
+    OpenOrders,
 )
 
-# Document kind (the part of the key before "/") -> its type.
+# Kind of a stored document (the part of the key before "/") -> its type.
 DOCUMENT_TYPES: dict[str, type[Document]] = {
     "item": Item,
     "bom": Bom,
@@ -74,10 +84,40 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
 }
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
-    """A stored document.
+class Selection(msgspec.Struct, frozen=True):
+    """Documents that are found by what they are about: together a fact under `<name>/<id>`.
 
-    version: counts our own writes of it, 1 for the first; says "newer than what I saw".
+    of: kind of the documents. by: ids under which one is found, as it is now; none = not any more.
+    held: the fact, made of those that are found, in the order of their keys, and of how many more
+        there are.
+    """
+
+    of: str
+    by: Callable[[Any], frozenset[str]]
+    held: Callable[[tuple[Any, ...], int], Document]
+
+
+# Name of a selection (the part of the key before "/") -> what it holds.
+SELECTIONS: dict[str, Selection] = {
+    OPEN_ORDERS: Selection("purchase-order", ordered_items, OpenOrders)
+}
+
+
+def selections_of(key: str, document: Document) -> tuple[str, ...] | None:
+    """Keys of the selections that hold the document with that key; None where none is about its
+    kind."""
+    kind = key.partition("/")[0]
+    found = [(name, one) for name, one in SELECTIONS.items() if one.of == kind]
+    if not found:
+        return None
+    return tuple(sorted(f"{name}/{id}" for name, one in found for id in one.by(document)))
+
+
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """A stored document, or what is found by a selection.
+
+    version: counts our own writes of it, 1 for the first, or of all that are or were in it; says
+    "newer than what I saw".
     """
 
     version: int
@@ -130,6 +170,10 @@ class Facts(msgspec.Struct, frozen=True):
     def order(self, number: str) -> PurchaseOrder | None:
         """The purchase order as it was last stated, if known."""
         return self._get(order_key(number), PurchaseOrder)
+
+    def open_orders(self, item: str) -> OpenOrders:
+        """The orders that are open and have a line for the item, as they were last stated."""
+        return self._get(open_orders_key(item), OpenOrders) or OpenOrders(())
 
     def contract(self, number: str) -> PurchaseContract | None:
         """The purchase contract as it was last stated, if known."""

@@ -110,6 +110,30 @@ class OrderConfirmation(msgspec.Struct, frozen=True):
         return "backordered" if "backordered" in words else "changed"
 
 
+class OpenOrders(msgspec.Struct, frozen=True):
+    """Orders that are open and have a line for one item, as they were last stated.
+
+    more: how many further ones there are, which are not among them.
+    """
+
+    orders: tuple[PurchaseOrder, ...]
+    more: int = 0
+
+
+# The selection of orders by the items that are still expected of them.
+OPEN_ORDERS = "open-orders"
+
+
+def open_orders_key(item: str) -> str:
+    """Key of the orders that are open and have a line for the item."""
+    return f"{OPEN_ORDERS}/{item}"
+
+
+def ordered_items(order: PurchaseOrder) -> frozenset[str]:
+    """The items that the order has a line for while it is open."""
+    return frozenset(line.item for line in order.lines if line.item and order.status == "open")
+
+
 def order_key(number: str) -> str:
     """Order and document key of a purchase order."""
     return f"purchase-order/{number}"

@@ -1,4 +1,5 @@
-"""SQL for documents: what is known about items, BOMs, suppliers, coverage."""
+"""SQL for documents: what is known about items, BOMs, suppliers, coverage; and by what they are
+found besides their key."""
 
 from __future__ import annotations
 
@@ -13,14 +14,24 @@ from broker.slices import slices
 from broker.store.connection import Position, Tx
 from canonical.codec import encode
 from canonical.effects import Put
-from canonical.facts import DOCUMENT_TYPES, Document, Known
+from canonical.facts import (
+    DOCUMENT_TYPES,
+    SELECTIONS,
+    Document,
+    Known,
+    Selection,
+    selections_of,
+)
 
 # Decoding so much takes a millisecond or two of the event loop.
 LARGE_BYTES = 256 * 1024
+# A selection shows so many documents; how many more there are is said.
+MOST_SELECTED = 2_000
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """A document with what decides whether another statement is newer.
+    """A document with what decides whether another statement is newer; or a selection, of which
+    nobody states anything.
 
     version, stated: as in Put. digest: of the content. cause: id of the foreign message it goes
     back to, "" where that is not known; place: of the message that stated it in the log.
@@ -49,10 +60,11 @@ def digest_of(put: Put) -> bytes:
 
 
 async def load(tx: Tx, keys: Iterable[str]) -> dict[str, Stored]:
-    """The documents with those keys; unknown ones are missing."""
-    found: dict[str, Stored] = {}
+    """The documents and selections with those keys; unknown ones are missing."""
     wanted = set(keys)
-    for some in slices(await aside_if(len(wanted) > MANY, sorted, wanted)):
+    names = sorted(key for key in wanted if key.partition("/")[0] in SELECTIONS)
+    found = await _load_selections(tx, names) if names else {}
+    for some in slices(await aside_if(len(wanted) > MANY, sorted, wanted.difference(names))):
         rows = await tx.fetch(
             """
             select d.key, d.row_version, d.version, d.stated, d.digest, d.body, d.cause,
@@ -85,6 +97,61 @@ def _as_stored(rows: Sequence[asyncpg.Record]) -> dict[str, Stored]:
     }
 
 
+async def _load_selections(tx: Tx, names: Sequence[str]) -> dict[str, Stored]:
+    # Before the documents: what is written in between is newer than the version then, not older.
+    versions = await tx.fetch(
+        """
+        select name, sum(changes) as version, count(*) filter (where is_in) as documents
+        from selected join unnest($1::text[]) as w(name) using (name)
+        group by name
+        """,
+        names,
+    )
+    rows = await tx.fetch(
+        """
+        select f.name, f.key, f.body from unnest($1::text[]) as w(name)
+        cross join lateral (
+            select s.name, d.key, d.body from selected s join document d using (key)
+            where s.name = w.name and s.is_in
+            order by d.key collate "C" limit $2
+        ) f
+        order by f.name, f.key collate "C"
+        """,
+        names,
+        MOST_SELECTED,
+    )
+    large = sum(len(r["body"]) for r in rows) > LARGE_BYTES
+    return await aside_if(large, _as_selections, versions, rows)
+
+
+def _as_selections(
+    versions: Sequence[asyncpg.Record], rows: Sequence[asyncpg.Record]
+) -> dict[str, Stored]:
+    documents: dict[str, list[Document]] = {r["name"]: [] for r in versions}
+    for r in rows:
+        kind = _selection(r["name"]).of
+        found = msgspec.json.decode(r["body"], type=DOCUMENT_TYPES[kind])
+        documents.setdefault(r["name"], []).append(found)
+    return {
+        r["name"]: Stored(
+            known=Known(
+                int(r["version"]),
+                _selection(r["name"]).held(
+                    tuple(documents[r["name"]]), max(r["documents"] - MOST_SELECTED, 0)
+                ),
+            ),
+            version=0,
+            stated=0,
+            digest=b"",
+        )
+        for r in versions
+    }
+
+
+def _selection(name: str) -> Selection:
+    return SELECTIONS[name.partition("/")[0]]
+
+
 async def of_kind(tx: Tx, kind: str, *, limit: int) -> dict[str, Document]:
     """Documents of that kind by key, in the order of their keys, at most so many."""
     rows = await tx.fetch(
@@ -100,31 +167,8 @@ async def of_kind(tx: Tx, kind: str, *, limit: int) -> dict[str, Document]:
     return {r["key"]: msgspec.json.decode(r["body"], type=DOCUMENT_TYPES[kind]) for r in rows}
 
 
-async def with_row(
-    tx: Tx, kind: str, rows: str, field: str, values: Iterable[str], *, limit: int
-) -> dict[str, Document]:
-    """Documents of that kind of which a row of the list `rows` has one of the values in `field`, by
-    key in their order, at most so many. Every document of the kind is looked at."""
-    found = await tx.fetch(
-        """
-        select d.key, d.body from document d
-        where split_part(d.key, '/', 1) = $1 and exists (
-            select from jsonb_array_elements(convert_from(d.body, 'UTF8')::jsonb -> $2::text) as r
-            where r ->> $3::text = any($4::text[]))
-        order by d.key collate "C"
-        limit $5
-        """,
-        kind,
-        rows,
-        field,
-        sorted(set(values)),
-        limit,
-    )
-    return {r["key"]: msgspec.json.decode(r["body"], type=DOCUMENT_TYPES[kind]) for r in found}
-
-
 class DocumentRow(msgspec.Struct, frozen=True):
-    """A document as it is written."""
+    """A document as it is written. selections: as of `canonical.facts.selections_of`."""
 
     key: str
     version: int
@@ -134,6 +178,7 @@ class DocumentRow(msgspec.Struct, frozen=True):
     source: str
     position: Position
     cause: str
+    selections: tuple[str, ...] | None
 
 
 def as_rows(documents: Sequence[NewDocument]) -> list[DocumentRow]:
@@ -151,6 +196,7 @@ def as_rows(documents: Sequence[NewDocument]) -> list[DocumentRow]:
                 source=d.source,
                 position=d.position,
                 cause=d.cause,
+                selections=selections_of(d.put.key, d.put.document),
             )
         )
     return rows
@@ -202,4 +248,33 @@ async def store(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:
         [d.position.seq for d in documents],
         [d.cause for d in documents],
     )
-    return {r["key"]: r["row_version"] for r in rows}
+    written = {r["key"]: r["row_version"] for r in rows}
+    await _select(tx, [d for d in documents if d.selections is not None and d.key in written])
+    return written
+
+
+async def _select(tx: Tx, documents: Sequence[DocumentRow]) -> None:
+    """The documents are found by what they are about now, and by nothing else."""
+    if not documents:
+        return
+    pairs = sorted((name, d.key) for d in documents for name in d.selections or ())
+    await tx.execute(
+        """
+        with now_in as (select * from unnest($2::text[], $3::text[]) as n(name, key)),
+        gone as (
+            select s.name, s.key from selected s
+            where s.key = any($1::text[]) and s.is_in
+              and not exists (select from now_in n where (n.name, n.key) = (s.name, s.key))
+        )
+        insert into selected as s (name, key, is_in)
+        select name, key, is_in
+        from (select name, key, true from now_in union all select name, key, false from gone)
+             as n(name, key, is_in)
+        order by name, key
+        on conflict (name, key) do update
+        set is_in = excluded.is_in, changes = s.changes + 1
+        """,
+        [d.key for d in documents],
+        [name for name, _ in pairs],
+        [key for _, key in pairs],
+    )

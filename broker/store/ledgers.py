@@ -12,6 +12,7 @@ from broker.store.connection import Position, Tx
 from canonical.codec import encode
 from canonical.effects import Finding
 from canonical.envelope import Lane
+from canonical.facts import SELECTIONS
 
 LedgerEnd = Literal["complete", "cancelled"]
 
@@ -196,11 +197,23 @@ async def newly_known(tx: Tx, keys: Sequence[str] | None, now: datetime) -> list
     """Ledgers that wait for a fact which is newer than what they saw, or have an open step whose
     time to be planned anew has come; in the order of their ids.
 
-    keys: documents just written, or None to look at every wait for a fact.
+    A fact is a document, or the documents of a selection. keys: documents just written, or None to
+    look at every wait for a fact.
     """
     rows = await tx.fetch(
         """
-        with woken as materialized (
+        with named as materialized (
+            select name from selected where key = any($1::text[])
+            union
+            select fact from step
+            where $1::text[] is null and fact is not null
+              and state in ('waiting', 'held', 'ready')
+              and split_part(fact, '/', 1) = any($3::text[])
+        ),
+        selection as materialized (
+            select name, sum(changes) as version from selected join named using (name) group by name
+        ),
+        woken as materialized (
             select ledger_id, bool_or(is_by_time) as is_by_time
             from (
                 select s.ledger_id, false as is_by_time
@@ -208,6 +221,11 @@ async def newly_known(tx: Tx, keys: Sequence[str] | None, now: datetime) -> list
                 where s.fact is not null and s.state in ('waiting', 'held', 'ready')
                   and d.row_version > s.seen
                   and ($1::text[] is null or s.fact = any($1::text[]))
+                union all
+                select s.ledger_id, false
+                from selection d join step s on s.fact = d.name
+                where s.fact is not null and s.state in ('waiting', 'held', 'ready')
+                  and d.version > s.seen
                 union all
                 select s.ledger_id, true
                 from step s
@@ -228,6 +246,7 @@ async def newly_known(tx: Tx, keys: Sequence[str] | None, now: datetime) -> list
         """,
         keys,
         now,
+        sorted(SELECTIONS),
     )
     return [
         Woken(

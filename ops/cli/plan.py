@@ -23,7 +23,7 @@ from canonical.events import EVENTS, SOURCE
 from canonical.facts import Document
 from canonical.handler import Delivery, Handler
 from canonical.operations import Approve, PutInfoRecord
-from canonical.order import PurchaseOrder
+from canonical.order import OpenOrders, open_orders_key
 from canonical.sourcing import Coverage
 from handlers import CATALOGUE
 from handlers.flows.target_changes import TargetChange, known_key, target_changes
@@ -37,8 +37,6 @@ from ops.mapping.translation import contracts_of, delivery_of
 from ops.sources import recogniser
 from ops.tables import catalogue_of
 
-# Open orders are looked for among all orders; more than these are counted, not listed.
-MOST_ORDERS = 1_000
 # Steps alike are one line above this number.
 FOLD_OVER = 3
 NAMED = 3
@@ -282,9 +280,14 @@ def _questions(forecast: Forecast) -> Iterator[Asked]:
 
 
 async def _open_orders(tx: Tx, items: set[str]) -> list[OpenOrder]:
-    found = await document_rows.with_row(
-        tx, "purchase-order", "lines", "item", items, limit=MOST_ORDERS
-    )
+    found = await document_rows.load(tx, map(open_orders_key, items))
+    documents = [one.known.document for one in found.values()]
+    orders = {
+        order.number: order
+        for document in documents
+        if isinstance(document, OpenOrders)
+        for order in document.orders
+    }
     return [
         OpenOrder(
             order=order.number,
@@ -295,8 +298,7 @@ async def _open_orders(tx: Tx, items: set[str]) -> list[OpenOrder]:
             quantity=f"{line.quantity.value:f} {line.quantity.unit}",
             revision=line.revision,
         )
-        for order in found.values()
-        if isinstance(order, PurchaseOrder) and order.status == "open"
+        for _, order in sorted(orders.items())
         for line in order.lines
         if line.item in items
     ]
