@@ -119,43 +119,150 @@ def _signed(history: Sequence[Decision], digest: str) -> frozenset[str]:
     return frozenset((*signers(history, digest), *signers(in_place, digest)))
 
 
+async def deed_of_all(tx: Tx, step_ids: Sequence[int], verdict: Verdict) -> Deed:
+    """What deciding all of these takes, which are asked of one role; as `deed`.
+
+    Raises: Rejected("not-found"), Rejected("several-roles").
+    """
+    asked = [await _asked(tx, step_id) for step_id in step_ids]
+    await ledger_rows.lock_ledgers(tx, {each.ledger_id for each in asked})
+    asked = [await _asked(tx, step_id) for step_id in step_ids]
+    roles = {each.role for each in asked}
+    if len(roles) != 1:
+        raise Rejected(
+            "several-roles",
+            f"These questions are asked of {len(roles)} roles",
+            where=", ".join(sorted(roles)) or "no question is named",
+            remedy="Decide those of one role at a time",
+        )
+    first, *others = asked
+    more = f" and {len(others)} more" if others else ""
+    return Deed(
+        action="task-approve" if verdict == "approved" else "task-reject",
+        subject=_subject(first) + more,
+        correlation_id=first.correlation_id,
+        plants=tuple(sorted({plant for each in asked for plant in each.plants})),
+        role=first.role,
+        escalated_to=tuple(
+            role for role in first.escalated_to if all(role in each.escalated_to for each in others)
+        ),
+        delegates=tuple(
+            name for name in first.delegations if all(name in each.delegations for each in others)
+        ),
+    )
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A question as somebody has read it. digest: hex digest of its content."""
+
+    step_id: int
+    digest: str
+
+
 async def decide(
-    tx: Tx, *, step_id: int, digest: str, verdict: Verdict, by: Principal, reason: str
+    tx: Tx,
+    *,
+    step_id: int,
+    digest: str,
+    verdict: Verdict,
+    by: Principal,
+    reason: str,
+    choice: str = "",
 ) -> Decided:
     """The decision is recorded; where it was the last one needed, it is announced, and the ledger
     has moved on.
 
-    digest: hex digest of the content that was shown. by: who may do what `deed` says.
-    Raises: Rejected("not-found") if there is no such approval; Conflict if it is not open any
-    more or asks something else than what was shown: it has to be read and decided again;
-    Refused("signed-already") for the second signature of one.
+    digest: hex digest of the content that was shown. by: who may do what `deed` says. choice: the
+    word that answers a question with choices; such a one is answered by nothing else.
+    Raises: Rejected("not-found") if there is no such approval, Rejected("choice-unknown") if it is
+    not answered like that; Conflict if it is not open any more or asks something else than what was
+    shown: it has to be read and decided again; Refused("signed-already") for the second signature
+    of one.
     """
-    asked, ledger = await _locked(tx, step_id)
-    step = await _step(tx, ledger, step_id)
-    _require_open(step, digest)
-    history = await step_rows.decisions(tx, step_id)
-    before = signers(history, digest)
+    (decided,) = await decide_all(
+        tx, [Shown(step_id, digest)], verdict=verdict, by=by, reason=reason, choice=choice
+    )
+    return decided
+
+
+async def decide_all(
+    tx: Tx,
+    shown: Sequence[Shown],
+    *,
+    verdict: Verdict,
+    by: Principal,
+    reason: str,
+    choice: str = "",
+) -> list[Decided]:
+    """All of these questions are decided alike, each on record by itself, or none is.
+
+    Raises: as `decide`.
+    """
+    asked = [await _asked(tx, each.step_id) for each in shown]
+    ledgers = await ledger_rows.lock_ledgers(tx, {each.ledger_id for each in asked})
+    steps = await step_rows.load_steps(tx, list(ledgers))
+    found: list[Decided] = []
+    moved: set[int] = set()
+    for each in shown:
+        # Once more, now that nobody else can change it.
+        question = await _asked(tx, each.step_id)
+        ledger = ledgers[question.ledger_id]
+        step = next(s for s in steps[ledger.id] if s.id == each.step_id)
+        _require_open(step, each.digest)
+        _require_answer(question, step, verdict, choice)
+        decided = await _decide(
+            tx, ledger, question, step, verdict=verdict, by=by, reason=reason, choice=choice
+        )
+        found.append(decided)
+        if not decided.missing:
+            moved.add(ledger.id)
+    await book.advance(tx, [ledgers[ledger_id] for ledger_id in sorted(moved)])
+    return found
+
+
+async def _decide(
+    tx: Tx,
+    ledger: Ledger,
+    asked: Approval,
+    step: LedgerStep,
+    *,
+    verdict: Verdict,
+    by: Principal,
+    reason: str,
+    choice: str,
+) -> Decided:
+    """The question is decided; its ledger has not moved on yet."""
+    digest = step.digest.hex()
+    said = await step_rows.decisions(tx, step.id)
+    before = signers(said, digest)
     in_place_of = asked.delegations.get(by.name, "")
-    if verdict == "approved" and {by.name, in_place_of} & _signed(history, digest):
-        raise _signed_already(asked, before, by.name, by)
+    if verdict == "approved":
+        if {by.name, in_place_of} & _signed(said, digest):
+            raise _signed_already(asked, before, by.name, by)
+        _require_same_choice(asked, said, before, choice)
     await step_rows.record_decision(
         tx,
-        step_id=step_id,
+        step_id=step.id,
         digest=step.digest,
         verdict=verdict,
         by=by.name,
         in_place_of=in_place_of,
         reason=reason,
+        choice=choice,
     )
     # Who decides alone has nobody decide in their place any more.
-    await delegation_rows.withdraw(tx, step_id, by.name)
+    await delegation_rows.withdraw(tx, step.id, by.name)
     after = (*before, by.name) if verdict == "approved" else ()
     missing = max(asked.operation.signatures - len(after), 0) if after else 0
     state = "failed" if not after else "ready" if missing else "done"
     if state != "ready":
         names = ", ".join(after or (by.name,))
-        await step_rows.move_steps(tx, [Move(step, state, f"{verdict} by {names}: {reason}")])
-        await _announce(tx, ledger, asked, verdict, names, reason)
+        words = f"{choice or verdict} by {names}: {reason}"
+        await step_rows.move_steps(tx, [Move(step, state, words)])
+        await _announce(tx, ledger, asked, verdict, names, reason, choice)
+    detail = {"reason": reason, "content": digest}
+    detail |= {"choice": choice} if choice else {}
+    detail |= {"in_place_of": in_place_of} if in_place_of else {}
     await message_rows.write_audit(
         tx,
         [
@@ -164,15 +271,12 @@ async def decide(
                 verdict,
                 _subject(asked),
                 ledger.correlation_id,
-                {"reason": reason, "content": digest}
-                | ({"in_place_of": in_place_of} if in_place_of else {}),
+                detail,
                 before={"state": step.state, "signed_by": before},
                 after={"state": state, "signed_by": after},
             )
         ],
     )
-    if state != "ready":
-        await book.advance(tx, [ledger])
     return Decided(after, missing)
 
 
@@ -211,6 +315,39 @@ def _require_open(step: LedgerStep, digest: str) -> None:
         )
 
 
+def _require_answer(asked: Approval, step: LedgerStep, verdict: Verdict, choice: str) -> None:
+    choices = asked.operation.choices
+    if choices and (verdict != "approved" or choice not in choices):
+        said = f"{choice!r}" if choice else "yes or no"
+        raise Rejected(
+            "choice-unknown",
+            f"The question is not answered by {said}",
+            where=f"task {step.id}",
+            remedy=f"Name one of: {', '.join(choices)}",
+        )
+    if choice and not choices:
+        raise Rejected(
+            "choice-unknown",
+            "The question is answered by yes or no",
+            where=f"task {step.id}",
+            remedy="Approve or reject it, without a choice",
+        )
+
+
+def _require_same_choice(
+    asked: Approval, said: Sequence[Decision], before: Sequence[str], choice: str
+) -> None:
+    """Persons who sign together sign the same."""
+    others = {decision.choice for decision in said if decision.by in before}
+    if others and others != {choice}:
+        raise Conflict(
+            "choice-differs",
+            f"{', '.join(before)} chose {', '.join(sorted(others))}",
+            where=_subject(asked),
+            remedy="Agree on one: the same choice has to be signed by all",
+        )
+
+
 def _signed_already(asked: Approval, signed: Sequence[str], name: str, by: Principal) -> Refused:
     missing = asked.operation.signatures - len(signed)
     return Refused(
@@ -224,7 +361,7 @@ def _signed_already(asked: Approval, signed: Sequence[str], name: str, by: Princ
 
 
 async def _announce(
-    tx: Tx, ledger: Ledger, asked: Approval, verdict: Verdict, by: str, reason: str
+    tx: Tx, ledger: Ledger, asked: Approval, verdict: Verdict, by: str, reason: str, choice: str
 ) -> None:
     """The decision is an event, and the cases about it are closed or one is open. by: names of all
     whose decision it is."""
@@ -237,6 +374,7 @@ async def _announce(
         by=by,
         at=datetime.now(UTC),
         reason=reason,
+        choice=choice,
     )
     await outbox_rows.emit(
         tx,

@@ -195,12 +195,14 @@ def _plants(codes: Iterable[str]) -> str:
 
 class Decision(msgspec.Struct, frozen=True):
     """What somebody decided of a question. digest: hex, of the content. in_place_of: name of who
-    had them decide; "" = they were asked themselves."""
+    had them decide; "" = they were asked themselves. choice: the word it names, where the question
+    has choices."""
 
     verdict: str
     by: str
     digest: str
     in_place_of: str = ""
+    choice: str = ""
 
 
 def signers(decisions: Iterable[Decision], digest: str) -> tuple[str, ...]:

@@ -45,7 +45,8 @@ class ApprovalRequested(msgspec.Struct, frozen=True):
 
 
 class ApprovalDecided(msgspec.Struct, frozen=True):
-    """A decision was taken; verdict is also in the event's name."""
+    """A decision was taken; verdict is also in the event's name. choice: the word it names, where
+    the question is not answered by yes or no."""
 
     change: str
     question: str
@@ -53,6 +54,7 @@ class ApprovalDecided(msgspec.Struct, frozen=True):
     by: str
     at: Instant
     reason: str = ""
+    choice: str = ""
 
 
 class ChangeCompleted(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from canonical.bom import PlantBom
 from canonical.bounds import Instant
 from canonical.change import ChangedObjects, ChangeMaster
 from canonical.item import Item, Procurement
-from canonical.order import PurchaseOrder
+from canonical.order import OrderedLine, PurchaseOrder
 from canonical.purchase_contract import PurchaseContract
 from canonical.purchasing import InfoRecord
 from canonical.source_list import SourceList
@@ -171,6 +171,8 @@ class Approve(msgspec.Struct, frozen=True, tag="approve", omit_defaults=True):
     question: kebab-case word; text: the sentence the person reads; evidence: lines below it.
     signatures: persons who have to approve the same content; one rejection is enough. covers:
     digest of all that is asked about, where the evidence shows a part of it.
+    choices: words of which the decision names one, instead of yes or no; () = it is yes or no.
+    order_line: that the question is about, where it is about one.
     """
 
     question: str
@@ -178,6 +180,8 @@ class Approve(msgspec.Struct, frozen=True, tag="approve", omit_defaults=True):
     evidence: tuple[str, ...] = ()
     signatures: int = 1
     covers: str = ""
+    choices: tuple[str, ...] = ()
+    order_line: OrderedLine | None = None
 
 
 class AwaitFact(msgspec.Struct, frozen=True, tag="await-fact"):

@@ -110,6 +110,26 @@ class OrderConfirmation(msgspec.Struct, frozen=True):
         return "backordered" if "backordered" in words else "changed"
 
 
+class OrderedLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of an open order as a decision is asked about it.
+
+    on: the first day of delivery that is meant; None where none is stated. value: of the quantity;
+    None where no price is stated for its unit. disposition: what the PLM wants done with what is on
+    order, in its own words.
+    """
+
+    order: str
+    line: str
+    item: str
+    supplier: str
+    quantity: Quantity
+    revision: str = ""
+    plant: str = ""
+    on: date | None = None
+    value: Money | None = None
+    disposition: str = ""
+
+
 class OpenOrders(msgspec.Struct, frozen=True):
     """Orders that are open and have a line for one item, as they were last stated.
 

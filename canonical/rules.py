@@ -102,6 +102,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regulated: product families where a finding stops the change instead of warning.
     approvers: role that decides, per question, e.g. {"supplier-qualification": "quality"}.
     signatures: how many persons of that role have to approve, per question; 1 where none is said.
+    order_dispositions: what may become of an open order line on a superseded revision, in words of
+        which its buyer chooses one.
     due_s: seconds a step of a kind may take before it is late, per operation word; those of an
         approval count in the working time of whom it asks, where that has a calendar.
     escalations: who is told, and may act too, when a decision or a failed call waits too long.
@@ -125,6 +127,11 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regulated: tuple[str, ...] = ()
     approvers: dict[str, str] = {}
     signatures: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
+    order_dispositions: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = (
+        "as-ordered",
+        "new-revision",
+        "cancel",
+    )
     due_s: dict[str, Annotated[int, msgspec.Meta(ge=0, le=MOST_DUE_S)]] = {}
     calendars: dict[str, WorkingCalendar] = {}
     role_calendars: dict[str, str] = {}

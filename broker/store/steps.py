@@ -91,11 +91,15 @@ async def decisions(tx: Tx, step_id: int) -> list[Decision]:
     """What was decided of an approval so far, the oldest first."""
     rows = await tx.fetch(
         """
-        select verdict, by_whom, digest, in_place_of from decision where step_id = $1 order by id
+        select verdict, by_whom, digest, in_place_of, choice
+        from decision where step_id = $1 order by id
         """,
         step_id,
     )
-    return [Decision(r["verdict"], r["by_whom"], r["digest"].hex(), r["in_place_of"]) for r in rows]
+    return [
+        Decision(r["verdict"], r["by_whom"], r["digest"].hex(), r["in_place_of"], r["choice"])
+        for r in rows
+    ]
 
 
 async def record_decision(
@@ -107,12 +111,14 @@ async def record_decision(
     by: str,
     in_place_of: str,
     reason: str,
+    choice: str,
 ) -> None:
     """Which principal decided what, on which content, why, and in whose place ("" = its own)."""
     recorded = await tx.fetchval(
         """
-        insert into decision (step_id, digest, verdict, by_whom, principal_id, reason, in_place_of)
-        select $1::bigint, $2::bytea, $3::text, name, id, $5::text, $6::text
+        insert into decision (step_id, digest, verdict, by_whom, principal_id, reason, in_place_of,
+                              choice)
+        select $1::bigint, $2::bytea, $3::text, name, id, $5::text, $6::text, $7::text
         from principal where name = $4
         returning id
         """,
@@ -122,6 +128,7 @@ async def record_decision(
         by,
         reason,
         in_place_of,
+        choice,
     )
     if recorded is None:
         raise RuntimeError(f"{by!r} decided, and is no principal")

@@ -6,9 +6,10 @@ Field names are the field names of `-o json`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal, cast
 
 import asyncpg
@@ -19,8 +20,10 @@ from broker.principals import Decision, signers
 from broker.store.connection import Database, Tx
 from broker.store.holds import Hold, in_words, open_holds
 from broker.store.steps import ESCALATED_TO
+from canonical.change import change_key
 from canonical.effects import Finding
 from canonical.operations import Approve, AwaitFact, AwaitTime, Operation
+from canonical.order import OrderedLine
 
 # More rows than anybody reads; a view that reaches its limit says so.
 LIST_LIMIT = 200
@@ -141,6 +144,7 @@ class DecisionRow(msgspec.Struct, frozen=True):
     at: datetime
     digest: str
     in_place_of: str = ""
+    choice: str = ""
 
 
 class DelegateRow(msgspec.Struct, frozen=True):
@@ -161,7 +165,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     signatures: how many have to approve; signed_by: who has approved what is asked now; missing:
     how many more it takes while it is open. overdue_s: seconds that it is open past its due time;
     0 = it is not. escalated_to: roles that may decide it too, since it waits too long; delegates:
-    who may in somebody's place.
+    who may in somebody's place. choices: one of them is the answer; () = yes or no. order_line:
+    that it is about, where it is about one.
     """
 
     id: int
@@ -187,6 +192,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     escalated_to: tuple[str, ...]
     delegates: tuple[DelegateRow, ...]
     decisions: tuple[DecisionRow, ...]
+    choices: tuple[str, ...]
+    order_line: OrderedLine | None
 
 
 class CaseRow(msgspec.Struct, frozen=True):
@@ -368,6 +375,14 @@ async def tasks(tx: Tx, which: Which, *, limit: int = LIST_LIMIT) -> list[TaskRo
     return await _tasks(tx, states, None, limit)
 
 
+async def order_tasks(
+    tx: Tx, *, change: str = "", line: Mapping[str, str] = MappingProxyType({}), limit: int
+) -> list[TaskRow]:
+    """Open approvals about order lines, the oldest first. change: number, "" = of any; line: fields
+    of `OrderedLine` with the values that are wanted."""
+    return await _tasks(tx, ["ready"], None, limit, key=change and change_key(change), line=line)
+
+
 async def task(tx: Tx, task_id: int) -> TaskRow | None:
     """The approval with that step id; None where there is none."""
     found = await _tasks(tx, None, task_id, 1)
@@ -375,7 +390,13 @@ async def task(tx: Tx, task_id: int) -> TaskRow | None:
 
 
 async def _tasks(
-    tx: Tx, states: list[str] | None, task_id: int | None, limit: int
+    tx: Tx,
+    states: list[str] | None,
+    task_id: int | None,
+    limit: int,
+    *,
+    key: str = "",
+    line: Mapping[str, str] | None = None,
 ) -> list[TaskRow]:
     rows = await tx.fetch(
         f"""
@@ -383,6 +404,10 @@ async def _tasks(
             select * from step s
             where s.kind = 'approval' and ($1::text[] is null or s.state = any($1))
               and ($2::bigint is null or s.id = $2)
+              and ($4::text is null
+                   or s.ledger_id in (select id from ledger where ledger.key = $4))
+              and ($5::jsonb is null
+                   or convert_from(s.operation, 'UTF8')::jsonb -> 'order_line' @> $5)
             order by s.due_at, s.id limit $3
         ),
         -- joined by equality: a search in the arrays would compare every step with every other
@@ -419,7 +444,8 @@ async def _tasks(
         left join concerned c on c.task = s.id
         left join lateral (
             select json_agg(json_build_object('verdict', verdict, 'by', by_whom, 'reason', reason,
-                       'at', at, 'digest', encode(digest, 'hex'), 'in_place_of', in_place_of)
+                       'at', at, 'digest', encode(digest, 'hex'), 'in_place_of', in_place_of,
+                       'choice', choice)
                        order by id)::text as decisions
             from decision where step_id = s.id
         ) d on true
@@ -433,6 +459,8 @@ async def _tasks(
         states,
         task_id,
         limit,
+        key or None,
+        None if line is None else msgspec.json.encode(line).decode(),
     )
     return [_task(r) for r in rows]
 
@@ -578,6 +606,8 @@ def _task(row: object) -> TaskRow:
             cast("str | None", r["delegates"]) or "[]", type=tuple[DelegateRow, ...]
         ),
         decisions=decisions,
+        choices=operation.choices,
+        order_line=operation.order_line,
     )
 
 

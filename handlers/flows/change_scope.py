@@ -16,6 +16,7 @@ from canonical.errors import Rejected
 from canonical.facts import Facts
 from canonical.item import Item, item_key
 from canonical.item_master import item_master_key
+from canonical.order import open_orders_key
 from canonical.revision import Revision, UnknownRevision, parse_revision
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
@@ -67,6 +68,7 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     numbers, _ = _reach((row.item for row in change.affected), _parts(facts, facts.bom))
     plants = _plants_so_far(change, facts)
     keys = {key(number) for number in numbers for key in (item_key, bom_key)}
+    keys |= {open_orders_key(row.item) for row in change.affected}
     for row in change.affected:
         if facts.item(row.item) is not None and not _named_plants(change, row, facts):
             keys.add(item_master_key(row.item))

@@ -28,6 +28,7 @@ from canonical.events import ChangeCompleted, PlanAdjustmentNeeded
 from canonical.facts import Facts
 from canonical.handler import Handler
 from canonical.operations import ExtendToPlant, PutItem, Reconcile, ReportImplementation
+from canonical.order import open_orders_key
 from handlers.flows.change_findings import findings_of, is_regulated
 from handlers.flows.change_masters import (
     Numbers,
@@ -35,6 +36,7 @@ from handlers.flows.change_masters import (
     change_master_steps,
     changed_object_steps,
 )
+from handlers.flows.change_orders import order_steps
 from handlers.flows.change_scope import facts_needed, scope_of
 from handlers.flows.change_sourcing import as_defined, sourcing_steps
 from handlers.flows.mass_change import guarded
@@ -67,9 +69,10 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     sourcing = sourcing_steps(planning, waits, views)
     own = (*masters.values(), *flat(views), *boms.values())
     definitions = (*planning.starts, *waits.values(), *flat(views), *boms.values())
+    on_order = order_steps(planning)
     listed = changed_object_steps(planning, numbers, (*masters.values(), *boms.values()))
     known_as = dict.fromkeys(numbers.values())
-    work = (*known_as, *masters.values(), *definitions, *listed, *sourcing.steps)
+    work = (*known_as, *masters.values(), *definitions, *listed, *sourcing.steps, *on_order.steps)
     notices = announcements(planning, definitions, work)
     told = reports(planning, own, completed=notices[-1])
     plan = Plan(
@@ -77,7 +80,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         version=change.version,
         title=change.title or change.number,
         steps=guarded(planning, (*work, *notices, *told)),
-        findings=(*findings, *sourcing.findings),
+        findings=(*findings, *sourcing.findings, *on_order.findings),
     )
     return (plan, *sourcing.cases)
 
@@ -116,8 +119,10 @@ def item_steps(
 ) -> dict[tuple[str, str], Step]:
     """Item masters by (item, system), in every system that a plant of the item has.
 
-    numbers: the change's own number there; those of their system come before.
+    numbers: the change's own number there; those of their system come before. What is on order of
+    an affected item is watched by them: also where nothing is yet.
     """
+    affected = {row.item for row in planning.change.affected}
     steps: dict[tuple[str, str], Step] = {}
     for item in planning.scope.items:
         plants: dict[str, list[str]] = {}
@@ -134,6 +139,7 @@ def item_steps(
                     *planning.waits_before(waits, item.number, plants[system]),
                 ],
                 owner="master data",
+                fact=open_orders_key(item.number) if item.number in affected else "",
             )
     return steps
 

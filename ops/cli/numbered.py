@@ -14,15 +14,23 @@ from ops.cli.session import Common, Reading, read
 
 T = TypeVar("T")
 
+# Enough of a digest to tell two contents apart.
+MIN_DIGEST = 12
 MANY = 2**63  # PostgreSQL numbers nothing from here on
 
 Cell = Callable[[T], str]
 
 
 def put_list(
-    reading: Reading, rows: Sequence[T], columns: Sequence[tuple[Column, Cell[T]]], *, nothing: str
+    reading: Reading,
+    rows: Sequence[T],
+    columns: Sequence[tuple[Column, Cell[T]]],
+    *,
+    nothing: str,
+    limit: int = views.LIST_LIMIT,
 ) -> None:
-    """The rows as a table or as JSON. nothing: what a person reads where there are none."""
+    """The rows as a table or as JSON. nothing: what a person reads where there are none; limit: so
+    many were looked for."""
     if reading.is_json:
         put_json(rows)
     elif not rows:
@@ -32,8 +40,8 @@ def put_list(
             [column for column, _ in columns],
             [[cell(row) for _, cell in columns] for row in rows],
         )
-    if len(rows) == views.LIST_LIMIT:
-        talk(f"Only the first {views.LIST_LIMIT} are shown.")
+    if len(rows) == limit:
+        talk(f"Only the first {limit} are shown.")
 
 
 def find(

@@ -11,15 +11,14 @@ from broker.principals import Principal
 from broker.store import Tx, views
 from broker.store.views import DecisionRow, TaskRow
 from canonical.errors import Conflict
-from ops.cli.numbered import find, put_list, required_reason
+from ops.cli import work_list
+from ops.cli.numbered import MIN_DIGEST, find, put_list, required_reason
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen, span, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import Actor, Common, Reading, act, read
 
 app = App(name="task", help="Decide what only a person can decide.")
-
-# Enough of a digest to tell two contents apart.
-MIN_DIGEST = 12
+work_list.add_to(app)
 
 Reason = Annotated[str, Parameter(help="Why; kept with the decision.")]
 Digest = Annotated[
@@ -89,17 +88,21 @@ def approve_task(
     *,
     reason: Reason,
     digest: Digest = "",
+    choice: str = "",
     actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Say yes: once as many have said so as have to, what stands behind the task goes on.
+    """Say yes, or what the task lets you choose: once as many have said so as have to, what stands
+    behind the task goes on.
 
     Parameters
     ----------
     task_id
         Number of the task.
+    choice
+        The word that answers it, where `task show` lists choices.
     """
-    _decide(common, actor, task_id, "approved", reason, digest)
+    _decide(common, actor, task_id, "approved", reason, digest, choice)
 
 
 @app.command(name="reject")
@@ -119,7 +122,7 @@ def reject_task(
     task_id
         Number of the task.
     """
-    _decide(common, actor, task_id, "rejected", reason, digest)
+    _decide(common, actor, task_id, "rejected", reason, digest, "")
 
 
 @app.command(name="delegate")
@@ -177,14 +180,22 @@ def print_task(page: Screen, task: TaskRow) -> None:
                 for d in task.delegates
             ),
             ("behind it", f"{plural(task.waiting, 'step')} waiting" if task.waiting else ""),
+            ("choices", ", ".join(task.choices)),
             ("digest", task.digest),
             *(
-                ("decision", f"{d.verdict} by {_decider(d)}, {moment(d.at)} UTC: {d.reason}")
+                (
+                    "decision",
+                    f"{d.choice or d.verdict} by {_decider(d)}, {moment(d.at)} UTC: {d.reason}",
+                )
                 for d in task.decisions
             ),
         ],
     )
-    if task.state == "ready":
+    if task.state == "ready" and task.choices:
+        page.line()
+        given = f'{task.id} --digest {task.digest[:MIN_DIGEST]} --choice WORD --reason "..."'
+        page.line(f"answer: layshaft task approve {given}")
+    elif task.state == "ready":
         page.line()
         given = f'{task.id} --digest {task.digest[:MIN_DIGEST]} --reason "..."'
         page.line(f"yes: layshaft task approve {given}")
@@ -217,7 +228,13 @@ def signed(task: TaskRow) -> str:
 
 
 def _decide(
-    common: Common, actor: Actor, task_id: int, verdict: Verdict, reason: str, digest: str
+    common: Common,
+    actor: Actor,
+    task_id: int,
+    verdict: Verdict,
+    reason: str,
+    digest: str,
+    choice: str,
 ) -> None:
     why = required_reason(reason)
     task = find(common, "task", task_id, views.task)
@@ -235,7 +252,13 @@ def _decide(
     async def work(tx: Tx, who: Principal) -> tuple[str, Decided]:
         _require_same(task, given)
         decided = await decide(
-            tx, step_id=task.id, digest=task.digest, verdict=verdict, by=who, reason=why
+            tx,
+            step_id=task.id,
+            digest=task.digest,
+            verdict=verdict,
+            by=who,
+            reason=why,
+            choice=choice.strip(),
         )
         return who.name, decided
 
@@ -247,7 +270,7 @@ def _decide(
         more = f"{decided.missing} more with the role {roles}"
         talk(f"It takes {more}: layshaft task show {task.id}")
         return
-    screen().line(f"Task {task.id} {verdict} by {name}: {task.text}")
+    screen().line(f"Task {task.id} {choice.strip() or verdict} by {name}: {task.text}")
     follows = "may go on" if verdict == "approved" else "held"
     talk(f"{plural(task.waiting, 'step')} behind it {follows}: layshaft change show {task.change}")
 

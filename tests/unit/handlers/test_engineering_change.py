@@ -568,19 +568,24 @@ def test_needs_follow_the_structure_to_contracts_and_suppliers() -> None:
     numbers = [stated.number for stated in ITEMS]
     definitions = {f"{kind}/{number}" for kind in ("item", "bom") for number in numbers}
     coverage = {f"coverage/{number}" for number in numbers if number[:2] not in ("GB", "SH")}
-    assert asked[0] == {"item/GB-100", "bom/GB-100"}
+    # Only what the change itself affects is asked for by its orders.
+    orders = {"open-orders/GB-100"}
+    assert asked[0] == {"item/GB-100", "bom/GB-100"} | orders
     # And what ERPs hold, which guards compare with.
     at_targets = [
         {key for key in keys if key.startswith(("plant-bom/", "info-record/"))} for keys in asked
     ]
     assert at_targets[1] == {f"plant-bom/{plant}/1/1/GB-100" for plant in ("1010", "2010")}
-    assert asked[1] - at_targets[1] == {
+    assert asked[1] - at_targets[1] == orders | {
         f"{kind}/{number}"
         for kind in ("item", "bom")
         for number in ("GB-100", "SH-10", "BOLT-1", "WIRE-1")
     }
-    assert asked[2] - at_targets[2] == definitions | coverage
-    assert asked[3] - at_targets[3] == definitions | coverage | {"supplier/S-1", "supplier/S-3"}
+    assert asked[2] - at_targets[2] == definitions | coverage | orders
+    assert asked[3] - at_targets[3] == definitions | coverage | orders | {
+        "supplier/S-1",
+        "supplier/S-3",
+    }
 
 
 def test_needs_end_in_a_cycle() -> None:
@@ -590,4 +595,5 @@ def test_needs_end_in_a_cycle() -> None:
         "bom/GB-100",
         "item/SH-10",
         "bom/SH-10",
+        "open-orders/GB-100",
     }
