@@ -1,4 +1,4 @@
-"""Servers from Debian's packages without installing them: downloaded, unpacked, made movable.
+"""Programs from Debian's packages without installing them: downloaded, unpacked, made movable.
 
 Needs apt-get and dpkg but no rights: package lists, downloads and files stay in one folder.
 """
@@ -13,17 +13,22 @@ import msgspec
 from ops.stack.servers import StackUnavailable
 
 
-class _Server(msgspec.Struct, frozen=True, kw_only=True):
-    """What is fetched under one name, and what people may do where it cannot be."""
+class _Program(msgspec.Struct, frozen=True, kw_only=True):
+    """What is fetched under one name, and what people may do where it cannot be.
+
+    needs: apt works out what else these packages need and the machine lacks. Without it, they are
+    all there is.
+    """
 
     name: str
     apt_line: str
     instead: str = ""
     packages: str
+    needs: bool = False
 
 
 # The server, the parts of Erlang it needs, and shared libraries a bare system may lack.
-_RABBITMQ = _Server(
+_RABBITMQ = _Program(
     name="RabbitMQ",
     apt_line="apt-get install -y rabbitmq-server",
     instead="\nor set LAYSHAFT_AMQP_URL to a running one.",
@@ -35,10 +40,18 @@ erlang-syntax-tools erlang-tftp erlang-tools erlang-xmerl
 libsctp1 libtinfo6 libwrap0 socat
 """,
 )
-_PGBOUNCER = _Server(
+_PGBOUNCER = _Program(
     name="PgBouncer",
     apt_line="apt-get install -y pgbouncer",
     packages="pgbouncer libc-ares2 libevent-2.1-7",
+)
+# Some 20 libraries on a machine with a desktop's, 100 on a bare one: apt knows which. The fonts are
+# named because what is drawn with others is another picture.
+_CHROMIUM = _Program(
+    name="Chromium",
+    apt_line="apt-get install -y chromium",
+    packages="chromium chromium-common fonts-dejavu-core fonts-liberation",
+    needs=True,
 )
 _TIMEOUT_S = 300.0
 
@@ -61,16 +74,26 @@ def fetch_pgbouncer(folder: Path) -> Path:
     return _fetched(_PGBOUNCER, folder)
 
 
-def _fetched(server: _Server, folder: Path) -> Path:
-    prefix = folder / server.name.lower()
+def fetch_chromium(folder: Path) -> Path:
+    """The prefix that holds Chromium and what it needs and this machine lacks.
+
+    Downloads some 130 MB the first time.
+
+    Raises: StackUnavailable if apt-get is missing or does not deliver.
+    """
+    return _fetched(_CHROMIUM, folder)
+
+
+def _fetched(program: _Program, folder: Path) -> Path:
+    prefix = folder / program.name.lower()
     if not prefix.exists():
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
             reason = "its Debian packages cannot be fetched without apt-get and dpkg."
-            raise _unavailable(server, reason)
-        work = folder / f"{server.name.lower()}.new"
+            raise _unavailable(program, reason)
+        work = folder / f"{program.name.lower()}.new"
         shutil.rmtree(work, ignore_errors=True)
         try:
-            _download_and_unpack(server, work)
+            _download_and_unpack(program, work)
             # Renamed only when complete: an interrupted download starts afresh.
             (work / "prefix").rename(prefix)
         finally:
@@ -78,14 +101,22 @@ def _fetched(server: _Server, folder: Path) -> Path:
     return prefix
 
 
-def _download_and_unpack(server: _Server, work: Path) -> None:
+def _download_and_unpack(program: _Program, work: Path) -> None:
     for part in ("lists/partial", "cache/archives/partial", "deb", "prefix"):
         (work / part).mkdir(parents=True)
     options = _private_apt(work)
-    _run(server, ["apt-get", *options, "update"], work)
-    _run(server, ["apt-get", *options, "download", *server.packages.split()], work / "deb")
-    for package in sorted((work / "deb").glob("*.deb")):
-        _run(server, ["dpkg", "-x", str(package), str(work / "prefix")], work)
+    _run(program, ["apt-get", *options, "update"], work)
+    names = program.packages.split()
+    if program.needs:
+        # Also where it is installed and passed over: of that, nothing would be downloaded.
+        wanted = ["install", "--download-only", "--reinstall", "--yes", "--no-install-recommends"]
+        _run(program, ["apt-get", *options, *wanted, *names], work)
+        folder = work / "cache/archives"
+    else:
+        folder = work / "deb"
+        _run(program, ["apt-get", *options, "download", *names], folder)
+    for package in sorted(folder.glob("*.deb")):
+        _run(program, ["dpkg", "-x", str(package), str(work / "prefix")], work)
 
 
 def _private_apt(work: Path) -> list[str]:
@@ -102,7 +133,7 @@ def _private_apt(work: Path) -> list[str]:
     return ["-q", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
 
 
-def _run(server: _Server, command: list[str], folder: Path) -> None:
+def _run(program: _Program, command: list[str], folder: Path) -> None:
     try:
         outcome = subprocess.run(
             command,
@@ -117,16 +148,16 @@ def _run(server: _Server, command: list[str], folder: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         reason = f"{command[0]} did not end within {_TIMEOUT_S:.0f} s."
-        raise _unavailable(server, reason) from error
+        raise _unavailable(program, reason) from error
     if outcome.returncode != 0:
         last_lines = "\n  ".join(outcome.stdout.strip().splitlines()[-3:])
-        raise _unavailable(server, f"fetching its Debian packages failed:\n  {last_lines}")
+        raise _unavailable(program, f"fetching its Debian packages failed:\n  {last_lines}")
 
 
-def _unavailable(server: _Server, reason: str) -> StackUnavailable:
+def _unavailable(program: _Program, reason: str) -> StackUnavailable:
     return StackUnavailable(
-        f"No {server.name} is installed here, and {reason}\n"
-        f"Install it with: {server.apt_line}{server.instead}"
+        f"No {program.name} is installed here, and {reason}\n"
+        f"Install it with: {program.apt_line}{program.instead}"
     )
 
 
