@@ -20,11 +20,12 @@ from ops.cli.numbered import put_list
 from ops.cli.output import Column, moment, put_json, screen, talk
 from ops.cli.problems import Exit, Problem
 from ops.cli.session import Reading, configuration, read
-from ops.contracts.files import ROOT, Finding, export, findings
+from ops.contracts.files import ROOT, Finding, documents, export, findings
+from ops.contracts.site import INDEX, site
 
 app = App(
     name="schema",
-    help="Publish contracts, and see that nobody is broken: export, check, diff, use.",
+    help="Publish contracts, and see that nobody is broken: export, page, check, diff, use.",
 )
 
 Root = Annotated[Path, Parameter(help="Folder with canonical/ and docs/; the one it runs from.")]
@@ -78,6 +79,21 @@ def write_contracts(*, root: Root = ROOT) -> int:
         screen().line(f"written: {path}")
     if not written:
         talk("Everything was as it should be")
+    return Exit.DONE
+
+
+@app.command(name="page")
+def write_page(folder: Path, /) -> int:
+    """Write the catalogue into a folder as pages for browsers, with the documents they link to.
+
+    They can be put on any web server, or opened as they are: index.html. They say what this version
+    of Layshaft keeps.
+    """
+    for path, text in site(documents(CATALOGUE)).items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    screen().line(f"written: {folder / INDEX}")
     return Exit.DONE
 
 
