@@ -146,6 +146,7 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "contract": _tests(with_servers=True, workers=_WORKERS),
     "integration": _measuring_tests(with_servers=True),
     "e2e": _tests(with_servers=True),
+    "browser": _tests(with_servers=True),
     "hostile": _tests(with_servers=True),
     "faults": _fault_tests,
     "planted": _tests(with_servers=True),
