@@ -75,6 +75,38 @@ class PlanAdjustmentNeeded(msgspec.Struct, frozen=True):
     items: tuple[str, ...]
 
 
+class NoticedItem(msgspec.Struct, frozen=True):
+    """An item of a supplier's that a change is about.
+
+    revision: label that is released; before: the one it supersedes, "" where none is. lifecycle:
+    that it comes to, where the change says so.
+    """
+
+    number: str
+    revision: str
+    before: str = ""
+    lifecycle: Lifecycle | None = None
+
+
+class SupplierNotice(msgspec.Struct, frozen=True):
+    """A supplier has to know of a change: it is about what the supplier delivers.
+
+    contracts: under which the items are bought. orders: whether some of it is on order.
+    takes_effect_at: when the change does; None = on its release. to_acknowledge: whether an answer
+    is awaited.
+    """
+
+    change: str
+    title: str
+    supplier: str
+    items: tuple[NoticedItem, ...]
+    plants: tuple[str, ...]
+    contracts: tuple[str, ...] = ()
+    orders: bool = False
+    takes_effect_at: Instant | None = None
+    to_acknowledge: bool = False
+
+
 class ChangeStanding(msgspec.Struct, frozen=True):
     """How a change stands at its PLM.
 
@@ -502,6 +534,12 @@ EVENTS: dict[str, EventType] = {
             " somebody subscribes to it",
             "Who may decide now has to hear of it; steps behind it stand still until then",
             on_request=True,
+        ),
+        EventType(
+            "supplier-notice.issued", 1, SupplierNotice, _CHANGE, "standard", _PRO,
+            "A supplier has to know of a change to what it delivers",
+            "Until it is passed on the supplier makes what is not wanted any more",
+            lane_rules=_OF_URGENT,
         ),
         EventType(
             "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS,

@@ -96,6 +96,15 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield self.until_day + timedelta(days=1)
 
 
+class SupplierNotices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Suppliers are told of changes to what they deliver.
+
+    acknowledged: whether a change is complete only when each of them has answered.
+    """
+
+    acknowledged: bool = True
+
+
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole rule set.
 
@@ -104,6 +113,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signatures: how many persons of that role have to approve, per question; 1 where none is said.
     order_dispositions: what may become of an open order line on a superseded revision, in words of
         which its buyer chooses one.
+    supplier_notices: whether and how suppliers are told; None = they are not.
     due_s: seconds a step of a kind may take before it is late, per operation word; those of an
         approval count in the working time of whom it asks, where that has a calendar.
     escalations: who is told, and may act too, when a decision or a failed call waits too long.
@@ -132,6 +142,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "new-revision",
         "cancel",
     )
+    supplier_notices: SupplierNotices | None = None
     due_s: dict[str, Annotated[int, msgspec.Meta(ge=0, le=MOST_DUE_S)]] = {}
     calendars: dict[str, WorkingCalendar] = {}
     role_calendars: dict[str, str] = {}

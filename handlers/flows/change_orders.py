@@ -6,7 +6,7 @@ system says of it then makes the plan anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import msgspec
@@ -40,24 +40,33 @@ def order_steps(planning: Planning) -> OnOrder:
         rows = [row for row in planning.change.affected if row.item == item.number]
         if not rows:
             continue
-        known = planning.facts.open_orders(item.number)
         steps += [
             _decision(planning, item, rows, order, line)
-            for order in known.orders
-            for line in order.lines
-            if line.item == item.number and _is_concerned(planning, item, rows, order, line)
+            for order, line in lines_concerned(planning, item, rows)
         ]
-        if known.more:
-            what = f"{known.more} further open orders of {item.number} are not asked about"
+        if more := planning.facts.open_orders(item.number).more:
+            what = f"{more} further open orders of {item.number} are not asked about"
             where = item_key(item.number)
             findings.append(Finding("open-orders-cut", where, what, "warning", "purchasing"))
     return OnOrder(tuple(steps), tuple(findings))
 
 
+def lines_concerned(
+    planning: Planning, item: Item, rows: Sequence[AffectedItem]
+) -> list[tuple[PurchaseOrder, OrderLine]]:
+    """Open order lines of the item that ask for what the rows supersede, with their orders."""
+    return [
+        (order, line)
+        for order in planning.facts.open_orders(item.number).orders
+        for line in order.lines
+        if line.item == item.number and _is_concerned(planning, item, rows, order, line)
+    ]
+
+
 def _is_concerned(
     planning: Planning,
     item: Item,
-    rows: list[AffectedItem],
+    rows: Sequence[AffectedItem],
     order: PurchaseOrder,
     line: OrderLine,
 ) -> bool:
@@ -96,7 +105,7 @@ def _is_no_newer(item: Item, new: str, ordered: str) -> bool:
 def _decision(
     planning: Planning,
     item: Item,
-    rows: list[AffectedItem],
+    rows: Sequence[AffectedItem],
     order: PurchaseOrder,
     line: OrderLine,
 ) -> Step:
@@ -151,7 +160,7 @@ def _evidence(about: OrderedLine) -> Iterator[str]:
     return (f"{name}: {said}" for name, said in lines if said)
 
 
-def _disposition(rows: list[AffectedItem]) -> str:
+def _disposition(rows: Sequence[AffectedItem]) -> str:
     said = {d.action for row in rows for d in row.dispositions if d.stock == "on_order"}
     return ", ".join(sorted(said))
 

@@ -60,7 +60,9 @@ def sourcing_steps(planning: Planning, waits: dict[str, Step], views: Views) -> 
         gate = gates.get(purchase.place, Gate())
         after = (*published[purchase.item], *gate.before)
         steps += _info_record_steps(planning, purchase, views, after, gate.watched)
-    return Sourcing(tuple(steps), tuple(cases), suppliers.findings)
+    return Sourcing(
+        tuple(steps), tuple(cases), suppliers.findings, unanswered=tuple(unanswered.values())
+    )
 
 
 def publish_steps(planning: Planning, waits: dict[str, Step]) -> dict[str, tuple[Step, ...]]:

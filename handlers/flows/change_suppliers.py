@@ -46,11 +46,13 @@ class Purchase(msgspec.Struct, frozen=True):
 
 
 class Sourcing(msgspec.Struct, frozen=True):
-    """Steps, cases for what only a person can mend, and findings."""
+    """Steps, cases for what only a person can mend, and findings. unanswered: those of the steps
+    that wait for what procurement has not said of contracts."""
 
     steps: tuple[Step, ...] = ()
     cases: tuple[Open, ...] = ()
     findings: tuple[Finding, ...] = ()
+    unanswered: tuple[Step, ...] = ()
 
 
 class Gate(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ from handlers.flows.change_masters import (
     change_master_steps,
     changed_object_steps,
 )
+from handlers.flows.change_notices import notice_steps
 from handlers.flows.change_orders import order_steps
 from handlers.flows.change_scope import facts_needed, scope_of
 from handlers.flows.change_sourcing import as_defined, sourcing_steps
@@ -67,12 +68,21 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     views = plant_steps(planning, waits, masters)
     boms = bom_steps(planning, waits, views, numbers)
     sourcing = sourcing_steps(planning, waits, views)
+    suppliers = notice_steps(planning, (*waits.values(), *sourcing.unanswered))
     own = (*masters.values(), *flat(views), *boms.values())
     definitions = (*planning.starts, *waits.values(), *flat(views), *boms.values())
     on_order = order_steps(planning)
     listed = changed_object_steps(planning, numbers, (*masters.values(), *boms.values()))
     known_as = dict.fromkeys(numbers.values())
-    work = (*known_as, *masters.values(), *definitions, *listed, *sourcing.steps, *on_order.steps)
+    work = (
+        *known_as,
+        *masters.values(),
+        *definitions,
+        *listed,
+        *sourcing.steps,
+        *on_order.steps,
+        *suppliers,
+    )
     notices = announcements(planning, definitions, work)
     told = reports(planning, own, completed=notices[-1])
     plan = Plan(
