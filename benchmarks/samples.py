@@ -204,8 +204,8 @@ def operations() -> list[Operation]:
         PutBom(plant_bom),
         PutInfoRecord(_terms(item)),
         PutSupplier(_supplier()),
-        PutOrder(_order(plant_bom)),
-        PutContract(_contract(plant_bom)),
+        PutOrder(_order(plant_bom), purchasing_group="001"),
+        PutContract(_contract(plant_bom), purchasing_group="001"),
         PutSourceList(_sources(item)),
         PublishItem(item),
         ReadCoverage(item.number),
@@ -236,6 +236,7 @@ def _terms(item: Item) -> InfoRecord:
         lead_time_days=5,
         contract="C-7001",
         last_day=date(2029, 12, 31),
+        purchasing_group="001",
     )
 
 

@@ -28,6 +28,8 @@ NOTICES = {
     "step.failed",
     "step.cancelled",
     "step.superseded",
+    "step.overdue",
+    "supplier-notice.issued",
     "approval.requested",
     "approval.granted",
     "approval.refused",

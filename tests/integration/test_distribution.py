@@ -30,7 +30,11 @@ from tests.fixtures.change_sets import carried_out, in_batch, writes_of
 from tests.integration.toy import RULES, Bench, bench_on, turn_until_idle
 
 KINDS = ("purchase-order", "purchase-contract", "source-list")
-ROUTED = replace(RULES, routes=tuple(Route(kind, "*", "erp", date(2020, 1, 1)) for kind in KINDS))
+ROUTED = replace(
+    RULES,
+    routes=tuple(Route(kind, "*", "erp", date(2020, 1, 1)) for kind in KINDS),
+    central_purchasing_group="001",
+)
 ROW: dict[str, Any] = msgspec.json.decode((CORPUS / "coupa" / "order.json").read_bytes())
 CONTRACT: dict[str, Any] = msgspec.json.decode(
     (CORPUS / "coupa" / "contract-of-value.json").read_bytes()

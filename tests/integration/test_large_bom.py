@@ -31,6 +31,8 @@ MOST_MIB = 1024
 RULES = """
 [rules]
 central_purchasing_org = "1000"
+[rules.guards]
+steps = "off"
 [[rules.plants]]
 code = "1010"
 name = "Regensburg"

@@ -26,6 +26,7 @@ from broker.store.messages import log_position
 from broker.unit import SqlStorage
 from canonical.codec import encode
 from canonical.events import SOURCE
+from canonical.guards import Guards
 from canonical.handler import Delivery, Handler
 from canonical.package import PACKAGE_TYPE, PackageReference
 from canonical.rules import Distribution, Plant, Route, Rules
@@ -49,6 +50,7 @@ RULES = Rules(
     distribution=(Distribution("Gearboxes", ("1010",)),),
     routes=(Route("*", "*", "erp", date(2020, 1, 1)),),
     central_purchasing_org="1000",
+    guards=Guards(steps="off"),
 )
 
 

@@ -461,7 +461,6 @@ TRIPS: Mapping[str, Trip] = {
             "number": OWN,
             "base_unit": "the material's",
             "standard": "one, which the target wants to be told",
-            "purchasing_group": "a default, where nobody is named",
         },
     ),
     "s4 put-supplier": Trip(
