@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 # Each test has its own, shorter limit; this one is for what hangs outside a test.
 _GROUP_TIMEOUT_S = 1800.0
 _FULL_TIMEOUT_S = 4 * 3600.0
-# The tests that need nothing but processors are shared out over so many processes.
+# Tests that keep nothing from one another are shared out over so many processes.
 _WORKERS = 2
 _RESULTS = ROOT / "tests" / "results" / "full.json"
 # Private servers and clusters of a test are stopped meanwhile; the report is written after that.
@@ -77,10 +77,13 @@ def _tools(*commands: tuple[str, ...]) -> Callable[[str, _Run], Outcome]:
     return run
 
 
-def _tests(*, with_servers: bool, workers: int = 0) -> Callable[[str, _Run], Outcome]:
+def _tests(
+    *, with_servers: bool, workers: int = 0, by_module: bool = False
+) -> Callable[[str, _Run], Outcome]:
     """A group of tests in the folder of its name; empty if there is no such folder.
 
     workers: processes that share the tests, which must not share anything else; 0 = none.
+    by_module: they share modules, since the tests of one share what was made for it.
     """
 
     def run(name: str, run: _Run) -> Outcome:
@@ -98,6 +101,7 @@ def _tests(*, with_servers: bool, workers: int = 0) -> Callable[[str, _Run], Out
             *(*_module("pytest"), f"tests/{name}", "-q"),
             *(f"--junitxml={report}", f"--basetemp={run.folder / 'tmp'}"),
             *(("-n", str(workers)) if workers else ()),
+            *(("--dist=loadfile",) if workers and by_module else ()),
         )
         timeout_s = _FULL_TIMEOUT_S if run.full else _GROUP_TIMEOUT_S
         return read_report(report, exit_code=_execute(command, log, environment, timeout_s))
@@ -116,11 +120,15 @@ def _fault_tests(name: str, run: _Run) -> Outcome:
     return outcome
 
 
-def _measuring_tests(*, with_servers: bool) -> Callable[[str, _Run], Outcome]:
-    """Tests of which some measure; a full run shows the figures and leaves them behind."""
+def _measuring_tests(*, with_servers: bool, workers: int = 0) -> Callable[[str, _Run], Outcome]:
+    """Tests of which some measure; a full run shows the figures and leaves them behind.
+
+    workers: as of other tests, except in a full run, where nothing may run beside what measures.
+    """
 
     def run(name: str, run: _Run) -> Outcome:
-        outcome = _tests(with_servers=with_servers)(name, run)
+        beside = 0 if run.full else workers
+        outcome = _tests(with_servers=with_servers, workers=beside, by_module=True)(name, run)
         if not run.full:
             return outcome
         report = run.folder / f"{name}.xml"
@@ -144,7 +152,7 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "unit": _tests(with_servers=False, workers=_WORKERS),
     "simulation": _measuring_tests(with_servers=False),
     "contract": _tests(with_servers=True, workers=_WORKERS),
-    "integration": _measuring_tests(with_servers=True),
+    "integration": _measuring_tests(with_servers=True, workers=_WORKERS),
     "e2e": _tests(with_servers=True),
     "browser": _tests(with_servers=True),
     "hostile": _tests(with_servers=True),

@@ -1,4 +1,4 @@
-"""Real servers for the tests that need them: one pair per session, a fresh database per test and
+"""Real servers for the tests that need them: one pair per session, an empty database per test and
 a virtual host per test module."""
 
 import asyncio
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from ops.migrate import migrate
 from ops.stack import Servers, Stack, databases, management
+from tests.clean_databases import CleanDatabases
 
 MOST_SAID = 4_000
 
@@ -79,12 +80,28 @@ def database_template(servers: Servers) -> Iterator[str]:
     databases.drop_database(servers.database_url, databases.database_name(url))
 
 
+@pytest.fixture(scope="session")
+def clean_databases(servers: Servers, database_template: str) -> Iterator[CleanDatabases]:
+    """Databases for one test after the other."""
+    kept = CleanDatabases(servers.database_url, database_template)
+    yield kept
+    kept.drop_all()
+
+
 @pytest.fixture
-def database_url(servers: Servers, database_template: str) -> Iterator[str]:
+def database_url(clean_databases: CleanDatabases) -> Iterator[str]:
     """A migrated, empty database for one test."""
-    name = _sibling(servers.database_url)
-    yield databases.create_database(servers.database_url, name, template=database_template)
-    databases.drop_database(servers.database_url, name)
+    url = clean_databases.take()
+    yield url
+    clean_databases.give_back(url)
+
+
+@pytest.fixture
+def fresh_database_url(clean_databases: CleanDatabases) -> Iterator[str]:
+    """A migrated, empty database that nobody used before, for one test."""
+    url = clean_databases.fresh()
+    yield url
+    clean_databases.drop(url)
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def _execute(url: str, statement: str) -> None:
         finally:
             await connection.close()
 
-    _blocking(run())
+    blocking(run())
 
 
 def _fetch_names(url: str, query: str, *arguments: str) -> list[str]:
@@ -84,10 +84,10 @@ def _fetch_names(url: str, query: str, *arguments: str) -> list[str]:
         finally:
             await connection.close()
 
-    return _blocking(run())
+    return blocking(run())
 
 
-def _blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
+def blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Run in a thread of its own: the caller may itself live inside a running event loop."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
