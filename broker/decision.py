@@ -211,13 +211,15 @@ class Desk:
                 source = work.entry.envelope.source
                 return effect.coming_from(self.context.reads_from.get(source, source))
             case Fetch(system=""):
-                return self._addressed(effect, work.entry.envelope.source)
+                return self._addressed(effect, work)
             case _:
                 return effect
 
-    def _addressed(self, fetch: Fetch, source: str) -> Fetch | None:
+    def _addressed(self, fetch: Fetch, work: Work) -> Fetch | None:
+        source = work.entry.envelope.source
         system = self.context.reads_from.get(source)
-        if system is None and fetch.is_by_the_way:
+        # A notification says nothing else: it would be taken and nothing come of it.
+        if system is None and fetch.is_by_the_way and not work.is_notification:
             return None
         if system is None:
             raise Misconfigured(

@@ -177,7 +177,7 @@ class Fetch(msgspec.Struct, frozen=True):
     it. system: configured name; "" = the one that the source's configuration names.
     key: business object that is read, where it is another one than the message is about; nothing of
     the message hangs on that: it is done with at once, and where no system is named to read from,
-    nothing is read.
+    nothing is read. Only a notification, which says nothing else, has to have one.
     """
 
     kind: str

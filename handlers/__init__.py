@@ -20,6 +20,7 @@ from handlers.systems.arena import notice as arena_notice
 from handlers.systems.arena import outbound as arena_outbound
 from handlers.systems.arena import supplier as arena_supplier
 from handlers.systems.arena import words as arena_words
+from handlers.systems.coupa import changed as coupa_changed
 from handlers.systems.coupa import inbound as coupa
 from handlers.systems.coupa import outbound as coupa_outbound
 from handlers.systems.idoc import inbound as idoc
@@ -45,6 +46,12 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("coupa", "coupa.contracts"): coupa.HANDLER_CONTRACTS,
     ("coupa", "coupa.contract"): coupa.HANDLER_CONTRACT,
     ("coupa", "coupa.order"): coupa.HANDLER_ORDER,
+    ("coupa", "coupa.changed-suppliers"): coupa_changed.CHANGED_SUPPLIERS,
+    ("coupa", "coupa.changed-contracts"): coupa_changed.CHANGED_CONTRACTS,
+    ("coupa", "coupa.changed-orders"): coupa_changed.CHANGED_ORDERS,
+    ("coupa", "coupa.supplier-read"): coupa_changed.READ_SUPPLIER,
+    ("coupa", "coupa.contract-read"): coupa_changed.READ_CONTRACT,
+    ("coupa", "coupa.order-read"): coupa_changed.READ_ORDER,
     ("idoc", "idoc.document"): idoc.HANDLER,
     ("s4", "s4.event"): s4.HANDLER_EVENT,
     ("s4", "s4.purchase-order"): s4.HANDLER_ORDER,

@@ -7,6 +7,7 @@ reviews are written.
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from time import monotonic
@@ -29,6 +30,16 @@ from ops.sandbox.procurement_bodies import (
     Seed,
     Strict,
     SupplierChange,
+)
+from ops.sandbox.procurement_changes import (
+    EXPORTED,
+    FIELDS,
+    are_since,
+    bounds,
+    fields_of,
+    stamped,
+    told,
+    touched,
 )
 from ops.sandbox.procurement_orders import check_order, written_order
 from ops.sandbox.refusal import Refused
@@ -126,7 +137,7 @@ def make_procurement(
 
     def place(name: str, row: Record) -> Placed:
         number = int(str(row.get("id") or tables.next_number(name, first=1)))
-        return Placed(str(number), "", {"id": number} | row)
+        return Placed(str(number), "", {"id": number} | stamped(row, _now()))
 
     server = Server(journal, tables, Faults(), refuse, place, tokens.clear, frozenset({TOKEN_PATH}))
     app = make_app(server)
@@ -201,13 +212,17 @@ def _admitted(request: web.Request) -> Suite:
 async def list_objects(request: web.Request) -> web.Response:
     suite, table = _admitted(request), request.match_info["table"]
     where: dict[str, str | int | bool | None] = {}
+    since = bounds(request.query)
     for name, value in request.query.items():
         if name in FILTERS[table]:
             where[FILTERS[table][name]] = value
-        elif name not in PAGING:
+        elif name == EXPORTED and value in ("true", "false"):
+            where[EXPORTED] = value == "true"
+        elif name not in PAGING | {FIELDS} and name not in since:
             raise Refused(400, "", f"is not something {table} can be asked for", name)
-    found = suite.tables.find(table, where)
-    return _json([stored.row for stored in _page(found, request.query)])
+    names = fields_of(request.query.get(FIELDS))
+    found = [stored for stored in suite.tables.find(table, where) if are_since(stored.row, since)]
+    return _json([told(stored.row, names) for stored in _page(found, request.query)])
 
 
 def _page(found: Sequence[Stored], query: Mapping[str, str]) -> Sequence[Stored]:
@@ -379,7 +394,8 @@ def _created(request: web.Request, suite: Suite, table: str, row: Record) -> web
 def _changed(
     request: web.Request, suite: Suite, table: str, stored: Stored, change: Record
 ) -> web.Response:
-    changed = suite.tables.replace(table, stored, _merged(stored.row, change))
+    row = touched(stored.row, _merged(stored.row, change), _now())
+    changed = suite.tables.replace(table, stored, row)
     _note(request, suite, table, changed, "update")
     return _json(changed.row)
 
@@ -392,7 +408,11 @@ def _note(
 
 def _insert(tables: Tables, table: str, row: Record) -> Stored:
     number = tables.next_number(table, first=1)
-    return tables.insert(table, str(number), {"id": number} | row)
+    return tables.insert(table, str(number), {"id": number} | stamped(row, _now()))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _merged(row: Record, change: Record) -> Record:

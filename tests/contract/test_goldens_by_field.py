@@ -303,6 +303,24 @@ def coupa_supplier(said: Any, headers: Content) -> Expected:
     return [("supplier.changed", f"supplier/{supplier['number']}", stated)]
 
 
+def coupa_supplier_read(said: Any, _: Content) -> Expected:
+    held = said["object"]
+    return coupa_supplier([held], {"time": held["updated-at"]})
+
+
+def coupa_gone(said: Any, headers: Content) -> Expected:
+    assert said == {"gone": True}
+    about = headers["subject"]
+    case = {
+        "code": "gone-at-procurement",
+        "word": "business_rule",
+        "what": f"Procurement has no supplier with the id {about.split('/')[1]} any more;"
+        " what is on record of it stays as it was",
+        "owner": "purchasing",
+    }
+    return [("case", about, case)]
+
+
 def coupa_contract(said: Any, _: Content) -> Expected:
     stated = {
         "number": said["number"],
@@ -743,8 +761,12 @@ READ: Mapping[str, Callable[[Any, Content], Expected]] = {
     "coupa/contract-of-value.json": coupa_contract,
     "coupa/contract.json": coupa_contract,
     "coupa/contracts.json": coupa_contracts,
+    "coupa/contract-read.json": lambda said, _: coupa_contract(said["object"], {}),
     "coupa/order.json": coupa_order,
+    "coupa/order-read.json": lambda said, _: coupa_order(said["object"], {}),
     "coupa/supplier.json": coupa_supplier,
+    "coupa/supplier-gone.json": coupa_gone,
+    "coupa/supplier-read.json": coupa_supplier_read,
     "s4/bom.answer.json": s4_bom,
     "s4/change-master.made.json": s4_change_master,
     "s4/contract.made.json": s4_contract,

@@ -75,6 +75,12 @@ NAMES = {
     "coupa-contracts",
     "coupa-contract",
     "coupa-order",
+    "coupa-changed-suppliers",
+    "coupa-changed-contracts",
+    "coupa-changed-orders",
+    "coupa-supplier-read",
+    "coupa-contract-read",
+    "coupa-order-read",
     "item.released",
     "bom.released",
     "supplier.changed",
@@ -438,6 +444,8 @@ EVENT_ITEM = {
         },
     }
 }
+UPDATED = {"updated-at": "2026-03-02T08:00:00Z"}
+CHANGED = [{"id": 4, **UPDATED}, {"id": 12, **UPDATED}]
 SUPPLIER_NOTICE = {"supplierNotice": {"guid": "SUPPLIER000000000002", "supplierId": "S-1"}}
 
 PIECES = Quantity(Decimal(5), "H87")
@@ -471,6 +479,16 @@ SAMPLES: dict[str, Delivery] = {
         "suite", "", json.dumps(CONTRACT | {"updated-at": "2026-03-02T08:00:00Z"}).encode()
     ),
     "coupa-order": Delivery("suite", "", json.dumps(ORDER_ROW).encode()),
+    "coupa-changed-suppliers": Delivery("suite", "", json.dumps(CHANGED).encode()),
+    "coupa-changed-contracts": Delivery("suite", "", json.dumps(CHANGED).encode()),
+    "coupa-changed-orders": Delivery("suite", "", json.dumps(CHANGED).encode()),
+    "coupa-supplier-read": answer(
+        "coupa.supplier-read", "supplier-id/4", {"object": SUPPLIER | UPDATED}
+    ),
+    "coupa-contract-read": answer(
+        "coupa.contract-read", "contract-id/4", {"object": CONTRACT | UPDATED}
+    ),
+    "coupa-order-read": answer("coupa.order-read", "order-id/12", {"object": ORDER_ROW}),
     "item.released": own("item.released", "item/PIN", item("PIN")),
     "bom.released": own("bom.released", "bom/ARM", bom("ARM", line("PIN"))),
     "supplier.changed": own("supplier.changed", "supplier/S-1", supplier()),

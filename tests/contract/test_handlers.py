@@ -114,6 +114,11 @@ SUPPLIER = {
     "status": "active",
     "custom-fields": {"qualification-status": "InQualification", "qualified-until": None},
 }
+SUPPLIER_ROW = SUPPLIER | {"updated-at": "2026-03-02T08:00:00+01:00"}
+CHANGED = [
+    {"id": 9, "updated-at": "2026-03-02T08:00:00+01:00"},
+    {"id": 12, "updated-at": "2026-03-02T08:00:01+01:00"},
+]
 QUEUE_EVENT = {
     "integration": {"guid": "INTEGRATION0000000001"},
     "event": {
@@ -398,6 +403,12 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),
     ("coupa", "coupa.contract"): _changed("coupa.contract", CONTRACT_ROW),
     ("coupa", "coupa.order"): _changed("coupa.order", ORDER_ROW),
+    ("coupa", "coupa.changed-suppliers"): _changed("coupa.changed-suppliers", CHANGED),
+    ("coupa", "coupa.changed-contracts"): _changed("coupa.changed-contracts", CHANGED),
+    ("coupa", "coupa.changed-orders"): _changed("coupa.changed-orders", CHANGED),
+    ("coupa", "coupa.supplier-read"): _answer("supplier-id/9", {"object": SUPPLIER_ROW}),
+    ("coupa", "coupa.contract-read"): _answer("contract-id/7", {"object": CONTRACT_ROW}),
+    ("coupa", "coupa.order-read"): _answer("order-id/12", {"object": ORDER_ROW}),
     ("idoc", "idoc.document"): Delivery("erp", "idoc", ORDERS.encode()),
     ("table", "table.sources"): Delivery("erp", "source-lists", ONE_SOURCE_LIST),
     ("table", "table.holds"): Delivery("qms", "quality-holds", ONE_HOLD),
@@ -499,6 +510,9 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
     ("coupa", "coupa.order"): tuple(
         _changed("coupa.order", ORDER_ROW | {"status": status}) for status in ("draft", "cancelled")
     ),
+    ("coupa", "coupa.supplier-read"): (_answer("supplier-id/9", {"gone": True}),),
+    ("coupa", "coupa.contract-read"): (_answer("contract-id/7", {"gone": True}),),
+    ("coupa", "coupa.order-read"): (_answer("order-id/12", {"gone": True}),),
     ("idoc", "idoc.document"): tuple(
         Delivery("erp", "idoc", text.encode())
         for text in (

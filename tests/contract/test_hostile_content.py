@@ -581,6 +581,9 @@ CALLED: Mapping[str, str] = {
     "coupa.contracts 0": "SEAL-1",
     "coupa.contract 0": "C-3",
     "coupa.order 0": "PO-1",
+    "coupa.supplier-read 0": "S-3",
+    "coupa.contract-read 0": "C-3",
+    "coupa.order-read 0": "PO-1",
     "idoc.document 0": "4500000670",
     "idoc.document 1": "123456789",
     "s4.event 0": "4500000028",
@@ -600,6 +603,10 @@ CALLED: Mapping[str, str] = {
     "table structure": "GB-100",
     "table suppliers": "17300001",
 }
+
+
+# They name their objects by numbers alone.
+NAMELESS = {"coupa-changed-suppliers", "coupa-changed-contracts", "coupa-changed-orders"}
 
 
 def _renamed(name: str, called: str) -> tuple[str, tuple[Effect, ...]]:
@@ -631,7 +638,7 @@ def test_h26_both_normal_forms_of_a_name_come_to_one_key(name: str) -> None:
 def test_h26_every_handler_of_a_system_and_every_table_has_its_key_tried() -> None:
     assert {GENUINE[name].handler.name for name in CALLED} == {
         genuine.handler.name for genuine in GENUINE.values()
-    }
+    } - NAMELESS
 
 
 def _said(found: tuple[Effect, ...] | Failure | None) -> list[object]:

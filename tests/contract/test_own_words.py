@@ -126,8 +126,10 @@ def test_every_handler_that_reads_units_is_tried_here() -> None:
     assert {handler.name for handler in handlers if handler} == {
         "arena-item",
         "coupa-contract",
+        "coupa-contract-read",
         "coupa-contracts",
         "coupa-order",
+        "coupa-order-read",
         "idoc-document",
         "pdx-package",
         "s4-bom",

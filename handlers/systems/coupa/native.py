@@ -6,7 +6,7 @@ that Coupa documents and nobody needs stand in `left_out`; custom fields never d
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -21,6 +21,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1)]
 Text = str | UnsetType | None
 # Far beyond a page of the interface, and beyond the lines of the largest contract.
 MAX_ROWS = 10_000
+# Twenty pages: each is a read of its own, and all are put on record in one transaction.
+MAX_KEYS = 1_000
 
 
 # Where things go: a key tells.
@@ -180,6 +182,7 @@ class Supplier(_Native, frozen=True):
             "default-locale",
             "display-name",
             "duns",
+            "exported",
             "hold-invoices-for-ap-review",
             "invoice-matching-level",
             "order-confirmation-level",
@@ -236,7 +239,7 @@ class Contract(_Native, frozen=True):
     """An agreement; start_date and end_date are its first and last valid day."""
 
     # Coverage is of lines; a row of what changed says these.
-    left_out: ClassVar = frozenset({"currency", "maximum-value", "name"})
+    left_out: ClassVar = frozenset({"currency", "exported", "maximum-value", "name"})
 
     number: Name
     supplier: SupplierNumber
@@ -342,6 +345,27 @@ class Order(_Native, frozen=True):
     payment_term: Code | None = None
     ship_to_address: ShipTo | None = None
     order_lines: Annotated[tuple[OrderLine, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+
+
+class ChangedObject(_Native, frozen=True):
+    """An object of which a list of changes tells no more than which it is, and when it changed."""
+
+    # What a client may ask for besides: the object is read.
+    left_out: ClassVar = frozenset({"exported", "number", "po-number", "status"})
+
+    id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    updated_at: Name
+
+
+ChangedObjects = Annotated[tuple[ChangedObject, ...], msgspec.Meta(max_length=MAX_KEYS)]
+Stated = TypeVar("Stated", StatedSupplier, StatedContract, Order)
+
+
+class ReadBack(msgspec.Struct, Generic[Stated], frozen=True):
+    """What the read of one object brought back: the object as it came, or that it is gone."""
+
+    object: Stated | None = None
+    gone: bool = False
 
 
 Suppliers = Annotated[tuple[Supplier, ...], msgspec.Meta(max_length=MAX_ROWS)]

@@ -1,5 +1,5 @@
 """The driver for procurement: items, suppliers, orders and reviews are written, suppliers and
-contracts are asked for.
+contracts are asked for, and what changed is read by its id.
 
 What a question brings back is handed on as it came, of a list what was asked for; `inbound`
 translates it.
@@ -24,6 +24,7 @@ from canonical.operations import (
     PutOrder,
     PutSupplier,
     ReadCoverage,
+    ReadObject,
     ReadSupplier,
     RequestReview,
     verb,
@@ -33,7 +34,7 @@ from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
 from canonical.units import from_rec20
 from handlers.systems import answers
-from handlers.systems.coupa import native, pages, put_order, put_supplier, rest
+from handlers.systems.coupa import native, pages, put_order, put_supplier, read_back, rest
 from handlers.systems.coupa.pages import Row
 from handlers.systems.coupa.values import names
 from handlers.systems.coupa.words import ORDERABLE, PUBLISHED, UNITS
@@ -60,6 +61,8 @@ def observe(step: Step) -> Request:
             return rest.get("/api/contracts", ("status", PUBLISHED))
         case ReadSupplier(number):
             return rest.get("/api/suppliers", ("number", number))
+        case ReadObject() as asked:
+            return read_back.observe(asked)
         case RequestReview(reference=reference):
             return rest.get("/api/supplier_reviews", ("external-ref", reference))
         case other:
@@ -83,6 +86,8 @@ def read(step: Step, response: Response, own: OwnWords = NO_WORDS) -> Observed |
             return pages.read(_contracts(step, item_number), response)
         case ReadSupplier(number):
             return pages.read(_suppliers(step, number), response)
+        case ReadObject() as asked:
+            return read_back.read(asked, response)
         case RequestReview() as review:
             return pages.read(_reviews(step, review), response)
         case other:
@@ -316,7 +321,15 @@ def driver(own: OwnWords = NO_WORDS) -> Driver:
     """The driver for a procurement that has these words of its own."""
     return Driver(
         name="coupa",
-        operations=(PublishItem, PutSupplier, PutOrder, ReadCoverage, ReadSupplier, RequestReview),
+        operations=(
+            PublishItem,
+            PutSupplier,
+            PutOrder,
+            ReadCoverage,
+            ReadSupplier,
+            ReadObject,
+            RequestReview,
+        ),
         observe=observe,
         read=partial(read, own=own),
         write=partial(write, own=own),

@@ -42,6 +42,17 @@ def get(path: str, *query: tuple[str, str]) -> Request:
     return Request("GET", path, query=(*query, *_BY_ID), headers=_JSON, effectful=False)
 
 
+def show(path: str) -> Request:
+    """The read of one object by its id."""
+    return Request("GET", path, headers=_JSON, effectful=False)
+
+
+def is_gone(response: Response) -> bool:
+    """Whether procurement itself says that it has no such object: a proxy, or an interface that
+    does not know the path, says it without an error document."""
+    return response.status == 404 and _errors(response) is not None
+
+
 def write(method: str, path: str, body: msgspec.Struct | None, key: str) -> Write:
     """The write that completes its step; body: None for an action that takes none."""
     if body is None:
@@ -120,7 +131,7 @@ def failure(response: Response, *, wrote: bool) -> Failure:
     if response.status == 404 and not wrote:
         return Misconfigured(
             "interface-unknown",
-            "Procurement does not know this list",
+            "Procurement does not know what it was asked for",
             remedy="Check the base URL and the interface version of this system",
         )
     return answers.failure(response, _refusal_of(response), wrote=wrote)
@@ -144,7 +155,7 @@ def _refusal_of(response: Response) -> Refusal:
     if taken(response):
         return msgspec.structs.replace(refusal, meaning="exists")
     if response.status == 404:
-        # Only a change addresses an object by id: it is gone since it was read.
+        # A change addresses its object by id: it is gone since it was read.
         return msgspec.structs.replace(refusal, meaning="changed")
     return refusal
 
