@@ -25,8 +25,8 @@ strict: everything unfinished before it of its key.
 curing: it states the whole object; it passes a case of its key if everything that waits there is
     older by version, and what it passed ends as superseded once it succeeds.
 latest: the newest version wins: it passes retries too, and older versions end as superseded.
-notification: it tells no more than the key of its object, which is read (Fetch); it does not wait
-    for the answer of an earlier such read.
+notification: it tells no more than the key of its object, or of several, which are read (Fetch);
+    it does not wait for the answer of an earlier such read.
 """
 
 

@@ -191,7 +191,7 @@ def _changes(kind: Kind, what: str) -> Handler:
             Form(
                 what=f"Which {what} changed: each is read",
                 content=native.ChangedObjects,
-                read=("id",),
+                read=("id", "causationid"),
                 owners=("procurement",),
             ),
         ),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from canonical.errors import Misconfigured
 from canonical.handler import Delivery
 from handlers import CATALOGUE
 from ops.configuration import Configuration, load
@@ -67,3 +68,25 @@ def test_rows_of_all_kinds_are_told_apart_by_the_type_that_they_are_sent_with(
         "coupa.order": "coupa-order",
     }
     assert configuration.settings.reads_from["suite-rows"] == "procurement"
+
+
+def test_lists_of_ids_are_taken_by_the_types_of_the_page_and_need_a_system_to_read_from(
+    tmp_path: Path,
+) -> None:
+    _, _, section = PAGE.read_text().partition("## A source that has to be asked\n")
+    source, contracts, *_ = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    path = tmp_path / "layshaft.toml"
+    path.write_text(re.sub(r"contracts = .*\n", contracts, source) + SYSTEM + RULES)
+    configuration = load(path, URLS)
+    catalogue = catalogue_of(configuration, CATALOGUE)
+    refuse_unhandled(configuration, catalogue)
+    (named,) = configuration.settings.sources
+    assert {catalogue.translator(type_).name for type_ in named.contracts} == {
+        "coupa-changed-suppliers",
+        "coupa-changed-contracts",
+        "coupa-changed-orders",
+    }
+    path.write_text(re.sub(r"reads_from.*\n", "", path.read_text()))
+    with pytest.raises(Misconfigured) as caught:
+        refuse_unhandled(load(path, URLS), catalogue)
+    assert caught.value.code == "reads-from-nowhere"
