@@ -258,3 +258,55 @@ def show_timings(found: Timings, console: Console) -> None:
         f"Medians of {found.rounds} rounds, by processor time. of msgspec: against msgspec decoding"
         " the canonical JSON of the same message. bytes: of the message, or of the request's body."
     )
+
+
+def tables(found: Timings) -> tuple[str, ...]:
+    """The timings as Markdown for `results/README.md`: of messages, of operations, of files."""
+    tasks: dict[tuple[str, str], dict[str, Timed]] = {}
+    for each in found.timed:
+        tasks.setdefault((each.system, each.name), {})[each.step] = each
+    messages = [
+        (task["decode"], task["translate"], task["encode"], task["all three"])
+        for task in tasks.values()
+        if "all three" in task
+    ]
+    return (
+        _markdown(
+            "Driver|Message|bytes|canonical|decode|translate|encode|all three, from, to|MB/s"
+            "|of msgspec, from, to",
+            [
+                (*_about(whole), *(f"{step.per_s.middle:,.0f}/s" for step in steps), *_rates(whole))
+                for *steps, whole in messages
+            ],
+        ),
+        *(
+            _markdown(
+                f"Driver|{what}|{size}|canonical|{called}, from, to|MB/s|of msgspec, from, to",
+                [(*_about(t[step]), *_rates(t[step])) for t in tasks.values() if step in t],
+            )
+            for what, size, called, step in (
+                ("Operation", "body", "look and create", "request"),
+                ("File", "bytes", "write", "write"),
+            )
+        ),
+    )
+
+
+def _about(each: Timed) -> tuple[str, ...]:
+    return each.system, f"`{each.name}`", f"{each.message_bytes:,}", f"{each.canonical_bytes:,}"
+
+
+def _rates(each: Timed) -> tuple[str, ...]:
+    rate, ratio = each.per_s, each.of_yardstick
+    return (
+        f"{rate.middle:,.0f}/s, {rate.lowest:,.0f}, {rate.highest:,.0f}",
+        f"{each.mb_per_s:,.1f}",
+        f"{ratio.middle:.3f}, {ratio.lowest:.3f}, {ratio.highest:.3f}",
+    )
+
+
+def _markdown(head: str, rows: Sequence[tuple[str, ...]]) -> str:
+    titles = head.split("|")
+    lines = (f"| {' | '.join(line)} |" for line in (titles, *rows))
+    first = next(lines)
+    return "\n".join((first, f"|{'---|' * len(titles)}", *lines))

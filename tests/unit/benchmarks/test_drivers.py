@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from benchmarks.drivers import (
     YARDSTICK,
     Task,
     Timed,
+    Timings,
     file_task,
     inbound,
     outbound,
     summary,
+    tables,
     time_tasks,
 )
 from benchmarks.report import Ratio
@@ -23,6 +26,8 @@ from canonical.operations import verb
 from handlers import DRIVERS, HANDLERS
 from handlers.systems.idoc.outbound import FORMS
 from tests.corpus import CORPUS
+
+RESULTS = CORPUS.parents[1] / "benchmarks" / "results"
 
 
 def task(steps: dict[str, int]) -> Task:
@@ -129,3 +134,11 @@ def test_each_round_takes_every_step_once_more() -> None:
     assert calls == {"a": 5, YARDSTICK: 5}
     assert [timed.step for timed in found] == ["a", YARDSTICK]
     assert all(timed.per_s.lowest > 0 for timed in found)
+
+
+def test_the_page_of_results_shows_the_timings_that_are_kept() -> None:
+    kept = msgspec.json.decode((RESULTS / "drivers.json").read_bytes(), type=Timings)
+    page = (RESULTS / "README.md").read_text()
+    for table in tables(kept):
+        assert table in page, "put what `benchmarks.drivers.tables` makes of them there"
+    assert f"commit `{kept.commit}`, medians of {kept.rounds} rounds" in page
