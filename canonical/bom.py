@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
+from canonical.effectivity import LotEffectivity, SerialEffectivity
 from canonical.quantity import Quantity
 from canonical.text import joined_key
 
@@ -37,7 +38,8 @@ class BomLine(msgspec.Struct, frozen=True, gc=False):
     component_revision: label, where the BOM is precise; "" where any released revision will do.
     substitutes: item numbers. substitutions: those of which the source tells more than a number.
     scrap_percent: of the quantity, planned on top of it; None where nothing is stated.
-    first_day, last_day: on which the line counts, both inclusive; None = open.
+    first_day, last_day: on which the line counts, both inclusive; None = open. serials, lots: of
+    the end product, for which it counts; absent = for all.
     """
 
     position: str
@@ -52,6 +54,13 @@ class BomLine(msgspec.Struct, frozen=True, gc=False):
     scrap_percent: Decimal | None = None
     first_day: date | None = None
     last_day: date | None = None
+    serials: SerialEffectivity | UnsetType = UNSET
+    lots: LotEffectivity | UnsetType = UNSET
+
+    @property
+    def numbers(self) -> SerialEffectivity | LotEffectivity | None:
+        """The numbers for which alone it counts, serial numbers first; None = it counts for all."""
+        return next((one for one in (self.serials, self.lots) if one is not UNSET), None)
 
 
 def substitutes_of(line: BomLine) -> tuple[Substitute, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -95,6 +96,15 @@ class _Numbered(msgspec.Struct, frozen=True, tag_field="kind"):
     start: str
     end: str | None
 
+    # What is counted, for a person.
+    counted: ClassVar[str]
+
+    @property
+    def shown(self) -> str:
+        """It in words, such as "serial number SN100 up to, and without, SN200"."""
+        end = "" if self.end is None else f" up to, and without, {self.end}"
+        return f"{self.counted} {self.start}{end or ' on'}"
+
     def __post_init__(self) -> None:
         prefix, first = _split(self.start)
         if self.end is None:
@@ -126,6 +136,8 @@ class _Numbered(msgspec.Struct, frozen=True, tag_field="kind"):
 class SerialEffectivity(_Numbered, frozen=True, tag="serial"):
     """Serial numbers of the end product for which something holds."""
 
+    counted: ClassVar[str] = "serial number"
+
     def overlaps(self, other: SerialEffectivity) -> bool:
         """Whether there is a serial number for which both hold."""
         return self._meets(other)
@@ -133,6 +145,8 @@ class SerialEffectivity(_Numbered, frozen=True, tag="serial"):
 
 class LotEffectivity(_Numbered, frozen=True, tag="lot"):
     """Lots for which something holds."""
+
+    counted: ClassVar[str] = "lot"
 
     def overlaps(self, other: LotEffectivity) -> bool:
         """Whether there is a lot for which both hold."""

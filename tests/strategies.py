@@ -8,7 +8,12 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from canonical.effectivity import DateEffectivity, SerialEffectivity, from_inclusive_dates
+from canonical.effectivity import (
+    DateEffectivity,
+    LotEffectivity,
+    SerialEffectivity,
+    from_inclusive_dates,
+)
 from canonical.errors import InvalidMessage
 from canonical.money import Money, UnitPrice
 from canonical.quantity import ItemUnit, Quantity, Ratio
@@ -149,11 +154,17 @@ def date_effectivities(draw: st.DrawFn) -> DateEffectivity:
 
 
 @st.composite
-def serial_effectivities(draw: st.DrawFn) -> SerialEffectivity:
-    """Serial ranges with prefix SN, half of them open."""
-    start = draw(st.integers(0, 9999))
+def numbered_effectivities(
+    draw: st.DrawFn,
+    kind: type[SerialEffectivity] | type[LotEffectivity] | None = None,
+) -> SerialEffectivity | LotEffectivity:
+    """Serial numbers or lots with prefix SN, half of them open, from 1 on and with five digits."""
+    start = draw(st.integers(1, 9999))
     end = draw(st.none() | st.integers(start + 1, 10_000))
-    return SerialEffectivity(f"SN{start:05d}", None if end is None else f"SN{end:05d}")
+    numbers = f"SN{start:05d}", None if end is None else f"SN{end:05d}"
+    if (kind or draw(st.sampled_from([SerialEffectivity, LotEffectivity]))) is LotEffectivity:
+        return LotEffectivity(*numbers)
+    return SerialEffectivity(*numbers)
 
 
 def json_documents() -> st.SearchStrategy[object]:

@@ -105,9 +105,13 @@ def refuse_what_cannot_take_effect(change: EngineeringChange, now: datetime) -> 
         case DateEffectivity(end=end):
             code, what = "effectivity-over", f"was effective until {end:%Y-%m-%d %H:%M} UTC"
             remedy = "Release it anew if it is still wanted"
-        case _:
-            code, what = "effectivity-unsupported", "is effective by serial number or lot"
-            remedy = "Release it with a date"
+        case numbers:
+            code = "effectivity-unsupported"
+            what = (
+                f"is effective from {numbers.shown}: it has no day, and nobody can say"
+                " when which plant gets there"
+            )
+            remedy = "Release it with the day from which on these are built"
     raise Rejected(
         code, f"{change.number} {what}", where="effectivity", remedy=remedy, owner="engineering"
     )

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from canonical.effectivity import LotEffectivity
+from canonical.effectivity import LotEffectivity, SerialEffectivity
 from tests.strategies import (
     date_effectivities,
     item_units,
     money,
+    numbered_effectivities,
     quantities,
     ratios,
     revisions,
-    serial_effectivities,
     unit_prices,
 )
 
@@ -38,8 +38,8 @@ OURS: Own = {
     "Revision": revisions,
     "UnitPrice": unit_prices,
     "DateEffectivity": date_effectivities,
-    "SerialEffectivity": serial_effectivities,
-    "LotEffectivity": lambda: serial_effectivities().map(lambda s: LotEffectivity(s.start, s.end)),
+    "SerialEffectivity": lambda: numbered_effectivities(SerialEffectivity),
+    "LotEffectivity": lambda: numbered_effectivities(LotEffectivity),
 }
 _CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
 TEXTS = st.text(_CHARACTERS, max_size=20)

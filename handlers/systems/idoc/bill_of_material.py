@@ -7,7 +7,7 @@ hold decimals, and SAP itself does not read them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -21,6 +21,7 @@ from canonical.own_words import OwnWords
 from canonical.quantity import Quantity
 from canonical.text import joined_key, normalise_text, received_id
 from canonical.units import to_rec20
+from handlers.systems.answers import printable
 from handlers.systems.idoc.document import IDoc, Segment
 from handlers.systems.idoc.fields import Findings, flag, is_deleted
 from handlers.systems.idoc.values import day, decimal, key, unpadded
@@ -98,6 +99,7 @@ def _to_bom(
         raise _incomplete(f"Alternative {alternative[:10]} has no header", where=assignment.where)
     items = _items(head, alternative) if header else []
     made_by = [header, *items] if header else []
+    _refuse_parameters((*made_by, *head.all("E1STASM")))
     return PlantBomState(
         plant=normalise_text(assignment.get("WERKS"), where=f"{assignment.where}: WERKS"),
         parent=_parent(assignment),
@@ -334,6 +336,22 @@ def _change(segments: Sequence[Segment]) -> str:
         return ""
     _, latest = max(dated, key=lambda pair: pair[0])
     return key(latest.get("AENNR"), where=f"{latest.where}: AENNR")
+
+
+def _refuse_parameters(segments: Iterable[Segment]) -> None:
+    """A technical status stands where a change by parameters made it so, such as by a range of
+    serial numbers; which they are is not in the IDoc."""
+    for segment in segments:
+        if segment.get("TECHV"):
+            number = segment.get("AENNR")
+            change = f" of change {printable(number[:12])}" if number else ""
+            raise InvalidMessage(
+                "bom-by-parameters",
+                "It holds for serial numbers or other parameters only, and a BOMMAT does not say"
+                f" for which{change}",
+                where=f"{segment.where}: TECHV",
+                remedy="Send BOMs that are changed by days; this one has to be kept by hand",
+            )
 
 
 def _with_history(what: str, *, where: str) -> InvalidMessage:

@@ -77,6 +77,9 @@ def _node(number: int, day: str) -> dict[str, str]:
 
 
 def _line(about: str, line: BomLine, node: dict[str, str]) -> Segment:
+    if line.numbers is not None:
+        what = f"a line that is effective from {line.numbers.shown}: lines have days only"
+        raise inexpressible(what, f"{about}: E1STPOM DATUV")
     fields = {
         **node,
         **materials("E1STPOM", "IDNRK", line.component),

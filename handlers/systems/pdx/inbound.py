@@ -403,6 +403,7 @@ def _to_bom(item: PackageItem, index: _Index) -> Bom:
 
 def _to_line(item: PackageItem, line: BomItem, index: _Index) -> BomLine:
     where = _line(item, line)
+    _refuse_serials(line, where)
     return BomLine(
         position=normalise_text(line.position, where=where),
         component=normalise_id(line.component, where=where),
@@ -414,6 +415,20 @@ def _to_line(item: PackageItem, line: BomItem, index: _Index) -> BomLine:
         fixed=line.quantity_kind.word == "persetup",
         note=normalise_text(line.notes, where=where),
     )
+
+
+def _refuse_serials(line: BomItem, where: str) -> None:
+    """The standard has serial numbers in a line and does not say what for: taken without them, a
+    line that is for some units only would count for all."""
+    if line.serials:
+        first, last = (_printable(one) for one in line.serials[0])
+        raise InvalidMessage(
+            "line-serials",
+            f"The line is for serial numbers ({first[:40] or '?'} to {last[:40] or '?'}), and a"
+            " package does not say whether it is for these alone",
+            where=where,
+            remedy="Export the structure without serial numbers, as it is for all units",
+        )
 
 
 def _ranked(line: BomItem, where: str) -> Iterator[Substitute]:

@@ -35,6 +35,11 @@ _LINE = _element(
     AlternateItems=_element(
         AlternateItem=_element("itemIdentifier itemUniqueIdentifier globalPreferredStatusCode")
     ),
+    # Any of them refuses the line.
+    SerialNumbers=_element(
+        SerialNumberRange=_element("firstSerialNumber lastSerialNumber increment sequenceNumber"),
+        SerialNumberIdentification=_element("sequenceNumber ProprietarySerialIdentifier"),
+    ),
 )
 _MAKER = _element(
     "manufacturedBy manufacturerContactUniqueIdentifier manufacturerPartUniqueIdentifier"

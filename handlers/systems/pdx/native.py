@@ -90,7 +90,10 @@ class AlternateItem(msgspec.Struct, frozen=True):
 
 
 class BomItem(msgspec.Struct, frozen=True):
-    """A BillOfMaterialItem; component: item number, resolved where only the unique id is given."""
+    """A BillOfMaterialItem; component: item number, resolved where only the unique id is given.
+
+    serials: first and last number of each range; of a single one both are the same.
+    """
 
     position: str
     component: str
@@ -102,6 +105,7 @@ class BomItem(msgspec.Struct, frozen=True):
     designators: tuple[str, ...]
     substitutes: tuple[AlternateItem, ...]
     notes: str
+    serials: tuple[tuple[str, str], ...] = ()
 
 
 class ManufacturerItem(msgspec.Struct, frozen=True):
@@ -426,7 +430,16 @@ def _bom_item(element: Element, names: _Names) -> BomItem:
             for alternate in element.within("AlternateItems", "AlternateItem")
         ),
         notes=element.get("notes"),
+        serials=tuple(_serials(element)),
     )
+
+
+def _serials(element: Element) -> Iterator[tuple[str, str]]:
+    for one in element.within("SerialNumbers", "SerialNumberRange"):
+        yield one.get("firstSerialNumber"), one.get("lastSerialNumber")
+    for one in element.within("SerialNumbers", "SerialNumberIdentification"):
+        number = one.get("ProprietarySerialIdentifier")
+        yield number, number
 
 
 def _manufacturer(element: Element, names: _Names) -> ManufacturerItem:

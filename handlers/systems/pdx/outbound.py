@@ -314,6 +314,9 @@ def _line(line: BomLine, parent: str, index: _Index) -> str:
     ]
     if line.first_day or line.last_day:
         raise inexpressible("a line counts on some days only", f"{where} days")
+    if line.numbers is not None:
+        what = f"a line counts from {shown(line.numbers.shown)} only"
+        raise inexpressible(what, f"{where} {'serials' if line.serials else 'lots'}")
     substitutes = [_substitute(one, index, where) for one in substitutes_of(line)]
     return element(
         "BillOfMaterialItem",

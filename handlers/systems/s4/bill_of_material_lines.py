@@ -6,7 +6,7 @@ Lines with quantity 0 are references and are not sent: a stock item without a qu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
@@ -95,7 +95,8 @@ def wanted(bom: PlantBom, own: OwnWords) -> Wanted:
     """The BOM in SAP's units, numbered, at a base quantity that every line fits.
 
     Raises: Rejected for a BOM without lines, with more than can be confirmed, with quantities finer
-        than three decimals per 1000 of its base, or with ranks that it has no room for;
+        than three decimals per 1000 of its base, with ranks that it has no room for, or with a line
+        that counts for some serial numbers or lots only;
         Misconfigured for one of which a line would be the plant's own once it is there.
     """
     lines = written_lines(bom)
@@ -107,6 +108,7 @@ def wanted(bom: PlantBom, own: OwnWords) -> Wanted:
             where=where,
             remedy="Release the structure with its quantities",
         )
+    _refuse_numbers(bom, lines)
     rows = tuple(_rows(bom, lines))
     if len(rows) > _MAX_LINES:
         raise Rejected(
@@ -188,6 +190,20 @@ def _rows(bom: PlantBom, lines: Sequence[BomLine]) -> Iterator[_Row]:
                 where=where,
                 group=group,
                 priority=priority,
+            )
+
+
+def _refuse_numbers(bom: PlantBom, lines: Iterable[BomLine]) -> None:
+    """The target knows days only: written, such a line would count for every unit that is built."""
+    for line in lines:
+        if line.numbers is not None:
+            raise Rejected(
+                "line-effectivity-unsupported",
+                f"BOMs of S/4HANA hold days only; line {line.position} of {bom.parent}"
+                f" ({line.component}) is effective from {line.numbers.shown}",
+                where=f"bom/{bom.parent}/{line.position}",
+                remedy="Release the structure by days, or have the plant keep this line itself",
+                owner="engineering",
             )
 
 

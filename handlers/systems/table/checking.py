@@ -211,6 +211,7 @@ class _Maker:
             path=path,
             cls=branch.cls,
             required=branch.required | (self._order(fillings) if not path else frozenset()),
+            open=branch.open,
             fillings=fillings,
             texts=texts,
             parts=parts,

@@ -85,7 +85,8 @@ class Part:
     """What fills a Struct: fields, texts by field and key, and Structs below it, one or many.
 
     path: where it stands, "" for the whole. required: fields that an object must have; of the
-    whole, also the time that orders its statements. columns: of all that is below it. telling:
+    whole, also the time that orders its statements. open: those that are None where nothing is
+    said. columns: of all that is below it. telling:
     those that say that it is there. own: those of its fields and single Structs, which are the same
     in all rows of it.
     """
@@ -93,6 +94,7 @@ class Part:
     path: str
     cls: type[msgspec.Struct]
     required: frozenset[str]
+    open: frozenset[str]
     fillings: Mapping[str, Filling]
     texts: Mapping[str, Mapping[str, Filling]]
     parts: Mapping[str, Part]
@@ -131,7 +133,8 @@ def build(part: Part, rows: Sequence[Row], sent: datetime | None, **more: Any) -
             values[name] = build(below, rows, sent)
     for name, below in part.lists.items():
         values[name] = tuple(build(below, found, sent) for found in _elements(below, rows, sent))
-    said = {name: value for name, value in values.items() if value is not UNSET} | more
+    said: dict[str, Any] = dict.fromkeys(part.open)
+    said |= {name: value for name, value in values.items() if value is not UNSET} | more
     for name in part.required - said.keys():
         raise _missing(part, name, first)
     return _made(part, said, first)

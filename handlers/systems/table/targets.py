@@ -71,11 +71,15 @@ class Leaf(msgspec.Struct, frozen=True):
 
 
 class Branch(msgspec.Struct, frozen=True):
-    """A Struct that fields fill. is_list: one for each row. required: names of its fields."""
+    """A Struct that fields fill. is_list: one for each row. required: names of its fields.
+
+    open: fields that have to be stated and may be none, such as an end: None where nothing is said.
+    """
 
     cls: type[msgspec.Struct]
     fields: Mapping[str, Leaf | Branch | Texts]
     required: frozenset[str]
+    open: frozenset[str]
     is_list: bool = False
 
 
@@ -101,11 +105,20 @@ def _branch(cls: type[msgspec.Struct], *, is_list: bool = False) -> Branch:
     described = inspect.type_info(cls)
     assert isinstance(described, inspect.StructType)
     fields = {f.name: _field(f.name, f.type) for f in described.fields}
+    required = frozenset(f.name for f in described.fields if f.required)
+    nullable = frozenset(f.name for f in described.fields if _may_be_none(f.type))
     return Branch(
         cls=cls,
         fields={name: field for name, field in fields.items() if field is not None},
-        required=frozenset(f.name for f in described.fields if f.required),
+        required=required - nullable,
+        open=required & nullable,
         is_list=is_list,
+    )
+
+
+def _may_be_none(of: inspect.Type) -> bool:
+    return isinstance(of, inspect.UnionType) and any(
+        isinstance(one, inspect.NoneType) for one in of.types
     )
 
 

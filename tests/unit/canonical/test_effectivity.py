@@ -19,7 +19,7 @@ from canonical.effectivity import (
     midnight,
 )
 from canonical.errors import InvalidMessage
-from tests.strategies import ZONES, date_effectivities, days, moments, serial_effectivities
+from tests.strategies import ZONES, date_effectivities, days, moments, numbered_effectivities
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -169,6 +169,63 @@ def test_lots_of_another_prefix_never_overlap() -> None:
     assert not LotEffectivity("A100", "A200").overlaps(LotEffectivity("B150", None))
 
 
-@given(date_effectivities() | serial_effectivities())
+def counted(number: str, by: int) -> str:
+    """The number so many later."""
+    return f"{number[:2]}{int(number[2:]) + by:05d}"
+
+
+Numbered = SerialEffectivity | LotEffectivity
+
+
+@given(numbered_effectivities())
+def test_the_first_number_is_covered_and_the_end_is_not(one: Numbered) -> None:
+    assert one.is_effective(one.start)
+    assert not one.is_effective(counted(one.start, -1))
+    if one.end is None:
+        assert one.is_effective(counted(one.start, 10**12))
+    else:
+        assert one.is_effective(counted(one.end, -1))
+        assert not one.is_effective(one.end)
+        assert not one.is_effective(counted(one.end, 1))
+
+
+@given(numbered_effectivities(), st.integers(0, 10_001))
+def test_a_number_is_in_where_it_stands_between_start_and_end(one: Numbered, value: int) -> None:
+    end = float("inf") if one.end is None else int(one.end[2:])
+    assert one.is_effective(f"{one.start[:2]}{value}") == (int(one.start[2:]) <= value < end)
+    assert not one.is_effective(f"X{value}")
+
+
+@given(st.data(), st.sampled_from([SerialEffectivity, LotEffectivity]))
+def test_overlap_of_numbers_is_mutual_and_means_a_common_number(
+    data: st.DataObject, kind: type[SerialEffectivity] | type[LotEffectivity]
+) -> None:
+    left, right = (data.draw(numbered_effectivities(kind)) for _ in range(2))
+    later = max(left, right, key=lambda one: int(one.start[2:])).start
+    common = left.is_effective(later) and right.is_effective(later)
+    assert left.overlaps(right) == right.overlaps(left) == common  # type: ignore[arg-type]
+
+
+@given(numbered_effectivities(), st.integers(1, 500))
+def test_what_follows_an_end_joins_it_without_gap_or_overlap(one: Numbered, length: int) -> None:
+    end = one.end or counted(one.start, length)
+    before = type(one)(one.start, end)
+    after = type(one)(end, counted(end, length))
+    assert not before.overlaps(after)  # type: ignore[arg-type]
+    whole = type(one)(one.start, after.end)
+    for number in (one.start, counted(end, -1), end, counted(end, 1), counted(end, length)):
+        assert whole.is_effective(number) == (
+            before.is_effective(number) or after.is_effective(number)
+        )
+    assert whole.overlaps(before)  # type: ignore[arg-type]
+    assert whole.overlaps(after)  # type: ignore[arg-type]
+
+
+def test_numbers_are_shown_with_where_they_begin_and_end() -> None:
+    assert SerialEffectivity("SN100", None).shown == "serial number SN100 on"
+    assert LotEffectivity("L1", "L9").shown == "lot L1 up to, and without, L9"
+
+
+@given(date_effectivities() | numbered_effectivities())
 def test_an_effectivity_survives_json(effectivity: Effectivity) -> None:
     assert msgspec.json.decode(msgspec.json.encode(effectivity), type=Effectivity) == effectivity

@@ -512,6 +512,12 @@ def test_only_what_is_effective_by_date_now_or_later_is_planned(
         assert (failure.code, failure.owner) == (code, "engineering")
 
 
+def test_a_change_by_serial_number_says_from_which_on_and_that_it_has_no_day() -> None:
+    stated = change("BOLT-1", effectivity=SerialEffectivity("SN0100", "SN0200"))
+    failure = refused(stated, item("BOLT-1"))
+    assert "from serial number SN0100 up to, and without, SN0200: it has no day" in failure.what
+
+
 # --- notices ---
 
 

@@ -98,6 +98,20 @@ def test_without_any_membership_all_lines_are_taken() -> None:
     assert found.lines == (ROD, SEAL, BomLine("50", "PIN", pieces("-1"), first_day=FIRST))
 
 
+@pytest.mark.parametrize("segment", ["E1STKOM", "E1STASM", "E1STPOM"])
+def test_a_bom_that_holds_for_some_serial_numbers_is_refused(segment: str) -> None:
+    """SAP names the technical status of what a change by parameters made, and not the numbers."""
+    tagged = f'<{segment} SEGMENT="1">'
+    assert tagged in BOMMAT
+    with pytest.raises(Failure) as refused:
+        said(BOMMAT.replace(tagged, f"{tagged}<TECHV>ECO-451</TECHV>", 1))
+    failure = refused.value
+    assert failure.code == "bom-by-parameters"
+    assert failure.where.endswith(": TECHV")
+    assert segment in failure.where
+    said(BOMMAT.replace(tagged, f"{tagged}<TECHV></TECHV>", 1))
+
+
 @pytest.mark.parametrize(
     "change",
     [

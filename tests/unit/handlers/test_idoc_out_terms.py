@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical.bom import BomLine, BomNote, PlantBomState
+from canonical.effectivity import LotEffectivity, SerialEffectivity
 from canonical.effects import Emit
 from canonical.facts import Facts
 from canonical.handler import Delivery
@@ -475,6 +476,16 @@ def test_what_would_not_fit_or_be_read_otherwise_is_refused(
 ) -> None:
     found = refused(message, one)
     assert (found.code, found.where) == ("idoc-inexpressible", where)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"serials": SerialEffectivity("SN100", None)}, {"lots": LotEffectivity("L1", "L9")}]
+)
+def test_a_line_for_some_serial_numbers_or_lots_has_no_place(numbers: dict[str, Any]) -> None:
+    line = BomLine("10", "PIN", quantity("1"), **numbers)
+    found = refused("BOMMAT", shaft(lines=(line,)))
+    assert (found.code, found.where) == ("idoc-inexpressible", f"{BOM} line 10: E1STPOM DATUV")
+    assert "lines have days only" in found.what
 
 
 def test_lines_say_what_has_no_place() -> None:

@@ -479,6 +479,30 @@ def test_different_effective_dates_in_one_change_are_refused() -> None:
     assert failure.code == "effectivity-mixed"
 
 
+SERIALS = (
+    '<SerialNumbers><SerialNumberRange firstSerialNumber="100" lastSerialNumber="199"/>'
+    "</SerialNumbers>"
+)
+ONE_SERIAL = (
+    '<SerialNumbers><SerialNumberIdentification ProprietarySerialIdentifier="100"/></SerialNumbers>'
+)
+
+
+@pytest.mark.parametrize(
+    ("serials", "shown"), [(SERIALS, "100 to 199"), (ONE_SERIAL, "100 to 100")]
+)
+def test_a_line_with_serial_numbers_is_refused_and_not_taken_for_all_units(
+    serials: str, shown: str
+) -> None:
+    package = package_xml(item_xml(inner=bom_xml(line_xml(inner=serials))), item_xml("P-2"))
+    failure = refused(package)
+    assert failure.code == "line-serials"
+    assert shown in failure.what
+    assert failure.where.startswith("item/P-1 ")
+    bare = package_xml(item_xml(inner=bom_xml(line_xml(inner="<SerialNumbers/>"))), item_xml("P-2"))
+    assert len(boms(bare)["P-1"].lines) == 1
+
+
 MARCH, JUNE = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
 RELEASED_AT = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from canonical.bom import Bom, BomLine, Substitute
 from canonical.change import AffectedItem, ChangeStatus, Disposition, EngineeringChange, StockKind
 from canonical.designators import Ranges, with_single_names
-from canonical.effectivity import DateEffectivity, SerialEffectivity
+from canonical.effectivity import DateEffectivity, LotEffectivity, SerialEffectivity
 from canonical.effects import Emit
 from canonical.errors import InvalidMessage
 from canonical.item import (
@@ -639,6 +639,11 @@ def test_a_unit_without_a_name_in_packages_is_refused() -> None:
         ),
         (bom(line(first_day=date(2026, 3, 1))), "bom/P-1 line 10 component P-2 days"),
         (bom(line(last_day=date(2026, 3, 1))), "bom/P-1 line 10 component P-2 days"),
+        (
+            bom(line(serials=SerialEffectivity("SN100", None))),
+            "bom/P-1 line 10 component P-2 serials",
+        ),
+        (bom(line(lots=LotEffectivity("L1", "L9"))), "bom/P-1 line 10 component P-2 lots"),
         (bom(line(component_revision="A.3")), "bom/P-1 line 10 component P-2 revision"),
         (bom(line(component_revision="A 1")), "bom/P-1 line 10 component P-2 revision"),
         (bom(line(note="\x1b[31m")), "bom/P-1 line 10 component P-2 note"),

@@ -18,6 +18,7 @@ from msgspec import UNSET
 from canonical.bom import BomLine, PlantBom, Substitute
 from canonical.change import ChangeMaster
 from canonical.connector import Absent, Confirmed, Driver, Present
+from canonical.effectivity import LotEffectivity, SerialEffectivity
 from canonical.effects import Step
 from canonical.errors import (
     Conflict,
@@ -722,6 +723,26 @@ def test_scrap_is_the_plants_whatever_engineering_states() -> None:
     row_of(entity, "SEAL")["ComponentScrapInPercent"] = "3.00"
     assert seen(put, entity).equal
     assert confirmed(put).warnings == ("Percentages of scrap of PUMP are not sent: line 10 (SEAL)",)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        ({"serials": SerialEffectivity("SN100", None)}, "serial number SN100 on"),
+        ({"lots": LotEffectivity("L1", "L9")}, "lot L1 up to, and without, L9"),
+    ],
+)
+def test_a_line_for_some_serial_numbers_or_lots_is_refused_since_boms_hold_days(
+    numbers: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(Rejected) as caught:
+        created(bom(line("10", "OIL", "1"), line("20", "SEAL", "2", **numbers)))
+    found = caught.value
+    assert (found.code, found.where) == ("line-effectivity-unsupported", "bom/PUMP/20")
+    assert found.what == (
+        f"BOMs of S/4HANA hold days only; line 20 of PUMP (SEAL) is effective from {says}"
+    )
+    assert found.owner == "engineering"
 
 
 def test_more_groups_than_there_are_names_are_refused() -> None:

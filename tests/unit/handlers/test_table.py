@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from canonical.bom import Bom, BomLine, PlantBomState, Substitute
+from canonical.effectivity import LotEffectivity, SerialEffectivity
 from canonical.effects import Effect, Emit, Open
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
@@ -170,6 +171,26 @@ def test_rows_of_a_line_are_its_substitutes() -> None:
     (line,) = bom(f"{HEAD};Ersatz;Rang;Ausschuss;Bis", *rows, table=PARTS + RANKED).lines
     assert line.substitutions == (Substitute("SEAL-2", 1), Substitute("SEAL-3", 2))
     assert (line.scrap_percent, line.last_day) == (Decimal("2.5"), date(2027, 12, 31))
+
+
+NUMBERED = """lines.serials.start = "ab Serie"
+lines.serials.end = "vor Serie"
+lines.lots.start = "ab Los"
+"""
+
+
+def test_lines_may_count_for_some_serial_numbers_or_lots_of_the_product() -> None:
+    head = f"{HEAD};ab Serie;vor Serie;ab Los"
+    rows = (f"{LINE};SN100;SN200;", f"{LINE};SN200;;", f"{LINE};;;L7", f"{LINE};;;")
+    lines = bom(head, *rows, table=PARTS + NUMBERED).lines
+    assert [line.numbers for line in lines] == [
+        SerialEffectivity("SN100", "SN200"),
+        SerialEffectivity("SN200", None),
+        LotEffectivity("L7", None),
+        None,
+    ]
+    failure = refused(head, f"{LINE};SN-X;;", table=PARTS + NUMBERED)
+    assert failure.code == "number-not-ordered"
 
 
 def test_rows_of_one_assembly_are_its_lines_in_their_order() -> None:
