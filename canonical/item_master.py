@@ -34,6 +34,7 @@ class ItemMaster(msgspec.Struct, frozen=True):
 
     version: of the last patch. base_unit: "" until the ERP has said it. descriptions: by language,
     ISO 639. status: the ERP's own word, which lifecycle is mapped from where a table has it.
+    group, hierarchy: the classes by which the ERP sorts its materials, in its own codes.
     """
 
     number: str
@@ -41,6 +42,7 @@ class ItemMaster(msgspec.Struct, frozen=True):
     base_unit: str = ""
     kind: str = ""
     group: str = ""
+    hierarchy: str = ""
     lifecycle: Lifecycle | None = None
     status: str = ""
     gtin: str = ""
@@ -79,6 +81,7 @@ class ItemMasterPatch(msgspec.Struct, frozen=True):
     base_unit: Text = UNSET
     kind: Text = UNSET
     group: Text = UNSET
+    hierarchy: Text = UNSET
     lifecycle: Lifecycle | UnsetType | None = UNSET
     status: Text = UNSET
     gtin: Text = UNSET

@@ -5,7 +5,7 @@ Read from one TOML file when the service starts; data, never constants in a plan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from canonical.bom_rules import BomRules
 from canonical.effectivity import midnight
 from canonical.escalation import Escalation
 from canonical.guards import Guards
-from canonical.item import ItemKind
+from canonical.item import Classification, ItemKind
 from canonical.own_words import NO_WORDS, OwnWords
 from canonical.sourcing import SourcingMode
 from canonical.working_time import WorkingCalendar, require_zone
@@ -50,15 +50,35 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         require_zone(self.zone, f"of plant {self.code}")
 
 
+class ItemClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class by its scheme, such as arena-category, and its code there, as the source has both."""
+
+    scheme: str
+    code: str
+
+    def __post_init__(self) -> None:
+        if not self.scheme.strip() or not self.code.strip():
+            raise ValueError("a class of a distribution rule needs a scheme and a code")
+
+
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Plants that get the items of a product family.
 
-    kinds: of the item; () = all. A rule that names the kind counts before one for all.
+    kinds: of the item; () = all. classes: of which the item has one; () = any or none. A rule that
+    names a class counts before one that does not, then one that names the kind.
     """
 
     family: str
     plants: tuple[str, ...]
     kinds: tuple[ItemKind, ...] = ()
+    classes: tuple[ItemClass, ...] = ()
+
+    def is_for(self, kind: ItemKind | None, classes: Collection[Classification]) -> bool:
+        """Whether it is for items of that kind with those classes."""
+        stated = {(one.scheme, one.code) for one in classes}
+        return (not self.kinds or kind in self.kinds) and (
+            not self.classes or any((one.scheme, one.code) in stated for one in self.classes)
+        )
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -227,18 +247,23 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         groups = {plant.purchasing_group if plant else "" for plant in known}
         return (groups.pop() if len(groups) == 1 else "") or self.central_purchasing_group
 
-    def plants_of(self, family: str, kind: ItemKind | None = None) -> tuple[str, ...]:
-        """Plant codes that get items of a product family and kind, in the order of the rule; ()
-        where no rule says so.
+    def plants_of(
+        self,
+        family: str,
+        kind: ItemKind | None = None,
+        classes: Collection[Classification] = (),
+    ) -> tuple[str, ...]:
+        """Plant codes that get items of a product family, kind and class, in the order of the rule;
+        () where no rule says so. The most special rule counts, of several the first.
 
-        kind: None = not known yet; () where it is what the plants hang on.
+        kind: None = the item is not known yet; () where kind or class is what the plants hang on.
         """
         of_family = [rule for rule in self.distribution if rule.family == family]
-        if kind is None and any(rule.kinds for rule in of_family):
+        if kind is None and any(rule.kinds or rule.classes for rule in of_family):
             return ()
-        special = [rule for rule in of_family if kind in rule.kinds]
-        general = [rule for rule in of_family if not rule.kinds]
-        return next((rule.plants for rule in (*special, *general)), ())
+        fitting = [rule for rule in of_family if rule.is_for(kind, classes)]
+        best = max(fitting, key=lambda rule: (bool(rule.classes), bool(rule.kinds)), default=None)
+        return best.plants if best else ()
 
     # Routes: the most special valid one counts (plant before company before any, then kind), then
     # the latest.

@@ -144,7 +144,7 @@ def scope_of(change: EngineeringChange, facts: Facts, now: datetime) -> Scope:
 
 def which_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> tuple[str, ...]:
     """Plants the row names, else the change, else the rule for the change's or item's family and
-    the item's kind, else those of ours in which an ERP has it already.
+    the item's class and kind, else those of ours in which an ERP has it already.
 
     Never "all": without any of these a person has to say. () while the item, and with it its
     family, is not known yet.
@@ -174,9 +174,9 @@ def which_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> 
 
 def _named_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> tuple[str, ...]:
     item, rules = facts.item(row.item), facts.rules
-    kind = item.kind if item else None
-    by_rule = rules.plants_of(change.family, kind)
-    by_rule = by_rule or rules.plants_of(item.family if item else "", kind)
+    kind, classes = (item.kind, item.classes) if item else (None, ())
+    by_rule = rules.plants_of(change.family, kind, classes)
+    by_rule = by_rule or rules.plants_of(item.family if item else "", kind, classes)
     return row.plants or change.plants or by_rule
 
 

@@ -151,6 +151,7 @@ def arena_item(said: Any, _: Content) -> Expected:
         "released_at": item["effectiveDateTime"],
         "source_id": item["guid"],
         "suppliers": vendors,
+        "classes": [{"scheme": "arena-category", "code": item["category"]["name"]}],
     }
     structure = {
         "parent": item["number"],

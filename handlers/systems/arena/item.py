@@ -13,7 +13,7 @@ from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, ignored_fields
-from canonical.item import ComplianceMark, Item, ItemKind, Procurement, item_key
+from canonical.item import Classification, ComplianceMark, Item, ItemKind, Procurement, item_key
 from canonical.members import named
 from canonical.own_words import OwnWords
 from canonical.revision import parse_revision
@@ -32,6 +32,7 @@ from handlers.systems.arena.values import (
 )
 from handlers.systems.arena.words import (
     CATEGORY,
+    CATEGORY_SCHEME,
     FAMILY_FIELD,
     ITEM_FIELDS,
     MAKE_BUY,
@@ -219,6 +220,7 @@ def _to_item(statement: ItemStatement, stated_at: datetime | None, own: OwnWords
         stated_at=stated_at,
         source_id=received_id(item.guid, where="item.guid"),
         suppliers=sources.suppliers(),
+        classes=(Classification(CATEGORY_SCHEME, category),) if category else (),
     )
 
 

@@ -23,6 +23,9 @@ SCHEME: Scheme = "prototype_then_production"
 UNITS = "arena"
 
 # Arena puts a dated change into force at the midnight that begins the day in this zone.
+# Of the classes that an item has: Arena has one tree of categories a workspace.
+CATEGORY_SCHEME = "arena-category"
+
 EFFECTIVE_ZONE = "America/Los_Angeles"
 
 CHANGE_STATUS: Mapping[str, ChangeStatus] = {

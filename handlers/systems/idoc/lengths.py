@@ -65,6 +65,7 @@ FIELDS: Mapping[str, Mapping[str, int | Digits]] = {
         "VOLUM": QUANTITY,
         "VOLEH": UNIT,
         "EAN11": 18,
+        "PRDHA": 18,
         "MSTAE": 2,
         "MATNR_LONG": LONG_MATERIAL,
     },

@@ -50,6 +50,7 @@ def to_patch(
         base_unit=base_unit,
         kind=text(head, "MTART"),
         group=text(head, "MATKL"),
+        hierarchy=text(head, "PRDHA"),
         lifecycle=_lifecycle(status, own),
         status=status,
         gtin=text(head, "EAN11"),

@@ -39,6 +39,7 @@ def to_segments(item: ItemMaster) -> tuple[Segment, ...]:
         "VOLUM": amount_text(item.volume),
         "VOLEH": one_unit((item.volume,), f"{about}: E1MARAM VOLEH"),
         "EAN11": item.gtin,
+        "PRDHA": item.hierarchy,
         "MSTAE": item.status,
     }
     return (

@@ -34,6 +34,7 @@ from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, content_of
 from canonical.item import (
     ApprovedManufacturer,
+    Classification,
     ComplianceMark,
     Item,
     ItemDocument,
@@ -64,6 +65,7 @@ from handlers.systems.pdx.native import (
 )
 from handlers.systems.pdx.words import (
     APPROVAL,
+    CATEGORY_SCHEME,
     CHANGE_STATUS,
     COMPLIANCE,
     DISPOSITION,
@@ -322,6 +324,7 @@ KINDS: dict[str, Callable[[Package, _Index, Facts], Iterator[Effect]]] = {
 def _to_item(item: PackageItem, index: _Index) -> Item:
     where = _item_path(item.number)
     revision = _revision(item.revision, where)
+    category = normalise_text(item.category, where=where)
     return Item(
         number=normalise_id(item.number, where=where),
         revision=revision,
@@ -331,7 +334,7 @@ def _to_item(item: PackageItem, index: _Index) -> Item:
         procurement=_procurement(item, index),
         base_unit=index.item_unit(item.number),
         family=normalise_text(item.family or item.category, where=where),
-        category=normalise_text(item.category, where=where),
+        category=category,
         phase=normalise_text(item.phase.other or item.phase.code, where=where),
         compliance=tuple(
             ComplianceMark(COMPLIANCE[mark.name], normalise_text(mark.value, where=where))
@@ -343,6 +346,7 @@ def _to_item(item: PackageItem, index: _Index) -> Item:
         stated_at=index.stated_at,
         change=revision.change or "",
         source_id=received_id(item.source_id, where=where) if item.source_id else "",
+        classes=(Classification(CATEGORY_SCHEME, category),) if category else (),
     )
 
 

@@ -19,6 +19,9 @@ from canonical.revision import Scheme
 # Numbers before release, letters after: what Agile and Arena write into their packages.
 SCHEME: Scheme = "prototype_then_production"
 
+# Of the classes that an item has: the category is free text, of whoever wrote the package.
+CATEGORY_SCHEME = "pdx-category"
+
 LIFECYCLE: Mapping[str, Lifecycle] = inbound("pdx")
 CHANGE_STATUS: Mapping[str, ChangeStatus] = {
     "issueidentified": "open",

@@ -15,7 +15,7 @@ PRODUCT = _names(
     """
     CrossPlantStatusValidityDate CreatedByUser LastChangedByUser ProductOldID
     PurchaseOrderQuantityUnit SourceOfSupply CountryOfOrigin CompetitorID ItemCategoryGroup
-    ProductHierarchy Division VarblPurOrdUnitIsActive ANPCode Brand ProcurementRule
+    Division VarblPurOrdUnitIsActive ANPCode Brand ProcurementRule
     ValidityStartDate LowLevelCode ProdNoInGenProdInPrepackProd SerialIdentifierAssgmtProfile
     SizeOrDimensionText IndustryStandardName InternationalArticleNumberCat ProductIsConfigurable
     IsBatchManagementRequired ExternalProductGroup CrossPlantConfigurableProduct

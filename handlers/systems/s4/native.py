@@ -116,6 +116,7 @@ class Product(Entity, frozen=True, kw_only=True):
     WeightUnit: Text = UNSET
     NetWeight: Text = UNSET
     ProductGroup: Text = UNSET
+    ProductHierarchy: Text = UNSET
     BaseUnit: Text = UNSET
     IndustrySector: Text = UNSET
     MaterialRevisionLevel: Text = UNSET

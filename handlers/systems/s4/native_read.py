@@ -115,6 +115,7 @@ class Material(Entity, frozen=True, kw_only=True):
     Product: Said = UNSET
     ProductType: Said = UNSET
     ProductGroup: Said = UNSET
+    ProductHierarchy: Said = UNSET
     CrossPlantStatus: Said = UNSET
     CreationDate: Said = UNSET
     LastChangeDate: Said = UNSET

@@ -39,6 +39,8 @@ from handlers.systems.s4.native import Children, Product, ProductDescription, Pr
 from handlers.systems.s4.texts import CHARS, is_cut, short_text
 from handlers.systems.s4.words import (
     CROSS_PLANT_STATUS,
+    GROUP_SCHEME,
+    HIERARCHY_SCHEME,
     INDUSTRY_SECTOR,
     LANGUAGE,
     PRODUCT_GROUP,
@@ -49,6 +51,7 @@ from handlers.systems.s4.words import (
 SERVICE = "API_PRODUCT_SRV"
 
 _REVISION_CHARS = 2
+_GROUP_CHARS, _HIERARCHY_CHARS = 9, 18
 _WEIGHT_PLACES = 3
 _MAX_RATIO_PART = 99_999
 
@@ -73,7 +76,10 @@ def read(item: Item, own: OwnWords, response: Response) -> Observed:
 
 
 def create(item: Item, own: OwnWords) -> Request:
-    """The create with texts and units in one call."""
+    """The create with texts and units in one call.
+
+    Raises: Rejected for classes of the ERP's own schemes that it cannot hold.
+    """
     product = wanted(item, own)
     units = wanted_units(item, own)
     return odata.post(
@@ -82,13 +88,28 @@ def create(item: Item, own: OwnWords) -> Request:
             product,
             ProductType=_product_type(item),
             IndustrySector=INDUSTRY_SECTOR,
-            ProductGroup=PRODUCT_GROUP,
+            ProductGroup=_class_of(item, GROUP_SCHEME, _GROUP_CHARS) or PRODUCT_GROUP,
+            ProductHierarchy=_class_of(item, HIERARCHY_SCHEME, _HIERARCHY_CHARS) or UNSET,
             to_Description=Children(
                 (ProductDescription(Language=LANGUAGE, ProductDescription=_short_text(item)),)
             ),
             to_ProductUnitsOfMeasure=Children(units) if units else UNSET,
         ),
     )
+
+
+def _class_of(item: Item, scheme: str, chars: int) -> str:
+    """The item's class in the scheme; "" where it has none."""
+    found = sorted({one.code for one in item.classes if one.scheme == scheme})
+    if len(found) > 1 or any(len(code) > chars for code in found):
+        raise Rejected(
+            "class-unwritable",
+            f"{item.number} has the classes {', '.join(found)[:80]} in {scheme}; the material holds"
+            f" one of {chars} characters",
+            where=f"item/{item.number}.classes",
+            remedy="State the one class that the material is to have",
+        )
+    return found[0] if found else ""
 
 
 def check_written(item: Item, response: Response) -> str:

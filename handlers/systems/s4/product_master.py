@@ -56,6 +56,7 @@ def to_patch(
         base_unit=base_unit,
         kind=text(material.ProductType, where="ProductType"),
         group=text(material.ProductGroup, where="ProductGroup"),
+        hierarchy=text(material.ProductHierarchy, where="ProductHierarchy"),
         lifecycle=own.status(status),
         status=status,
         gtin=text(material.ProductStandardID, where="ProductStandardID"),

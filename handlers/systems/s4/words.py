@@ -39,7 +39,10 @@ BOTH_PROCUREMENT_TYPES = "X"
 CROSS_PLANT_STATUS: Mapping[Lifecycle, str] = outbound("sap-material-status")
 
 INDUSTRY_SECTOR = "M"
+# Where an item has no class of the scheme below.
 PRODUCT_GROUP = "L001"
+# Schemes of classes whose codes are this ERP's own.
+GROUP_SCHEME, HIERARCHY_SCHEME = "sap-material-group", "sap-product-hierarchy"
 MRP_TYPE = "ND"  # no planning: the plant's planner decides how to plan
 LANGUAGE = "EN"
 

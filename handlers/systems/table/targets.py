@@ -39,8 +39,8 @@ DECIMAL_TEXTS = frozenset({"minimum_quantity"})
 PROSE = frozenset(
     {
         "by", "category", "city", "confirmation_control", "description", "descriptions", "district",
-        "family", "group", "incoterms_place", "kind", "location", "media_type", "name", "name2",
-        "name3", "name4", "note", "payment_block", "payment_terms", "phase", "po_box",
+        "family", "group", "hierarchy", "incoterms_place", "kind", "location", "media_type", "name",
+        "name2", "name3", "name4", "note", "payment_block", "payment_terms", "phase", "po_box",
         "po_box_city", "po_box_postal_code", "postal_code", "purchasing_group", "quality_block",
         "reason", "reference_designators", "scheme", "source_id", "stated_as", "status", "street",
         "text", "title", "value",

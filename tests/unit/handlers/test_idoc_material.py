@@ -43,6 +43,7 @@ def test_the_material_says_what_the_file_says() -> None:
     found, _ = said()
     assert (found.number, found.source_id) == ("123456789", "000000000123456789")
     assert (found.base_unit, found.kind, found.group) == ("A12", "FERT", "ABC123")
+    assert found.hierarchy == "121110987654321"
     assert (found.status, found.lifecycle, found.gtin) == ("40", UNSET, "1234567891011")
     assert (found.gross_weight, found.net_weight) == (kilograms("5.555"), kilograms("4.666"))
     assert found.volume == Quantity(Decimal("38.333"), "DMQ")

@@ -167,6 +167,7 @@ def items(draw: st.DrawFn) -> ItemMaster:
         base_unit=unit,
         kind=draw(texts(4)),
         group=draw(texts(9)),
+        hierarchy=draw(texts(18)),
         status=draw(texts(2)),
         gtin=draw(texts(18)),
         gross_weight=draw(maybe(amounts(unit=weight))),

@@ -79,7 +79,9 @@ def item(number: str = "P-1", **values: Any) -> Item:
         change="ECO-7",
         source_id=f"ITEM.{number}",
     )
-    return replace(made, **values)
+    made = replace(made, **values)
+    by_category = (Classification("pdx-category", made.category),) if made.category else ()
+    return replace(made, classes=values.get("classes", by_category))
 
 
 def line(component: str = "P-2", quantity: str = "4", unit: str = "H87", **values: Any) -> BomLine:
@@ -357,6 +359,7 @@ def parts(draw: st.DrawFn, number: str, source_id: str, *, has_bom: bool) -> Ite
         stated_at=GENERATED,
         change=made_by,
         source_id=source_id,
+        classes=(Classification("pdx-category", category),) if category else (),
     )
 
 
@@ -524,7 +527,8 @@ def test_a_line_break_in_a_text_stays_one() -> None:
         ({"compliance": (ComplianceMark("RoHS", ""),)}, {"compliance": ()}),
         ({"documents": (ItemDocument("D-1"),)}, {"documents": ()}),
         ({"suppliers": (ApprovedSupplier("S-1", "4711", "approved"),)}, {"suppliers": ()}),
-        ({"classes": (Classification("UNSPSC", "31163100"),)}, {"classes": ()}),
+        ({"classes": (Classification("UNSPSC", "31163100"),)}, {}),
+        ({"category": ""}, {"category": "", "classes": ()}),
         ({"change": ""}, {"change": "ECO-7"}),
         ({"description": "  Housing "}, {"description": "Housing"}),
     ],

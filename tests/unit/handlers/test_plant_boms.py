@@ -3,6 +3,7 @@ is replaced, which lines are the plant's own, and which plants there are."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,20 +16,24 @@ from msgspec import UNSET
 from canonical.bom import BomLine, Kept, PlantBom, PlantBomState, Substitute
 from canonical.bom_rules import BomRules
 from canonical.change import AffectedItem, ChangedBom, EngineeringChange
-from canonical.effects import Plan
+from canonical.effects import Emit, Plan
 from canonical.errors import Failure, Rejected
 from canonical.facts import Document
 from canonical.guards import Guards
-from canonical.item import Item
+from canonical.handler import Delivery
+from canonical.item import Classification, Item
 from canonical.item_master import ItemMaster, PlantView
 from canonical.operations import PutBom, PutChangedObjects, verb
 from canonical.quantity import ItemUnit, Quantity, Ratio
-from canonical.rules import Distribution, Route, Rules
+from canonical.rules import Distribution, ItemClass, Route, Rules
 from handlers.flows.engineering_change import HANDLER
+from handlers.systems.arena.item import HANDLER as ARENA_ITEM
+from tests.corpus import CORPUS
 from tests.fixtures.gearbox import (
     CHANGE,
     DEFINITIONS,
     EVERYTHING,
+    NOW,
     RULES,
     awaited,
     bom,
@@ -449,6 +454,55 @@ def test_a_rule_for_the_kind_of_item_counts_before_one_for_all_kinds(
     assert views(plan(change("BOLT-1"), item("BOLT-1"), rules=rules)) == ["BOLT-1 2010"]
     made = plan(change("PUMP"), *pump(line("SEAL")), rules=rules)
     assert views(made) == ["PUMP 1010", "SEAL 1010"]
+
+
+PUMPS = (ItemClass("arena-category", "PCBA"), ItemClass("pdx-category", "Boards"))
+OF_A_CLASS = Distribution("Gearboxes", ("1010", "2010"), classes=PUMPS)
+PARTS_OF_A_CLASS = Distribution("Gearboxes", ("1010",), ("part",), PUMPS[:1])
+
+
+@pytest.mark.parametrize(
+    ("stated", "plants"),
+    [
+        (Classification("arena-category", "PCBA"), ["1010"]),
+        (Classification("pdx-category", "Boards"), ["1010", "2010"]),
+        (Classification("arena-category", "Boards"), ["2010"]),
+        (Classification("pdx-category", "boards"), ["2010"]),
+        (None, ["2010"]),
+    ],
+)
+def test_a_rule_for_a_class_of_items_counts_before_one_for_the_kind(
+    stated: Classification | None, plants: list[str]
+) -> None:
+    bolt = item("BOLT-1", classes=(stated,) if stated else ())
+    for rows in itertools.permutations((EVERY_KIND, PARTS_ONLY, OF_A_CLASS, PARTS_OF_A_CLASS)):
+        made = plan(change("BOLT-1"), bolt, rules=distributed(*rows))
+        assert views(made) == [f"BOLT-1 {plant}" for plant in plants]
+
+
+def test_while_the_class_is_not_known_no_plant_is_planned_for() -> None:
+    made = plan(change("BOLT-1"), rules=distributed(EVERY_KIND, OF_A_CLASS))
+    assert awaited(made) == ["item/BOLT-1"]
+    assert {step.plant for step in made.steps} == {""}
+
+
+def test_an_item_that_arena_states_goes_where_the_rule_for_its_category_says() -> None:
+    body = (CORPUS / "arena" / "item.json").read_bytes()
+    effects = ARENA_ITEM.decide(ARENA_ITEM.read(Delivery("plm", "item", body)), facts(), NOW)
+    (board,) = (e.data for e in effects if isinstance(e, Emit) and isinstance(e.data, Item))
+    assert (board.family, board.category) == ("Dosing Pumps", "PCBA")
+    bought = msgspec.structs.replace(board, procurement="buy")
+    eco = change(AffectedItem(board.number, board.revision.label), family="")
+    general = Distribution("Dosing Pumps", ("1010",))
+    of_the_class = Distribution("Dosing Pumps", ("2010",), classes=PUMPS[:1])
+    made = plan(eco, bought, rules=distributed(general, of_the_class))
+    assert views(made) == [f"{board.number} 2010"]
+    assert views(plan(eco, bought, rules=distributed(general))) == [f"{board.number} 1010"]
+
+
+def test_a_class_of_a_rule_has_a_scheme_and_a_code() -> None:
+    with pytest.raises(ValueError, match="needs a scheme and a code"):
+        ItemClass("arena-category", " ")
 
 
 def test_while_the_kind_is_not_known_no_plant_is_planned_for() -> None:

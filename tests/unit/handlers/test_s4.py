@@ -29,7 +29,7 @@ from canonical.errors import (
     Unavailable,
 )
 from canonical.exchange import Request, Response
-from canonical.item import Item
+from canonical.item import Classification, Item
 from canonical.money import Money, UnitPrice
 from canonical.operations import (
     ExtendToPlant,
@@ -618,7 +618,7 @@ def in_group(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(row.get(name, "") for name in (*fields, "UsageProbabilityPercent"))
 
 
-def seen(put: PutBom, entity: Mapping[str, Any]) -> Present:
+def seen(put: PutBom | PutItem, entity: Mapping[str, Any]) -> Present:
     found = DRIVER.read(step_of(put), shown(put, entity))
     assert isinstance(found, Present)
     return found
@@ -743,6 +743,28 @@ def test_a_line_for_some_serial_numbers_or_lots_is_refused_since_boms_hold_days(
         f"BOMs of S/4HANA hold days only; line 20 of PUMP (SEAL) is effective from {says}"
     )
     assert found.owner == "engineering"
+
+
+def test_a_class_in_the_erps_own_schemes_is_the_group_or_hierarchy_of_a_new_material() -> None:
+    classes = (
+        Classification("arena-category", "Seals"),
+        Classification("sap-material-group", "01204"),
+        Classification("sap-product-hierarchy", "000050000300000001"),
+    )
+    body = created(PutItem(item(classes=classes)))
+    assert (body["ProductGroup"], body["ProductHierarchy"]) == ("01204", "000050000300000001")
+    plain = created(PutItem(item(classes=classes[:1])))
+    assert (plain["ProductGroup"], "ProductHierarchy" in plain) == ("L001", False)
+    # What the ERP made of it since is its own.
+    entity = stored(PutItem(item(classes=classes)), body) | {"ProductGroup": "01205"}
+    assert seen(PutItem(item(classes=classes)), entity).equal
+
+
+@pytest.mark.parametrize("codes", [("01204", "01205"), ("0123456789",)])
+def test_two_classes_of_one_scheme_or_one_too_long_are_refused(codes: tuple[str, ...]) -> None:
+    classes = tuple(Classification("sap-material-group", code) for code in codes)
+    with pytest.raises(Rejected, match="class-unwritable"):
+        created(PutItem(item(classes=classes)))
 
 
 def test_more_groups_than_there_are_names_are_refused() -> None:

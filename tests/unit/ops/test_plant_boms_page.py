@@ -11,7 +11,7 @@ import pytest
 
 from canonical.bom_rules import BomRules
 from canonical.errors import Misconfigured
-from canonical.rules import Distribution
+from canonical.rules import Distribution, ItemClass
 from ops.configuration import load
 
 PAGE = Path(__file__).parents[3] / "docs" / "plant-boms.md"
@@ -59,6 +59,7 @@ def test_the_page_shows_every_rule_and_each_is_taken(tmp_path: Path) -> None:
     assert rules.distribution == (
         Distribution("Gearboxes", ("1010", "2010")),
         Distribution("Gearboxes", ("1010",), kinds=("part",)),
+        Distribution("Gearboxes", ("2010",), classes=(ItemClass("arena-category", "PCBA"),)),
     )
     for name in BomRules.__struct_fields__:
         assert getattr(rules.boms, name), name
