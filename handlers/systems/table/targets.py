@@ -49,11 +49,11 @@ PROSE = frozenset(
 IDS = frozenset(
     {
         "account_group", "alternative", "business_unit", "change", "code", "company", "component",
-        "component_revision", "contract", "contract_line", "country", "gtin", "incoterms", "item",
-        "label", "language", "line", "lots", "manufacturer", "merged", "number", "order",
+        "component_revision", "contract", "contract_line", "country", "end", "gtin", "incoterms",
+        "item", "label", "language", "line", "lots", "manufacturer", "merged", "number", "order",
         "organisation", "origin", "parent", "part", "plant", "plants", "position",
         "reconciliation_account", "reference", "region", "regions", "remit_to", "revision",
-        "revisions", "serials", "substitutes", "supplier", "supplier_item", "usage",
+        "revisions", "serials", "start", "substitutes", "supplier", "supplier_item", "usage",
     }
 )  # fmt: skip
 
