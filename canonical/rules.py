@@ -51,7 +51,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ItemClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class by its scheme, such as the categories of a PLM, and its code in it, both as written."""
+    """A class by its scheme, such as the categories of a PLM, and its code in it as written."""
 
     scheme: str
     code: str
