@@ -20,6 +20,9 @@ def new_driver(
     vendor: str,
     /,
     *,
+    out: Annotated[
+        bool, Parameter(negative="", help="It writes suppliers to the vendor, too.")
+    ] = False,
     root: Annotated[Path, Parameter(help="The checkout; the one it runs from.")] = ROOT,
 ) -> int:
     """Write a driver that takes suppliers as JSON, with a message, its golden and a test.
@@ -32,14 +35,13 @@ def new_driver(
     vendor
         Lower-case letters, digits and underscores, e.g. acme.
     """
-    made = scaffold(root, vendor)
+    made = scaffold(root, vendor, out=out)
     write(root, made)
     for path in made.files:
         screen().line(f"{'changed' if path == TABLE else 'written'}: {path}")
     for step in made.by_hand:
         screen().line(f"by hand: {step.file}, in {step.where}:")
         screen().line(step.lines)
-    talk(
-        f"Then: pytest {TESTS}/test_{vendor}.py, layshaft schema export, and a line in CHANGELOG.md"
-    )
+    tests = f"{TESTS}/test_{vendor}{'*' if out else ''}.py"
+    talk(f"Then: pytest {tests}, layshaft schema export, and a line in CHANGELOG.md")
     return Exit.DONE

@@ -1,6 +1,7 @@
 """The files of a new driver for a vendor, written into a checkout.
 
-One kind comes in as JSON: a supplier. The reader changes that into what the vendor really says.
+One kind comes in as JSON, a supplier, and if it is wanted goes out as well. The reader changes that
+into what the vendor really says.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ CORPUS = Path("tests", "corpus")
 TESTS = Path("tests", "unit", "handlers")
 LAWS = Path("tests", "contract", "test_handler_laws.py")
 EXAMPLES = Path("tests", "contract", "test_handlers.py")
+TRIPS = TESTS / "test_round_trips.py"
 
 MAX_CHARS = 20
 """With longer names lines of the templates would break."""
@@ -46,21 +48,26 @@ class Scaffold(msgspec.Struct, frozen=True):
     by_hand: tuple[ByHand, ...]
 
 
-def scaffold(root: Path, vendor: str) -> Scaffold:
+def scaffold(root: Path, vendor: str, *, out: bool = False) -> Scaffold:
     """The files of the driver, and what is left to do; nothing is written yet.
 
+    out: it writes suppliers to the vendor, too.
     Raises: Problem for a name that is none or is taken, and where the root is no checkout.
     """
     _check_checkout(root)
     _check_name(root, vendor)
     files = {path: _filled(template, vendor) for path, template in _places(vendor)}
+    if out:
+        files |= {path: _filled(template, vendor) for path, template in _places_out(vendor)}
+        files[SYSTEMS / vendor / "README.md"] += _filled("README_out.md.txt", vendor)
     for path in files:
         if (root / path).exists():
             raise _taken(vendor, f"there is a {path}")
     goldens = {path.name: text for path, text in files.items() if path.name.endswith(ENDING)}
     files[CORPUS / vendor / SUMS] = sums_of(goldens)
-    files[TABLE] = _with_rows((root / TABLE).read_text(), vendor)
-    return Scaffold(files, by_hand(vendor))
+    table = _with_rows((root / TABLE).read_text(), vendor)
+    files[TABLE] = _with_target(table, vendor) if out else table
+    return Scaffold(files, (*by_hand(vendor), *(by_hand_out(vendor) if out else ())))
 
 
 def write(root: Path, made: Scaffold) -> None:
@@ -84,6 +91,12 @@ def _places(vendor: str) -> Iterator[tuple[Path, str]]:
     yield TESTS / f"test_{vendor}.py", "test.py.txt"
 
 
+def _places_out(vendor: str) -> Iterator[tuple[Path, str]]:
+    yield SYSTEMS / vendor / "outbound.py", "outbound.py.txt"
+    yield CORPUS / vendor / "put-supplier.request.json", "put-supplier.request.json.txt"
+    yield TESTS / f"test_{vendor}_out.py", "test_out.py.txt"
+
+
 def by_hand(vendor: str) -> tuple[ByHand, ...]:
     """The laws that every driver obeys want an example of its messages."""
     example = f'Delivery("{vendor}", "", (CORPUS / "{vendor}" / "supplier.json").read_bytes())'
@@ -92,6 +105,12 @@ def by_hand(vendor: str) -> tuple[ByHand, ...]:
         ByHand(LAWS, "NAMES", f'    "{vendor}-supplier",'),
         ByHand(LAWS, "SAMPLES", _entry(f'"{vendor}-supplier"', example)),
     )
+
+
+def by_hand_out(vendor: str) -> tuple[ByHand, ...]:
+    """What is written comes back in a message of the vendor's, or it is said why it does not."""
+    reason = "what comes in is no master of an ERP"
+    return (ByHand(TRIPS, "ONE_WAY", f'    "{vendor} put-supplier": "{reason}",'),)
 
 
 def _entry(key: str, call: str) -> str:
@@ -129,6 +148,16 @@ def _with_rows(text: str, vendor: str) -> str:
     return _sorted_imports(
         _before(text, _IMPORT, f"{_IMPORT}{vendor} import inbound as {vendor}\n")
     )
+
+
+def _with_target(text: str, vendor: str) -> str:
+    """The table with the driver among those of targets, after the others."""
+    name = f"{vendor}_outbound"
+    head, table, rest = text.partition("\nDRIVERS")
+    row = f'    "{vendor}": {name}.DRIVER,\n'
+    text = f"{head}{table}{_before(rest, '}', row)}"
+    new = f"{_IMPORT}{vendor} import outbound as {name}\n"
+    return _sorted_imports(_before(text, _IMPORT, new))
 
 
 def _before(text: str, anchor: str, new: str) -> str:

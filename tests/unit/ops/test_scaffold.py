@@ -24,7 +24,7 @@ def test_the_tests_of_new_drivers_are_green_at_once_and_their_files_are_in_form(
     files: dict[Path, None] = {}
     # The order of imports and the length of lines depend on the name.
     for vendor in ("a1_b", "zz", LONGEST):
-        made = scaffold(root, vendor)
+        made = scaffold(root, vendor, out=vendor != "zz")
         write(root, made)
         files |= dict.fromkeys(path for path in made.files if path.suffix == ".py")
         for step in made.by_hand:
@@ -39,6 +39,30 @@ def test_the_tests_of_new_drivers_are_green_at_once_and_their_files_are_in_form(
     ):
         done = run_in(root, command)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_driver_that_writes_is_a_target_and_held_to_the_laws_of_targets(tmp_path: Path) -> None:
+    root = copy_checkout(tmp_path / "copy")
+    made = scaffold(root, NAME, out=True)
+    write(root, made)
+    for step in made.by_hand:
+        added_by_hand(root, step)
+    assert len({step.file for step in made.by_hand}) == 3
+    laws = (
+        "tests/unit/handlers/test_driver_operations.py",
+        "tests/unit/handlers/test_round_trips.py::test_every_operation_comes_back_or_goes_one_way"
+        "_for_a_reason",
+        "tests/contract/test_handlers.py::test_every_driver_stands_under_its_name",
+    )
+    done = run_in(root, f".venv/bin/python -m pytest -q -p no:cacheprovider {' '.join(laws)}")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_driver_that_only_reads_has_nothing_of_one_that_writes() -> None:
+    made = scaffold(ROOT, NAME)
+    assert not [path for path in made.files if "out" in path.name or "put" in path.name]
+    assert f"{NAME}_outbound" not in made.files[TABLE]
+    assert "| operation |" not in made.files[Path("handlers", "systems", NAME, "README.md")]
 
 
 def added_by_hand(root: Path, step: ByHand) -> None:
