@@ -53,6 +53,7 @@ from canonical.envelope import Lane
 from canonical.errors import Misconfigured
 from canonical.events import SOURCE
 from ops.configuration import Configuration, secret
+from ops.console.server import ConsoleServer
 from ops.health import HealthServer
 from ops.memory import collect_rarely, give_large_blocks_back
 from ops.queues import (
@@ -97,6 +98,8 @@ PRECEDENCE_S = 0.25
 PARTITIONS_S = 1.0
 RINGS_S = 5.0
 SUCCESSION_S = 1.0
+# A page has to come; a narrower filter makes it come sooner.
+CONSOLE_READING_S = 5.0
 # Of a lane, each with a connection to PostgreSQL: more than two gain nothing in one process.
 SHARDS = 2
 
@@ -177,7 +180,9 @@ class App:
             trouble=self.trouble,
             holds=lambda: self._holds,
         )
+        self._console = self._make_console()
         self.port = 0
+        self.console_port = 0
 
     def trouble(self) -> dict[str, str]:
         """Parts and what keeps them from working; "" where nothing does."""
@@ -196,6 +201,8 @@ class App:
         event_loop = asyncio.get_running_loop()
         self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks(event_loop)))
         self.port = await self._health.start()
+        if self._console is not None:
+            self.console_port = await self._console.start()
         sweep_s = self._settings.deadlines.sweep_s
         relay = self._loop("relay", self._relay.turn, sweep_s, gather_s=GATHER_S)
         sweeper = self._loop("sweeper", self._sweeper.turn, sweep_s)
@@ -226,6 +233,7 @@ class App:
         log.info(
             "started",
             port=self.port,
+            console_port=self.console_port,
             roles=sorted(self._share.roles),
             lanes=list(self._share.lanes),
         )
@@ -238,6 +246,9 @@ class App:
         """
         drain_s = self._settings.deadlines.drain_s
         until = monotonic() + drain_s
+        # Streams first: whoever looks on is told at once, and waits for nothing.
+        if self._console is not None:
+            await self._console.close()
         async with asyncio.TaskGroup() as group:
             for consumer in self._consumers:
                 group.create_task(consumer.stop(drain_s))
@@ -290,6 +301,31 @@ class App:
             acquire_s=self._settings.deadlines.acquire_s,
             statement_s=self._settings.deadlines.statement_s,
             handover=handover,
+            subscribed=self._subscribed,
+        )
+
+    def _make_console(self) -> ConsoleServer | None:
+        """The pages, where this process is to serve any."""
+        settings = self.configuration.console
+        if settings is None or "console" not in self._share.roles:
+            return None
+        reading = self._databases["console-reading"] = self._console_pool(
+            "console-reading", size=4, statement_s=CONSOLE_READING_S
+        )
+        acting = self._databases["console-acting"] = self._console_pool(
+            "console-acting", size=2, statement_s=self._settings.deadlines.statement_s
+        )
+        return ConsoleServer(settings, reading=reading, acting=acting)
+
+    def _console_pool(self, purpose: str, *, size: int, statement_s: float) -> Database:
+        """A pool of the console's own: whoever looks keeps nothing from working."""
+        return Database(
+            url=self._settings.database_url,
+            purpose=purpose,
+            size=size,
+            acquire_s=self._settings.deadlines.acquire_s,
+            statement_s=statement_s,
+            handover=self._relay,
             subscribed=self._subscribed,
         )
 

@@ -19,6 +19,7 @@ from canonical.bom_rules import BomRules
 from canonical.errors import Misconfigured
 from canonical.own_words import OwnWords
 from canonical.rules import Rules
+from ops.console.settings import ConsoleSettings, refuse_unsafe
 
 _GIVE_CONFIGURATION = "Give a readable TOML file with --config or LAYSHAFT_CONFIG"
 _NAME_WORDS = "Name a readable TOML file of words, relative to the configuration"
@@ -29,6 +30,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tables: files that say how CSV and JSON of sources are read (handlers.systems.table), relative
     to the configuration. listen_host, listen_port: health and metrics; port 0 takes a free one.
+    console: the pages for people; without it there are none.
     """
 
     settings: Settings
@@ -36,6 +38,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tables: tuple[str, ...] = ()
     listen_host: str = "127.0.0.1"
     listen_port: int = 8080
+    console: ConsoleSettings | None = None
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
@@ -67,6 +70,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     refuse_contradictions(configuration.settings)
     _refuse_words_of_nobody(configuration)
     _refuse_unasked(configuration.rules)
+    if configuration.console is not None:
+        refuse_unsafe(configuration.console)
     if path is None:
         return configuration
     tables = tuple(str(path.parent / table) for table in configuration.tables)
@@ -176,6 +181,7 @@ def _hint(message: str) -> str:
         return "Correct the value"
     known = [
         *Configuration.__struct_fields__,
+        *ConsoleSettings.__struct_fields__,
         *Settings.__struct_fields__,
         *Rules.__struct_fields__,
         *BomRules.__struct_fields__,

@@ -15,9 +15,10 @@ from broker.topology import LANES
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
 
-Role = Literal["translate", "decide", "dispatch", "upkeep"]
+Role = Literal["translate", "decide", "dispatch", "upkeep", "console"]
 """translate: takes what sources send, and dead letters. decide: takes events of ours. dispatch:
-makes the calls to target systems. upkeep: everything that goes by the clock.
+makes the calls to target systems. upkeep: everything that goes by the clock. console: serves the
+pages, where the configuration has [console].
 
 Who translates or decides also takes unfinished rows; whoever commits publishes."""
 

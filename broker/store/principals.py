@@ -12,7 +12,7 @@ from broker.principals import ADMIN, Grant, Kind, Principal, TokenState
 from broker.store.connection import Tx
 
 # Of a token t of a principal p.
-_STATE = """
+TOKEN_STATE = """
     case when p.disabled_at is not null then 'disabled' when t.revoked_at is not null then 'revoked'
          when t.expires_at <= now() then 'expired' else 'valid' end
 """
@@ -55,7 +55,7 @@ async def find(tx: Tx, token_hash: bytes) -> FoundToken | None:
     """The token with that hash; None where there is none."""
     row = await tx.fetchrow(
         f"""
-        select p.name, p.roles, p.plants, {_STATE} as state
+        select p.name, p.roles, p.plants, {TOKEN_STATE} as state
         from api_token t join principal p on p.id = t.principal_id
         where t.hash = $1
         """,
@@ -73,7 +73,7 @@ async def note_use(session: Tx, token_hash: bytes) -> None:
         f"""
         update api_token t set last_used_at = now()
         from principal p
-        where t.hash = $1 and p.id = t.principal_id and {_STATE} = 'valid'
+        where t.hash = $1 and p.id = t.principal_id and {TOKEN_STATE} = 'valid'
           and (t.last_used_at is null or t.last_used_at < now() - interval '1 minute')
         """,
         token_hash,
@@ -88,7 +88,7 @@ async def has_admin(tx: Tx) -> bool:
             f"""
             select exists (
                 select from api_token t join principal p on p.id = t.principal_id
-                where $1 = any(p.roles) and {_STATE} = 'valid')
+                where $1 = any(p.roles) and {TOKEN_STATE} = 'valid')
             """,
             ADMIN,
         )
@@ -191,8 +191,8 @@ async def tokens(tx: Tx, *, limit: int) -> list[TokenRow]:
     """All tokens, by name, the newest first."""
     rows = await tx.fetch(
         f"""
-        select t.id, p.name, p.kind, p.roles, p.plants, t.label, {_STATE} as state, t.created_at,
-               t.created_by, t.expires_at, t.last_used_at, t.revoked_at
+        select t.id, p.name, p.kind, p.roles, p.plants, t.label, {TOKEN_STATE} as state,
+               t.created_at, t.created_by, t.expires_at, t.last_used_at, t.revoked_at
         from api_token t join principal p on p.id = t.principal_id
         order by p.name, t.id desc limit $1
         """,

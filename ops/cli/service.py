@@ -36,8 +36,8 @@ def run_service(
     Parameters
     ----------
     role
-        What this process does: some of translate, decide, dispatch and upkeep, with commas between
-        them. Without it: everything.
+        What this process does: some of translate, decide, dispatch, upkeep and console, with commas
+        between them. Without it: everything.
     lanes
         In which lanes: some of critical, standard and enrichment. Without it: in all.
     """

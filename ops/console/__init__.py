@@ -1,0 +1,10 @@
+"""The console: pages for people, made on the server, of the same views and acts as the command.
+
+settings    where it listens, and how long somebody is signed in
+server      listens, and ends streams when it stops
+app         the application: routes and what goes around each of them
+guards      who is asked for a page, from where, and with which headers it is answered
+pages       templates, assets by their content, and pages about what went wrong
+acting      a form is carried out once, in the name of who is signed in
+signing     sign in, sign out
+"""
