@@ -154,6 +154,15 @@ def may(
     return _out_of_scope(principal, what, outside) if outside else None
 
 
+def may_see(principal: Principal, what: str, plants: Iterable[str]) -> Refused | None:
+    """None where one of the plants is in the principal's scope, or there is none in particular;
+    else whom to ask. Who sees a part sees the whole: what one plant waits for may be in another."""
+    concerned = sorted(set(plants))
+    if not concerned or any(principal.covers(plant) for plant in concerned):
+        return None
+    return _out_of_scope(principal, f"{principal.name} may not look at {what}", concerned)
+
+
 def _allowed(permission: Permission, asked: Iterable[str]) -> list[str]:
     """The roles of which one is enough, where these are asked."""
     if OWNER in permission.roles:

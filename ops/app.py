@@ -315,7 +315,9 @@ class App:
         acting = self._databases["console-acting"] = self._console_pool(
             "console-acting", size=2, statement_s=self._settings.deadlines.statement_s
         )
-        return ConsoleServer(settings, reading=reading, acting=acting)
+        return ConsoleServer(
+            settings, reading=reading, acting=acting, rules=self.configuration.rules
+        )
 
     def _console_pool(self, purpose: str, *, size: int, statement_s: float) -> Database:
         """A pool of the console's own: whoever looks keeps nothing from working."""

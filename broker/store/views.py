@@ -33,29 +33,6 @@ EXCERPT_BYTES = 2_000
 Which = Literal["open", "decided", "resolved", "all"]
 
 
-class ChangeRow(msgspec.Struct, frozen=True):
-    """One ledger in a list.
-
-    done, skipped, total: current steps, without those that are not planned any more.
-    waits_for: owners whose turn it is: open approvals, awaited facts, failed steps.
-    on_hold: calls that a hold keeps from being made. is_paused: a person lets nothing of it begin.
-    """
-
-    number: str
-    key: str
-    title: str
-    state: str
-    opened_at: datetime
-    completed_at: datetime | None
-    done: int
-    skipped: int
-    total: int
-    waits_for: tuple[str, ...]
-    open_cases: int
-    on_hold: int
-    is_paused: bool
-
-
 class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a ledger.
 
@@ -88,6 +65,16 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
     wake_at: datetime | None = None
     escalated_to: tuple[str, ...] = ()
+
+
+class StepCount(msgspec.Struct, frozen=True):
+    """So many current steps of a ledger stand so."""
+
+    plant: str
+    system: str
+    object_kind: str
+    state: str
+    number: int
 
 
 class OpenCase(msgspec.Struct, frozen=True):
@@ -263,60 +250,6 @@ async def snapshot(database: Database) -> AsyncIterator[Tx]:
         yield tx
 
 
-async def changes(tx: Tx, *, limit: int = LIST_LIMIT) -> list[ChangeRow]:
-    """Ledgers, open ones first, then the newest."""
-    rows = await tx.fetch(
-        """
-        with chosen as (
-            select id, key, title, state, opened_at, completed_at,
-                   paused_at is not null as is_paused
-            from ledger
-            where key not like 'read/%'
-            order by state = 'open' desc, opened_at desc, id desc limit $1
-        )
-        select c.*, s.done, s.skipped, s.total, s.waits_for, s.on_hold,
-               (select count(*) from exception_case e
-                where e.state = 'open' and (e.ledger_key = c.key or e.key = c.key)) as open_cases
-        from chosen c
-        cross join lateral (
-            select count(*) filter (where state = 'done') as done,
-                   count(*) filter (where state = 'skipped') as skipped,
-                   count(*) filter (where state not in ('cancelled', 'superseded')) as total,
-                   array_agg(distinct owner order by owner) filter (
-                       where state = 'failed' or (kind = 'approval' and state = 'ready')
-                          or (kind = 'wait' and state = 'waiting')) as waits_for,
-                   count(*) filter (where kind = 'call' and state in ('ready', 'in_doubt')
-                       and not only_asks and exists (
-                           select from outbound_hold h where h.released_at is null
-                             and h.value = case h.kind when 'system' then latest.system
-                                 when 'plant' then latest.plant else latest.flow end)) as on_hold
-            from (select distinct on (identity) * from step where ledger_id = c.id
-                  order by identity, generation desc) latest
-        ) s
-        order by c.state = 'open' desc, c.opened_at desc, c.id desc
-        """,
-        limit,
-    )
-    return [
-        ChangeRow(
-            number=_number(r["key"]),
-            key=r["key"],
-            title=r["title"],
-            state=r["state"],
-            opened_at=r["opened_at"],
-            completed_at=r["completed_at"],
-            done=r["done"],
-            skipped=r["skipped"],
-            total=r["total"],
-            waits_for=tuple(r["waits_for"] or ()),
-            open_cases=r["open_cases"],
-            on_hold=r["on_hold"],
-            is_paused=r["is_paused"],
-        )
-        for r in rows
-    ]
-
-
 async def change(tx: Tx, number: str) -> ChangeView | None:
     """The ledger of that change number or ledger key; None where there is none."""
     row = await tx.fetchrow(
@@ -367,6 +300,51 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
         ends_as=row["ends_as"],
         paused=_pause(row),
     )
+
+
+async def change_mark(tx: Tx, key: str) -> str:
+    """Something else each time that the ledger of that key, or what is shown beside it, changes; ""
+    where there is none."""
+    mark: str | None = await tx.fetchval(
+        """
+        select md5(concat_ws('|', l.state, l.version, l.planned_at, l.ends_as, l.paused_at,
+                             s.number, s.versions, s.changed_at, d.number, h.number, h.newest,
+                             e.number))
+        from ledger l
+        cross join lateral (
+            select count(*) as number, sum(version) as versions, max(changed_at) as changed_at
+            from step where ledger_id = l.id) s
+        cross join lateral (
+            select count(*) as number from step a join decision on step_id = a.id
+            where a.ledger_id = l.id and a.kind = 'approval' and a.state = 'ready') d
+        cross join lateral (
+            select count(*) as number, max(id) as newest from outbound_hold
+            where released_at is null) h
+        cross join lateral (
+            select count(*) as number from exception_case
+            where state = 'open' and (ledger_key = l.key or exception_case.key = l.key)) e
+        where l.key = $1
+        """,
+        key,
+    )
+    return mark or ""
+
+
+async def step_counts(tx: Tx, key: str) -> list[StepCount]:
+    """How many current steps of the ledger stand how, by plant, system and kind of object."""
+    rows = await tx.fetch(
+        """
+        select plant, system, object_kind, state, count(*) as number
+        from (select distinct on (identity) * from step
+              where ledger_id = (select id from ledger where key = $1)
+              order by identity, generation desc) latest
+        group by plant, system, object_kind, state
+        order by plant, system, object_kind, state limit $2
+        """,
+        key,
+        STEPS_LIMIT,
+    )
+    return [msgspec.convert(dict(r), StepCount) for r in rows]
 
 
 async def tasks(tx: Tx, which: Which, *, limit: int = LIST_LIMIT) -> list[TaskRow]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
-import msgspec
 from cyclopts import App, Parameter
 
-from broker.estimate import Estimate, Kind, Pace, estimate, kinds
-from broker.store import Tx, paces, views
-from broker.store.holds import Hold
-from broker.store.views import ChangeRow, ChangeView, OpenCase, Pause, StepRow
+from broker.store import views
+from broker.store.change_list import ChangeRow, Order, Stage, Wanted, changes
 from canonical.effects import Finding
+from ops import change_status
+from ops.change_status import ChangeStatus, StepStatus, status_of, with_paces
 from ops.cli import change_controls, wording
 from ops.cli.output import Column, Screen, moment, plural, put_json, screen
 from ops.cli.problems import not_found
@@ -30,55 +29,61 @@ NAMED_IN_FOLD = 3
 BLOCKERS_SHOWN = 12
 
 
-class StepStatus(StepRow, frozen=True, kw_only=True):
-    """A step with what it waits for and whose turn it is; both "" where it is settled."""
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """Which changes are listed."""
 
-    waits_for: str
-    waits_owner: str
-    is_late: bool
+    number: str = ""
+    """Only those with this in their number or title."""
+    plant: str = ""
+    """Only those with a step in this plant."""
+    supplier: str = ""
+    """Only those with a step or an order line about this supplier."""
+    family: str = ""
+    """Only those of this product family, or with an item of it."""
+    stage: Stage | Literal[""] = ""
+    """Only those that stand so."""
 
-
-class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `change show` prints.
-
-    blockers: what all open steps wait for, people's turns first. ends_as: state once all of it is
-    settled. holds: that are about calls of the change which are due. estimate: when that may be;
-    None where it is so.
-    """
-
-    number: str
-    key: str
-    title: str
-    state: str
-    version: int
-    source: str
-    correlation_id: str
-    opened_at: datetime
-    planned_at: datetime
-    completed_at: datetime | None
-    done: int
-    skipped: int
-    total: int
-    open_cases: tuple[OpenCase, ...]
-    findings: tuple[Finding, ...]
-    blockers: tuple[wording.Blocker, ...]
-    ends_as: str
-    paused: Pause | None
-    holds: tuple[Hold, ...]
-    estimate: Estimate | None
-    steps: tuple[StepStatus, ...]
+    @property
+    def wanted(self) -> Wanted:
+        """As the list is asked for."""
+        return Wanted(
+            number=self.number,
+            plant=self.plant,
+            supplier=self.supplier,
+            family=self.family,
+            stage=self.stage,
+        )
 
 
 @app.command(name="list")
-def list_changes(*, reading: Reading = Reading()) -> None:  # noqa: B008 - frozen
-    """List changes, open ones first, with how far they are and whose turn it is."""
-    rows = read(reading, views.changes)
+def list_changes(
+    *,
+    which: Which = Which(),
+    by_risk: bool = False,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> None:
+    """List changes, open ones first, with how far they are and whose turn it is.
+
+    Parameters
+    ----------
+    by_risk
+        First what most of production waits for, by plants and open purchase orders.
+    """
+    order: Order = "risk" if by_risk else "newest"
+    found = read(
+        reading,
+        lambda tx: changes(tx, which.wanted, order=order, limit=views.LIST_LIMIT),
+    )
     if reading.is_json:
-        put_json(rows)
+        put_json(found.rows)
         return
     page = screen()
-    if not rows:
-        page.line("No change has been released yet.")
+    if not found.rows:
+        page.line(
+            "No change has been released yet." if which == Which() else "There is no such change."
+        )
         return
     page.table(
         [
@@ -91,9 +96,11 @@ def list_changes(*, reading: Reading = Reading()) -> None:  # noqa: B008 - froze
             Column("completed (UTC)"),
             Column("title", is_text=True),
         ],
-        [_list_row(row) for row in rows],
+        [_list_row(row) for row in found.rows],
     )
-    if len(rows) == views.LIST_LIMIT:
+    if by_risk and found.rows[0].risk:
+        page.line(f"On top: {change_status.risk_words(found.rows[0])}.")
+    if found.matched > len(found.rows):
         page.line(f"Only the first {views.LIST_LIMIT} are shown.")
 
 
@@ -114,7 +121,7 @@ def show_change(
     all_rows
         Show every step; without it, steps alike are one line.
     """
-    view, known_paces = read(reading, lambda tx: _with_paces(tx, number))
+    view, known_paces = read(reading, lambda tx: with_paces(tx, number))
     if view is None:
         known = read(reading, views.known_numbers)
         raise not_found("change", number, known["change"])
@@ -125,62 +132,10 @@ def show_change(
         print_change(screen(), status, fold=not all_rows)
 
 
-async def _with_paces(tx: Tx, number: str) -> tuple[ChangeView | None, dict[Kind, Pace]]:
-    """The change, and how long steps took that are of the kinds of its open ones."""
-    view = await views.change(tx, number)
-    return view, await paces.paces(tx, kinds(view.steps)) if view else {}
-
-
-def status_of(
-    view: ChangeView, now: datetime, known_paces: Mapping[Kind, Pace] = MappingProxyType({})
-) -> ChangeStatus:
-    """The view with progress, blockers, what each step waits for and when all may be done."""
-    flow = view.key.partition("/")[0]
-    held = wording.on_hold(view.steps, view.holds, flow) | wording.paused(view.steps, view.paused)
-    waits = wording.waiting(view.steps, held)
-    done, total = wording.progress(view.steps)
-    steps = []
-    for step in view.steps:
-        wait = waits.get(step.id)
-        steps.append(
-            StepStatus(
-                **msgspec.structs.asdict(step),
-                waits_for=wait.text if wait else "",
-                waits_owner=wait.owner if wait else "",
-                is_late=wording.is_late(step, now),
-            )
-        )
-    return ChangeStatus(
-        number=view.number,
-        key=view.key,
-        title=view.title,
-        state=view.state,
-        version=view.version,
-        source=view.source,
-        correlation_id=view.correlation_id,
-        opened_at=view.opened_at,
-        planned_at=view.planned_at,
-        completed_at=view.completed_at,
-        done=done,
-        skipped=sum(step.state == "skipped" for step in view.steps),
-        total=total,
-        open_cases=view.open_cases,
-        findings=view.findings,
-        blockers=tuple(wording.blockers(view.steps, waits, held)),
-        ends_as=view.ends_as,
-        paused=view.paused,
-        holds=tuple(h for h in view.holds if wording.on_hold(view.steps, [h], flow)),
-        estimate=(
-            estimate(view.steps, known_paces, now, kept=len(held)) if view.state == "open" else None
-        ),
-        steps=tuple(steps),
-    )
-
-
 def print_change(page: Screen, status: ChangeStatus, *, fold: bool) -> None:
     """The header, the findings, the ledger by plant, and the summary."""
     page.line(f"{status.number}  {status.title}", style="bold")
-    page.line(_dates(status), style="dim")
+    page.line(change_status.dates(status), style="dim")
     page.line(f"correlation {status.correlation_id}", style="dim")
     _print_findings(page, status.findings)
     # Sorting is stable: within a plant the order of the plan stays.
@@ -212,34 +167,12 @@ def _list_row(row: ChangeRow) -> tuple[str, ...]:
         row.number,
         f"{row.state}, paused" if row.is_paused else row.state,
         f"{row.done} of {row.total}" + (f", {row.skipped} skipped" if row.skipped else ""),
-        _list_waits(row),
+        change_status.list_waits(row),
         str(row.open_cases) if row.open_cases else "",
         moment(row.opened_at),
         moment(row.completed_at),
         row.title,
     )
-
-
-def _list_waits(row: ChangeRow) -> str:
-    stopped = [("a hold", row.on_hold), ("a pause", row.is_paused)]
-    waits = [*row.waits_for, *(word for word, is_so in stopped if is_so)]
-    return ", ".join(waits) or ("its calls" if row.state == "open" else "")
-
-
-def _dates(status: ChangeStatus) -> str:
-    state = status.state
-    if state == "open" and status.ends_as == "cancelled":
-        state = "being cancelled"
-    if status.paused is not None:
-        state += ", paused"
-    parts = [state, f"opened {moment(status.opened_at)} UTC"]
-    if status.planned_at != status.opened_at:
-        parts.append(f"planned again {moment(status.planned_at)} UTC")
-    if status.completed_at is not None:
-        took = (status.completed_at - status.opened_at).total_seconds()
-        word = "completed" if status.state == "complete" else "ended"
-        parts.append(f"{word} {moment(status.completed_at)} UTC, after {took:.1f} s")
-    return "; ".join(parts)
 
 
 def _print_findings(page: Screen, findings: Sequence[Finding]) -> None:
@@ -305,39 +238,17 @@ def _step_row(alike: Sequence[StepStatus]) -> tuple[str, ...]:
 
 
 def _print_summary(page: Screen, status: ChangeStatus) -> None:
-    head = f"{status.done} of {status.total} done"
-    if status.skipped:
-        head += f", {status.skipped} skipped"
-    if status.state == "complete" and status.skipped:
-        page.line(f"{head}. Complete but for what was skipped.", style="green")
-    elif status.state == "complete":
-        page.line(f"{head}. Complete in every plant and system.", style="green")
-    elif status.state == "cancelled":
-        page.line("Cancelled: nothing more of it is done.")
-    elif not status.blockers:
-        page.line(f"{head}.")
-    else:
-        _print_blockers(page, status, head)
+    styles = {"complete": "green", "cancelled": ""}
+    page.line(change_status.summary(status), style=styles.get(status.state, "bold"))
+    if status.state == "open" and status.blockers:
+        _print_blockers(page, status)
     if status.estimate is not None:
-        page.line(_estimated(status.estimate, status.steps))
+        page.line(change_status.estimated(status.estimate, status.steps))
     _print_stopped(page, status)
     shown = {f"{status.key}: {b.identity}" for b in status.blockers}
     for case in status.open_cases:
         if case.place not in shown:
             page.line(f"open case: layshaft case show {case.id}")
-
-
-def _estimated(found: Estimate, steps: Sequence[StepStatus]) -> str:
-    """When all may be done and what that rests on; or why nobody can say."""
-    if found.unknown:
-        return f"may be done: unknown: {found.unknown}"
-    operations = {s.id: s.operation for s in steps}
-    names = list(dict.fromkeys(operations[step] for step in found.path))
-    return (
-        f"may be done: {moment(found.likely_at)} UTC, or {moment(found.slow_at)} UTC where all is"
-        f" slow; by {plural(found.rests_on, 'step')} done before, along"
-        f" {plural(len(found.path), 'open step')}: {', '.join(names)}"
-    )
 
 
 def _print_stopped(page: Screen, status: ChangeStatus) -> None:
@@ -351,12 +262,9 @@ def _print_stopped(page: Screen, status: ChangeStatus) -> None:
         page.line(f'to let it go on: layshaft release {hold.id} --reason "..."')
 
 
-def _print_blockers(page: Screen, status: ChangeStatus, head: str) -> None:
+def _print_blockers(page: Screen, status: ChangeStatus) -> None:
     people = [b for b in status.blockers if wording.needs_a_person(b)]
     held = sum(b.is_held for b in status.blockers)
-    stopped = [("a hold", bool(status.holds)), ("a pause", status.paused is not None)]
-    waits = [*sorted({b.owner for b in people}), *(word for word, is_so in stopped if is_so)]
-    page.line(f"{head}. Waiting for: {', '.join(waits) or 'calls under way'}.", style="bold")
     cases = {c.place.removeprefix(f"{status.key}: "): c.id for c in status.open_cases}
     page.table(
         [Column("owner"), Column("what", is_text=True), Column("behind it"), Column("look at")],
@@ -367,7 +275,7 @@ def _print_blockers(page: Screen, status: ChangeStatus, head: str) -> None:
     if held:
         page.line(f"{plural(held, 'step')} held")
     rest = len(status.blockers) - len(people) - held
-    if waits and rest:
+    if change_status.turns(status) and rest:
         page.line(f"and {plural(rest, 'call')} under way or due")
 
 

@@ -96,7 +96,7 @@ def print_trace(page: Screen, trace: Trace, *, fold: bool) -> None:
                 Column("subject", is_text=True),
                 Column("", is_text=True),
             ],
-            _rows(lines, start, fold=fold),
+            rows(lines, start, fold=fold),
         )
     if not trace.is_complete:
         page.line("There is more than is shown; trace a smaller part.")
@@ -135,7 +135,8 @@ def call_words(line: TraceLine) -> str:
     return f"{line.state}: {', '.join(words) or 'nothing sent'}{took}{note}"
 
 
-def _rows(lines: Sequence[TraceLine], start: datetime, *, fold: bool) -> Iterable[tuple[str, ...]]:
+def rows(lines: Sequence[TraceLine], start: datetime, *, fold: bool) -> Iterable[tuple[str, ...]]:
+    """Cells of the lines: how long after the start, what, where, subject, and in words."""
     for group in _alike(lines) if fold else ([line] for line in lines):
         if len(group) > FOLD_OVER:
             yield _folded_row(group, start)

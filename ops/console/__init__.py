@@ -7,4 +7,10 @@ guards      who is asked for a page, from where, and with which headers it is an
 pages       templates, assets by their content, and pages about what went wrong
 acting      a form is carried out once, in the name of who is signed in
 signing     sign in, sign out
+change_list the page of all changes, and its exports
+changes     the pages of one change, and what people do there
+change_view what they show, from the status that the command shows
+matrix graph how complete a change is; which step comes after which
+live        what people look at while it changes
+soon        work lists that the command has and the console does not yet
 """

@@ -5,8 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from broker.store import Database
-from ops.console import guards, signing, soon
-from ops.console.guards import ACTING, ORIGINS, READING, SETTINGS
+from canonical.rules import Rules
+from ops.console import change_list, changes, guards, signing, soon
+from ops.console.changes import RULES
+from ops.console.guards import ACTING, ORIGINS, READING, SETTINGS, STREAM
+from ops.console.live import HEARTBEAT_S, LIVE, Live
 from ops.console.pages import PAGES, Pages, static
 from ops.console.settings import ConsoleSettings
 
@@ -18,7 +21,15 @@ ROUTES: tuple[tuple[str, str, guards.Handler, str | None], ...] = (
     ("GET", "/sign-in", signing.page, "entry"),
     ("POST", "/sign-in", signing.sign_in, "entry-form"),
     ("POST", "/sign-out", signing.sign_out, None),
-    ("GET", "/changes", soon.page, None),
+    ("GET", "/changes", change_list.page, None),
+    ("GET", "/changes.csv", change_list.as_csv, None),
+    ("GET", "/changes.jsonl", change_list.as_json_lines, None),
+    ("GET", "/changes/{number:[^/]+}", changes.page, None),
+    ("GET", "/changes/{number:[^/]+}/stream", changes.stream, STREAM),
+    ("GET", "/changes/{number:[^/]+}/history", changes.history, None),
+    ("POST", "/changes/{number:[^/]+}/{act:[a-z]+}", changes.steer, None),
+    ("GET", "/changes/{number:[^/]+}/steps/{step:[^/]+}", changes.step, None),
+    ("POST", "/changes/{number:[^/]+}/steps/{step:[^/]+}/{act:[a-z]+}", changes.steer_step, None),
     ("GET", "/tasks", soon.page, None),
     ("GET", "/orders", soon.page, None),
     ("GET", "/static/{name:.+}", static, "static"),
@@ -26,20 +37,36 @@ ROUTES: tuple[tuple[str, str, guards.Handler, str | None], ...] = (
 
 
 def application(
-    settings: ConsoleSettings, *, reading: Database, acting: Database
+    settings: ConsoleSettings,
+    *,
+    reading: Database,
+    acting: Database,
+    rules: Rules,
+    heartbeat_s: float = HEARTBEAT_S,
 ) -> web.Application:
     """The console, over pools that are open.
 
     reading: for what is shown, with a short limit for each statement. acting: for what is done.
+    rules: whose calendars say when what runs anew is due. heartbeat_s: a stream says so often that
+    it is there.
     """
     app = web.Application(
         client_max_size=MOST_BYTES,
         middlewares=[guards.tell_trouble, guards.know_origin, guards.know_who],
     )
     app[SETTINGS] = settings
-    app[PAGES] = Pages(settings.zone)
+    app[RULES] = rules
+    pages = app[PAGES] = Pages(settings.zone)
     app[READING], app[ACTING] = reading, acting
     app[ORIGINS] = []
+    app[LIVE] = live = Live(
+        mark=changes.marker(reading),
+        render=changes.renderer(reading, pages),
+        heartbeat_s=heartbeat_s,
+    )
+    app.on_startup.append(live.start)
+    # Before the handlers are waited for: streams would be waited for to the end.
+    app.on_shutdown.append(live.stop)
     app.on_response_prepare.append(guards.set_headers)
     for method, path, handler, name in ROUTES:
         app.router.add_route(method, path, handler, name=name)

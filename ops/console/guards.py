@@ -15,7 +15,7 @@ from broker.principals import Refused
 from broker.store import Database
 from broker.store import sessions as rows
 from canonical.errors import Failure
-from ops.cli.problems import problem_of
+from ops.cli.problems import Problem, problem_of
 from ops.console.pages import SIGNED, Signed, Trouble, answer, trouble_of, trouble_page
 from ops.console.settings import ConsoleSettings
 
@@ -65,6 +65,8 @@ async def tell_trouble(request: web.Request, handler: Handler) -> web.StreamResp
     """What goes wrong is a page about it."""
     try:
         return await handler(request)
+    except Problem as problem:
+        return trouble_page(request, trouble_of(problem, "you"))
     except Failure as failure:
         status = 403 if isinstance(failure, Refused) else 0
         return trouble_page(request, trouble_of(problem_of(failure), failure.owner, status=status))

@@ -102,7 +102,11 @@ class Pages:
             once=lambda: secrets.token_urlsafe(18),
         )
         self._environment.filters.update(
-            moment=self.moment, plural=plural, span=span, words=in_words
+            moment=self.moment,
+            plural=plural,
+            span=span,
+            words=in_words,
+            capitalize_first=lambda text: text[:1].upper() + text[1:],
         )
 
     def render(self, template: str, **view: object) -> str:
@@ -131,21 +135,19 @@ def in_words(word: str) -> str:
     return word.replace("_", " ")
 
 
-def answer(
-    request: web.Request, template: str, *, status: int = 200, **view: object
-) -> web.Response:
+def answer(request: web.Request, template: str, *, code: int = 200, **view: object) -> web.Response:
     """The page; whoever is signed in is named on it."""
     text = request.app[PAGES].render(
         template, signed=request.get(SIGNED), path=request.path, **view
     )
-    return web.Response(text=text, status=status, content_type="text/html")
+    return web.Response(text=text, status=code, content_type="text/html")
 
 
 def trouble_page(request: web.Request, trouble: Trouble) -> web.Response:
     """The page that says what went wrong, where, whose turn it is, and what to do."""
     back = request.path if request.method == "GET" else ""
     return answer(
-        request, "trouble.html", status=trouble.status, trouble=trouble, back=back or "/changes"
+        request, "trouble.html", code=trouble.status, trouble=trouble, back=back or "/changes"
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from broker.store import Database
+from canonical.rules import Rules
 from ops.console.app import application
 from ops.console.guards import ORIGINS
+from ops.console.live import HEARTBEAT_S
 from ops.console.settings import ConsoleSettings
 
 # Streams end at once when they are told; what is being written has this long.
@@ -16,9 +18,19 @@ SHUTDOWN_S = 2.0
 class ConsoleServer:
     """Serves the console until closed."""
 
-    def __init__(self, settings: ConsoleSettings, *, reading: Database, acting: Database) -> None:
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        *,
+        reading: Database,
+        acting: Database,
+        rules: Rules,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._settings = settings
-        self._app = application(settings, reading=reading, acting=acting)
+        self._app = application(
+            settings, reading=reading, acting=acting, rules=rules, heartbeat_s=heartbeat_s
+        )
         self._runner = web.AppRunner(
             self._app, access_log=None, keepalive_timeout=30, shutdown_timeout=SHUTDOWN_S
         )

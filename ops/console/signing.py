@@ -71,7 +71,7 @@ def next_page(wanted: str) -> str:
 def _asked(
     request: web.Request, wanted: str, *, status: int = 200, why: str = "", trouble: object = None
 ) -> web.Response:
-    return answer(request, "sign_in.html", status=status, wanted=wanted, why=why, trouble=trouble)
+    return answer(request, "sign_in.html", code=status, wanted=wanted, why=why, trouble=trouble)
 
 
 def _attributes(settings: ConsoleSettings) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from aiohttp import web
 from ops.console.pages import answer
 
 _COMMANDS = {
-    "/changes": ("Changes", ("layshaft change list", "layshaft change show NUMBER")),
     "/tasks": ("My tasks", ("layshaft task list", "layshaft task show TASK")),
     "/orders": ("Orders", ("layshaft task orders",)),
 }

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from html import unescape
-from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -14,6 +13,7 @@ from yarl import URL
 from broker.store import Database
 from ops.console.server import ConsoleServer
 from ops.console.settings import ConsoleSettings
+from tests.integration.toy import RULES
 
 DEADLINE = aiohttp.ClientTimeout(total=30)
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
@@ -82,12 +82,16 @@ class Visitor:
 
 
 @asynccontextmanager
-async def console_on(url: str, settings: Any = None) -> AsyncIterator[str]:
+async def console_on(
+    url: str, settings: ConsoleSettings | None = None, *, heartbeat_s: float = 15.0
+) -> AsyncIterator[str]:
     """The address of a console on that database."""
     settings = settings or ConsoleSettings(listen="127.0.0.1:0")
     reading = Database(url=url, purpose="reading", size=4, acquire_s=5, statement_s=5)
     acting = Database(url=url, purpose="acting", size=2, acquire_s=5, statement_s=20)
-    server = ConsoleServer(settings, reading=reading, acting=acting)
+    server = ConsoleServer(
+        settings, reading=reading, acting=acting, rules=RULES, heartbeat_s=heartbeat_s
+    )
     await reading.open()
     await acting.open()
     try:

@@ -100,6 +100,16 @@ def test_change_list_is_a_table_of_words(layshaft: Command) -> None:
     assert row.startswith("ECO-2001  open   6 of 12  master data, quality, sourcing")
 
 
+def test_change_list_is_narrowed_and_ordered_by_what_waits_for_it(layshaft: Command) -> None:
+    exit_code, out, _ = layshaft("change", "list", "--by-risk", "--plant", "1010")
+    assert exit_code == 0
+    assert out.splitlines()[-1] == "On top: 2 plants and 0 open purchase orders wait for ECO-2001."
+    assert layshaft("change", "list", "--stage", "failed")[1].count("ECO-2001") == 1
+    for narrow in (("--plant", "9999"), ("--stage", "complete"), ("--number", "GB-100")):
+        assert layshaft("change", "list", *narrow)[1] == "There is no such change.\n"
+    assert layshaft("change", "list", "--stage", "late")[0] == 2
+
+
 def test_change_show_says_what_each_open_step_waits_for(layshaft: Command) -> None:
     exit_code, out, _ = layshaft("change", "show", "ECO-2001")
     assert exit_code == 0

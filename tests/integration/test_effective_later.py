@@ -13,8 +13,9 @@ import aio_pika
 import pytest
 
 from broker.store import views
+from broker.store.change_list import changes
 from broker.topology import inbound_exchange
-from ops.cli.change import status_of
+from ops.change_status import status_of
 from ops.demo.configuration import with_addresses
 from ops.demo.processes import Service
 from ops.sandbox.process import StandIn, running
@@ -154,7 +155,7 @@ async def test_nothing_is_written_before_the_time_and_everything_at_it(hall: Hal
     assert datetime.now(UTC) < start, "this machine is too slow for the test"
     async with hall.bench.database.transaction() as tx:
         view = await views.change(tx, CHANGE)
-        (row,) = await views.changes(tx)
+        (row,) = (await changes(tx, limit=10)).rows
     assert view is not None
     assert row.waits_for == ("calendar",)
     said = {blocker.text for blocker in status_of(view, datetime.now(UTC)).blockers}

@@ -21,7 +21,7 @@ from broker.store import Database, upkeep, views
 from broker.store import ledgers as ledger_rows
 from canonical.escalation import Escalation
 from canonical.rules import Rules
-from ops.cli import change as change_page
+from ops.change_status import status_of
 from tests.integration.gearbox_change import CHANGE, FAILED_BOM, database_at, seed_in
 from tests.integration.people import token_in
 from tests.integration.test_principals import (
@@ -348,7 +348,7 @@ async def test_a_failed_call_is_a_case_of_whom_it_went_on_to_and_ends_with_the_f
     async with views.snapshot(database) as tx:
         view = await views.change(tx, "ECO-2001")
     assert view is not None
-    status = change_page.status_of(view, datetime.now(UTC))
+    status = status_of(view, datetime.now(UTC))
     texts = {blocker.identity: blocker.text for blocker in status.blockers}
     assert texts[FAILED_BOM].endswith("; gone on to plant-manager")
     approval = "approval of quality or quality-lead or plant-manager: "

@@ -11,6 +11,7 @@ import pytest
 from broker.estimate import Pace, kinds
 from broker.store import Database, views
 from broker.store.paces import paces
+from ops.change_status import status_of
 from ops.cli import change as page
 from ops.cli.output import Screen
 from tests.integration.gearbox_change import database_at, seed_in
@@ -126,7 +127,7 @@ async def test_the_page_says_when_a_change_may_be_done_and_what_that_rests_on(
         assert view is not None
         known = await paces(tx, kinds(view.steps))
     # Half of the hour is over.
-    status = page.status_of(view, asked_at + timedelta(minutes=30), known)
+    status = status_of(view, asked_at + timedelta(minutes=30), known)
     assert status.estimate is not None
     assert status.estimate.likely_at == status.estimate.slow_at == asked_at + timedelta(minutes=61)
     assert status.estimate.rests_on == 10
@@ -144,5 +145,5 @@ async def test_the_page_says_why_nobody_can_say(database: Database) -> None:
         view = await views.change(tx, "ECO-2001")
     assert view is not None
     stream = io.StringIO()
-    page.print_change(Screen(stream), page.status_of(view, datetime.now(UTC)), fold=True)
+    page.print_change(Screen(stream), status_of(view, datetime.now(UTC)), fold=True)
     assert "may be done: unknown: 1 failed: somebody has to look at it first" in stream.getvalue()

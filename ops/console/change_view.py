@@ -1,0 +1,188 @@
+"""What the page of one change shows, out of its status: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from broker.principals import Action, Principal, may
+from broker.store.views import STEPS_LIMIT, StepCount
+from ops import change_status
+from ops.change_status import ChangeStatus, StepStatus
+from ops.cli import wording
+from ops.cli.change_controls import number_of
+from ops.cli.output import plural
+from ops.console import graph, matrix
+from ops.console.graph import Graph, Group
+from ops.console.matrix import Matrix
+
+STEPS_SHOWN = 200
+BLOCKERS_SHOWN = 12
+FINDINGS_SHOWN = 20
+
+# What needs a person stands first in the list of steps, what is settled last.
+_ORDER = (
+    "failed", "in_doubt", "held", "ready", "in_flight", "waiting", "done", "skipped", "cancelled",
+    "superseded",
+)  # fmt: skip
+_KINDS: Mapping[str, int] = {"approval": 0, "wait": 1}
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """A step that others wait for. look: address of a page about it, "" = none; command: that shows
+    it."""
+
+    owner: str
+    text: str
+    state: str
+    behind: int
+    look: str
+    command: str
+
+
+class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is shown of a change. sentence: how far it is, and why it waits. counted: its
+    steps, all of them; is_cut: not all of them were read. turns, steps: the first ones."""
+
+    status: ChangeStatus
+    name: str
+    sentence: str
+    reason: str
+    estimated: str
+    matrix: Matrix
+    graph: Graph | None
+    groups: tuple[tuple[Group, ...], ...]
+    turns: tuple[Turn, ...]
+    more_turns: int
+    steps: tuple[StepStatus, ...]
+    counted: int
+    done: int
+    is_cut: bool
+
+
+class Steer(msgspec.Struct, frozen=True):
+    """An act on a change that is offered. words: on its button; says: what it brings about;
+    command: that does the same."""
+
+    act: str
+    words: str
+    says: str
+    command: str
+    is_dangerous: bool = False
+
+
+def page_of(status: ChangeStatus, counts: Sequence[StepCount]) -> ChangePage:
+    """The page. counts: of a change with more steps than are read, else ()."""
+    is_cut = len(status.steps) >= STEPS_LIMIT
+    planned = [c for c in counts if c.state not in ("cancelled", "superseded")]
+    counted = sum(c.number for c in planned) if is_cut else status.total
+    done = sum(c.number for c in planned if c.state == "done") if is_cut else status.done
+    shown = msgspec.structs.replace(status, done=done, total=counted) if is_cut else status
+    people = [b for b in status.blockers if wording.needs_a_person(b) or b.is_held]
+    cases = {c.place.removeprefix(f"{status.key}: "): c.id for c in status.open_cases}
+    drawing = None if is_cut else graph.draw(status.steps)
+    name = number_of(status.key)
+    return ChangePage(
+        status=status,
+        name=name,
+        sentence=change_status.summary(shown),
+        reason=_reason(status),
+        estimated=(
+            change_status.estimated(status.estimate, status.steps) if status.estimate else ""
+        ),
+        matrix=matrix.of_counts(counts) if is_cut else matrix.of_steps(status.steps),
+        graph=drawing,
+        groups=() if drawing else tuple(tuple(g) for g in graph.groups(status.steps)),
+        turns=tuple(_turn(b, name, cases) for b in people[:BLOCKERS_SHOWN]),
+        more_turns=max(len(people) - BLOCKERS_SHOWN, 0),
+        steps=tuple(sorted(status.steps, key=_urgency)[:STEPS_SHOWN]),
+        counted=counted,
+        done=done,
+        is_cut=is_cut,
+    )
+
+
+def steers(status: ChangeStatus) -> tuple[Steer, ...]:
+    """What may be done to it as it stands."""
+    if status.state != "open" or status.ends_as == "cancelled":
+        return ()
+    name = number_of(status.key)
+    pause = Steer(
+        "pause",
+        "Pause",
+        "Nothing more of it begins; what is under way ends.",
+        f'layshaft change pause {name} --reason "..."',
+    )
+    resume = Steer(
+        "resume",
+        "Resume",
+        "It goes on as if it had never been paused.",
+        f'layshaft change resume {name} --reason "..."',
+    )
+    cancel = Steer(
+        "cancel",
+        "Cancel",
+        "Nothing more of it is done. Of what is done, a case asks whether it stays.",
+        f'layshaft change cancel {name} --reason "..."',
+        is_dangerous=True,
+    )
+    return (resume if status.paused else pause), cancel
+
+
+def step_steers(status: ChangeStatus, step: StepStatus) -> tuple[Steer, ...]:
+    """What may be done to one of its steps."""
+    name = number_of(status.key)
+    is_over = status.ends_as == "cancelled" or status.state == "cancelled"
+    found = []
+    is_open = step.state in ("waiting", "held", "ready", "failed")
+    if is_open and step.kind != "approval" and not is_over:
+        found.append(
+            Steer(
+                "skip",
+                "Skip",
+                "It is not made, and what stands behind it goes on.",
+                f'layshaft change skip {name} {step.id} --reason "..."',
+                is_dangerous=True,
+            )
+        )
+    if not is_over and step.state in ("done", "failed", "skipped"):
+        found.append(
+            Steer(
+                "restart",
+                "Run anew",
+                "It runs anew, and with it what follows it; what is true already is not written.",
+                f'layshaft change restart {name} {step.id} --reason "..."',
+            )
+        )
+    return tuple(found)
+
+
+def forbidden(who: Principal, action: Action, plants: Sequence[str]) -> str:
+    """Why they may not, in a sentence; "" where they may."""
+    refused = may(who, action, plants=plants)
+    return f"{refused.what}: {refused.where}." if refused else ""
+
+
+def _reason(status: ChangeStatus) -> str:
+    """Why it is waiting, by what comes first; "" where it waits for nothing."""
+    if not status.blockers or status.state != "open":
+        return ""
+    first, *others = status.blockers
+    text = f"{first.owner}: {first.text}" if wording.needs_a_person(first) else first.text
+    behind = f"; {plural(first.behind, 'step')} behind it" if first.behind else ""
+    more = f", and {len(others)} more" if others else ""
+    return f"{text}{behind}{more}"
+
+
+def _turn(blocker: wording.Blocker, name: str, cases: Mapping[str, int]) -> Turn:
+    look, command = f"steps/{blocker.step}", f"layshaft change show {name} --all"
+    if blocker.identity in cases:
+        command = f"layshaft case show {cases[blocker.identity]}"
+    elif blocker.kind == "approval":
+        command = f"layshaft task show {blocker.step}"
+    return Turn(blocker.owner, blocker.text, blocker.state, blocker.behind, look, command)
+
+
+def _urgency(step: StepStatus) -> tuple[int, int, int]:
+    return _ORDER.index(step.state), _KINDS.get(step.kind, 2), step.id
