@@ -112,18 +112,32 @@ class Choices(msgspec.Struct, frozen=True):
     families: tuple[str, ...]
 
 
-def stage_of(row: ChangeRow) -> Stage:
-    """Where it stands: what a person has to do comes before what goes by itself."""
-    if row.state in ("complete", "cancelled"):
-        return cast(Stage, row.state)
+def stage(
+    state: str, *, is_paused: bool, failed: int, decisions: int, on_hold: int, data: int
+) -> Stage:
+    """Where a change stands: what a person has to do comes before what goes by itself."""
+    if state in ("complete", "cancelled"):
+        return cast(Stage, state)
     signs: tuple[tuple[Stage, bool], ...] = (
-        ("paused", row.is_paused),
-        ("failed", row.failed > 0),
-        ("decision", row.decisions > 0),
-        ("held", row.on_hold > 0),
-        ("data", row.data > 0),
+        ("paused", is_paused),
+        ("failed", failed > 0),
+        ("decision", decisions > 0),
+        ("held", on_hold > 0),
+        ("data", data > 0),
     )
-    return next((stage for stage, is_so in signs if is_so), "calls")
+    return next((found for found, is_so in signs if is_so), "calls")
+
+
+def stage_of(row: ChangeRow) -> Stage:
+    """Where it stands."""
+    return stage(
+        row.state,
+        is_paused=row.is_paused,
+        failed=row.failed,
+        decisions=row.decisions,
+        on_hold=row.on_hold,
+        data=row.data,
+    )
 
 
 def ordered(rows: Iterable[ChangeRow], order: Order) -> list[ChangeRow]:

@@ -11,6 +11,7 @@ change_list the page of all changes, and its exports
 changes     the pages of one change, and what people do there
 change_view what they show, from the status that the command shows
 matrix graph how complete a change is; which step comes after which
+states      of steps, as people see them
 live        what people look at while it changes
 soon        work lists that the command has and the console does not yet
 """

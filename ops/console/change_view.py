@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from broker.principals import Action, Principal, may
+from broker.store.change_list import Stage, stage
 from broker.store.views import STEPS_LIMIT, StepCount
 from ops import change_status
 from ops.change_status import ChangeStatus, StepStatus
@@ -16,6 +17,7 @@ from ops.cli.output import plural
 from ops.console import graph, matrix
 from ops.console.graph import Graph, Group
 from ops.console.matrix import Matrix
+from ops.console.states import shown
 
 STEPS_SHOWN = 200
 BLOCKERS_SHOWN = 12
@@ -46,6 +48,7 @@ class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
     steps, all of them; is_cut: not all of them were read. turns, steps: the first ones."""
 
     status: ChangeStatus
+    stage: Stage
     name: str
     sentence: str
     reason: str
@@ -78,15 +81,16 @@ def page_of(status: ChangeStatus, counts: Sequence[StepCount]) -> ChangePage:
     planned = [c for c in counts if c.state not in ("cancelled", "superseded")]
     counted = sum(c.number for c in planned) if is_cut else status.total
     done = sum(c.number for c in planned if c.state == "done") if is_cut else status.done
-    shown = msgspec.structs.replace(status, done=done, total=counted) if is_cut else status
+    whole = msgspec.structs.replace(status, done=done, total=counted) if is_cut else status
     people = [b for b in status.blockers if wording.needs_a_person(b) or b.is_held]
     cases = {c.place.removeprefix(f"{status.key}: "): c.id for c in status.open_cases}
     drawing = None if is_cut else graph.draw(status.steps)
     name = number_of(status.key)
     return ChangePage(
         status=status,
+        stage=_stage(status),
         name=name,
-        sentence=change_status.summary(shown),
+        sentence=change_status.summary(whole),
         reason=_reason(status),
         estimated=(
             change_status.estimated(status.estimate, status.steps) if status.estimate else ""
@@ -164,6 +168,18 @@ def forbidden(who: Principal, action: Action, plants: Sequence[str]) -> str:
     return f"{refused.what}: {refused.where}." if refused else ""
 
 
+def _stage(status: ChangeStatus) -> Stage:
+    """As the list says it."""
+    return stage(
+        status.state,
+        is_paused=status.paused is not None,
+        failed=sum(s.state == "failed" for s in status.steps),
+        decisions=sum(s.kind == "approval" and s.state == "ready" for s in status.steps),
+        on_hold=len(status.holds),
+        data=sum(s.kind == "wait" and s.state == "waiting" for s in status.steps),
+    )
+
+
 def _reason(status: ChangeStatus) -> str:
     """Why it is waiting, by what comes first; "" where it waits for nothing."""
     if not status.blockers or status.state != "open":
@@ -181,7 +197,8 @@ def _turn(blocker: wording.Blocker, name: str, cases: Mapping[str, int]) -> Turn
         command = f"layshaft case show {cases[blocker.identity]}"
     elif blocker.kind == "approval":
         command = f"layshaft task show {blocker.step}"
-    return Turn(blocker.owner, blocker.text, blocker.state, blocker.behind, look, command)
+    state = shown(blocker.kind, blocker.state)
+    return Turn(blocker.owner, blocker.text, state, blocker.behind, look, command)
 
 
 def _urgency(step: StepStatus) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from broker.controls import Steered
 from broker.principals import Action, Principal, may_see
 from broker.store import Database, Tx, traces, views
 from broker.store import steering as steering_rows
+from broker.store.change_list import STAGE_WORDS
 from broker.store.views import STEPS_LIMIT, StepCount, snapshot
 from canonical.rules import Rules
 from ops.change_status import ChangeStatus, status_of, with_paces
@@ -52,6 +53,7 @@ async def page(request: web.Request) -> web.Response:
         "change.html",
         page=shown,
         base=address(number),
+        stages=STAGE_WORDS,
         said=await acting.said(request),
         steers=steers(shown.status),
         forbidden=forbidden(request[SIGNED].who, "change-pause", plants),
@@ -177,7 +179,7 @@ def renderer(reading: Database, pages: Pages) -> Callable[[str], Awaitable[str]]
         async with snapshot(reading) as tx:
             found = await _status(tx, key)
         shown = await _page(*found)
-        return pages.render("live.html", page=shown, base=address(shown.name))
+        return pages.render("live.html", page=shown, base=address(shown.name), stages=STAGE_WORDS)
 
     return render
 

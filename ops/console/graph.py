@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from broker.store.views import StepRow
+from ops.console.states import in_words, shown
 
 # More boxes than this are a list: their lines cannot be followed.
 BOXES_SHOWN = 40
@@ -110,7 +111,7 @@ def groups(steps: Sequence[StepRow]) -> list[list[Group]]:
     for column in columns(steps):
         counted: dict[tuple[str, str, str], int] = {}
         for step in column:
-            key = step.operation, step.system, step.state
+            key = step.operation, step.system, shown(step.kind, step.state)
             counted[key] = counted.get(key, 0) + 1
         found.append([Group(*key, number) for key, number in counted.items()])
     return found
@@ -140,15 +141,15 @@ def _before(step: StepRow, place: Mapping[str, tuple[int, int]]) -> float:
 
 def _box(step: StepRow, x: int, y: int) -> Box:
     where = f"{step.plant} {step.system}".strip()
-    state = step.state.replace("_", " ")
+    state = shown(step.kind, step.state)
     return Box(
         id=step.id,
         x=x,
         y=y,
-        state=step.state,
+        state=state,
         first=_cut(f"{step.operation} {step.object_id}"),
-        second=_cut(f"{where}: {state}"),
-        whole=f"{step.operation} {step.object_kind} {step.object_id}, {where}: {state}",
+        second=_cut(f"{where}: {in_words(state)}"),
+        whole=f"{step.operation} {step.object_kind} {step.object_id}, {where}: {in_words(state)}",
     )
 
 

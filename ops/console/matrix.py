@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from broker.store.views import StepCount, StepRow
+from ops.console.states import shown
 
 # More objects than this are rows by kind: nobody reads them one by one.
 OBJECTS_SHOWN = 40
 
 # The state that says most of a cell with several steps stands first.
 _WORST = (
-    "failed", "in_doubt", "held", "in_flight", "ready", "waiting", "skipped", "done", "cancelled",
-    "superseded",
+    "failed", "in_doubt", "decision", "held", "in_flight", "ready", "waiting", "skipped", "done",
+    "cancelled", "superseded",
 )  # fmt: skip
 _GONE = frozenset({"cancelled", "superseded"})
 
@@ -82,7 +83,7 @@ def of_steps(steps: Sequence[StepRow]) -> Matrix:
             Head(s.plant, s.system),
             s.object_kind,
             "" if is_by_kind else s.object_id,
-            s.state,
+            shown(s.kind, s.state),
             1,
             s.operation,
         )

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from broker.principals import Principal
 from ops.cli.output import plural, span
 from ops.cli.problems import Exit, Problem
+from ops.console import states
 
 _PACKAGE = files("ops.console")
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -105,7 +106,8 @@ class Pages:
             moment=self.moment,
             plural=plural,
             span=span,
-            words=in_words,
+            words=states.in_words,
+            shown=lambda step: states.shown(step.kind, step.state),
             capitalize_first=lambda text: text[:1].upper() + text[1:],
         )
 
@@ -128,11 +130,6 @@ class Pages:
 
 PAGES: web.AppKey[Pages] = web.AppKey("pages", Pages)
 SIGNED: web.RequestKey[Signed] = web.RequestKey("signed", Signed)
-
-
-def in_words(word: str) -> str:
-    """A word of a table as people read it."""
-    return word.replace("_", " ")
 
 
 def answer(request: web.Request, template: str, *, code: int = 200, **view: object) -> web.Response:

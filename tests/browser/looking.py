@@ -54,7 +54,8 @@ class Trouble:
 
     def _failed(self, request: Request) -> None:
         # A stream ends because the page it belongs to is left; nothing else may be given up.
-        if request.resource_type == "eventsource" and request.failure == "net::ERR_ABORTED":
+        is_stream = request.resource_type == "eventsource" or request.url.endswith("/stream")
+        if is_stream and request.failure == "net::ERR_ABORTED":
             return
         self._lines.append(f"request: {request.method} {request.url}: {request.failure}")
 
