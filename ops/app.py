@@ -119,9 +119,12 @@ class App:
         catalogue: Catalogue,
         share: Share = Share(),  # noqa: B008 - frozen
         environ: Mapping[str, str] = os.environ,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """share: what of the work this process does."""
+        """share: what of the work this process does. now: by which business days and moments come;
+        calls, retries and leases go by the clocks of the machines."""
         self.configuration = configuration
+        self._now = now
         self._share = share
         self._catalogue = catalogue
         settings = configuration.settings
@@ -220,7 +223,10 @@ class App:
             # Where live messages are taken: a replay gives way to them.
             self._loop("replay", self._replayer(upkeep).turn, REPLAY_S)
             self._contract_use = ContractUse(
-                database=upkeep, metrics=self.metrics, endings=self._settings.endings
+                database=upkeep,
+                metrics=self.metrics,
+                endings=self._settings.endings,
+                now=self._now,
             )
             self._loop("contracts", self._contract_use.turn, CONTRACTS_S)
         if "upkeep" in self._share.roles:
@@ -417,6 +423,7 @@ class App:
             watches=self._catalogue.watches,
             subscribed=self._subscribed,
             fail_points=self._fail_points,
+            now=self._now,
         )
         if herald.is_asked:
             self._loop("herald", herald.turn, HERALD_S)
@@ -425,6 +432,7 @@ class App:
                 database=upkeep,
                 rules=self.configuration.rules,
                 fail_points=self._fail_points,
+                now=self._now,
             )
             self._loop("escalation", escalator.turn, ESCALATION_S)
 
@@ -447,6 +455,7 @@ class App:
             one_suspect=self._one_suspect,
             reads_from=self._settings.reads_from,
             endings=self._settings.endings,
+            now=self._now,
         )
 
     def _housekeeper(self, database: Database) -> Housekeeper:
@@ -665,7 +674,7 @@ class App:
         """The guarantee behind waking by event: waits whose fact is newer are planned again. Times
         that have come have no other way."""
         async with database.transaction() as tx:
-            await application.wake_ledgers(tx, None, datetime.now(UTC))
+            await application.wake_ledgers(tx, None, self._now())
             if __debug__:
                 await self._fail_points("facts.before_commit")
         return False

@@ -16,6 +16,8 @@ import aiohttp
 import asyncpg
 import msgspec
 
+from ops.sandbox.journal import Entry
+
 Row = Mapping[str, Any]
 
 OPEN_CALLS = ("in_flight", "in_doubt")
@@ -319,6 +321,16 @@ class Target:
         """The table has no rows any more."""
         async with self._session.delete(f"table/{table}"):
             return
+
+    async def remove(self, table: str, where: Mapping[str, str]) -> int:
+        """The rows with these fields are gone, behind everybody's back; how many there were."""
+        async with self._session.delete(f"table/{table}", params=where) as answer:
+            return int(msgspec.json.decode(await answer.read())["deleted"])
+
+    async def entries(self, kind: str = "") -> list[Entry]:
+        """The journal, or its entries of one kind."""
+        found = await self._get(f"journal?kind={kind}", dict[str, Any])
+        return msgspec.convert(found["entries"], list[Entry])
 
     async def plant(self, table: str, row: bytes) -> None:
         """The table has one row more, which nobody asked for."""

@@ -22,7 +22,7 @@ APPLYING: frozenset[str] = frozenset({"apply_then_hang", "apply_then_500", "rese
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Matches on everything given: method, a regular expression in the path with its query, a
-    text in the body. `times` None means always."""
+    text in the body. `times` None means always. `headers`: what a slow answer has besides."""
 
     action: Action
     method: str = ""
@@ -31,6 +31,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     times: int | None = 1
     seconds: float = 1.0
     retry_after_s: int = 1
+    headers: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         re.compile(self.path)  # a wrong expression is the sender's error, at once

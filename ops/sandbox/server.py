@@ -140,6 +140,7 @@ async def _handled_then_spoilt(
         case "slow":
             server.journal.sync()
             await asyncio.sleep(rule.seconds)
+            response.headers.update(rule.headers)
             return response, rule.action
         case "apply_then_500":
             return server.refuse(_broken()), rule.action
@@ -248,9 +249,16 @@ async def plant_row(request: web.Request) -> web.Response:
 
 
 async def empty_table(request: web.Request) -> web.Response:
+    """Deletes the rows whose fields are as the query says, past all rules; without one, all."""
     server, name = request.app[SERVER], _table(request)
-    deleted = server.tables.empty(name)
-    server.journal.control("DELETE", request.path, "")
+    if request.query:
+        found = server.tables.find(name, dict(request.query))
+        for stored in found:
+            server.tables.delete(name, stored.key)
+        deleted = len(found)
+    else:
+        deleted = server.tables.empty(name)
+    server.journal.control("DELETE", request.path_qs, "")
     return _json({"deleted": deleted})
 
 

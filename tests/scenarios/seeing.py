@@ -1,0 +1,189 @@
+"""What there is at the end, as tables in the words of the stories, and what is other than told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ops.demo.observe import Target
+from tests.scenarios.telling import Row, Table, rows_of
+
+Seen = list[dict[str, str]]
+See = Callable[[Target], Awaitable[Seen]]
+
+
+async def materials(erp: Target) -> Seen:
+    """Item masters."""
+    texts = {
+        row["Product"]: row["ProductDescription"]
+        for row in await erp.table("A_ProductDescription")
+        if row["Language"] == "EN"
+    }
+    return [
+        {
+            "item": row["Product"],
+            "revision": row["MaterialRevisionLevel"],
+            "unit": row["BaseUnit"],
+            "type": row["ProductType"],
+            "description": texts.get(row["Product"], ""),
+        }
+        for row in await erp.table("A_Product")
+    ]
+
+
+async def plant_views(erp: Target) -> Seen:
+    """Items in plants; bought or made."""
+    sources = {"E": "made", "F": "bought"}
+    return [
+        {
+            "item": row["Product"],
+            "plant": row["Plant"],
+            "group": row["PurchasingGroup"],
+            "is": sources.get(row["ProcurementType"], row["ProcurementType"]),
+        }
+        for row in await erp.table("A_ProductPlant")
+    ]
+
+
+async def bom_lines(erp: Target) -> Seen:
+    """Lines of the BOMs, each with its plant and parent. of: base quantity of the parent."""
+    heads = {(r["BillOfMaterial"], r["Plant"]): r for r in await erp.table("MaterialBOM")}
+    return [
+        {
+            "parent": row["Material"],
+            "plant": row["Plant"],
+            "line": row["BillOfMaterialItemNumber"],
+            "component": row["BillOfMaterialComponent"],
+            "quantity": number(row["BillOfMaterialItemQuantity"]),
+            "unit": row["BillOfMaterialItemUnit"],
+            "of": number(
+                heads[row["BillOfMaterial"], row["Plant"]]["BOMHeaderQuantityInBaseUnit"]
+            ),
+        }
+        for row in await erp.table("MaterialBOMItem")
+    ]
+
+
+async def boms(erp: Target) -> Seen:
+    """Heads of the BOMs."""
+    return [
+        {"parent": row["Material"], "plant": row["Plant"]} for row in await erp.table("MaterialBOM")
+    ]
+
+
+async def info_records(erp: Target) -> Seen:
+    """Terms on which an organisation buys for a plant. per: the quantity that the price is for."""
+    return [
+        {
+            "item": row["Material"],
+            "supplier": row["Supplier"],
+            "organisation": row["PurchasingOrganization"],
+            "plant": row["Plant"],
+            "price": number(row["NetPriceAmount"]),
+            "per": number(row["MaterialPriceUnitQty"]),
+            "currency": row["Currency"],
+        }
+        for row in await erp.table("A_PurgInfoRecdOrgPlantData")
+    ]
+
+
+async def orders(erp: Target) -> Seen:
+    """Lines of purchase orders. order: the number it has where it comes from."""
+    heads = {row["PurchaseOrder"]: row for row in await erp.table("A_PurchaseOrder")}
+    return [
+        {
+            "order": heads[row["PurchaseOrder"]]["CorrespncInternalReference"],
+            "supplier": heads[row["PurchaseOrder"]]["Supplier"],
+            "line": row["PurchaseOrderItem"].lstrip("0"),
+            "item": row["Material"],
+            "plant": row["Plant"],
+            "quantity": number(row["OrderQuantity"]),
+            "price": number(row["NetPriceAmount"]),
+        }
+        for row in await erp.table("A_PurchaseOrderItem")
+    ]
+
+
+async def catalogue(suite: Target) -> Seen:
+    """Items that procurement may be asked for."""
+    return [
+        {
+            "item": row["item-number"],
+            "revision": row["custom-fields"].get("revision", ""),
+            "description": row["description"],
+            "active": "yes" if row["active"] else "no",
+        }
+        for row in await suite.table("items")
+    ]
+
+
+WHAT: Mapping[str, See] = {
+    "materials": materials,
+    "plant views": plant_views,
+    "BOM lines": bom_lines,
+    "BOMs": boms,
+    "info records": info_records,
+    "orders": orders,
+    "catalogue items": catalogue,
+}
+# Where each of them is written.
+PATHS: Mapping[str, str] = {
+    "materials": r"A_Product$",
+    "plant views": r"A_ProductPlant",
+    "BOM lines": r"MaterialBOMItem",
+    "BOMs": r"MaterialBOM$",
+    "info records": r"A_PurchasingInfoRecord|A_PurgInfoRecd",
+    "orders": r"A_PurchaseOrder",
+    "catalogue items": r"/api/items",
+    "questions about suppliers": r"/api/suppliers",
+    "questions about contracts": r"/api/contracts",
+}
+
+
+def number(text: Any) -> str:
+    """The number without zeros that say nothing."""
+    try:
+        return f"{Decimal(str(text)).normalize():f}"
+    except InvalidOperation:
+        return str(text)
+
+
+def difference(told: Table, seen: Iterable[Mapping[str, Any]]) -> str:
+    """The rows that are told and not there, and those that are there and not told, as a table with
+    the line of each; "" where there are none. Only told columns are compared."""
+    rows = rows_of(told)
+    wanted = Counter(_values(told.columns, row.cells) for row in rows)
+    found = Counter(_values(told.columns, row) for row in seen)
+    if wanted == found:
+        return ""
+    lines = [("", *told.columns)]
+    missing, extra = wanted - found, found - wanted
+    for row in rows:
+        values = _values(told.columns, row.cells)
+        if missing[values]:
+            missing[values] -= 1
+            lines.append((f"- line {row.line}", *values))
+        else:
+            lines.append((f"  line {row.line}", *values))
+    lines += [("+ not told", *values) for values in sorted(extra.elements())]
+    return laid_out(lines)
+
+
+def laid_out(rows: Sequence[Sequence[str]]) -> str:
+    """The rows in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _values(columns: Sequence[str], cells: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(cells[column]) for column in columns)
+
+
+def rows_as_told(rows: Iterable[Row]) -> Seen:
+    """Cells of rows."""
+    return [dict(row.cells) for row in rows]

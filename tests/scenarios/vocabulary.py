@@ -1,0 +1,695 @@
+"""The sentences that stories are made of. Each is said as its pattern shows it; {words} are the
+story's own. README.md lists them with what they mean."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+
+from broker import approvals, cases, controls, holds
+from tests.scenarios.plm import Package, package_in
+from tests.scenarios.seeing import PATHS, WHAT, difference, laid_out
+from tests.scenarios.stage import Stage
+from tests.scenarios.telling import Misspelt, Sentence, Table, rows_of
+from tests.scenarios.works import Works
+
+Word = Callable[..., Any]
+_GIVEN: dict[re.Pattern[str], Word] = {}
+_SAID: dict[re.Pattern[str], Word] = {}
+_REASON = "as the story has it"
+# What goes wrong at a stand-in, in the words of the stories.
+_FAULTS = {
+    "but its answer is lost": {"action": "reset"},
+    "but never answers": {"action": "apply_then_hang"},
+    "but answers with an error": {"action": "apply_then_500"},
+    "and takes a second to answer": {"action": "slow", "seconds": 0.9},
+    "and takes a second to answer that it left something out": {
+        "action": "slow",
+        "seconds": 0.9,
+        "headers": {
+            "sap-message": '{"code":"ZBOM/017","message":"Not every line was taken over",'
+            '"severity":"warning","details":[]}'
+        },
+    },
+}
+
+
+def given(pattern: str) -> Callable[[Word], Word]:
+    """A sentence about the works, before anything runs."""
+    return lambda word: _GIVEN.setdefault(_compiled(pattern), word)
+
+
+def said(pattern: str) -> Callable[[Word], Word]:
+    """An event, or something that has to be true."""
+    return lambda word: _SAID.setdefault(_compiled(pattern), word)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+?)", re.escape(pattern)))
+
+
+def lay_out(works: Works, sentence: Sentence) -> bool:
+    """The works are as the sentence says; False where it is none about them."""
+    found = _find(_GIVEN, sentence)
+    if found is None:
+        return False
+    word, words = found
+    word(works, sentence, **words)
+    return True
+
+
+async def carry_out(stage: Stage, sentence: Sentence) -> None:
+    """What the sentence says has happened, or was looked at.
+
+    Raises: Misspelt for what nobody understands; AssertionError for what is not true, with the line
+    of the story.
+    """
+    found = _find(_SAID, sentence)
+    if found is None:
+        raise Misspelt(sentence.where, f"nobody understands {sentence.text!r}")
+    word, words = found
+    try:
+        done = word(stage, sentence, **words)
+        if isinstance(done, Awaitable):
+            await done
+    except AssertionError as error:
+        raise AssertionError(f"{sentence.where}: {sentence.text}\n\n{error}") from error
+
+
+def _find(known: dict[re.Pattern[str], Word], sentence: Sentence) -> tuple[Word, Any] | None:
+    text = sentence.text.rstrip(":.")
+    fitting = [(w, m.groupdict()) for p, w in known.items() if (m := p.fullmatch(text))]
+    # Of several the one with the fewest words of the story's own says most.
+    return min(fitting, key=lambda f: sum(map(len, f[1].values())), default=None)
+
+
+# Given
+
+
+@given("these plants")
+def _(works: Works, sentence: Sentence) -> None:
+    for row in rows_of(sentence.table("plant")):
+        cells = row.cells
+        works.plants.append(
+            {
+                "code": cells["plant"],
+                "name": cells["name"],
+                "zone": cells["zone"],
+                "sourcing": cells["sourcing"],
+                "purchasing_org": cells["organisation"],
+                "purchasing_group": cells["group"],
+            }
+        )
+
+
+@given("plants get families so")
+def _(works: Works, sentence: Sentence) -> None:
+    for row in rows_of(sentence.table("family")):
+        works.families.setdefault(row.cells["family"], []).append(row.cells["plant"])
+
+
+@given("these suppliers")
+def _(works: Works, sentence: Sentence) -> None:
+    works.suppliers += [
+        {
+            "number": row.cells["supplier"],
+            "name": row.cells["name"],
+            "status": "active",
+            "custom-fields": _qualification(row.cells["qualification"]),
+        }
+        for row in rows_of(sentence.table("supplier"))
+    ]
+
+
+@given("these contracts")
+def _(works: Works, sentence: Sentence) -> None:
+    for row in rows_of(sentence.table("contract")):
+        cells = row.cells
+        line = {
+            "item-number": cells["item"],
+            "price": cells["price"],
+            "price-unit-quantity": cells["per"],
+            "uom": {"code": cells.get("unit", "") or "EA"},
+            "currency": {"code": cells["currency"]},
+            "start-date": cells.get("from", "") or "2024-01-01",
+            "end-date": cells.get("until", "") or "2099-12-31",
+        }
+        works.contract(cells["contract"], cells["supplier"], line)
+
+
+@given("from {day} on the {kind} of {plant} are in {system}")
+def _(works: Works, sentence: Sentence, day: str, kind: str, plant: str, system: str) -> None:
+    kind = {"objects": "*"}.get(kind, kind)
+    where = {"every plant": "*"}.get(plant, plant.removeprefix("plant "))
+    works.route(kind, where, system, date.fromisoformat(day))
+
+
+@given("orders go to {system}")
+def _(works: Works, sentence: Sentence, system: str) -> None:
+    works.route("purchase-order", "*", system, date(2020, 1, 1))
+
+
+@given("it is {moment}")
+def _(works: Works, sentence: Sentence, moment: str) -> None:
+    works.clock.becomes(_moment(moment))
+
+
+@given("changes wait for {role} from {lines} objects on")
+def _(works: Works, sentence: Sentence, role: str, lines: str) -> None:
+    works.rules["guards"] = {"objects": int(lines)}
+    works.rules["approvers"] = {"supplier-qualification": "quality", "mass-change": role}
+
+
+def _qualification(words: str) -> dict[str, Any]:
+    status, _, until = words.partition(" until ")
+    stated = {"qualified": "Qualified", "in qualification": "InQualification"}
+    return {
+        "qualification-status": stated.get(status, status),
+        "qualified-until": until or ("2099-12-31" if status == "qualified" else None),
+    }
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace(" UTC", "")).replace(tzinfo=UTC)
+
+
+# What the PLM says
+
+
+@said("PLM releases {change} for {family}")
+async def _(stage: Stage, sentence: Sentence, change: str, family: str) -> None:
+    change, _, effective = change.partition(", effective ")
+    family, _, late = family.partition(", effective ")
+    await _state(stage, package_in(sentence, change, family, effective or late))
+
+
+@said("PLM corrects {change}")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    change, _, effective = change.partition(", effective ")
+    before = _last_of(stage, sentence, change)
+    corrected = package_in(sentence, change, before.family, effective or before.effective)
+    # What a revision is was said when it was released: it bears the time of the correction.
+    await _state(stage, corrected)
+
+
+@said("PLM takes {change} back")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    before = _last_of(stage, sentence, change)
+    await _state(stage, msgspec.structs.replace(before, status="Cancelled"))
+
+
+@said("PLM sends the same message again")
+async def _(stage: Stage, sentence: Sentence) -> None:
+    await _send(stage, stage.sent[-1], len(stage.sent))
+
+
+@said("PLM states {change} anew, unchanged")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    await _state(stage, _last_of(stage, sentence, change))
+
+
+def _last_of(stage: Stage, sentence: Sentence, change: str) -> Package:
+    found = [package for package in stage.sent if package.change == change]
+    if not found:
+        raise Misspelt(sentence.where, f"PLM has said nothing of {change}")
+    return found[-1]
+
+
+async def _state(stage: Stage, package: Package) -> None:
+    stage.sent.append(package)
+    await _send(stage, package, len(stage.sent))
+
+
+async def _send(stage: Stage, package: Package, number: int) -> None:
+    body = package.written(number)
+    await stage.send("plm", "product-definition", body, "application/xml")
+
+
+# What goes wrong, and works again
+
+
+@said("{system} is out of order for {what}")
+async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
+    rule = {"action": "refuse_500", "method": "POST", "path": _path(sentence, what), "times": None}
+    await stage.targets[system].add_faults(rule)
+    stage.out_of_order.add(system)
+
+
+@said("{system} refuses {what}")
+async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
+    rule = {"action": "refuse_400", "path": _path(sentence, what), "times": None}
+    await stage.targets[system].add_faults(rule)
+
+
+@said("{system} works again")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await stage.targets[system].clear_faults()
+    stage.out_of_order.discard(system)
+
+
+@said("{system} carries out the next write of {what} {fault}")
+async def _(stage: Stage, sentence: Sentence, system: str, what: str, fault: str) -> None:
+    what, _, of = what.partition(" about ")
+    if fault not in _FAULTS:
+        of, _, rest = f"{of} {fault}".strip().partition(" ")
+        fault = rest
+    if fault not in _FAULTS:
+        raise Misspelt(sentence.where, f"{fault!r} is none of {', '.join(_FAULTS)}")
+    # Lines of BOMs are changed inside a call that takes several.
+    rule = {"method": "POST", "path": _path(sentence, what), "body": f'"{of}"' if of else ""}
+    await stage.targets[system].add_faults(rule | _FAULTS[fault])
+
+
+@said("somebody deletes line {line} of the BOM of {parent} in plant {plant} from {system}")
+async def _(
+    stage: Stage, sentence: Sentence, line: str, parent: str, plant: str, system: str
+) -> None:
+    where = {"Material": parent, "Plant": plant, "BillOfMaterialItemNumber": line}
+    gone = await stage.targets[system].remove("MaterialBOMItem", where)
+    assert gone == 1, f"{gone} such lines were there"
+
+
+@said("somebody has put into {system} by hand")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    for row in rows_of(sentence.table("material")):
+        cells = row.cells
+        material = {
+            "Product": cells["material"],
+            "ProductType": cells["type"],
+            "ProductGroup": cells.get("group", "L001"),
+            "BaseUnit": cells["unit"],
+            "IndustrySector": "M",
+            "MaterialRevisionLevel": cells["revision"],
+        }
+        text = {
+            "Product": cells["material"],
+            "Language": "EN",
+            "ProductDescription": cells["description"],
+        }
+        await stage.targets[system].plant("A_Product", msgspec.json.encode(material))
+        await stage.targets[system].plant("A_ProductDescription", msgspec.json.encode(text))
+
+
+def _path(sentence: Sentence, what: str) -> str:
+    if what not in PATHS:
+        raise Misspelt(sentence.where, f"{what!r} is none of {', '.join(PATHS)}")
+    return PATHS[what]
+
+
+# People
+
+
+@said("{role} approves {what}")
+async def _(stage: Stage, sentence: Sentence, role: str, what: str) -> None:
+    await _decide(stage, role, what, "approved")
+
+
+@said("{role} rejects {what}")
+async def _(stage: Stage, sentence: Sentence, role: str, what: str) -> None:
+    await _decide(stage, role, what, "rejected")
+
+
+async def _decide(stage: Stage, role: str, what: str, verdict: approvals.Verdict) -> None:
+    await stage.at_rest()
+    asked = await stage.bench.rows(
+        "select id, encode(digest, 'hex') as digest from step where kind = 'approval'"
+        " and state = 'ready' and owner = $1 and object_id = $2",
+        role,
+        what,
+    )
+    assert len(asked) == 1, f"{role} is asked {len(asked)} questions about {what}"
+    by = await stage.person(role)
+    async with stage.bench.database.transaction() as tx:
+        await approvals.decide(
+            tx,
+            step_id=asked[0]["id"],
+            digest=asked[0]["digest"],
+            verdict=verdict,
+            by=by,
+            reason=_REASON,
+        )
+
+
+@said("operations stop all writing to {system}")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    by = await stage.person("operator")
+    async with stage.bench.database.transaction() as tx:
+        done = await holds.place(tx, kind="system", value=system, reason=_REASON, by=by.name)
+    stage.held[system] = done.hold.id
+
+
+@said("operations let {system} be written to again")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    by = await stage.person("operator")
+    number = stage.held.pop(system)
+    async with stage.bench.database.transaction() as tx:
+        await holds.release(tx, hold_id=number, reason=_REASON, by=by.name)
+
+
+@said("engineering cancels {change} in Layshaft")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    by = await stage.person("engineering")
+    async with stage.bench.database.transaction() as tx:
+        await controls.cancel(
+            tx, number=change, by=by.name, reason=_REASON, now=stage.works.clock()
+        )
+
+
+@said("an operator has {verb} of {what} of {change} run anew")
+async def _(stage: Stage, sentence: Sentence, verb: str, what: str, change: str) -> None:
+    number, _, plant = what.partition(" in ")
+    by = await stage.person("operator")
+    [step] = await stage.bench.column(
+        "select s.id from step s join ledger l on l.id = s.ledger_id where l.key = $1"
+        " and verb = $2 and object_id = $3 and plant = $4 order by generation desc limit 1",
+        f"engineering-change/{change}",
+        verb,
+        number,
+        plant,
+    )
+    async with stage.bench.database.transaction() as tx:
+        await controls.restart(
+            tx,
+            number=change,
+            step=str(step),
+            by=by.name,
+            reason=_REASON,
+            rules=stage.rules,
+            now=stage.works.clock(),
+        )
+
+
+@said("{role} closes the case {code}")
+async def _(stage: Stage, sentence: Sentence, role: str, code: str) -> None:
+    await _settle(stage, role, code, cases.discard)
+
+
+@said("{role} has the case {code} tried again")
+async def _(stage: Stage, sentence: Sentence, role: str, code: str) -> None:
+    await _settle(stage, role, code, cases.retry)
+
+
+async def _settle(stage: Stage, role: str, code: str, settle: Word) -> None:
+    await stage.at_rest()
+    code, _, place = code.partition(" about ")
+    found = await stage.bench.column(
+        "select id from exception_case where state = 'open' and code = $1"
+        " and position($2 in place) > 0",
+        code,
+        place,
+    )
+    assert len(found) == 1, f"{len(found)} open cases are {code} {place}"
+    by = await stage.person(role)
+    async with stage.bench.database.transaction() as tx:
+        await settle(tx, case_id=found[0], by=by.name, reason=_REASON)
+
+
+# Time
+
+
+@said("it becomes {moment}")
+def _(stage: Stage, sentence: Sentence, moment: str) -> None:
+    stage.works.clock.becomes(_moment(moment))
+
+
+@said("as soon as {verbs} of {change} are {state}")
+async def _(stage: Stage, sentence: Sentence, verbs: str, change: str, state: str) -> None:
+    wanted = re.split(r", | and ", verbs)
+
+    async def holds() -> bool:
+        rows = await stage.bench.rows(
+            "select verb, state from step s join ledger l on l.id = s.ledger_id"
+            " where l.key = $1 and verb = any($2::text[])",
+            f"engineering-change/{change}",
+            wanted,
+        )
+        return {row["verb"] for row in rows} == set(wanted) and {r["state"] for r in rows} == {state}
+
+    await stage.until(holds, sentence.text)
+
+
+@said("as soon as {system} has carried out a write of {what}")
+async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
+    path = _path(sentence, what)
+
+    async def holds() -> bool:
+        return bool(await _applied(stage, system, path))
+
+    await stage.until(holds, sentence.text)
+
+
+@said("nothing moves any more")
+async def _(stage: Stage, sentence: Sentence) -> None:
+    await stage.at_rest()
+
+
+# Procurement and the ERP speak for themselves
+
+
+@said("procurement issues the order {order} to {supplier}")
+async def _(stage: Stage, sentence: Sentence, order: str, supplier: str) -> None:
+    await _state_order(stage, sentence, order, supplier, "issued")
+
+
+@said("procurement changes the order {order} to {supplier}")
+async def _(stage: Stage, sentence: Sentence, order: str, supplier: str) -> None:
+    await _state_order(stage, sentence, order, supplier, "issued")
+
+
+async def _state_order(
+    stage: Stage, sentence: Sentence, order: str, supplier: str, status: str
+) -> None:
+    lines = [
+        {
+            "id": number,
+            "line-num": row.cells["line"],
+            "type": "OrderQuantityLine",
+            "status": "ordered",
+            "description": row.cells["item"],
+            "quantity": row.cells["quantity"],
+            "uom": {"code": "EA"},
+            "price": row.cells["price"],
+            "currency": {"code": "EUR"},
+            "item": {"id": number, "item-number": row.cells["item"]},
+            "need-by-date": "2099-04-01T00:00:00+02:00",
+        }
+        for number, row in enumerate(rows_of(sentence.table("line")), start=1)
+    ]
+    at = datetime(2025, 3, 4, 7, stage.messages, tzinfo=UTC).isoformat()
+    plant = sentence.table("line").rows[0].cells["plant"]
+    body = {
+        "id": 12,
+        "po-number": order,
+        "version": 1,
+        "internal-revision": 1,
+        "status": status,
+        "created-at": "2025-03-04T07:00:00+00:00",
+        "updated-at": at,
+        "supplier": {"id": 7, "number": supplier, "name": supplier},
+        "currency": {"code": "EUR"},
+        "ship-to-address": {"location-code": plant},
+        "order-lines": lines,
+    }
+    headers = {"ce-type": "coupa.order"}
+    await stage.send("suite", "row", msgspec.json.encode(body), "application/json", **headers)
+
+
+@said("procurement says that {supplier} is {qualification}")
+async def _(stage: Stage, sentence: Sentence, supplier: str, qualification: str) -> None:
+    at = datetime(2025, 3, 4, 7, stage.messages, tzinfo=UTC).isoformat()
+    body = {
+        "number": supplier,
+        "name": supplier,
+        "status": "active",
+        "updated-at": at,
+        "custom-fields": _qualification(qualification),
+    }
+    headers = {"ce-type": "coupa.supplier"}
+    await stage.send("suite", "row", msgspec.json.encode(body), "application/json", **headers)
+
+
+# What has to be true
+
+
+@said("the ledger of {change} is {state}")
+async def _(stage: Stage, sentence: Sentence, change: str, state: str) -> None:
+    await stage.at_rest()
+    key = change if "/" in change else f"engineering-change/{change}"
+    found = await stage.bench.column("select state from ledger where key = $1", key)
+    assert found == [state], f"it is {found[0] if found else 'not there'}"
+    if not sentence.tables:
+        return
+    rows = await stage.bench.rows(
+        "select distinct on (s.identity) s.* from step s join ledger l on l.id = s.ledger_id"
+        " where l.key = $1 order by s.identity, s.generation desc",
+        key,
+    )
+    # What was awaited and is known by now is no effect, and hangs on which message came first.
+    rows = [row for row in rows if (row["kind"], row["state"]) != ("wait", "done")]
+    _compare(
+        sentence.table("plant"),
+        [
+            {
+                "plant": row["plant"] or "-",
+                "system": row["system"],
+                "object": row["object_id"],
+                "operation": row["verb"],
+                "state": row["state"],
+                "times": str(row["generation"]),
+            }
+            for row in rows
+        ],
+    )
+
+
+@said("{system} holds these {what}")
+async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
+    await stage.at_rest()
+    (table,) = sentence.tables
+    _compare(table, await WHAT[what](stage.targets[system]))
+
+
+@said("{system} holds no {what}")
+async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
+    await stage.at_rest()
+    rows = await WHAT[what](stage.targets[system])
+    assert not rows, laid_out([tuple(rows[0]), *(tuple(row.values()) for row in rows)])
+
+
+@said("{role} is asked nothing")
+async def _(stage: Stage, sentence: Sentence, role: str) -> None:
+    rows = await _questions(stage, role)
+    assert not rows, str(rows)
+
+
+@said("{role} is asked about")
+async def _(stage: Stage, sentence: Sentence, role: str) -> None:
+    (table,) = sentence.tables
+    _compare(table, await _questions(stage, role))
+
+
+async def _questions(stage: Stage, role: str) -> list[dict[str, str]]:
+    await stage.at_rest()
+    rows = await stage.bench.rows(
+        "select * from step where kind = 'approval' and state = 'ready' and owner = $1", role
+    )
+    return [{"object": row["object_id"], "of": row["object_kind"]} for row in rows]
+
+
+@said("no case is open")
+async def _(stage: Stage, sentence: Sentence) -> None:
+    rows = await _open_cases(stage)
+    assert not rows, laid_out([tuple(rows[0]), *(tuple(row.values()) for row in rows)])
+
+
+@said("these cases are open")
+async def _(stage: Stage, sentence: Sentence) -> None:
+    _compare(sentence.table("case"), await _open_cases(stage))
+
+
+async def _open_cases(stage: Stage) -> list[dict[str, str]]:
+    await stage.at_rest()
+    rows = await stage.bench.rows("select * from exception_case where state = 'open' order by id")
+    return [
+        {
+            "case": row["code"],
+            "about": row["place"],
+            "owner": row["owner"],
+            "what": row["what"],
+        }
+        for row in rows
+    ]
+
+
+@said("{who} has been told nothing")
+async def _(stage: Stage, sentence: Sentence, who: str) -> None:
+    await stage.at_rest()
+    assert not stage.told[who], str(stage.told[who])
+
+
+@said("{who} has been told")
+async def _(stage: Stage, sentence: Sentence, who: str) -> None:
+    await stage.at_rest()
+    told = [
+        {"event": n.event, "about": n.about.partition("/")[2], "plant": n.data.get("plant", "-")}
+        for n in stage.told[who]
+    ]
+    _compare(sentence.table("event"), told)
+
+
+@said("nothing was written to {system} since then")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await stage.at_rest()
+    written = [e for e in await _writes(stage, system) if e.request > stage.marks[system]]
+    assert not written, "\n".join(f"{e.method} {e.path} {e.body}" for e in written)
+
+
+@said("nothing was written to {system} at all")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await stage.at_rest()
+    written = await _writes(stage, system)
+    assert not written, "\n".join(f"{e.method} {e.path} {e.body}" for e in written)
+
+
+@said("{system} has carried out these writes")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await stage.at_rest()
+    table: Table = sentence.table("of")
+    told = {row.cells["of"]: row.cells["writes"] for row in table.rows}
+    found = {what: str(len(await _applied(stage, system, PATHS[what]))) for what in told}
+    _compare(table, [{"of": what, "writes": found[what]} for what in told])
+
+
+async def _writes(stage: Stage, system: str) -> list[Any]:
+    return [e for e in await stage.targets[system].entries("received") if e.is_write]
+
+
+async def _applied(stage: Stage, system: str, path: str) -> list[Any]:
+    """The writes of such objects that changed something."""
+    entries = await stage.targets[system].entries()
+    changed = {entry.request for entry in entries if entry.kind == "applied"}
+    return [
+        entry
+        for entry in entries
+        if entry.kind == "received"
+        and entry.is_write
+        and entry.request in changed
+        and re.search(path, entry.path)
+    ]
+
+
+@said("{system} was asked {times} times for {what}")
+async def _(stage: Stage, sentence: Sentence, system: str, times: str, what: str) -> None:
+    await stage.at_rest()
+    found = [
+        entry
+        for entry in await stage.targets[system].entries("received")
+        if entry.method == "GET" and re.search(_path(sentence, what), entry.path)
+    ]
+    assert len(found) == int(times), "\n".join(entry.path for entry in found)
+
+
+@said("the audit says")
+async def _(stage: Stage, sentence: Sentence) -> None:
+    await stage.at_rest()
+    rows = await stage.bench.rows("select * from audit order by id")
+    table = sentence.table("action")
+    about = Counter(row.cells["action"] for row in table.rows)
+    _compare(
+        table,
+        [
+            {"action": row["action"], "subject": row["subject"], "actor": row["actor"]}
+            for row in rows
+            if row["action"] in about
+        ],
+    )
+
+
+def _compare(table: Table, seen: list[dict[str, str]]) -> None:
+    found = difference(table, seen)
+    assert not found, found
