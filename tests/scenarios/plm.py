@@ -8,6 +8,7 @@ import msgspec
 
 from tests.fixtures.pdx_text import (
     affected_xml,
+    attributes,
     bom_xml,
     change_xml,
     item_xml,
@@ -36,7 +37,9 @@ class Package(msgspec.Struct, frozen=True):
         stated = [row.cells for row in self.items]
         day = {"effectiveDate": self.effective} if self.effective else {}
         affected = [
-            affected_xml(cells["item"], newRevision=cells["revision"], **day)
+            affected_xml(
+                cells["item"], newRevision=cells.get("released", "") or cells["revision"], **day
+            )
             for cells in stated
             if cells.get("affected", "yes") == "yes"
         ]
@@ -58,6 +61,7 @@ class Package(msgspec.Struct, frozen=True):
         lines = [
             line_xml(
                 line["component"],
+                _substitute(line.get("substitute", "")),
                 itemQuantity=line["quantity"],
                 proprietarySequenceIdentifier=line["line"],
             )
@@ -67,13 +71,21 @@ class Package(msgspec.Struct, frozen=True):
             cells["item"],
             bom_xml(*lines) if lines else "",
             revisionIdentifier=cells["revision"],
-            revisionReleasedDate=cells.get("released", "") or at,
+            revisionReleasedDate=at,
             category=self.family,
             description=cells.get("description", ""),
             makeBuy=cells.get("source", "make").capitalize(),
             globalProductUnitOfMeasureCode=cells.get("unit", "") or "EA",
             globalLifeCyclePhaseCode=cells.get("phase", "") or "Production",
         )
+
+
+def _substitute(number: str) -> str:
+    """What may be taken in the place of a line's component, if anything."""
+    if number in ("", "-"):
+        return ""
+    row = attributes(itemIdentifier=number, globalPreferredStatusCode="Preferred")
+    return f"<AlternateItems><AlternateItem{row}/></AlternateItems>"
 
 
 def package_in(sentence: Sentence, change: str, family: str, effective: str = "") -> Package:

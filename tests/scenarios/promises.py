@@ -70,7 +70,8 @@ async def _decisions_on_record(stage: Stage) -> Iterable[str]:
         found.append(f"case {row['code']} has no audit row: {row['place']}")
     for row in await stage.bench.rows(
         "select code, place, closed_by from exception_case c where state = 'resolved' and not"
-        " exists (select from audit a where a.subject = c.place and a.actor = c.closed_by)"
+        " exists (select from audit a where a.action <> 'case-opened'"
+        " and (a.detail->>'case')::bigint = c.id)"
     ):
         found.append(f"case {row['code']} was closed by {row['closed_by']} without an audit row")
     return found
@@ -100,7 +101,7 @@ async def _one_story_each(stage: Stage, steps: Rows, messages: Rows) -> Iterable
         elif why in by_id:
             if story != by_id[why]["correlation_id"]:
                 found.append(f"{name} has not the correlation id of {by_id[why]['kind']}")
-        elif why and not why.startswith(("decision/", "step/")):
+        elif why and not why.startswith("decision by "):
             found.append(f"{name} follows from {why}, which is nowhere")
         if why and story not in roots:
             found.append(f"{name} has a correlation id that no source began")

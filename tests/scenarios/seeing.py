@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ops.demo.observe import Target
-from tests.scenarios.telling import Row, Table, rows_of
+from tests.scenarios.telling import Table, rows_of
 
 Seen = list[dict[str, str]]
 See = Callable[[Target], Awaitable[Seen]]
@@ -58,6 +58,7 @@ async def bom_lines(erp: Target) -> Seen:
             "component": row["BillOfMaterialComponent"],
             "quantity": number(row["BillOfMaterialItemQuantity"]),
             "unit": row["BillOfMaterialItemUnit"],
+            "group": row["AlternativeItemGroup"] or "-",
             "of": number(
                 heads[row["BillOfMaterial"], row["Plant"]]["BOMHeaderQuantityInBaseUnit"]
             ),
@@ -132,7 +133,7 @@ WHAT: Mapping[str, See] = {
 PATHS: Mapping[str, str] = {
     "materials": r"A_Product$",
     "plant views": r"A_ProductPlant",
-    "BOM lines": r"MaterialBOMItem",
+    "BOM lines": r"MaterialBOMItem|to_BillOfMaterialItem",
     "BOMs": r"MaterialBOM$",
     "info records": r"A_PurchasingInfoRecord|A_PurgInfoRecd",
     "orders": r"A_PurchaseOrder",
@@ -165,8 +166,6 @@ def difference(told: Table, seen: Iterable[Mapping[str, Any]]) -> str:
         if missing[values]:
             missing[values] -= 1
             lines.append((f"- line {row.line}", *values))
-        else:
-            lines.append((f"  line {row.line}", *values))
     lines += [("+ not told", *values) for values in sorted(extra.elements())]
     return laid_out(lines)
 
@@ -182,8 +181,3 @@ def laid_out(rows: Sequence[Sequence[str]]) -> str:
 
 def _values(columns: Sequence[str], cells: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(cells[column]) for column in columns)
-
-
-def rows_as_told(rows: Iterable[Row]) -> Seen:
-    """Cells of rows."""
-    return [dict(row.cells) for row in rows]

@@ -18,6 +18,7 @@ from broker.principals import Principal
 from broker.store import ledgers as ledger_rows
 from broker.topology import inbound_exchange, subscriber_queue
 from canonical.events import SOURCE
+from canonical.rules import Rules
 from handlers import CATALOGUE
 from ops.app import App
 from ops.demo.observe import Target
@@ -27,7 +28,8 @@ from tests.integration.toy import Bench, bench_on
 from tests.scenarios.plm import Package
 from tests.scenarios.works import SUBSCRIBERS, Works
 
-REST_S = 15.0
+# On a machine that has other things to do.
+REST_S = 45.0
 LOOK_S = 0.03
 _T = TypeVar("_T")
 
@@ -44,8 +46,11 @@ class Told(msgspec.Struct, frozen=True):
 class Stage:
     """What the sentences of a story act on and look at."""
 
-    def __init__(self, works: Works, bench: Bench, channel: AbstractChannel) -> None:
+    def __init__(
+        self, works: Works, bench: Bench, channel: AbstractChannel, *, rules: Rules
+    ) -> None:
         self.works = works
+        self.rules = rules
         self.bench = bench
         self.targets: dict[str, Target] = {}
         self.sent: list[Package] = []
@@ -187,7 +192,8 @@ async def set_up(
         exits.push_async_callback(lambda: running.do(app.stop()))
         bench = await exits.enter_async_context(bench_on(database_url))
         connection = await exits.enter_async_context(await aio_pika.connect(amqp_url))
-        stage = Stage(works, bench, await connection.channel(on_return_raises=True))
+        channel = await connection.channel(on_return_raises=True)
+        stage = Stage(works, bench, channel, rules=configuration.rules)
         for name, url in urls.items():
             stage.targets[name] = await exits.enter_async_context(Target(url))
         await stage.mark()

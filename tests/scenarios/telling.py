@@ -21,6 +21,8 @@ _BULLET = re.compile(r"-\s+(.*\S)")
 _RULER = re.compile(r"[-:| ]+")
 _SAME_AS = re.compile(r"everything is as in \[[^]]*\]\(([\w.-]+)\)")
 _FOR = re.compile(r"<([a-z ]+)>")
+# A bar inside of a cell has a backslash before it.
+_CELLS, _BAR = re.compile(r"(?<!\\)\|"), re.compile(r"\\\|")
 # Of these columns a cell may name several things, with commas: the row stands for each of them.
 SEVERAL = frozenset({"plant", "system", "object", "operation", "item", "parent", "component"})
 
@@ -48,11 +50,15 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Sentence(msgspec.Struct, frozen=True):
-    """One point of a list, with the tables below it. where: "file:line"."""
+    """One point of a list, with the tables below it.
+
+    where: "file:line". section: line of the heading that it stands below.
+    """
 
     part: Part
     text: str
     where: str
+    section: int = 0
     tables: tuple[Table, ...] = ()
 
     def table(self, about: str) -> Table:
@@ -99,11 +105,11 @@ def read_stories(file: Path) -> list[Story]:
 
 
 def _read(file: Path) -> _Told:
-    told, part = _Told(), cast(Part, "given")
+    told, part, section = _Told(), cast(Part, "given"), 0
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         where = f"{file.name}:{number}"
         if heading := _HEADING.fullmatch(line):
-            words = heading[2]
+            words, section = heading[2], number
             if words.casefold() in get_args(Part):
                 part = cast(Part, words.casefold())
             elif words.startswith("Story:"):
@@ -112,7 +118,7 @@ def _read(file: Path) -> _Told:
                 told.title = words
         elif bullet := _BULLET.fullmatch(line):
             text = bullet[1].replace("`", "").replace("**", "")
-            _add(told, *_sentences(file, Sentence(part, text, where)))
+            _add(told, *_sentences(file, Sentence(part, text, where, section)))
         elif line.startswith("  ") and line.strip() and not line.strip().startswith("|"):
             _go_on(told, line.strip().replace("`", ""), where)
         elif line.strip().startswith("|"):
@@ -160,7 +166,8 @@ def _go_on(told: _Told, words: str, where: str) -> None:
 def _add_row(told: _Told, line: str, number: int, where: str) -> None:
     """Head, ruler or row: the first line of a table is its head."""
     last = _last(told, where)
-    cells = tuple(cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|"))
+    inner = line.strip().removeprefix("|").removesuffix("|")
+    cells = tuple(_BAR.sub("|", cell).strip().replace("`", "") for cell in _CELLS.split(inner))
     table = last.tables[-1] if last.tables else None
     if table is None or number != table.end + 1:
         _replace_last(told, where, tables=(*last.tables, Table(number, cells)))

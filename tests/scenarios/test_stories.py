@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from ops.stack import Servers, management
 from tests.scenarios import promises
 from tests.scenarios.stage import Stage, set_up
-from tests.scenarios.telling import Misspelt, Story, read_stories
+from tests.scenarios.telling import Misspelt, Sentence, Story, read_stories
 from tests.scenarios.vocabulary import carry_out, lay_out
 from tests.scenarios.works import Works
 from tests.simulation.simulate import quiet
@@ -74,13 +74,13 @@ async def test_story(story: Story, database_url: str, hosts: Hosts, tmp_path: Pa
         raise
 
 
-async def _tell(stage: Stage, sentences: list) -> None:
-    part = ""
+async def _tell(stage: Stage, sentences: Sequence[Sentence]) -> None:
+    section, part = -1, ""
     for sentence in sentences:
-        if sentence.part == "when" and part != "when":
+        if sentence.part == "when" and sentence.section != section:
             await stage.mark()
-        part = sentence.part
+        section, part = sentence.section, sentence.part
         await carry_out(stage, sentence)
     if part != "then":
-        raise Misspelt("", "a story ends with what has to be true")
+        raise Misspelt(sentences[-1].where, "a story ends with what has to be true")
     await promises.check(stage)

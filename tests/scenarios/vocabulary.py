@@ -16,7 +16,7 @@ from tests.scenarios.plm import Package, package_in
 from tests.scenarios.seeing import PATHS, WHAT, difference, laid_out
 from tests.scenarios.stage import Stage
 from tests.scenarios.telling import Misspelt, Sentence, Table, rows_of
-from tests.scenarios.works import Works
+from tests.scenarios.works import Works, contract_line, new_contract
 
 Word = Callable[..., Any]
 _GIVEN: dict[re.Pattern[str], Word] = {}
@@ -69,6 +69,7 @@ async def carry_out(stage: Stage, sentence: Sentence) -> None:
     Raises: Misspelt for what nobody understands; AssertionError for what is not true, with the line
     of the story.
     """
+    __tracebackhide__ = True
     found = _find(_SAID, sentence)
     if found is None:
         raise Misspelt(sentence.where, f"nobody understands {sentence.text!r}")
@@ -78,7 +79,7 @@ async def carry_out(stage: Stage, sentence: Sentence) -> None:
         if isinstance(done, Awaitable):
             await done
     except AssertionError as error:
-        raise AssertionError(f"{sentence.where}: {sentence.text}\n\n{error}") from error
+        raise AssertionError(f"{sentence.where}: {sentence.text}\n\n{error}") from None
 
 
 def _find(known: dict[re.Pattern[str], Word], sentence: Sentence) -> tuple[Word, Any] | None:
@@ -130,16 +131,7 @@ def _(works: Works, sentence: Sentence) -> None:
 def _(works: Works, sentence: Sentence) -> None:
     for row in rows_of(sentence.table("contract")):
         cells = row.cells
-        line = {
-            "item-number": cells["item"],
-            "price": cells["price"],
-            "price-unit-quantity": cells["per"],
-            "uom": {"code": cells.get("unit", "") or "EA"},
-            "currency": {"code": cells["currency"]},
-            "start-date": cells.get("from", "") or "2024-01-01",
-            "end-date": cells.get("until", "") or "2099-12-31",
-        }
-        works.contract(cells["contract"], cells["supplier"], line)
+        works.contract(cells["contract"], cells["supplier"], contract_line(cells))
 
 
 @given("from {day} on the {kind} of {plant} are in {system}")
@@ -242,7 +234,9 @@ async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
 
 @said("{system} refuses {what}")
 async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
-    rule = {"action": "refuse_400", "path": _path(sentence, what), "times": None}
+    what, _, of = what.partition(" about ")
+    rule = {"action": "refuse_400", "method": "POST", "path": _path(sentence, what), "times": None}
+    rule |= {"body": f'"{of}"'} if of else {}
     await stage.targets[system].add_faults(rule)
 
 
@@ -272,6 +266,13 @@ async def _(
     where = {"Material": parent, "Plant": plant, "BillOfMaterialItemNumber": line}
     gone = await stage.targets[system].remove("MaterialBOMItem", where)
     assert gone == 1, f"{gone} such lines were there"
+
+
+@said("somebody deletes {item} in plant {plant} from {system}")
+async def _(stage: Stage, sentence: Sentence, item: str, plant: str, system: str) -> None:
+    where = {"Product": item, "Plant": plant}
+    gone = await stage.targets[system].remove("A_ProductPlant", where)
+    assert gone == 1, f"{gone} such views were there"
 
 
 @said("somebody has put into {system} by hand")
@@ -363,6 +364,11 @@ async def _(stage: Stage, sentence: Sentence, change: str) -> None:
 @said("an operator has {verb} of {what} of {change} run anew")
 async def _(stage: Stage, sentence: Sentence, verb: str, what: str, change: str) -> None:
     number, _, plant = what.partition(" in ")
+    await _run_anew(stage, verb, number, plant, change)
+
+
+async def _run_anew(stage: Stage, verb: str, number: str, plant: str, change: str) -> None:
+    await stage.at_rest()
     by = await stage.person("operator")
     [step] = await stage.bench.column(
         "select s.id from step s join ledger l on l.id = s.ledger_id where l.key = $1"
@@ -435,10 +441,23 @@ async def _(stage: Stage, sentence: Sentence, verbs: str, change: str, state: st
 
 @said("as soon as {system} has carried out a write of {what}")
 async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
+    what, _, of = what.partition(" about ")
     path = _path(sentence, what)
 
     async def holds() -> bool:
-        return bool(await _applied(stage, system, path))
+        return any(of in entry.body for entry in await _applied(stage, system, path))
+
+    await stage.until(holds, sentence.text)
+
+
+@said("as soon as {system} has refused a write of {what}")
+async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
+    path = _path(sentence, what)
+
+    async def holds() -> bool:
+        entries = await stage.targets[system].entries()
+        refused = {entry.request for entry in entries if entry.fault.startswith("refuse")}
+        return any(e.is_write and e.request in refused and re.search(path, e.path) for e in entries)
 
     await stage.until(holds, sentence.text)
 
@@ -513,6 +532,16 @@ async def _(stage: Stage, sentence: Sentence, supplier: str, qualification: str)
     await stage.send("suite", "row", msgspec.json.encode(body), "application/json", **headers)
 
 
+@said("sourcing makes contract {contract} with {supplier} and procurement is asked again for {what}")
+async def _(stage: Stage, sentence: Sentence, contract: str, supplier: str, what: str) -> None:
+    item, _, change = what.partition(" of ")
+    [cells] = [row.cells for row in rows_of(sentence.table("item"))]
+    line = contract_line(cells)
+    row = new_contract(contract, supplier) | {"lines": [line]}
+    await stage.targets["procurement"].plant("contracts", msgspec.json.encode(row))
+    await _run_anew(stage, "read-coverage", item, "", change)
+
+
 # What has to be true
 
 
@@ -540,7 +569,7 @@ async def _(stage: Stage, sentence: Sentence, change: str, state: str) -> None:
                 "object": row["object_id"],
                 "operation": row["verb"],
                 "state": row["state"],
-                "times": str(row["generation"]),
+                "made": str(row["generation"]),
             }
             for row in rows
         ],

@@ -3,6 +3,7 @@ configuration and the stand-ins' seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from time import monotonic
@@ -73,18 +74,7 @@ class Works:
 
     def contract(self, number: str, supplier: str, line: dict[str, Any]) -> None:
         """The contract with the supplier has that line too."""
-        held = self.contracts.setdefault(
-            number,
-            {
-                "number": number,
-                "name": number,
-                "supplier": {"number": supplier},
-                "start-date": "2024-01-01",
-                "end-date": "2099-12-31",
-                "status": "published",
-                "lines": [],
-            },
-        )
+        held = self.contracts.setdefault(number, new_contract(number, supplier))
         held["lines"].append(line)
 
     def seed(self, kind: Kind) -> dict[str, Any]:
@@ -154,3 +144,29 @@ class Works:
 
 def _route(kind: str, plant: str, system: str, first: date) -> dict[str, Any]:
     return {"object_kind": kind, "plant": plant, "system": system, "from_day": first}
+
+
+def new_contract(number: str, supplier: str) -> dict[str, Any]:
+    """A published contract without lines, as procurement has it."""
+    return {
+        "number": number,
+        "name": number,
+        "supplier": {"number": supplier},
+        "start-date": "2024-01-01",
+        "end-date": "2099-12-31",
+        "status": "published",
+        "lines": [],
+    }
+
+
+def contract_line(cells: Mapping[str, str]) -> dict[str, Any]:
+    """A line that covers an item, of the row of a story."""
+    return {
+        "item-number": cells["item"],
+        "price": cells["price"],
+        "price-unit-quantity": cells["per"],
+        "uom": {"code": cells.get("unit", "") or "EA"},
+        "currency": {"code": cells["currency"]},
+        "start-date": cells.get("from", "") or "2024-01-01",
+        "end-date": cells.get("until", "") or "2099-12-31",
+    }
