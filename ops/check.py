@@ -153,6 +153,7 @@ _GROUPS: Mapping[str, Callable[[str, _Run], Outcome]] = {
     "simulation": _measuring_tests(with_servers=False),
     "contract": _tests(with_servers=True, workers=_WORKERS),
     "integration": _measuring_tests(with_servers=True, workers=_WORKERS),
+    "scenarios": _tests(with_servers=True, workers=_WORKERS),
     "e2e": _tests(with_servers=True),
     "browser": _tests(with_servers=True),
     "hostile": _tests(with_servers=True),

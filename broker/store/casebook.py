@@ -8,6 +8,20 @@ import msgspec
 
 from broker.store.connection import Position, Tx
 
+# Behind "with closed as (... returning *)" of exception cases: each has its row of the audit, under
+# the name of who closed it.
+PUT_ON_RECORD = """
+    insert into audit (actor, action, subject, correlation_id, detail)
+    select c.closed_by, 'case-resolved', c.place,
+           coalesce(
+               (select m.correlation_id from message m
+                where m.at = c.message_at and m.seq = c.message_seq limit 1),
+               (select l.correlation_id from ledger l where l.key = c.ledger_key limit 1),
+               ''),
+           jsonb_build_object('case', c.id, 'code', c.code)
+    from closed c order by c.id
+"""
+
 
 class Case(msgspec.Struct, frozen=True):
     """An exception case to open; (code, place) is open once."""
@@ -80,21 +94,25 @@ async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
 
 async def close_unsaid_cases(tx: Tx, said: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     """Cases that earlier plans of these ledgers opened and their last ones no longer say are
-    resolved.
+    resolved, on record.
 
     said: by ledger key, (code, place) of what its last plan does say.
     """
     sayings = [(key, code, place) for key, its in said.items() for code, place in its]
     await tx.execute(
-        """
-        update exception_case e set state = 'resolved', closed_at = now(),
-               closed_by = 'a newer plan'
-        from unnest($1::text[]) as l(key)
-        where e.state = 'open' and e.origin = 'plan' and e.ledger_key = l.key
-          and not exists (select from unnest($2::text[], $3::text[], $4::text[])
-                              as s(ledger_key, code, place)
-                          where s.ledger_key = e.ledger_key and s.code = e.code
-                            and s.place = e.place)
+        f"""
+        with closed as (
+            update exception_case e set state = 'resolved', closed_at = now(),
+                   closed_by = 'a newer plan'
+            from unnest($1::text[]) as l(key)
+            where e.state = 'open' and e.origin = 'plan' and e.ledger_key = l.key
+              and not exists (select from unnest($2::text[], $3::text[], $4::text[])
+                                  as s(ledger_key, code, place)
+                              where s.ledger_key = e.ledger_key and s.code = e.code
+                                and s.place = e.place)
+            returning e.*
+        )
+        {PUT_ON_RECORD}
         """,
         sorted(said),
         [key for key, _, _ in sayings],
@@ -104,12 +122,16 @@ async def close_unsaid_cases(tx: Tx, said: Mapping[str, Sequence[tuple[str, str]
 
 
 async def close_cases(tx: Tx, *, about: str, ledger_key: str, by: str) -> None:
-    """Open cases of that ledger whose place names that object are resolved."""
+    """Open cases of that ledger whose place names that object are resolved, on record."""
     await tx.execute(
-        """
-        update exception_case set state = 'resolved', closed_at = now(), closed_by = $3
-        where state = 'open' and ledger_key = $2
-          and (place = $1 or right(place, length($1) + 1) in (' ' || $1, '/' || $1))
+        f"""
+        with closed as (
+            update exception_case set state = 'resolved', closed_at = now(), closed_by = $3
+            where state = 'open' and ledger_key = $2
+              and (place = $1 or right(place, length($1) + 1) in (' ' || $1, '/' || $1))
+            returning *
+        )
+        {PUT_ON_RECORD}
         """,
         about,
         ledger_key,

@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from broker.ledger import Due
-from broker.store.casebook import Case
+from broker.store.casebook import PUT_ON_RECORD, Case
 from broker.store.connection import Tx
 from broker.store.steps import DUE_FROM, DUE_S, ESCALATED_TO, operation_from
 from canonical.operations import Approve
@@ -123,14 +123,18 @@ async def hand_on(tx: Tx, cases: Sequence[Case]) -> None:
 async def close_mended(tx: Tx) -> None:
     """Cases of failed calls that went on are resolved where the call has not failed any more."""
     await tx.execute(
-        """
-        update exception_case e
-        set state = 'resolved', closed_at = now(), closed_by = 'the step, which went on'
-        where e.state = 'open' and e.code = $1
-          and not exists (
-              select from ledger l join step s on s.ledger_id = l.id
-              where l.key = e.ledger_key and s.state = 'failed' and s.kind = 'call'
-                and e.place = l.key || ': ' || s.identity)
+        f"""
+        with closed as (
+            update exception_case e
+            set state = 'resolved', closed_at = now(), closed_by = 'the step, which went on'
+            where e.state = 'open' and e.code = $1
+              and not exists (
+                  select from ledger l join step s on s.ledger_id = l.id
+                  where l.key = e.ledger_key and s.state = 'failed' and s.kind = 'call'
+                    and e.place = l.key || ': ' || s.identity)
+            returning e.*
+        )
+        {PUT_ON_RECORD}
         """,
         CODE,
     )

@@ -29,7 +29,7 @@ from tests.scenarios.plm import Package
 from tests.scenarios.works import SUBSCRIBERS, Works
 
 # On a machine that has other things to do.
-REST_S = 45.0
+REST_S = 60.0
 LOOK_S = 0.03
 _T = TypeVar("_T")
 
@@ -190,7 +190,7 @@ async def set_up(
         app = App(configuration, catalogue=CATALOGUE, environ={}, now=works.clock)
         await running.do(app.start())
         exits.push_async_callback(lambda: running.do(app.stop()))
-        bench = await exits.enter_async_context(bench_on(database_url))
+        bench = await exits.enter_async_context(bench_on(database_url, statement_s=30.0))
         connection = await exits.enter_async_context(await aio_pika.connect(amqp_url))
         channel = await connection.channel(on_return_raises=True)
         stage = Stage(works, bench, channel, rules=configuration.rules)
