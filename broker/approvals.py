@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from broker import book
+from broker.authority import may_do, put_on_record
 from broker.emission import emission, lane_following
 from broker.ledger import LedgerStep, Move
 from broker.principals import Decision, Deed, Principal, Refused, may_be_delegate, signers
@@ -45,6 +46,10 @@ async def deed(tx: Tx, step_id: int, verdict: Verdict) -> Deed:
     Raises: Rejected("not-found").
     """
     asked, _ = await _locked(tx, step_id)
+    return _deed(asked, verdict)
+
+
+def _deed(asked: Approval, verdict: Verdict) -> Deed:
     return Deed(
         action="task-approve" if verdict == "approved" else "task-reject",
         subject=_subject(asked),
@@ -220,6 +225,79 @@ async def decide_all(
     return found
 
 
+class Fate(msgspec.Struct, frozen=True):
+    """What became of one question of several. refused: why it was not decided; None = it was, as
+    `decided` says."""
+
+    step_id: int
+    decided: Decided | None = None
+    refused: Rejected | Conflict | None = None
+
+
+async def decide_each(
+    tx: Tx,
+    shown: Sequence[Shown],
+    *,
+    verdict: Verdict,
+    by: Principal,
+    reason: str,
+    choice: str = "",
+) -> list[Fate]:
+    """Each of these questions is decided, where it can be and they may; the others stay as they
+    are. Either is on record for each by itself.
+
+    by: whoever acts; what it takes is asked here, of each question.
+    """
+    found = [await step_rows.approval(tx, each.step_id) for each in shown]
+    ledger_ids = {asked.ledger_id for asked in found if asked is not None}
+    ledgers = await ledger_rows.lock_ledgers(tx, ledger_ids)
+    loaded = await step_rows.load_steps(tx, list(ledgers))
+    steps = {step.id: step for some in loaded.values() for step in some}
+    refused: dict[int, Rejected | Conflict] = {}
+    fit: list[Shown] = []
+    for each in shown:
+        try:
+            asked = await _asked(tx, each.step_id)
+        except Rejected as failure:
+            refused[each.step_id] = failure
+            continue
+        try:
+            await _require_fit(
+                tx, asked, steps[each.step_id], each, verdict=verdict, by=by, choice=choice
+            )
+        except (Rejected, Conflict) as failure:
+            refused[each.step_id] = failure
+            await put_on_record(tx, _deed(asked, verdict), failure, by=by.name)
+        else:
+            fit.append(each)
+    done = await decide_all(tx, fit, verdict=verdict, by=by, reason=reason, choice=choice)
+    decided = {each.step_id: one for each, one in zip(fit, done, strict=True)}
+    return [
+        Fate(each.step_id, decided.get(each.step_id), refused.get(each.step_id)) for each in shown
+    ]
+
+
+async def _require_fit(
+    tx: Tx,
+    asked: Approval,
+    step: LedgerStep,
+    shown: Shown,
+    *,
+    verdict: Verdict,
+    by: Principal,
+    choice: str,
+) -> None:
+    """Raises: whatever `decide_all` would, and Refused where they may not."""
+    if missing := may_do(by, _deed(asked, verdict)):
+        raise missing
+    _require_open(step, shown.digest)
+    _require_answer(asked, step, verdict, choice)
+    if verdict == "approved":
+        said = await step_rows.decisions(tx, step.id)
+        _require_unsigned(asked, said, step, by)
+        _require_same_choice(asked, said, signers(said, shown.digest), choice)
+
+
 async def _decide(
     tx: Tx,
     ledger: Ledger,
@@ -237,8 +315,7 @@ async def _decide(
     before = signers(said, digest)
     in_place_of = asked.delegations.get(by.name, "")
     if verdict == "approved":
-        if {by.name, in_place_of} & _signed(said, digest):
-            raise _signed_already(asked, before, by.name, by)
+        _require_unsigned(asked, said, step, by)
         _require_same_choice(asked, said, before, choice)
     await step_rows.record_decision(
         tx,
@@ -332,6 +409,15 @@ def _require_answer(asked: Approval, step: LedgerStep, verdict: Verdict, choice:
             where=f"task {step.id}",
             remedy="Approve or reject it, without a choice",
         )
+
+
+def _require_unsigned(
+    asked: Approval, said: Sequence[Decision], step: LedgerStep, by: Principal
+) -> None:
+    """Of a person and the one in whose place they act, one signs."""
+    digest = step.digest.hex()
+    if {by.name, asked.delegations.get(by.name, "")} & _signed(said, digest):
+        raise _signed_already(asked, signers(said, digest), by.name, by)
 
 
 def _require_same_choice(

@@ -83,22 +83,48 @@ async def acting(
             deed = await describe(tx)
             principal = await identify(tx, token)
             actor = principal.name
-            refused = may(
-                principal,
-                deed.action,
-                plants=deed.plants,
-                role=deed.role,
-                escalated_to=deed.escalated_to,
-                delegates=deed.delegates,
-            )
-            if refused:
+            if refused := may_do(principal, deed):
                 raise refused
             yield tx, principal
     except (Rejected, Conflict) as failure:
         if deed is not None:
-            by = failure.by if isinstance(failure, Refused) else actor
-            await _put_on_record(database, deed, failure, by=by)
+            async with database.transaction() as tx:
+                await put_on_record(tx, deed, failure, by=actor)
         raise
+
+
+@asynccontextmanager
+async def acting_on_each(
+    database: Database, token: str, *, identify: Identify = known
+) -> AsyncIterator[tuple[Tx, Principal]]:
+    """A transaction in which somebody does several things, each as far as they may: what is done
+    inside asks `may_do` about each of them, and puts on record what is refused.
+
+    Raises: Refused where no token says who it is.
+    """
+    await _note_use(database, token)
+    async with database.transaction() as tx:
+        yield tx, await identify(tx, token)
+
+
+def may_do(principal: Principal, deed: Deed) -> Refused | None:
+    """None where the principal may do that; else what is missing."""
+    return may(
+        principal,
+        deed.action,
+        plants=deed.plants,
+        role=deed.role,
+        escalated_to=deed.escalated_to,
+        delegates=deed.delegates,
+    )
+
+
+async def put_on_record(tx: Tx, deed: Deed, failure: Rejected | Conflict, *, by: str) -> None:
+    """What was refused is in the audit. by: who asked for it, where the failure does not say."""
+    name = failure.by if isinstance(failure, Refused) else by
+    detail = {"code": failure.code, "reason": failure.what, "where": failure.where}
+    note = Note(name, f"{deed.action}-refused", deed.subject, deed.correlation_id, detail)
+    await message_rows.write_audit(tx, [note])
 
 
 async def _note_use(database: Database, token: str) -> None:
@@ -110,12 +136,3 @@ async def _note_use(database: Database, token: str) -> None:
         digest = token_hash(token)
         async with database.session() as session:
             await rows.note_use(session, digest)
-
-
-async def _put_on_record(
-    database: Database, deed: Deed, failure: Rejected | Conflict, *, by: str
-) -> None:
-    detail = {"code": failure.code, "reason": failure.what, "where": failure.where}
-    note = Note(by, f"{deed.action}-refused", deed.subject, deed.correlation_id, detail)
-    async with database.transaction() as tx:
-        await message_rows.write_audit(tx, [note])

@@ -187,6 +187,20 @@ async def owner(tx: Tx, token_id: int) -> str | None:
     return name
 
 
+async def able(tx: Tx, *, limit: int) -> list[Principal]:
+    """Whoever has a token that counts, by name."""
+    rows = await tx.fetch(
+        f"""
+        select p.name, p.roles, p.plants from principal p
+        where exists (
+            select from api_token t where t.principal_id = p.id and {TOKEN_STATE} = 'valid')
+        order by p.name limit $1
+        """,
+        limit,
+    )
+    return [Principal(r["name"], tuple(r["roles"]), tuple(r["plants"])) for r in rows]
+
+
 async def tokens(tx: Tx, *, limit: int) -> list[TokenRow]:
     """All tokens, by name, the newest first."""
     rows = await tx.fetch(

@@ -6,7 +6,7 @@ Field names are the field names of `-o json`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import MappingProxyType
@@ -19,8 +19,8 @@ from broker.ledger import LEFT_BEHIND
 from broker.principals import Decision, signers
 from broker.store.connection import Database, Tx
 from broker.store.holds import Hold, in_words, open_holds
-from broker.store.steps import ESCALATED_TO
-from canonical.change import change_key
+from broker.store.steps import DUE_S, ESCALATED_TO
+from broker.store.task_list import State, Wanted, chosen
 from canonical.effects import Finding
 from canonical.operations import Approve, AwaitFact, AwaitTime, Operation
 from canonical.order import OrderedLine
@@ -153,7 +153,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     how many more it takes while it is open. overdue_s: seconds that it is open past its due time;
     0 = it is not. escalated_to: roles that may decide it too, since it waits too long; delegates:
     who may in somebody's place. choices: one of them is the answer; () = yes or no. order_line:
-    that it is about, where it is about one.
+    that it is about, where it is about one. key: of its ledger. due_s: seconds that it has, of the
+    working time of the calendar of that name; "" = of any time.
     """
 
     id: int
@@ -181,6 +182,18 @@ class TaskRow(msgspec.Struct, frozen=True):
     decisions: tuple[DecisionRow, ...]
     choices: tuple[str, ...]
     order_line: OrderedLine | None
+    key: str = ""
+    due_s: int = 0
+    calendar: str = ""
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """A page of a list of approvals. matched: how many are wanted, among those looked through;
+    is_cut: there were more to look through."""
+
+    rows: tuple[TaskRow, ...]
+    matched: int
+    is_cut: bool
 
 
 class CaseRow(msgspec.Struct, frozen=True):
@@ -347,46 +360,48 @@ async def step_counts(tx: Tx, key: str) -> list[StepCount]:
     return [msgspec.convert(dict(r), StepCount) for r in rows]
 
 
-async def tasks(tx: Tx, which: Which, *, limit: int = LIST_LIMIT) -> list[TaskRow]:
+async def tasks(tx: Tx, which: State, *, limit: int = LIST_LIMIT) -> list[TaskRow]:
     """Approvals, the oldest first: open ones, decided ones or all."""
-    states = {"open": ["ready"], "decided": ["done", "failed"]}.get(which)
-    return await _tasks(tx, states, None, limit)
+    return list((await task_page(tx, Wanted(state=which), limit=limit)).rows)
 
 
 async def order_tasks(
-    tx: Tx, *, change: str = "", line: Mapping[str, str] = MappingProxyType({}), limit: int
+    tx: Tx,
+    *,
+    change: str = "",
+    line: Mapping[str, str] = MappingProxyType({}),
+    due_within_s: float | None = None,
+    limit: int,
 ) -> list[TaskRow]:
     """Open approvals about order lines, the oldest first. change: number, "" = of any; line: fields
     of `OrderedLine` with the values that are wanted."""
-    return await _tasks(tx, ["ready"], None, limit, key=change and change_key(change), line=line)
+    wanted = Wanted(change=change, line=line, due_within_s=due_within_s)
+    return list((await task_page(tx, wanted, limit=limit)).rows)
+
+
+async def task_page(
+    tx: Tx, wanted: Wanted, *, limit: int, offset: int = 0, newest_first: bool = False
+) -> TaskPage:
+    """The approvals that are wanted, so many from the offset on, by due time."""
+    found = await chosen(tx, wanted, limit=limit, offset=offset, newest_first=newest_first)
+    return TaskPage(tuple(await tasks_of(tx, found.ids)), found.matched, found.is_cut)
 
 
 async def task(tx: Tx, task_id: int) -> TaskRow | None:
     """The approval with that step id; None where there is none."""
-    found = await _tasks(tx, None, task_id, 1)
+    found = await tasks_of(tx, [task_id])
     return found[0] if found else None
 
 
-async def _tasks(
-    tx: Tx,
-    states: list[str] | None,
-    task_id: int | None,
-    limit: int,
-    *,
-    key: str = "",
-    line: Mapping[str, str] | None = None,
-) -> list[TaskRow]:
+async def tasks_of(tx: Tx, ids: Sequence[int]) -> list[TaskRow]:
+    """The approvals with these step ids, in their order; others are left out."""
+    if not ids:
+        return []
     rows = await tx.fetch(
         f"""
         with recursive asked as materialized (
-            select * from step s
-            where s.kind = 'approval' and ($1::text[] is null or s.state = any($1))
-              and ($2::bigint is null or s.id = $2)
-              and ($4::text is null
-                   or s.ledger_id in (select id from ledger where ledger.key = $4))
-              and ($5::jsonb is null
-                   or convert_from(s.operation, 'UTF8')::jsonb -> 'order_line' @> $5)
-            order by s.due_at, s.id limit $3
+            select s.*, {DUE_S} as has_s from step s
+            where s.kind = 'approval' and s.id = any($1::bigint[])
         ),
         -- joined by equality: a search in the arrays would compare every step with every other
         dependant as materialized (
@@ -414,7 +429,8 @@ async def _tasks(
         )
         select s.id, l.key as ledger_key, l.title, s.system, s.owner, s.object_kind, s.object_id,
                s.plant, s.operation, s.state, s.changed_at, s.due_at, s.digest,
-               d.decisions, g.delegates, coalesce(w.steps, 0) as waiting, c.plants,
+               s.has_s as due_s, s.calendar, d.decisions, g.delegates,
+               coalesce(w.steps, 0) as waiting, c.plants,
                case when s.state = 'ready'
                     then greatest(extract(epoch from now() - s.due_at), 0)::bigint else 0
                end as overdue_s, {ESCALATED_TO} as escalated_to
@@ -432,15 +448,19 @@ async def _tasks(
                        'at', at) order by at)::text as delegates
             from delegation where step_id = s.id and withdrawn_at is null
         ) g on true
-        order by s.due_at, s.id
         """,
-        states,
-        task_id,
-        limit,
-        key or None,
-        None if line is None else msgspec.json.encode(line).decode(),
+        list(ids),
     )
-    return [_task(r) for r in rows]
+    found = {r["id"]: r for r in rows}
+    return [_task(found[step_id]) for step_id in ids if step_id in found]
+
+
+async def operations(tx: Tx, step_ids: Sequence[int]) -> dict[int, Operation]:
+    """What the steps with these ids ask for."""
+    rows = await tx.fetch(
+        "select id, operation from step where id = any($1::bigint[]) order by id", list(step_ids)
+    )
+    return {r["id"]: msgspec.json.decode(r["operation"], type=Operation) for r in rows}
 
 
 async def cases(tx: Tx, which: Which, *, limit: int = LIST_LIMIT) -> list[CaseRow]:
@@ -586,6 +606,9 @@ def _task(row: object) -> TaskRow:
         decisions=decisions,
         choices=operation.choices,
         order_line=operation.order_line,
+        key=cast(str, r["ledger_key"]),
+        due_s=cast(int, r["due_s"]),
+        calendar=cast(str, r["calendar"]),
     )
 
 

@@ -172,7 +172,7 @@ def print_task(page: Screen, task: TaskRow) -> None:
             ("state", STATES.get(task.state, task.state)),
             ("signed", signed(task)),
             ("since", f"{moment(task.since)} UTC"),
-            ("due", f"{moment(task.due_at)} UTC"),
+            ("due", f"{moment(task.due_at)} UTC, {time_it_has(task)}"),
             ("overdue by", overdue_by(task)),
             ("escalated to", escalated(task)),
             *(
@@ -185,7 +185,7 @@ def print_task(page: Screen, task: TaskRow) -> None:
             *(
                 (
                     "decision",
-                    f"{d.choice or d.verdict} by {_decider(d)}, {moment(d.at)} UTC: {d.reason}",
+                    f"{d.choice or d.verdict} by {decider(d)}, {moment(d.at)} UTC: {d.reason}",
                 )
                 for d in task.decisions
             ),
@@ -202,9 +202,16 @@ def print_task(page: Screen, task: TaskRow) -> None:
         page.line(f"no:  layshaft task reject {given}")
 
 
-def _decider(decision: DecisionRow) -> str:
+def decider(decision: DecisionRow) -> str:
+    """Who decided, and in whose place."""
     place = f" in the place of {decision.in_place_of}" if decision.in_place_of else ""
     return decision.by + place
+
+
+def time_it_has(task: TaskRow) -> str:
+    """How long may be thought about it, and by whose working time."""
+    working = f" of the working time {task.calendar}" if task.calendar else ""
+    return f"{span(task.due_s)}{working} after it was asked"
 
 
 def overdue_by(task: TaskRow) -> str:

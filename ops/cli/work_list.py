@@ -42,6 +42,8 @@ class Orders:
     """Only those for this plant."""
     item: str = ""
     """Only those of this item."""
+    due_within_hours: float | None = None
+    """Only those that are due by then; 0 = overdue."""
 
 
 def add_to(app: App) -> None:
@@ -68,9 +70,9 @@ def list_orders(
             (Column("plant"), lambda t: _line(t).plant),
             (Column("item"), lambda t: _line(t).item),
             (Column("revision"), lambda t: _line(t).revision),
-            (Column("quantity", is_number=True), lambda t: _quantity(_line(t))),
+            (Column("quantity", is_number=True), lambda t: quantity_words(_line(t))),
             (Column("delivery"), lambda t: str(_line(t).on or "")),
-            (Column("value", is_number=True), lambda t: _value(_line(t))),
+            (Column("value", is_number=True), lambda t: value_words(_line(t))),
             (Column("PLM says", is_text=True), lambda t: _line(t).disposition),
             (Column("due (UTC)"), lambda t: moment(t.due_at)),
         ],
@@ -80,7 +82,7 @@ def list_orders(
     if rows and not reading.is_json:
         choices = "|".join(sorted({choice for row in rows for choice in row.choices}))
         given = f'--list {_digest_of(rows)[:MIN_DIGEST]} --choice {choices} --reason "..."'
-        talk(f"All of these alike: layshaft task decide-orders {_options(which)}{given}")
+        talk(f"All of these alike: layshaft task decide-orders {options(which)}{given}")
 
 
 def decide_orders(
@@ -141,7 +143,14 @@ async def _work_list(tx: Tx, which: Orders) -> list[TaskRow]:
     """Open questions about order lines, in the order in which they are due."""
     wanted = {"supplier": which.supplier, "plant": which.plant, "item": which.item}
     line = {name: value for name, value in wanted.items() if value}
-    return await views.order_tasks(tx, change=which.change, line=line, limit=MOST_LINES)
+    hours = which.due_within_hours
+    return await views.order_tasks(
+        tx,
+        change=which.change,
+        line=line,
+        due_within_s=None if hours is None else hours * 3600,
+        limit=MOST_LINES,
+    )
 
 
 def _digest_of(rows: Sequence[TaskRow]) -> str:
@@ -155,21 +164,26 @@ def _line(task: TaskRow) -> OrderedLine:
     return task.order_line
 
 
-def _quantity(line: OrderedLine) -> str:
+def quantity_words(line: OrderedLine) -> str:
+    """How much is ordered, with its unit."""
     return f"{line.quantity.value:f} {line.quantity.unit}"
 
 
-def _value(line: OrderedLine) -> str:
+def value_words(line: OrderedLine) -> str:
+    """What it is worth, with its currency; "" where no price is stated for its unit."""
     if line.value is None:
         return ""
     return f"{line.value.amount:.{minor_digits(line.value.currency)}f} {line.value.currency}"
 
 
-def _options(which: Orders) -> str:
+def options(which: Orders) -> str:
+    """The options that narrow a list so, each with a blank behind it."""
+    hours = which.due_within_hours
     given = (
         ("--change", which.change),
         ("--supplier", which.supplier),
         ("--plant", which.plant),
         ("--item", which.item),
+        ("--due-within-hours", "" if hours is None else f"{hours:g}"),
     )
     return "".join(f"{name} {shlex.quote(value)} " for name, value in given if value)

@@ -13,5 +13,9 @@ change_view what they show, from the status that the command shows
 matrix graph how complete a change is; which step comes after which
 states      of steps, as people see them
 live        what people look at while it changes
-soon        work lists that the command has and the console does not yet
+tasks       what waits for whom, one task with its evidence, decisions
+evidence    what a decision rests on and sets free
+orders      the work list of buyers: chosen lines, decided alike
+lists       filters, pages and who may decide, of both
+export      a list as a file
 """

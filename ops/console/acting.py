@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from broker import sessions
-from broker.authority import Describe, acting
+from broker.authority import Describe, Identify, acting, acting_on_each
 from broker.principals import Principal
 from broker.store import Tx
 from broker.store import sessions as rows
@@ -33,22 +33,49 @@ async def act(request: web.Request, describe: Describe, work: Work, *, back: str
     is in the audit, as it is for the command.
     Raises: as broker.authority.acting; Rejected("form-incomplete").
     """
+    async with acting(
+        request.app[ACTING], request[SIGNED].text, describe, identify=_identify(request)
+    ) as (tx, who):
+        key = await _once(request, tx, who, work)
+    raise web.HTTPSeeOther(f"{back}?{urlencode({_DONE: key})}")
+
+
+async def act_on_each(request: web.Request, work: Work, *, back: str) -> web.Response:
+    """The same for work on several things, which asks about each of them whether they may.
+
+    back: its page; "" = what the work says is the page itself.
+    """
+    async with acting_on_each(
+        request.app[ACTING], request[SIGNED].text, identify=_identify(request)
+    ) as (tx, who):
+        key = await _once(request, tx, who, work)
+    if back:
+        raise web.HTTPSeeOther(f"{back}?{urlencode({_DONE: key})}")
+    async with snapshot(request.app[READING]) as tx:
+        raise web.HTTPSeeOther(await rows.said(tx, _digest(request), key))
+
+
+async def _once(request: web.Request, tx: Tx, who: Principal, work: Work) -> str:
+    """The work is done unless this form did it before; number of the form."""
     key = await field(request, "once")
     if len(key) != _KEY_CHARACTERS:
         raise _incomplete("once")
+    if await rows.note_form(tx, _digest(request), key):
+        await rows.keep_said(tx, _digest(request), key, await work(tx, who))
+    return key
+
+
+def _identify(request: web.Request) -> Identify:
     limits = request.app[SETTINGS].limits
-    digest = sessions.session_hash(request[SIGNED].text)
 
     async def identify(tx: Tx, text: str) -> Principal:
         return (await sessions.current(tx, text, limits)).principal
 
-    async with acting(request.app[ACTING], request[SIGNED].text, describe, identify=identify) as (
-        tx,
-        who,
-    ):
-        if await rows.note_form(tx, digest, key):
-            await rows.keep_said(tx, digest, key, await work(tx, who))
-    raise web.HTTPSeeOther(f"{back}?{urlencode({_DONE: key})}")
+    return identify
+
+
+def _digest(request: web.Request) -> bytes:
+    return sessions.session_hash(request[SIGNED].text)
 
 
 async def said(request: web.Request) -> str:
@@ -57,7 +84,7 @@ async def said(request: web.Request) -> str:
     if not key:
         return ""
     async with snapshot(request.app[READING]) as tx:
-        return await rows.said(tx, sessions.session_hash(request[SIGNED].text), key)
+        return await rows.said(tx, _digest(request), key)
 
 
 async def field(request: web.Request, name: str) -> str:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from broker.store import Database
 from canonical.rules import Rules
-from ops.console import change_list, changes, guards, signing, soon
+from ops.console import change_list, changes, guards, orders, signing, tasks
 from ops.console.changes import RULES
 from ops.console.guards import ACTING, ORIGINS, READING, SETTINGS, STREAM
 from ops.console.live import HEARTBEAT_S, LIVE, Live
@@ -30,8 +30,16 @@ ROUTES: tuple[tuple[str, str, guards.Handler, str | None], ...] = (
     ("POST", "/changes/{number:[^/]+}/{act:[a-z]+}", changes.steer, None),
     ("GET", "/changes/{number:[^/]+}/steps/{step:[^/]+}", changes.step, None),
     ("POST", "/changes/{number:[^/]+}/steps/{step:[^/]+}/{act:[a-z]+}", changes.steer_step, None),
-    ("GET", "/tasks", soon.page, None),
-    ("GET", "/orders", soon.page, None),
+    ("GET", "/tasks", tasks.page, None),
+    ("GET", "/tasks.{kind:csv|jsonl}", tasks.download, None),
+    ("GET", r"/tasks/{number:\d{1,20}}", tasks.show, None),
+    ("POST", r"/tasks/{number:\d{1,20}}/decide", tasks.decided, None),
+    ("POST", r"/tasks/{number:\d{1,20}}/delegate", tasks.delegated, None),
+    ("GET", "/orders", orders.page, None),
+    ("GET", "/orders.{kind:csv|jsonl}", orders.download, None),
+    ("POST", "/orders/chosen", orders.choose, None),
+    ("GET", r"/orders/chosen/{number:\d{1,20}}", orders.chosen, None),
+    ("POST", r"/orders/chosen/{number:\d{1,20}}", orders.decided, None),
     ("GET", "/static/{name:.+}", static, "static"),
 )
 

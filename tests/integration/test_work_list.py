@@ -112,6 +112,8 @@ def test_a_work_list_shows_order_supplier_quantity_and_day_and_can_be_narrowed(
     assert [t["plant"] for t in listed(layshaft, "--plant", "2010")] == ["2010"]
     assert len(listed(layshaft, "--change", "ECO-7", "--item", "BOLT-1")) == 3
     assert listed(layshaft, "--change", "ECO-8") == []
+    assert len(listed(layshaft, "--due-within-hours", "0")) == 3
+    assert listed(layshaft, "--due-within-hours=-1e6") == []
     _, out, err = layshaft("task", "orders", "--supplier", "S-2")
     assert "45002/10" in out
     assert "500 H87" in out

@@ -17,12 +17,12 @@ PAGES = Pages(ZoneInfo("Europe/Berlin"))
 
 def test_a_template_says_what_it_was_not_given() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        PAGES.render("soon.html", signed=None, path="/", title="x")
+        PAGES.render("once_more.html", signed=None, path="/")
 
 
 def test_a_text_stays_a_text() -> None:
-    page = PAGES.render("soon.html", signed=None, path="/", title="<b>&", commands=())
-    assert "<h1>&lt;b&gt;&amp;</h1>" in page
+    page = PAGES.render("once_more.html", signed=None, path="/", address="<b>&")
+    assert '<a href="&lt;b&gt;&amp;">' in page
 
 
 def test_a_time_has_its_zone_and_utc_beside_it() -> None:
