@@ -59,9 +59,7 @@ async def bom_lines(erp: Target) -> Seen:
             "quantity": number(row["BillOfMaterialItemQuantity"]),
             "unit": row["BillOfMaterialItemUnit"],
             "group": row["AlternativeItemGroup"] or "-",
-            "of": number(
-                heads[row["BillOfMaterial"], row["Plant"]]["BOMHeaderQuantityInBaseUnit"]
-            ),
+            "of": number(heads[row["BillOfMaterial"], row["Plant"]]["BOMHeaderQuantityInBaseUnit"]),
         }
         for row in await erp.table("MaterialBOMItem")
     ]

@@ -82,6 +82,13 @@ async def carry_out(stage: Stage, sentence: Sentence) -> None:
         raise AssertionError(f"{sentence.where}: {sentence.text}\n\n{error}") from None
 
 
+def understands(sentence: Sentence) -> bool:
+    """Whether there is a word for the sentence."""
+    if sentence.part == "given" and _find(_GIVEN, sentence):
+        return True
+    return _find(_SAID, sentence) is not None
+
+
 def _find(known: dict[re.Pattern[str], Word], sentence: Sentence) -> tuple[Word, Any] | None:
     text = sentence.text.rstrip(":.")
     fitting = [(w, m.groupdict()) for p, w in known.items() if (m := p.fullmatch(text))]
@@ -331,7 +338,8 @@ async def _decide(
         role,
         what,
     )
-    assert asked and not (one and len(asked) > 1), f"{role} is asked {len(asked)} questions about {what}"
+    is_right = len(asked) == 1 if one else bool(asked)
+    assert is_right, f"{role} is asked {len(asked)} questions about {what}"
     by = await stage.person(role)
     async with stage.bench.database.transaction() as tx:
         await approvals.decide(
@@ -344,16 +352,36 @@ async def _decide(
         )
 
 
+@said("operations stop all writing")
+async def _(stage: Stage, sentence: Sentence) -> None:
+    for system in stage.targets:
+        await _stop(stage, system)
+
+
+@said("operations let everything be written again")
+async def _(stage: Stage, sentence: Sentence) -> None:
+    for system in list(stage.held):
+        await _release(stage, system)
+
+
 @said("operations stop all writing to {system}")
 async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await _stop(stage, system)
+
+
+@said("operations let {system} be written to again")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await _release(stage, system)
+
+
+async def _stop(stage: Stage, system: str) -> None:
     by = await stage.person("operator")
     async with stage.bench.database.transaction() as tx:
         done = await holds.place(tx, kind="system", value=system, reason=_REASON, by=by.name)
     stage.held[system] = done.hold.id
 
 
-@said("operations let {system} be written to again")
-async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+async def _release(stage: Stage, system: str) -> None:
     by = await stage.person("operator")
     number = stage.held.pop(system)
     async with stage.bench.database.transaction() as tx:
@@ -442,7 +470,9 @@ async def _(stage: Stage, sentence: Sentence, verbs: str, change: str, state: st
             f"engineering-change/{change}",
             wanted,
         )
-        return {row["verb"] for row in rows} == set(wanted) and {r["state"] for r in rows} == {state}
+        return {row["verb"] for row in rows} == set(wanted) and {r["state"] for r in rows} == {
+            state
+        }
 
     await stage.until(holds, sentence.text)
 
@@ -545,7 +575,9 @@ async def _(stage: Stage, sentence: Sentence, supplier: str, qualification: str)
     await stage.send("suite", "row", msgspec.json.encode(body), "application/json", **headers)
 
 
-@said("sourcing makes contract {contract} with {supplier} and procurement is asked again for {what}")
+@said(
+    "sourcing makes contract {contract} with {supplier} and procurement is asked again for {what}"
+)
 async def _(stage: Stage, sentence: Sentence, contract: str, supplier: str, what: str) -> None:
     item, _, change = what.partition(" of ")
     [cells] = [row.cells for row in rows_of(sentence.table("item"))]
@@ -627,6 +659,12 @@ async def _questions(stage: Stage, role: str) -> list[dict[str, str]]:
 async def _(stage: Stage, sentence: Sentence) -> None:
     rows = await _open_cases(stage)
     assert not rows, laid_out([tuple(rows[0]), *(tuple(row.values()) for row in rows)])
+
+
+@said("one case is open: {code}")
+async def _(stage: Stage, sentence: Sentence, code: str) -> None:
+    found = [row["case"] for row in await _open_cases(stage)]
+    assert found == [code], str(found)
 
 
 @said("these cases are open")
