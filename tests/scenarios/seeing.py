@@ -41,7 +41,7 @@ async def plant_views(erp: Target) -> Seen:
             "item": row["Product"],
             "plant": row["Plant"],
             "group": row["PurchasingGroup"],
-            "is": sources.get(row["ProcurementType"], row["ProcurementType"]),
+            "is": sources.get(str(row["ProcurementType"]), "neither"),
         }
         for row in await erp.table("A_ProductPlant")
     ]

@@ -105,7 +105,8 @@ def read_stories(file: Path) -> list[Story]:
 
 
 def _read(file: Path) -> _Told:
-    told, part, section = _Told(), cast(Part, "given"), 0
+    part: Part = "given"
+    told, section = _Told(), 0
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         where = f"{file.name}:{number}"
         if heading := _HEADING.fullmatch(line):
