@@ -14,7 +14,7 @@ from ops.console.states import in_words, shown
 
 # More boxes than this are a list: their lines cannot be followed.
 BOXES_SHOWN = 40
-WIDTH, HEIGHT = 168, 44
+WIDTH, HEIGHT = 196, 44
 GAP_X, GAP_Y, MARGIN = 40, 12, 8
 # As many characters as a box has room for.
 _LINE = 24

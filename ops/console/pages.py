@@ -142,10 +142,9 @@ def answer(request: web.Request, template: str, *, code: int = 200, **view: obje
 
 def trouble_page(request: web.Request, trouble: Trouble) -> web.Response:
     """The page that says what went wrong, where, whose turn it is, and what to do."""
-    back = request.path if request.method == "GET" else ""
-    return answer(
-        request, "trouble.html", code=trouble.status, trouble=trouble, back=back or "/changes"
-    )
+    is_over_soon = request.method == "GET" and trouble.status == 503
+    back = request.path if is_over_soon else "/changes"
+    return answer(request, "trouble.html", code=trouble.status, trouble=trouble, back=back)
 
 
 def trouble_of(problem: Problem, turn: str, *, status: int = 0) -> Trouble:
