@@ -178,7 +178,9 @@ def _nothing_too_early(
             first[key] = min(at, first.get(key, at))
     for step in steps:
         at_target = first.get(step["idempotency_key"])
-        for before in step["depends_on"] if at_target else ():
+        if at_target is None:
+            continue
+        for before in step["depends_on"]:
             ended = ends.get((step["ledger_id"], before), [])
             if not any(at <= at_target for at in ended):
                 yield f"{step['identity']} was written before {before} had ended"

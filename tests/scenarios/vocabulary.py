@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ _GIVEN: dict[re.Pattern[str], Word] = {}
 _SAID: dict[re.Pattern[str], Word] = {}
 _REASON = "as the story has it"
 # What goes wrong at a stand-in, in the words of the stories.
-_FAULTS = {
+_FAULTS: Mapping[str, dict[str, object]] = {
     "but its answer is lost": {"action": "reset"},
     "but never answers": {"action": "apply_then_hang"},
     "but answers with an error": {"action": "apply_then_500"},
@@ -262,7 +262,8 @@ async def _(stage: Stage, sentence: Sentence, system: str, what: str, fault: str
     if fault not in _FAULTS:
         raise Misspelt(sentence.where, f"{fault!r} is none of {', '.join(_FAULTS)}")
     # Lines of BOMs are changed inside a call that takes several.
-    rule = {"method": "POST", "path": _path(sentence, what), "body": f'"{of}"' if of else ""}
+    body = f'"{of}"' if of else ""
+    rule: dict[str, object] = {"method": "POST", "path": _path(sentence, what), "body": body}
     await stage.targets[system].add_faults(rule | _FAULTS[fault])
 
 
