@@ -16,6 +16,7 @@ from broker.consequences import (
 )
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
+from broker.ledger import watched_fact
 from broker.reads import plan_of
 from broker.repeats import unsaid
 from broker.slices import slices
@@ -60,7 +61,10 @@ async def apply(
         await case_rows.open_cases(tx, cases)
     await message_rows.write_audit(tx, rows.notes)
     await message_rows.set_outcomes(tx, rows.outcomes)
-    woken = await wake_ledgers(tx, sorted(written), context.now) if written else 0
+    # Last of all: what others state meanwhile waits until the commit, and is to wait briefly.
+    newer = await document_rows.hold_seen(tx, await aside_if(large, _watched, verdicts))
+    news = sorted({*written, *newer})
+    woken = await wake_ledgers(tx, news, context.now) if news else 0
     return bool(rows.is_unfinished or planned or woken)
 
 
@@ -111,6 +115,22 @@ async def _keep_unfinished(tx: Tx, rows: Consequences) -> None:
     await pending_rows.add_pending(tx, rows.waiting)
     if rows.finished or joined:
         await pending_rows.finish_pending(tx, [*rows.finished, *joined])
+
+
+def _watched(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """By key, the oldest version on which these plans rest of what makes them anew."""
+    facts = [
+        fact
+        for verdict in verdicts
+        for effect in verdict.effects
+        if isinstance(effect, Plan)
+        for step in effect.steps
+        if (fact := watched_fact(step)) is not None
+    ]
+    seen: dict[str, int] = {}
+    for key, version in facts:
+        seen[key] = min(version, seen.get(key, version))
+    return seen
 
 
 async def _store_documents(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:

@@ -4,7 +4,7 @@ found besides their key."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 import msgspec
@@ -150,6 +150,26 @@ def _as_selections(
 
 def _selection(name: str) -> Selection:
     return SELECTIONS[name.partition("/")[0]]
+
+
+async def hold_seen(tx: Tx, seen: Mapping[str, int]) -> list[str]:
+    """Those of the documents that are newer than the versions seen; none of them is written by
+    anybody else before the transaction has ended. Unknown ones cannot be held.
+
+    Whoever writes one of them after that sees what this transaction has planned, and wakes it.
+    """
+    newer: list[str] = []
+    for some in slices(sorted(seen)):
+        rows = await tx.fetch(
+            """
+            select d.key, d.row_version
+            from document d join unnest($1::text[]) as w(key) using (key)
+            order by d.key for share of d
+            """,
+            some,
+        )
+        newer += [r["key"] for r in rows if r["row_version"] > seen[r["key"]]]
+    return newer
 
 
 async def of_kind(tx: Tx, kind: str, *, limit: int) -> dict[str, Document]:

@@ -230,6 +230,7 @@ HOT: dict[str, Statement] = {
     ),
     "refused_events": lambda tx: outbox_rows.refused_events(tx, for_s=5),
     "load documents": lambda tx: documents.load(tx, [f"supplier/{n}" for n in range(BATCH)]),
+    "hold_seen": lambda tx: documents.hold_seen(tx, {f"supplier/{n}": 1 for n in range(BATCH)}),
     "load_steps": lambda tx: step_rows.load_steps(tx, range(1, 8)),
     "move_steps": move_fifty,
     "retime_steps": retime_fifty,
