@@ -27,6 +27,7 @@ from canonical.errors import Rejected
 from canonical.events import ChangeCompleted, PlanAdjustmentNeeded
 from canonical.facts import Facts
 from canonical.handler import Handler
+from canonical.item import item_key
 from canonical.operations import ExtendToPlant, PutItem, Reconcile, ReportImplementation
 from canonical.order import open_orders_key
 from handlers.flows.change_findings import findings_of, is_regulated
@@ -133,10 +134,10 @@ def item_steps(
 ) -> dict[tuple[str, str], Step]:
     """Item masters by (item, system), in every system that a plant of the item has.
 
-    numbers: the change's own number there; those of their system come before. What is on order of
-    an affected item is watched by them: also where nothing is yet.
+    numbers: the change's own number there; those of their system come before. Each watches its
+    item: one that is released anew meanwhile is written as it is then, or a change that was kept
+    waiting would put an older revision over that of a later change.
     """
-    affected = {row.item for row in planning.change.affected}
     steps: dict[tuple[str, str], Step] = {}
     for item in planning.scope.items:
         plants: dict[str, list[str]] = {}
@@ -153,7 +154,7 @@ def item_steps(
                     *planning.waits_before(waits, item.number, plants[system]),
                 ],
                 owner="master data",
-                fact=open_orders_key(item.number) if item.number in affected else "",
+                fact=item_key(item.number),
             )
     return steps
 
@@ -161,7 +162,9 @@ def item_steps(
 def plant_steps(
     planning: Planning, waits: dict[str, Step], masters: dict[tuple[str, str], Step]
 ) -> Views:
-    """The items' views, each after the item master in its system."""
+    """The items' views, each after the item master in its system. What is on order of an affected
+    item is watched by them: also where nothing is yet."""
+    affected = {row.item for row in planning.change.affected}
     steps: Views = {}
     for item in planning.scope.items:
         for code in planning.scope.plants[item.number]:
@@ -182,6 +185,7 @@ def plant_steps(
                     plant=code,
                     after=[masters[item.number, system], *held],
                     owner="master data",
+                    fact=open_orders_key(item.number) if item.number in affected else "",
                 )
                 for system in planning.holders("item", code)
             }

@@ -176,9 +176,16 @@ def test_a_value_that_nobody_can_tell_is_left_out() -> None:
 
 def test_an_item_without_orders_watches_for_those_that_come() -> None:
     made = plan(STATED, BOLT)
-    (master,) = [s for s in made.steps if s.identity == "|erp|item|BOLT-1|put-item"]
-    assert (master.fact, master.seen) == ("open-orders/BOLT-1", 0)
+    views = [s for s in made.steps if s.identity.endswith("|erp|item|BOLT-1|extend-to-plant")]
+    assert [(view.fact, view.seen) for view in views] == [("open-orders/BOLT-1", 0)] * len(views)
+    assert views
     assert "open-orders/BOLT-1" in facts_needed(STATED, facts())
+
+
+def test_an_item_master_watches_for_a_newer_release_of_its_item() -> None:
+    made = plan(STATED, BOLT)
+    (master,) = [s for s in made.steps if s.identity == "|erp|item|BOLT-1|put-item"]
+    assert (master.fact, master.seen) == ("item/BOLT-1", 1)
 
 
 def test_the_role_and_the_choices_are_rules() -> None:
