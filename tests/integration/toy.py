@@ -484,6 +484,7 @@ class Bench:
         translator: Callable[[str], Handler] = lambda answer_type: ANSWERS,
         driver: Driver = TOY_DRIVER,
         perform: Callable[[Request], Awaitable[Response]] | None = None,
+        committed: Callable[[], None] = lambda: None,
     ) -> Dispatcher:
         """A dispatcher of calls to the toy target; by default retries are due at once. perform: how
         the target is reached, where not in this process."""
@@ -499,7 +500,7 @@ class Bench:
             policy=policy or at_once(),
             metrics=self.metrics,
             fail_points=FailPoints.parse(fail_points),
-            committed=lambda: None,
+            committed=committed,
         )
 
     async def lapse(self, *, settle_s: float = 0.0, fail_points: str = "") -> bool:
