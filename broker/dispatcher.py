@@ -295,7 +295,7 @@ class Dispatcher:
             response = await self._perform(outlet, write.request, calls)
             confirmed = driver.confirm(step, response)
             warnings += confirmed.warnings
-            if write.completes:
+            if write.completes and confirmed.is_full:
                 return confirmed.reference, confirmed.answer, "; ".join(warnings)
         raise _unfinished(MAX_WRITES)
 

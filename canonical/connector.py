@@ -72,10 +72,15 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Confirmed(msgspec.Struct, frozen=True):
-    """The target said that it applied the write: parsed and matched, not only a status code."""
+    """The target said that it applied the write: parsed and matched, not only a status code.
+
+    is_full: False where the target had something to say besides: it may hold less than was sent,
+        and is looked at before the step is done.
+    """
 
     reference: str = ""
     warnings: tuple[str, ...] = ()
+    is_full: bool = True
     answer: Answer | None = None
 
 

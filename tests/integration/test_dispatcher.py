@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -13,10 +14,14 @@ import pytest
 from broker.dispatcher import Dispatcher
 from broker.failpoints import FailPointHit
 from broker.settings import Deadlines
+from canonical.connector import Confirmed
+from canonical.effects import Step
 from canonical.errors import Misconfigured
+from canonical.exchange import Response
 from canonical.handler import Handler
 from tests.integration.toy import (
     DEADLINE_S,
+    TOY_DRIVER,
     Bench,
     Order,
     Wanted,
@@ -77,6 +82,22 @@ async def test_a_call_is_done_when_the_target_confirmed_it(bench: Bench) -> None
     ]
     assert await bench.column("select state from ledger") == ["complete"]
     assert await no_lease_is_left(bench)
+
+
+async def test_a_success_with_a_warning_is_looked_at_before_it_counts(bench: Bench) -> None:
+    def confirm(step: Step, response: Response) -> Confirmed:
+        # Of the first write the target keeps less than it says.
+        if bench.target.writes(path_of("T1")) == 1:
+            bench.target.rows[path_of("T1")] = b"half"
+        return Confirmed("R-T1", warnings=("left out",), is_full=False)
+
+    await plan(bench, Wanted("T1", "please"))
+    await turn_until_idle(bench.dispatcher(driver=replace(TOY_DRIVER, confirm=confirm)))
+    assert [method for method, _ in bench.target.journal] == ["GET", "PUT", "GET", "PUT", "GET"]
+    assert bench.target.rows == {path_of("T1"): b"please"}
+    assert await bench.rows("select state, attempts, reason from step") == [
+        {"state": "done", "attempts": 1, "reason": "left out; left out"}
+    ]
 
 
 async def test_what_the_target_holds_already_is_not_written(bench: Bench) -> None:

@@ -135,6 +135,7 @@ def confirm(step: Step, response: Response) -> Confirmed:
     return Confirmed(
         next((reference for reference in references if reference), ""),
         warnings=(*target.remarks, *said),
+        is_full=not said,
     )
 
 
