@@ -203,6 +203,17 @@ async def test_approving_resolves_the_cases_about_that_object_and_no_others(benc
     assert await bench.rows(
         "select place, closed_by from exception_case where state = 'resolved'"
     ) == [{"place": "engineering-change/C1: supplier S1", "closed_by": "ada"}]
+    assert await bench.rows(
+        "select actor, subject, detail->>'code' as code, correlation_id <> '' as has_story"
+        " from audit where action = 'case-resolved'"
+    ) == [
+        {
+            "actor": "ada",
+            "subject": "engineering-change/C1: supplier S1",
+            "code": "supplier-not-qualified",
+            "has_story": True,
+        }
+    ]
     assert (await bench.states())["T1"] == "waiting"
 
 
