@@ -128,6 +128,7 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> se
     await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts], now)
     await step_rows.retime_steps(tx, [r for d in diffs.values() for r in d.retimes])
     await _close_asked_anew(tx, [(ledger, diffs[ledger.id].replaces) for ledger in ledgers])
+    await _close_undos(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
         await step_rows.mark_withdrawn(tx, withdrawals)
     await step_rows.reorder_steps(tx, [r for d in diffs.values() for r in d.reorders])
@@ -146,11 +147,12 @@ async def advance(
     ledgers: Sequence[Ledger],
     *,
     behind: Mapping[int, Sequence[rules.LedgerStep]] = MappingProxyType({}),
+    by: str = "a newer plan",
 ) -> None:
     """Everything that may happen next is ready; announcements are made; what has ended is noted.
 
     The caller holds the ledgers' rows. behind: by ledger that was planned, what its case said to be
-    left behind before.
+    left behind before; by: who answered what is not left behind any more.
     """
     if not ledgers:
         return
@@ -169,7 +171,8 @@ async def advance(
     for ledger in ledgers:
         its_steps = steps[ledger.id]
         was = behind.get(ledger.id, left_behind.undecided(its_steps))
-        await left_behind.tell(tx, ledger, was, left_behind.undecided(its_steps, moves[ledger.id]))
+        left = left_behind.undecided(its_steps, moves[ledger.id])
+        await left_behind.tell(tx, ledger, was, left, by=by)
     await _announce(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     await step_ends.tell_moves(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     if ended:
@@ -316,4 +319,14 @@ async def _close_asked_anew(
             if each.old.state == "failed" and isinstance(each.step.operation, ReadObject):
                 await case_rows.close_cases(
                     tx, about=each.old.identity, ledger_key=ledger.key, by="a newer event"
+                )
+
+
+async def _close_undos(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]) -> None:
+    """That an undo has failed is nobody's turn any more: its object is planned again."""
+    for ledger, moves in moved:
+        for move in moves:
+            if move.step.undoes and move.step.state == "failed":
+                await case_rows.close_cases(
+                    tx, about=move.step.identity, ledger_key=ledger.key, by="a newer plan"
                 )

@@ -1,4 +1,5 @@
-"""What people do to changes: pause and resume them, skip a step, have one run anew, cancel.
+"""What people do to changes: pause and resume them, skip a step, have one run anew, cancel, undo
+what is left behind.
 
 Each takes the ledgers' row locks before anything else, several in the order of their ids, and is on
 record with what was before and after.
@@ -13,6 +14,7 @@ import msgspec
 
 from broker import book, steering, step_ends
 from broker.ledger import AT_TARGET, LedgerStep, due
+from broker.left_behind import undecided
 from broker.principals import Action, Deed
 from broker.store import Tx
 from broker.store import casebook as case_rows
@@ -23,8 +25,10 @@ from broker.store import steering as rows
 from broker.store import steps as step_rows
 from broker.store.ledgers import Ledger
 from broker.store.messages import Note
+from broker.undo import Undos, undos_of
 from canonical.effects import Finding, Plan, parts_of_identity
 from canonical.errors import Conflict, Rejected
+from canonical.operations import Operation
 from canonical.rules import Rules
 
 # A plan of very many steps has its ledger longer than this: then the command is given again.
@@ -110,13 +114,15 @@ async def skip(tx: Tx, *, number: str, step: str, by: str, reason: str) -> Steer
     """The step, by its id or identity, is not made; what stands behind it goes on. Planned again
     with the same content it stays skipped.
 
+    An undo can be skipped in a change that is being cancelled too: what it is about stays.
     Raises: Rejected("not-found"), Rejected("approval-not-skipped"); Conflict("not-open"),
     Conflict("not-current"), Conflict("at-target") or Conflict("settled").
     """
     (ledger,) = await _lock(tx, [number])
-    _require_open(ledger)
     steps = await _steps(tx, ledger)
     chosen = steering.named(steps, step)
+    if not (chosen.undoes and ledger.state == "open"):
+        _require_open(ledger)
     move = steering.skip(chosen, f"skipped by {by}: {reason}")
     await step_rows.move_steps(tx, [move])
     await step_ends.tell_moves(tx, [(ledger, [move])])
@@ -186,8 +192,78 @@ async def cancel(tx: Tx, *, number: str, by: str, reason: str, now: datetime) ->
     return await _steered(tx, ledger, steps, None)
 
 
-async def _lock(tx: Tx, numbers: Sequence[str]) -> list[Ledger]:
-    """The ledgers of these changes, locked in id order."""
+class Shown(msgspec.Struct, frozen=True):
+    """What would be undone of a change, and what each of these steps wrote and found before, by
+    id, as far as that is on record."""
+
+    key: str
+    undos: Undos
+    contents: dict[int, tuple[Operation, Operation]]
+
+
+async def undoable(tx: Tx, *, number: str) -> Shown:
+    """What `undo` would do now. Locks nothing.
+
+    Raises: Rejected("not-found").
+    """
+    (ledger_id,) = (await _ids(tx, [number])).values()
+    key, steps = await rows.read_ledger(tx, ledger_id)
+    found = undos_of(steps, await rows.needed_steps(tx, ledger_id))
+    return Shown(key, found, await rows.contents(tx, [undo.step.id for undo in found.undos]))
+
+
+async def undo(
+    tx: Tx, *, number: str, shown: str, by: str, reason: str, rules: Rules, now: datetime
+) -> Steered:
+    """What the change did, is left behind and can be put back is put back: one more form of each
+    such step, in the reverse of their order. What is under way ends first.
+
+    shown: the mark of what the person saw (`undoable`). Each has all its time from now on, by the
+    calendars of these rules.
+    Raises: Rejected("not-found"); Conflict("nothing-to-undo"); Conflict("not-as-shown").
+    """
+    (ledger,) = await _lock(tx, [number])
+    steps = await _steps(tx, ledger)
+    found = undos_of(steps, await rows.needed_steps(tx, ledger.id))
+    name = ledger.key.partition("/")[2]
+    if not found.undos:
+        raise Conflict(
+            "nothing-to-undo",
+            f"Nothing of {ledger.key} can be undone",
+            where=ledger.key,
+            remedy=f"See what is left behind, and why: layshaft change undo {name}",
+        )
+    if shown != found.mark:
+        raise Conflict(
+            "not-as-shown",
+            f"What would be undone is not what {shown!r} stands for",
+            where=ledger.key,
+            remedy=f"Look again: layshaft change undo {name}",
+        )
+    note = f"undo, wanted by {by}: {reason}"
+    made = [(u, due(u.step.due_s, rules.calendar(u.step.calendar), now)) for u in found.undos]
+    await rows.insert_undos(tx, ledger.id, made, note)
+    await rows.reopen(tx, ledger.id)
+    await book.advance(
+        tx,
+        [msgspec.structs.replace(ledger, state="open")],
+        behind={ledger.id: undecided(steps)},
+        by=by,
+    )
+    await _write_audit(
+        tx,
+        ledger,
+        "change-undone",
+        by,
+        reason,
+        (ledger.state, "open"),
+        anew=[each.step.identity for each in found.undos],
+    )
+    return await _steered(tx, ledger, steps, None)
+
+
+async def _ids(tx: Tx, numbers: Sequence[str]) -> dict[str, int]:
+    """Ids of the ledgers, by what the person calls them. Raises: Rejected("not-found")."""
     ids = await rows.ids_of(tx, numbers)
     if unknown := [number for number in numbers if number not in ids]:
         raise Rejected(
@@ -196,6 +272,12 @@ async def _lock(tx: Tx, numbers: Sequence[str]) -> list[Ledger]:
             where="no change of this database has that number",
             remedy="See: layshaft change list",
         )
+    return ids
+
+
+async def _lock(tx: Tx, numbers: Sequence[str]) -> list[Ledger]:
+    """The ledgers of these changes, locked in id order."""
+    ids = await _ids(tx, numbers)
     await connection_rows.wait_for_locks(tx, LEDGER_S)
     locked = await ledger_rows.lock_ledgers(tx, ids.values())
     return [locked[ledger_id] for ledger_id in sorted(locked)]

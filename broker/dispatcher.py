@@ -17,6 +17,7 @@ from functools import partial
 from time import monotonic
 
 import asyncpg
+import msgspec
 import structlog
 
 from broker.blame import may_be_one_message
@@ -27,18 +28,18 @@ from broker.policy import CallFate, RetryPolicy, Unfinished, call_fate
 from broker.settings import Deadlines
 from broker.store import Database
 from broker.store import calls as rows
-from broker.store.calls import CallResult, ClaimedStep
+from broker.store.calls import Before, CallResult, ClaimedStep, Undo
 from broker.store.casebook import Case
 from broker.store.connection import CLIENT_ERRORS
 from broker.store.messages import LogEntry
 from broker.store.storable import storable
-from canonical.connector import Answer, Driver, More, Observed, Present
+from canonical.connector import Answer, Confirmed, Driver, Former, More, Observed, Present
 from canonical.effects import Step
 from canonical.envelope import Envelope, Lane
-from canonical.errors import Failure, InDoubt, Unavailable
+from canonical.errors import Conflict, Failure, InDoubt, Unavailable
 from canonical.exchange import Request, Response
 from canonical.handler import Delivery, Handler
-from canonical.operations import ReadObject
+from canonical.operations import Operation, ReadObject, changes_a_system
 
 log = structlog.get_logger(__name__)
 
@@ -51,12 +52,33 @@ MAX_PARTS = 20
 # work sooner. It keeps its slot: where none can be stored, no more calls are made.
 LEFT_S = 5.0
 BUSY_S = 0.2
+# Differences that a case names.
+SHOWN = 20
 # A call that is cut off at shutdown ends within this, and a ledger is waited for so long.
 CUT_OFF_S = 1.0
 LEASE_USED_UP = "lease-used-up"
 WITHDRAWN = "withdrawn"
+PUT_BACK = "as it was before"
+UNTOUCHED = "it was so before: nothing was written"
 # What PostgreSQL or its client library may say against one result.
 RESULT_ERRORS = (asyncpg.PostgresError, ValueError)
+
+
+class _Try(msgspec.Struct):
+    """What one try comes to, as far as it has got.
+
+    calls: method, path and what came of it. found: what was there before, once that was looked at;
+    is_written: whether the target may hold something of this try.
+    """
+
+    calls: list[str] = []
+    found: Before | None = None
+    is_written: bool = False
+
+    @property
+    def before(self) -> Before | None:
+        """What is put on record of it."""
+        return self.found if self.is_written else None
 
 
 class Outlet:
@@ -230,10 +252,11 @@ class Dispatcher:
         """One try of one step, as a result to settle."""
         outlet = self._outlets[claimed.step.system]
         started = datetime.now(UTC)
-        calls: list[str] = []
+        trial = _Try()
+        calls = trial.calls
         try:
-            reference, answer, note = await self._cycle(outlet, claimed, sent_by, calls)
-            settled = self._done(claimed, reference, answer, note, started, calls)
+            reference, answer, note = await self._cycle(outlet, claimed, sent_by, trial)
+            settled = self._done(claimed, reference, answer, note, started, trial)
         except asyncio.CancelledError:
             if not _wrote(calls):
                 why = Unavailable("shutdown", "Layshaft stopped before it wrote anything")
@@ -244,7 +267,7 @@ class Dispatcher:
                 wait_s = self._policy.transient.wait_s(1, random.random())
                 settled = self._unsent(claimed, error, started, wait_s=wait_s)
             else:
-                settled = self._failed(claimed, outlet, error, started, calls)
+                settled = self._failed(claimed, outlet, error, started, trial)
         self._metrics.calls.labels(
             claimed.step.system,
             claimed.step.operation.__struct_config__.tag,
@@ -257,28 +280,35 @@ class Dispatcher:
         self.wake()
 
     async def _cycle(
-        self, outlet: Outlet, claimed: ClaimedStep, sent_by: float, calls: list[str]
+        self, outlet: Outlet, claimed: ClaimedStep, sent_by: float, trial: _Try
     ) -> tuple[str, Answer | None, str]:
         """Observe, compare, write the difference, until the target holds what the step wants.
 
         Nothing is sent after `sent_by` (monotonic): it might be applied when the lease is gone, and
         somebody else does the same. What was written until then stays written; the next claim goes
         on from there, and no attempt is burnt.
+        An undo wants what was there before, and writes only over what it undoes.
         Returns the target's reference, the content a read brought, and warnings.
         """
-        driver, step = outlet.driver, claimed.step
-        warnings: list[str] = []
+        driver, step = outlet.driver, claimed.goal
+        warnings: list[str] = [PUT_BACK] if claimed.undo else []
         before = math.inf
         for written in range(MAX_WRITES):
-            ask = partial(self._perform_by, sent_by, written, outlet, calls)
+            ask = partial(self._perform_by, sent_by, written, outlet, trial.calls)
             observed = await look(driver, step, ask)
             if __debug__:
                 await self._fail_points("call.after_observe")
+            if written == 0:
+                trial.found = _found_before(driver, claimed, observed)
             if isinstance(observed, Present) and observed.equal:
+                trial.is_written = True
                 return observed.reference, observed.answer, "; ".join(warnings)
             if claimed.withdrawn:
                 # Nobody plans it any more and it was not applied: it lapses without a write.
                 raise Unavailable(WITHDRAWN, "No longer planned, and not applied")
+            if written == 0 and claimed.undo is not None:
+                # After the look: what somebody changes in between differs from what that one read.
+                await _require_untouched(driver, claimed, claimed.undo, ask)
             left = len(observed.differences) if isinstance(observed, Present) else math.inf
             if written and left >= before:
                 raise Failure("driver-stuck", "The target confirmed a write and differs as before")
@@ -292,12 +322,22 @@ class Dispatcher:
                 await self._fail_points("handler.before_effect")
             # Again: the observation may have taken as long as a call may.
             _require_time(sent_by, written)
-            response = await self._perform(outlet, write.request, calls)
-            confirmed = driver.confirm(step, response)
+            confirmed = await self._write(outlet, step, write.request, trial)
             warnings += confirmed.warnings
             if write.completes and confirmed.is_full:
                 return confirmed.reference, confirmed.answer, "; ".join(warnings)
         raise _unfinished(MAX_WRITES)
+
+    async def _write(self, outlet: Outlet, step: Step, request: Request, trial: _Try) -> Confirmed:
+        """The write is confirmed. What is known not to be applied leaves no trace."""
+        was_written, trial.is_written = trial.is_written, True
+        try:
+            return outlet.driver.confirm(step, await self._perform(outlet, request, trial.calls))
+        except InDoubt:
+            raise
+        except Failure:
+            trial.is_written = was_written
+            raise
 
     async def _perform_by(
         self, sent_by: float, written: int, outlet: Outlet, calls: list[str], request: Request
@@ -324,9 +364,9 @@ class Dispatcher:
         answer: Answer | None,
         note: str,
         started: datetime,
-        calls: Sequence[str],
+        trial: _Try,
     ) -> Settled:
-        ended = datetime.now(UTC)
+        ended, calls = datetime.now(UTC), trial.calls
         result = CallResult(
             claimed=claimed,
             state="done",
@@ -337,6 +377,7 @@ class Dispatcher:
             outcome="applied" if _wrote(calls) else ("read" if answer else "already true"),
             note=storable(note),
             reference=storable(reference),
+            before=trial.before,
         )
         if answer is None:
             return Settled(result)
@@ -376,9 +417,9 @@ class Dispatcher:
         outlet: Outlet,
         error: Exception,
         started: datetime,
-        calls: Sequence[str],
+        trial: _Try,
     ) -> Settled:
-        ended = datetime.now(UTC)
+        ended, calls = datetime.now(UTC), trial.calls
         fate = call_fate(
             error,
             attempt=claimed.attempts,
@@ -412,6 +453,7 @@ class Dispatcher:
             outcome=_outcome(fate.failure),
             note=storable(f"{fate.failure.code}: {fate.failure.what}"),
             burns_attempt=fate.burns_attempt,
+            before=trial.before,
         )
         case = _case_of(claimed, fate) if fate.state == "failed" else None
         return Settled(result, case=case)
@@ -479,6 +521,63 @@ def answer_entry(claimed: ClaimedStep, answer: Answer, handler: Handler, at: dat
                 "causationid": envelope.causation_id,
             },
         ),
+    )
+
+
+def _found_before(driver: Driver, claimed: ClaimedStep, observed: Observed) -> Before | None:
+    """What is there before the first write; None where it is on record or is nobody's concern.
+
+    Where the target holds what this ledger made true of it before, it is what that had found.
+    """
+    if driver.former is None or not changes_a_system(claimed.step.operation):
+        return None
+    # In doubt without a record, it may have written whatever is there.
+    if not claimed.is_fresh or claimed.was_in_doubt or claimed.undo is not None:
+        return None
+    if claimed.prior is not None and _holds(driver, claimed, claimed.prior.operation, observed):
+        return Before(as_of=claimed.prior.id)
+    if isinstance(observed, Present) and observed.equal:
+        return Before(Former(why_not=UNTOUCHED))
+    return Before(driver.former(claimed.step, observed))
+
+
+def _holds(driver: Driver, claimed: ClaimedStep, operation: Operation, observed: Observed) -> bool:
+    """Whether nothing would be left to write of the operation."""
+    step = msgspec.structs.replace(claimed.step, operation=operation)
+    try:
+        return driver.write(step, observed, claimed.idempotency_key) is None
+    except Failure:
+        return False
+
+
+async def _require_untouched(
+    driver: Driver,
+    claimed: ClaimedStep,
+    undo: Undo,
+    ask: Callable[[Request], Awaitable[Response]],
+) -> None:
+    """Raises: Conflict where the target does not hold exactly what is undone, or another change
+    counts on it."""
+    about = _about(claimed.step)
+    remedy = "Settle it at the target, then skip the step, or try it again"
+    if undo.needed_by:
+        raise Conflict(
+            "needed-by-another",
+            f"{undo.needed_by} made the same true since, or found it so: it is not undone",
+            where=about,
+            remedy=remedy,
+        )
+    held = await look(driver, claimed.step, ask)
+    if isinstance(held, Present) and held.equal:
+        return
+    differs = held.differences if isinstance(held, Present) else ("it is not there",)
+    shown = "; ".join(differs[:SHOWN])
+    rest = f" and {len(differs) - SHOWN} more" if len(differs) > SHOWN else ""
+    raise Conflict(
+        "changed-since",
+        f"{about} does not hold what {claimed.ledger_key} wrote: it is not undone: {shown}{rest}",
+        where=about,
+        remedy=remedy,
     )
 
 

@@ -13,7 +13,8 @@ it is written.
     makes sense only before its successors is cancelled once these are settled
     wait: waiting until a plan without it: done     announce: waiting, then done with its event
     a person: skips what is not sent or failed (skipped); pauses the ledger (what would be ready is
-    held); has a step and what follows it run anew (waiting, or one more generation)
+    held); has a step and what follows it run anew (waiting, or one more generation); has what is
+    left behind undone (one more generation, which puts back what was there before)
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     withdrawn: no longer planned while it was at its target; decided on when it comes back.
     watched: as watched_fact. wake_at: as in Step. due_at: when it counts as late; due_s and the
     name of a calendar ("" = none) as in Step. lapses: it ends with the steps that wait for it.
+    undoes: id of the step of its identity that it undoes; 0 = it is planned. can_undo: what its
+    target held before it is on record; not_undone: why it is not, or cannot be put back.
     """
 
     id: int
@@ -59,6 +62,9 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
     due_s: int = 0
     calendar: str = ""
     lapses: bool = False
+    undoes: int = 0
+    can_undo: bool = False
+    not_undone: str = ""
 
 
 class Due(msgspec.Struct, frozen=True, gc=False):
@@ -161,6 +167,11 @@ def digest_of(step: Step) -> bytes:
     return hashlib.sha256(encode(step.operation)).digest()
 
 
+def digest_of_undo(step: LedgerStep) -> bytes:
+    """That of an undo of the step: no plan asks for it, so none keeps it as its own."""
+    return hashlib.sha256(b"undo\0" + step.digest).digest()
+
+
 def takes(plan: Plan, *, version: int, is_taken_back: bool) -> bool:
     """Whether a ledger that follows from this version takes the plan: not an older one, and once a
     person has taken the change back, only a newer one."""
@@ -183,7 +194,8 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
     done of it before is left behind (a wait is done: what it was for has come); at the target =
     withdrawn, kept until its end; done at a target = left behind. What an event asks to be read:
     not sent = kept; at the target = a follow-up step; ended = asked for in place. What makes sense
-    only before steps that are all settled as planned is not planned.
+    only before steps that are all settled as planned is not planned. An undo goes on beside any
+    plan without its object; one that is not sent is cancelled by a plan with it.
     """
     now = current(steps)
     planned = _by_identity(plan)
@@ -210,6 +222,10 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
                 replaces.append(Replace(old, step, digest))
         elif old.kind == "wait" and old.state == "done":
             inserts.append(Insert(step, digest, old.generation + 1, since))  # awaited anew
+        elif old.undoes:
+            if _came_back(old):
+                moves.append(Move(old, "cancelled", PLANNED_AGAIN))
+            inserts.append(Insert(step, digest, old.generation + 1, since))
         elif old.digest == digest and old.state not in ("cancelled", "superseded"):
             if old.state in NOT_SENT and _stands_otherwise(old, step):
                 replaces.append(Replace(old, step, digest, since))
@@ -223,7 +239,7 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
             inserts.append(Insert(step, digest, old.generation + 1, since))
     former = _done_before(steps, now)
     for identity, old in now.items():
-        if identity in planned:
+        if identity in planned or old.undoes:
             continue
         if old.kind == "wait" and old.state in NOT_SENT:
             moves.append(Move(old, "done", _end_of_wait(old)))
@@ -355,6 +371,9 @@ def _by_identity(plan: Plan) -> dict[str, Step]:
 LEFT_BEHIND = "done, and no longer planned"
 MOOT = "nothing waits for it any more"
 NO_LONGER_PLANNED = "no longer planned"
+NOTHING_APPLIED = "nothing of what it undoes was applied"
+PLANNED_AGAIN = "what it undoes is planned again"
+UNKNOWN_BEFORE = "what was there before is not on record"
 REPLACED = "replaced by a newer plan"
 
 
@@ -367,14 +386,17 @@ def _end_of_done(step: LedgerStep) -> Move:
 def _done_before(
     steps: Iterable[LedgerStep], now: dict[str, LedgerStep]
 ) -> dict[str, list[LedgerStep]]:
-    """By identity, calls that were done before a newer form of theirs was planned, in order."""
+    """By identity, calls that were done before a newer form of theirs was planned, in order: since
+    the last one that was undone."""
     found: dict[str, list[LedgerStep]] = {}
-    for step in steps:
+    for step in sorted(steps, key=lambda step: step.generation):
         is_former = step.generation < now[step.identity].generation
-        if is_former and step.state == "done" and step.kind == "call":
+        if not is_former or step.state != "done" or step.kind != "call":
+            continue
+        if step.undoes:
+            found.pop(step.identity, None)
+        else:
             found.setdefault(step.identity, []).append(step)
-    for its in found.values():
-        its.sort(key=lambda step: step.generation)
     return found
 
 
@@ -486,17 +508,48 @@ def _ends_of_outdated(steps: Sequence[LedgerStep], now: dict[str, LedgerStep]) -
             ends[step.id] = move
             if move.reason == NO_LONGER_PLANNED:
                 ends |= {m.step.id: m for m in _ends_of_former(former.get(step.identity, ()))}
+    ends |= _lapsed_undos(steps, now, ends)
     for identity, its in former.items():
         # Done after its newer form was taken out of the plan: it was at its target until now.
-        if now[identity].state == "cancelled":
+        last = now[identity]
+        if (ends[last.id].state if last.id in ends else last.state) == "cancelled":
             ends |= {move.step.id: move for move in _ends_of_former(its)}
     return ends
 
 
+def _lapsed_undos(
+    steps: Sequence[LedgerStep], now: Mapping[str, LedgerStep], ends: Mapping[int, Move]
+) -> dict[int, Move]:
+    """By id, the ends of undos that have nothing to undo, once these moves are made: what they are
+    about came back and nothing was applied, or nobody knows what was there before."""
+    undos = [step for step in now.values() if step.undoes and step.state in NOT_SENT]
+    if not undos:
+        return {}
+    by_id = {step.id: step for step in steps}
+    found: dict[int, Move] = {}
+    for undo in undos:
+        undone = by_id[undo.undoes]
+        end = ends.get(undone.id, undone)
+        if end.state in AT_TARGET:
+            continue
+        if not (end.state == "superseded" and end.reason.startswith(LEFT_BEHIND)):
+            found[undo.id] = Move(undo, "cancelled", NOTHING_APPLIED)
+        elif not undone.can_undo:
+            found[undo.id] = Move(undo, "cancelled", undone.not_undone or UNKNOWN_BEFORE)
+    return found
+
+
 def _end_of_outdated(step: LedgerStep, now: dict[str, LedgerStep]) -> Move | None:
     """The end of a step that a newer plan overtook while it was at its target."""
-    if step.generation < now[step.identity].generation:
-        return Move(step, "superseded", REPLACED) if _came_back(step) else None
+    latest = now[step.identity]
+    if step.generation < latest.generation:
+        if latest.undoes == step.id and step.state == "done":
+            return _end_of_done(step)
+        if not _came_back(step):
+            return None
+        if latest.undoes == step.id:
+            return Move(step, "cancelled", NO_LONGER_PLANNED)
+        return Move(step, "superseded", REPLACED)
     if not step.withdrawn:
         return None
     if step.state == "done":

@@ -16,6 +16,8 @@ from canonical.effects import parts_of_identity
 CODE = "left-behind"
 # So many are named in the case; all of them stand in the ledger.
 NAMED = 10
+# Ledgers of this kind are called by their number.
+CHANGES = "engineering-change/"
 
 _GONE = ("cancelled", "superseded")
 
@@ -28,6 +30,9 @@ def undecided(steps: Sequence[LedgerStep], moves: Sequence[Move] = ()) -> tuple[
         *(step for step in steps if _is_left(step) and step.id not in after),
         *(move.step for move in moves if _is_left(move)),
     ]
+    # What is undone is answered, and what is about to be; an undo that is cancelled undid nothing.
+    undone = {step.undoes for step in steps if step.undoes and _state(step, after) not in _GONE}
+    found = [step for step in found if step.id not in undone]
     if not found:
         return ()
     latest = current(steps)
@@ -54,20 +59,23 @@ def _state(step: LedgerStep, after: Mapping[int, Move]) -> str:
 
 
 async def tell(
-    tx: Tx, ledger: Ledger, before: Sequence[LedgerStep], now: Sequence[LedgerStep]
+    tx: Tx,
+    ledger: Ledger,
+    before: Sequence[LedgerStep],
+    now: Sequence[LedgerStep],
+    *,
+    by: str = "a newer plan",
 ) -> None:
     """The case of the ledger lists what is left behind now; there is none where nothing is.
 
-    before: what it listed. The caller holds the ledger's row.
+    before: what it listed. by: who closes it then. The caller holds the ledger's row.
     """
     if [step.id for step in before] == [step.id for step in now]:
         return
     if now:
         await case_rows.open_cases(tx, [case_of(ledger, now)])
     else:
-        await case_rows.close_cases(
-            tx, about=place_of(ledger.key), ledger_key=ledger.key, by="a newer plan"
-        )
+        await case_rows.close_cases(tx, about=place_of(ledger.key), ledger_key=ledger.key, by=by)
 
 
 async def decide(tx: Tx, ledger_id: int, *, by: str, reason: str) -> None:
@@ -87,18 +95,27 @@ def case_of(ledger: Ledger, steps: Sequence[LedgerStep]) -> Case:
     """The case about these steps."""
     rest = f" and {len(steps) - NAMED} more" if len(steps) > NAMED else ""
     names = ", ".join(_name(step) for step in steps[:NAMED])
+    can = sum(step.can_undo for step in steps)
+    undo = f"layshaft change undo {ledger.key.removeprefix(CHANGES)}"
     were = "1 step was done and is" if len(steps) == 1 else f"{len(steps)} steps were done and are"
     return Case(
         code=CODE,
         word="business_rule",
         what=f"{were} no longer part of the plan: {names}{rest}",
         place=place_of(ledger.key),
-        remedy="Decide whether the targets keep it or it is taken back, then close the case."
+        remedy=f"Decide whether the targets keep it. {_can_be_undone(can, len(steps))}, each with"
+        f" what that changes or why not: {undo}. What stays, stays by closing the case."
         f" All of it: layshaft change show {ledger.key}",
         owner="engineering",
         key=ledger.key,
         ledger_key=ledger.key,
     )
+
+
+def _can_be_undone(can: int, of: int) -> str:
+    if can == 0:
+        return "None of it can be undone from here"
+    return "It can be undone" if of == 1 else f"{can} of {of} can be undone"
 
 
 def place_of(ledger_key: str) -> str:

@@ -86,11 +86,18 @@ def restart(steps: Sequence[LedgerStep], step: LedgerStep) -> Again:
     skipped.
 
     Of what follows, decisions of people, facts that came and what was announced stay as they are:
-    they are as true as before.
+    they are as true as before. An undo runs once: what it did is not done again by the way.
     Raises: Conflict("at-target") if one of them is at its target; Conflict("not-run") if the step
     has not come to an end that could be repeated.
     """
-    following = behind(current(steps), step.identity)
+    if step.undoes:
+        raise Conflict(
+            "not-run",
+            "An undo does not run anew",
+            where=step.identity,
+            remedy="Try again what failed of it by its case: layshaft case list; or skip it",
+        )
+    following = [s for s in behind(current(steps), step.identity) if not s.undoes]
     if under_way := [s for s in (step, *following) if s.state in AT_TARGET]:
         raise _at_target(under_way, "run anew")
     _require_end(step)

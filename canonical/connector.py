@@ -64,6 +64,17 @@ class More(msgspec.Struct, frozen=True):
     read: Callable[[Response], Observed | More]
 
 
+class Former(msgspec.Struct, frozen=True):
+    """What an object was before a step first wrote to it.
+
+    operation: of the same object, true of what was observed then: it puts that back. None where
+    there is none, and why_not says the reason in words.
+    """
+
+    operation: Operation | None = None
+    why_not: str = ""
+
+
 class Write(msgspec.Struct, frozen=True):
     """The next call to make; `completes` when its confirmation makes the step true."""
 
@@ -95,6 +106,8 @@ class Driver:
     write: step, observed, idempotency key -> next write; None if nothing is left to write.
     write_singly: as `write`, for a target that takes one change a call; None where `write` never
         puts several into one that may be refused for it.
+    former: step, what was observed before its first write -> what puts that back; None for a driver
+        of which nothing is undone.
     worded: own words of the target -> the driver that reads and writes them; None for a driver that
         has nothing to do with such words.
     confirm: step, response to a write -> Confirmed. Raises Rejected (refused for good), Conflict
@@ -109,6 +122,7 @@ class Driver:
     confirm: Callable[[Step, Response], Confirmed]
     write_singly: Callable[[Step, Observed, str], Write | None] | None = None
     operations: tuple[type[Operation], ...] = ()
+    former: Callable[[Step, Observed], Former] | None = None
     worded: Callable[[OwnWords], Driver] | None = None
 
     def for_words(self, words: OwnWords) -> Driver:

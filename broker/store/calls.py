@@ -7,20 +7,50 @@ from datetime import datetime
 
 import msgspec
 
+from broker.ledger import LEFT_BEHIND
 from broker.store import holds as hold_rows
 from broker.store.connection import Tx
 from broker.store.steps import operation_from
 from canonical.codec import encode
+from canonical.connector import Former
 from canonical.effects import Step
 from canonical.envelope import Lane
 from canonical.operations import Operation, ReadObject
+
+# Why what was there before is not known of a call whose process died.
+LOST_BEFORE = "what was there before is not known: the process that wrote it ended before it said"
+
+
+class Prior(msgspec.Struct, frozen=True):
+    """The last form of a step that was done before, by its id."""
+
+    id: int
+    operation: Operation
+
+
+class Undo(msgspec.Struct, frozen=True):
+    """What an undo puts back. needed_by: key of another ledger that made the same true since, or
+    found it so; "" = none."""
+
+    back: Operation
+    needed_by: str
+
+
+class Before(msgspec.Struct, frozen=True):
+    """What a call found before it first wrote. as_of: id of the step that had found it already, as
+    its target had been left as that one left it; 0 = none."""
+
+    former: Former = Former()
+    as_of: int = 0
 
 
 class ClaimedStep(msgspec.Struct, frozen=True):
     """A call that this process may make until its lease ends.
 
     fence: number of the claim; a result with another number is not ours any more. withdrawn: it was
-    sent, and is planned otherwise or not at all by now.
+    sent, and is planned otherwise or not at all by now. is_fresh: nothing of it was written yet.
+    prior: what this ledger made true of its object before, by an earlier form of the step. undo:
+    what it is to put back, where it is an undo: its own operation is then what it undoes.
     """
 
     id: int
@@ -35,6 +65,16 @@ class ClaimedStep(msgspec.Struct, frozen=True):
     was_in_doubt: bool
     withdrawn: bool
     step: Step
+    is_fresh: bool = False
+    prior: Prior | None = None
+    undo: Undo | None = None
+
+    @property
+    def goal(self) -> Step:
+        """The step as its target is to hold it in the end."""
+        if self.undo is None:
+            return self.step
+        return msgspec.structs.replace(self.step, operation=self.undo.back)
 
 
 class CallResult(msgspec.Struct, frozen=True):
@@ -42,7 +82,8 @@ class CallResult(msgspec.Struct, frozen=True):
 
     state: done, ready, in_doubt or failed. calls: method, path and status of each exchange.
     burns_attempt: False where it got on and goes on, or where nothing was sent: the claim counts
-        for no attempt.
+        for no attempt. before: what was there before its first write; None where nothing was
+        written, or it is on record.
     """
 
     claimed: ClaimedStep
@@ -55,6 +96,7 @@ class CallResult(msgspec.Struct, frozen=True):
     note: str
     reference: str = ""
     burns_attempt: bool = True
+    before: Before | None = None
 
 
 async def claim_calls(
@@ -96,6 +138,17 @@ async def claim_calls(
                 depends_on=tuple(r["depends_on"]),
                 owner=r["owner"],
                 lane=lane,
+            ),
+            is_fresh=r["former"] is None and not r["not_undone"],
+            prior=(
+                Prior(r["prior_id"], operation_from(r["prior_operation"]))
+                if r["prior_id"] is not None
+                else None
+            ),
+            undo=(
+                Undo(operation_from(r["back"]), r["needed_by"] or "")
+                if r["back"] is not None
+                else None
             ),
         )
         for r in rows
@@ -156,6 +209,19 @@ _DUE_BESIDE_HOLDS = f"""
 """
 
 
+def needed_by(step: str) -> str:
+    """SQL of the key of another ledger that made the same true of the object of a step, by its
+    alias, since that was done, or found it so; null where none has."""
+    return f"""
+        (select l.key from step o join ledger l on l.id = o.ledger_id
+         where o.object_id = {step}.object_id and o.target_id = {step}.target_id
+           and o.verb = {step}.verb and o.ledger_id <> {step}.ledger_id
+           and o.state = 'done' and o.undoes is null
+           and o.changed_at >= (select max(e.at) from step_event e
+                                where e.step_id = {step}.id and e.state = 'done')
+         order by o.id desc limit 1)"""
+
+
 def _claim(candidates: str) -> str:
     """The statement that claims some of these candidates."""
     return f"""
@@ -191,8 +257,18 @@ def _claim(candidates: str) -> str:
                -- a newer form of it is planned and waits for its end
                (select n.id from step n
                 where n.ledger_id = b.ledger_id and n.identity = b.identity
-                  and n.generation > b.generation limit 1) is not null as is_outdated
+                  and n.generation > b.generation limit 1) is not null as is_outdated,
+               p.id as prior_id, p.operation as prior_operation, u.former as back,
+               {needed_by("u")} as needed_by
         from begun b join ledger led on led.id = b.ledger_id
+        left join lateral (
+            select e.id, e.operation from step e
+            where e.ledger_id = b.ledger_id and e.identity = b.identity
+              and e.generation < b.generation and e.undoes is null and b.undoes is null
+              and (e.state = 'done' or (e.state = 'superseded' and e.reason like '{LEFT_BEHIND}%'))
+            order by e.generation desc limit 1
+        ) p on true
+        left join lateral (select * from step where id = b.undoes limit 1) u on true
         order by b.id
         """
 
@@ -216,8 +292,10 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[tuple[int
         """
         with ended as (
             select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[],
-                                 $5::timestamptz[], $6::text[], $7::text[], $8::boolean[])
-                 as e(id, target_id, fence, state, next_at, note, reference, burns_attempt)
+                                 $5::timestamptz[], $6::text[], $7::text[], $8::boolean[],
+                                 $9::bytea[], $10::text[], $11::bigint[])
+                 as e(id, target_id, fence, state, next_at, note, reference, burns_attempt,
+                      former, not_undone, as_of)
         ),
         freed as (
             update target t set lease_until = null
@@ -228,6 +306,11 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[tuple[int
             update step s set state = e.state, next_at = e.next_at, reason = e.note,
                    reference = case when e.reference = '' then s.reference else e.reference end,
                    attempts = s.attempts - (not e.burns_attempt)::int,
+                   former = coalesce(s.former, e.former,
+                                     (select p.former from step p where p.id = e.as_of)),
+                   not_undone = coalesce(nullif(s.not_undone, ''), nullif(e.not_undone, ''),
+                                         (select p.not_undone from step p where p.id = e.as_of),
+                                         ''),
                    version = s.version + 1, changed_at = now()
             -- a late result may come in one batch with that of the next claim
             from ended e join freed f on f.id = e.target_id and f.fence = e.fence
@@ -247,6 +330,9 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[tuple[int
         [r.note for r in results],
         [r.reference for r in results],
         [r.burns_attempt for r in results],
+        [_former(r) for r in results],
+        ["" if r.before is None else r.before.former.why_not for r in results],
+        [None if r.before is None else r.before.as_of for r in results],
     )
     tries = [r for r in results if r.burns_attempt or r.calls]
     await tx.execute(
@@ -268,6 +354,11 @@ async def record_results(tx: Tx, results: Sequence[CallResult]) -> set[tuple[int
     return {(r["id"], r["fence"]) for r in rows}
 
 
+def _former(result: CallResult) -> bytes | None:
+    operation = None if result.before is None else result.before.former.operation
+    return None if operation is None else encode(operation)
+
+
 async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
     """Calls whose owner is gone are in doubt: looked up after the target's settling time."""
     return int(
@@ -286,7 +377,10 @@ async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
             doubted as (
                 update step s set state = 'in_doubt', version = s.version + 1, changed_at = now(),
                        next_at = clock_timestamp() + make_interval(secs => $1),
-                       reason = 'the caller was gone before the answer'
+                       reason = 'the caller was gone before the answer',
+                       -- it may have written, and what it had found is gone with it
+                       not_undone = case when s.former is null and s.not_undone = ''
+                                         then $2 else s.not_undone end
                 from lapsed l where s.target_id = l.id and s.state = 'in_flight'
                 returning s.id, s.reason
             ),
@@ -297,5 +391,6 @@ async def lapse_calls(tx: Tx, *, settle_s: float) -> int:
             select count(*) from doubted
             """,
             settle_s,
+            LOST_BEFORE,
         )
     )

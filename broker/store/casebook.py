@@ -63,7 +63,8 @@ async def open_cases(tx: Tx, cases: Sequence[Case]) -> None:
                      and e.closed_by <> 'a newer plan' limit 1) is null
             on conflict (code, place) where state = 'open'
             do update
-            set seen = exception_case.seen + (excluded.origin <> 'plan')::int, what = excluded.what
+            set seen = exception_case.seen + (excluded.origin <> 'plan')::int, what = excluded.what,
+                remedy = excluded.remedy
             -- a row that was there already carries the lock of this update
             returning id, code, place, message_at, message_seq, ledger_key, xmax = 0 as is_new
         )

@@ -169,7 +169,10 @@ async def ledgers(tx: Tx, *, key: str, place: Position) -> list[PlannedLedger]:
     )
     found = []
     for r in rows:
-        steps = await tx.fetch("select * from step where ledger_id = $1 order by id", r["id"])
+        steps = await tx.fetch(
+            "select *, former is not null as can_undo from step where ledger_id = $1 order by id",
+            r["id"],
+        )
         found.append(
             PlannedLedger(
                 key=r["key"],

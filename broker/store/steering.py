@@ -6,8 +6,19 @@ from collections.abc import Collection, Sequence
 
 from broker.ledger import Due, LedgerStep
 from broker.slices import slices
+from broker.store.calls import needed_by
 from broker.store.connection import Tx
-from broker.store.steps import due_columns, idempotency_key, told_by_holds
+from broker.store.steps import (
+    LEDGER_STEP,
+    due_columns,
+    idempotency_key,
+    ledger_step,
+    operation_from,
+    told_by_holds,
+)
+from broker.undo import Undo
+from canonical.codec import encode
+from canonical.operations import Operation
 
 
 async def ids_of(tx: Tx, numbers: Collection[str]) -> dict[str, int]:
@@ -136,3 +147,82 @@ async def repeat_steps(
             note,
             *due_columns([due for _, due in some]),
         )
+
+
+async def insert_undos(
+    tx: Tx, ledger_id: int, undos: Sequence[tuple[Undo, Due]], note: str
+) -> None:
+    """The undos wait as one more generation of what they undo, and are late then."""
+    for some in slices(undos):
+        await tx.execute(
+            f"""
+            with made as (
+                insert into step (ledger_id, identity, generation, kind, plant, system,
+                    object_kind, object_id, verb, operation, digest, idempotency_key, depends_on,
+                    state, target_id, lane, owner, due_at, due_from, due_s, calendar, flow,
+                    only_asks, undoes)
+                select s.ledger_id, s.identity, r.generation, s.kind, s.plant, s.system,
+                       s.object_kind, s.object_id, s.verb, s.operation, r.digest,
+                       r.idempotency_key,
+                       array(select jsonb_array_elements_text(r.depends_on::jsonb)), 'waiting',
+                       s.target_id, s.lane, s.owner, r.due_at, r.due_from, r.due_s, r.calendar,
+                       {told_by_holds("s")}, s.id
+                from unnest($1::bigint[], $2::text[], $4::timestamptz[], $5::timestamptz[],
+                            $6::int[], $7::text[], $8::int[], $9::bytea[], $10::text[])
+                     with ordinality as r(id, idempotency_key, due_at, due_from, due_s, calendar,
+                                          generation, digest, depends_on, n)
+                join step s on s.id = r.id
+                order by r.n
+                returning id
+            )
+            insert into step_event (step_id, state, note) select id, 'waiting', $3 from made
+            """,
+            [undo.step.id for undo, _ in some],
+            [
+                idempotency_key(
+                    ledger_id, undo.step.identity, f"generation {undo.generation}", undo.digest
+                )
+                for undo, _ in some
+            ],
+            note,
+            *due_columns([due for _, due in some]),
+            [undo.generation for undo, _ in some],
+            [undo.digest for undo, _ in some],
+            [encode(undo.depends_on).decode() for undo, _ in some],
+        )
+
+
+async def read_ledger(tx: Tx, ledger_id: int) -> tuple[str, list[LedgerStep]]:
+    """Key and steps of a ledger as they stand, in the order of their ids; nothing is locked."""
+    key = await tx.fetchval("select key from ledger where id = $1", ledger_id)
+    steps = await tx.fetch(
+        f"select {LEDGER_STEP} from step s where s.ledger_id = $1 order by s.id", ledger_id
+    )
+    return str(key), [ledger_step(step) for step in steps]
+
+
+async def needed_steps(tx: Tx, ledger_id: int) -> dict[int, str]:
+    """By id, the steps of the ledger that are left behind and can be undone, of which another
+    ledger made the same true since: with its key."""
+    rows = await tx.fetch(
+        f"""
+        select n.id, n.key from (
+            select s.id, {needed_by("s")} as key from step s
+            where s.ledger_id = $1 and s.state = 'superseded' and s.former is not null
+        ) n where n.key is not null
+        """,
+        ledger_id,
+    )
+    return {row["id"]: row["key"] for row in rows}
+
+
+async def contents(tx: Tx, step_ids: Sequence[int]) -> dict[int, tuple[Operation, Operation]]:
+    """By id, what a step wrote and what was there before, of those where that is on record."""
+    rows = await tx.fetch(
+        """
+        select id, operation, former from step
+        where id = any($1::bigint[]) and former is not null
+        """,
+        list(step_ids),
+    )
+    return {r["id"]: (operation_from(r["operation"]), operation_from(r["former"])) for r in rows}

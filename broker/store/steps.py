@@ -23,6 +23,12 @@ from canonical.operations import READS, Approve, Operation, StepKind, verb
 # Of a step that a process of an earlier version planned only the moment is on record.
 DUE_S = "coalesce(s.due_s, extract(epoch from s.due_at - s.created_at)::int)"
 DUE_FROM = "coalesce(s.due_from, s.created_at)"
+# What `ledger_step` reads of one.
+LEDGER_STEP = f"""
+    s.id, s.identity, s.generation, s.kind, s.state, s.version, s.digest, s.depends_on, s.reason,
+    s.withdrawn, s.fact, s.seen, s.wake_at, s.due_at, {DUE_S} as due_s, s.calendar, s.lapses,
+    s.undoes, s.former is not null as can_undo, s.not_undone
+"""
 # Roles that the step has gone on to, in that order, as long as its due time is not put off.
 ESCALATED_TO = """
     array(select e.role from step_escalation e
@@ -143,9 +149,7 @@ async def load_steps(tx: Tx, ledger_ids: Iterable[int]) -> dict[int, list[Ledger
     # A portal, read in slices: asking for each slice anew would read the whole ledger each time.
     cursor = await tx.cursor(
         f"""
-        select s.ledger_id, s.id, s.identity, s.generation, s.kind, s.state, s.version, s.digest,
-               s.depends_on, s.reason, s.withdrawn, s.fact, s.seen, s.wake_at, s.due_at,
-               {DUE_S} as due_s, s.calendar, s.lapses
+        select s.ledger_id, {LEDGER_STEP}
         from step s join unnest($1::bigint[]) as w(ledger_id) using (ledger_id)
         order by s.ledger_id, s.id for update of s
         """,
@@ -176,6 +180,9 @@ def ledger_step(row: asyncpg.Record) -> LedgerStep:
         due_s=row["due_s"],
         calendar=row["calendar"],
         lapses=row["lapses"],
+        undoes=row["undoes"] or 0,
+        can_undo=row["can_undo"],
+        not_undone=row["not_undone"],
     )
 
 

@@ -39,7 +39,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     identity, depends_on: as in the plan. operation: its verb. asks: the sentence of an approval or
     the reason of a wait. fact: the document a wait is for. wake_at: when its plan is made anew, if
     not before; of a wait for a time, its end. escalated_to: roles that it has gone on to, since it
-    waits too long.
+    waits too long. undoes: id of the step that it undoes; 0 = it is planned.
     """
 
     id: int
@@ -65,6 +65,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
     wake_at: datetime | None = None
     escalated_to: tuple[str, ...] = ()
+    undoes: int = 0
 
 
 class StepCount(msgspec.Struct, frozen=True):
@@ -288,7 +289,11 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
         ) s
         where is_current or state in ('in_flight', 'in_doubt')
            or (state = 'superseded' and reason = $3
-               and current_state in ('cancelled', 'superseded'))
+               and current_state in ('cancelled', 'superseded')
+               and id <> all(array(
+                   select u.undoes from step u
+                   where u.ledger_id = $1 and u.undoes is not null
+                     and u.state not in ('cancelled', 'superseded'))))
         order by id limit $2
         """,
         row["id"],
@@ -564,7 +569,12 @@ def _step(row: object) -> StepRow:
         for name in StepRow.__struct_fields__
         if name not in ("operation", "asks", "fact")
     }
-    columns |= {"operation": r["verb"], "asks": asks, "fact": r["fact"] or ""}
+    columns |= {
+        "operation": r["verb"],
+        "asks": asks,
+        "fact": r["fact"] or "",
+        "undoes": r["undoes"] or 0,
+    }
     return msgspec.convert(columns, StepRow)
 
 

@@ -87,6 +87,32 @@ def target_changes(operation: Operation, known: Document | None) -> tuple[Target
             return None
 
 
+def changes_back(wrote: Operation, back: Operation) -> tuple[TargetChange, ...] | None:
+    """What putting back would change of what was written; None where nothing says it in words."""
+    match wrote:
+        case PutBom(bom):
+            held = PlantBomState(
+                bom.plant, bom.parent, bom.usage, bom.alternative, 0, base=bom.base, lines=bom.lines
+            )
+            return target_changes(back, held) or None
+        case PutInfoRecord(record):
+            terms = InfoRecordTerms(
+                supplier=record.supplier,
+                item=record.item,
+                organisation=record.purchasing_org,
+                plant=record.plant,
+                category=STANDARD,
+                version=0,
+                order_unit=record.order_unit,
+                price=record.price,
+                price_until=record.last_day,
+                lead_time_days=record.lead_time_days,
+            )
+            return target_changes(back, terms) or None
+        case _:
+            return None
+
+
 def _item(item: Item, known: ItemMaster) -> Iterator[TargetChange]:
     yield from _differs("base unit", known.base_unit, item.base_unit)
     texts = known.descriptions.values()

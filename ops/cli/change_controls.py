@@ -1,4 +1,4 @@
-"""`layshaft change pause|resume|skip|restart|cancel`: people steer what is done for a change."""
+"""`layshaft change pause|resume|skip|restart|cancel|undo`: people steer what is done for one."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 
 from broker import controls as work
-from broker.controls import Steered
+from broker.controls import Shown, Steered
+from broker.differences import FIELDS, fields
 from broker.ledger import LedgerStep
 from broker.principals import Action, Principal
 from broker.store import Tx, views
 from broker.store import steering as rows
+from canonical.codec import encode
 from canonical.effects import parts_of_identity
+from canonical.operations import Operation
+from handlers.flows.target_changes import changes_back
 from ops.cli.numbered import required_reason
-from ops.cli.output import plural, screen, talk
+from ops.cli.output import plural, put_json, screen, talk
 from ops.cli.problems import Exit, Problem, not_found
-from ops.cli.session import Actor, Common, act, configuration, read, subscriptions
+from ops.cli.session import Actor, Common, Reading, act, configuration, read, subscriptions
+from ops.cli.wording import change_words
 
 Reason = Annotated[str, Parameter(help="Why; kept.")]
 
@@ -31,6 +37,7 @@ def add_to(app: App) -> None:
     app.command(skip_step, name="skip")
     app.command(restart_step, name="restart")
     app.command(cancel_change, name="cancel")
+    app.command(undo_change, name="undo")
 
 
 def pause_changes(
@@ -178,6 +185,144 @@ def cancel_change(
     talk(f"What is left of it: layshaft change show {number_of(done.key)}")
 
 
+class UndoRow(msgspec.Struct, frozen=True):
+    """A step that is left behind, or may come to be. changes: what its undo would change, in words;
+    is_under_way: it is at its target, and only its end will tell; why_not: it is not undone."""
+
+    step: int
+    identity: str
+    changes: tuple[str, ...] = ()
+    is_under_way: bool = False
+    why_not: str = ""
+
+
+class UndoView(msgspec.Struct, frozen=True):
+    """What `change undo` prints without a reason. mark: what `--shown` takes; "" = nothing can be
+    undone."""
+
+    key: str
+    mark: str
+    undone: tuple[UndoRow, ...]
+    left: tuple[UndoRow, ...]
+
+
+def undo_change(
+    number: str,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why; kept.")] = "",
+    shown: Annotated[str, Parameter(help="Mark of what was shown; without it, look only.")] = "",
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> None:
+    """Show what of a change is left behind and can be undone; with --shown and --reason, undo it.
+
+    Undone is what the change did and no longer plans, in the reverse of its order, and only where
+    the target still holds exactly that.
+
+    Parameters
+    ----------
+    number
+        Number of the change, e.g. ECO-2001.
+    """
+    _require(reading, [number])
+    if not shown and not reason:
+        view = _undo_view(read(reading, lambda tx: work.undoable(tx, number=number)))
+        if reading.is_json:
+            put_json(view)
+        else:
+            _print_undo(view)
+        return
+    if not shown:
+        raise Problem(
+            Exit.USAGE,
+            "shown-missing",
+            "What is to be undone was not looked at",
+            why="--shown names what a person has seen",
+            fix=f"Look first: layshaft change undo {number}",
+        )
+    why = required_reason(reason)
+    told, rules = subscriptions(reading), configuration(reading).rules
+
+    async def undone(tx: Tx, who: Principal) -> tuple[str, Steered]:
+        done = await work.undo(
+            tx,
+            number=number,
+            shown=shown.strip(),
+            by=who.name,
+            reason=why,
+            rules=rules,
+            now=datetime.now(UTC),
+        )
+        return who.name, done
+
+    name, done = act(
+        reading,
+        actor,
+        lambda tx: work.deed(tx, "change-undo", [number]),
+        undone,
+        subscribed=told,
+    )
+    steps = plural(done.changed, "step")
+    screen().line(f"{number_of(done.key)}: {steps} to be undone, wanted by {name}")
+    _tell_under_way(done)
+    talk(f"How far it is: layshaft change show {number_of(done.key)}")
+
+
+def _undo_view(found: Shown) -> UndoView:
+    undos = found.undos
+    return UndoView(
+        key=found.key,
+        mark=undos.mark if undos.undos else "",
+        undone=tuple(
+            UndoRow(
+                each.step.id,
+                each.step.identity,
+                _back(found.contents.get(each.step.id)),
+                each.is_under_way,
+            )
+            for each in undos.undos
+        ),
+        left=tuple(
+            UndoRow(each.step.id, each.step.identity, why_not=each.why) for each in undos.left
+        ),
+    )
+
+
+def _back(contents: tuple[Operation, Operation] | None) -> tuple[str, ...]:
+    """What putting back would change, one line a change."""
+    if contents is None:
+        return ()
+    wrote, back = contents
+    changes = changes_back(wrote, back)
+    if changes is not None:
+        return tuple(change_words(change) for change in changes)
+    found = fields(*(msgspec.json.decode(encode(each)) for each in contents))
+    return tuple(f"{each.path}: {each.was} -> {each.now}" for each in found[:FIELDS])
+
+
+def _print_undo(view: UndoView) -> None:
+    page, name = screen(), number_of(view.key)
+    if not view.undone and not view.left:
+        page.line(f"Nothing of {name} is left behind.")
+        return
+    if view.undone:
+        page.line(f"To be undone  {len(view.undone)}", style="bold")
+    for row in view.undone:
+        page.line(f"{row.step}  {_named(row.identity)}")
+        if row.is_under_way:
+            page.line("    it is at its target: undone once it has ended, if it was applied")
+        for change in row.changes:
+            page.line(f"    {change}")
+    if view.left:
+        page.line(f"Left to people  {len(view.left)}", style="bold")
+    for row in view.left:
+        page.line(f"{row.step}  {_named(row.identity)}")
+        page.line(f"    {row.why_not}")
+    if view.mark:
+        talk(f'To undo this: layshaft change undo {name} --shown {view.mark} --reason "..."')
+
+
 def _on_step(
     common: Common,
     actor: Actor,
@@ -247,6 +392,10 @@ def number_of(key: str) -> str:
 
 
 def _words(step: LedgerStep) -> str:
-    parts = parts_of_identity(step.identity)
+    return _named(step.identity)
+
+
+def _named(identity: str) -> str:
+    parts = parts_of_identity(identity)
     plant = f" of plant {parts.plant}" if parts.plant else ""
     return f"{parts.verb} {parts.object_kind} {parts.object_id}{plant} at {parts.system}"

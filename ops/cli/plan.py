@@ -31,6 +31,7 @@ from ops.cli.output import Column, Screen, plural, put_json, screen
 from ops.cli.problems import Exit, Problem, not_found
 from ops.cli.publish import sender_of
 from ops.cli.session import Reading, configuration, read
+from ops.cli.wording import change_words
 from ops.configuration import Configuration
 from ops.mapping.sample import ANYBODY
 from ops.mapping.translation import contracts_of, delivery_of
@@ -418,17 +419,7 @@ def _row(alike: Sequence[PlannedStep]) -> tuple[str, ...]:
 def _said(changes: Sequence[TargetChange] | None) -> str:
     if changes is None:
         return ""
-    return "; ".join(map(_change, changes)) or "as it is"
-
-
-def _change(change: TargetChange) -> str:
-    match change.kind:
-        case "added":
-            return f"+ {change.where} {change.planned}".rstrip()
-        case "removed":
-            return f"- {change.where} {change.known}".rstrip()
-        case "changed":
-            return f"{change.where}: {change.known} -> {change.planned}"
+    return "; ".join(map(change_words, changes)) or "as it is"
 
 
 def _print_rows(

@@ -12,6 +12,7 @@ from broker.ledger import SETTLED
 from broker.store.holds import Hold
 from broker.store.views import Pause, StepRow
 from canonical.operations import READS, AwaitTime, verb
+from handlers.flows.target_changes import TargetChange
 
 _AWAIT_TIME = verb(AwaitTime)
 # What a person has to do comes before what a machine is doing, and before what comes by itself.
@@ -216,3 +217,14 @@ def _seen_from_behind(step: StepRow, latest: Mapping[str, StepRow], held: Held) 
             return f"{name}, answer unknown"
         case _:
             return name
+
+
+def change_words(change: TargetChange) -> str:
+    """What becomes other at a target, as a line."""
+    match change.kind:
+        case "added":
+            return f"+ {change.where} {change.planned}".rstrip()
+        case "removed":
+            return f"- {change.where} {change.known}".rstrip()
+        case "changed":
+            return f"{change.where}: {change.known} -> {change.planned}"

@@ -15,18 +15,20 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 
 import msgspec
-from msgspec import UnsetType
 
 from canonical.bom import LineOwner, PlantBom, owner_of
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
 from canonical.own_words import OwnWords
+from canonical.quantity import Quantity
+from canonical.units import to_rec20
 from handlers.systems.s4 import odata
 from handlers.systems.s4.bill_of_material_lines import GROUPS, Line, quantity_at, wanted
 from handlers.systems.s4.bill_of_material_rows import (
     Pairs,
     amount_of,
+    former_lines,
     number_of,
     paired,
     plants_group,
@@ -41,16 +43,13 @@ from handlers.systems.s4.compare import (
     unpadded,
 )
 from handlers.systems.s4.native import BomHeader, BomItem, Children
-from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE
+from handlers.systems.s4.words import BOM_CATEGORY, PRODUCTION_USAGE, UNITS
 
 SERVICE = "API_BILL_OF_MATERIAL_SRV;v=0002"
 
-_CATEGORY = "BillOfMaterialItemCategory"
-# Of a line: written only, or that of its header. The category is read where lines are told apart by
-# it: of one that is there it cannot be changed.
+# Of a line: written only, or that of its header.
 _UNREAD = frozenset(
     {
-        _CATEGORY,
         "IsProductionRelevant",
         "AlternativeItemStrategy",
         "BillOfMaterial",
@@ -71,7 +70,6 @@ def observe(bom: PlantBom) -> Request:
         BillOfMaterialCategory=BOM_CATEGORY,
         BillOfMaterialVariantUsage=bom.usage,
     )
-    unread = _UNREAD - {_CATEGORY} if _goes_by_category(bom) else _UNREAD
     # Everything of a line is 3.4 kB; what is read of it, a third.
     return odata.get(
         odata.address(SERVICE, "MaterialBOM"),
@@ -80,14 +78,10 @@ def observe(bom: PlantBom) -> Request:
         select=",".join(
             (
                 *odata.fields(BomHeader),
-                *(f"to_BillOfMaterialItem/{f}" for f in odata.fields(BomItem) if f not in unread),
+                *(f"to_BillOfMaterialItem/{f}" for f in odata.fields(BomItem) if f not in _UNREAD),
             )
         ),
     )
-
-
-def _goes_by_category(bom: PlantBom) -> bool:
-    return not isinstance(bom.kept, UnsetType) and bool(bom.kept.line_categories)
 
 
 def read(bom: PlantBom, own: OwnWords, response: Response) -> Observed:
@@ -127,6 +121,39 @@ def check_written(bom: PlantBom, response: Response) -> str:
     return text_of(written.BillOfMaterial)
 
 
+def former(bom: PlantBom, own: OwnWords, header: BomHeader) -> PlantBom | str:
+    """The BOM with the lines that the target holds, but for the plant's own; or why these could not
+    be put back as they are."""
+    base = number_of(header.BOMHeaderQuantityInBaseUnit, "BOMHeaderQuantityInBaseUnit")
+    unit = to_rec20(UNITS, text_of(header.BOMHeaderBaseUnit), own.codes)
+    owner = _owner(bom)
+    rows = [row for row in _rows(header) if owner(row) != "plant" and not _stands_in(row)]
+    kept = {id(row) for _, row in paired(wanted(bom, own), rows, base) if row is not None}
+    for row in rows:
+        scrap = number_of(row.ComponentScrapInPercent, "ComponentScrapInPercent")
+        if scrap and id(row) not in kept:
+            return f"the scrap of line {text_of(row.BillOfMaterialItemNumber)} went with it"
+    if not rows:
+        return "it had no lines, and is not written without any"
+    held = msgspec.structs.replace(
+        bom,
+        base=Quantity(base, unit),
+        lines=former_lines(rows, own),
+        line_categories={
+            text_of(row.BillOfMaterialComponent): text_of(row.BillOfMaterialItemCategory)
+            for row in rows
+            if text_of(row.BillOfMaterialItemCategory)
+        },
+    )
+    categories = {(r.BillOfMaterialComponent, r.BillOfMaterialItemCategory) for r in rows}
+    if len(categories) > len({text_of(row.BillOfMaterialComponent) for row in rows}):
+        return "a component stood in lines of several categories"
+    # True of what is there, or it is not what was there.
+    if left := differences(held, own, header):
+        return f"what was there cannot be written so: {left[0].what[0]}"
+    return held
+
+
 def differences(bom: PlantBom, own: OwnWords, header: BomHeader) -> tuple[Difference, ...]:
     """The writes that are missing, in their order: new lines, changed ones, then the deletions,
     so that a BOM is never empty on the way.
@@ -143,12 +170,7 @@ def differences(bom: PlantBom, own: OwnWords, header: BomHeader) -> tuple[Differ
     if base <= 0:
         name = "BOMHeaderQuantityInBaseUnit"
         return (_conflict(bom, in_words(name, getattr(header, name), "more than 0")),)
-    # Rows without a component are the plant's texts and documents.
-    held = [
-        row
-        for row in odata.expanded(header.to_BillOfMaterialItem, "to_BillOfMaterialItem")
-        if text_of(row.BillOfMaterialComponent) and row.IsDeleted is not True
-    ]
+    held = _rows(header)
     owner = _owner(bom)
     rows = [row for row in held if owner(row) != "plant"]
     pairs = paired(want, rows, base)
@@ -192,6 +214,21 @@ def _alternative(bom: PlantBom, headers: Sequence[BomHeader]) -> BomHeader | Non
             remedy="Say in the ERP which of them counts and mark the others for deletion",
         )
     return candidates[0] if candidates else None
+
+
+def _rows(header: BomHeader) -> list[BomItem]:
+    """Those that name a component: the others are the plant's texts and documents."""
+    return [
+        row
+        for row in odata.expanded(header.to_BillOfMaterialItem, "to_BillOfMaterialItem")
+        if text_of(row.BillOfMaterialComponent) and row.IsDeleted is not True
+    ]
+
+
+def _stands_in(row: BomItem) -> bool:
+    """Whether it is an alternative that the plant gave to a line, and not what is planned."""
+    probability = number_of(row.UsageProbabilityPercent, "UsageProbabilityPercent")
+    return plants_group(row) != "" and probability == 0
 
 
 def _owner(bom: PlantBom) -> Callable[[BomItem], LineOwner]:
@@ -333,8 +370,7 @@ def _deleted(
     if scrap:
         what += f", and its scrap of {scrap} percent goes with it"
     if group := plants_group(row):
-        probability = number_of(row.UsageProbabilityPercent, "UsageProbabilityPercent")
-        if group in standing and probability == 0:
+        if group in standing and _stands_in(row):
             return None
         return _conflict(bom, f"{what}, and it is in the plant's group {group} of alternatives")
     if owner == "unknown":

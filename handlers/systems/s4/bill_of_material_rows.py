@@ -7,10 +7,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from canonical.quantity import parse_decimal
+import msgspec
+
+from canonical.bom import BomLine, Substitute
+from canonical.own_words import OwnWords
+from canonical.quantity import Quantity, parse_decimal
+from canonical.units import to_rec20
 from handlers.systems.s4.bill_of_material_lines import GROUPS, Line, Wanted
 from handlers.systems.s4.compare import text_of, unpadded
 from handlers.systems.s4.native import BomItem
+from handlers.systems.s4.words import UNITS
 
 Pairs = tuple[tuple[Line, BomItem | None], ...]
 
@@ -108,6 +114,45 @@ def amount_of(row: BomItem, base: Decimal) -> tuple[bool, Fraction]:
     is_fixed = row.FixedQuantity is True
     held = Fraction(number_of(row.BillOfMaterialItemQuantity, "BillOfMaterialItemQuantity"))
     return is_fixed, held if is_fixed else held / Fraction(base)
+
+
+def former_lines(rows: Sequence[BomItem], own: OwnWords) -> tuple[BomLine, ...]:
+    """The rows as lines of ours; those of one of our groups are one line and its substitutes."""
+    lines: list[BomLine] = []
+    groups: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: number_of(_priority(_place(row)), "priority")):
+        group = text_of(row.AlternativeItemGroup)
+        quantity = _quantity(row, own)
+        component = text_of(row.BillOfMaterialComponent)
+        if group in groups:
+            line = lines[groups[group]]
+            stand_in = Substitute(component, len(line.substitutions) + 1, quantity)
+            lines[groups[group]] = msgspec.structs.replace(
+                line, substitutions=(*line.substitutions, stand_in)
+            )
+            continue
+        if group in GROUPS:
+            groups[group] = len(lines)
+        lines.append(
+            BomLine(
+                position=text_of(row.BillOfMaterialItemNumber),
+                component=component,
+                quantity=quantity,
+                fixed=row.FixedQuantity is True,
+            )
+        )
+    return tuple(sorted(lines, key=lambda line: line.position))
+
+
+def _place(row: BomItem) -> str:
+    """Within a group of ours; those in none stand before them."""
+    in_ours = text_of(row.AlternativeItemGroup) in GROUPS
+    return text_of(row.AlternativeItemPriority) if in_ours else ""
+
+
+def _quantity(row: BomItem, own: OwnWords) -> Quantity:
+    value = number_of(row.BillOfMaterialItemQuantity, "BillOfMaterialItemQuantity")
+    return Quantity(value, to_rec20(UNITS, text_of(row.BillOfMaterialItemUnit), own.codes))
 
 
 def number_of(value: object, where: str) -> Decimal:

@@ -9,10 +9,11 @@ from functools import partial
 import msgspec
 from msgspec import UNSET
 
+from canonical.bom import PlantBom
 from canonical.codec import decode_json
-from canonical.connector import Absent, Confirmed, Driver, More, Observed, Write
+from canonical.connector import Absent, Confirmed, Driver, Former, More, Observed, Write
 from canonical.effects import Step
-from canonical.errors import Misconfigured
+from canonical.errors import Failure, Misconfigured
 from canonical.exchange import Request, Response
 from canonical.operations import (
     ExtendToPlant,
@@ -70,10 +71,11 @@ class _Target:
     """The functions of one object's module with the object wanted already given.
 
     create: None where only what is there is written to. differences: takes the object as `read`
-    kept it. remarks: what the target cannot hold. sets_at: service that carries out several
-    differences as one; "" where each is a call. only_in_sets: it takes a difference in no other
-    way, and each is a set of its own. in_steps: more may be missing after a write that was the
-    last one.
+    kept it. former: what puts back the object as `read` kept it, or why nothing does; None where
+    nothing is undone. remarks: what the target cannot hold. sets_at: service that carries out
+    several differences as one; "" where each is a call. only_in_sets: it takes a difference in no
+    other way, and each is a set of its own. in_steps: more may be missing after a write that was
+    the last one.
     """
 
     observe: Callable[[], Request]
@@ -81,6 +83,7 @@ class _Target:
     create: Callable[[], Request] | None
     differences: Callable[[bytes], tuple[Difference, ...]]
     check_written: Callable[[Response], str]
+    former: Callable[[bytes], Operation | str] | None = None
     remarks: tuple[str, ...] = ()
     sets_at: str = ""
     only_in_sets: bool = False
@@ -137,6 +140,20 @@ def confirm(step: Step, response: Response) -> Confirmed:
         warnings=(*target.remarks, *said),
         is_full=not said,
     )
+
+
+def former(step: Step, observed: Observed, own: OwnWords = NO_WORDS) -> Former:
+    """What puts back what was observed before the step wrote to it."""
+    target = _target(step.operation, own)
+    if target.former is None:
+        return Former(why_not=f"{verb(step.operation)} is not undone from here")
+    if isinstance(observed, Absent):
+        return Former(why_not="it was made by this step, and is not deleted from here")
+    try:
+        found = target.former(observed.native)
+    except Failure as failure:
+        return Former(why_not=f"what was there cannot be written: {failure.what}")
+    return Former(why_not=found) if isinstance(found, str) else Former(found)
 
 
 def _answered(target: _Target, response: Response) -> tuple[Response, ...]:
@@ -228,6 +245,7 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
                     bom, own, decode_json(held, BomHeader)
                 ),
                 check_written=partial(bill_of_material.check_written, bom),
+                former=lambda held: _former_bom(bom, own, held),
                 remarks=bill_of_material_lines.remarks(bom),
                 sets_at=bill_of_material.SERVICE,
             )
@@ -296,6 +314,11 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
             )
 
 
+def _former_bom(bom: PlantBom, own: OwnWords, held: bytes) -> Operation | str:
+    found = bill_of_material.former(bom, own, decode_json(held, BomHeader))
+    return found if isinstance(found, str) else PutBom(found)
+
+
 def _with_id(request: Request, key: str) -> Request:
     return msgspec.structs.replace(request, headers=(*request.headers, ("X-Request-ID", key)))
 
@@ -322,6 +345,7 @@ def driver(own: OwnWords = NO_WORDS) -> Driver:
         write=partial(write, own=own),
         write_singly=partial(write_singly, own=own),
         confirm=confirm,
+        former=partial(former, own=own),
         worded=driver,
     )
 

@@ -51,6 +51,7 @@ CELLS: dict[Action, tuple[bool, bool, bool, bool]] = {
     "change-skip": (False, True, True, False),
     "change-restart": (False, True, True, False),
     "change-cancel": (False, True, True, False),
+    "change-undo": (False, True, True, False),
     "replay-start": (False, False, True, False),
     "replay-pause": (False, True, True, False),
     "replay-resume": (False, True, True, False),
