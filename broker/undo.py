@@ -77,16 +77,19 @@ def undos_of(
     needed_by: by id of a step, key of another ledger that counts on what it wrote.
     """
     now = current(steps)
-    found: list[tuple[LedgerStep, bool]] = []
+    found = [(step, True) for step in steps if _is_on_its_way_out(step, now)]
+    under_way = {step.identity for step, _ in found}
     left: list[Left] = []
     for step in undecided(steps):
-        if step.id in needed_by:
+        if step.identity in under_way:
+            # Its newer form may be what the target holds: that is known once it ends.
+            left.append(Left(step, "a newer form of it is at its target"))
+        elif step.id in needed_by:
             left.append(Left(step, f"{needed_by[step.id]} made the same true since"))
         elif not step.can_undo:
             left.append(Left(step, step.not_undone or UNKNOWN_BEFORE))
         else:
             found.append((step, False))
-    found += [(step, True) for step in steps if _is_on_its_way_out(step, now)]
     found.sort(key=lambda each: each[0].id)
     undone = {step.identity for step, _ in found}
     # By the forms that were planned: an undo stands the other way round.

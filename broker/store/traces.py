@@ -33,6 +33,7 @@ _ACTIONS = {
     "change-paused": "paused",
     "change-resumed": "resumed",
     "change-cancelled": "cancelled",
+    "change-undone": "undone",
     "step-skipped": "skipped",
     "step-restarted": "restarted",
 }

@@ -48,8 +48,9 @@ def _read(step: Step, response: Response) -> Observed:
 
 def _write(step: Step, observed: Observed, key: str) -> Write | None:
     made = TOY_DRIVER.write(step, observed, key)
-    is_there = isinstance(observed, Present) and made is not None
-    return None if is_there and made.request.body == observed.native else made
+    assert made is not None
+    is_so = isinstance(observed, Present) and made.request.body == observed.native
+    return None if is_so else made
 
 
 def _former(step: Step, observed: Observed) -> Former:

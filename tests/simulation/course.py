@@ -1,9 +1,9 @@
 """The course of one ledger under every mixture of plans, answers, crashes and people that a seed
 comes up with, and what must hold at each moment of it.
 
-The rules are the broker's own (`broker.ledger`, `broker.steering`, `broker.left_behind`); tables,
-target and dispatcher are as small as they can be. A transaction may be lost as a whole, a process
-may die between any two of claim, write and answer.
+The rules are the broker's own (`broker.ledger`, `broker.steering`, `broker.left_behind`,
+`broker.undo`); tables, target and dispatcher are as small as they can be. A transaction may be lost
+as a whole, a process may die between any two of claim, write and answer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from broker import ledger as rules
 from broker import steering
 from broker.ledger import AT_TARGET, NOT_SENT, SETTLED, LedgerStep, Move
 from broker.left_behind import undecided
+from broker.undo import undos_of
 from canonical.effects import Plan, Step
 from canonical.errors import Conflict, Rejected
 from canonical.operations import (
@@ -36,7 +37,9 @@ KINDS: dict[str, StepKind] = {
     "n": "announce", "m": "announce", "q": "approval", "w": "wait", "v": "wait", "g": "approval",
 }  # fmt: skip
 GUARD = "g"
-EVENTS = 60
+# Objects that were there before the change.
+THERE = "abcd"
+EVENTS = 80
 
 
 class Violation(AssertionError):
@@ -46,13 +49,18 @@ class Violation(AssertionError):
 class Claim(msgspec.Struct):
     """A call that a process has in hand. digest: what it is to write. begun_as_planned: whether
     the last plan had it with this content when it was claimed. lapses: whether it is looked at
-    only, and not written."""
+    only, and not written. back: what it is to put back, where it is an undo. found: what it found
+    before it wrote, as far as that is to be put on record; None: that of that prior step, if any.
+    """
 
     step_id: int
     identity: str
     digest: bytes
     begun_as_planned: bool
     lapses: bool
+    is_fresh: bool = False
+    back: bytes | None = None
+    found: tuple[bytes | None, str] | None = None
     result: str = ""
 
 
@@ -69,22 +77,34 @@ class Course:
         self.held: set[str] = set()
         self.claims: list[Claim] = []
         # The target: what each object is now, and how often each step's content was written.
-        self.holds: dict[str, bytes] = {}
+        self.holds: dict[str, bytes] = {
+            a_step(name, "", ()).identity: f"{name} before".encode() for name in THERE
+        }
         self.writes: Counter[tuple[int, bytes]] = Counter()
         self.announced: Counter[int] = Counter()
         self.approved: set[tuple[str, bytes]] = set()
         # Steps that a person had run anew: of these nobody is asked, before the next plan.
         self.anew: set[int] = set()
+        # What each step found before it wrote, as it is on record.
+        self.before: dict[int, bytes] = {}
+        # By object, as whoever watches the target sees it: what was there before the change wrote,
+        # and what the change made of it last, until that is undone; of what a person said that it
+        # stays; and what each was planned after, when it was planned last.
+        self.clean: dict[str, bytes | None] = {}
+        self.ours: dict[str, bytes] = {}
+        self.stays: set[str] = set()
+        self.after: dict[str, tuple[str, ...]] = {}
 
     # Everything in turn
 
     def run(self) -> None:
-        """Anything happens, and then it comes to rest."""
+        """Anything happens, then it comes to rest, and half the time all is undone."""
         acts = (
             (self.plan, 4), (self.plan_again, 2), (self.claim, 8), (self.perform, 8),
             (self.answer, 8), (self.die_off, 2), (self.decide, 4), (self.retry, 2),
             (self.skip, 1), (self.restart, 1), (self.pause, 1),
             (self.resume, 2), (self.cancel, 0.3), (self.hold, 1), (self.release, 2),
+            (self.undo, 5), (self.meddle, 3),
         )  # fmt: skip
         chosen = self.die.choices([a for a, _ in acts], [w for _, w in acts], k=EVENTS)
         for act in chosen:
@@ -100,6 +120,17 @@ class Course:
         gone = {step.identity for step in self.taken.steps} - {step.identity for step in steps}
         if not self.is_taken_back:
             self._take(_without(steps, gone), self.taken.version)
+        self._settle()
+        self._hold_at_rest()
+        if self.die.random() < 0.5:
+            # And all of it is taken back, and undone as far as that goes.
+            self._take((), self.taken.version)
+            self.is_taken_back = True
+            self.undo(certain=True)
+            self._settle()
+            self._hold_at_rest()
+
+    def _settle(self) -> None:
         for _ in range(200):
             while self.claims:
                 self.perform(fault="")
@@ -109,7 +140,6 @@ class Course:
             ):
                 break
             self._hold_always()
-        self._hold_at_rest()
 
     # Plans
 
@@ -146,6 +176,7 @@ class Course:
     def _take(self, steps: tuple[Step, ...], version: int) -> None:
         self._tell("plan", version, [_name(step.identity) for step in steps])
         self.taken = Plan(KEY, version, "", steps)
+        self.after |= {step.identity: step.depends_on for step in steps}
         self.is_taken_back = False
         changes = rules.diff(self._steps(), self.taken)
         self._move(changes.moves)
@@ -241,12 +272,16 @@ class Course:
         latest = rules.current(self._steps())[step.identity]
         lapses = step.withdrawn or latest.generation > step.generation
         wanted = {each.identity: rules.digest_of(each) for each in self.taken.steps}
-        as_planned = wanted.get(step.identity) == step.digest
+        as_planned = wanted.get(step.identity) == (None if step.undoes else step.digest)
         if step.state == "ready":
             self._may_begin(step, latest)
-        self._tell("claim", step.id, _name(step.identity), step.state)
+        self._tell("claim", step.id, _name(step.identity), step.state, "undo" * bool(step.undoes))
         self._move([Move(step, "in_flight")])
-        self.claims.append(Claim(step.id, step.identity, step.digest, as_planned, lapses))
+        claim = Claim(step.id, step.identity, step.digest, as_planned, lapses)
+        claim.is_fresh = not (step.can_undo or step.not_undone or step.state == "in_doubt")
+        if step.undoes:
+            claim.back = self.before[step.undoes]
+        self.claims.append(claim)
         return True
 
     def _may_begin(self, step: LedgerStep, latest: LedgerStep) -> None:
@@ -254,6 +289,11 @@ class Course:
         planned = {each.identity: each for each in self.taken.steps}
         _require(step is latest and not step.withdrawn, f"{step} is of a superseded plan")
         wanted = planned.get(step.identity)
+        if step.undoes:
+            _require(wanted is None, f"{step} undoes what is planned")
+            _require(not self.paused, f"{step} begins in a paused ledger")
+            self._is_last(step)
+            return
         _require(wanted is not None, f"{step} is not planned")
         assert wanted is not None
         _require(rules.digest_of(wanted) == step.digest, f"{step} is planned otherwise")
@@ -268,21 +308,36 @@ class Course:
                 asked = identity, rules.digest_of(before)
                 _require(asked in self.approved, f"{step} goes without that approval")
 
+    def _is_last(self, undo: LedgerStep) -> None:
+        """Nothing that was planned after what is undone is at work, or is to be undone still."""
+        now = rules.current(self._steps())
+        for identity, before in self.after.items():
+            row = now.get(identity)
+            if undo.identity in before and row is not None and row.kind == "call":
+                _require(row.state in SETTLED, f"{undo} goes before {identity}")
+
     def perform(self, *, fault: str | None = None) -> None:
         """The oldest call that has no answer yet reaches its target, or does not."""
         claim = next((c for c in self.claims if not c.result), None)
         if claim is None:
             return
-        if self.holds.get(claim.identity) == claim.digest:
+        held = self.holds.get(claim.identity)
+        if held == (claim.digest if claim.back is None else claim.back):
             claim.result = "done"
+            self._find(claim, is_true=True)
+            self._is_made(claim)
         elif claim.lapses:
             claim.result = "ready"
+        elif claim.back is not None and held != self._undone(claim).digest:
+            claim.result = "failed"
+            self._tell("changed since")
         else:
             faults = ["", "", "", "away", "refuse", "lost", "lost and applied"]
             fault = self.die.choice(faults) if fault is None else fault
             if fault in ("", "lost and applied"):
                 self._may_be_written(claim)
-                self.holds[claim.identity] = claim.digest
+                self._find(claim, is_true=False)
+                self._write(claim)
                 self.writes[claim.step_id, claim.digest] += 1
                 times = self.writes[claim.step_id, claim.digest]
                 _require(times == 1, f"step {claim.step_id} was written {times} times")
@@ -295,10 +350,69 @@ class Course:
         while it is out cannot be called back."""
         _require(claim.begun_as_planned, f"step {claim.step_id} is written for a superseded plan")
 
+    def _write(self, claim: Claim) -> None:
+        """The target holds what the call wants; what is undone is as it was before the change."""
+        held = self.holds.get(claim.identity)
+        if claim.back is not None:
+            clean = self.clean[claim.identity]
+            _require(claim.back == clean, f"step {claim.step_id} puts back what was not before")
+            _require(held == self.ours[claim.identity], "what somebody changed is overwritten")
+        elif self.ours.get(claim.identity) != held or held is None:
+            self.clean[claim.identity] = held
+        self.holds[claim.identity] = claim.digest if claim.back is None else claim.back
+        self._is_made(claim)
+
+    def _is_made(self, claim: Claim) -> None:
+        """Whoever watches the target knows whose state it holds."""
+        if claim.back is None:
+            self.ours[claim.identity] = claim.digest
+            # Its own undo may be left out while it is at its target: then it stays.
+            skipped = {row.undoes for row in self._steps() if row.state == "skipped"}
+            if claim.step_id not in skipped:
+                self.stays.discard(claim.identity)
+        else:
+            self._tell("undone", _name(claim.identity))
+            self.ours.pop(claim.identity, None)
+
+    def _undone(self, claim: Claim) -> LedgerStep:
+        return self.rows[self.rows[claim.step_id].undoes]
+
+    def _find(self, claim: Claim, *, is_true: bool) -> None:
+        """What is there before the write, for the record. is_true: nothing is written."""
+        if not claim.is_fresh or claim.back is not None:
+            return
+        held = self.holds.get(claim.identity)
+        former = [
+            row
+            for row in self._steps()
+            if row.identity == claim.identity
+            and row.generation < self.rows[claim.step_id].generation
+            and not row.undoes
+            and (row.state == "done" or row.reason.startswith(rules.LEFT_BEHIND))
+        ]
+        if former and held == former[-1].digest:
+            prior = former[-1]
+            claim.found = self.before.get(prior.id), prior.not_undone
+        elif is_true:
+            claim.found = None, "it was so before"
+        else:
+            claim.found = held, "" if held is not None else "it was made"
+
+    def _record(self, claim: Claim) -> None:
+        if claim.found is None or claim.result not in ("done", "in_doubt"):
+            return
+        before, why_not = claim.found
+        if before is not None:
+            self.before[claim.step_id] = before
+        self.rows[claim.step_id] = msgspec.structs.replace(
+            self.rows[claim.step_id], can_undo=before is not None, not_undone=why_not
+        )
+
     def answer(self, *, certain: bool = False) -> None:
         """The result of the oldest call is in its ledger."""
         if self.claims and self.claims[0].result and (certain or self._commits()):
             claim = self.claims.pop(0)
+            self._record(claim)
             self._move([Move(self.rows[claim.step_id], claim.result)])
             self._advance()
 
@@ -307,7 +421,10 @@ class Course:
         if self.claims:
             claim = self.claims.pop(self.die.randrange(len(self.claims)))
             self._tell("died with", claim.step_id)
-            self._move([Move(self.rows[claim.step_id], "in_doubt")])
+            row = self.rows[claim.step_id]
+            if not (row.can_undo or row.not_undone):
+                row = self.rows[row.id] = msgspec.structs.replace(row, not_undone="nobody said")
+            self._move([Move(row, "in_doubt")])
 
     # People
 
@@ -331,7 +448,12 @@ class Course:
         if not failed or not (certain or self._commits()):
             return False
         step = self.die.choice(failed)
-        if step.kind == "call":
+        if step.undoes and certain:
+            # What is at the target stays as somebody made it.
+            self.stays.add(step.identity)
+            self._move([steering.skip(step, "left out")])
+            self._advance()
+        elif step.kind == "call":
             self._move([Move(step, "ready")])
             self._advance()
         else:
@@ -347,6 +469,8 @@ class Course:
             except (Conflict, Rejected):
                 return
             self._tell("skipped", _name(step.identity))
+            if step.undoes:
+                self.stays.add(step.identity)
             self._advance()
 
     def restart(self) -> None:
@@ -370,11 +494,48 @@ class Course:
                 self.approved.discard((each.identity, each.digest))
             self._insert(
                 msgspec.structs.replace(
-                    each, generation=each.generation + 1, state="waiting", version=1, reason=""
+                    each,
+                    generation=each.generation + 1,
+                    state="waiting",
+                    version=1,
+                    reason="",
+                    can_undo=False,
+                    not_undone="",
                 )
             )
             self.anew.add(len(self.rows))
         self._advance()
+
+    def undo(self, *, certain: bool = False) -> None:
+        """A person wants undone whatever is left behind and can be."""
+        found = undos_of(self._steps())
+        if not found.undos or not (certain or self._commits()):
+            return
+        self._tell("undo", [_name(undo.step.identity) for undo in found.undos])
+        for undo in found.undos:
+            self._insert(
+                LedgerStep(
+                    id=0,
+                    identity=undo.step.identity,
+                    generation=undo.generation,
+                    kind="call",
+                    state="waiting",
+                    version=1,
+                    digest=undo.digest,
+                    depends_on=undo.depends_on,
+                    undoes=undo.step.id,
+                )
+            )
+        self._advance()
+
+    def meddle(self) -> None:
+        """Somebody changes an object that nobody plans any more, and at which no call is."""
+        busy = {step.identity for step in self._steps() if step.state in AT_TARGET}
+        planned = {step.identity for step in self.taken.steps}
+        if free := sorted(self.ours.keys() - planned - busy):
+            identity = self.die.choice(free)
+            self.holds[identity] = b"by hand"
+            self._tell("meddled with", _name(identity))
 
     def pause(self) -> None:
         """A person pauses the change."""
@@ -431,7 +592,7 @@ class Course:
             is_there = identity in skipped or held == rules.digest_of(step)
             _require(is_there, f"{identity} is not as it is planned")
         left = {step.identity for step in undecided(self._steps())}
-        there = self.holds.keys() - planned.keys()
+        there = self.ours.keys() - planned.keys() - self.stays
         _require(left == there, f"left behind {left}, there is {there}")
 
     # The table

@@ -12,9 +12,11 @@ import pytest
 
 from broker import ledger as rules
 from broker.ledger import LedgerStep, Move, PlanDiff
+from broker.left_behind import undecided
+from broker.undo import Undos, undos_of
 from canonical.effects import Plan
 from tests.simulation import course
-from tests.simulation.course import Course, Violation, run
+from tests.simulation.course import Claim, Course, Violation, run
 
 QUICK, FULL = 400, 20_000
 
@@ -50,6 +52,10 @@ def test_the_courses_come_to_everything_that_they_are_about() -> None:
         "in_doubt",
         "g failed",
         "g done",
+        "undo [",
+        "undone",
+        "meddled with",
+        "changed since",
     ):
         assert word in told, word
 
@@ -104,6 +110,34 @@ def leaves_silently(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
     return msgspec.structs.replace(found, moves=kept)
 
 
+def undoes_at_once(steps: Sequence[LedgerStep], *args: Any) -> Undos:
+    """An undo waits for nothing that was planned after what it undoes."""
+    found = undos_of(steps, *args)
+    at_once = tuple(msgspec.structs.replace(undo, depends_on=()) for undo in found.undos)
+    return msgspec.structs.replace(found, undos=at_once)
+
+
+def undoes_what_is_planned_again(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
+    """An undo goes on although a newer plan has its object."""
+    found = diff(steps, plan)
+    again = {m.step.identity for m in found.moves if m.reason == rules.PLANNED_AGAIN}
+    return msgspec.structs.replace(
+        found,
+        moves=tuple(m for m in found.moves if m.step.identity not in again),
+        inserts=tuple(i for i in found.inserts if i.step.identity not in again),
+    )
+
+
+def leaves_what_is_undone(steps: Sequence[LedgerStep], *args: Any) -> tuple[LedgerStep, ...]:
+    """What is undone is listed as left behind still, once its object was planned and is not."""
+    return undecided([s for s in steps if not s.undoes], *args)
+
+
+def never_lapses(*args: object) -> dict[int, Move]:
+    """An undo goes although nothing was applied."""
+    return {}
+
+
 def never_moot(planned: Mapping[str, Any], digests: object, now: object) -> frozenset[str]:
     """A question is asked before what is made already."""
     return frozenset()
@@ -120,6 +154,8 @@ def never_moot(planned: Mapping[str, Any], digests: object, now: object) -> froz
         ("diff", forgets_what_is_under_way),
         ("diff", leaves_silently),
         ("_moot", never_moot),
+        ("diff", undoes_what_is_planned_again),
+        ("_lapsed_undos", never_lapses),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -127,7 +163,32 @@ def test_a_broken_rule_is_noticed(
     name: str, broken: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, name, broken)
+    with pytest.raises((Violation, KeyError)):
+        all_of(QUICK)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"), [("undos_of", undoes_at_once), ("undecided", leaves_what_is_undone)]
+)
+def test_a_broken_rule_of_undos_is_noticed(
+    name: str, broken: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, name, broken)
     with pytest.raises(Violation):
+        all_of(QUICK)
+
+
+def test_an_undo_over_what_somebody_changed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Careless(Course):
+        """Whoever undoes something does not look whether it is still there."""
+
+        def _undone(self, claim: Claim) -> LedgerStep:
+            return msgspec.structs.replace(
+                super()._undone(claim), digest=self.holds.get(claim.identity, b"")
+            )
+
+    monkeypatch.setattr(course, "Course", Careless)
+    with pytest.raises(Violation, match="overwritten"):
         all_of(QUICK)
 
 

@@ -17,9 +17,11 @@ from msgspec import UNSET, UnsetType
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Rejected
 from canonical.exchange import Request, Response
+from canonical.money import Money, UnitPrice
 from canonical.own_words import OwnWords
 from canonical.purchasing import InfoRecord
-from canonical.units import from_rec20
+from canonical.quantity import Quantity, parse_decimal
+from canonical.units import from_rec20, to_rec20
 from handlers.systems.s4 import info_record_scale, odata
 from handlers.systems.s4.amounts import PLACES, fits, price_in_erp, quotient, same_price
 from handlers.systems.s4.buyers import buying_group
@@ -45,6 +47,8 @@ _OPEN_END = date(9999, 12, 31)
 _MAX_RATIO_PART = 99_999
 _MAX_LEAD_TIME_DAYS = 999
 _MAX_PERCENT, _PERCENT_PLACES = Decimal("99.9"), 1
+# Written in one direction only: filled in where it was empty, limited where it was not.
+_ONE_WAY = frozenset({"PurchasingGroup", "UnlimitedOverdeliveryIsAllowed"})
 # What is left alone where the contract does not state it.
 _STATED_NUMBERS = (
     "MaterialPlannedDeliveryDurn",
@@ -131,6 +135,56 @@ def differences(
     body = msgspec.convert(changed, InfoRecordOrg)
     request = odata.patch(_terms_address(terms), body, odata.etag_of(terms))
     return (Difference(what, request), *scale)
+
+
+def former(record: InfoRecord, own: OwnWords, general: InfoRecordGeneral) -> InfoRecord | str:
+    """The record with the terms that the target holds; or why these could not be put back as they
+    are."""
+    terms = _terms_meant(record, general)
+    if terms is None:
+        return "these terms were made by this step, and are not deleted from here"
+    if record.scales is not UNSET:
+        return "the scale of the former price is not put back"
+    held = msgspec.structs.replace(
+        record,
+        price=UnitPrice(
+            Money(parse_decimal(text_of(terms.NetPriceAmount)), text_of(terms.Currency)),
+            Quantity(
+                parse_decimal(text_of(terms.MaterialPriceUnitQty)),
+                to_rec20(UNITS, text_of(terms.PurchaseOrderPriceUnit), own.codes),
+            ),
+        ),
+        last_day=_last_day(terms),
+        lead_time_days=int(parse_decimal(text_of(terms.MaterialPlannedDeliveryDurn) or "0")),
+        minimum=_held_quantity(record, terms),
+        under_tolerance=_held_percent(record.under_tolerance, terms.UnderdelivTolrtdLmtRatioInPct),
+        over_tolerance=_held_percent(record.over_tolerance, terms.OverdelivTolrtdLmtRatioInPct),
+    )
+    # What is written now and is left alone by the former terms would stay as it is written.
+    back = wanted(held, own)
+    for name in _changed_terms(wanted(record, own), own, terms):
+        is_said = name not in _STATED_NUMBERS or getattr(back, name) is not UNSET
+        if not is_said or name in _ONE_WAY:
+            return f"{name} cannot be put back to {as_text(getattr(terms, name)) or 'empty'}"
+    if left := differences(held, own, general):
+        return f"what was there cannot be written so: {left[0].what[0]}"
+    return held
+
+
+def _last_day(terms: InfoRecordOrg) -> date | None:
+    day = odata.parse_date(text_of(terms.PriceValidityEndDate))
+    return None if day == _OPEN_END else day
+
+
+def _held_quantity(record: InfoRecord, terms: InfoRecordOrg) -> Quantity | UnsetType:
+    if record.minimum is UNSET:
+        return UNSET
+    held = parse_decimal(text_of(terms.MinimumPurchaseOrderQuantity) or "0")
+    return Quantity(held, record.order_unit)
+
+
+def _held_percent(stated: Decimal | UnsetType, held: object) -> Decimal | UnsetType:
+    return UNSET if stated is UNSET else parse_decimal(text_of(held) or "0")
 
 
 def wanted(record: InfoRecord, own: OwnWords) -> InfoRecordOrg:

@@ -31,6 +31,7 @@ from canonical.operations import (
     verb,
 )
 from canonical.own_words import NO_WORDS, OwnWords
+from canonical.purchasing import InfoRecord
 from handlers.systems.s4 import (
     batch,
     bill_of_material,
@@ -258,6 +259,7 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
                     record, own, decode_json(held, InfoRecordGeneral)
                 ),
                 check_written=partial(info_record.check_written, record),
+                former=lambda held: _former_record(record, own, held),
                 in_steps=record.scales is not UNSET,
             )
         case PutSupplier(supplier):
@@ -317,6 +319,11 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
 def _former_bom(bom: PlantBom, own: OwnWords, held: bytes) -> Operation | str:
     found = bill_of_material.former(bom, own, decode_json(held, BomHeader))
     return found if isinstance(found, str) else PutBom(found)
+
+
+def _former_record(record: InfoRecord, own: OwnWords, held: bytes) -> Operation | str:
+    found = info_record.former(record, own, decode_json(held, InfoRecordGeneral))
+    return found if isinstance(found, str) else PutInfoRecord(found)
 
 
 def _with_id(request: Request, key: str) -> Request:
