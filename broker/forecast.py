@@ -228,7 +228,12 @@ def against(plan: Plan, ledger: PlannedLedger | None) -> Forecast:
         is_stale=plan.version < ledger.version,
         steps=steps,
         gone={
-            **{m.step.identity: _end(m) for m in diff.moves if m.step.kind != "wait"},
+            # An undo that ends by the plan makes room for what is planned.
+            **{
+                m.step.identity: _end(m)
+                for m in diff.moves
+                if m.step.kind != "wait" and not m.step.undoes
+            },
             **{s.identity: "decided when it comes back" for s, gone in diff.withdrawals if gone},
         },
     )

@@ -217,7 +217,7 @@ def _likeness(step: StepStatus) -> tuple[str, ...]:
     )
 
 
-def _verb(step: StepRow) -> str:
+def _verb(step: StepStatus) -> str:
     return f"undo {step.operation}" if step.undoes else step.operation
 
 

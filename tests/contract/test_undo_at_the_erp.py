@@ -4,16 +4,28 @@ reached through the channel that production uses."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from canonical.connector import Former
 from canonical.facts import Document
-from canonical.operations import ExtendToPlant, Operation, PutBom, PutItem
+from canonical.operations import ExtendToPlant, Operation, PutBom, PutInfoRecord, PutItem
+from canonical.quantity import Quantity
 from handlers.systems.s4.outbound import DRIVER
-from tests.contract.test_drivers_against_stand_ins import Client, erp_client, step_of
+from tests.contract.test_drivers_against_stand_ins import (
+    ERP_SEED,
+    Client,
+    erp_client,
+    put_materials,
+    record,
+    scales,
+    step_of,
+)
 from tests.contract.test_plant_lines_at_the_erp import (
     MAINTAINED,
     RELEASED,
@@ -148,3 +160,85 @@ async def test_an_item_master_is_not_undone(erp: Client) -> None:
     await erp.apply(step.operation)
     former = await before(erp, step.operation)
     assert former == Former(why_not="put-item is not undone from here")
+
+
+# Info records
+
+
+@pytest.fixture
+async def buying(tmp_path: Path) -> AsyncIterator[Client]:
+    """An ERP with the material and a price for it."""
+    async with (
+        serving("erp", tmp_path / "buying", ERP_SEED) as stand_in,
+        erp_client(stand_in) as client,
+    ):
+        await put_materials(client)
+        await client.apply(FORMER)
+        yield client
+
+
+FORMER = record("25.00", minimum=Quantity(Decimal(10), "H87"), under_tolerance=Decimal(5))
+
+
+async def terms(erp: Client) -> dict[str, Any]:
+    (row,) = await erp.rows("A_PurgInfoRecdOrgPlantData")
+    return row
+
+
+def with_terms(**stated: Any) -> PutInfoRecord:
+    return PutInfoRecord(msgspec.structs.replace(FORMER.record, **stated))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        with_terms(last_day=date(2027, 1, 31)),
+        with_terms(last_day=None),
+        with_terms(lead_time_days=30),
+        with_terms(minimum=Quantity(Decimal(50), "H87"), under_tolerance=Decimal(1)),
+        record("17.50", "100", minimum=Quantity(Decimal(10), "H87")),
+    ],
+    ids=["validity", "open end", "lead time", "minimum", "price"],
+)
+async def test_terms_of_an_info_record_go_back(buying: Client, wanted: PutInfoRecord) -> None:
+    there = await terms(buying)
+    former = await before(buying, wanted)
+    assert isinstance(former.operation, PutInfoRecord)
+    await buying.apply(wanted)
+    assert await terms(buying) != there
+    await buying.apply(former.operation)
+    await buying.assert_equal(former.operation)
+    after = await terms(buying)
+    told = {name: value for name, value in there.items() if not name.startswith("_")}
+    assert {name: after[name] for name in told} == told
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why_not"),
+    [
+        (with_terms(plant="1020"), "these terms were made by this step, and are not deleted"),
+        (with_terms(scales=scales(("5000", "24.00"))), "the scale of the former price"),
+    ],
+    ids=["made", "scale"],
+)
+async def test_terms_that_cannot_go_back_have_a_reason(
+    buying: Client, wanted: PutInfoRecord, why_not: str
+) -> None:
+    former = await before(buying, wanted)
+    assert former.operation is None
+    assert former.why_not.startswith(why_not)
+
+
+async def test_a_lead_time_that_was_never_stated_does_not_come_back(tmp_path: Path) -> None:
+    """No step writes 0 days: of a contract it says nothing."""
+    async with (
+        serving("erp", tmp_path / "erp", ERP_SEED) as stand_in,
+        erp_client(stand_in) as erp,
+    ):
+        await put_materials(erp)
+        await erp.apply(with_terms(lead_time_days=0))
+        former = await before(erp, FORMER)
+        assert former.operation is None
+        assert former.why_not.startswith("MaterialPlannedDeliveryDurn cannot be put back to")
+        # What else differs can.
+        assert (await before(erp, with_terms(lead_time_days=0, last_day=None))).operation
