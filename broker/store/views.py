@@ -67,6 +67,11 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     escalated_to: tuple[str, ...] = ()
     undoes: int = 0
 
+    @property
+    def verb(self) -> str:
+        """What it does, for a person."""
+        return f"undo {self.operation}" if self.undoes else self.operation
+
 
 class StepCount(msgspec.Struct, frozen=True):
     """So many current steps of a ledger stand so."""

@@ -208,17 +208,13 @@ def _likeness(step: StepStatus) -> tuple[str, ...]:
     return (
         step.system,
         step.object_kind,
-        _verb(step),
+        step.verb,
         step.state,
         step.owner,
         step.waits_for,
         step.waits_owner,
         "late" if step.is_late else "",
     )
-
-
-def _verb(step: StepStatus) -> str:
-    return f"undo {step.operation}" if step.undoes else step.operation
 
 
 def _step_row(alike: Sequence[StepStatus]) -> tuple[str, ...]:
@@ -238,7 +234,7 @@ def _step_row(alike: Sequence[StepStatus]) -> tuple[str, ...]:
         waits_for = f"{step.reason}" if step.state != "done" or step.kind == "approval" else ""
     state = step.state.replace("_", " ") + (" (late)" if step.is_late else "")
     owner = step.owner if step.waits_for else ""
-    return number, step.system, what, _verb(step), state, owner, waits_for
+    return number, step.system, what, step.verb, state, owner, waits_for
 
 
 def _print_summary(page: Screen, status: ChangeStatus) -> None:

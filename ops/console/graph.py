@@ -111,7 +111,7 @@ def groups(steps: Sequence[StepRow]) -> list[list[Group]]:
     for column in columns(steps):
         counted: dict[tuple[str, str, str], int] = {}
         for step in column:
-            key = step.operation, step.system, shown(step.kind, step.state)
+            key = step.verb, step.system, shown(step.kind, step.state)
             counted[key] = counted.get(key, 0) + 1
         found.append([Group(*key, number) for key, number in counted.items()])
     return found
@@ -147,9 +147,9 @@ def _box(step: StepRow, x: int, y: int) -> Box:
         x=x,
         y=y,
         state=state,
-        first=_cut(f"{step.operation} {step.object_id}"),
+        first=_cut(f"{step.verb} {step.object_id}"),
         second=_cut(f"{where}: {in_words(state)}"),
-        whole=f"{step.operation} {step.object_kind} {step.object_id}, {where}: {in_words(state)}",
+        whole=f"{step.verb} {step.object_kind} {step.object_id}, {where}: {in_words(state)}",
     )
 
 
