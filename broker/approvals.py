@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -114,8 +114,13 @@ async def delegate(tx: Tx, *, step_id: int, to: str, by: Principal, reason: str)
 
 
 async def _step(tx: Tx, ledger: Ledger, step_id: int) -> LedgerStep:
-    steps = (await step_rows.load_steps(tx, [ledger.id]))[ledger.id]
-    return next(step for step in steps if step.id == step_id)
+    return (await _steps(tx, [ledger.id]))[step_id]
+
+
+async def _steps(tx: Tx, ledger_ids: Iterable[int]) -> dict[int, LedgerStep]:
+    """By id, the steps of ledgers that are locked."""
+    loaded = await step_rows.load_steps(tx, ledger_ids)
+    return {step.id: step for steps in loaded.values() for step in steps}
 
 
 def _signed(history: Sequence[Decision], digest: str) -> frozenset[str]:
@@ -129,9 +134,9 @@ async def deed_of_all(tx: Tx, step_ids: Sequence[int], verdict: Verdict) -> Deed
 
     Raises: Rejected("not-found"), Rejected("several-roles").
     """
-    asked = [await _asked(tx, step_id) for step_id in step_ids]
-    await ledger_rows.lock_ledgers(tx, {each.ledger_id for each in asked})
-    asked = [await _asked(tx, step_id) for step_id in step_ids]
+    before = await _all_asked(tx, step_ids)
+    await ledger_rows.lock_ledgers(tx, {each.ledger_id for each in before.values()})
+    asked = list((await _all_asked(tx, step_ids)).values())
     roles = {each.role for each in asked}
     if len(roles) != 1:
         raise Rejected(
@@ -203,16 +208,17 @@ async def decide_all(
 
     Raises: as `decide`.
     """
-    asked = [await _asked(tx, each.step_id) for each in shown]
-    ledgers = await ledger_rows.lock_ledgers(tx, {each.ledger_id for each in asked})
-    steps = await step_rows.load_steps(tx, list(ledgers))
+    ids = [each.step_id for each in shown]
+    before = await _all_asked(tx, ids)
+    ledgers = await ledger_rows.lock_ledgers(tx, {each.ledger_id for each in before.values()})
+    steps = await _steps(tx, ledgers)
+    # Once more, now that nobody else can change it.
+    asked = await _all_asked(tx, ids)
     found: list[Decided] = []
     moved: set[int] = set()
     for each in shown:
-        # Once more, now that nobody else can change it.
-        question = await _asked(tx, each.step_id)
+        question, step = asked[each.step_id], steps[each.step_id]
         ledger = ledgers[question.ledger_id]
-        step = next(s for s in steps[ledger.id] if s.id == each.step_id)
         _require_open(step, each.digest)
         _require_answer(question, step, verdict, choice)
         decided = await _decide(
@@ -248,18 +254,17 @@ async def decide_each(
 
     by: whoever acts; what it takes is asked here, of each question.
     """
-    found = [await step_rows.approval(tx, each.step_id) for each in shown]
-    ledger_ids = {asked.ledger_id for asked in found if asked is not None}
-    ledgers = await ledger_rows.lock_ledgers(tx, ledger_ids)
-    loaded = await step_rows.load_steps(tx, list(ledgers))
-    steps = {step.id: step for some in loaded.values() for step in some}
+    ids = [each.step_id for each in shown]
+    before = await step_rows.approvals(tx, ids)
+    ledgers = await ledger_rows.lock_ledgers(tx, {each.ledger_id for each in before.values()})
+    steps = await _steps(tx, ledgers)
+    found = await step_rows.approvals(tx, ids)
     refused: dict[int, Rejected | Conflict] = {}
     fit: list[Shown] = []
     for each in shown:
-        try:
-            asked = await _asked(tx, each.step_id)
-        except Rejected as failure:
-            refused[each.step_id] = failure
+        asked = found.get(each.step_id)
+        if asked is None:
+            refused[each.step_id] = _unknown(each.step_id)
             continue
         try:
             await _require_fit(
@@ -365,10 +370,20 @@ async def _locked(tx: Tx, step_id: int) -> tuple[Approval, Ledger]:
 
 
 async def _asked(tx: Tx, step_id: int) -> Approval:
-    found = await step_rows.approval(tx, step_id)
-    if found is None:
-        raise Rejected("not-found", f"There is no approval {step_id}", where=f"task {step_id}")
-    return found
+    return (await _all_asked(tx, [step_id]))[step_id]
+
+
+async def _all_asked(tx: Tx, step_ids: Sequence[int]) -> dict[int, Approval]:
+    """These approvals, in their order."""
+    found = await step_rows.approvals(tx, step_ids)
+    for step_id in step_ids:
+        if step_id not in found:
+            raise _unknown(step_id)
+    return {step_id: found[step_id] for step_id in step_ids}
+
+
+def _unknown(step_id: int) -> Rejected:
+    return Rejected("not-found", f"There is no approval {step_id}", where=f"task {step_id}")
 
 
 def _subject(asked: Approval) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from broker.store.connection import Tx
 
 
-async def of_step(tx: Tx, step_id: int) -> dict[str, str]:
-    """By name of who may sign, the name of the one in whose place."""
+async def of_steps(tx: Tx, step_ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Of each step that has any: by name of who may sign, the name of the one in whose place."""
     rows = await tx.fetch(
         """
-        select to_whom, from_whom from delegation
-        where step_id = $1 and withdrawn_at is null order by at
+        select step_id, to_whom, from_whom from delegation
+        where step_id = any($1::bigint[]) and withdrawn_at is null order by at
         """,
-        step_id,
+        list(step_ids),
     )
-    return {row["to_whom"]: row["from_whom"] for row in rows}
+    found: dict[int, dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(row["step_id"], {})[row["to_whom"]] = row["from_whom"]
+    return found
 
 
 async def add(tx: Tx, step_id: int, *, by: str, to: str, principal_id: int, reason: str) -> None:

@@ -62,22 +62,44 @@ class Approval(msgspec.Struct, frozen=True):
 
 async def approval(tx: Tx, step_id: int) -> Approval | None:
     """The approval step with that id; None where there is none."""
-    row = await tx.fetchrow(
+    return (await approvals(tx, [step_id])).get(step_id)
+
+
+async def approvals(tx: Tx, step_ids: Sequence[int]) -> dict[int, Approval]:
+    """The approval steps with these ids; others are left out."""
+    rows = await tx.fetch(
         f"""
-        select s.ledger_id, l.key, l.correlation_id, s.system, s.object_id, s.operation,
-               {ESCALATED_TO} as escalated_to,
-               array(select distinct d.plant from step d
-                     where d.ledger_id = s.ledger_id and d.plant <> ''
-                       and (d.id = s.id or s.identity = any(d.depends_on))
-                       and d.state not in ('cancelled', 'superseded')
-                     order by 1) as plants
-        from step s join ledger l on l.id = s.ledger_id
-        where s.id = $1 and s.kind = 'approval'
+        with asked as materialized (
+            select * from step where kind = 'approval' and id = any($1::bigint[])
+        ),
+        -- joined by equality: a search in the arrays would compare every step with every other
+        dependant as materialized (
+            select b.ledger_id, n.needs, b.plant
+            from (select distinct ledger_id from asked) f
+            join step b using (ledger_id) cross join lateral unnest(b.depends_on) as n(needs)
+            where b.plant <> '' and b.state not in ('cancelled', 'superseded')
+        ),
+        concerned as (
+            select a.id, d.plant from asked a
+            join dependant d on d.ledger_id = a.ledger_id and d.needs = a.identity
+            union
+            select id, plant from asked
+            where plant <> '' and state not in ('cancelled', 'superseded')
+        ),
+        plants as (
+            select id, array_agg(plant order by plant) as plants from concerned group by id
+        )
+        select s.id, s.ledger_id, l.key, l.correlation_id, s.system, s.object_id, s.operation,
+               {ESCALATED_TO} as escalated_to, p.plants
+        from asked s join ledger l on l.id = s.ledger_id left join plants p on p.id = s.id
         """,
-        step_id,
+        list(step_ids),
     )
-    if row is None:
-        return None
+    in_place_of = await delegations.of_steps(tx, [row["id"] for row in rows])
+    return {row["id"]: _approval(row, in_place_of.get(row["id"], {})) for row in rows}
+
+
+def _approval(row: asyncpg.Record, in_place_of: dict[str, str]) -> Approval:
     operation = operation_from(row["operation"])
     assert isinstance(operation, Approve)
     return Approval(
@@ -85,11 +107,11 @@ async def approval(tx: Tx, step_id: int) -> Approval | None:
         ledger_key=row["key"],
         correlation_id=row["correlation_id"],
         role=row["system"],
-        plants=tuple(row["plants"]),
+        plants=tuple(row["plants"] or ()),
         object_id=row["object_id"],
         operation=operation,
         escalated_to=tuple(row["escalated_to"]),
-        delegations=await delegations.of_step(tx, step_id),
+        delegations=in_place_of,
     )
 
 

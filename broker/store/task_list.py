@@ -117,15 +117,16 @@ async def chosen(
                           convert_from(a.operation, 'UTF8')::jsonb ->> 'text'))) > 0
         ),
         -- joined by equality: a search in the arrays would compare every step with every other
+        dependant as materialized (
+            select b.ledger_id, n.needs, b.plant
+            from (select distinct ledger_id from candidate) f
+            join step b using (ledger_id) cross join lateral unnest(b.depends_on) as n(needs)
+            where b.plant <> '' and b.state not in ('cancelled', 'superseded')
+              and ($11::text[] is not null or $12 <> '')
+        ),
         concerned as materialized (
             select c.id, d.plant from candidate c
-            join (
-                select b.ledger_id, n.needs, b.plant
-                from (select distinct ledger_id from candidate) f
-                join step b using (ledger_id) cross join lateral unnest(b.depends_on) as n(needs)
-                where b.plant <> '' and b.state not in ('cancelled', 'superseded')
-            ) d on d.ledger_id = c.ledger_id and d.needs = c.identity
-            where $11::text[] is not null or $12 <> ''
+            join dependant d on d.ledger_id = c.ledger_id and d.needs = c.identity
             union
             select id, plant from candidate where plant <> ''
         )

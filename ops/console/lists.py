@@ -101,8 +101,8 @@ def invalid(name: str, what: str) -> Rejected:
     """The address says something that no list is narrowed by."""
     return Rejected(
         "filter-invalid",
-        f"The filter {name} {what}",
-        where=name,
+        "The list cannot be narrowed like that",
+        where=f"{name} {what}",
         remedy="Correct the address, or begin with the list as it is",
         owner="you",
     )

@@ -107,6 +107,9 @@ async def page(request: web.Request) -> web.Response:
     wanted = wanted_of(filters, who)
     async with snapshot(request.app[READING]) as tx:
         found = await _page(tx, wanted, limit=PAGE_ROWS, offset=(number - 1) * PAGE_ROWS)
+        # Who is asked about order lines decides many alike elsewhere.
+        lines = msgspec.structs.replace(wanted, line={}, state="open")
+        of_orders = await task_list.chosen(tx, lines, limit=1)
         known = await task_list.choices(tx, scope=who.plants)
         people = await principal_rows.able(tx, limit=MOST_PEOPLE)
     paging = Paging(number, found.matched, found.is_cut)
@@ -116,6 +119,7 @@ async def page(request: web.Request) -> web.Response:
         "tasks.html",
         filters=filters,
         rows=[_row(task, people, who, now) for task in found.rows],
+        orders=of_orders.matched if found.rows and wanted.mine else 0,
         paging=paging,
         choices=known,
         due_choices=[(word, text) for word, (text, _) in DUE.items()],
@@ -248,7 +252,9 @@ async def _shown(request: web.Request, failure: Failure | None = None) -> web.Re
     now = datetime.now(UTC)
     refused = refusal(task, who) if task.state == "ready" else None
     others = [name for name in who_may(task, people) if name != who.name]
-    trouble = trouble_of(problem_of(failure), failure.owner) if failure else None
+    # Whoever owns what is asked: it is for the one who decides to read it again.
+    turn = "you" if isinstance(failure, Conflict) else failure.owner if failure else ""
+    trouble = trouble_of(problem_of(failure), turn) if failure else None
     typed = await _typed(request) if failure else dict.fromkeys(_TYPED, "")
     return answer(
         request,
