@@ -34,6 +34,7 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutPlantStatus,
     PutSourceList,
     PutSupplier,
     ReadCoverage,
@@ -78,6 +79,7 @@ HELD: dict[type[Operation], bytes] = {
     PutChangedObjects: b"""{"ChangeNumber": "ECO-000451",
         "to_ChangeMstrObMgReMaterial": {"results": []},
         "to_ChangeMstrObMgReMatlBOM": {"results": []}}""",
+    PutPlantStatus: b"""{"Product": "PIN", "Plant": "1010", "ProfileCode": ""}""",
     PutSourceList: b"{}",
 }
 
@@ -201,6 +203,7 @@ def operations() -> list[Operation]:
         PutChangedObjects(ChangedObjects(change.number, (item.number,), (structure,))),
         PutItem(item),
         ExtendToPlant(item.number, "1010", "buy", item.base_unit, "001"),
+        PutPlantStatus(item.number, "1010", "Z5"),
         PutBom(plant_bom),
         PutInfoRecord(_terms(item)),
         PutSupplier(_supplier()),

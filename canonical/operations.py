@@ -50,6 +50,19 @@ class ExtendToPlant(msgspec.Struct, frozen=True, tag="extend-to-plant"):
     purchasing_group: str
 
 
+class PutPlantStatus(msgspec.Struct, frozen=True, tag="put-plant-status"):
+    """The item has this status in the plant; or, where it is lifted, it has it no longer.
+
+    status: code of the target's own. A plant without a view of the item has nothing to stop.
+    Another status is neither written over nor lifted.
+    """
+
+    item: str
+    plant: str
+    status: str
+    is_lifted: bool = False
+
+
 class PutBom(msgspec.Struct, frozen=True, tag="put-bom"):
     """The target holds the plant's BOM with exactly the engineering lines given, and the lines that
     are the plant's own as they are."""
@@ -228,6 +241,7 @@ Operation = (
     | PutChangedObjects
     | PutItem
     | ExtendToPlant
+    | PutPlantStatus
     | PutBom
     | PutInfoRecord
     | PutSupplier

@@ -17,6 +17,7 @@ from canonical.effectivity import midnight
 from canonical.escalation import Escalation
 from canonical.guards import Guards
 from canonical.item import Classification, ItemKind
+from canonical.obsolete import ObsoleteRules
 from canonical.own_words import NO_WORDS, OwnWords
 from canonical.sourcing import SourcingMode
 from canonical.working_time import WorkingCalendar, require_zone
@@ -146,6 +147,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         own.
     boms: what becomes of engineering's structures in the plants.
     guards: from which size on a change waits for a person.
+    obsolete: by which status a plant's ERP lets no obsolete part be bought.
 
     Where it is asked about "a plant", "*" is no plant: only routes for all of them count.
     """
@@ -172,6 +174,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words: dict[str, OwnWords] = {}
     boms: BomRules = BomRules()
     guards: Guards = Guards()
+    obsolete: ObsoleteRules = ObsoleteRules()
 
     def __post_init__(self) -> None:
         ours = frozenset(plant.code for plant in self.plants)
@@ -179,6 +182,13 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"The rules of BOMs name plant {min(foreign)}, which is not ours")
         if foreign := frozenset(one.plant for one in self.guards.plants) - ours:
             raise ValueError(f"The guards name plant {min(foreign)}, which is not ours")
+        if foreign := self.obsolete.plants() - ours:
+            raise ValueError(f"The rules of obsolete parts name plant {min(foreign)}, not ours")
+        if foreign := self.obsolete.systems() - {route.system for route in self.routes}:
+            # A misspelt one would have the code of all others written to the one that is meant.
+            raise ValueError(
+                f"The rules of obsolete parts name system {min(foreign)}, to which no route leads"
+            )
         self._require_calendars()
         self._require_escalations()
 

@@ -70,7 +70,8 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     keys = {key(number) for number in numbers for key in (item_key, bom_key)}
     keys |= {open_orders_key(row.item) for row in change.affected}
     for row in change.affected:
-        if facts.item(row.item) is not None and not _named_plants(change, row, facts):
+        # Also beside plants by a rule: what is bought no longer is so wherever it is.
+        if facts.item(row.item) is not None and not named_by_change(change, row):
             keys.add(item_master_key(row.item))
     for number in numbers:
         item = facts.item(number)
@@ -150,7 +151,7 @@ def which_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) -> 
     family, is not known yet.
     """
     item = facts.item(row.item)
-    codes = _named_plants(change, row, facts) or (_extended_to(item, facts) if item else ())
+    codes = _named_plants(change, row, facts) or (extended_to(item, facts) if item else ())
     if not codes and item is not None:
         raise Rejected(
             "plants-unknown",
@@ -177,7 +178,12 @@ def _named_plants(change: EngineeringChange, row: AffectedItem, facts: Facts) ->
     kind, classes = (item.kind, item.classes) if item else (None, ())
     by_rule = rules.plants_of(change.family, kind, classes)
     by_rule = by_rule or rules.plants_of(item.family if item else "", kind, classes)
-    return row.plants or change.plants or by_rule
+    return named_by_change(change, row) or by_rule
+
+
+def named_by_change(change: EngineeringChange, row: AffectedItem) -> tuple[str, ...]:
+    """Plants that the row names, or else the change: it is for these alone."""
+    return row.plants or change.plants
 
 
 def _plants_so_far(change: EngineeringChange, facts: Facts) -> tuple[str, ...]:
@@ -188,11 +194,11 @@ def _plants_so_far(change: EngineeringChange, facts: Facts) -> tuple[str, ...]:
         item = facts.item(row.item)
         if item is not None or row.plants or change.plants:
             named = _named_plants(change, row, facts)
-            found.update(named or (_extended_to(item, facts) if item else ()))
+            found.update(named or (extended_to(item, facts) if item else ()))
     return tuple(sorted(found))
 
 
-def _extended_to(item: Item, facts: Facts) -> tuple[str, ...]:
+def extended_to(item: Item, facts: Facts) -> tuple[str, ...]:
     """Our plants that have a view of the item, as far as their ERPs have said so."""
     master = facts.item_master(item.number)
     if master is None or master.is_deleted:

@@ -28,8 +28,15 @@ from canonical.events import ChangeCompleted, PlanAdjustmentNeeded
 from canonical.facts import Facts
 from canonical.handler import Handler
 from canonical.item import item_key
-from canonical.operations import ExtendToPlant, PutItem, Reconcile, ReportImplementation
+from canonical.operations import (
+    ExtendToPlant,
+    PutItem,
+    PutPlantStatus,
+    Reconcile,
+    ReportImplementation,
+)
 from canonical.order import open_orders_key
+from handlers.flows.change_buying import resumed, stop_steps
 from handlers.flows.change_findings import findings_of, is_regulated
 from handlers.flows.change_masters import (
     Numbers,
@@ -67,10 +74,13 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     numbers = change_master_steps(planning, waits)
     masters = item_steps(planning, waits, numbers)
     views = plant_steps(planning, waits, masters)
-    boms = bom_steps(planning, waits, views, numbers)
-    sourcing = sourcing_steps(planning, waits, views)
+    ready = resumed(planning, waits, views)
+    boms = bom_steps(planning, waits, ready, numbers)
+    stops = stop_steps(planning, waits, views, boms.values())
+    sourcing = sourcing_steps(planning, waits, ready)
     suppliers = notice_steps(planning, (*waits.values(), *sourcing.unanswered))
-    own = (*masters.values(), *flat(views), *boms.values())
+    again = tuple(step for step in flat(ready) if isinstance(step.operation, PutPlantStatus))
+    own = (*masters.values(), *flat(views), *again, *boms.values(), *stops.steps, *stops.waits)
     definitions = (*planning.starts, *waits.values(), *flat(views), *boms.values())
     on_order = order_steps(planning)
     listed = changed_object_steps(planning, numbers, (*masters.values(), *boms.values()))
@@ -79,6 +89,9 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         *known_as,
         *masters.values(),
         *definitions,
+        *again,
+        *stops.steps,
+        *stops.waits,
         *listed,
         *sourcing.steps,
         *on_order.steps,
@@ -93,7 +106,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         steps=guarded(planning, (*work, *notices, *told)),
         findings=(*findings, *sourcing.findings, *on_order.findings),
     )
-    return (plan, *sourcing.cases)
+    return (plan, *sourcing.cases, *stops.cases)
 
 
 def refuse_what_cannot_take_effect(change: EngineeringChange, now: datetime) -> None:

@@ -30,6 +30,7 @@ from canonical.operations import (
     verb,
 )
 from handlers.flows.change_scope import Scope
+from handlers.flows.obsolete_parts import Buying, buying_by_place
 
 # Kind of objects by which a route names the system that keeps suppliers and contracts, for all
 # plants: what it answers is on record without a plant. Without a route it is called so itself.
@@ -47,6 +48,7 @@ class Planning(msgspec.Struct, frozen=True):
 
     now: when it is made.
     regulated: any finding would stop the change.
+    buying: where it lets items be bought no longer, and where again, by item and plant.
     wake_at: when another system may come in by the routes; every step carries it.
     start: the wait for the time from which the change holds; None once it has come.
     _holders: what was looked up of `holders`.
@@ -57,6 +59,7 @@ class Planning(msgspec.Struct, frozen=True):
     facts: Facts
     now: datetime
     regulated: bool
+    buying: dict[tuple[str, str], Buying] = {}
     wake_at: datetime | None = None
     start: Step | None = None
     _holders: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -230,8 +233,10 @@ def planning_of(
     change: EngineeringChange, scope: Scope, facts: Facts, now: datetime, *, regulated: bool
 ) -> Planning:
     """The plan in the making, with its start where that is yet to come."""
-    wake_at = facts.rules.next_cut_over((*scope.all_plants(), "*"), now)
-    planning = Planning(change, scope, facts, now, regulated, wake_at)
+    buying = buying_by_place(change, facts)
+    plants = {*scope.all_plants(), *(plant for _, plant in buying), "*"}
+    wake_at = facts.rules.next_cut_over(sorted(plants), now)
+    planning = Planning(change, scope, facts, now, regulated, buying, wake_at)
     if planning.starts_at <= now:
         return planning
     start = planning.step(

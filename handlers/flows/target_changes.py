@@ -26,6 +26,7 @@ from canonical.operations import (
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
+    PutPlantStatus,
 )
 from canonical.purchasing import InfoRecord, InfoRecordTerms, info_record_key_of
 from canonical.quantity import Quantity
@@ -52,7 +53,7 @@ def known_key(operation: Operation) -> str:
     match operation:
         case PutItem(item):
             return item_master_key(item.number)
-        case ExtendToPlant(item=number):
+        case ExtendToPlant(item=number) | PutPlantStatus(item=number):
             return item_master_key(number)
         case PutBom(bom):
             return plant_bom_key_of(bom.plant, bom.usage, bom.alternative, bom.parent)
@@ -77,6 +78,8 @@ def target_changes(operation: Operation, known: Document | None) -> tuple[Target
             return tuple(_item(item, known))
         case ExtendToPlant(), ItemMaster():
             return tuple(_view(operation, known))
+        case PutPlantStatus(), ItemMaster():
+            return tuple(_status(operation, known))
         case PutBom(bom), PlantBomState():
             return tuple(_bom(bom, known))
         case PutInfoRecord(record), InfoRecordTerms():
@@ -127,6 +130,19 @@ def _view(wanted: ExtendToPlant, known: ItemMaster) -> Iterator[TargetChange]:
         return
     yield from _differs("procurement", view.procurement or "", wanted.procurement)
     yield from _differs("purchasing group", view.purchasing_group, wanted.purchasing_group)
+
+
+def _status(wanted: PutPlantStatus, known: ItemMaster) -> Iterator[TargetChange]:
+    view = next((one for one in known.plants if one.plant == wanted.plant), None)
+    if view is None:
+        return
+    where = f"status in plant {wanted.plant}"
+    stands = view.status.casefold() == wanted.status.casefold()
+    if wanted.is_lifted and stands:
+        yield TargetChange("removed", where, known=view.status)
+    if not wanted.is_lifted and not stands:
+        kind: Literal["added", "changed"] = "changed" if view.status else "added"
+        yield TargetChange(kind, where, view.status, wanted.status)
 
 
 def _bom(wanted: PlantBom, known: PlantBomState) -> Iterator[TargetChange]:

@@ -125,7 +125,7 @@ class Product(Entity, frozen=True, kw_only=True):
 
 
 class ProductPlant(Entity, frozen=True, kw_only=True):
-    """A_ProductPlant: a plant's view of the material."""
+    """A_ProductPlant: a plant's view of the material. ProfileCode is its status in the plant."""
 
     Product: Text = UNSET
     Plant: Text = UNSET
@@ -133,6 +133,7 @@ class ProductPlant(Entity, frozen=True, kw_only=True):
     MRPType: Text = UNSET
     ProcurementType: Text = UNSET
     BaseUnit: Text = UNSET
+    ProfileCode: Text = UNSET
     IsMarkedForDeletion: Flag = UNSET
 
 

@@ -25,6 +25,7 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutPlantStatus,
     PutSourceList,
     PutSupplier,
     ReadObject,
@@ -47,6 +48,7 @@ from handlers.systems.s4 import (
     placed_contract,
     placed_order,
     placed_source_list,
+    plant_status,
     product,
     product_plant,
     read_back,
@@ -237,6 +239,16 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
                 check_written=partial(product_plant.check_written, view),
                 remarks=product_plant.remarks(view),
             )
+        case PutPlantStatus() as status:
+            return _Target(
+                observe=partial(plant_status.observe, status),
+                read=partial(plant_status.read, status),
+                create=None,
+                differences=lambda held: plant_status.differences(
+                    status, decode_json(held, ProductPlant)
+                ),
+                check_written=partial(plant_status.check_written, status),
+            )
         case PutBom(bom):
             return _Target(
                 observe=partial(bill_of_material.observe, bom),
@@ -339,6 +351,7 @@ def driver(own: OwnWords = NO_WORDS) -> Driver:
             PutChangedObjects,
             PutItem,
             ExtendToPlant,
+            PutPlantStatus,
             PutBom,
             PutInfoRecord,
             PutSupplier,

@@ -7,7 +7,7 @@ import msgspec
 from canonical.connector import Absent, Observed
 from canonical.errors import Conflict, Misconfigured
 from canonical.exchange import Request, Response
-from canonical.operations import ExtendToPlant
+from canonical.operations import ExtendToPlant, PutPlantStatus
 from canonical.own_words import OwnWords
 from canonical.units import from_rec20
 from handlers.systems.s4 import odata
@@ -31,7 +31,7 @@ from handlers.systems.s4.words import (
 
 def observe(view: ExtendToPlant) -> Request:
     """The read of the plant view by material and plant."""
-    return odata.get(_address(view))
+    return odata.get(address(view.item, view.plant))
 
 
 def read(view: ExtendToPlant, own: OwnWords, response: Response) -> Observed:
@@ -39,7 +39,7 @@ def read(view: ExtendToPlant, own: OwnWords, response: Response) -> Observed:
     actual = odata.read_one(response, ProductPlant)
     if actual is None:
         return Absent()
-    if not _is_about(view, actual):
+    if not is_about(view, actual):
         raise Misconfigured(
             "answer-about-another",
             f"Asked for {view.item} in {view.plant}, answered about another plant view",
@@ -58,7 +58,7 @@ def check_written(view: ExtendToPlant, response: Response) -> str:
     written = odata.read_written(response)
     if written is None:
         return ""
-    if not _is_about(view, written):
+    if not is_about(view, written):
         raise odata.about_another("plant view", text_of(written.Product), "Product, Plant")
     return text_of(written.Product)
 
@@ -87,7 +87,9 @@ def differences(view: ExtendToPlant, own: OwnWords, actual: ProductPlant) -> tup
         return ()
     body = msgspec.convert(changed, ProductPlant)
     what = tuple(in_words(name, getattr(actual, name), value) for name, value in changed.items())
-    return (Difference(what, odata.patch(_address(view), body, odata.etag_of(actual))),)
+    return (
+        Difference(what, odata.patch(address(view.item, view.plant), body, odata.etag_of(actual))),
+    )
 
 
 def wanted(view: ExtendToPlant, own: OwnWords) -> ProductPlant:
@@ -110,7 +112,8 @@ def remarks(view: ExtendToPlant) -> tuple[str, ...]:
     return (f"{view.item} is a phantom: set special procurement 50 in plant {view.plant}",)
 
 
-def _is_about(view: ExtendToPlant, held: ProductPlant | Written) -> bool:
+def is_about(view: ExtendToPlant | PutPlantStatus, held: ProductPlant | Written) -> bool:
+    """Whether the target speaks of this plant's view of this material."""
     return same_id(text_of(held.Product), view.item) and text_of(held.Plant) == view.plant
 
 
@@ -126,5 +129,6 @@ def _conflict(view: ExtendToPlant, shown: str) -> Difference:
     )
 
 
-def _address(view: ExtendToPlant) -> str:
-    return odata.address(SERVICE, "A_ProductPlant", Product=view.item, Plant=view.plant)
+def address(item: str, plant: str) -> str:
+    """Where a plant's view of a material is."""
+    return odata.address(SERVICE, "A_ProductPlant", Product=item, Plant=plant)

@@ -29,6 +29,7 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     PutOrder,
+    PutPlantStatus,
     PutSourceList,
     PutSupplier,
     ReadCoverage,
@@ -54,6 +55,7 @@ CALLS: tuple[Operation, ...] = (
     PutChangedObjects(ChangedObjects("ECO-7", ("PIN",), (ChangedBom("ARM", "1010", "1"),))),
     PutItem(item("PIN")),
     ExtendToPlant("PIN", "1010", "buy", "H87", "001"),
+    PutPlantStatus("PIN", "1010", "Z5"),
     PutBom(PlantBom("1010", "ARM", "B", "1", "1", ONE, ())),
     PutInfoRecord(
         InfoRecord(
