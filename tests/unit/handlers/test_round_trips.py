@@ -563,6 +563,7 @@ SOMETIMES = {
 # Operations whose target does not come to speak of the object in a message of its own.
 ONE_WAY: Mapping[str, str] = {
     "s4 extend-to-plant": "a part of the material, read with it",
+    "s4 put-plant-status": "a part of the material, read with it",
     "s4 put-changed-objects": "a part of the change number, read with it",
     "coupa publish-item": "no items come from procurement",
     "coupa request-review": "no reviews come from procurement",
