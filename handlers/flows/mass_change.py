@@ -319,7 +319,12 @@ def _of_the_whole(planning: Planning, steps: Sequence[Step]) -> Question | None:
     """What is to be asked about all that the plan writes; None where nothing is."""
     counted = [step for step in steps if verb(step.operation) in COUNTED]
     terms = tuple(_terms_at_most(planning))
-    blocked = [item for item in planning.scope.items if item.lifecycle in BLOCKED]
+    ends = {number for (number, _), buying in planning.buying.items() if buying == "stops"}
+    becomes: dict[str, Lifecycle] = {
+        item.number: "obsolete" if item.number in ends else item.lifecycle
+        for item in planning.scope.items
+    }
+    blocked = [item for item in planning.scope.items if becomes[item.number] in BLOCKED]
     plants = [*map(_plants_of(planning), counted), *((plant,) for _, plant, _ in terms)]
     many = _exceeds(planning, "steps", plants)
     stopped = _exceeds(
@@ -338,10 +343,12 @@ def _of_the_whole(planning: Planning, steps: Sequence[Step]) -> Question | None:
     evidence = (
         f"written: {', '.join(said)}",
         f"plants: {', '.join(f'{plant} ({per_plant[plant]})' for plant in sorted(per_plant))}",
-        *_named("blocked", blocked, lambda item: f"{item.number} ({BLOCKED[item.lifecycle]})"),
+        *_named(
+            "blocked", blocked, lambda item: f"{item.number} ({BLOCKED[becomes[item.number]]})"
+        ),
         f"all of it: layshaft plan {number}",
     )
-    states = sorted((item.number, item.lifecycle) for item in blocked)
+    states = sorted((item.number, becomes[item.number]) for item in blocked)
     covers = encode((sorted(step.identity for step in counted), sorted(terms), states))
     return Question(text, evidence, covers)
 

@@ -21,11 +21,20 @@ from ops.demo.processes import Service
 from ops.sandbox.process import StandIn, running
 from ops.stack import Servers, management
 from ops.stack.processes import free_port
+from tests.fixtures.pdx_text import (
+    affected_xml,
+    bom_xml,
+    change_xml,
+    item_xml,
+    line_xml,
+    package_xml,
+)
 from tests.fixtures.pin_change import (
     ARM,
     CHANGE,
     ERP_SEED,
     PIN,
+    RELEASED,
     package,
     procurement_seed,
     received,
@@ -36,6 +45,12 @@ from tests.integration.toy import Bench, bench_on, until
 # To take the package, plan it and ask procurement, on a slow machine too.
 SOON = timedelta(seconds=20)
 WITHIN_S = 60.0
+OTHER_PIN, REPLACED = "PIN-8", "ECO-7701"
+SOURCED = procurement_seed(items=(PIN, OTHER_PIN))
+STATUS = """
+[rules.obsolete]
+plant_status = "Z5"
+"""
 SHOWN = (
     ("put-item", ARM, ""),
     ("put-item", PIN, ""),
@@ -104,14 +119,16 @@ def own_amqp_url(servers: Servers) -> Iterator[str]:
 
 
 @pytest.fixture
-async def hall(database_url: str, own_amqp_url: str, tmp_path: Path) -> AsyncIterator[Hall]:
-    """The service is running, with both stand-ins."""
+async def hall(
+    request: pytest.FixtureRequest, database_url: str, own_amqp_url: str, tmp_path: Path
+) -> AsyncIterator[Hall]:
+    """The service is running, with both stand-ins. Its parameter: rules beside those of the demo."""
     secret = tmp_path / "secret"
     secret.write_text("demo")
     config, port = tmp_path / "layshaft.toml", free_port()
     with (
         running("erp", tmp_path / "erp", ERP_SEED) as erp,
-        running("procurement", tmp_path / "procurement", procurement_seed()) as procurement,
+        running("procurement", tmp_path / "procurement", SOURCED) as procurement,
     ):
         config.write_text(
             with_addresses(
@@ -122,6 +139,7 @@ async def hall(database_url: str, own_amqp_url: str, tmp_path: Path) -> AsyncIte
                 procurement_url=procurement.url,
                 secret_file=secret,
             )
+            + getattr(request, "param", "")
         )
         service = Service(
             config=config,
@@ -216,4 +234,77 @@ async def test_a_service_that_was_down_at_the_time_goes_on_at_once(hall: Hall) -
     await until(hall.is_complete, "complete", within_s=WITHIN_S)
     assert await hall.writes()
     assert {(await hall.states())[name] for name in SHOWN} == {"done"}
+    assert await hall.bench.cases() == []
+
+
+def replacement(effective: datetime) -> bytes:
+    """The arm takes another pin in revision C, and the pin so far is obsolete."""
+    day = {"effectiveDate": effective.isoformat()}
+    stated = {"revisionReleasedDate": "2025-04-01T10:00:00Z", "category": "Gearboxes"}
+    lines = bom_xml(line_xml(OTHER_PIN, itemQuantity="2", proprietarySequenceIdentifier="10"))
+    return package_xml(
+        item_xml(ARM, lines, revisionIdentifier="C", **stated),
+        item_xml(OTHER_PIN, makeBuy="Buy", description="Pin, coated", **stated),
+        item_xml(
+            PIN,
+            makeBuy="Buy",
+            description="Pin, hardened",
+            revisionIdentifier="B",
+            revisionReleasedDate=RELEASED,
+            category="Gearboxes",
+            globalLifeCyclePhaseCode="Obsolete",
+        ),
+        changes=change_xml(
+            affected_xml(ARM, newRevision="C", oldRevision="B", **day),
+            affected_xml(
+                PIN, newRevision="B", oldRevision="B", globalLifeCyclePhaseCode="Obsolete", **day
+            ),
+            changeNumber=REPLACED,
+            changeStatusDate="2025-04-01T10:00:00Z",
+        ),
+        identifier="P-3",
+        generated="2025-04-01T10:00:00Z",
+    )
+
+
+@pytest.mark.parametrize("hall", [STATUS], indirect=True)
+async def test_an_obsolete_part_is_bought_until_its_day_and_then_in_no_plant(hall: Hall) -> None:
+    await hall.send(package("P-1"))
+    await until(hall.is_complete, "complete", within_s=WITHIN_S)
+    start = soon()
+    await hall.send(replacement(start))
+
+    async def stops() -> set[str | None]:
+        states = await hall.states()
+        return {states.get(("put-plant-status", PIN, plant)) for plant in ("1010", "2010")}
+
+    async def is_planned() -> bool:
+        return await stops() == {"waiting"}
+
+    async def codes() -> dict[tuple[str, str], str]:
+        rows = await table(hall.erp.url, "A_ProductPlant")
+        return {(row["Product"], row["Plant"]): row["ProfileCode"] for row in rows}
+
+    async def all_complete() -> bool:
+        return await hall.bench.column("select state from ledger") == ["complete", "complete"]
+
+    await until(is_planned, "planned", within_s=WITHIN_S)
+    assert set((await codes()).values()) == {""}
+    assert datetime.now(UTC) < start, "this machine is too slow for the test"
+    await until(all_complete, "complete", within_s=WITHIN_S)
+    assert await codes() == {
+        (number, plant): "Z5" if number == PIN else ""
+        for number in (ARM, PIN, OTHER_PIN)
+        for plant in ("1010", "2010")
+    }
+    later = [e for e in await received(hall.erp.url) if datetime.fromisoformat(e.at) >= start]
+    writes = [e.path for e in later if e.is_write]
+    boms = [at for at, path in enumerate(writes) if "BILL_OF_MATERIAL" in path]
+    stopped = [
+        at for at, path in enumerate(writes) if "A_ProductPlant(" in path and f"'{PIN}'" in path
+    ]
+    # In each plant the BOM comes first, whichever plant does.
+    assert len(stopped) == 2
+    assert boms[0] < stopped[0]
+    assert max(boms) < stopped[1]
     assert await hall.bench.cases() == []

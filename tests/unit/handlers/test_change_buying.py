@@ -16,10 +16,11 @@ from canonical.change import AffectedItem, EngineeringChange
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Open, Plan, Step
 from canonical.facts import Document
+from canonical.guards import Guards
 from canonical.item import Lifecycle
 from canonical.item_master import ItemMaster, PlantView
 from canonical.obsolete import ObsoleteRules, PlaceStatus
-from canonical.operations import AwaitFact, PutBom, PutPlantStatus, Reconcile
+from canonical.operations import Approve, AwaitFact, PutBom, PutPlantStatus, Reconcile
 from canonical.rules import Plant, Route, Rules
 from handlers.flows.engineering_change import HANDLER
 from tests.fixtures.gearbox import (
@@ -294,6 +295,19 @@ def test_the_plm_is_told_of_the_item_once_it_is_stopped() -> None:
     assert {f"{p}|erp|item|SEAL-1|put-plant-status" for p in ("1010", "2010")} <= set(
         told.depends_on
     )
+
+
+def test_a_row_alone_counts_as_an_item_that_is_blocked_and_a_mass_of_them_waits() -> None:
+    """Whatever the item says itself: the status would stop it all the same."""
+    rules = msgspec.structs.replace(STATED, guards=Guards(blocked_items=0))
+    made = planned(change(row()), item("SEAL-1"), rules=rules)
+    question = "|engineering|mass-change|ECO-7|approve"
+    asked = named(made, question).operation
+    assert isinstance(asked, Approve)
+    assert "blocked: SEAL-1 (obsolete)" in asked.evidence
+    for plant in ("1010", "2010"):
+        stop = named(made, f"{plant}|erp|item|SEAL-1|put-plant-status")
+        assert question in stop.depends_on
 
 
 # --- laws ---

@@ -17,6 +17,7 @@ from canonical.operations import PutPlantStatus
 from handlers.systems.s4.outbound import DRIVER
 from ops.sandbox.odata import check_payload, load_model
 
+JSON = {"content-type": "application/json"}
 STOP = PutPlantStatus("SEAL-7", "1010", "Z5")
 BACK = msgspec.structs.replace(STOP, is_lifted=True)
 PATH = "/sap/opu/odata/sap/API_PRODUCT_SRV/A_ProductPlant(Product='SEAL-7',Plant='1010')"
@@ -34,7 +35,7 @@ def seen(operation: PutPlantStatus, status: str = "", **changed: Any) -> Present
         "ProfileCode": status,
         "IsMarkedForDeletion": False,
     } | changed
-    response = Response(200, body=msgspec.json.encode({"d": entity}))
+    response = Response(200, JSON, msgspec.json.encode({"d": entity}))
     found = DRIVER.read(step(operation), response)
     assert isinstance(found, Present)
     return found
@@ -52,7 +53,7 @@ def test_the_status_is_read_and_written_at_the_view_of_the_plant_and_nothing_els
     body = msgspec.json.decode(write.request.body or b"")
     assert body == {"ProfileCode": "Z5"}
     model = load_model()
-    check_payload(model, model.find("A_ProductPlant")[1], body, create=False)
+    check_payload(model, model.find("A_ProductPlant")[1], body, creating=False)
 
 
 def test_the_status_that_stands_is_not_written_again_in_whatever_case_the_rule_has_it() -> None:
@@ -81,7 +82,8 @@ def test_it_is_taken_back_where_it_stands_and_nowhere_else() -> None:
 
 
 def test_a_plant_without_a_view_has_nothing_to_stop_and_gets_none() -> None:
-    missing = Response(404, body=b'{"error": {"code": "X", "message": {"value": "not found"}}}')
+    said = {"error": {"code": "X", "message": "There is no such view"}}
+    missing = Response(404, JSON, msgspec.json.encode(said))
     for operation in (STOP, BACK):
         assert DRIVER.read(step(operation), missing) == Present(equal=True)
         assert DRIVER.write(step(operation), Absent(), "key-1") is None
