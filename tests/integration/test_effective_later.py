@@ -122,7 +122,7 @@ def own_amqp_url(servers: Servers) -> Iterator[str]:
 async def hall(
     request: pytest.FixtureRequest, database_url: str, own_amqp_url: str, tmp_path: Path
 ) -> AsyncIterator[Hall]:
-    """The service is running, with both stand-ins. Its parameter: rules beside those of the demo."""
+    """The service is running, with both stand-ins. Parameter: rules beside those of the demo."""
     secret = tmp_path / "secret"
     secret.write_text("demo")
     config, port = tmp_path / "layshaft.toml", free_port()
