@@ -82,7 +82,7 @@ def test_it_is_taken_back_where_it_stands_and_nowhere_else() -> None:
 
 
 def test_a_plant_without_a_view_has_nothing_to_stop_and_gets_none() -> None:
-    said = {"error": {"code": "X", "message": "There is no such view"}}
+    said = {"error": {"code": "X", "message": {"lang": "en", "value": "There is no such view"}}}
     missing = Response(404, JSON, msgspec.json.encode(said))
     for operation in (STOP, BACK):
         assert DRIVER.read(step(operation), missing) == Present(equal=True)
