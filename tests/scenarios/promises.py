@@ -134,12 +134,11 @@ async def _nothing_open(stage: Stage) -> Iterable[str]:
 
 
 def _writes_of_steps(steps: Rows, journals: dict[str, list[Entry]]) -> Iterable[str]:
-    """Every write that reached a target was a step's, in the system of that step; and none was a
-    step's that ended without having been made."""
+    """Every write that reached a target was a step's, in the system of that step."""
     by_key = {step["idempotency_key"]: step for step in steps}
     for system, journal in journals.items():
-        for entry in _writes(journal):
-            step = by_key.get(entry.headers.get("x-request-id", ""))
+        for key, entry in _writes(journal):
+            step = by_key.get(key)
             if step is None:
                 yield f"{system} got {entry.method} {entry.path}, which is of no step"
             elif step["system"] != system:
@@ -151,8 +150,8 @@ def _nothing_twice(journals: dict[str, list[Entry]]) -> Iterable[str]:
     for system, journal in journals.items():
         changed = {entry.request for entry in journal if entry.kind == "applied"}
         times = Counter(
-            (entry.headers.get("x-request-id", ""), entry.method, entry.path, entry.body)
-            for entry in _writes(journal)
+            (key, entry.method, entry.path, entry.body)
+            for key, entry in _writes(journal)
             if entry.request in changed
         )
         for (_, method, path, _), number in times.items():
@@ -172,9 +171,8 @@ def _nothing_too_early(
             ends.setdefault((step["ledger_id"], step["identity"]), []).append(event["at"])
     first: dict[str, datetime] = {}
     for journal in journals.values():
-        for entry in _writes(journal):
+        for key, entry in _writes(journal):
             at = datetime.fromisoformat(entry.at)
-            key = entry.headers.get("x-request-id", "")
             first[key] = min(at, first.get(key, at))
     for step in steps:
         at_target = first.get(step["idempotency_key"])
@@ -186,6 +184,10 @@ def _nothing_too_early(
                 yield f"{step['identity']} was written before {before} had ended"
 
 
-def _writes(journal: list[Entry]) -> Iterable[Entry]:
-    """Writes as they came; those inside of a call of several stand below it."""
-    return (e for e in journal if e.kind == "received" and e.is_write)
+def _writes(journal: list[Entry]) -> Iterable[tuple[str, Entry]]:
+    """Writes in their order, each with the idempotency key it came with; one that came inside of a
+    call of several has that of the call."""
+    keys = {e.request: e.headers.get("x-request-id", "") for e in journal if e.kind == "received"}
+    for entry in journal:
+        if entry.kind == "received" and entry.is_write:
+            yield keys[entry.within or entry.request], entry

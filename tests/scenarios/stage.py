@@ -8,13 +8,15 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aio_pika
+import asyncpg
 import msgspec
 from aio_pika.abc import AbstractChannel
 
 from broker.principals import Principal
+from broker.store import Database, Tx
 from broker.store import ledgers as ledger_rows
 from broker.topology import inbound_exchange, subscriber_queue
 from canonical.events import SOURCE
@@ -24,12 +26,13 @@ from ops.app import App
 from ops.demo.observe import Target
 from tests.fixtures.stand_ins import serving
 from tests.integration.people import principal_in
-from tests.integration.toy import Bench, bench_on
+from tests.integration.toy import Bench
 from tests.scenarios.plm import Package
 from tests.scenarios.works import SUBSCRIBERS, Works
 
 # On a machine that has other things to do.
 REST_S = 60.0
+SLOW_S = 30.0
 LOOK_S = 0.03
 _T = TypeVar("_T")
 
@@ -47,7 +50,13 @@ class Stage:
     """What the sentences of a story act on and look at."""
 
     def __init__(
-        self, works: Works, bench: Bench, channel: AbstractChannel, *, rules: Rules
+        self,
+        works: Works,
+        bench: Bench,
+        channel: AbstractChannel,
+        looks: asyncpg.Connection[asyncpg.Record],
+        *,
+        rules: Rules,
     ) -> None:
         self.works = works
         self.rules = rules
@@ -62,6 +71,7 @@ class Stage:
         # Requests each target had received when the last part of the story began.
         self.marks: dict[str, int] = {}
         self._channel = channel
+        self._looks = looks
         self._people: dict[str, Principal] = {}
 
     async def send(
@@ -98,12 +108,12 @@ class Stage:
             await asyncio.sleep(LOOK_S)
 
     async def _is_at_rest(self) -> bool:
-        async with self.bench.database.transaction() as tx:
-            # One look at all of it: what is woken moves from one answer to the other.
-            await tx.execute("set transaction isolation level repeatable read")
-            row = await tx.fetchrow(
+        # One look at all of it: what is woken moves from one answer to the other.
+        async with self._looks.transaction(isolation="repeatable_read", readonly=True):
+            row = await self._looks.fetchrow(
                 _MOVING, list(CATALOGUE.events), SOURCE, [*self.held], [*self.out_of_order]
             )
+            tx = cast(Tx, self._looks)
             woken = await ledger_rows.newly_known(tx, None, self.works.clock())
         assert row is not None
         return bool(row["taken"] >= self.messages and row["moving"] == 0 and not woken)
@@ -190,10 +200,17 @@ async def set_up(
         app = App(configuration, catalogue=CATALOGUE, environ={}, now=works.clock)
         await running.do(app.start())
         exits.push_async_callback(lambda: running.do(app.stop()))
-        bench = await exits.enter_async_context(bench_on(database_url, statement_s=30.0))
+        database = Database(
+            url=database_url, purpose="story", size=4, acquire_s=SLOW_S, statement_s=SLOW_S
+        )
+        await database.open()
+        exits.push_async_callback(database.close)
+        bench = Bench(database_url, database)
         connection = await exits.enter_async_context(await aio_pika.connect(amqp_url))
         channel = await connection.channel(on_return_raises=True)
-        stage = Stage(works, bench, channel, rules=configuration.rules)
+        looks = await asyncpg.connect(database_url)
+        exits.push_async_callback(looks.close)
+        stage = Stage(works, bench, channel, looks, rules=configuration.rules)
         for name, url in urls.items():
             stage.targets[name] = await exits.enter_async_context(Target(url))
         await stage.mark()

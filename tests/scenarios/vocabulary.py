@@ -253,18 +253,17 @@ async def _(stage: Stage, sentence: Sentence, system: str) -> None:
     stage.out_of_order.discard(system)
 
 
-@said("{system} carries out the next write of {what} {fault}")
-async def _(stage: Stage, sentence: Sentence, system: str, what: str, fault: str) -> None:
+async def _commit_fault(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
     what, _, of = what.partition(" about ")
-    if fault not in _FAULTS:
-        of, _, rest = f"{of} {fault}".strip().partition(" ")
-        fault = rest
-    if fault not in _FAULTS:
-        raise Misspelt(sentence.where, f"{fault!r} is none of {', '.join(_FAULTS)}")
-    # Lines of BOMs are changed inside a call that takes several.
+    text = sentence.text.rstrip(":.")
+    fault = next(action for words, action in _FAULTS.items() if text.endswith(words))
     body = f'"{of}"' if of else ""
     rule: dict[str, object] = {"method": "POST", "path": _path(sentence, what), "body": body}
-    await stage.targets[system].add_faults(rule | _FAULTS[fault])
+    await stage.targets[system].add_faults(rule | fault)
+
+
+for _words in _FAULTS:
+    said("{system} carries out the next write of {what} " + _words)(_commit_fault)
 
 
 @said("somebody deletes line {line} of the BOM of {parent} in plant {plant} from {system}")

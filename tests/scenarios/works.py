@@ -27,7 +27,9 @@ DEADLINES = {
     "lease_s": 2.5,
     "sweep_s": 0.1,
     "fact_sweep_s": 0.2,
-    "confirm_s": 3.0,
+    "confirm_s": 10.0,
+    "acquire_s": 20.0,
+    "statement_s": 20.0,
     "drain_s": 2.0,
 }
 SUBSCRIBERS = {

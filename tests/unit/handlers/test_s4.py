@@ -392,8 +392,13 @@ BOM_FIELDS = (
         f"to_BillOfMaterialItem/{name}"
         for name in (
             *("BillOfMaterialVariant", "BillOfMaterialVersion", "BillOfMaterialItemNodeNumber"),
-            *("HeaderChangeDocument", "BillOfMaterialComponent", "BillOfMaterialItemNumber"),
-            *("BillOfMaterialItemUnit", "BillOfMaterialItemQuantity", "FixedQuantity"),
+            *("HeaderChangeDocument", "BillOfMaterialComponent", "BillOfMaterialItemCategory"),
+            *(
+                "BillOfMaterialItemNumber",
+                "BillOfMaterialItemUnit",
+                "BillOfMaterialItemQuantity",
+                "FixedQuantity",
+            ),
             *("ComponentScrapInPercent", "AlternativeItemGroup", "AlternativeItemPriority"),
             *("UsageProbabilityPercent", "IsDeleted"),
         )
