@@ -582,13 +582,15 @@ def test_needs_follow_the_structure_to_contracts_and_suppliers() -> None:
         {key for key in keys if key.startswith(("plant-bom/", "info-record/"))} for keys in asked
     ]
     assert at_targets[1] == {f"plant-bom/{plant}/1/1/GB-100" for plant in ("1010", "2010")}
-    assert asked[1] - at_targets[1] == orders | {
+    # Once it is known, in which plants ERPs have what is affected: there it may have to be stopped.
+    there = {"item-master/GB-100"}
+    assert asked[1] - at_targets[1] == orders | there | {
         f"{kind}/{number}"
         for kind in ("item", "bom")
         for number in ("GB-100", "SH-10", "BOLT-1", "WIRE-1")
     }
-    assert asked[2] - at_targets[2] == definitions | coverage | orders
-    assert asked[3] - at_targets[3] == definitions | coverage | orders | {
+    assert asked[2] - at_targets[2] == definitions | coverage | orders | there
+    assert asked[3] - at_targets[3] == definitions | coverage | orders | there | {
         "supplier/S-1",
         "supplier/S-3",
     }

@@ -557,12 +557,13 @@ def test_an_item_that_is_in_none_of_our_plants_is_put_before_a_person(known: Ite
     assert caught.value.code == "plants-unknown"
 
 
-def test_the_item_master_is_asked_for_where_nobody_says_which_plants() -> None:
+def test_the_item_master_is_asked_for_unless_the_change_says_which_plants() -> None:
+    """Also beside plants by a rule: what is bought no longer is so wherever it is."""
     asked = HANDLER.needs(message(UNPLACED), facts(SUNDRY))
     assert "item-master/BOLT-1" in asked
+    assert "item-master/BOLT-1" in HANDLER.needs(message(UNPLACED), facts(item("BOLT-1")))
     for stated, known in (
         (UNPLACED, facts()),
-        (UNPLACED, facts(item("BOLT-1"))),
         (change("BOLT-1", family="", plants=("1010",)), facts(SUNDRY)),
     ):
         assert "item-master/BOLT-1" not in HANDLER.needs(message(stated), known)
