@@ -342,7 +342,7 @@ async def _chosen(request: web.Request, failure: Rejected | Conflict | None = No
         tasks = await views.tasks_of(tx, [line.step_id for line in found.lines])
     trouble = trouble_of(problem_of(failure), failure.owner) if failure else None
     back = f"{PATH}?{found.query}" if found.query else PATH
-    if found.decided_at is not None and failure is None:
+    if found.decided_at is not None:
         results = results_of(found, tasks)
         return answer(
             request,

@@ -56,6 +56,10 @@ _HEADS = (
 _TYPED = ("reason", "choice", "to")
 
 
+# Characters: written as forms are, each may be nine bytes of the form's 64 KiB.
+_MOST_SHOWN = 5_000
+
+
 class Shown(msgspec.Struct, frozen=True):
     """What a task said when somebody read it: what the form about it brings back."""
 
@@ -272,7 +276,7 @@ async def _shown(request: web.Request, failure: Failure | None = None) -> web.Re
         price=price_words,
         time_it_has=words.time_it_has(task),
         hours=hours_of(request.app[RULES].calendar(task.calendar)),
-        shown=msgspec.json.encode(Shown(task.text, task.evidence, task.choices)).decode(),
+        shown=shown_of(task),
         line=command_of(task),
         trouble=trouble,
         is_stale=isinstance(failure, Conflict),
@@ -326,6 +330,12 @@ def command_of(task: TaskRow) -> str:
     choice = " --choice WORD" if task.choices else ""
     given = f'{task.id} --digest {task.digest[:MIN_DIGEST]}{choice} --reason "..."'
     return f"layshaft task approve {given}"
+
+
+def shown_of(task: TaskRow) -> str:
+    """What the form brings back of what was shown; "" where that is more than a form holds."""
+    text = msgspec.json.encode(Shown(task.text, task.evidence, task.choices)).decode()
+    return text if len(text) <= _MOST_SHOWN else ""
 
 
 def differences(shown: Shown, task: TaskRow) -> list[Difference]:

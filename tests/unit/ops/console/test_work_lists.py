@@ -22,7 +22,7 @@ from ops.console import lists
 from ops.console.export import csv_line
 from ops.console.lists import Paging, due_of, named, page_number, who_may
 from ops.console.orders import choices_of, lines_of, require_typed, results_of, sum_of
-from ops.console.tasks import Shown, differences, whom
+from ops.console.tasks import Shown, differences, shown_of, whom
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DIGEST = "ab" * 32
@@ -138,6 +138,11 @@ def test_what_changed_is_told_line_by_line() -> None:
         ("choices: a", ""),
     ]
     assert differences(Shown(task().text, task().evidence), task()) == []
+
+
+def test_what_was_shown_is_brought_back_where_a_form_holds_it() -> None:
+    assert '"May S-1 be used?"' in shown_of(task())
+    assert shown_of(task(evidence=tuple(map(str, range(1_000))))) == ""
 
 
 def test_values_are_added_by_currency() -> None:
