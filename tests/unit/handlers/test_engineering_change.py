@@ -577,6 +577,8 @@ def test_needs_follow_the_structure_to_contracts_and_suppliers() -> None:
     # Only what the change itself affects is asked for by its orders.
     orders = {"open-orders/GB-100"}
     assert asked[0] == {"item/GB-100", "bom/GB-100"} | orders
+    # And by where an ERP has it: it may stop being bought in a plant that no rule names.
+    orders |= {"item-master/GB-100"}
     # And what ERPs hold, which guards compare with.
     at_targets = [
         {key for key in keys if key.startswith(("plant-bom/", "info-record/"))} for keys in asked

@@ -25,6 +25,7 @@ from canonical.operations import (
     PutChangeMaster,
     PutInfoRecord,
     PutItem,
+    PutPlantStatus,
     ReadCoverage,
 )
 from canonical.purchasing import InfoRecord, InfoRecordTerms
@@ -231,6 +232,25 @@ def test_terms_that_changed_are_named() -> None:
         TargetChange("changed", "price until", "2029-12-31", "open"),
         TargetChange("changed", "deletion mark", "set", "not set"),
     )
+
+
+def test_a_status_is_shown_beside_the_one_that_the_plant_has() -> None:
+    stop = PutPlantStatus("SEAL-1", "1010", "Z5")
+    back = msgspec.structs.replace(stop, is_lifted=True)
+    where = "status in plant 1010"
+
+    def told(wanted: PutPlantStatus, status: str) -> tuple[TargetChange, ...] | None:
+        views = (PlantView("1010", status=status),)
+        return target_changes(wanted, msgspec.structs.replace(MASTER, plants=views))
+
+    assert known_key(stop) == "item-master/SEAL-1"
+    assert told(stop, "") == (TargetChange("added", where, "", "Z5"),)
+    assert told(stop, "Z1") == (TargetChange("changed", where, "Z1", "Z5"),)
+    assert told(stop, "Z5") == ()
+    assert told(back, "Z5") == (TargetChange("removed", where, "Z5"),)
+    assert told(back, "Z1") == told(back, "") == ()
+    elsewhere = msgspec.structs.replace(stop, plant="2010")
+    assert told(elsewhere, "Z1") == ()
 
 
 def test_a_plant_without_a_view_gets_one() -> None:
