@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -198,7 +198,12 @@ async def set_up(
             database_url=database_url, amqp_url=amqp_url, urls=urls, secret=secret
         )
         app = App(configuration, catalogue=CATALOGUE, environ={}, now=works.clock)
-        await running.do(app.start())
+        try:
+            await running.do(app.start())
+        except BaseException:
+            with suppress(Exception):
+                await running.do(app.stop())
+            raise
         exits.push_async_callback(lambda: running.do(app.stop()))
         database = Database(
             url=database_url, purpose="story", size=4, acquire_s=SLOW_S, statement_s=SLOW_S
