@@ -18,13 +18,14 @@ from canonical.codec import decode_json
 from canonical.connector import Confirmed, Present
 from canonical.effects import Effect, Emit, Step
 from canonical.envelope import Message
+from canonical.errors import InvalidMessage
 from canonical.exchange import Response
 from canonical.facts import Facts
 from canonical.handler import Delivery
 from canonical.operations import ReadObject, Reconcile
 from canonical.quantity import Ratio
 from canonical.supplier import Qualification
-from handlers import CATALOGUE, DRIVERS, RECOGNISED
+from handlers import CATALOGUE, DRIVERS, HANDLERS, RECOGNISED
 from handlers.systems.arena import native as arena
 from handlers.systems.s4 import native as s4
 from handlers.systems.s4 import native_read as s4_read
@@ -507,3 +508,23 @@ def test_an_object_without_what_a_row_names_is_no_file_of_it(kind: type[s4.Entit
     nothing = children | ({"to_Supplier": None} if kind is s4_read.Partner else {})
     with pytest.raises(AssertionError):
         entity(kind, **nothing)(b'{"anything": 1}')
+
+
+# --- Files that are no messages of a driver ---
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_what_no_driver_reads_is_refused_by_each_of_its_vendors(name: str) -> None:
+    """With what it is not, and where: whoever sends it by mistake is told."""
+    body = (VENDORS / name).read_bytes()
+    vendor = {"arena-rest": "arena", "sap-s4-odata": "s4"}[name.partition("/")[0]]
+    about = {"id": "1", "subject": "item/1", "time": "2026-03-02T08:00:00Z"}
+    readers = [handler for (scope, _), handler in HANDLERS.items() if scope == vendor]
+    assert readers
+    for handler in readers:
+        delivery = Delivery(vendor, handler.types[0], body, attributes=about)
+        with pytest.raises(InvalidMessage) as refused:
+            handler.read(delivery)
+        assert refused.value.what
+        assert refused.value.where
+        assert refused.value.remedy
