@@ -162,7 +162,12 @@ def _nothing_twice(journals: dict[str, list[Entry]]) -> Iterable[str]:
 def _nothing_too_early(
     steps: Rows, events: Rows, journals: dict[str, list[Entry]]
 ) -> Iterable[str]:
-    """The first write of a step came after everything that it depends on had ended."""
+    """The first write of a step came after everything that it depended on then had ended: what was
+    planned before it later stands in its newest plan, and bound nobody."""
+    planned: dict[tuple[int, str], datetime] = {}
+    for step in steps:
+        name = step["ledger_id"], step["identity"]
+        planned[name] = min(step["created_at"], planned.get(name, step["created_at"]))
     ends: dict[tuple[int, str], list[datetime]] = {}
     by_id = {step["id"]: step for step in steps}
     for event in events:
@@ -179,6 +184,8 @@ def _nothing_too_early(
         if at_target is None:
             continue
         for before in step["depends_on"]:
+            if planned[step["ledger_id"], before] > at_target:
+                continue
             ended = ends.get((step["ledger_id"], before), [])
             if not any(at <= at_target for at in ended):
                 yield f"{step['identity']} was written before {before} had ended"

@@ -382,6 +382,8 @@ async def _stop(stage: Stage, system: str) -> None:
 
 
 async def _release(stage: Stage, system: str) -> None:
+    # What came in before is planned by then.
+    await stage.at_rest()
     by = await stage.person("operator")
     number = stage.held.pop(system)
     async with stage.bench.database.transaction() as tx:
@@ -465,7 +467,7 @@ async def _(stage: Stage, sentence: Sentence, verbs: str, change: str, state: st
 
     async def holds() -> bool:
         rows = await stage.bench.rows(
-            "select verb, state from step s join ledger l on l.id = s.ledger_id"
+            "select verb, s.state from step s join ledger l on l.id = s.ledger_id"
             " where l.key = $1 and verb = any($2::text[])",
             f"engineering-change/{change}",
             wanted,
