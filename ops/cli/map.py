@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from canonical.errors import DEFECT, Failure, Misconfigured
 from canonical.handler import Delivery, content_of
 from handlers import CATALOGUE
 from ops.cli import map_pages as pages
-from ops.cli.map_goldens import show_compared
+from ops.cli.map_goldens import OTHER_VERSION, show_compared
 from ops.cli.output import plural, put_json, screen, talk
 from ops.cli.problems import Exit, Problem, problem_of
 from ops.cli.publish import sender_of
@@ -30,6 +31,7 @@ from ops.mapping.consequences import Consequences, Landscape, as_entries, conseq
 from ops.mapping.entries import Entry, entries, is_refused, refusal, with_identity
 from ops.mapping.leaves import read_document
 from ops.mapping.lineage import Lineage, trace_fields
+from ops.mapping.other_version import record_by
 from ops.mapping.sample import ANYBODY, say
 from ops.mapping.translation import NO_RULES, Translation, contracts_of, delivery_of, translate
 from ops.tables import catalogue_of
@@ -40,6 +42,8 @@ app = App(
 )
 
 _LINEAGE_S = 10.0
+# A folder of some thousand messages takes a minute.
+_OTHER_VERSION_S = 600.0
 
 Contract = Annotated[str, Parameter(help="Message type; without it, known by its content.")]
 Goldens = Annotated[Path | None, Parameter(help="Folder of the goldens; else beside the samples.")]
@@ -173,24 +177,46 @@ def compare_goldens(
     /,
     *,
     goldens: Goldens = None,
+    against: Path | None = None,
+    seconds: float = _OTHER_VERSION_S,
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> int:
     """Compare what samples come to now with their goldens, field by field.
 
-    Goldens are what another version of Layshaft recorded. Exit code 1:
-    something differs.
+    Goldens are what another version of Layshaft recorded; with --against that version is asked
+    now, and goldens that there are do not matter. Exit code 1: something differs.
 
     layshaft map diff samples
+
+    layshaft map diff traffic --against ../layshaft-1.4/.venv/bin/layshaft
 
     Parameters
     ----------
     folder
         Samples, as they were recorded.
+    against
+        The command of another version, in another checkout or environment.
+    seconds
+        How long that one may take.
     """
-    with _on_files():
-        found = work.compare(_folder(folder), goldens or folder, say)
+    if against is not None and goldens is not None:
+        raise Problem(
+            Exit.USAGE,
+            "usage",
+            "--goldens and --against exclude each other",
+            why="what is compared with either stands in a folder or is made by another version",
+            fix="See: layshaft map diff --help",
+        )
+    samples = _folder(folder)
+    with _on_files(), tempfile.TemporaryDirectory(prefix="layshaft-goldens-") as made:
+        if against is not None:
+            record_by(against, samples, Path(made), seconds=seconds)
+            goldens = Path(made)
+        found = work.compare(samples, goldens or folder, say)
     if reading.is_json:
         put_json(found)
+    elif against is not None:
+        show_compared(screen(), found, OTHER_VERSION)
     else:
         show_compared(screen(), found)
         if any(row.word == "new" for row in found):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from ops.cli.map_content import readable
 from ops.cli.output import Column, Screen, plural
@@ -22,37 +24,65 @@ _WORDS = {
 }
 
 
-def show_compared(page: Screen, found: Sequence[Compared]) -> None:
+class Before(msgspec.Struct, frozen=True):
+    """How it is called what samples are compared with.
+
+    words: of each kind of difference. heading: of a field's value there. only: of an entry that is
+    nowhere else. same: of samples that do not differ. has_files: somebody keeps them.
+    """
+
+    words: Mapping[str, str]
+    heading: str
+    only: str
+    same: str
+    has_files: bool
+
+
+GOLDENS = Before(_WORDS, "golden", "only in the golden", "as recorded", has_files=True)
+OTHER_VERSION = Before(
+    _WORDS | {"new": "says or asks for something that it did not"},
+    "before",
+    "only before",
+    "the same",
+    has_files=False,
+)
+
+
+def show_compared(page: Screen, found: Sequence[Compared], before: Before = GOLDENS) -> None:
     """What differs, file by file, what nobody reads of them, and how many do not differ."""
     for row in found:
         if row.differs:
-            page.line(f"{row.file}: {_WORDS[row.word]}", style="bold")
-            if row.missing:
+            page.line(f"{row.file}: {before.words[row.word]}", style="bold")
+            if row.missing and before.has_files:
                 page.line(f"  missing: {', '.join(row.missing)}")
             if row.altered:
                 page.line(f"  changed by hand: {', '.join(row.altered)}")
             for kind, about in dict.fromkeys((c.kind, c.about) for c in row.changes):
                 of_entry = [c for c in row.changes if (c.kind, c.about) == (kind, about)]
-                _show_entry(page, f"{kind}  {about}", of_entry)
+                _show_entry(page, f"{kind}  {about}", of_entry, before)
             if row.changes:
                 page.line()
     for row in found:
         if row.ignored:
             page.line(f"{row.file}: read by nobody: {_some(row.ignored)}")
-    page.line(_counted(found))
+    page.line(_counted(found, before))
 
 
-def _show_entry(page: Screen, name: str, changes: Sequence[Change]) -> None:
+def _show_entry(page: Screen, name: str, changes: Sequence[Change], before: Before) -> None:
     for change in changes:
         if change.path == WHOLE:
-            page.line(f"  {name}: {'only in the golden' if change.new is None else 'new'}")
+            page.line(f"  {name}: {before.only if change.new is None else 'new'}")
             content = json.loads(change.old or change.new or "null")
             page.fields((f"    {path}", text) for path, text in readable(content))
     fields = [change for change in changes if change.path != WHOLE]
     if fields:
         page.line(f"  {name}")
         page.table(
-            [Column("    field"), Column("golden", is_text=True), Column("now", is_text=True)],
+            [
+                Column("    field"),
+                Column(before.heading, is_text=True),
+                Column("now", is_text=True),
+            ],
             [(f"    {change.path}", _told(change.old), _told(change.new)) for change in fields],
         )
 
@@ -66,9 +96,9 @@ def _told(text: str | None) -> str:
     return "-" if text is None else text
 
 
-def _counted(found: Sequence[Compared]) -> str:
+def _counted(found: Sequence[Compared], before: Before) -> str:
     same = sum(row.word == "same" for row in found)
     different = sum(row.differs for row in found)
     foreign = sum(row.word == "foreign" for row in found)
     others = f"; {plural(foreign, 'other file')} nobody recognises" if foreign else ""
-    return f"{plural(same + different, 'sample')}: {same} as recorded, {different} not{others}."
+    return f"{plural(same + different, 'sample')}: {same} {before.same}, {different} not{others}."

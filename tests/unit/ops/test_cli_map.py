@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copy
@@ -18,6 +19,7 @@ from ops.mapping.translation import contracts_of
 from tests.corpus import CORPUS
 from tests.fixtures.build_packages import PACKAGES
 
+ROOT = Path(__file__).resolve().parents[3]
 ORDER = CORPUS / "idoc" / "orders.xml"
 CHANGE = PACKAGES / "arena_eco_000451.json"
 ITEMS = PACKAGES / "pdx_subassembly.xml"
@@ -458,6 +460,61 @@ def test_diff_shows_the_field_with_both_values(layshaft: Command, samples: Path)
         READ_BY_NOBODY,
         "2 samples: 1 as recorded, 1 not; 1 other file nobody recognises.",
     ]
+
+
+def other_version(folder: Path, *lines: str) -> Path:
+    """The command of a version in which `lines` of Python are different."""
+    command = folder / "layshaft-before"
+    main = "import sys; from ops.__main__ import main; sys.exit(main())"
+    command.write_text("\n".join((f"#!{sys.executable}", *lines, main)))
+    command.chmod(0o700)
+    return command
+
+
+# Terms of payment were left out by that version.
+LEFT_OUT = (
+    "import msgspec; from handlers.systems.idoc import inbound; read = inbound.to_order",
+    "inbound.to_order = lambda *a: msgspec.structs.replace(read(*a), payment_terms='')",
+)
+
+
+def test_diff_asks_another_version_what_it_made_of_the_same(
+    layshaft: Command, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    same = layshaft("diff", samples, "--against", other_version(tmp_path))
+    assert same[0] == 0, same
+    assert same[1].endswith("2 samples: 2 the same, 0 not; 1 other file nobody recognises.\n")
+    exit_code, out, err = layshaft("diff", samples, "--against", other_version(tmp_path, *LEFT_OUT))
+    assert (exit_code, err) == (1, "")
+    assert out.splitlines() == [
+        "orders.xml: says something else",
+        "  purchase-order.created  purchase-order/4500000670",
+        "    field          before  now",
+        '    payment_terms  ""      "0004"',
+        "",
+        READ_BY_NOBODY,
+        "2 samples: 1 the same, 1 not; 1 other file nobody recognises.",
+    ]
+    assert not list(samples.rglob("*.golden.json"))
+
+
+def test_another_version_that_cannot_be_asked_is_named(
+    layshaft: Command, samples: Path, tmp_path: Path
+) -> None:
+    command = tmp_path / "layshaft-before"
+    exit_code, _, err = layshaft("diff", samples, "--against", command)
+    assert (exit_code, "No such file or directory" in err) == (2, True)
+    for body, said in (
+        ("echo 'no such command: record' >&2; exit 2", "no such command: record"),
+        ("exec sleep 60", "took longer than 0.2 s"),
+    ):
+        command.write_text(f"#!/bin/sh\n{body}\n")
+        command.chmod(0o700)
+        exit_code, _, err = layshaft("diff", samples, "--against", command, "--seconds", 0.2)
+        assert (exit_code, said in err, "[LAY-other-version-failed]" in err) == (2, True, True)
+    exit_code, _, err = layshaft("diff", samples, "--against", command, "--goldens", tmp_path)
+    assert (exit_code, "exclude each other" in err) == (2, True)
 
 
 def test_diff_says_what_newly_fails_newly_succeeds_and_has_gone(
