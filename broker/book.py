@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import msgspec
 
+from broker import change_progress, left_behind, step_ends
 from broker import ledger as rules
-from broker import left_behind, step_ends
 from broker.aside import MANY, aside_if
 from broker.emission import emission, lane_following
 from broker.store import Position, Tx
@@ -175,6 +175,7 @@ async def advance(
         await left_behind.tell(tx, ledger, was, left, by=by)
     await _announce(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     await step_ends.tell_moves(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
+    await change_progress.tell(tx, ledgers, steps, moves, ended)
     if ended:
         await ledger_rows.end_ledgers(tx, ended)
 

@@ -18,7 +18,14 @@ from canonical.envelope import Lane
 from canonical.item import ApprovedManufacturer, ApprovedSupplier, Item, ItemKind, Lifecycle
 from canonical.item_master import ItemMasterPatch
 from canonical.order import OrderConfirmation, OrderStatus, PurchaseOrder
-from canonical.own_work import CaseOpened, CaseResolved, StepEnd, StepEnded, StepOverdue
+from canonical.own_work import (
+    CaseOpened,
+    CaseResolved,
+    ChangeProgressed,
+    StepEnd,
+    StepEnded,
+    StepOverdue,
+)
 from canonical.patterns import GRADES, Pattern
 from canonical.purchase_contract import ContractExpiring, ContractStatus, PurchaseContract
 from canonical.purchasing import InfoRecordTermsPatch
@@ -326,6 +333,14 @@ EVENTS: dict[str, EventType] = {
             "engineering-change.completed", 1, ChangeCompleted, _CHANGE, "standard", _ENG,
             "All steps of a released change are true in all systems",
             "Planning and operations go on by it",
+        ),
+        EventType(
+            "engineering-change.progressed", 1, ChangeProgressed, "change-progress/<number>",
+            "standard", _OPS,
+            "A released change has begun, is blocked and by whom, goes on, or has ended; told where"
+            " somebody subscribes to it",
+            "Its PLM and whoever plans by it see where it stands without asking",
+            on_request=True,
         ),
         EventType(
             "change-master.changed", 1, ChangeMasterState, "change-master/<number>", "standard",

@@ -236,6 +236,9 @@ READS = frozenset({"read-coverage", "read-object", "read-supplier"})
 # written nevertheless.
 QUESTIONS = READS | {"request-review"}
 
+# Verbs that tell the PLM what has become true: nothing of a change is less true without them.
+REPORTS = frozenset({"report-implementation", "reconcile"})
+
 Operation = (
     PutChangeMaster
     | PutChangedObjects

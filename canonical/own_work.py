@@ -1,5 +1,5 @@
-"""What Layshaft tells of its own work: cases that need a person, and steps that came to an end or
-wait too long."""
+"""What Layshaft tells of its own work: cases that need a person, steps that came to an end or wait
+too long, and how changes get on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from canonical.bounds import Instant, Int64
 
 StepEnd = Literal["done", "failed", "cancelled", "superseded"]
+ChangeProgress = Literal["started", "blocked", "complete", "cancelled"]
 
 
 class CaseOpened(msgspec.Struct, frozen=True):
@@ -87,3 +88,32 @@ class StepOverdue(msgspec.Struct, frozen=True):
     level: Int64
     question: str = ""
     reason: str = ""
+
+
+class ChangeBlocker(msgspec.Struct, frozen=True):
+    """Whom a blocked change waits for.
+
+    reason: the oldest of what waits for them, in words. steps: how many of its steps do; 0 = all,
+    as the change is paused.
+    """
+
+    owner: str
+    reason: str
+    steps: Int64
+
+
+class ChangeProgressed(msgspec.Struct, frozen=True):
+    """How a change gets on in all plants and systems.
+
+    status: started = it goes on by itself, or waits for its day. blocked = nothing of it does until
+    those in blocked_by act. complete = everything is true. cancelled = it is taken back, and
+    nothing is open any more. source_id: of the change, as its PLM writes it; "" where that says
+    none.
+    """
+
+    number: str
+    version: Int64
+    title: str
+    status: ChangeProgress
+    blocked_by: tuple[ChangeBlocker, ...] = ()
+    source_id: str = ""

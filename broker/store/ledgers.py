@@ -21,7 +21,8 @@ class Ledger(msgspec.Struct, frozen=True):
     """A locked ledger row.
 
     version: of the event its plan follows from. ends_as: its state once every step is settled.
-    cancelled_by: the person who took it back. paused: by whom and why, "" while it is not.
+    cancelled_by: the person who took it back. paused: by whom and why, "" while it is not. told:
+    mark of what subscribers know of how it gets on.
     """
 
     id: int
@@ -38,6 +39,7 @@ class Ledger(msgspec.Struct, frozen=True):
     ends_as: LedgerEnd = "complete"
     cancelled_by: str = ""
     paused: str = ""
+    told: str = ""
 
 
 class NewLedger(msgspec.Struct, frozen=True):
@@ -193,6 +195,30 @@ async def end_ledgers(tx: Tx, ids: Sequence[int]) -> None:
     )
 
 
+async def ids_at_source(tx: Tx, keys: Sequence[str]) -> dict[str, str]:
+    """By key, how the source of a ledger's change writes it, as far as the change is on record."""
+    rows = await tx.fetch(
+        """
+        select d.key, convert_from(d.body, 'UTF8')::jsonb ->> 'source_id' as source_id
+        from unnest($1::text[]) as w(key) join document d using (key)
+        """,
+        keys,
+    )
+    return {r["key"]: r["source_id"] or "" for r in rows}
+
+
+async def mark_told(tx: Tx, told: Sequence[tuple[int, str]]) -> None:
+    """What subscribers know of these ledgers, which are locked."""
+    await tx.execute(
+        """
+        update ledger l set told = w.told
+        from unnest($1::bigint[], $2::text[]) as w(id, told) where l.id = w.id
+        """,
+        [ledger_id for ledger_id, _ in told],
+        [mark for _, mark in told],
+    )
+
+
 async def newly_known(tx: Tx, keys: Sequence[str] | None, now: datetime) -> list[Woken]:
     """Ledgers that wait for a fact which is newer than what they saw, or have an open step whose
     time to be planned anew has come; in the order of their ids.
@@ -279,4 +305,5 @@ def _ledger(row: object) -> Ledger:
         ends_as=cast(LedgerEnd, r["ends_as"]),
         cancelled_by=cast(str, r["cancelled_by"]),
         paused=paused_words(str(r["paused_by"]), str(r["pause_reason"])) if r["paused_at"] else "",
+        told=cast(str, r["told"]),
     )

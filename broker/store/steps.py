@@ -18,7 +18,7 @@ from broker.store import delegations
 from broker.store.connection import Tx
 from canonical.codec import encode
 from canonical.effects import Step
-from canonical.operations import READS, Approve, Operation, StepKind, verb
+from canonical.operations import READS, Approve, AwaitFact, Operation, StepKind, verb
 
 # Of a step that a process of an earlier version planned only the moment is on record.
 DUE_S = "coalesce(s.due_s, extract(epoch from s.due_at - s.created_at)::int)"
@@ -456,6 +456,38 @@ async def operations_of(tx: Tx, step_ids: Sequence[int]) -> dict[int, Operation]
         list(step_ids),
     )
     return {r["id"]: operation_from(r["operation"]) for r in rows}
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What somebody has to move. words: the question, what is waited for, or why it failed."""
+
+    owner: str
+    words: str
+
+
+async def standing(tx: Tx, step_ids: Sequence[int]) -> dict[int, Standing]:
+    """Whose turn it is with these steps, and why."""
+    if not step_ids:
+        return {}
+    rows = await tx.fetch(
+        "select s.id, s.identity, s.owner, s.state, s.reason, s.operation"
+        " from step s join unnest($1::bigint[]) as w(id) using (id)",
+        list(step_ids),
+    )
+    return {r["id"]: Standing(r["owner"], _standing_words(r)) for r in rows}
+
+
+def _standing_words(row: object) -> str:
+    r = cast("dict[str, object]", row)
+    if r["state"] == "failed":
+        return f"{r['identity']}: {r['reason']}" if r["reason"] else f"{r['identity']}: failed"
+    match operation_from(cast(bytes, r["operation"])):
+        case Approve(text=text):
+            return text
+        case AwaitFact(reason=reason):
+            return reason
+        case _:
+            return cast(str, r["identity"])
 
 
 def _encoded(steps: Sequence[Step]) -> list[bytes]:

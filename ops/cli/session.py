@@ -124,16 +124,20 @@ def act(
     work: Callable[[Tx, Principal], Awaitable[T]],
     *,
     identify: Identify = known,
-    subscribed: Collection[str] = (),
+    subscribed: Collection[str] | None = None,
 ) -> T:
     """What the work returns, done by whom the token names, where they may; committed. subscribed:
-    events that are told where somebody subscribes to them, as of `subscriptions`.
+    events that are told where somebody subscribes to them, as of `subscriptions`; None = those that
+    a configuration names, where there is one: the service tells later what is not told here.
 
     Crash before the commit: nothing is done. After it: all of it, and the command given again is
     told so.
     """
     token = token_of(actor, os.environ)
     points = fail_points()
+    if subscribed is None:
+        has_one = locate(common.config, os.environ) is not None
+        subscribed = subscriptions(common) if has_one else ()
 
     async def in_transaction(database: Database) -> T:
         async with acting(database, token, describe, identify=identify) as (tx, principal):

@@ -7,6 +7,7 @@ NOTICES = {
     "engineering-change.approved",
     "engineering-change.effective",
     "engineering-change.completed",
+    "engineering-change.progressed",
     "item.created",
     "item.superseded",
     "item.blocked",
