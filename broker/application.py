@@ -17,6 +17,7 @@ from broker.consequences import (
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
 from broker.ledger import watched_fact
+from broker.planner import UNKNOWN, Planner
 from broker.reads import plan_of
 from broker.repeats import unsaid
 from broker.slices import slices
@@ -29,6 +30,7 @@ from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
 from broker.store.documents import DocumentRow
+from broker.store.ledgers import Woken
 from broker.store.messages import Note
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending
@@ -55,7 +57,7 @@ async def apply(
         tx, await aside_if(large, document_rows.as_rows, rows.documents)
     )
     await _emit_events(tx, verdicts, rows.said)
-    planned = await _apply_plans(tx, verdicts, positions, context.now)
+    planned = await _apply_plans(tx, verdicts, positions, context)
     cases = [c for c in rows.cases if planned.get(c.ledger_key, c.position) == c.position]
     if cases:
         await case_rows.open_cases(tx, cases)
@@ -64,17 +66,25 @@ async def apply(
     # Last of all: what others state meanwhile waits until the commit, and is to wait briefly.
     newer = await document_rows.hold_seen(tx, await aside_if(large, _watched, verdicts))
     news = sorted({*written, *newer})
-    woken = await wake_ledgers(tx, news, context.now) if news else 0
+    woken = await wake_ledgers(tx, news, context.now, context.planner) if news else 0
     return bool(rows.is_unfinished or planned or woken)
 
 
-async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, now: datetime) -> int:
+async def wake_ledgers(
+    tx: Tx, keys: Sequence[str] | None, now: datetime, planner: Planner = UNKNOWN
+) -> int:
     """Ledgers that wait for one of these documents are planned again, and those whose time has
-    come; None looks at every wait.
+    come; None looks at every wait. Not those about which the planner has asked a person.
 
     The event the ledger follows from goes down the path once more; one such row per ledger.
     """
-    woken = await ledger_rows.newly_known(tx, keys, now)
+    woken = await ledger_rows.newly_known(tx, keys, now, planner=planner.text)
+    await plan_anew(tx, woken, now)
+    return len(woken)
+
+
+async def plan_anew(tx: Tx, woken: Sequence[Woken], now: datetime) -> None:
+    """The events that these ledgers follow from go down the path once more."""
     await pending_rows.add_pending(
         tx,
         [
@@ -92,7 +102,6 @@ async def wake_ledgers(tx: Tx, keys: Sequence[str] | None, now: datetime) -> int
             for ledger in woken
         ],
     )
-    return len(woken)
 
 
 async def keep_id_conflict(tx: Tx, work: Work) -> None:
@@ -161,10 +170,10 @@ def _cause(verdict: Verdict) -> history_rows.Cause:
 
 
 async def _apply_plans(
-    tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position], now: datetime
+    tx: Tx, verdicts: Sequence[Verdict], positions: Sequence[Position], context: Context
 ) -> dict[str, Position | None]:
     """Plans are in their ledgers, and so is what is to be read; by ledger, the place of the message
-    whose plan it took last, None where all were stale. What was said with any other plan does not
+    whose plan it took last, None where it took none. What was said with any other plan does not
     hold any more."""
     planned: dict[str, Position | None] = {}
     said: dict[str, list[tuple[str, str]]] = {}
@@ -177,15 +186,25 @@ async def _apply_plans(
     ]
     if not plans:
         return planned
-    taken = await book.apply_plans(
-        tx, [book.Planned(plan, _origin(v.work, position)) for plan, v, position in plans], now
+    fates = await book.apply_plans(
+        tx,
+        [
+            book.Planned(
+                plan,
+                _origin(v.work, position),
+                planner=context.planner,
+                is_anew=v.work.pending is not None and v.work.pending.is_replan,
+            )
+            for plan, v, position in plans
+        ],
+        context.now,
     )
-    for (plan, verdict, position), is_taken in zip(plans, taken, strict=True):
+    for (plan, verdict, position), fate in zip(plans, fates, strict=True):
         planned.setdefault(plan.key, None)
-        if is_taken:
+        if fate == "taken":
             planned[plan.key] = position
             said[plan.key] = [(e.code, e.where) for e in verdict.effects if isinstance(e, Open)]
-        else:
+        elif fate == "stale":
             stale.append(stale_plan(plan, verdict.work))
     await message_rows.write_audit(tx, stale)
     await case_rows.close_unsaid_cases(tx, said)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
-from broker import change_progress, left_behind, step_ends
+from broker import change_progress, consent, left_behind, step_ends
 from broker import ledger as rules
 from broker.aside import MANY, aside_if
 from broker.emission import emission, lane_following
+from broker.planner import UNKNOWN, Planner
 from broker.store import Position, Tx
 from broker.store import calls as call_rows
 from broker.store import casebook as case_rows
@@ -29,6 +31,9 @@ from canonical.effects import Plan
 from canonical.envelope import Lane
 from canonical.operations import Announce, ReadObject
 
+Fate = Literal["taken", "stale", "asked about"]
+"""What becomes of a plan: a ledger may know a newer one, or a person has to agree to it."""
+
 
 class Origin(msgspec.Struct, frozen=True):
     """The message a plan follows from."""
@@ -43,11 +48,16 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A plan and the message it follows from. by: the person who takes it back, where one does."""
+    """A plan and the message it follows from. by: the person who takes it back, where one does.
+
+    is_anew: of the same message as before, for a fact or a time. planner: that made it.
+    """
 
     plan: Plan
     origin: Origin
     by: str = ""
+    planner: Planner = UNKNOWN
+    is_anew: bool = False
 
     @property
     def ledger(self) -> NewLedger:
@@ -65,32 +75,33 @@ class Planned(msgspec.Struct, frozen=True):
             position=self.origin.position,
             ends_as="cancelled" if self.plan.cancels else "complete",
             cancelled_by=self.by,
+            planner=self.planner.text,
         )
 
 
-async def apply_plans(tx: Tx, plans: Sequence[Planned], now: datetime) -> list[bool]:
-    """Each ledger says what its plan says and has moved as far as it can; which were taken, and
-    which are stale. Several plans of one ledger are taken one after the other, in this order; calls
+async def apply_plans(tx: Tx, plans: Sequence[Planned], now: datetime) -> list[Fate]:
+    """Each ledger says what its plan says and has moved as far as it can; what became of each plan.
+    Several plans of one ledger are taken one after the other, in this order; calls
     of several ledgers to one target object are made in it too.
 
     now: when they are planned; what is new has all its time from then on.
     Planning again with the same facts changes nothing.
     """
-    taken = [False] * len(plans)
+    fates: list[Fate] = ["stale"] * len(plans)
     rest = dict(enumerate(plans))
     while rest:
         first: dict[str, int] = {}
         for n, planned in rest.items():
             first.setdefault(planned.plan.key, n)
         distinct = [(n, rest.pop(n)) for n in first.values()]
-        fresh = await _apply_distinct(tx, [planned for _, planned in distinct], now)
+        known = await _apply_distinct(tx, [planned for _, planned in distinct], now)
         for n, planned in distinct:
-            taken[n] = planned.plan.key in fresh
-    return taken
+            fates[n] = known.get(planned.plan.key, "stale")
+    return fates
 
 
-async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> set[str]:
-    """Keys of the ledgers that took their plan. One plan a ledger."""
+async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> dict[str, Fate]:
+    """By ledger, what became of its plan; none = stale. One plan a ledger."""
     # Locked in the order of their keys, and stored in that of the plans: it is the order of calls.
     by_key = sorted(plans, key=lambda planned: planned.plan.key)
     found = await ledger_rows.lock_or_open(tx, [planned.ledger for planned in by_key])
@@ -101,11 +112,18 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> se
     behind: dict[int, Sequence[rules.LedgerStep]] = {}
     renewals: list[Renewal] = []
     ledgers: list[Ledger] = []
+    asking: list[tuple[Ledger, Planned, tuple[str, ...]]] = []
     for planned in fresh:
         plan, (ledger, is_new) = planned.plan, found[planned.plan.key]
         before = steps.get(ledger.id, [])
         large = len(plan.steps) > MANY or len(before) > MANY
-        diff = diffs[ledger.id] = await aside_if(large, rules.diff, before, plan)
+        diff = await aside_if(large, rules.diff, before, plan)
+        if planned.is_anew and planned.planner.differs_from(ledger.planner):
+            cells = rules.changed_cells(diff)
+            if cells:
+                asking.append((ledger, planned, cells))
+                continue
+        diffs[ledger.id] = diff
         behind[ledger.id] = left_behind.undecided(before)
         if not is_new:
             new = planned.ledger
@@ -127,6 +145,8 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> se
     await step_rows.replace_steps(tx, [(n, r) for n, d in diffs.items() for r in d.replaces], now)
     await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts], now)
     await step_rows.retime_steps(tx, [r for d in diffs.values() for r in d.retimes])
+    await _ask_for_consent(tx, asking)
+    await _close_consents(tx, ledgers)
     await _close_asked_anew(tx, [(ledger, diffs[ledger.id].replaces) for ledger in ledgers])
     await _close_undos(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
@@ -134,7 +154,32 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> se
     await step_rows.reorder_steps(tx, [r for d in diffs.values() for r in d.reorders])
     await step_ends.tell_moves(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
     await advance(tx, ledgers, behind=behind)
-    return {ledger.key for ledger in ledgers}
+    fates: dict[str, Fate] = {ledger.key: "taken" for ledger in ledgers}
+    return fates | {ledger.key: "asked about" for ledger, _, _ in asking}
+
+
+async def _ask_for_consent(
+    tx: Tx, asking: Sequence[tuple[Ledger, Planned, tuple[str, ...]]]
+) -> None:
+    """These plans are left alone, and a case says what they would change."""
+    by_planner: dict[str, list[int]] = {}
+    for ledger, planned, _ in asking:
+        by_planner.setdefault(planned.planner.text, []).append(ledger.id)
+    for planner, ids in by_planner.items():
+        await ledger_rows.ask_for_consent(tx, ids, planner)
+    if asking:
+        await case_rows.open_cases(
+            tx, [consent.case_of(ledger, each.planner, cells) for ledger, each, cells in asking]
+        )
+
+
+async def _close_consents(tx: Tx, ledgers: Sequence[Ledger]) -> None:
+    """What was asked about the plan before is nobody's turn any more."""
+    for ledger in ledgers:
+        if ledger.asked_planner:
+            await case_rows.close_cases(
+                tx, about=consent.place_of(ledger.key), ledger_key=ledger.key, by="a newer plan"
+            )
 
 
 def _takes(ledger: Ledger, plan: Plan) -> bool:

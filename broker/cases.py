@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from broker import book, left_behind
+from broker import book, consent, left_behind
 from broker.ledger import LedgerStep, Move
 from broker.principals import Action, Deed
 from broker.store import Tx
@@ -46,9 +46,11 @@ async def retry(tx: Tx, *, case_id: int, by: str, reason: str) -> Released:
     A message goes down the path once more, those behind it follow; a failed step may be sent
     again. What goes wrong again opens a new case.
     Raises: Rejected("not-found"); Rejected("nothing-to-retry") where the sender has to send anew;
-    Conflict("not-open").
+    Rejected("consent-needed") where a person has to agree to a plan; Conflict("not-open").
     """
     case = await _open_case(tx, case_id)
+    if case.ledger_id is not None and case.place == consent.place_of(case.ledger_key):
+        raise consent.needed(case.ledger_key)
     stuck = await rows.lock_stuck(tx, case.position) if case.position else None
     if stuck is not None:
         await rows.make_ready(tx, stuck)
@@ -88,6 +90,9 @@ async def discard(tx: Tx, *, case_id: int, by: str, reason: str) -> bool:
             await _move_failed_call(tx, case, "cancelled", f"let go by {by}: {reason}")
     if case.ledger_id is not None and case.place == left_behind.place_of(case.ledger_key):
         await left_behind.decide(tx, case.ledger_id, by=by, reason=reason)
+    if case.ledger_id is not None and case.place == consent.place_of(case.ledger_key):
+        # Nobody has agreed: it is asked again as soon as something would have it planned anew.
+        await ledger_rows.ask_for_consent(tx, [case.ledger_id], "")
     await _resolve(tx, case, "case-closed", by, reason)
     if stuck is not None:
         await rows.park_without_case(tx, stuck)

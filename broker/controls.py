@@ -1,5 +1,5 @@
-"""What people do to changes: pause and resume them, skip a step, have one run anew, cancel, undo
-what is left behind.
+"""What people do to changes: pause and resume them, agree to another plan, skip a step, have one
+run anew, cancel, undo what is left behind.
 
 Each takes the ledgers' row locks before anything else, several in the order of their ids, and is on
 record with what was before and after.
@@ -12,7 +12,8 @@ from datetime import datetime
 
 import msgspec
 
-from broker import book, steering, step_ends
+from broker import book, consent, steering, step_ends
+from broker.application import plan_anew
 from broker.ledger import AT_TARGET, LedgerStep, due
 from broker.left_behind import undecided
 from broker.principals import Action, Deed
@@ -23,7 +24,7 @@ from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
 from broker.store import steering as rows
 from broker.store import steps as step_rows
-from broker.store.ledgers import Ledger
+from broker.store.ledgers import Ledger, Woken
 from broker.store.messages import Note
 from broker.undo import Undos, undos_of
 from canonical.effects import Finding, Plan, parts_of_identity
@@ -108,6 +109,54 @@ async def resume(tx: Tx, *, numbers: Sequence[str], by: str, reason: str) -> lis
     await rows.clear_pauses(tx, [ledger.id for ledger in ledgers])
     free = [msgspec.structs.replace(ledger, paused="") for ledger in ledgers]
     return await _moved_on(tx, free, "change-resumed", by, reason, ("paused", "open"))
+
+
+async def replan(
+    tx: Tx, *, numbers: Sequence[str], by: str, reason: str, now: datetime
+) -> list[Ledger]:
+    """These changes are planned anew by the planner that asks whether it may, all of them or none;
+    as they were.
+
+    Raises: Rejected("not-found"); Conflict("not-asked") naming the change.
+    """
+    ledgers = await _lock(tx, numbers)
+    for ledger in ledgers:
+        if not ledger.asked_planner:
+            raise Conflict(
+                "not-asked",
+                f"{ledger.key} waits for nobody's consent",
+                where=ledger.key,
+                remedy="Nothing was changed; leave that one out",
+            )
+    for ledger in ledgers:
+        await ledger_rows.consent(tx, ledger.id)
+        await case_rows.close_cases(
+            tx, about=consent.place_of(ledger.key), ledger_key=ledger.key, by=by
+        )
+        note = Note(
+            by,
+            "replan-consented",
+            ledger.key,
+            ledger.correlation_id,
+            {"reason": reason},
+            before={"planner": ledger.planner},
+            after={"planner": ledger.asked_planner},
+        )
+        await message_rows.write_audit(tx, [note])
+    await plan_anew(tx, [_woken(ledger, by) for ledger in ledgers], now)
+    return ledgers
+
+
+def _woken(ledger: Ledger, by: str) -> Woken:
+    return Woken(
+        subscription=ledger.subscription,
+        scope=ledger.scope,
+        key=ledger.key,
+        lane=ledger.lane,
+        ledger_id=ledger.id,
+        position=ledger.position,
+        why=f"{by} agrees to what a newer planner changes",
+    )
 
 
 async def skip(tx: Tx, *, number: str, step: str, by: str, reason: str) -> Steered:

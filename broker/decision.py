@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from broker.aside import MANY
 from broker.intake import Work
+from broker.planner import UNKNOWN, Planner
 from broker.policy import (
     Behind,
     Blocked,
@@ -45,7 +46,7 @@ class Context:
     """What deciding needs besides the messages: the rules, the policy, the time, a die.
 
     reads_from: by source, the system that tells what an object is of which the source sends no more
-    than the key.
+    than the key. planner: the code and the rules.
     """
 
     rules: Rules
@@ -53,6 +54,7 @@ class Context:
     now: datetime
     jitter: Callable[[], float]
     reads_from: Mapping[str, str] = field(default_factory=dict)
+    planner: Planner = UNKNOWN
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -265,6 +265,28 @@ def diff(steps: Sequence[LedgerStep], plan: Plan) -> PlanDiff:
     )
 
 
+def changed_cells(diff: PlanDiff) -> tuple[str, ...]:
+    """Identities of steps that stand in the ledger and that the plan changes, in its order: calls
+    that would be made otherwise, once more, or not at all, and what was decided or told and would
+    be again. What is added, and the end of a wait or of an open question, changes nothing of it.
+    """
+    again = (i.step for i in diff.inserts if i.generation > 1)
+    ended = (m.step for m in diff.moves if m.state in ("cancelled", "superseded"))
+    otherwise = (r.step for r in diff.replaces if r.digest != r.old.digest and _is_cell(r.old))
+    found = (
+        *(step.identity for step in otherwise),
+        *(step.identity for step in again if not isinstance(step.operation, AwaitFact | AwaitTime)),
+        *(step.identity for step in ended if _is_cell(step)),
+        *(step.identity for step, is_gone in diff.withdrawals if is_gone and _is_cell(step)),
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _is_cell(step: LedgerStep) -> bool:
+    """Whether it makes something true at a target."""
+    return step.kind == "call" and _verb(step) not in QUESTIONS
+
+
 def _moot(
     planned: Mapping[str, Step], digests: Mapping[str, bytes], now: Mapping[str, LedgerStep]
 ) -> frozenset[str]:

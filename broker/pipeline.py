@@ -37,6 +37,7 @@ from broker.lateness import Memory, refuse_late
 from broker.metrics import Metrics
 from broker.ordering import claims, gaps, in_order
 from broker.outcomes import report
+from broker.planner import UNKNOWN, Planner
 from broker.policy import RetryPolicy
 from broker.reading import Reader, portions
 from broker.settings import Deadlines
@@ -80,12 +81,13 @@ class Pipeline:
         one_suspect: AbstractAsyncContextManager[object] | None = None,
         reads_from: Mapping[str, str] = MappingProxyType({}),
         endings: Endings = MappingProxyType({}),
+        planner: Planner = UNKNOWN,
     ) -> None:
         """committed: told where a commit left rows or calls that may be due at once. worker: name
         of this process and lane, never used twice. memory: how old an arrival may be; missed events
         are taken from the log as far back. one_suspect: a lock that all pipelines of this process
-        share, for what may have killed one before. reads_from: see broker.decision.Context.
-        endings: contracts that end."""
+        share, for what may have killed one before. reads_from, planner: as in
+        broker.decision.Context. endings: contracts that end."""
         self._lane = lane
         self._storage = storage
         self._reader = Reader(
@@ -104,6 +106,7 @@ class Pipeline:
         self._one_suspect = one_suspect or asyncio.Lock()
         self._reads_from = reads_from
         self._endings = endings
+        self._planner = planner
         # Failures in a row that accuse nobody.
         self._failed_takes = 0
         self._failed_rows = 0
@@ -465,6 +468,7 @@ class Pipeline:
             now=self._now(),
             jitter=self._jitter,
             reads_from=self._reads_from,
+            planner=self._planner,
         )
 
     def _report(self, verdicts: Sequence[Verdict], *, repeats: int, since: float) -> None:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from time import monotonic
 
 import structlog
@@ -34,6 +35,7 @@ from broker.metrics import Metrics
 from broker.packages import expire_packages
 from broker.partitions import Ring
 from broker.pipeline import Pipeline
+from broker.planner import planner_of
 from broker.precedence import Pace, Precedence
 from broker.publisher import Publisher, Unpublishable
 from broker.reading import Reader
@@ -100,6 +102,9 @@ RINGS_S = 5.0
 SUCCESSION_S = 1.0
 # A page has to come; a narrower filter makes it come sooner.
 CONSOLE_READING_S = 5.0
+# The code that turns messages into plans.
+_ROOT = Path(__file__).resolve().parents[1]
+_PLANNING = (_ROOT / "handlers" / "flows", _ROOT / "canonical")
 # Of a lane, each with a connection to PostgreSQL: more than two gain nothing in one process.
 SHARDS = 2
 
@@ -130,6 +135,7 @@ class App:
         settings = configuration.settings
         self._settings = settings
         self._recognise = recogniser(settings, catalogue)
+        self._planner = planner_of(_PLANNING, configuration.rules)
         self._subscribed = frozenset(catalogue.events).union(*settings.subscribers.values())
         self._environ = environ
         self.metrics = Metrics()
@@ -456,6 +462,7 @@ class App:
             reads_from=self._settings.reads_from,
             endings=self._settings.endings,
             now=self._now,
+            planner=self._planner,
         )
 
     def _housekeeper(self, database: Database) -> Housekeeper:
@@ -674,7 +681,7 @@ class App:
         """The guarantee behind waking by event: waits whose fact is newer are planned again. Times
         that have come have no other way."""
         async with database.transaction() as tx:
-            await application.wake_ledgers(tx, None, self._now())
+            await application.wake_ledgers(tx, None, self._now(), self._planner)
             if __debug__:
                 await self._fail_points("facts.before_commit")
         return False

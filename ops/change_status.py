@@ -31,7 +31,7 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     blockers: what all open steps wait for, people's turns first. ends_as: state once all of it is
     settled. holds: that are about calls of the change which are due. estimate: when that may be;
-    None where it is so.
+    None where it is so. planner: as in ChangeView.
     """
 
     number: str
@@ -55,6 +55,7 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
     holds: tuple[Hold, ...]
     estimate: Estimate | None
     steps: tuple[StepStatus, ...]
+    planner: str
 
 
 async def with_paces(tx: Tx, number: str) -> tuple[ChangeView | None, dict[Kind, Pace]]:
@@ -106,6 +107,7 @@ def status_of(
             estimate(view.steps, known_paces, now, kept=len(held)) if view.state == "open" else None
         ),
         steps=tuple(steps),
+        planner=view.planner,
     )
 
 

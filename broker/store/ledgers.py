@@ -22,7 +22,8 @@ class Ledger(msgspec.Struct, frozen=True):
 
     version: of the event its plan follows from. ends_as: its state once every step is settled.
     cancelled_by: the person who took it back. paused: by whom and why, "" while it is not. told:
-    mark of what subscribers know of how it gets on.
+    mark of what subscribers know of how it gets on. planner: that made its plan; asked_planner:
+    that asks whether it may make it otherwise.
     """
 
     id: int
@@ -40,10 +41,13 @@ class Ledger(msgspec.Struct, frozen=True):
     cancelled_by: str = ""
     paused: str = ""
     told: str = ""
+    planner: str = ""
+    asked_planner: str = ""
 
 
 class NewLedger(msgspec.Struct, frozen=True):
-    """What opens or renews a ledger. ends_as, cancelled_by: as in Ledger."""
+    """What opens or renews a ledger. ends_as, cancelled_by, planner: as in Ledger; one that is not
+    told apart ("") leaves the one before on record."""
 
     key: str
     title: str
@@ -57,6 +61,7 @@ class NewLedger(msgspec.Struct, frozen=True):
     position: Position
     ends_as: LedgerEnd = "complete"
     cancelled_by: str = ""
+    planner: str = ""
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -96,14 +101,15 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
     rows = await tx.fetch(
         """
         insert into ledger (key, title, version, subscription, scope, lane, source, correlation_id,
-                            findings, message_at, message_seq, ends_as, cancelled_by)
+                            findings, message_at, message_seq, ends_as, cancelled_by, planner)
         select key, title, version, subscription, scope, lane, source, correlation_id,
-               findings::jsonb, at, seq, ends_as, cancelled_by
+               findings::jsonb, at, seq, ends_as, cancelled_by, planner
         from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
                     $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[],
-                    $12::text[], $13::text[])
+                    $12::text[], $13::text[], $14::text[])
              with ordinality as n(key, title, version, subscription, scope, lane, source,
-                                  correlation_id, findings, at, seq, ends_as, cancelled_by, n)
+                                  correlation_id, findings, at, seq, ends_as, cancelled_by,
+                                  planner, n)
         order by n
         -- takes the row lock of the one that is there
         on conflict (key) do update set key = excluded.key
@@ -122,6 +128,7 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
         [n.position.seq for n in wanted],
         [n.ends_as for n in wanted],
         [n.cancelled_by for n in wanted],
+        [n.planner for n in wanted],
     )
     return {r["key"]: (_ledger(r), bool(r["is_new"])) for r in rows}
 
@@ -133,11 +140,12 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         update ledger l set title = r.title, version = r.version, findings = r.findings::jsonb,
                message_at = r.at, message_seq = r.seq, planned_at = now(),
                ends_as = r.ends_as, cancelled_by = r.cancelled_by,
+               planner = coalesce(nullif(r.planner, ''), l.planner), asked_planner = '',
                state = case when r.reopen then 'open' else l.state end,
                completed_at = case when r.reopen then null else l.completed_at end
         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[],
-                    $6::bigint[], $7::boolean[], $8::text[], $9::text[])
-             as r(id, title, version, findings, at, seq, reopen, ends_as, cancelled_by)
+                    $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[])
+             as r(id, title, version, findings, at, seq, reopen, ends_as, cancelled_by, planner)
         where l.id = r.id
         """,
         [r.ledger_id for r in renewals],
@@ -149,6 +157,21 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         [r.reopen for r in renewals],
         [r.new.ends_as for r in renewals],
         [r.new.cancelled_by for r in renewals],
+        [r.new.planner for r in renewals],
+    )
+
+
+async def ask_for_consent(tx: Tx, ledger_ids: Sequence[int], planner: str) -> None:
+    """These locked ledgers are not planned anew by that planner before a person agrees."""
+    await tx.execute(
+        "update ledger set asked_planner = $2 where id = any($1::bigint[])", ledger_ids, planner
+    )
+
+
+async def consent(tx: Tx, ledger_id: int) -> None:
+    """The planner that asks makes the plan of the locked ledger from now on."""
+    await tx.execute(
+        "update ledger set planner = asked_planner, asked_planner = '' where id = $1", ledger_id
     )
 
 
@@ -219,12 +242,14 @@ async def mark_told(tx: Tx, told: Sequence[tuple[int, str]]) -> None:
     )
 
 
-async def newly_known(tx: Tx, keys: Sequence[str] | None, now: datetime) -> list[Woken]:
+async def newly_known(
+    tx: Tx, keys: Sequence[str] | None, now: datetime, *, planner: str = ""
+) -> list[Woken]:
     """Ledgers that wait for a fact which is newer than what they saw, or have an open step whose
     time to be planned anew has come; in the order of their ids.
 
     A fact is a document, or the documents of a selection. keys: documents just written, or None to
-    look at every wait for a fact.
+    look at every wait for a fact. planner: ledgers that it has asked a person about are left out.
     """
     rows = await tx.fetch(
         """
@@ -268,11 +293,13 @@ async def newly_known(tx: Tx, keys: Sequence[str] | None, now: datetime) -> list
         -- one is due already, or is being made: the next sweep sees what it has not seen
         -- (a look-up for each too, for the same reason)
         where (select id from pending where merge_key = 'plan:' || l.id limit 1) is null
+          and (l.asked_planner = '' or l.asked_planner <> $4)
         order by l.id
         """,
         keys,
         now,
         sorted(SELECTIONS),
+        planner,
     )
     return [
         Woken(
@@ -306,4 +333,6 @@ def _ledger(row: object) -> Ledger:
         cancelled_by=cast(str, r["cancelled_by"]),
         paused=paused_words(str(r["paused_by"]), str(r["pause_reason"])) if r["paused_at"] else "",
         told=cast(str, r["told"]),
+        planner=cast(str, r["planner"]),
+        asked_planner=cast(str, r["asked_planner"]),
     )

@@ -32,6 +32,7 @@ _ACTIONS = {
     "stale-refused": "older than what is known, so nothing was written",
     "change-paused": "paused",
     "change-resumed": "resumed",
+    "replan-consented": "planned otherwise with consent",
     "change-cancelled": "cancelled",
     "change-undone": "undone",
     "step-skipped": "skipped",

@@ -107,7 +107,8 @@ class ChangeView(msgspec.Struct, frozen=True):
     """A ledger with its current steps, and older ones that a target still works on or that are left
     behind; and the holds in force, whether they are about it or not.
 
-    ends_as: its state once every step is settled.
+    ends_as: its state once every step is settled. planner: code and rules by which it was planned
+    last; "" = not on record.
     """
 
     number: str
@@ -126,6 +127,7 @@ class ChangeView(msgspec.Struct, frozen=True):
     holds: tuple[Hold, ...]
     ends_as: str
     paused: Pause | None
+    planner: str = ""
 
 
 class DecisionRow(msgspec.Struct, frozen=True):
@@ -322,6 +324,7 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
         holds=await open_holds(tx),
         ends_as=row["ends_as"],
         paused=_pause(row),
+        planner=row["planner"],
     )
 
 

@@ -17,6 +17,7 @@ from broker.ledger import LedgerStep
 from broker.principals import Action, Principal
 from broker.store import Tx, views
 from broker.store import steering as rows
+from broker.store.ledgers import Ledger
 from canonical.codec import encode
 from canonical.effects import parts_of_identity
 from canonical.operations import Operation
@@ -34,6 +35,7 @@ def add_to(app: App) -> None:
     """The commands are commands of `layshaft change`."""
     app.command(pause_changes, name="pause")
     app.command(resume_changes, name="resume")
+    app.command(replan_changes, name="replan")
     app.command(skip_step, name="skip")
     app.command(restart_step, name="restart")
     app.command(cancel_change, name="cancel")
@@ -92,6 +94,34 @@ def resume_changes(
     for each in done:
         steps = plural(each.changed, "step")
         screen().line(f"{number_of(each.key)} resumed by {name}: {steps} may go on")
+
+
+def replan_changes(
+    *numbers: str,
+    reason: Reason,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Agree that changes are planned otherwise: by a newer version, or by other rules, which wait
+    for that (case planned-otherwise).
+
+    What it would change: layshaft plan NUMBER.
+
+    Parameters
+    ----------
+    numbers
+        Numbers of changes, e.g. ECO-2001. All of them are planned anew, or none.
+    """
+    why = required_reason(reason)
+    _require(common, numbers)
+
+    async def replanned(tx: Tx, who: Principal) -> tuple[str, list[Ledger]]:
+        now = datetime.now(UTC)
+        return who.name, await work.replan(tx, numbers=numbers, by=who.name, reason=why, now=now)
+
+    name, done = act(common, actor, lambda tx: work.deed(tx, "change-replan", numbers), replanned)
+    for ledger in done:
+        screen().line(f"{number_of(ledger.key)} is planned anew, as {name} agrees")
 
 
 def skip_step(

@@ -94,7 +94,7 @@ async def put(database: Database, plan: Plan, *, hours_ago: float = 2.0) -> None
     """The change asks for that, so long since."""
     at = datetime.now(UTC) - timedelta(hours=hours_ago)
     async with database.transaction() as tx:
-        assert await book.apply_plans(tx, [book.Planned(plan, ORIGIN)], at) == [True]
+        assert await book.apply_plans(tx, [book.Planned(plan, ORIGIN)], at) == ["taken"]
 
 
 async def seed_work(

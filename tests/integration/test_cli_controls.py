@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.integration.gearbox_change import FAILED_BOM
+from broker.store import ledgers
+from tests.integration.gearbox_change import CHANGE, FAILED_BOM, database_at
 from tests.integration.test_cli import Command, configuration, data, layshaft
 
 __all__ = ["layshaft"]
@@ -149,3 +151,23 @@ def test_what_ends_calls_needs_to_know_who_is_told(
     exit_code, _, err = layshaft("change", *arguments, *WHY)
     assert exit_code == 2
     assert "LAY-configuration-missing" in err
+
+
+def test_a_change_is_planned_otherwise_once_somebody_agrees(
+    layshaft: Command, database_url: str
+) -> None:
+    nothing = layshaft("change", "replan", "ECO-2001", *WHY)
+    assert (nothing[0], "[LAY-not-asked]" in nothing[2]) == (6, True)
+    asyncio.run(ask_for_consent(database_url))
+    exit_code, out, err = layshaft("change", "replan", "ECO-2001", *WHY)
+    assert (exit_code, out, err) == (0, "ECO-2001 is planned anew, as Mia agrees\n", "")
+    status = data(layshaft("change", "show", "ECO-2001", "-o", "json")[1])
+    assert status["planner"] == "c0de02/0f0f"
+    assert "planned otherwise with consent: audit (by Mia)" in layshaft("trace", "ECO-2001")[1]
+
+
+async def ask_for_consent(url: str) -> None:
+    """Newer code would plan the change otherwise."""
+    async with database_at(url) as database, database.transaction() as tx:
+        ids = await tx.fetch("select id from ledger where key = $1", CHANGE)
+        await ledgers.ask_for_consent(tx, [row["id"] for row in ids], "c0de02/0f0f")

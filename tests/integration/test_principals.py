@@ -67,7 +67,7 @@ async def plan(database: Database, asked: Step, *plants: str, version: int = 1) 
     origin = book.Origin("toy", "toy", "plm", f"m{version}", STORY, "standard", POSITION)
     async with database.transaction() as tx:
         assert await book.apply_plans(tx, [book.Planned(planned, origin)], datetime.now(UTC)) == [
-            True
+            "taken"
         ]
 
 

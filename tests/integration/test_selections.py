@@ -96,7 +96,7 @@ async def test_a_plan_that_saw_fewer_orders_is_made_anew(database: Database, nam
         origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", POSITION)
         assert await book.apply_plans(
             tx, [book.Planned(Plan("toy/1", 1, "T", (asked,)), origin)], NOW
-        )
+        ) == ["taken"]
         wake = [order_key("1")] if named else None
         assert await application.wake_ledgers(tx, wake, NOW) == 0
         await state(tx, "7", 1, "B")

@@ -40,7 +40,7 @@ async def planned(tx: Tx, *steps: Step) -> None:
     origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", POSITION)
     plan = Plan("order/1", 1, "T", steps)
     now: datetime = await tx.fetchval("select now()")
-    assert await book.apply_plans(tx, [book.Planned(plan, origin)], now)
+    assert await book.apply_plans(tx, [book.Planned(plan, origin)], now) == ["taken"]
 
 
 async def stated(tx: Tx, version: int) -> None:

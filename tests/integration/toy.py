@@ -25,6 +25,7 @@ from broker.intake import Arrival
 from broker.lateness import Memory
 from broker.metrics import Metrics
 from broker.pipeline import Pipeline
+from broker.planner import UNKNOWN, Planner
 from broker.policy import RetryPolicy, Schedule
 from broker.settings import Deadlines
 from broker.store import Database
@@ -434,6 +435,7 @@ class Bench:
         committed: Callable[[], None] = lambda: None,
         reads_from: Mapping[str, str] = MappingProxyType({}),
         endings: Endings = MappingProxyType({}),
+        planner: Planner = UNKNOWN,
     ) -> Pipeline:
         """A pipeline over this database; by default retries are due at once.
 
@@ -471,6 +473,7 @@ class Bench:
             one_suspect=one_suspect,
             reads_from=reads_from,
             endings=endings,
+            planner=planner,
         )
 
     def dispatcher(

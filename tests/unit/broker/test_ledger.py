@@ -20,6 +20,7 @@ from broker.ledger import (
     LedgerStep,
     Move,
     advance,
+    changed_cells,
     current,
     diff,
     digest_of,
@@ -159,6 +160,51 @@ def planned(*steps: Step) -> Ledger:
 
 
 # What a new plan changes
+
+
+def cells(ledger: Ledger, *steps: Step) -> tuple[str, ...]:
+    """Names of what stands in the ledger and that a plan of these steps would change."""
+    found = changed_cells(diff(ledger.as_read(), a_plan(*steps)))
+    return tuple(each.split("|")[3] for each in found)
+
+
+@pytest.mark.parametrize("state", STATES[:-2])
+def test_other_content_of_a_call_changes_what_stands_there(state: str) -> None:
+    ledger = planned(a_step("a", "old"), a_step("b"))
+    ledger.become("a", state)
+    assert cells(ledger, a_step("a", "new"), a_step("b")) == ("a",)
+
+
+@pytest.mark.parametrize("state", STATES[:-2])
+def test_the_end_of_a_call_changes_what_stands_there(state: str) -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.become("a", state)
+    assert cells(ledger, a_step("b")) == ("a",)
+
+
+def test_what_is_added_and_what_is_in_another_order_changes_nothing_that_stands_there() -> None:
+    ledger = planned(a_step("a"), a_step("b"))
+    ledger.become("a", "done")
+    assert cells(ledger, a_step("b"), a_step("a", after="b"), a_step("c", after="a")) == ()
+
+
+def test_the_end_of_a_wait_and_of_an_open_question_changes_nothing_that_stands_there() -> None:
+    wait, question = a_step("w", kind="wait"), a_step("q", kind="approval")
+    before = (wait.identity, question.identity)
+    ledger = planned(wait, question, a_step("a", after=before))
+    assert cells(ledger, a_step("a")) == ()
+    # In other words it is asked anew, of whom nobody has answered yet.
+    assert cells(ledger, wait, a_step("q", "reworded", kind="approval"), a_step("a")) == ()
+
+
+@pytest.mark.parametrize("kind", ["approval", "announce"])
+def test_what_was_decided_or_told_and_would_be_again_changes_what_stands_there(
+    kind: StepKind,
+) -> None:
+    behind = a_step("a", after=[identity("q", kind)])
+    ledger = planned(a_step("q", kind=kind), behind)
+    ledger.become("q", "done", kind)
+    assert cells(ledger, a_step("q", "reworded", kind=kind), behind) == ("q",)
 
 
 def test_steps_without_dependencies_are_ready_and_the_others_wait() -> None:

@@ -48,6 +48,7 @@ CELLS: dict[Action, tuple[bool, bool, bool, bool]] = {
     "hold-release": (False, True, True, False),
     "change-pause": (False, True, True, False),
     "change-resume": (False, True, True, False),
+    "change-replan": (False, True, True, False),
     "change-skip": (False, True, True, False),
     "change-restart": (False, True, True, False),
     "change-cancel": (False, True, True, False),
