@@ -49,17 +49,19 @@ class Steered(msgspec.Struct, frozen=True):
     step: LedgerStep | None = None
 
 
-async def deed(tx: Tx, action: Action, numbers: Sequence[str], step: str = "") -> Deed:
-    """What steering these changes takes: their plants, or that of the step that is skipped.
+async def deed(tx: Tx, action: Action, numbers: Sequence[str], steps: Sequence[str] = ()) -> Deed:
+    """What steering these changes takes: their plants, or those of the steps that are skipped. All
+    of them are locked from then on.
 
     Raises: Rejected("not-found").
     """
     ledgers = await _lock(tx, numbers)
     plants = await rows.plants_of(tx, [ledger.id for ledger in ledgers])
     if action == "change-skip":
-        named = steering.named(await _steps(tx, ledgers[0]), step)
-        own = parts_of_identity(named.identity).plant
-        plants = (own,) if own else plants
+        there = await _steps(tx, ledgers[0])
+        named = [steering.named(there, step) for step in steps]
+        own = {parts_of_identity(step.identity).plant for step in named}
+        plants = tuple(sorted(own)) if all(own) else plants
     return Deed(
         action=action,
         subject=", ".join(ledger.key for ledger in ledgers),

@@ -38,7 +38,7 @@ def add_to(app: App) -> None:
     app.command(replan_changes, name="replan")
     app.command(skip_step, name="skip")
     app.command(restart_step, name="restart")
-    app.command(cancel_change, name="cancel")
+    app.command(cancel_changes, name="cancel")
     app.command(undo_change, name="undo")
 
 
@@ -126,93 +126,95 @@ def replan_changes(
 
 def skip_step(
     number: str,
-    step: str,
     /,
-    *,
+    *steps: str,
     reason: Reason,
     actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Leave a step out: it is not made, and what stands behind it goes on.
+    """Leave steps out: they are not made, and what stands behind them goes on.
 
-    Planned again with the same content it stays left out.
+    Planned again with the same content they stay left out.
 
     Parameters
     ----------
     number
         Number of the change, e.g. ECO-2001.
-    step
-        Number of the step, from `change show --all`, or its identity.
+    steps
+        Numbers of steps, from `change show --all`, or their identities. All of them, or none.
     """
     # That a call is skipped is told to those who subscribe.
     told = subscriptions(common)
-    name, done = _on_step(common, actor, "change-skip", number, step, reason, work.skip, told)
-    _tell_step(done, f"skipped by {name}")
+    name, done = _on_steps(common, actor, "change-skip", number, steps, reason, work.skip, told)
+    for each in done:
+        _tell_step(each, f"skipped by {name}")
     _tell_others(done)
 
 
 def restart_step(
     number: str,
-    step: str,
     /,
-    *,
+    *steps: str,
     reason: Reason,
     actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Have a step and everything that follows it run anew; what is true already is not written.
+    """Have steps and everything that follows them run anew; what is true already is not written.
 
     Parameters
     ----------
     number
         Number of the change, e.g. ECO-2001.
-    step
-        Number of the step, from `change show --all`, or its identity.
+    steps
+        Numbers of steps, from `change show --all`, or their identities. All of them, or none.
     """
     # By its calendars what is asked again has its time anew.
     restart = partial(work.restart, rules=configuration(common).rules, now=datetime.now(UTC))
-    name, done = _on_step(common, actor, "change-restart", number, step, reason, restart)
-    _tell_step(done, f"restarted by {name}")
+    name, done = _on_steps(common, actor, "change-restart", number, steps, reason, restart)
+    for each in done:
+        _tell_step(each, f"restarted by {name}")
     _tell_others(done)
 
 
-def cancel_change(
-    number: str,
-    /,
-    *,
+def cancel_changes(
+    *numbers: str,
     reason: Reason,
     actor: Actor = Actor(),  # noqa: B008 - frozen
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Take a change back: nothing more of it is done, and of what is done a case asks whether it
+    """Take changes back: nothing more of them is done, and of what is done a case asks whether it
     stays.
 
-    A newer statement of its source plans it anew.
+    A newer statement of its source plans a change anew.
 
     Parameters
     ----------
-    number
-        Number of the change, e.g. ECO-2001.
+    numbers
+        Numbers of changes, e.g. ECO-2001. All of them are taken back, or none.
     """
     why = required_reason(reason)
     told = subscriptions(common)
-    _require(common, [number])
+    _require(common, numbers)
 
-    async def cancelled(tx: Tx, who: Principal) -> tuple[str, Steered]:
-        done = await work.cancel(tx, number=number, by=who.name, reason=why, now=datetime.now(UTC))
-        return who.name, done
+    async def cancelled(tx: Tx, who: Principal) -> tuple[str, list[Steered]]:
+        now = datetime.now(UTC)
+        return who.name, [
+            await work.cancel(tx, number=number, by=who.name, reason=why, now=now)
+            for number in dict.fromkeys(numbers)
+        ]
 
     name, done = act(
         common,
         actor,
-        lambda tx: work.deed(tx, "change-cancel", [number]),
+        lambda tx: work.deed(tx, "change-cancel", numbers),
         cancelled,
         subscribed=told,
     )
-    steps = plural(done.changed, "step")
-    screen().line(f"{number_of(done.key)} cancelled by {name}: {steps} ended")
-    _tell_under_way(done)
-    talk(f"What is left of it: layshaft change show {number_of(done.key)}")
+    for each in done:
+        steps = plural(each.changed, "step")
+        screen().line(f"{number_of(each.key)} cancelled by {name}: {steps} ended")
+        _tell_under_way(each)
+        talk(f"What is left of it: layshaft change show {number_of(each.key)}")
 
 
 class UndoRow(msgspec.Struct, frozen=True):
@@ -353,23 +355,32 @@ def _print_undo(view: UndoView) -> None:
         talk(f'To undo this: layshaft change undo {name} --shown {view.mark} --reason "..."')
 
 
-def _on_step(
+def _on_steps(
     common: Common,
     actor: Actor,
     action: Action,
     number: str,
-    step: str,
+    steps: Sequence[str],
     reason: str,
     steer: Callable[..., Awaitable[Steered]],
     told: Collection[str] = (),
-) -> tuple[str, Steered]:
-    """Who did it, and what it came to."""
-    why, named = required_reason(reason), step.strip()
+) -> tuple[str, list[Steered]]:
+    """Who did it, and what it came to; in one transaction."""
+    why, named = required_reason(reason), list(dict.fromkeys(step.strip() for step in steps))
+    if not named:
+        raise Problem(
+            Exit.USAGE,
+            "step-missing",
+            "Which step is not said",
+            why="no step is named",
+            fix=f"Name one or more. See: layshaft change show {number} --all",
+        )
     _require(common, [number])
 
-    async def acted(tx: Tx, who: Principal) -> tuple[str, Steered]:
-        done = await steer(tx, number=number, step=named, by=who.name, reason=why)
-        return who.name, done
+    async def acted(tx: Tx, who: Principal) -> tuple[str, list[Steered]]:
+        return who.name, [
+            await steer(tx, number=number, step=step, by=who.name, reason=why) for step in named
+        ]
 
     return act(
         common,
@@ -404,9 +415,9 @@ def _tell_step(done: Steered, what: str) -> None:
     screen().line(f"Step {done.step.id} of {number_of(done.key)} {what}: {_words(done.step)}")
 
 
-def _tell_others(done: Steered) -> None:
-    if others := done.changed - 1:
-        name = number_of(done.key)
+def _tell_others(done: Sequence[Steered]) -> None:
+    if others := sum(each.changed for each in done) - len(done):
+        name = number_of(done[0].key)
         talk(f"{plural(others, 'step')} behind it moved too: layshaft change show {name}")
 
 

@@ -163,7 +163,7 @@ async def steer_step(request: web.Request) -> web.Response:
         others = f"; {plural(done.changed - 1, 'step')} behind it moved too"
         return f"Step {step_id} {words} by {who.name}" + (others if done.changed > 1 else "")
 
-    describe = partial(controls.deed, action=_ON_STEP[act], numbers=[number], step=step_id)
+    describe = partial(controls.deed, action=_ON_STEP[act], numbers=[number], steps=[step_id])
     return await acting.act(request, describe, work, back=address(number))
 
 

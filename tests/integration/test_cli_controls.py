@@ -70,6 +70,32 @@ def test_a_step_is_skipped_by_its_identity(layshaft: Command, configured: None) 
     assert "refused" not in layshaft("case", "list")[1]
 
 
+def test_several_steps_are_skipped_together_or_none_is(layshaft: Command, configured: None) -> None:
+    before = layshaft("change", "show", "ECO-2001", "--all")[1]
+    other = "1010|erp|info-record|17300003/GB-120|put-info-record"
+    done = "1010|erp|item|GB-100|put-item"
+    assert layshaft("change", "skip", "ECO-2001", FAILED_BOM, done, *WHY)[0] == 6
+    assert layshaft("change", "show", "ECO-2001", "--all")[1] == before
+    exit_code, out, _ = layshaft("change", "skip", "ECO-2001", FAILED_BOM, other, FAILED_BOM, *WHY)
+    assert (exit_code, [line.partition(": ")[2] for line in out.splitlines()]) == (
+        0,
+        [
+            "put-bom bom GB-100 of plant 1010 at erp",
+            "put-info-record info-record 17300003/GB-120 of plant 1010 at erp",
+        ],
+    )
+    assert "2 skipped" in layshaft("change", "list")[1]
+
+
+def test_several_changes_are_cancelled_together_or_none_is(
+    layshaft: Command, configured: None
+) -> None:
+    assert layshaft("change", "cancel", "ECO-2001", "ECO-2099", *WHY)[0] == 4
+    assert "open" in layshaft("change", "list")[1]
+    exit_code, out, _ = layshaft("change", "cancel", "ECO-2001", "ECO-2001", *WHY)
+    assert (exit_code, out) == (0, "ECO-2001 cancelled by Mia: 11 steps ended\n")
+
+
 def test_a_step_runs_anew_by_its_number(layshaft: Command, configured: None) -> None:
     number = step_of(layshaft, "1010|erp|item|GB-100|put-item")
     exit_code, out, err = layshaft("change", "restart", "ECO-2001", number, *WHY)
@@ -120,6 +146,8 @@ def test_an_unknown_change_is_exit_code_4_and_the_nearest_is_named(
     ("arguments", "exit_code", "code"),
     [
         (("pause",), 2, "change-missing"),
+        (("cancel",), 2, "change-missing"),
+        (("skip", "ECO-2001"), 2, "step-missing"),
         (("resume", "ECO-2001"), 6, "not-paused"),
         (("skip", "ECO-2001", "4711"), 4, "not-found"),
         (("skip", "ECO-2001", "1010|erp|item|GB-100|put-item"), 6, "settled"),
