@@ -14,7 +14,10 @@ from canonical.exchange import Response
 
 
 class _Session(msgspec.Struct):
-    arena_session_id: str
+    """Arena's own page of the login spells it as its header, clients of others read the second."""
+
+    arena_session_id: str = ""
+    spelled_as_others: str = msgspec.field(default="", name="arenaSessionId")
 
 
 class _Error(msgspec.Struct):
@@ -43,9 +46,10 @@ def _login(user: str, password: str, workspace: str) -> bytes:
 
 def _session(answer: bytes) -> str:
     try:
-        return msgspec.json.decode(answer, type=_Session).arena_session_id
+        found = msgspec.json.decode(answer, type=_Session)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+    return found.arena_session_id or found.spelled_as_others
 
 
 def _is_over(response: Response) -> bool:

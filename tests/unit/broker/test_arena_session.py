@@ -125,6 +125,11 @@ async def test_a_login_without_a_session_is_no_login(body: bytes) -> None:
         await session().headers(READ, Arena(answer=body).send)
 
 
+async def test_the_session_may_be_spelled_otherwise() -> None:
+    arena = Arena(answer=b'{"arenaSessionId": "LABS-7|", "workspaceId": 7}')
+    assert await session().headers(READ, arena.send) == {"arena_session_id": "LABS-7|"}
+
+
 def test_a_workspace_is_a_number() -> None:
     with pytest.raises(Misconfigured, match="workspace-malformed"):
         session(workspace="Widgets")
