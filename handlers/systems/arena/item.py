@@ -9,7 +9,7 @@ from datetime import datetime
 from canonical.bom import bom_key
 from canonical.codec import decode_foreign
 from canonical.effects import Effect, Emit
-from canonical.envelope import Envelope, Message
+from canonical.envelope import Envelope, Message, first_ones
 from canonical.errors import InvalidMessage
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, ignored_fields
@@ -22,6 +22,7 @@ from canonical.units import to_rec20
 from handlers.systems.arena.inbound import HANDLER as CHANGES
 from handlers.systems.arena.native import ItemSpecs, ItemStatement
 from handlers.systems.arena.sources import Sources, by_sources, unread, without_maker
+from handlers.systems.arena.structure import deviations as lines_otherwise
 from handlers.systems.arena.structure import items_looked_up, to_bom
 from handlers.systems.arena.values import (
     custom_ignored,
@@ -96,8 +97,8 @@ def read(delivery: Delivery) -> Message[ItemStatement]:
         traceparent=delivery.attributes.get("traceparent", ""),
     )
     custom = custom_ignored(item.additional_attributes, ITEM_FIELDS, "item")
-    deviations = (*header_deviations(delivery.attributes), *deviations)
-    return Message(envelope, statement, named((*ignored, *custom)), deviations)
+    told = (*header_deviations(delivery.attributes), *deviations, *lines_otherwise(statement))
+    return Message(envelope, statement, named((*ignored, *custom)), first_ones(told))
 
 
 def needs(message: Message[ItemStatement], facts: Facts) -> frozenset[str]:

@@ -398,6 +398,17 @@ class ComponentItem(_Native, frozen=True):
     uom: str | None = None
 
 
+class BomSettings(_Native, frozen=True):
+    """How Arena keeps the lines of this BOM.
+
+    automatically_generate_line_numbers: Arena numbers them, and nobody else.
+    check_reference_designators: there are as many as the quantity of their line says, none twice.
+    """
+
+    automatically_generate_line_numbers: bool = False
+    check_reference_designators: bool = False
+
+
 # Of the lines that have any.
 Substitutes = Annotated[tuple[LineSubstitutes, ...], msgspec.Meta(max_length=MAX_ROWS)]
 # The items of all lines of a BOM.
@@ -408,7 +419,7 @@ class ItemStatement(_Native, frozen=True):
     """What a client of Arena sends of an item revision, and what a read puts together.
 
     supplier_items, suppliers: those that the sources refer to; of vendors, those that were sent.
-    components, compliance, substitutes: None where the client does not send them.
+    components, compliance, substitutes, bom_settings: None where the client does not send them.
     """
 
     item: ItemSpecs
@@ -419,6 +430,7 @@ class ItemStatement(_Native, frozen=True):
     components: Components | None = None
     compliance: ComplianceRows | None = None
     substitutes: Substitutes | None = None
+    bom_settings: BomSettings | None = None
 
 
 # --- suppliers ---

@@ -1,7 +1,9 @@
-"""The BOM of an Arena item revision, with the substitutes of its lines where they were sent."""
+"""The BOM of an Arena item revision, with the substitutes of its lines where they were sent, and
+where it is not as the settings have it that were sent with it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
@@ -9,6 +11,7 @@ import msgspec
 
 from canonical.bom import Bom, BomLine, Substitute
 from canonical.designators import Ranges
+from canonical.envelope import Deviation
 from canonical.errors import InvalidMessage, Unavailable
 from canonical.facts import Facts
 from canonical.item import Item
@@ -53,6 +56,50 @@ def to_bom(statement: ItemStatement, item: Item, facts: Facts, own: OwnWords) ->
         released_at=item.released_at,
         stated_at=item.stated_at,
     )
+
+
+def deviations(statement: ItemStatement) -> Iterator[Deviation]:
+    """Lines that are not as Arena itself keeps them by the settings of the BOM; they are taken as
+    they stand. None where no settings were sent."""
+    settings = statement.bom_settings
+    if settings is not None and settings.automatically_generate_line_numbers:
+        yield from _numbered_otherwise(statement.bom.results)
+    if settings is not None and settings.check_reference_designators:
+        yield from _designated_otherwise(statement.bom.results)
+
+
+def _numbered_otherwise(rows: Sequence[BomRow]) -> Iterator[Deviation]:
+    lines = Counter(row.line_number for row in rows)
+    for place, row in enumerate(rows):
+        if row.line_number is None or lines[row.line_number] > 1:
+            what = "no number" if row.line_number is None else "the number of another one"
+            yield Deviation(
+                f"{_line(place)}.lineNumber",
+                f"Arena numbers the lines of this BOM, and this one has {what}",
+            )
+
+
+def _designated_otherwise(rows: Sequence[BomRow]) -> Iterator[Deviation]:
+    """As many as the quantity and none twice is what Arena wants of a line that is written. One
+    without any may be of what has no place, such as glue."""
+    ranges, seen = Ranges(), set[str]()
+    for place, row in enumerate(rows):
+        where = f"{_line(place)}.refDes"
+        try:
+            names = _designators(row.ref_des or "", ranges, where)
+            amount = _amount(row.quantity, where)
+        except InvalidMessage:
+            # Whoever converts it says what is wrong.
+            continue
+        again = ""
+        for name in names:
+            again = again or (name if name in seen else "")
+            seen.add(name)
+        what = f"{again[:40]} stands in it more than once" if again else ""
+        if names and len(names) != amount:
+            what = f"{len(names)} of them stand at a quantity of {amount}"
+        if what:
+            yield Deviation(where, f"Arena checks the designators of this BOM, and {what}")
 
 
 class _Components:

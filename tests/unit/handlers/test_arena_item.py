@@ -680,6 +680,52 @@ def test_positions_may_repeat_or_be_missing() -> None:
     assert [row.position for row in structure(statement(lines)).lines] == ["0", "0", ""]
 
 
+def told(lines: list[Any], **settings: bool) -> list[tuple[str, str]]:
+    body = statement(lines, more={"bomSettings": settings})
+    message = HANDLER.read(delivery(body))
+    assert message.ignored == ()
+    # What is told is taken as it stands.
+    assert len(structure(body).lines) == len(lines)
+    return [(deviation.where, deviation.what) for deviation in message.deviations]
+
+
+def test_lines_that_arena_numbers_have_numbers_of_their_own() -> None:
+    lines = [line(lineNumber=n) for n in (1, 2, None, 2)]
+    of_this_bom = "Arena numbers the lines of this BOM, and this one has"
+    assert told(lines, automaticallyGenerateLineNumbers=True) == [
+        ("bom.results[1].lineNumber", f"{of_this_bom} the number of another one"),
+        ("bom.results[2].lineNumber", f"{of_this_bom} no number"),
+        ("bom.results[3].lineNumber", f"{of_this_bom} the number of another one"),
+    ]
+    assert told(lines, automaticallyGenerateLineNumbers=False) == []
+    assert told(lines, checkReferenceDesignators=True) == []
+
+
+def test_designators_that_arena_checks_are_as_many_as_the_quantity() -> None:
+    lines = [
+        line(lineNumber=1, quantity=3, refDes="R1, R3-R4"),
+        line(lineNumber=2, quantity=3, refDes="R5-R6"),
+        line(lineNumber=3, quantity=0.5, refDes=None),
+        line(lineNumber=4, quantity=1, refDes="R6"),
+        line(lineNumber=5, quantity=2, refDes="C1,C1"),
+    ]
+    of_this_bom = "Arena checks the designators of this BOM, and"
+    assert told(lines, checkReferenceDesignators=True) == [
+        ("bom.results[1].refDes", f"{of_this_bom} 2 of them stand at a quantity of 3"),
+        ("bom.results[3].refDes", f"{of_this_bom} R6 stands in it more than once"),
+        ("bom.results[4].refDes", f"{of_this_bom} C1 stands in it more than once"),
+    ]
+    assert told(lines, checkReferenceDesignators=False) == []
+    assert told(lines, automaticallyGenerateLineNumbers=True) == []
+
+
+def test_of_a_quantity_that_is_none_its_refusal_is_all_that_is_told() -> None:
+    settings = {"bomSettings": {"checkReferenceDesignators": True}}
+    body = statement([line(quantity="many", refDes="R1")], more=settings)
+    assert HANDLER.read(delivery(body)).deviations == ()
+    assert refused(body).code == "number-malformed"
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
