@@ -70,6 +70,8 @@ NAMES = {
     "arena-event-item",
     "arena-supplier",
     "arena-supplier-notice",
+    "arena-outbound-event",
+    "arena-supplier-item",
     "arena-gone",
     "coupa-supplier",
     "coupa-contracts",
@@ -467,6 +469,12 @@ SAMPLES: dict[str, Delivery] = {
     ),
     "arena-supplier-notice": Delivery(
         "plm", "", json.dumps(SUPPLIER_NOTICE).encode(), attributes={"id": "n-1"}
+    ),
+    "arena-outbound-event": Delivery(
+        "plm", "", (CORPUS / "arena" / "outbound-event.json").read_bytes()
+    ),
+    "arena-supplier-item": Delivery(
+        "plm", "", (CORPUS / "arena" / "supplier-item.json").read_bytes()
     ),
     "arena-gone": answer(
         "arena.gone",

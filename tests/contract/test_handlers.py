@@ -154,6 +154,40 @@ ARENA_SUPPLIER = {
         "supplierId": "S-3",
     }
 }
+OUTBOUND_EVENT = {
+    "outboundEvent": {
+        "guid": "EVENT000000000000002",
+        "eventType": "OUTBOUND_EVENT",
+        "creationDateTime": "2026-03-02T08:00:00Z",
+        "resourcesReconciled": False,
+        "status": "NEEDS_UPDATE",
+        "triggers": [{"action": "WORKFLOW", "name": "Order release", "resource": "CHANGE"}],
+    },
+    "changes": [{"guid": "CHANGE00000000000001", "number": "ECO-7", "title": "Seal"}],
+    "items": [
+        {"guid": "REVISION000000000001", "number": "SEAL-1", "revisionStatus": "EFFECTIVE"},
+    ],
+}
+SUPPLIER_ITEM = {
+    "supplierItem": {"guid": "SUPPLIERITEM00000001"},
+    "sourcing": {
+        "count": 1,
+        "results": [
+            {
+                "guid": "SOURCE00000000000001",
+                "approved": True,
+                "item": {
+                    "guid": "REVISION000000000001",
+                    "name": "Shaft seal",
+                    "number": "SEAL-1",
+                    "revisionNumber": "B",
+                    "revisionStatus": "EFFECTIVE",
+                    "status": 1,
+                },
+            }
+        ],
+    },
+}
 SUPPLIER_NOTICE = {"supplierNotice": {"guid": "SUPPLIER000000000002", "supplierId": "S-3"}}
 
 
@@ -398,6 +432,10 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("arena", "arena.supplier-notice"): Delivery(
         "plm", "supplier", json.dumps(SUPPLIER_NOTICE).encode(), attributes={"id": "n-1"}
     ),
+    ("arena", "arena.outbound-event"): Delivery(
+        "plm", "queue-event", json.dumps(OUTBOUND_EVENT).encode()
+    ),
+    ("arena", "arena.supplier-item"): Delivery("plm", "item", json.dumps(SUPPLIER_ITEM).encode()),
     ("arena", "arena.gone"): _answer("item/SEAL-1", GONE),
     ("coupa", "coupa.supplier"): _answer("supplier/S-3", [SUPPLIER]),
     ("coupa", "coupa.contracts"): _answer("coverage/SEAL-1", [CONTRACT]),

@@ -16,7 +16,7 @@ import pytest
 from broker.intake import unwrapped
 from canonical.codec import decode_json
 from canonical.connector import Confirmed, Present
-from canonical.effects import Effect, Emit, Step
+from canonical.effects import Effect, Emit, Fetch, Step
 from canonical.envelope import Message
 from canonical.errors import InvalidMessage
 from canonical.exchange import Response
@@ -26,9 +26,11 @@ from canonical.operations import ReadObject, Reconcile
 from canonical.quantity import Ratio
 from canonical.supplier import Qualification
 from handlers import CATALOGUE, DRIVERS, HANDLERS, RECOGNISED
+from handlers.systems.arena import access
 from handlers.systems.arena import native as arena
 from handlers.systems.s4 import native as s4
 from handlers.systems.s4 import native_read as s4_read
+from tests.corpus import CORPUS
 from tests.fixtures.gearbox import NOW, RULES
 
 VENDORS = Path(__file__).resolve().parents[3] / "shared/samples"
@@ -47,6 +49,9 @@ class Rows(msgspec.Struct, frozen=True):
 # What has to be there for a file to have been read as that: most fields may be missing, so that any
 # JSON object would do.
 FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
+    arena.BomSettings: lambda s: (
+        s.automatically_generate_line_numbers, s.check_reference_designators
+    ),
     arena.BomRows: lambda bom: (bom.count == len(bom.results), *(
         row.item.number for row in bom.results
     )),
@@ -54,11 +59,17 @@ FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
     arena.ChangeItem: lambda row: (row.guid, row.new_item_revision.number),
     arena.ErrorDocument: lambda error: (error.status, error.errors, error.errors[0].message),
     arena.EventItem: lambda item: (item.guid, item.effective_item_revision.number),
+    arena.OutboundEvent: lambda event: (
+        event.guid, event.event_type, event.resources_reconciled, event.triggers[0].resource
+    ),
     arena.QueueEvent: lambda event: (event.guid, event.event_type, event.change.number),
     arena.SourceRows: lambda rows: (rows.count == len(rows.results), *(
         row.mfr_item.guid for row in rows.results
     )),
     arena.ReconcileItemBody: lambda body: (body.reconciled,),
+    arena.SourcedRows: lambda rows: (rows.count == len(rows.results), *(
+        row.item.number for row in rows.results
+    )),
     arena.StatusChange: lambda change: (change.change.guid, change.status, change.comment),
     arena.SubstituteRow: lambda row: (row.item.number, row.rank, bytes(row.quantity)),
     arena.SubstituteRows: lambda rows: (rows.count == len(rows.results), *(
@@ -167,6 +178,13 @@ def message(body: bytes) -> tuple[Effect, ...]:
     return handler.decide(read, facts, NOW)
 
 
+def session(body: bytes) -> str:
+    """Of an answer to a login, as the channel takes it."""
+    found = access.ACCESS.session(body)
+    assert found == msgspec.json.decode(body)["arena_session_id"]
+    return found
+
+
 def cloud_event(body: bytes) -> Message[Any]:
     """One in structured mode."""
     delivery = unwrapped(Delivery("vendor", "", body, "application/cloudevents+json"))
@@ -175,8 +193,10 @@ def cloud_event(body: bytes) -> Message[Any]:
 
 NONE: dict[str, Any] = {"results": []}
 READ: dict[str, Reading] = {
+    "arena-rest/Access__login__1.json": session,
     "arena-rest/Access__login__2.json": arena_as(arena.ErrorDocument),
     "arena-rest/BOM__get_bom__1.json": arena_as(arena.BomRows),
+    "arena-rest/BOM__get_bom_settings__0.json": arena_as(arena.BomSettings),
     "arena-rest/BOM_Substitutes__get_bom_substitute__0.json": arena_as(arena.SubstituteRow),
     "arena-rest/BOM_Substitutes__get_bom_substitutes__0.json": arena_as(arena.SubstituteRows),
     "arena-rest/BOM_Substitutes__get_bom_substitutes__1.json": arena_as(arena.ErrorDocument),
@@ -198,6 +218,10 @@ READ: dict[str, Reading] = {
         arena_as(arena.ReconcileItemBody),
     "arena-rest/Outbound_Integrations_-_Event_Queue__put_event_item__1.json":
         arena_as(arena.EventItem),
+    "arena-rest/Outbound-Events_Events__get_outbound_events_integration_events__1.json":
+        arena_rows(arena.OutboundEvent),
+    "arena-rest/Supplier_Item__get_supplier_item_source_rels__0.json":
+        arena_as(arena.SourcedRows),
     "arena-rest/Supplier__get_supplier__0.json": arena_as(arena.SupplierSpecs),
     "arena-rest/Outbound_Integrations_-_Event_Queue__get_events__0.json":
         arena_rows(arena.QueueEvent),
@@ -250,13 +274,7 @@ READ: dict[str, Reading] = {
         entity(s4_read.OrderScheduleLine),
 }  # fmt: skip
 NOT_READ: dict[str, str] = {
-    "arena-rest/Access__login__1.json": "the channel's: ops/http logs in",
-    "arena-rest/BOM__get_bom_settings__0.json": "settings of a workspace",
     "arena-rest/Change__create_change__0.json": "what a client writes; no change is created here",
-    "arena-rest/Outbound-Events_Events__get_outbound_events_integration_events__1.json":
-        "the newer kind of events, which is not read",
-    "arena-rest/Supplier_Item__get_supplier_item_source_rels__0.json":
-        "sourcing is read from the item's side",
     "sap-s4-odata/sandbox-json/product/product-master-procurement-01-sample.json":
         "whether orders are made by themselves and need a source list is kept in the ERP alone",
 }  # fmt: skip
@@ -442,6 +460,69 @@ def test_a_supplier_of_arenas_is_stated() -> None:
         stated["guid"],
     )
     assert supplier.qualification == Qualification("qualified", stated_as="approved")
+
+
+def test_the_settings_of_arenas_bom_are_held_against_its_lines() -> None:
+    # Those lines are of an item whose settings no file shows, and Arena does not number them.
+    bom = content("BOM__get_bom__1.json")
+    for place, row in enumerate(bom["results"]):
+        row["lineNumber"] = place + 1
+    item = msgspec.json.decode((CORPUS / "arena/item.json").read_bytes())
+    settings = content("BOM__get_bom_settings__0.json")
+    body = {"item": item["item"], "bom": bom, "sourcing": listed(), "bomSettings": settings}
+    of_lines = CATALOGUE.translator("arena.item").read
+    message = of_lines(Delivery("plm", "", msgspec.json.encode(body)))
+    assert message.payload.bom_settings == arena.BomSettings(True, True)
+    assert "bomSettings" not in message.ignored
+    assert message.deviations == ()
+    bom["results"][1]["lineNumber"] = bom["results"][0]["lineNumber"]
+    bom["results"][2]["refDes"] = "R1,R2,R3"
+    message = of_lines(Delivery("plm", "", msgspec.json.encode(body)))
+    assert [deviation.where for deviation in message.deviations] == [
+        "bom.results[0].lineNumber",
+        "bom.results[1].lineNumber",
+        "bom.results[2].refDes",
+    ]
+
+
+def decided(kind: str, statement: object) -> tuple[Message[Any], tuple[Effect, ...]]:
+    """What a notice put together from Arena's files says and comes to, known by its content."""
+    delivery = Delivery("plm", "", msgspec.json.encode(statement))
+    assert CATALOGUE.recognise(tuple(RECOGNISED), delivery) is CATALOGUE.translator(kind)
+    handler = CATALOGUE.translator(kind)
+    read = handler.read(delivery)
+    return read, handler.decide(read, Facts(RULES), NOW)
+
+
+def test_the_change_of_each_event_of_arenas_newer_kind_is_read() -> None:
+    name = "Outbound-Events_Events__get_outbound_events_integration_events__1.json"
+    change = content("Change__get_change__0.json")
+    short = {"guid": change["guid"], "number": change["number"]}
+    key = f"engineering-change/{change['number']}"
+    for event in content(name)["results"]:
+        read, effects = decided(
+            "arena.outbound-event", {"outboundEvent": event, "changes": [short]}
+        )
+        assert effects == (Fetch("change", change["guid"], key=key),)
+        assert (read.ignored, read.deviations) == ((), ())
+        with pytest.raises(InvalidMessage, match="event-without-objects"):
+            decided("arena.outbound-event", {"outboundEvent": event})
+
+
+def test_the_effective_item_of_a_suppliers_item_of_arenas_is_read() -> None:
+    sourcing = content("Supplier_Item__get_supplier_item_source_rels__0.json")
+    part = {"guid": sourcing["results"][0]["mfrItem"]["guid"]}
+    read, effects = decided("arena.supplier-item", {"supplierItem": part, "sourcing": sourcing})
+    working, effective = (row["item"] for row in sourcing["results"])
+    assert (working["status"], effective["status"]) == (0, 1)
+    key = f"item/{effective['number']}"
+    assert effects == (Fetch("item", effective["guid"], key=key),)
+    # The vendor's page has a slip in its word for effective.
+    assert effective["revisionStatus"] == "EFFEC|TIVE"
+    assert [deviation.where for deviation in read.deviations] == [
+        "sourcing.results[1].item.revisionStatus"
+    ]
+    assert read.ignored == ()
 
 
 def test_an_item_of_an_entry_is_marked_as_arena_shows_it() -> None:

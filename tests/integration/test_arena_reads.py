@@ -33,7 +33,10 @@ from tests.integration.toy import DEADLINE_S, Bench, at_once, bench_on, turn_unt
 # The bench has one target, in whose place Arena stands here; what is planned is for another one.
 ARENA = "erp"
 PLANNED = msgspec.structs.replace(RULES, routes=(Route("*", "*", "sap", date(2020, 1, 1)),))
-CONTRACTS = ("arena.change", "arena.item", "arena.event", "arena.event-item")
+CONTRACTS = (
+    *("arena.change", "arena.item", "arena.event", "arena.event-item"),
+    *("arena.outbound-event", "arena.supplier-item"),
+)
 ENTRY = "/outboundintegrations/INT1/events/EVT1"
 EMPTY: dict[str, Any] = {"count": 0, "results": []}
 CHANGE = "engineering-change/ECO-31"
@@ -179,6 +182,31 @@ def listed(number: str) -> Arrival:
     return _from_plm({"eventItem": entry})
 
 
+def outbound(*numbers: str) -> Arrival:
+    """An event of the newer kind: of the change of `change`, and of these items."""
+    event = {
+        "guid": "OUT1",
+        "eventType": "OUTBOUND_EVENT",
+        "creationDateTime": "2026-02-27T17:05:09Z",
+        "resourcesReconciled": False,
+        "triggers": [{"resource": "CHANGE"}, {"resource": "ITEM"}],
+    }
+    named = {
+        "changes": [{"guid": "CHGECO31", "number": "ECO-31"}],
+        "items": [{"guid": _guid(number), "number": number} for number in numbers],
+    }
+    return _from_plm({"outboundEvent": event} | named)
+
+
+def used_by(*numbers: str, look: str) -> Arrival:
+    """The items that a supplier's item is a source of, by one look at them."""
+    rows = [
+        {"item": {"guid": _guid(n), "number": n, "revisionStatus": "EFFECTIVE"}} for n in numbers
+    ]
+    sourcing = {"count": len(rows), "results": rows}
+    return _from_plm({"supplierItem": {"guid": "PART1"}, "sourcing": sourcing}, id=look)
+
+
 def _from_plm(content: object, **attributes: str) -> Arrival:
     body = json.dumps(content).encode()
     return Arrival(Delivery("plm", "", body, attributes=attributes), "standard", "in.plm")
@@ -265,6 +293,32 @@ async def test_changes_that_name_one_item_and_its_entry_join_one_read(bench: Ben
     await settle(bench, dispatcher, pipeline)
     assert (reads(bench, "SEAL-7"), reads(bench, "RING-2")) == (1, 1)
     assert set(await bench.column("select outcome from inbox")) == {"applied"}
+    assert await bench.count("pending") == await bench.count("hold") == 0
+
+
+async def test_what_stands_beside_an_event_of_the_newer_kind_is_read(bench: Bench) -> None:
+    _show_change(bench, "SEAL-7")
+    pipeline, dispatcher = _pipeline(bench), _dispatcher(bench)
+    await pipeline.take([outbound("RING-2")])
+    assert await bench.rows(PLACES) == [
+        {"key": CHANGE, "state": "reading"},
+        {"key": "item/RING-2", "state": "reading"},
+    ]
+    await settle(bench, dispatcher, pipeline)
+    assert bench.target.journal.count(("GET", "/changes/CHGECO31")) == 1
+    assert (reads(bench, "SEAL-7"), reads(bench, "RING-2")) == (1, 1)
+    assert [key for key, _ in await released(bench)] == ["item/RING-2", "item/SEAL-7"]
+    assert await bench.cases() == []
+    assert await bench.count("pending") == await bench.count("hold") == 0
+
+
+async def test_each_look_at_the_use_of_a_suppliers_item_has_its_items_read(bench: Bench) -> None:
+    pipeline, dispatcher = _pipeline(bench), _dispatcher(bench)
+    for look in ("look-1", "look-1", "look-2"):
+        await pipeline.take([used_by("SEAL-7", "RING-2", look=look)])
+        await settle(bench, dispatcher, pipeline)
+    assert (reads(bench, "SEAL-7"), reads(bench, "RING-2")) == (2, 2)
+    assert await bench.cases() == []
     assert await bench.count("pending") == await bench.count("hold") == 0
 
 

@@ -1,5 +1,6 @@
-"""An Arena change with its affected items, an item with its BOM and its sources, a supplier, and
-the entries of the outbound queue, in Arena's own words and field names.
+"""An Arena change with its affected items, an item with its BOM and its sources, a supplier, the
+entries of the outbound queue and what a client says besides of what is to be read, in Arena's own
+words and field names.
 
 Fields that are not named here are told as ignored: workspaces add their own and releases add more.
 Those that Arena documents and nobody needs stand in `left_out`.
@@ -14,7 +15,7 @@ import msgspec
 from canonical.bounds import Instant, Int64
 from canonical.manners import Manner, of_id, of_time, unit_of
 from canonical.members import Foreign
-from handlers.systems.arena.words import UNITS
+from handlers.systems.arena.words import TOLD, UNITS
 
 # No object has an empty id or number.
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -554,6 +555,94 @@ class EventItemNotice(_Native, frozen=True):
     """What a client sends of each item of an entry."""
 
     event_item: EventItem
+
+
+# --- lists that name items ---
+
+
+def _of_status(text: str) -> str:
+    if text.strip() in TOLD:
+        return of_id(text)
+    return "It is no status of a revision: the number beside it counts, else a read tells"
+
+
+class ItemReference(_Native, frozen=True):
+    """A revision of an item in short; revision_status, status: as in the item itself."""
+
+    # The item is read.
+    left_out: ClassVar = frozenset(
+        {"effectiveDateTime", "lifecyclePhase", "name", "revisionNumber"}
+    )
+    manners: ClassVar = {**_GUID, "revisionStatus": _of_status}
+
+    guid: Name
+    number: Name
+    revision_status: str | None = None
+    status: Int64 | None = None
+
+
+class Trigger(_Native, frozen=True):
+    """A rule of the workspace that an event came about by; resource: the kind of its objects."""
+
+    left_out: ClassVar = frozenset({"action", "description", "guid", "name"})
+
+    resource: Name
+
+
+class OutboundEvent(_Native, frozen=True):
+    """An event of the newer kind, which triggers bring about; its objects are not in it.
+
+    resources_reconciled: whether somebody has dealt with all of them.
+    """
+
+    left_out: ClassVar = frozenset({"creator", "status"})
+    manners: ClassVar = _GUID
+
+    guid: Name
+    event_type: Name
+    creation_date_time: Instant
+    resources_reconciled: bool
+    triggers: Annotated[tuple[Trigger, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+
+
+class OutboundEventNotice(_Native, frozen=True):
+    """What a client sends of each such event: beside it the changes and items that it is about."""
+
+    outbound_event: OutboundEvent
+    changes: Annotated[tuple[ChangeReference, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+    items: Annotated[tuple[ItemReference, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+
+
+class SourcedRow(_Native, frozen=True):
+    """A source relationship seen from the supplier's item: which item it is a source of."""
+
+    # All relationships of the item are read.
+    left_out: ClassVar = frozenset(SourceRow.__struct_encode_fields__) | SourceRow.left_out
+
+    item: ItemReference
+
+
+class SourcedRows(_Native, frozen=True):
+    """The relationships of a supplier's item."""
+
+    count: Int64
+    results: Annotated[tuple[SourcedRow, ...], msgspec.Meta(max_length=MAX_ROWS)]
+
+
+class SupplierItemReference(_Native, frozen=True):
+    """A part in the number of its maker or vendor, by its guid."""
+
+    left_out: ClassVar = frozenset(SupplierItem.__struct_encode_fields__) | SupplierItem.left_out
+    manners: ClassVar = _GUID
+
+    guid: Name
+
+
+class SupplierItemNotice(_Native, frozen=True):
+    """What a client sends of a supplier's item whose use has changed."""
+
+    supplier_item: SupplierItemReference
+    sourcing: SourcedRows
 
 
 # --- what is not there any more ---

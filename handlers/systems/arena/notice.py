@@ -1,10 +1,12 @@
 """Entries of Arena's outbound queue: they name a change, which is then read. And their items: each
 names the revision of an item that became effective, which is read as well; so is a supplier that
-somebody names."""
+somebody names, and so are the objects of an event of the newer kind, and the items that a
+supplier's item is a source of."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from canonical.change import change_key
@@ -22,14 +24,26 @@ from handlers.systems.arena.native import (
     ChangeReference,
     EventItemNotice,
     EventNotice,
+    ItemReference,
+    OutboundEventNotice,
+    SupplierItemNotice,
     SupplierNotice,
 )
-from handlers.systems.arena.words import READ_CHANGE, READ_EVENT, READ_ITEM, READ_SUPPLIER
+from handlers.systems.arena.words import (
+    READ_CHANGE,
+    READ_EVENT,
+    READ_ITEM,
+    READ_SUPPLIER,
+    RESOURCE_READ,
+    TOLD,
+)
 from handlers.systems.timestamps import to_utc
 
 TYPE = "arena.event"
 ITEM_TYPE = "arena.event-item"
 SUPPLIER_TYPE = "arena.supplier-notice"
+OUTBOUND_TYPE = "arena.outbound-event"
+SOURCED_TYPE = "arena.supplier-item"
 
 _DIGEST_CHARS = 16
 
@@ -181,7 +195,145 @@ def decide_supplier(
     return (Fetch(READ_SUPPLIER, normalise_id(guid, where="supplierNotice.guid")),)
 
 
+# --- events of the newer kind ---
+
+
+def recognises_outbound(delivery: Delivery) -> bool:
+    """Whether the content looks like an event of the newer kind: a JSON object with its member."""
+    body = delivery.body
+    return body[:16].lstrip().startswith(b"{") and b'"outboundEvent"' in body
+
+
+def read_outbound(delivery: Delivery) -> Message[OutboundEventNotice]:
+    """The event with what it is about; identity as of an entry.
+
+    Raises: InvalidMessage for content that is no such event, and where it is about changes or
+        items and none was sent.
+    """
+    notice, ignored, deviations = decode_foreign(
+        delivery.body, OutboundEventNotice, where="outbound event"
+    )
+    if not notice.changes and not notice.items:
+        _check_is_of_others(notice)
+    event, where = notice.outbound_event, "outboundEvent.guid"
+    envelope = Envelope(
+        id=_identity(event.guid, delivery, where=where),
+        source=delivery.source,
+        type=OUTBOUND_TYPE,
+        key=f"outbound-event/{normalise_id(event.guid, where=where)}",
+        time=to_utc(event.creation_date_time, where="outboundEvent.creationDateTime"),
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, notice, ignored, deviations)
+
+
+def decide_outbound(
+    message: Message[OutboundEventNotice], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """Each change and each item is read, once however often it is named; also where somebody has
+    dealt with them, as with an entry."""
+    notice = message.payload
+    changes = (
+        Fetch(
+            READ_CHANGE,
+            normalise_id(change.guid, where=f"changes[{place}].guid"),
+            key=change_key(normalise_id(change.number, where=f"changes[{place}].number")),
+        )
+        for place, change in enumerate(notice.changes)
+    )
+    items = _reads((f"items[{place}]", item) for place, item in enumerate(notice.items))
+    return tuple(dict.fromkeys((*changes, *items)))
+
+
+def _check_is_of_others(notice: OutboundEventNotice) -> None:
+    """Raises: InvalidMessage where one of its triggers may be about what is read."""
+    resources = dict.fromkeys(trigger.resource for trigger in notice.outbound_event.triggers)
+    if resources and not any(RESOURCE_READ.get(resource, True) for resource in resources):
+        return
+    about = ", ".join(resource[:40] for resource in list(resources)[:5]) or "nothing"
+    raise InvalidMessage(
+        "event-without-objects",
+        f"The event names none of its objects, and its triggers are about {about!r}",
+        where="outboundEvent",
+        remedy="Send beside it, under `changes` and `items`, guid and number of what it is about",
+        owner="engineering",
+    )
+
+
+# --- items of a supplier's item ---
+
+
+def recognises_sourced(delivery: Delivery) -> bool:
+    """Whether the content looks like the use of a supplier's item: a JSON object with its two
+    members."""
+    body = delivery.body
+    return (
+        body[:16].lstrip().startswith(b"{")
+        and b'"supplierItem"' in body
+        and b'"sourcing"' in body
+        and b'"bom"' not in body
+        and b'"changeItems"' not in body
+    )
+
+
+def read_sourced(delivery: Delivery) -> Message[SupplierItemNotice]:
+    """The items that a supplier's item is a source of.
+
+    Identity: as of an entry. The same list may be true again, after another one: each look at it
+    has an id of its own where it is to be read again.
+    Raises: InvalidMessage for content that is no such list, and for one that is cut off.
+    """
+    notice, ignored, deviations = decode_foreign(
+        delivery.body, SupplierItemNotice, where="supplier item"
+    )
+    count, sent = notice.sourcing.count, len(notice.sourcing.results)
+    if count != sent:
+        raise InvalidMessage(
+            "sourcing-incomplete",
+            f"{sent} of {count} source relationships were sent",
+            where="sourcing",
+            remedy="Read all pages of the list and send it whole",
+        )
+    guid, where = notice.supplier_item.guid, "supplierItem.guid"
+    envelope = Envelope(
+        id=_identity(guid, delivery, where=where),
+        source=delivery.source,
+        type=SOURCED_TYPE,
+        key=f"supplier-item/{normalise_id(guid, where=where)}",
+        correlation_id=delivery.attributes.get("correlationid", ""),
+        traceparent=delivery.attributes.get("traceparent", ""),
+    )
+    return Message(envelope, notice, ignored, deviations)
+
+
+def decide_sourced(
+    message: Message[SupplierItemNotice], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """Each item is read with all its sources, once however often it is named: of an item's list of
+    parts the supplier's side knows one alone."""
+    rows = enumerate(message.payload.sourcing.results)
+    found = _reads((f"sourcing.results[{place}].item", row.item) for place, row in rows)
+    return tuple(dict.fromkeys(found))
+
+
 # --- shared ---
+
+
+def _reads(items: Iterable[tuple[str, ItemReference]]) -> Iterator[Fetch]:
+    """Of the revisions of which something is said, as far as their lists tell; each with its
+    place."""
+    for where, item in items:
+        guid = normalise_id(item.guid, where=f"{where}.guid")
+        key = item_key(normalise_id(item.number, where=f"{where}.number"))
+        if _is_told(item):
+            yield Fetch(READ_ITEM, guid, key=key)
+
+
+def _is_told(item: ItemReference) -> bool:
+    """By the word for it, else by its number; where neither is one of Arena's, the read tells."""
+    words = ((item.revision_status or "").strip(), str(item.status))
+    return next((TOLD[word] for word in words if word in TOLD), True)
 
 
 def _identity(guid: str, delivery: Delivery, where: str) -> str:
@@ -237,5 +389,37 @@ HANDLER_SUPPLIER = Handler(
     read=read_supplier,
     needs=no_needs,
     decide=decide_supplier,
+    order="notification",
+)
+HANDLER_OUTBOUND = Handler(
+    name="arena-outbound-event",
+    scope=CHANGES.scope,
+    types=(OUTBOUND_TYPE,),
+    forms=(
+        Form(
+            what="An event of the newer kind with its changes and items, which are read",
+            content=OutboundEventNotice,
+            owners=("engineering",),
+        ),
+    ),
+    read=read_outbound,
+    needs=no_needs,
+    decide=decide_outbound,
+    order="notification",
+)
+HANDLER_SOURCED = Handler(
+    name="arena-supplier-item",
+    scope=CHANGES.scope,
+    types=(SOURCED_TYPE,),
+    forms=(
+        Form(
+            what="The items that a supplier's item is a source of, which are read",
+            content=SupplierItemNotice,
+            owners=("engineering",),
+        ),
+    ),
+    read=read_sourced,
+    needs=no_needs,
+    decide=decide_sourced,
     order="notification",
 )

@@ -124,6 +124,9 @@ READ_EVENT = "event"
 READ_ITEM = "item"
 READ_SUPPLIER = "supplier"
 
+# What triggers of events are about: whether it is read.
+RESOURCE_READ: Mapping[str, bool] = {"CHANGE": True, "ITEM": True, "QUALITY": False}
+
 # Names of the custom fields that are read.
 FAMILY_FIELD = "Product Line"
 PLANTS_FIELD = "Plants"
@@ -141,6 +144,8 @@ MASKED: Mapping[str, Kind] = {
     "newItemRevision.name": "keep",
     "affectedItemRevision.name": "keep",
     "item.name": "keep",
+    "items.name": "keep",
+    "triggers.name": "keep",
     "lifecyclePhase.name": "keep",
     "components.name": "keep",
     "requirement.name": "keep",

@@ -17,6 +17,8 @@ from handlers.systems.arena.native import (
     EventNotice,
     Gone,
     ItemStatement,
+    OutboundEventNotice,
+    SupplierItemNotice,
     SupplierNotice,
     SupplierStatement,
 )
@@ -30,6 +32,8 @@ CONTRACTS: dict[str, Any] = {
     "arena.gone": Gone,
     "arena.supplier": SupplierStatement,
     "arena.supplier-notice": SupplierNotice,
+    "arena.outbound-event": OutboundEventNotice,
+    "arena.supplier-item": SupplierItemNotice,
     "coupa.supplier": coupa.Suppliers,
     "coupa.contracts": coupa.Contracts,
     "coupa.supplier row": coupa.StatedSupplier,
