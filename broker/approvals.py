@@ -12,9 +12,10 @@ from broker import book
 from broker.authority import may_do, put_on_record
 from broker.emission import emission, lane_following
 from broker.ledger import LedgerStep, Move
-from broker.principals import Decision, Deed, Principal, Refused, may_be_delegate, signers
+from broker.principals import Decision, Deed, Principal, Refused, may_be_delegate, may_see, signers
 from broker.store import Tx
 from broker.store import casebook as case_rows
+from broker.store import comments as comment_rows
 from broker.store import delegations as delegation_rows
 from broker.store import ledgers as ledger_rows
 from broker.store import messages as message_rows
@@ -28,6 +29,10 @@ from broker.store.steps import Approval
 from canonical.codec import encode
 from canonical.errors import Conflict, Rejected
 from canonical.events import ApprovalDecided
+from canonical.text import normalise_text
+
+# Characters of a comment.
+MOST_SAID = 2_000
 
 Verdict = Literal["approved", "rejected"]
 
@@ -74,6 +79,43 @@ async def deed_of_delegating(tx: Tx, step_id: int) -> Deed:
         plants=asked.plants,
         role=asked.role,
         escalated_to=asked.escalated_to,
+    )
+
+
+async def deed_of_commenting(tx: Tx, step_id: int) -> Deed:
+    """What saying something of that question takes; which plants one has to have is seen by
+    `comment`.
+
+    Raises: Rejected("not-found").
+    """
+    asked = await _asked(tx, step_id)
+    return Deed(action="task-comment", subject=_subject(asked), correlation_id=asked.correlation_id)
+
+
+async def comment(tx: Tx, *, step_id: int, said: str, by: Principal) -> None:
+    """Something is said of the question, open or decided, on record; it decides nothing, and stays
+    with the question when that is asked anew.
+
+    said: up to `MOST_SAID` characters. by: who may do what `deed_of_commenting` says.
+    Raises: Rejected("not-found"), Rejected("comment-empty"); Refused where the question is about
+    plants of which none is theirs; InvalidMessage for text that is too long or hides something.
+    """
+    asked = await _asked(tx, step_id)
+    if unseen := may_see(by, f"task {step_id}", asked.plants):
+        raise unseen
+    text = normalise_text(said.strip(), where="comment", max_chars=MOST_SAID)
+    if not text:
+        raise Rejected(
+            "comment-empty",
+            "The comment says nothing",
+            where=f"task {step_id}",
+            remedy="Say what others should know before they decide",
+        )
+    if not await comment_rows.add(tx, step_id=step_id, by=by.name, said=text):
+        raise RuntimeError(f"{by.name!r} commented on task {step_id}, and one of them is gone")
+    detail = {"task": step_id, "comment": text}
+    await message_rows.write_audit(
+        tx, [Note(by.name, "task-commented", _subject(asked), asked.correlation_id, detail)]
     )
 
 

@@ -22,13 +22,15 @@ from canonical.errors import Rejected
 VIEWER, OPERATOR, INTEGRATOR, ADMIN = "viewer", "operator", "integrator", "admin"
 TECHNICAL_ROLES = (VIEWER, OPERATOR, INTEGRATOR, ADMIN)
 ALL_PLANTS = ("*",)
-# In the table below: the role that is asked.
+# In the table below: the role that is asked, and any role but that of those who only look.
 OWNER = "owner"
+ANYBODY = "anybody"
 
 Action = Literal[
     "task-approve",
     "task-reject",
     "task-delegate",
+    "task-comment",
     "case-retry",
     "case-close",
     "hold-place",
@@ -64,6 +66,7 @@ PERMISSIONS: Mapping[Action, Permission] = {
     "task-approve": Permission("approve", (OWNER,)),
     "task-reject": Permission("reject", (OWNER,)),
     "task-delegate": Permission("delegate a decision", (OWNER,)),
+    "task-comment": Permission("comment on a question", (ANYBODY,)),
     "case-retry": Permission("retry a case", (OPERATOR, INTEGRATOR)),
     "case-close": Permission("close a case", (OPERATOR, INTEGRATOR)),
     "hold-place": Permission("place a hold", (OPERATOR, INTEGRATOR)),
@@ -151,7 +154,7 @@ def may(
     """
     permission = PERMISSIONS[action]
     what = f"{principal.name} may not {permission.words}"
-    allowed = _allowed(permission, (role, *escalated_to))
+    allowed = _allowed(permission, principal, (role, *escalated_to))
     if principal.name not in set(delegates) and not set(allowed) & set(principal.roles):
         return _role_missing(principal, what, allowed)
     outside = sorted({plant for plant in plants if not principal.covers(plant)})
@@ -167,8 +170,10 @@ def may_see(principal: Principal, what: str, plants: Iterable[str]) -> Refused |
     return _out_of_scope(principal, f"{principal.name} may not look at {what}", concerned)
 
 
-def _allowed(permission: Permission, asked: Iterable[str]) -> list[str]:
+def _allowed(permission: Permission, principal: Principal, asked: Iterable[str]) -> list[str]:
     """The roles of which one is enough, where these are asked."""
+    if ANYBODY in permission.roles:
+        return [role for role in principal.roles if role != VIEWER]
     if OWNER in permission.roles:
         return [role for role in asked if role and role not in TECHNICAL_ROLES]
     return list(permission.roles)

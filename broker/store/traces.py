@@ -29,6 +29,7 @@ _RANK: dict[str, int] = {
 }  # fmt: skip
 
 _ACTIONS = {
+    "task-commented": "commented on",
     "stale-refused": "older than what is known, so nothing was written",
     "change-paused": "paused",
     "change-resumed": "resumed",

@@ -151,6 +151,14 @@ class DelegateRow(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class CommentRow(msgspec.Struct, frozen=True):
+    """What somebody said of a question without deciding it."""
+
+    by: str
+    said: str
+    at: datetime
+
+
 class TaskRow(msgspec.Struct, frozen=True):
     """One approval.
 
@@ -162,7 +170,8 @@ class TaskRow(msgspec.Struct, frozen=True):
     0 = it is not. escalated_to: roles that may decide it too, since it waits too long; delegates:
     who may in somebody's place. choices: one of them is the answer; () = yes or no. order_line:
     that it is about, where it is about one. key: of its ledger. due_s: seconds that it has, of the
-    working time of the calendar of that name; "" = of any time.
+    working time of the calendar of that name; "" = of any time. comments: on the question, however
+    often it was asked, the oldest first.
     """
 
     id: int
@@ -193,6 +202,7 @@ class TaskRow(msgspec.Struct, frozen=True):
     key: str = ""
     due_s: int = 0
     calendar: str = ""
+    comments: tuple[CommentRow, ...] = ()
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -442,7 +452,7 @@ async def tasks_of(tx: Tx, ids: Sequence[int]) -> list[TaskRow]:
         )
         select s.id, l.key as ledger_key, l.title, s.system, s.owner, s.object_kind, s.object_id,
                s.plant, s.operation, s.state, s.changed_at, s.due_at, s.digest,
-               s.has_s as due_s, s.calendar, d.decisions, g.delegates,
+               s.has_s as due_s, s.calendar, d.decisions, g.delegates, m.comments,
                coalesce(w.steps, 0) as waiting, c.plants,
                case when s.state = 'ready'
                     then greatest(extract(epoch from now() - s.due_at), 0)::bigint else 0
@@ -461,6 +471,11 @@ async def tasks_of(tx: Tx, ids: Sequence[int]) -> list[TaskRow]:
                        'at', at) order by at)::text as delegates
             from delegation where step_id = s.id and withdrawn_at is null
         ) g on true
+        left join lateral (
+            select json_agg(json_build_object('by', by_whom, 'said', said, 'at', at)
+                       order by id)::text as comments
+            from task_comment where ledger_id = s.ledger_id and identity = s.identity
+        ) m on true
         """,
         list(ids),
     )
@@ -627,6 +642,9 @@ def _task(row: object) -> TaskRow:
         key=cast(str, r["ledger_key"]),
         due_s=cast(int, r["due_s"]),
         calendar=cast(str, r["calendar"]),
+        comments=msgspec.json.decode(
+            cast("str | None", r["comments"]) or "[]", type=tuple[CommentRow, ...]
+        ),
     )
 
 

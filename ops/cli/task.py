@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from broker.approvals import Decided, Verdict, decide, deed, deed_of_delegating, delegate
+from broker.approvals import (
+    Decided,
+    Verdict,
+    comment,
+    decide,
+    deed,
+    deed_of_commenting,
+    deed_of_delegating,
+    delegate,
+)
 from broker.principals import Principal
 from broker.store import Tx, views
 from broker.store.views import DecisionRow, TaskRow
@@ -156,6 +165,32 @@ def delegate_task(
     talk(f"{to} reads it, and decides as shown there: layshaft task show {task.id}")
 
 
+@app.command(name="comment")
+def comment_on_task(
+    task_id: int,
+    text: Annotated[str, Parameter(help="What others should know before they decide.")],
+    /,
+    *,
+    actor: Actor = Actor(),  # noqa: B008 - frozen
+    common: Common = Common(),  # noqa: B008 - frozen
+) -> None:
+    """Say something of a question without deciding it; it stays with the question.
+
+    Parameters
+    ----------
+    task_id
+        Number of the task.
+    """
+    task = find(common, "task", task_id, views.task)
+
+    async def work(tx: Tx, who: Principal) -> str:
+        await comment(tx, step_id=task.id, said=text, by=who)
+        return who.name
+
+    name = act(common, actor, lambda tx: deed_of_commenting(tx, task.id), work)
+    screen().line(f"Task {task.id} commented on by {name}")
+
+
 def print_task(page: Screen, task: TaskRow) -> None:
     """Everything a person needs to decide."""
     page.line(f"Task {task.id}  {task.text}", style="bold")
@@ -182,6 +217,7 @@ def print_task(page: Screen, task: TaskRow) -> None:
             ("behind it", f"{plural(task.waiting, 'step')} waiting" if task.waiting else ""),
             ("choices", ", ".join(task.choices)),
             ("digest", task.digest),
+            *(("comment", f"{c.by}, {moment(c.at)} UTC: {c.said}") for c in task.comments),
             *(
                 (
                     "decision",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import broker
 from broker.principals import (
     ALL_PLANTS,
+    ANYBODY,
     INSTALLER,
     OWNER,
     PERMISSIONS,
@@ -42,6 +43,7 @@ CELLS: dict[Action, tuple[bool, bool, bool, bool]] = {
     "task-approve": (False, False, False, False),
     "task-reject": (False, False, False, False),
     "task-delegate": (False, False, False, False),
+    "task-comment": (False, True, True, True),
     "case-retry": (False, True, True, False),
     "case-close": (False, True, True, False),
     "hold-place": (False, True, True, False),
@@ -80,8 +82,9 @@ def test_every_action_has_its_row() -> None:
 def test_a_role_may_what_its_cell_says(action: Action, role: str) -> None:
     cells = dict(zip(TECHNICAL_ROLES, CELLS[action], strict=True))
     refused = may(one(role), action, role="quality")
-    # A business role decides its own questions, and does nothing else.
-    expected = cells.get(role, role == "quality" and action.startswith("task-"))
+    # A business role decides its own questions, says something of others, and does nothing else.
+    is_asked = role == "quality" and action.startswith("task-")
+    expected = cells.get(role, is_asked or action == "task-comment")
     assert (refused is None) == expected
     if refused is not None:
         assert (refused.code, refused.by) == ("role-missing", "ada")
@@ -156,11 +159,14 @@ def test_more_roles_and_plants_take_nothing_away(
         assert may(grown, action, plants=concerned, role="quality") is None
 
 
+_IN_WORDS = {OWNER: "the role that is asked", ANYBODY: "any but viewer"}
+
+
 def test_the_page_has_the_same_cells() -> None:
     rows = re.findall(r"^\| [^|]+ \| `([a-z-]+)` \| ([^|]+) \|", PAGE.read_text(), re.MULTILINE)
     told = {action: set(re.split(r",? or |, ", roles.strip())) for action, roles in rows}
     assert told == {
-        action: {"the role that is asked" if r == OWNER else r for r in permission.roles}
+        action: {_IN_WORDS.get(role, role) for role in permission.roles}
         for action, permission in PERMISSIONS.items()
     }
     assert len(rows) == len(PERMISSIONS)
