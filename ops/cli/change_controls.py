@@ -11,22 +11,19 @@ import msgspec
 from cyclopts import App, Parameter
 
 from broker import controls as work
-from broker.controls import Shown, Steered
-from broker.differences import FIELDS, fields
+from broker.controls import Steered
 from broker.ledger import LedgerStep
 from broker.principals import Action, Principal
 from broker.store import Tx, views
 from broker.store import steering as rows
 from broker.store.ledgers import Ledger
-from canonical.codec import encode
 from canonical.effects import parts_of_identity
-from canonical.operations import Operation
-from handlers.flows.target_changes import changes_back
 from ops.cli.numbered import required_reason
 from ops.cli.output import plural, put_json, screen, talk
 from ops.cli.problems import Exit, Problem, not_found
 from ops.cli.session import Actor, Common, Reading, act, configuration, read, subscriptions
 from ops.cli.wording import change_words
+from ops.undo_status import UndoStatus, UndoStep, undo_status
 
 Reason = Annotated[str, Parameter(help="Why; kept.")]
 
@@ -218,8 +215,7 @@ def cancel_changes(
 
 
 class UndoRow(msgspec.Struct, frozen=True):
-    """A step that is left behind, or may come to be. changes: what its undo would change, in words;
-    is_under_way: it is at its target, and only its end will tell; why_not: it is not undone."""
+    """An `UndoStep`; changes: in words."""
 
     step: int
     identity: str
@@ -259,7 +255,8 @@ def undo_change(
     """
     _require(reading, [number])
     if not shown and not reason:
-        view = _undo_view(read(reading, lambda tx: work.undoable(tx, number=number)))
+        found = read(reading, lambda tx: work.undoable(tx, number=number))
+        view = _undo_view(undo_status(found))
         if reading.is_json:
             put_json(view)
         else:
@@ -301,36 +298,18 @@ def undo_change(
     talk(f"How far it is: layshaft change show {number_of(done.key)}")
 
 
-def _undo_view(found: Shown) -> UndoView:
-    undos = found.undos
+def _undo_view(found: UndoStatus) -> UndoView:
     return UndoView(
         key=found.key,
-        mark=undos.mark if undos.undos else "",
-        undone=tuple(
-            UndoRow(
-                each.step.id,
-                each.step.identity,
-                _back(found.contents.get(each.step.id)),
-                each.is_under_way,
-            )
-            for each in undos.undos
-        ),
-        left=tuple(
-            UndoRow(each.step.id, each.step.identity, why_not=each.why) for each in undos.left
-        ),
+        mark=found.mark,
+        undone=tuple(map(_undo_row, found.undone)),
+        left=tuple(map(_undo_row, found.left)),
     )
 
 
-def _back(contents: tuple[Operation, Operation] | None) -> tuple[str, ...]:
-    """What putting back would change, one line a change."""
-    if contents is None:
-        return ()
-    wrote, back = contents
-    changes = changes_back(wrote, back)
-    if changes is not None:
-        return tuple(change_words(change) for change in changes)
-    found = fields(*(msgspec.json.decode(encode(each)) for each in contents))
-    return tuple(f"{each.path}: {each.was} -> {each.now}" for each in found[:FIELDS])
+def _undo_row(step: UndoStep) -> UndoRow:
+    changes = tuple(change_words(change) for change in step.changes)
+    return UndoRow(step.step, step.identity, changes, step.is_under_way, step.why_not)
 
 
 def _print_undo(view: UndoView) -> None:
@@ -341,7 +320,7 @@ def _print_undo(view: UndoView) -> None:
     if view.undone:
         page.line(f"To be undone  {len(view.undone)}", style="bold")
     for row in view.undone:
-        page.line(f"{row.step}  {_named(row.identity)}")
+        page.line(f"{row.step}  {identity_words(row.identity)}")
         if row.is_under_way:
             page.line("    it is at its target: undone once it has ended, if it was applied")
         for change in row.changes:
@@ -349,7 +328,7 @@ def _print_undo(view: UndoView) -> None:
     if view.left:
         page.line(f"Left to people  {len(view.left)}", style="bold")
     for row in view.left:
-        page.line(f"{row.step}  {_named(row.identity)}")
+        page.line(f"{row.step}  {identity_words(row.identity)}")
         page.line(f"    {row.why_not}")
     if view.mark:
         talk(f'To undo this: layshaft change undo {name} --shown {view.mark} --reason "..."')
@@ -433,10 +412,11 @@ def number_of(key: str) -> str:
 
 
 def _words(step: LedgerStep) -> str:
-    return _named(step.identity)
+    return identity_words(step.identity)
 
 
-def _named(identity: str) -> str:
+def identity_words(identity: str) -> str:
+    """What the step of that identity does, for a person."""
     parts = parts_of_identity(identity)
     plant = f" of plant {parts.plant}" if parts.plant else ""
     return f"{parts.verb} {parts.object_kind} {parts.object_id}{plant} at {parts.system}"

@@ -3,7 +3,7 @@ says."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -22,6 +22,8 @@ Work = Callable[[Tx, Principal], Awaitable[str]]
 """Does it, and says what it came to."""
 
 MOST_CHARACTERS = 2_000
+# Whoever does something to more than so many things at once types their number.
+TYPED_OVER = 100
 _KEY_CHARACTERS = 24
 _DONE = "form"
 
@@ -113,6 +115,26 @@ async def reason(request: web.Request) -> str:
             owner="you",
         )
     return given
+
+
+async def filled_in(request: web.Request, names: Iterable[str]) -> dict[str, str]:
+    """What somebody wrote into the form that was refused, to be sent again: it is not lost."""
+    form = await request.post()
+    values = {name: form.get(name, "") for name in names}
+    return {name: value if isinstance(value, str) else "" for name, value in values.items()}
+
+
+def require_typed(number: int, typed: str, what: str) -> None:
+    """Raises: Rejected("not-confirmed") where there are many, and their number was not typed. what:
+    they are, in the plural."""
+    if number > TYPED_OVER and typed != str(number):
+        raise Rejected(
+            "not-confirmed",
+            f"The number of {what} was not typed: it is {number}",
+            where=f"you typed {typed!r}" if typed else "the field is empty",
+            remedy=f"Type {number} to confirm that you mean all of them",
+            owner="you",
+        )
 
 
 def _incomplete(name: str) -> Rejected:

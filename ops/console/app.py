@@ -6,7 +6,7 @@ from aiohttp import web
 
 from broker.store import Database
 from canonical.rules import Rules
-from ops.console import change_list, changes, guards, orders, signing, tasks
+from ops.console import change_list, changes, guards, orders, signing, tasks, undo
 from ops.console.changes import RULES
 from ops.console.guards import ACTING, ORIGINS, READING, SETTINGS, STREAM
 from ops.console.live import HEARTBEAT_S, LIVE, Live
@@ -27,6 +27,8 @@ ROUTES: tuple[tuple[str, str, guards.Handler, str | None], ...] = (
     ("GET", "/changes/{number:[^/]+}", changes.page, None),
     ("GET", "/changes/{number:[^/]+}/stream", changes.stream, STREAM),
     ("GET", "/changes/{number:[^/]+}/history", changes.history, None),
+    ("GET", "/changes/{number:[^/]+}/undo", undo.page, None),
+    ("POST", "/changes/{number:[^/]+}/undo", undo.undo, None),
     ("POST", "/changes/{number:[^/]+}/{act:[a-z]+}", changes.steer, None),
     ("GET", "/changes/{number:[^/]+}/steps/{step:[^/]+}", changes.step, None),
     ("POST", "/changes/{number:[^/]+}/steps/{step:[^/]+}/{act:[a-z]+}", changes.steer_step, None),

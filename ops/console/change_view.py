@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from broker import left_behind
+from broker.ledger import AT_TARGET, LEFT_BEHIND
 from broker.principals import Action, Principal, may
 from broker.store.change_list import Stage, stage
 from broker.store.views import STEPS_LIMIT, StepCount
@@ -44,8 +46,9 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is shown of a change. sentence: how far it is, and why it waits. counted: its
-    steps, all of them; is_cut: not all of them were read. turns, steps: the first ones."""
+    """Everything that is shown of a change. sentence: how far it is, and why it waits. left_behind:
+    of what is left at its targets. counted: its steps, all of them; is_cut: not all of them were
+    read. turns, steps: the first ones."""
 
     status: ChangeStatus
     stage: Stage
@@ -53,6 +56,7 @@ class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     reason: str
     estimated: str
+    left_behind: str
     matrix: Matrix
     graph: Graph | None
     groups: tuple[tuple[Group, ...], ...]
@@ -95,6 +99,7 @@ def page_of(status: ChangeStatus, counts: Sequence[StepCount]) -> ChangePage:
         estimated=(
             change_status.estimated(status.estimate, status.steps) if status.estimate else ""
         ),
+        left_behind=_left_behind(status),
         matrix=matrix.of_counts(counts) if is_cut else matrix.of_steps(status.steps),
         graph=drawing,
         groups=() if drawing else tuple(tuple(g) for g in graph.groups(status.steps)),
@@ -109,48 +114,94 @@ def page_of(status: ChangeStatus, counts: Sequence[StepCount]) -> ChangePage:
 
 def steers(status: ChangeStatus) -> tuple[Steer, ...]:
     """What may be done to it as it stands."""
-    if status.state != "open" or status.ends_as == "cancelled":
-        return ()
     name = number_of(status.key)
-    pause = Steer(
-        "pause",
-        "Pause",
-        "Nothing more of it begins; what is under way ends.",
-        f'layshaft change pause {name} --reason "..."',
+    found = []
+    if status.state == "open" and status.paused:
+        # Also where it was taken back: what a pause holds of that goes on by this alone.
+        found.append(
+            Steer(
+                "resume",
+                "Resume",
+                "It goes on as if it had never been paused.",
+                f'layshaft change resume {name} --reason "..."',
+            )
+        )
+    if status.state != "open" or is_taken_back(status):
+        return tuple(found)
+    if not status.paused:
+        found.append(
+            Steer(
+                "pause",
+                "Pause",
+                "Nothing more of it begins; what is under way ends.",
+                f'layshaft change pause {name} --reason "..."',
+            )
+        )
+    found.append(
+        Steer(
+            "cancel",
+            "Cancel",
+            "Nothing more of it is done. Of what is done, a case asks whether it stays.",
+            f'layshaft change cancel {name} --reason "..."',
+            is_dangerous=True,
+        )
     )
-    resume = Steer(
-        "resume",
-        "Resume",
-        "It goes on as if it had never been paused.",
-        f'layshaft change resume {name} --reason "..."',
+    return tuple(found)
+
+
+def why_not_steered(status: ChangeStatus) -> str:
+    """Why it can be neither paused nor cancelled, "" where it can."""
+    if status.state == "cancelled":
+        return (
+            "It was taken back: nothing of it can be paused, cancelled or run anew. A newer"
+            " statement of its source plans it anew."
+        )
+    if is_taken_back(status):
+        return (
+            "It was taken back, and can be neither paused nor cancelled any more: what is under way"
+            " comes to its end. A newer statement of its source plans it anew."
+        )
+    if status.state == "complete":
+        return "It is complete; nothing of it can be stopped. A step can run anew, from its page."
+    return ""
+
+
+def is_taken_back(status: ChangeStatus) -> bool:
+    """Whether nothing more of it is planned."""
+    return status.state == "cancelled" or status.ends_as == "cancelled"
+
+
+def can_undo(status: ChangeStatus) -> bool:
+    """Whether something of it is left behind, or may come to be once it ends."""
+    place = left_behind.place_of(status.key)
+    if any(case.place == place for case in status.open_cases):
+        return True
+    return is_taken_back(status) and any(
+        step.kind == "call" and step.state in AT_TARGET and not step.undoes for step in status.steps
     )
-    cancel = Steer(
-        "cancel",
-        "Cancel",
-        "Nothing more of it is done. Of what is done, a case asks whether it stays.",
-        f'layshaft change cancel {name} --reason "..."',
-        is_dangerous=True,
-    )
-    return (resume if status.paused else pause), cancel
 
 
 def step_steers(status: ChangeStatus, step: StepStatus) -> tuple[Steer, ...]:
     """What may be done to one of its steps."""
     name = number_of(status.key)
-    is_over = status.ends_as == "cancelled" or status.state == "cancelled"
+    is_over = is_taken_back(status)
     found = []
     is_open = step.state in ("waiting", "held", "ready", "failed")
-    if is_open and step.kind != "approval" and not is_over:
+    # Of a change that is taken back too: what an undo that is skipped is about, stays.
+    is_undo = bool(step.undoes) and status.state == "open"
+    if is_open and step.kind != "approval" and (not is_over or is_undo):
         found.append(
             Steer(
                 "skip",
                 "Skip",
-                "It is not made, and what stands behind it goes on.",
+                "What it would undo stays, and what stands behind it goes on."
+                if is_undo
+                else "It is not made, and what stands behind it goes on.",
                 f'layshaft change skip {name} {step.id} --reason "..."',
                 is_dangerous=True,
             )
         )
-    if not is_over and step.state in ("done", "failed", "skipped"):
+    if not is_over and not step.undoes and step.state in ("done", "failed", "skipped"):
         found.append(
             Steer(
                 "restart",
@@ -189,6 +240,17 @@ def _reason(status: ChangeStatus) -> str:
     behind = f"; {plural(first.behind, 'step')} behind it" if first.behind else ""
     more = f", and {len(others)} more" if others else ""
     return f"{text}{behind}{more}"
+
+
+def _left_behind(status: ChangeStatus) -> str:
+    """How much of it is left at its targets; "" where nothing is."""
+    if not can_undo(status):
+        return ""
+    left = sum(s.state == "superseded" and s.reason == LEFT_BEHIND for s in status.steps)
+    if not left:
+        return "Calls of it are under way: what they do would be left behind"
+    was = "was done and is" if left == 1 else "were done and are"
+    return f"{plural(left, 'step')} {was} no longer part of the plan"
 
 
 def _turn(blocker: wording.Blocker, name: str, cases: Mapping[str, int]) -> Turn:

@@ -24,13 +24,21 @@ from ops.cli.output import plural
 from ops.cli.problems import not_found
 from ops.cli.trace import KINDS, rows, stories, told_by_calls
 from ops.console import acting
-from ops.console.change_view import ChangePage, forbidden, page_of, steers, step_steers
+from ops.console.change_view import (
+    ChangePage,
+    can_undo,
+    forbidden,
+    page_of,
+    steers,
+    step_steers,
+    why_not_steered,
+)
 from ops.console.guards import READING
 from ops.console.live import LIVE
 from ops.console.pages import SIGNED, Pages, answer
 
 # More steps than this are put into words beside the loop, which others wait for.
-_IN_LOOP = 300
+IN_LOOP = 300
 HISTORY_ROWS = 500
 _ON_CHANGE: Mapping[str, Action] = {
     "pause": "change-pause",
@@ -43,10 +51,10 @@ RULES: web.AppKey[Rules] = web.AppKey("rules", Rules)
 
 async def page(request: web.Request) -> web.Response:
     """Where the change stands."""
-    number = _number(request)
+    number = number_in(request)
     async with snapshot(request.app[READING]) as tx:
-        plants = await _seen(tx, number, request[SIGNED].who)
-        found = await _status(tx, number)
+        plants = await seen(tx, number, request[SIGNED].who)
+        found = await status_in(tx, number)
     shown = await _page(*found)
     return answer(
         request,
@@ -56,15 +64,17 @@ async def page(request: web.Request) -> web.Response:
         stages=STAGE_WORDS,
         said=await acting.said(request),
         steers=steers(shown.status),
+        why_not=why_not_steered(shown.status),
+        can_undo=can_undo(shown.status),
         forbidden=forbidden(request[SIGNED].who, "change-pause", plants),
     )
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """The part of the page that changes, each time that it does."""
-    number = _number(request)
+    number = number_in(request)
     async with snapshot(request.app[READING]) as tx:
-        await _seen(tx, number, request[SIGNED].who)
+        await seen(tx, number, request[SIGNED].who)
         found = await views.change(tx, number)
     assert found is not None
     return await request.app[LIVE].stream(request, found.key)
@@ -72,10 +82,10 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 async def history(request: web.Request) -> web.Response:
     """Everything that came about, story by story, as `layshaft trace` tells it."""
-    number = _number(request)
+    number = number_in(request)
     async with snapshot(request.app[READING]) as tx:
-        await _seen(tx, number, request[SIGNED].who)
-        found, _ = await _status(tx, number)
+        await seen(tx, number, request[SIGNED].who)
+        found, _ = await status_in(tx, number)
         trace = await traces.trace(tx, found.key, KINDS)
     told = []
     left = HISTORY_ROWS
@@ -98,10 +108,10 @@ async def history(request: web.Request) -> web.Response:
 
 async def step(request: web.Request) -> web.Response:
     """One step, what it waits for, and what may be done to it."""
-    number, step_id = _number(request), request.match_info["step"]
+    number, step_id = number_in(request), request.match_info["step"]
     async with snapshot(request.app[READING]) as tx:
-        plants = await _seen(tx, number, request[SIGNED].who)
-        found, _ = await _status(tx, number)
+        plants = await seen(tx, number, request[SIGNED].who)
+        found, _ = await status_in(tx, number)
     wanted = next((s for s in found.steps if str(s.id) == step_id), None)
     if wanted is None:
         raise not_found("step", step_id, [str(s.id) for s in found.steps[:STEPS_LIMIT]])
@@ -126,7 +136,7 @@ async def step(request: web.Request) -> web.Response:
 
 async def steer(request: web.Request) -> web.Response:
     """The change is paused, resumed or cancelled, where they may."""
-    number, act = _number(request), request.match_info["act"]
+    number, act = number_in(request), request.match_info["act"]
     if act not in _ON_CHANGE:
         raise web.HTTPNotFound
     why = await acting.reason(request)
@@ -149,7 +159,7 @@ async def steer(request: web.Request) -> web.Response:
 
 async def steer_step(request: web.Request) -> web.Response:
     """The step is skipped, or runs anew, where they may."""
-    number, step_id = _number(request), request.match_info["step"]
+    number, step_id = number_in(request), request.match_info["step"]
     act = request.match_info["act"]
     if act not in _ON_STEP:
         raise web.HTTPNotFound
@@ -177,7 +187,7 @@ def renderer(reading: Database, pages: Pages) -> Callable[[str], Awaitable[str]]
 
     async def render(key: str) -> str:
         async with snapshot(reading) as tx:
-            found = await _status(tx, key)
+            found = await status_in(tx, key)
         shown = await _page(*found)
         return pages.render("live.html", page=shown, base=address(shown.name), stages=STAGE_WORDS)
 
@@ -194,7 +204,7 @@ def marker(reading: Database) -> Callable[[str], Awaitable[str]]:
     return mark
 
 
-async def _seen(tx: Tx, number: str, who: Principal) -> tuple[str, ...]:
+async def seen(tx: Tx, number: str, who: Principal) -> tuple[str, ...]:
     """Plants of the change, which they may look at.
 
     Raises: Problem where there is no such change; Refused.
@@ -210,23 +220,26 @@ async def _seen(tx: Tx, number: str, who: Principal) -> tuple[str, ...]:
     return plants
 
 
-async def _status(tx: Tx, number: str) -> tuple[ChangeStatus, list[StepCount]]:
+async def status_in(tx: Tx, number: str) -> tuple[ChangeStatus, list[StepCount]]:
+    """Where the change with that number or key stands; counts: of one with more steps than are
+    read."""
     view, known = await with_paces(tx, number)
     assert view is not None
     counts = await views.step_counts(tx, view.key) if len(view.steps) >= STEPS_LIMIT else []
     now = datetime.now(UTC)
-    if len(view.steps) > _IN_LOOP:
+    if len(view.steps) > IN_LOOP:
         return await asyncio.to_thread(status_of, view, now, known), counts
     return status_of(view, now, known), counts
 
 
 async def _page(status: ChangeStatus, counts: list[StepCount]) -> ChangePage:
-    if len(status.steps) > _IN_LOOP:
+    if len(status.steps) > IN_LOOP:
         return await asyncio.to_thread(page_of, status, counts)
     return page_of(status, counts)
 
 
-def _number(request: web.Request) -> str:
+def number_in(request: web.Request) -> str:
+    """The number that the address names."""
     number = request.match_info["number"]
     if "\0" in number:
         raise web.HTTPNotFound

@@ -31,7 +31,7 @@ from ops.cli.numbered import MANY
 from ops.cli.output import plural
 from ops.cli.problems import problem_of
 from ops.console import export
-from ops.console.acting import act_on_each, field, reason
+from ops.console.acting import TYPED_OVER, act_on_each, field, filled_in, reason, require_typed
 from ops.console.guards import READING
 from ops.console.lists import (
     DUE,
@@ -52,10 +52,9 @@ PATH = "/orders"
 FOR = ("me", "all")
 # So many lines are decided at a time, as by the command.
 MOST_LINES = work_list.MOST_LINES
-# More than that are decided only by who types how many they are.
-TYPED_OVER = 100
 SAMPLE = 10
 MOST_PEOPLE = 500
+_TYPED = ("choice", "reason", "typed")
 _LINE = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
 _HEADS = (
     *("task", "order", "line", "supplier", "plant", "item", "revision", "quantity", "unit"),
@@ -274,7 +273,7 @@ async def decided(request: web.Request) -> web.StreamResponse:
                 raise _not_chosen(number)
             if found.decided_at is not None:
                 return "It was decided before; nothing was done twice."
-            require_typed(len(found.lines), typed)
+            require_typed(len(found.lines), typed, "lines")
             fates = await decide_each(
                 tx,
                 [Shown(line.step_id, line.digest) for line in found.lines],
@@ -291,18 +290,6 @@ async def decided(request: web.Request) -> web.StreamResponse:
         return await act_on_each(request, work, back=f"{PATH}/chosen/{number}")
     except (Rejected, Conflict) as failure:
         return await _chosen(request, failure)
-
-
-def require_typed(lines: int, typed: str) -> None:
-    """Raises: Rejected("not-confirmed") where there are many, and the number was not typed."""
-    if lines > TYPED_OVER and typed != str(lines):
-        raise Rejected(
-            "not-confirmed",
-            f"The number of lines was not typed: it is {lines}",
-            where=f"you typed {typed!r}" if typed else "the field is empty",
-            remedy=f"Type {lines} to confirm that you mean all of them",
-            owner="you",
-        )
 
 
 def outcome_of(fate: Fate) -> Outcome:
@@ -357,7 +344,6 @@ async def _chosen(request: web.Request, failure: Rejected | Conflict | None = No
     digests = {line.step_id: line.digest for line in found.lines}
     good = [t for t in tasks if t.state == "ready" and t.digest == digests[t.id]]
     mine = [task for task in good if refusal(task, who) is None]
-    form = await request.post() if failure else {}
     return answer(
         request,
         "orders_chosen.html",
@@ -377,7 +363,7 @@ async def _chosen(request: web.Request, failure: Rejected | Conflict | None = No
         quantity=work_list.quantity_words,
         value=work_list.value_words,
         trouble=trouble,
-        typed={name: _text(form.get(name)) for name in ("choice", "reason", "typed")},
+        typed=await filled_in(request, _TYPED) if failure else dict.fromkeys(_TYPED, ""),
         back=back,
     )
 
@@ -432,7 +418,3 @@ def _not_chosen(number: int) -> Rejected:
 def _number(request: web.Request) -> int:
     number = int(request.match_info["number"])
     return number if number < MANY else 0
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -22,7 +22,7 @@ from ops.cli.numbered import MANY, MIN_DIGEST
 from ops.cli.output import plural
 from ops.cli.problems import not_found, problem_of
 from ops.console import export
-from ops.console.acting import act, field, reason, said
+from ops.console.acting import act, field, filled_in, reason, said
 from ops.console.changes import RULES
 from ops.console.evidence import evidence, price_words
 from ops.console.guards import READING
@@ -259,7 +259,7 @@ async def _shown(request: web.Request, failure: Failure | None = None) -> web.Re
     # Whoever owns what is asked: it is for the one who decides to read it again.
     turn = "you" if isinstance(failure, Conflict) else failure.owner if failure else ""
     trouble = trouble_of(problem_of(failure), turn) if failure else None
-    typed = await _typed(request) if failure else dict.fromkeys(_TYPED, "")
+    typed = await filled_in(request, _TYPED) if failure else dict.fromkeys(_TYPED, "")
     return answer(
         request,
         "task.html",
@@ -358,16 +358,6 @@ async def _differences(request: web.Request, task: TaskRow) -> list[Difference]:
     except msgspec.DecodeError:
         return []
     return differences(shown, task)
-
-
-async def _typed(request: web.Request) -> dict[str, str]:
-    """What somebody wrote into the form that was refused, to be sent again: it is not lost."""
-    form = await request.post()
-    return {
-        name: value
-        for name in _TYPED
-        if isinstance(value := form.get(name, ""), str)  # no file
-    }
 
 
 async def _verdict(request: web.Request) -> Verdict:

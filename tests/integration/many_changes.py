@@ -6,14 +6,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from broker import book
+from broker import book, controls
+from broker.book import Settled
 from broker.store import Database, Tx
 from broker.store import documents as document_rows
+from broker.store.calls import Before, CallResult, ClaimedStep, claim_calls
 from broker.store.documents import NewDocument
+from canonical.bom import BomLine, PlantBom
 from canonical.change import AffectedItem, EngineeringChange
+from canonical.connector import Former
 from canonical.effects import Finding, Plan, Put, Step
 from canonical.item import Procurement
-from canonical.operations import Approve, AwaitFact, PutItem
+from canonical.operations import Approve, AwaitFact, PutBom, PutItem
 from canonical.order import OrderLine, PurchaseOrder
 from canonical.quantity import Quantity
 from tests.integration import gearbox_change
@@ -104,6 +108,64 @@ async def seed_list(database: Database) -> None:
             NOW - timedelta(days=2),
             NOW - timedelta(days=1),
         )
+
+
+def shaft(plant: str, *lines: tuple[str, int]) -> PutBom:
+    """The BOM of the shaft there, of so many of these components."""
+    return PutBom(
+        PlantBom(
+            plant=plant,
+            parent="SH-10",
+            revision="B",
+            usage="1",
+            alternative="1",
+            base=Quantity(Decimal(1), "H87"),
+            lines=tuple(
+                BomLine(f"{n * 10:04}", name, Quantity(Decimal(amount), "H87"))
+                for n, (name, amount) in enumerate(lines, 1)
+            ),
+        )
+    )
+
+
+async def seed_taken_back(database: Database, *, boms: int = 2, is_under_way: bool = False) -> None:
+    """ECO-4000 seals the shaft in so many plants, and Ada cancelled it once that was done: the BOMs
+    can be put back, the item of the seal is left to people. is_under_way: the last BOM is at its
+    target still."""
+    new = step_of("1010", "SEAL-2")
+    wrote = [shaft(f"{n}010", ("ROD-1", 3), ("SEAL-2", 2)) for n in range(1, boms + 1)]
+    steps = [
+        Step(each.bom.plant, "erp", "bom", "SH-10", each, (new.identity,), "master data")
+        for each in wrote
+    ]
+    # Nobody has decided yet, or it would be complete.
+    ask = Approve(question="supplier-qualification", text="May S-4 deliver?", evidence=())
+    question = Step("", "quality", "supplier", "S-4", ask, owner="quality")
+    async with database.transaction() as tx:
+        await planned(tx, "ECO-4000", new, *steps, question, title="Shaft: sealed")
+    for _ in range(2):
+        async with database.transaction() as tx:
+            await _settle(tx, is_under_way=is_under_way)
+    async with database.transaction() as tx:
+        await controls.cancel(
+            tx, number="ECO-4000", by="Ada", reason="released by mistake", now=datetime.now(UTC)
+        )
+
+
+async def _settle(tx: Tx, *, is_under_way: bool) -> None:
+    claimed = await claim_calls(tx, lane="standard", systems=["erp"], limit=500, lease_s=60)
+    boms = [each for each in claimed if each.step.object_kind == "bom"]
+    left = boms[-1:] if is_under_way else []
+    await book.settle_calls(tx, [Settled(_done(each)) for each in claimed if each not in left])
+
+
+def _done(claimed: ClaimedStep) -> CallResult:
+    """It was applied; a BOM had one seal before, of another kind."""
+    at, plant = datetime.now(UTC), claimed.step.plant
+    former = Former(why_not="put-item is not undone from here")
+    if claimed.step.object_kind == "bom":
+        former = Former(shaft(plant, ("ROD-1", 2), ("SEAL-1", 1)))
+    return CallResult(claimed, "done", at, at, at, (), "applied", "", before=Before(former))
 
 
 async def seed_hostile(database: Database) -> None:

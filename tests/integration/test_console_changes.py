@@ -25,6 +25,7 @@ from tests.integration.many_changes import (
     planned,
     seed_hostile,
     seed_list,
+    seed_taken_back,
     step_of,
 )
 from tests.integration.people import token_in
@@ -217,8 +218,11 @@ async def test_a_step_has_a_page(database: Database, ola: Visitor) -> None:
 
 
 async def step_id_of(database: Database, identity: str) -> int:
+    """Of its newest form."""
     async with database.session() as session:
-        found: int = await session.fetchval("select id from step where identity = $1", identity)
+        found: int = await session.fetchval(
+            "select id from step where identity = $1 order by generation desc limit 1", identity
+        )
     return found
 
 
@@ -380,6 +384,151 @@ async def test_after_the_session_a_form_is_not_carried_out(
     refused = await ola.post("/changes/ECO-3001/pause", fields)
     assert (refused.status, "LAY-token-revoked" in refused.words) == (401, True)
     assert await state_of(database, "ECO-3001") == ("open", False)
+
+
+# Undo
+
+UNDO = "/changes/ECO-4000/undo"
+
+
+async def states_of(database: Database, number: str) -> list[tuple[str, str, bool]]:
+    """Object kind and state of each step of the change, and whether it is an undo."""
+    async with database.session() as session:
+        rows = await session.fetch(
+            """
+            select s.object_kind, s.state, s.undoes is not null as is_undo
+            from step s join ledger l on l.id = s.ledger_id where l.key = $1 order by s.id
+            """,
+            f"engineering-change/{number}",
+        )
+    return [(r["object_kind"], r["state"], r["is_undo"]) for r in rows]
+
+
+async def test_what_is_left_behind_is_shown_before_it_is_undone(
+    database: Database, ola: Visitor
+) -> None:
+    await seed_taken_back(database)
+    page = await ola.get("/changes/ECO-4000")
+    assert "3 steps were done and are no longer part of the plan." in page.words
+    assert f'href="{UNDO}"' in page.text
+    shown = await ola.get(UNDO)
+    assert "Would be undone 2 steps" in shown.words
+    assert "line 0010 ROD-1 3 H87 2 H87" in shown.words
+    assert "line 0020 SEAL-1 comes back 1 H87" in shown.words
+    assert "Left to people 1 step" in shown.words
+    assert "put-item is not undone from here" in shown.words
+    assert "layshaft case close" in shown.words
+    assert not any(is_undo for *_, is_undo in await states_of(database, "ECO-4000"))
+    fields = shown.form(UNDO)
+    refused = await ola.post(UNDO, fields | {"reason": " "})
+    assert (refused.status, "LAY-reason-missing" in refused.words) == (422, True)
+    done = await ola.post(UNDO, fields | {"reason": "released by mistake"})
+    assert "ECO-4000: 2 steps to be undone, wanted by Ola" in done.words
+    await ola.post(UNDO, fields | {"reason": "released by mistake"})
+    assert await states_of(database, "ECO-4000") == [
+        ("item", "superseded", False),
+        ("bom", "superseded", False),
+        ("bom", "superseded", False),
+        ("supplier", "cancelled", False),
+        ("bom", "ready", True),
+        ("bom", "ready", True),
+    ]
+    assert await audit(database) == [("Ola", "change-undone")]
+
+
+async def test_what_came_back_meanwhile_is_looked_at_again_before_it_is_undone(
+    database: Database, ola: Visitor
+) -> None:
+    await seed_taken_back(database, is_under_way=True)
+    shown = await ola.get(UNDO)
+    assert "It is under way at erp: undone once it has ended, if it was applied." in shown.words
+    stale = await ola.post(UNDO, shown.form(UNDO) | {"reason": "a mistake", "shown": "0" * 12})
+    assert (stale.status, "LAY-not-as-shown" in stale.words) == (409, True)
+    assert "What would be undone has changed since it was shown" in stale.words
+    assert ">a mistake</textarea>" in stale.text, "it need not be written again"
+    assert stale.form(UNDO)["shown"] == shown.form(UNDO)["shown"]
+    done = await ola.post(UNDO, stale.form(UNDO) | {"reason": "a mistake"})
+    assert "2 steps to be undone, wanted by Ola; 1 call under way" in done.words
+
+
+async def test_very_many_are_undone_by_who_types_how_many(database: Database, ola: Visitor) -> None:
+    await seed_taken_back(database, boms=101)
+    shown = await ola.get(UNDO)
+    assert "and 1 more; all of them: layshaft change undo ECO-4000" in shown.words
+    fields = shown.form(UNDO) | {"reason": "a mistake"}
+    refused = await ola.post(UNDO, fields)
+    assert (refused.status, "LAY-not-confirmed" in refused.words) == (422, True)
+    done = await ola.post(UNDO, fields | {"typed": "101"})
+    assert "101 steps to be undone" in done.words
+
+
+async def test_nothing_is_offered_to_undo_where_nothing_is_left_behind(
+    database: Database, ola: Visitor
+) -> None:
+    assert "/undo" not in (await ola.get("/changes/ECO-3001")).text
+    page = await ola.get("/changes/ECO-3001/undo")
+    assert "Nothing of it is left behind" in page.words
+    assert 'name="shown"' not in page.text
+    fields = page.form("/sign-out") | {"once": "x" * 24, "reason": "because", "shown": ""}
+    refused = await ola.post("/changes/ECO-3001/undo", fields)
+    assert (refused.status, "LAY-nothing-to-undo" in refused.words) == (409, True)
+
+
+async def test_who_may_not_undo_sees_what_would_be_and_is_refused_on_record(
+    database: Database, people: Any
+) -> None:
+    await seed_taken_back(database)
+    vera = await people("Vera", "viewer")
+    page = await vera.get(UNDO)
+    assert "Would be undone 2 steps" in page.words
+    assert "Vera may not undo what a change did" in page.words
+    assert f'action="{UNDO}"' not in page.text
+    fields = page.form("/sign-out") | {"once": "x" * 24, "reason": "because", "shown": "0" * 12}
+    refused = await vera.post(UNDO, fields)
+    assert (refused.status, "LAY-role-missing" in refused.words) == (403, True)
+    assert await audit(database) == [("Vera", "change-undo-refused")]
+    per = await people("Per", "operator", plants=("3010",))
+    assert (await per.get(UNDO)).status == 403
+
+
+async def test_a_change_that_was_taken_back_says_why_it_cannot_be_paused(
+    database: Database, ola: Visitor
+) -> None:
+    fields = (await ola.get("/changes/ECO-3001")).form("/changes/ECO-3001/pause")
+    await ola.post("/changes/ECO-3001/pause", fields | {"reason": "stock-taking"})
+    await seed_taken_back(database)
+    await ola.post(UNDO, (await ola.get(UNDO)).form(UNDO) | {"reason": "a mistake"})
+    page = await ola.get("/changes/ECO-4000")
+    assert "being cancelled" in page.words
+    assert "It was taken back, and can be neither paused nor cancelled any more" in page.words
+    assert 'action="/changes/ECO-4000/pause"' not in page.text
+    refused = await ola.post("/changes/ECO-4000/pause", fields | {"reason": "x", "once": "v" * 24})
+    assert (refused.status, "LAY-not-open" in refused.words) == (409, True)
+    undo = await step_id_of(database, "2010|erp|bom|SH-10|put-bom")
+    path = f"/changes/ECO-4000/steps/{undo}"
+    step = await ola.get(path)
+    assert "What it would undo stays, and what stands behind it goes on." in step.words
+    await ola.post(f"{path}/skip", step.form(f"{path}/skip") | {"reason": "it is right there"})
+    assert (await states_of(database, "ECO-4000"))[-1] == ("bom", "skipped", True)
+
+
+async def test_what_was_paused_before_it_was_taken_back_goes_on_by_hand(
+    database: Database, ola: Visitor
+) -> None:
+    await seed_taken_back(database)
+    async with database.session() as session:
+        await session.execute(
+            """
+            update ledger set paused_at = now(), paused_by = 'Ada', pause_reason = 'audit'
+            where key = 'engineering-change/ECO-4000'
+            """
+        )
+    await ola.post(UNDO, (await ola.get(UNDO)).form(UNDO) | {"reason": "a mistake"})
+    assert (await states_of(database, "ECO-4000"))[-1] == ("bom", "held", True)
+    page = await ola.get("/changes/ECO-4000")
+    path = "/changes/ECO-4000/resume"
+    await ola.post(path, page.form(path) | {"reason": "checked"})
+    assert (await states_of(database, "ECO-4000"))[-1] == ("bom", "ready", True)
 
 
 # Streams

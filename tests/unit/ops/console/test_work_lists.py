@@ -19,9 +19,10 @@ from canonical.money import Money
 from canonical.order import OrderedLine
 from canonical.quantity import Quantity
 from ops.console import lists
+from ops.console.acting import require_typed
 from ops.console.export import csv_line
 from ops.console.lists import Paging, due_of, named, page_number, who_may
-from ops.console.orders import choices_of, lines_of, require_typed, results_of, sum_of
+from ops.console.orders import choices_of, lines_of, results_of, sum_of
 from ops.console.tasks import Shown, differences, shown_of, whom
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -171,10 +172,10 @@ def test_a_line_that_is_marked_twice_is_chosen_once() -> None:
 
 
 def test_up_to_a_hundred_need_no_number() -> None:
-    require_typed(100, "")
-    require_typed(101, "101")
+    require_typed(100, "", "lines")
+    require_typed(101, "101", "lines")
     with pytest.raises(Rejected, match="not-confirmed"):
-        require_typed(101, "")
+        require_typed(101, "", "lines")
 
 
 def test_what_was_refused_stands_first_and_says_who_came_before() -> None:
