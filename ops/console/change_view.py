@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -10,6 +11,7 @@ from broker import left_behind
 from broker.ledger import AT_TARGET, LEFT_BEHIND
 from broker.principals import Action, Principal, may
 from broker.store.change_list import Stage, stage
+from broker.store.progress import Point
 from broker.store.views import STEPS_LIMIT, StepCount
 from ops import change_status
 from ops.change_status import ChangeStatus, StepStatus
@@ -17,6 +19,7 @@ from ops.cli import wording
 from ops.cli.change_controls import number_of
 from ops.cli.output import plural
 from ops.console import graph, matrix
+from ops.console.burn_up import Mark, burn_up
 from ops.console.graph import Graph, Group
 from ops.console.matrix import Matrix
 from ops.console.states import shown
@@ -47,16 +50,16 @@ class Turn(msgspec.Struct, frozen=True):
 
 class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is shown of a change. sentence: how far it is, and why it waits. left_behind:
-    of what is left at its targets. counted: its steps, all of them; is_cut: not all of them were
-    read. turns, steps: the first ones."""
+    of what is left at its targets. marks: how it came to where it stands. counted: its steps, all
+    of them; is_cut: not all of them were read. turns, steps: the first ones."""
 
     status: ChangeStatus
     stage: Stage
     name: str
     sentence: str
     reason: str
-    estimated: str
     left_behind: str
+    marks: tuple[Mark, ...]
     matrix: Matrix
     graph: Graph | None
     groups: tuple[tuple[Group, ...], ...]
@@ -79,8 +82,11 @@ class Steer(msgspec.Struct, frozen=True):
     is_dangerous: bool = False
 
 
-def page_of(status: ChangeStatus, counts: Sequence[StepCount]) -> ChangePage:
-    """The page. counts: of a change with more steps than are read, else ()."""
+def page_of(
+    status: ChangeStatus, counts: Sequence[StepCount], points: Sequence[Point], now: datetime
+) -> ChangePage:
+    """The page. counts: of a change with more steps than are read, else (). points: how far it was
+    when."""
     is_cut = len(status.steps) >= STEPS_LIMIT
     planned = [c for c in counts if c.state not in ("cancelled", "superseded")]
     counted = sum(c.number for c in planned) if is_cut else status.total
@@ -96,10 +102,8 @@ def page_of(status: ChangeStatus, counts: Sequence[StepCount]) -> ChangePage:
         name=name,
         sentence=change_status.summary(whole),
         reason=_reason(status),
-        estimated=(
-            change_status.estimated(status.estimate, status.steps) if status.estimate else ""
-        ),
         left_behind=_left_behind(status),
+        marks=burn_up(points, status, now),
         matrix=matrix.of_counts(counts) if is_cut else matrix.of_steps(status.steps),
         graph=drawing,
         groups=() if drawing else tuple(tuple(g) for g in graph.groups(status.steps)),

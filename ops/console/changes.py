@@ -17,6 +17,7 @@ from broker.principals import Action, Principal, may_see
 from broker.store import Database, Tx, traces, views
 from broker.store import steering as steering_rows
 from broker.store.change_list import STAGE_WORDS
+from broker.store.progress import progress
 from broker.store.views import STEPS_LIMIT, StepCount, snapshot
 from canonical.rules import Rules
 from ops.change_status import ChangeStatus, status_of, with_paces
@@ -54,8 +55,7 @@ async def page(request: web.Request) -> web.Response:
     number = number_in(request)
     async with snapshot(request.app[READING]) as tx:
         plants = await seen(tx, number, request[SIGNED].who)
-        found = await status_in(tx, number)
-    shown = await _page(*found)
+        shown = await _page(tx, number)
     return answer(
         request,
         "change.html",
@@ -187,8 +187,7 @@ def renderer(reading: Database, pages: Pages) -> Callable[[str], Awaitable[str]]
 
     async def render(key: str) -> str:
         async with snapshot(reading) as tx:
-            found = await status_in(tx, key)
-        shown = await _page(*found)
+            shown = await _page(tx, key)
         return pages.render("live.html", page=shown, base=address(shown.name), stages=STAGE_WORDS)
 
     return render
@@ -232,10 +231,14 @@ async def status_in(tx: Tx, number: str) -> tuple[ChangeStatus, list[StepCount]]
     return status_of(view, now, known), counts
 
 
-async def _page(status: ChangeStatus, counts: list[StepCount]) -> ChangePage:
+async def _page(tx: Tx, number: str) -> ChangePage:
+    status, counts = await status_in(tx, number)
+    # Of very many steps it takes seconds, each time that one of them moves.
+    points = [] if counts else await progress(tx, status.key)
+    now = datetime.now(UTC)
     if len(status.steps) > IN_LOOP:
-        return await asyncio.to_thread(page_of, status, counts)
-    return page_of(status, counts)
+        return await asyncio.to_thread(page_of, status, counts, points, now)
+    return page_of(status, counts, points, now)
 
 
 def number_in(request: web.Request) -> str:

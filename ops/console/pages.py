@@ -100,6 +100,7 @@ class Pages:
         self._environment.globals.update(
             asset=self._addresses.__getitem__,
             navigation=NAVIGATION,
+            zone=zone.key,
             once=lambda: secrets.token_urlsafe(18),
         )
         self._environment.filters.update(
@@ -108,7 +109,6 @@ class Pages:
             span=span,
             words=states.in_words,
             shown=lambda step: states.shown(step.kind, step.state),
-            capitalize_first=lambda text: text[:1].upper() + text[1:],
         )
 
     def render(self, template: str, **view: object) -> str:

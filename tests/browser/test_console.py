@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from canonical.effects import Step
 from canonical.operations import Approve
 from tests.browser.conftest import OpenPage
 from tests.browser.looking import (
+    DEADLINE_S,
     NARROW,
     WIDE,
     Scheme,
@@ -31,6 +33,7 @@ from tests.integration.gearbox_change import database_at, seed_in
 from tests.integration.many_changes import (
     HOSTILE,
     planned,
+    seed_half_way,
     seed_hostile,
     seed_list,
     seed_taken_back,
@@ -171,6 +174,54 @@ async def test_what_is_opened_stays_open_while_the_page_changes(
     await expect(ola.get_by_role("heading", name="2 of 4 done.")).to_be_visible()
     await expect(reason).to_have_value("half a sent")
     await expect(reason).to_be_focused()
+
+
+async def test_its_progress_is_drawn_and_goes_on_while_one_looks(
+    ola: Page, console: str, database: Database, screenshots: Screenshots
+) -> None:
+    await seed_half_way(database)
+    await ola.goto(f"{console}/changes/ECO-5000")
+    drawing = ola.locator("#burn-up-plot canvas")
+    await expect(drawing).to_be_visible()
+    await expect(ola.get_by_text("At the usual pace", exact=True)).to_be_visible()
+    await fits(ola)
+    for size in (NARROW, WIDE):
+        await ola.set_viewport_size(size)
+        await expect(drawing).to_have_js_property("clientWidth", await width_of(ola))
+    await ola.mouse.move(0, 0)
+    await screenshots(ola, "console-change-half-way")
+    # Colours are those of the scheme, without loading the page again.
+    light = await drawing.evaluate("canvas => canvas.toDataURL()")
+    await in_scheme(ola, "dark")
+    await drawn_otherwise(ola, light)
+    await in_scheme(ola, "light")
+    # The table says the same, and stays open while the page changes.
+    await ola.get_by_text("As a table").click()
+    rows = ola.get_by_role("table").filter(has_text="Steps planned").get_by_role("row")
+    await expect(rows.nth(10).get_by_role("cell")).to_have_text(["9", "16"])
+    await expect(rows.nth(12)).to_contain_text("at the usual pace")
+    before = await drawing.evaluate("canvas => canvas.toDataURL()")
+    await make_calls(database)
+    await expect(ola.get_by_role("heading", name="Complete in every plant")).to_be_visible()
+    await expect(rows.last.get_by_role("cell")).to_have_text(["16", "16"])
+    await expect(ola.get_by_text("At the usual pace", exact=True)).to_have_count(0)
+    await drawn_otherwise(ola, before)
+    await fits(ola)
+
+
+async def width_of(page: Page) -> int:
+    """Of the place for the drawing."""
+    place = page.locator("#burn-up-plot")
+    return int(await place.evaluate("place => place.clientWidth"))
+
+
+async def drawn_otherwise(page: Page, before: str) -> None:
+    """What is drawn is not what it was before. Asked from here: the page's policy lets nothing be
+    carried out that is given as a text, which waiting in the page would take."""
+    async with asyncio.timeout(DEADLINE_S):
+        drawing = page.locator("#burn-up-plot canvas")
+        while await drawing.evaluate("canvas => canvas.toDataURL()") == before:
+            await page.wait_for_timeout(50)
 
 
 async def test_what_is_left_behind_is_undone_by_who_has_seen_it(

@@ -33,12 +33,17 @@ def step_of(plant: str, number: str, how: Procurement = "buy", system: str = "er
 
 
 async def planned(
-    tx: Tx, number: str, *steps: Step, title: str = "", findings: tuple[Finding, ...] = ()
+    tx: Tx,
+    number: str,
+    *steps: Step,
+    title: str = "",
+    findings: tuple[Finding, ...] = (),
+    version: int = 1,
 ) -> None:
     """A change with these steps is open."""
     plan = Plan(
         key=f"engineering-change/{number}",
-        version=1,
+        version=version,
         title=title or f"Change {number}",
         steps=steps,
         findings=findings,
@@ -96,9 +101,17 @@ async def seed_list(database: Database) -> None:
         await planned(tx, "ECO-2900", step_of("1010", "DONE-1"), title="Housing: done before")
         await tx.execute(
             """
-            update step set state = 'done' from ledger l
-            where l.id = ledger_id and l.key = 'engineering-change/ECO-2900'
-            """
+            with done as (
+                update step set state = 'done' from ledger l
+                where l.id = ledger_id and l.key = 'engineering-change/ECO-2900' returning step.id
+            ),
+            planned as (
+                update step_event set at = $1 where step_id in (select id from done)
+            )
+            insert into step_event (step_id, at, state) select id, $2, 'done' from done
+            """,
+            NOW - timedelta(days=2),
+            NOW - timedelta(days=1),
         )
         await tx.execute(
             """
@@ -107,6 +120,55 @@ async def seed_list(database: Database) -> None:
             """,
             NOW - timedelta(days=2),
             NOW - timedelta(days=1),
+        )
+
+
+async def seed_half_way(database: Database) -> None:
+    """ECO-5000 puts twelve items into plant 1010 since six hours, and four into 2010 as well since
+    three; every half hour one was done, nine of them, each within 20 minutes of its turn."""
+    first = [step_of("1010", f"PIN-{n}") for n in range(1, 13)]
+    more = [step_of("2010", f"PIN-{n}") for n in range(1, 5)]
+    async with database.transaction() as tx:
+        await planned(tx, "ECO-5000", *first, title="Pins: harder steel")
+        await planned(tx, "ECO-5000", *first, *more, title="Pins: harder steel", version=2)
+        await tx.execute(
+            """
+            create temporary table known on commit drop as
+            select s.id, s.plant, row_number() over (order by s.id) as n
+            from step s join ledger l on l.id = s.ledger_id
+            where l.key = 'engineering-change/ECO-5000'
+            """
+        )
+        await tx.execute(
+            """
+            update step_event e
+            set at = now() - case k.plant when '1010' then interval '6 h' else interval '3 h' end
+            from known k where k.id = e.step_id
+            """
+        )
+        for state, minutes in (("ready", -20), ("done", 0)):
+            await tx.execute(
+                """
+                insert into step_event (step_id, at, state)
+                select id, now() - interval '6 h' + make_interval(mins => 30 * n::int + $2), $1
+                from known where n <= 9
+                """,
+                state,
+                minutes,
+            )
+        await tx.execute(
+            """
+            update step s set state = 'done',
+                changed_at = now() - interval '6 h' + make_interval(mins => 30 * k.n::int)
+            from known k where k.id = s.id and k.n <= 9
+            """
+        )
+        await tx.execute(
+            """
+            update ledger set opened_at = now() - interval '6 h',
+                              planned_at = now() - interval '3 h'
+            where key = 'engineering-change/ECO-5000'
+            """
         )
 
 

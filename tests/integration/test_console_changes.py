@@ -196,7 +196,7 @@ async def test_the_page_of_a_change_says_where_it_stands(ola: Visitor) -> None:
     assert page.status == 200
     assert "6 of 12 done. Waiting for: master data, quality, sourcing." in page.words
     assert "Why: master data: put-bom GB-100 of plant 1010: failed:" in page.words
-    assert "May be done: unknown: 1 failed" in page.words
+    assert "No estimate yet: 1 failed" in page.words
     assert "Supplier 17300003 is not qualified: may GB-120 be bought there?" in page.words
     assert "No approved manufacturer" in page.words
     assert "layshaft change show ECO-2001" in page.words

@@ -31,6 +31,7 @@ from broker.store import (
     messages,
     news,
     paces,
+    progress,
     replays,
     selections,
     whereabouts,
@@ -114,6 +115,9 @@ select (n - 1) % ($1::int / 10) + 1, 'i' || n, 1,
 from generate_series(1, $1::int) n;
 update target t set lease_until = now() from step s
 where s.target_id = t.id and s.state = 'in_flight';
+insert into step_event (step_id, at, state)
+select s.id, now() + make_interval(secs => n), case n when 1 then 'waiting' when 2 then 'ready'
+       else s.state end from step s cross join generate_series(1, 3) n;
 insert into exception_case (code, word, what, place, remedy, owner, message_at, message_seq, origin,
                             state, closed_at, closed_by)
 select 'c', 'business_rule', '', 'order/' || seq, '', '', at, seq, 'plan',
@@ -295,6 +299,7 @@ LOOKS: dict[str, Statement] = {
     "waiting for somebody": lambda tx: escalations.waiting(tx, limit=500),
     "of these": lambda tx: escalations.waiting(tx, limit=50, ids=range(1, 51)),
     "close_mended": escalations.close_mended,
+    "progress": lambda tx: progress.progress(tx, "order/7"),
     "paces": lambda tx: paces.paces(tx, [("read-supplier", "erp"), ("put-item", "erp")]),
 }
 
