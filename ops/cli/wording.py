@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
@@ -138,19 +138,37 @@ def is_late(step: StepRow, now: datetime) -> bool:
 def _roots(
     step: StepRow, latest: Mapping[str, StepRow], known: dict[int, frozenset[int]]
 ) -> frozenset[int]:
-    """Ids of the open steps at the ends of its dependencies."""
-    if step.id in known:
-        return known[step.id]
-    # In a ring of dependencies each step is its own end: shown, not looped over.
-    known[step.id] = frozenset({step.id})
-    found: frozenset[int] = frozenset()
+    """Ids of the open steps at the ends of its dependencies. known: of those looked at before.
+
+    One after the other, not one inside the other: a chain may be longer than calls can be nested.
+    """
+    if step.id not in known:
+        known[step.id] = frozenset({step.id})
+        path = [(step, _open_before(step, latest), set[int]())]
+        while path:
+            last, rest, found = path[-1]
+            before = next(rest, None)
+            if before is None:
+                path.pop()
+                known[last.id] = frozenset(found) or known[last.id]
+                if path:
+                    path[-1][2].update(known[last.id])
+            elif before.id in known:
+                found |= known[before.id]
+            else:
+                # In a ring of dependencies each step is its own end: shown, not looped over.
+                known[before.id] = frozenset({before.id})
+                path.append((before, _open_before(before, latest), set()))
+    return known[step.id]
+
+
+def _open_before(step: StepRow, latest: Mapping[str, StepRow]) -> Iterator[StepRow]:
+    """The open ones of those that it depends on."""
     if step.state in ("waiting", "held"):
         for dependency in step.depends_on:
             before = latest.get(dependency)
             if before is not None and before.state not in SETTLED:
-                found |= _roots(before, latest, known)
-    known[step.id] = found or frozenset({step.id})
-    return known[step.id]
+                yield before
 
 
 def _rank(step: StepRow, held: Held) -> int:

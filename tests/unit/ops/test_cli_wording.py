@@ -151,6 +151,19 @@ def test_a_ring_of_dependencies_ends() -> None:
     assert set(found) == {1, 2}
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["first one first", "last one first"])
+def test_a_chain_may_be_longer_than_calls_can_be_nested(order: int) -> None:
+    """The last one is looked at first, or its neighbour has been each time."""
+    chain = [
+        step(1, "s1", "failed", reason="refused"),
+        *(step(n, f"s{n}", "waiting", depends_on=(f"s{n - 1}",)) for n in range(2, 5_001)),
+    ]
+    waits = wording.waiting(chain[::order])
+    assert {wait.roots for wait in waits.values()} == {(1,)}
+    (blocker,) = wording.blockers(chain, waits)
+    assert (blocker.step, blocker.behind) == (1, 4_999)
+
+
 def test_blockers_count_what_stands_behind_them_people_first() -> None:
     steps = [
         step(1, "a", "in_flight"),
