@@ -22,7 +22,6 @@ from canonical.order import OPEN_ORDERS
 LOOKED_THROUGH = 2_000
 # Of one change; the open orders of more are counted as those of these.
 OBJECTS_LIMIT = 5_000
-MOST_CHARACTERS = 100
 
 Stage = Literal["failed", "decision", "held", "paused", "data", "calls", "complete", "cancelled"]
 STAGES: tuple[Stage, ...] = get_args(Stage)

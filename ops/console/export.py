@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -12,6 +13,8 @@ from aiohttp import web
 from broker.store import Tx, views
 from broker.store.task_list import LOOKED_THROUGH, Wanted, chosen
 from broker.store.views import TaskRow
+
+T = TypeVar("T")
 
 # A cell that begins so is taken for a formula by spreadsheets.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -45,8 +48,8 @@ async def streamed(
     request: web.Request,
     name: str,
     heads: Sequence[str],
-    rows: Sequence[TaskRow],
-    cells_of: Callable[[TaskRow], list[str]],
+    rows: Sequence[T],
+    cells_of: Callable[[T], list[str]],
 ) -> web.StreamResponse:
     """The file, of the kind that the address ends with. heads, cells_of: of a comma-separated one.
 

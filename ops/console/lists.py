@@ -77,8 +77,9 @@ def given(query: Mapping[str, str], name: str, known: Iterable[str] | None = Non
     Raises: Rejected("filter-invalid") where it is too long, or none of what is known.
     """
     value = query.get(name, "").strip()
-    if len(value) > MOST_CHARACTERS or not value.isprintable():
-        raise invalid(name, f"has up to {MOST_CHARACTERS} characters that can be shown")
+    # The database has no text with a NUL.
+    if len(value) > MOST_CHARACTERS or "\0" in value:
+        raise invalid(name, f"has up to {MOST_CHARACTERS} characters, none of them a NUL")
     if known is not None and value and value not in known:
         raise invalid(name, f"is one of {', '.join(known)}")
     return value
@@ -105,6 +106,15 @@ def invalid(name: str, what: str) -> Rejected:
         where=f"{name} {what}",
         remedy="Correct the address, or begin with the list as it is",
         owner="you",
+    )
+
+
+def around(path: str, filters: Mapping[str, str], paging: Paging) -> tuple[str, str]:
+    """Addresses of the pages before and after that one; "" where there is none."""
+    before, after = str(paging.number - 1), str(paging.number + 1)
+    return (
+        address(path, filters, page=before) if paging.number > 1 else "",
+        address(path, filters, page=after) if paging.has_next else "",
     )
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from broker.store import Database
-from ops.console.change_list import PAGE
+from ops.console.lists import PAGE_ROWS
 from tests.integration.consoles import Answer, Visitor, console_on, visitor_at
 from tests.integration.gearbox_change import database_at, seed_in
 from tests.integration.many_changes import (
@@ -134,7 +134,7 @@ async def test_it_is_narrowed_by_its_address(ola: Visitor, query: str, found: se
 async def test_what_cannot_be_asked_for_is_said(ola: Visitor, query: str) -> None:
     page = await ola.get(f"/changes?{query}")
     assert page.status == 422
-    assert "LAY-filter-unknown" in page.words
+    assert "LAY-filter-invalid" in page.words
 
 
 async def test_the_filter_and_the_command_say_the_same(ola: Visitor) -> None:
@@ -159,11 +159,11 @@ async def test_who_acts_for_a_plant_sees_what_concerns_it(people: Any) -> None:
 
 async def test_a_long_list_has_pages(database: Database, ola: Visitor) -> None:
     async with database.transaction() as tx:
-        for n in range(PAGE + 5):
+        for n in range(PAGE_ROWS + 5):
             await planned(tx, f"ECO-9{n:03}", step_of("1010", f"P-{n}"))
     first = await ola.get("/changes?number=eco-9&order=newest")
     second = await ola.get("/changes?number=eco-9&order=newest&page=2")
-    assert (len(numbers(first)), len(numbers(second))) == (PAGE, 5)
+    assert (len(numbers(first)), len(numbers(second))) == (PAGE_ROWS, 5)
     assert not set(numbers(first)) & set(numbers(second))
     assert 'href="/changes?number=eco-9&amp;order=newest&amp;page=2"' in first.text
     assert "51 to 55 of 55" in second.words
@@ -174,7 +174,7 @@ async def test_the_list_is_exported_as_it_is_filtered(ola: Visitor) -> None:
     table = await ola.get("/changes.csv?plant=1010")
     assert table.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert "attachment" in table.headers["Content-Disposition"]
-    rows = list(csv.DictReader(io.StringIO(table.text)))
+    rows = list(csv.DictReader(io.StringIO(table.text.removeprefix("\ufeff"))))
     assert [row["number"] for row in rows] == ["ECO-3001", "ECO-2001", "ECO-2900"]
     assert rows[0]["open_orders"] == "4"
     lines = (await ola.get("/changes.jsonl?plant=1010")).text.splitlines()
