@@ -13,8 +13,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from broker.store import Database
 from ops.stack.chromium import find_chromium
 from tests.browser.looking import WIDE, Screenshots, Trouble, screens_folder, take_screens
+from tests.integration.consoles import console_on
+from tests.integration.gearbox_change import database_at
 
 PACKAGES = Path(os.environ.get("LAYSHAFT_STATE_DIR", ".layshaft")) / "packages"
 IGNORE_SYSTEM = os.environ.get("LAYSHAFT_STACK_IGNORE_SYSTEM", "") not in ("", "0")
@@ -95,6 +98,20 @@ async def open_page(browser: Browser, trouble: Trouble) -> AsyncIterator[OpenPag
 async def page(open_page: OpenPage) -> Page:
     """A page that shows nothing yet."""
     return await open_page()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A migrated database in which nothing has happened."""
+    async with database_at(database_url) as database:
+        yield database
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def console(database_url: str, database: Database) -> AsyncIterator[str]:
+    """The address of a console on it."""
+    async with console_on(database_url) as url:
+        yield url
 
 
 @pytest.fixture

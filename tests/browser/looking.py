@@ -88,6 +88,19 @@ async def overflow_px(page: Page) -> int:
     return int(await page.evaluate(script))
 
 
+async def fits(page: Page) -> None:
+    """Nothing hinders who reads it, in either scheme, and it is as wide as a telephone; it is wide
+    and light after."""
+    schemes: tuple[Scheme, ...] = ("dark", "light")
+    for scheme in schemes:
+        await in_scheme(page, scheme)
+        assert await axe_findings(page) == [], page.url
+    await page.set_viewport_size(NARROW)
+    assert await overflow_px(page) == 0, page.url
+    assert await axe_findings(page) == [], page.url
+    await page.set_viewport_size(WIDE)
+
+
 def screens_folder() -> Path | None:
     """Where pictures are to be left, None if nobody asked for them."""
     if folder := os.environ.get("LAYSHAFT_SCREENS"):

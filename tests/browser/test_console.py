@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, expect
 
 from broker import approvals, book
 from broker.book import Settled
@@ -21,15 +21,14 @@ from tests.browser.looking import (
     DEADLINE_S,
     NARROW,
     WIDE,
-    Scheme,
     Screenshots,
     Trouble,
     axe_findings,
+    fits,
     in_scheme,
     overflow_px,
 )
-from tests.integration.consoles import console_on
-from tests.integration.gearbox_change import database_at, seed_in
+from tests.integration.gearbox_change import seed_in
 from tests.integration.many_changes import (
     HOSTILE,
     planned,
@@ -40,20 +39,6 @@ from tests.integration.many_changes import (
     step_of,
 )
 from tests.integration.people import principal_in, token_in
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated database in which nothing has happened."""
-    async with database_at(database_url) as database:
-        yield database
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def console(database_url: str, database: Database) -> AsyncIterator[str]:
-    """The address of a console on it."""
-    async with console_on(database_url) as url:
-        yield url
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -251,17 +236,6 @@ async def test_what_is_left_behind_is_undone_by_who_has_seen_it(
     await ola.goto(f"{console}/changes/ECO-4000/undo")
     await fits(ola)
     await screenshots(ola, "console-undo-empty")
-
-
-async def fits(page: Page) -> None:
-    """Nothing hinders who reads it: dark, and as wide as a telephone."""
-    looks: tuple[tuple[Scheme, ViewportSize], ...] = (("dark", WIDE), ("light", NARROW))
-    for scheme, size in looks:
-        await in_scheme(page, scheme)
-        await page.set_viewport_size(size)
-        assert await overflow_px(page) == 0, page.url
-        assert await axe_findings(page) == [], page.url
-    await page.set_viewport_size(WIDE)
 
 
 async def test_it_is_used_by_keys_alone(ola: Page, console: str, database: Database) -> None:

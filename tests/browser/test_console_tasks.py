@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from broker.store import Database
-from tests.browser.looking import (
-    NARROW,
-    WIDE,
-    Scheme,
-    Screenshots,
-    Trouble,
-    axe_findings,
-    in_scheme,
-    overflow_px,
-)
+from tests.browser.looking import Screenshots, Trouble, fits
 from tests.integration.console_work import (
     ORDERS,
     asked,
@@ -30,25 +18,9 @@ from tests.integration.console_work import (
     put,
     seed_work,
 )
-from tests.integration.consoles import console_on
-from tests.integration.gearbox_change import database_at
 from tests.integration.people import token_in
 
 SUPPLIERS = ("S-1", "S-2", "17300003")
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """An empty database."""
-    async with database_at(database_url) as database:
-        yield database
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def console(database_url: str) -> AsyncIterator[str]:
-    """The address of a console on it."""
-    async with console_on(database_url) as url:
-        yield url
 
 
 async def sign_in(page: Page, console: str, database: Database, name: str, *roles: str) -> None:
@@ -83,18 +55,6 @@ async def seed_many(database: Database, *, lines: int = 24) -> None:
         )
     for name in ("Ole", "Una"):
         await token_in(database, name, "quality", "purchasing")
-
-
-async def fits(page: Page) -> None:
-    """Nothing hinders who reads it, in either scheme, and it is as wide as a telephone."""
-    schemes: tuple[Scheme, ...] = ("dark", "light")
-    for scheme in schemes:
-        await in_scheme(page, scheme)
-        assert await axe_findings(page) == []
-    await page.set_viewport_size(NARROW)
-    assert await overflow_px(page) == 0
-    assert await axe_findings(page) == []
-    await page.set_viewport_size(WIDE)
 
 
 async def test_a_task_is_decided_by_what_is_shown_of_it(

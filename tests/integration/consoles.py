@@ -10,9 +10,11 @@ from html import unescape
 import aiohttp
 from yarl import URL
 
+from broker.principals import ALL_PLANTS
 from broker.store import Database
 from ops.console.server import ConsoleServer
 from ops.console.settings import ConsoleSettings
+from tests.integration.people import token_in
 from tests.integration.toy import RULES
 
 DEADLINE = aiohttp.ClientTimeout(total=30)
@@ -108,3 +110,14 @@ async def visitor_at(url: str) -> AsyncIterator[Visitor]:
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar, timeout=DEADLINE) as session:
         yield Visitor(session, url)
+
+
+@asynccontextmanager
+async def person(
+    console: str, database: Database, name: str, *roles: str, plants: tuple[str, ...] = ALL_PLANTS
+) -> AsyncIterator[Visitor]:
+    """Somebody with these roles and plants, signed in."""
+    token = await token_in(database, name, *roles, plants=plants)
+    async with visitor_at(console) as visitor:
+        await visitor.sign_in(token)
+        yield visitor

@@ -11,22 +11,7 @@ from broker.store import Database
 from ops.console.pages import NAVIGATION
 from ops.console.settings import ConsoleSettings
 from tests.integration.consoles import Visitor, console_on, visitor_at
-from tests.integration.gearbox_change import database_at
 from tests.integration.people import ROOT, token_in
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """An empty database."""
-    async with database_at(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def console(database_url: str) -> AsyncIterator[str]:
-    """The address of a console on it."""
-    async with console_on(database_url) as url:
-        yield url
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import pytest
 
 from broker.store import Database
 from ops.console.lists import PAGE_ROWS
-from tests.integration.consoles import Answer, Visitor, console_on, visitor_at
-from tests.integration.gearbox_change import database_at, seed_in
+from tests.integration.consoles import Answer, Visitor, console_on, person, visitor_at
+from tests.integration.gearbox_change import seed_in
 from tests.integration.many_changes import (
     HOSTILE,
     planned,
@@ -36,12 +36,11 @@ VERY_MANY = 250_000 if os.environ.get("LAYSHAFT_FULL") == "1" else 20_000
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
+async def database(database: Database) -> Database:
     """A database with the gearbox change half-way, and others."""
-    async with database_at(database_url) as database:
-        await seed_in(database)
-        await seed_list(database)
-        yield database
+    await seed_in(database)
+    await seed_list(database)
+    return database
 
 
 @pytest.fixture
@@ -57,9 +56,9 @@ async def people(console: str, database: Database) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
 
         async def signed_in(name: str, *roles: str, plants: tuple[str, ...] = ("*",)) -> Visitor:
-            visitor = await stack.enter_async_context(visitor_at(console))
-            await visitor.sign_in(await token_in(database, name, *roles, plants=plants))
-            return visitor
+            return await stack.enter_async_context(
+                person(console, database, name, *roles, plants=plants)
+            )
 
         yield signed_in
 

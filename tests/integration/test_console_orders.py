@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 import pytest
@@ -22,9 +21,7 @@ from tests.integration.console_work import (
     put,
     seed_work,
 )
-from tests.integration.consoles import Answer, Visitor, console_on, visitor_at
-from tests.integration.gearbox_change import database_at
-from tests.integration.people import token_in
+from tests.integration.consoles import Answer, Visitor, person
 
 HOSTILE = "<script>alert('x')</script>&\"<b>"
 REFUSALS = (
@@ -32,29 +29,11 @@ REFUSALS = (
 )
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """An empty database."""
-    async with database_at(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def console(database_url: str) -> AsyncIterator[str]:
-    """The address of a console on it."""
-    async with console_on(database_url) as url:
-        yield url
-
-
-@asynccontextmanager
-async def buyer(
+def buyer(
     console: str, database: Database, name: str = "Ben", *, plants: tuple[str, ...] = ("*",)
-) -> AsyncIterator[Visitor]:
+) -> AbstractAsyncContextManager[Visitor]:
     """Somebody who buys for these plants, signed in."""
-    token = await token_in(database, name, "purchasing", plants=plants)
-    async with visitor_at(console) as visitor:
-        await visitor.sign_in(token)
-        yield visitor
+    return person(console, database, name, "purchasing", plants=plants)
 
 
 async def choose_all(visitor: Visitor, query: str = "") -> Answer:

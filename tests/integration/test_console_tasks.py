@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -15,36 +13,10 @@ from broker.store import Database
 from canonical.effects import Plan, Step
 from canonical.operations import Approve, ExtendToPlant
 from tests.integration.console_work import ORDERS, asked, fetch, planned, put, seed_work
-from tests.integration.consoles import Answer, Visitor, console_on, visitor_at
-from tests.integration.gearbox_change import database_at
+from tests.integration.consoles import Answer, Visitor, person
 from tests.integration.people import token_in
 
 HOSTILE = "<script>alert('x')</script>&\"<b>"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """An empty database."""
-    async with database_at(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-async def console(database_url: str) -> AsyncIterator[str]:
-    """The address of a console on it."""
-    async with console_on(database_url) as url:
-        yield url
-
-
-@asynccontextmanager
-async def person(
-    console: str, database: Database, name: str, *roles: str, plants: tuple[str, ...] = ("*",)
-) -> AsyncIterator[Visitor]:
-    """Somebody with these roles and plants, signed in."""
-    token = await token_in(database, name, *roles, plants=plants)
-    async with visitor_at(console) as visitor:
-        await visitor.sign_in(token)
-        yield visitor
 
 
 async def decide(visitor: Visitor, page: Answer, **fields: str) -> Answer:

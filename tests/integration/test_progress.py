@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-import pytest
-
 from broker.store import Database
 from broker.store.progress import Point, progress
-from tests.integration.gearbox_change import database_at
 from tests.integration.many_changes import (
     planned,
     seed_half_way,
@@ -19,13 +15,6 @@ from tests.integration.many_changes import (
 )
 
 KEY = "engineering-change/ECO-5000"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated database in which nothing has happened."""
-    async with database_at(database_url) as database:
-        yield database
 
 
 async def progress_of(database: Database, key: str = KEY, most: int = 60) -> list[Point]:
