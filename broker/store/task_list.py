@@ -103,9 +103,11 @@ async def chosen(
             order by {order} limit $8 + 1
         ),
         seen as materialized (
-            select l.id, l.key, l.title from ledger l
-            where l.id in (select ledger_id from asked)
-              and ($9::text[] is null
+            select l.id, l.key, l.title
+            from (select distinct ledger_id from asked) f
+            -- limit: each by its id. Joined, all ledgers are read where many are thought to be.
+            cross join lateral (select * from ledger where id = f.ledger_id limit 1) l
+            where ($9::text[] is null
                    or exists (select from step p where p.ledger_id = l.id and p.plant = any($9))
                    or not exists (select from step p where p.ledger_id = l.id and p.plant <> ''))
         ),

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from broker.ledger import Due, Move, Retime
+from broker.principals import Principal
 from broker.store import (
     Database,
     Position,
@@ -34,6 +35,8 @@ from broker.store import (
     progress,
     replays,
     selections,
+    task_list,
+    views,
     whereabouts,
 )
 from broker.store import order as order_rows
@@ -48,6 +51,7 @@ ROWS = 20_000
 BATCH = 200
 NOW = datetime.now(UTC)
 OLD = NOW - timedelta(days=31)
+MIA = Principal("Mia", ("quality", "purchasing"), ("1010", "2010"))
 
 # One row is due from the start, or what takes due rows would not be prepared on young tables.
 FIRST = """
@@ -104,12 +108,15 @@ insert into step (ledger_id, identity, generation, kind, plant, system, object_k
                   verb, operation, digest, idempotency_key, depends_on, fact, seen, state,
                   target_id, lane, owner, due_at, wake_at)
 select (n - 1) % ($1::int / 10) + 1, 'i' || n, 1,
-       case when n % 50 = 1 then 'wait' else 'call' end, '', 'erp', 'supplier', 'T' || n,
-       'read-supplier', '{"type":"read-supplier","supplier":"S"}', '', '', '{}',
+       case n % 50 when 1 then 'wait' when 3 then 'approval' else 'call' end, '', 'erp', 'supplier',
+       'T' || n, 'read-supplier',
+       case n % 50 when 3 then '{"type":"approve","question":"q","text":"t","evidence":[]}'::bytea
+                   else '{"type":"read-supplier","supplier":"S"}' end, '', '', '{}',
        case when n % 50 = 1 then 'supplier/' || n end, case when n % 50 = 1 then 2 end,
        case when n % 50 = 1 then 'waiting' when n % 100 = 0 then 'ready'
-            when n % 1000 = 2 then 'in_flight' else 'done' end,
-       case when n % 50 = 1 then null else n end, 'standard', '', now(),
+            when n % 1000 in (3, 103) then 'ready' when n % 1000 = 2 then 'in_flight'
+            else 'done' end,
+       case when n % 50 in (1, 3) then null else n end, 'standard', '', now(),
        case when n % 40 = 0 then now() + case when n % 1000 = 0 then interval '-1 day'
                                               else interval '100 days' end end
 from generate_series(1, $1::int) n;
@@ -168,6 +175,10 @@ def pending_works() -> list[pending_rows.PendingWork]:
         )
         for n, key in enumerate(KEYS, start=5)
     ]
+
+
+def tasks(wanted: task_list.Wanted) -> Statement:
+    return lambda tx: task_list.chosen(tx, wanted, limit=50, newest_first=wanted.state != "open")
 
 
 async def move_fifty(tx: Tx) -> None:
@@ -299,6 +310,16 @@ LOOKS: dict[str, Statement] = {
     "waiting for somebody": lambda tx: escalations.waiting(tx, limit=500),
     "of these": lambda tx: escalations.waiting(tx, limit=50, ids=range(1, 51)),
     "close_mended": escalations.close_mended,
+    **{f"tasks {state}": tasks(task_list.Wanted(state=state)) for state in task_list.STATES},
+    "tasks of somebody": tasks(
+        task_list.Wanted(
+            role="erp", plant="1010", text="t", due_within_s=0.0, mine=MIA, scope=MIA.plants
+        )
+    ),
+    "tasks of a change": tasks(task_list.Wanted(change="order/3", line={"item": "I"})),
+    "choices of tasks": lambda tx: task_list.choices(tx, scope=MIA.plants),
+    "what is asked": lambda tx: views.tasks_of(tx, range(3, 2_000, 50)),
+    "approvals": lambda tx: step_rows.approvals(tx, range(3, 2_000, 50)),
     "progress": lambda tx: progress.progress(tx, "order/7"),
     "paces": lambda tx: paces.paces(tx, [("read-supplier", "erp"), ("put-item", "erp")]),
 }
@@ -333,7 +354,8 @@ class Recorder:
             plan = await self._kept_plan(text, arguments)
             tables = [t for t in sorted(set(_scanned(plan))) if await self._is_big(t)]
             if tables:
-                found[" ".join(text.split())[:80]] = tables
+                # What differs between statements made of the same text may stand further on.
+                found[" ".join(text.split())[:200]] = tables
         return found
 
     async def _is_big(self, table: str) -> bool:
