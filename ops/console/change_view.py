@@ -72,11 +72,12 @@ class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Steer(msgspec.Struct, frozen=True):
-    """An act on a change that is offered. words: on its button; says: what it brings about;
-    command: that does the same."""
+    """An act on a change that is offered. words: that open its form; button: that sends it; says:
+    what it brings about; command: that does the same."""
 
     act: str
     words: str
+    button: str
     says: str
     command: str
     is_dangerous: bool = False
@@ -126,6 +127,7 @@ def steers(status: ChangeStatus) -> tuple[Steer, ...]:
             Steer(
                 "resume",
                 "Resume",
+                f"Resume {name}",
                 "It goes on as if it had never been paused.",
                 f'layshaft change resume {name} --reason "..."',
             )
@@ -137,6 +139,7 @@ def steers(status: ChangeStatus) -> tuple[Steer, ...]:
             Steer(
                 "pause",
                 "Pause",
+                f"Pause {name}",
                 "Nothing more of it begins; what is under way ends.",
                 f'layshaft change pause {name} --reason "..."',
             )
@@ -145,6 +148,7 @@ def steers(status: ChangeStatus) -> tuple[Steer, ...]:
         Steer(
             "cancel",
             "Cancel",
+            f"Cancel {name}",
             "Nothing more of it is done. Of what is done, a case asks whether it stays.",
             f'layshaft change cancel {name} --reason "..."',
             is_dangerous=True,
@@ -198,6 +202,7 @@ def step_steers(status: ChangeStatus, step: StepStatus) -> tuple[Steer, ...]:
             Steer(
                 "skip",
                 "Skip",
+                "Skip this step",
                 "What it would undo stays, and what stands behind it goes on."
                 if is_undo
                 else "It is not made, and what stands behind it goes on.",
@@ -210,6 +215,7 @@ def step_steers(status: ChangeStatus, step: StepStatus) -> tuple[Steer, ...]:
             Steer(
                 "restart",
                 "Run anew",
+                "Run it anew",
                 "It runs anew, and with it what follows it; what is true already is not written.",
                 f'layshaft change restart {name} {step.id} --reason "..."',
             )

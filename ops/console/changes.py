@@ -116,12 +116,15 @@ async def step(request: web.Request) -> web.Response:
     if wanted is None:
         raise not_found("step", step_id, [str(s.id) for s in found.steps[:STEPS_LIMIT]])
     offered = step_steers(found, wanted)
+    # The newest form of each, whose id is the greatest.
+    latest = {s.identity: s for s in sorted(found.steps, key=lambda s: s.id)}
     concerned = (wanted.plant,) if wanted.plant else plants
     return answer(
         request,
         "step.html",
         status=found,
         step=wanted,
+        before=[latest[name] for name in wanted.depends_on if name in latest],
         base=address(number),
         name=number,
         said=await acting.said(request),

@@ -161,6 +161,25 @@ async def test_what_is_opened_stays_open_while_the_page_changes(
     await expect(reason).to_be_focused()
 
 
+async def test_where_there_is_little_room_the_list_comes_before_its_filter(
+    ola: Page, console: str, database: Database
+) -> None:
+    await release(database)
+    await ola.set_viewport_size(NARROW)
+    await ola.goto(f"{console}/changes")
+    await expect(ola.get_by_label("Plant")).to_be_hidden()
+    more = ola.get_by_role("button", name="Filter")
+    await more.click()
+    await expect(more).to_have_attribute("aria-expanded", "true")
+    await ola.get_by_label("Plant").fill("2010")
+    await ola.get_by_role("button", name="Show").click()
+    # What narrows the list is seen.
+    await expect(ola.get_by_label("Plant")).to_have_value("2010")
+    await expect(ola.get_by_label("Plant")).to_be_visible()
+    await ola.set_viewport_size(WIDE)
+    await expect(more).to_be_hidden()
+
+
 async def test_its_progress_is_drawn_and_goes_on_while_one_looks(
     ola: Page, console: str, database: Database, screenshots: Screenshots
 ) -> None:
@@ -338,6 +357,11 @@ async def test_it_looks_as_shown(
     await ola.get_by_role("heading", name="What comes after what").scroll_into_view_if_needed()
     await ola.evaluate("document.querySelector('.graph').scrollIntoView()")
     await screenshots(ola, "console-change-graph")
+    await ola.goto(f"{console}/changes/ECO-2001")
+    await ola.locator("summary", has_text="Cancel").click()
+    await screenshots(ola, "console-change-steer")
+    await ola.evaluate("document.querySelector('.matrix').scrollIntoView()")
+    await screenshots(ola, "console-change-matrix")
     await ola.goto(f"{console}/changes/ECO-2002")
     await screenshots(ola, "console-trouble")
     await page.goto(console)

@@ -115,7 +115,8 @@ async def seed_list(database: Database) -> None:
         )
         await tx.execute(
             """
-            update ledger set state = 'complete', opened_at = $1, completed_at = $2
+            update ledger
+            set state = 'complete', opened_at = $1, planned_at = $1, completed_at = $2
             where key = 'engineering-change/ECO-2900'
             """,
             NOW - timedelta(days=2),

@@ -53,11 +53,12 @@
       width: place.clientWidth,
       height: HEIGHT,
       tzDate: inZone(zone),
+      padding: [8, 24, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.08] } },
       series: [
         {
-          label: "",
+          // Where the label would stand is nothing: the moment says what it is.
           value: (_, at) => (at ? `${stamp(inZone(zone)(at))} ${zone}` : ""),
         },
         {

@@ -70,5 +70,17 @@ window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("button:disabled")) button.disabled = false;
 });
 
+// Where there is little room a filter is folded, unless it narrows what is shown.
+for (const button of document.querySelectorAll("[data-fold]")) {
+  const form = button.closest(".filter");
+  const fold = (isFolded) => {
+    form.classList.toggle("is-folded", isFolded);
+    button.setAttribute("aria-expanded", String(!isFolded));
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => fold(!form.classList.contains("is-folded")));
+  fold(!form.querySelector("[data-clear]"));
+}
+
 showScripted(document);
 document.addEventListener("htmx:after:swap", () => showScripted(document));
