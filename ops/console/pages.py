@@ -142,9 +142,14 @@ def answer(request: web.Request, template: str, *, code: int = 200, **view: obje
 
 def trouble_page(request: web.Request, trouble: Trouble) -> web.Response:
     """The page that says what went wrong, where, whose turn it is, and what to do."""
-    is_over_soon = request.method == "GET" and trouble.status == 503
-    back = request.path if is_over_soon else "/changes"
-    return answer(request, "trouble.html", code=trouble.status, trouble=trouble, back=back)
+    if request.method == "GET" and trouble.status == 503:
+        back, leads = request.path, "Try again"
+    else:
+        place = next((p for p in NAVIGATION if request.path.startswith(p.path)), NAVIGATION[0])
+        back, leads = place.path, f"To {place.title}"
+    return answer(
+        request, "trouble.html", code=trouble.status, trouble=trouble, back=back, leads=leads
+    )
 
 
 def trouble_of(problem: Problem, turn: str, *, status: int = 0) -> Trouble:

@@ -194,6 +194,10 @@ async def test_its_progress_is_drawn_and_goes_on_while_one_looks(
         await expect(drawing).to_have_js_property("clientWidth", await width_of(ola))
     await ola.mouse.move(0, 0)
     await screenshots(ola, "console-change-half-way")
+    # What was so at a moment is said beside the labels while one points at it.
+    await ola.locator("#burn-up-plot .u-over").hover()
+    await expect(ola.locator("#burn-up-plot .u-legend")).to_contain_text("Planned16Done9")
+    await ola.mouse.move(0, 0)
     # Colours are those of the scheme, without loading the page again.
     light = await drawing.evaluate("canvas => canvas.toDataURL()")
     await in_scheme(ola, "dark")

@@ -192,3 +192,5 @@ async def test_an_empty_list_and_one_that_cannot_be_read_say_what_to_do(
     await page.goto(f"{console}/{path}?page=0")
     await expect(page.get_by_role("alert")).to_contain_text("Whose turn")
     await screenshots(page, f"{path}-failing")
+    await page.get_by_role("alert").get_by_role("link", name="To ").click()
+    await page.wait_for_url(f"**/{path}")
