@@ -53,7 +53,7 @@
       width: place.clientWidth,
       height: HEIGHT,
       tzDate: inZone(zone),
-      padding: [8, 24, 0, 0],
+      padding: [8, 32, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.08] } },
       series: [
