@@ -151,9 +151,12 @@ _MOVING = """
             + (select count(*) from pending where state in ('ready', 'retry'))
             + (select count(*) from message m where direction = 'out' and kind = any($1::text[])
                 and not exists (select from inbox i where i.source = $2 and i.id = m.id))
-            + (select count(*) from step where kind = 'call'
-                and state in ('ready', 'in_flight', 'in_doubt')
-                and not (system = any($3::text[]) and state = 'ready' and not only_asks)
+            + (select count(*) from (
+                -- an object has one call at a time: those behind it stand still with it
+                select distinct on (target_id) * from step
+                where kind = 'call' and state in ('ready', 'in_flight', 'in_doubt')
+                order by target_id, state <> 'in_flight', id) head
+                where not (system = any($3::text[]) and state = 'ready' and not only_asks)
                 and not (system = any($4::text[]) and attempts > 0))
             as moving
 """
