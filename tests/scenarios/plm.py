@@ -1,8 +1,9 @@
-"""What the PLM of a story says: its tables of items and structures, as a package."""
+"""What the PLM of a story says: its tables of items and structures, as packages."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -17,12 +18,12 @@ from tests.fixtures.pdx_text import (
 )
 from tests.scenarios.telling import Row, Sentence, rows_of
 
-# When the first statement of a story was made; each later one is an hour younger.
-FIRST = datetime(2025, 3, 3, 10, tzinfo=UTC)
+# When each revision of an item was released, as text.
+Releases = Mapping[tuple[str, str], str]
 
 
 class Package(msgspec.Struct, frozen=True):
-    """What was sent. effective: "" = on release."""
+    """A statement about a change and its items. effective: "" = on release."""
 
     change: str
     family: str
@@ -31,31 +32,29 @@ class Package(msgspec.Struct, frozen=True):
     effective: str = ""
     status: str = "Released"
 
-    def written(self, number: int, name: str = "") -> bytes:
-        """As a PDX document, the PLM's statement of that number. name: of the document."""
-        at = f"{FIRST + timedelta(hours=number):%Y-%m-%dT%H:%M:%SZ}"
-        stated = [row.cells for row in self.items]
+    def written(self, at: str, releases: Releases, name: str) -> bytes:
+        """As a PDX document of that name, made at that moment."""
         day = {"effectiveDate": self.effective} if self.effective else {}
         affected = [
             affected_xml(
                 cells["item"], newRevision=cells.get("released", "") or cells["revision"], **day
             )
-            for cells in stated
+            for cells in (row.cells for row in self.items)
             if cells.get("affected", "yes") == "yes"
         ]
         return package_xml(
-            *(self._item(row, at) for row in self.items),
+            *(self._item(row, releases) for row in self.items),
             changes=change_xml(
                 *affected,
                 changeNumber=self.change,
                 changeStatusDate=at,
                 globalEngineeringChangeStatusCode=self.status,
             ),
-            identifier=name or f"P-{number}",
+            identifier=name,
             generated=at,
         )
 
-    def _item(self, row: Row, at: str) -> str:
+    def _item(self, row: Row, releases: Releases) -> str:
         cells = row.cells
         own = [line.cells for line in self.lines if line.cells["parent"] == cells["item"]]
         lines = [
@@ -71,13 +70,48 @@ class Package(msgspec.Struct, frozen=True):
             cells["item"],
             bom_xml(*lines) if lines else "",
             revisionIdentifier=cells["revision"],
-            revisionReleasedDate=at,
+            revisionReleasedDate=releases[_revision(row)],
             category=self.family,
             description=cells.get("description", ""),
             makeBuy=cells.get("source", "make").capitalize(),
             globalProductUnitOfMeasureCode=cells.get("unit", "") or "EA",
             globalLifeCyclePhaseCode=cells.get("phase", "") or "Production",
         )
+
+
+class Plm:
+    """What it has said, and when it released each revision: whatever it says of that later, as it
+    was or corrected, bears the date of its release."""
+
+    def __init__(self) -> None:
+        self._said: list[tuple[Package, bytes]] = []
+        self._releases: dict[tuple[str, str], str] = {}
+
+    def states(self, package: Package, at: datetime, *, restamps: bool = False) -> bytes:
+        """The document in which it says so at that moment.
+
+        restamps: it forgets when it released what it speaks of, as some do.
+        """
+        moment = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        for revision in map(_revision, package.items):
+            if restamps or revision not in self._releases:
+                self._releases[revision] = moment
+        document = package.written(moment, self._releases, f"P-{len(self._said) + 1}")
+        self._said.append((package, document))
+        return document
+
+    def last_of(self, change: str) -> Package | None:
+        """What it said last of that change."""
+        return next((said for said, _ in reversed(self._said) if said.change == change), None)
+
+    @property
+    def last_document(self) -> bytes:
+        """The bytes of what it said last."""
+        return self._said[-1][1]
+
+
+def _revision(row: Row) -> tuple[str, str]:
+    return row.cells["item"], row.cells["revision"]
 
 
 def _substitute(number: str) -> str:

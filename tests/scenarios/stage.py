@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,13 +28,15 @@ from ops.demo.observe import Target
 from tests.fixtures.stand_ins import serving
 from tests.integration.people import principal_in
 from tests.integration.toy import Bench
-from tests.scenarios.plm import Package
+from tests.scenarios.plm import Plm
 from tests.scenarios.works import SUBSCRIBERS, Works
 
 # On a machine that has other things to do.
 REST_S = 60.0
 SLOW_S = 30.0
 LOOK_S = 0.03
+# What a system says comes a little later than it was said.
+BEFORE = timedelta(minutes=1)
 _T = TypeVar("_T")
 
 
@@ -62,7 +65,7 @@ class Stage:
         self.rules = rules
         self.bench = bench
         self.targets: dict[str, Target] = {}
-        self.sent: list[Package] = []
+        self.plm = Plm()
         self.messages = 0
         # Systems that somebody has stopped, or that do not work: what is for them stands still.
         self.held: dict[str, int] = {}
@@ -70,6 +73,7 @@ class Stage:
         self.told: dict[str, list[Told]] = {name: [] for name in SUBSCRIBERS}
         # Requests each target had received when the last part of the story began.
         self.marks: dict[str, int] = {}
+        self._said_at = works.clock() - BEFORE
         self._channel = channel
         self._looks = looks
         self._people: dict[str, Principal] = {}
@@ -82,6 +86,13 @@ class Stage:
         message = aio_pika.Message(body, content_type=content_type, headers=dict(headers))
         await exchange.publish(message, kind, mandatory=True, timeout=10)
         self.messages += 1
+
+    def said_at(self) -> datetime:
+        """When the next statement of a system was made: by the day of the story, in whole seconds,
+        and after the one before."""
+        now = (self.works.clock() - BEFORE).replace(microsecond=0)
+        self._said_at = max(now, self._said_at.replace(microsecond=0) + timedelta(seconds=1))
+        return self._said_at
 
     async def person(self, role: str) -> Principal:
         """Somebody of that role, with a token of theirs."""

@@ -191,9 +191,7 @@ async def _(stage: Stage, sentence: Sentence, change: str, family: str) -> None:
 async def _(stage: Stage, sentence: Sentence, change: str) -> None:
     change, _, effective = change.partition(", effective ")
     before = _last_of(stage, sentence, change)
-    corrected = package_in(sentence, change, before.family, effective or before.effective)
-    # What a revision is was said when it was released: it bears the time of the correction.
-    await _state(stage, corrected)
+    await _state(stage, package_in(sentence, change, before.family, effective or before.effective))
 
 
 @said("PLM takes {change} back")
@@ -204,7 +202,7 @@ async def _(stage: Stage, sentence: Sentence, change: str) -> None:
 
 @said("PLM sends the same message again")
 async def _(stage: Stage, sentence: Sentence) -> None:
-    await _send(stage, stage.sent[-1], len(stage.sent))
+    await _send(stage, stage.plm.last_document)
 
 
 @said("PLM states {change} anew, unchanged")
@@ -213,20 +211,18 @@ async def _(stage: Stage, sentence: Sentence, change: str) -> None:
 
 
 def _last_of(stage: Stage, sentence: Sentence, change: str) -> Package:
-    found = [package for package in stage.sent if package.change == change]
-    if not found:
+    found = stage.plm.last_of(change)
+    if found is None:
         raise Misspelt(sentence.where, f"PLM has said nothing of {change}")
-    return found[-1]
+    return found
 
 
 async def _state(stage: Stage, package: Package) -> None:
-    stage.sent.append(package)
-    await _send(stage, package, len(stage.sent))
+    await _send(stage, stage.plm.states(package, stage.said_at()))
 
 
-async def _send(stage: Stage, package: Package, number: int) -> None:
-    body = package.written(number)
-    await stage.send("plm", "product-definition", body, "application/xml")
+async def _send(stage: Stage, document: bytes) -> None:
+    await stage.send("plm", "product-definition", document, "application/xml")
 
 
 # What goes wrong, and works again
@@ -544,7 +540,7 @@ async def _state_order(
         }
         for number, row in enumerate(rows_of(sentence.table("line")), start=1)
     ]
-    at = datetime(2025, 3, 4, 7, stage.messages, tzinfo=UTC).isoformat()
+    at = stage.said_at().isoformat()
     plant = sentence.table("line").rows[0].cells["plant"]
     body = {
         "id": 12,
@@ -552,7 +548,7 @@ async def _state_order(
         "version": 1,
         "internal-revision": 1,
         "status": status,
-        "created-at": "2025-03-04T07:00:00+00:00",
+        "created-at": at,
         "updated-at": at,
         "supplier": {"id": 7, "number": supplier, "name": supplier},
         "currency": {"code": "EUR"},
@@ -565,7 +561,7 @@ async def _state_order(
 
 @said("procurement says that {supplier} is {qualification}")
 async def _(stage: Stage, sentence: Sentence, supplier: str, qualification: str) -> None:
-    at = datetime(2025, 3, 4, 7, stage.messages, tzinfo=UTC).isoformat()
+    at = stage.said_at().isoformat()
     body = {
         "number": supplier,
         "name": supplier,
