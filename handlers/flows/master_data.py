@@ -35,6 +35,7 @@ from handlers.flows.distribution import (
     source_list_plans,
     supplier_plans,
 )
+from handlers.flows.revision_conflicts import conflict
 from handlers.flows.transitions import transitions
 
 Stated = (
@@ -66,19 +67,25 @@ def _micros(at: datetime | None) -> int:
 
 
 def document_key(message: Message[Any], facts: Facts) -> frozenset[str]:
-    """The document that the message is about."""
-    return frozenset({_put(message.payload).key})
+    """The document that the message is about; of a BOM also its item, whose revisions it has."""
+    stated = message.payload
+    key = _put(stated).key
+    return frozenset({key, item_key(stated.parent)} if isinstance(stated, Bom) else {key})
 
 
 def decide(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
     """The document as stated, and what that means to others; revisions order items and BOMs,
-    statements everything else."""
+    statements everything else. A case where a revision and its date contradict what is known."""
     put = _put(message.payload)
     known = facts.documents.get(put.key)
     before = known.document if known else None
-    if isinstance(before, Stated) and _put(before).order >= put.order:
-        return (put,)
-    return (put, *transitions(before, put.document))
+    if not isinstance(before, Stated):
+        return (put, *transitions(before, put.document))
+    is_newer = put.order > _put(before).order
+    case = conflict(before, put.document, facts, is_dated_later=is_newer)
+    if case is not None:
+        return (case,)
+    return (put, *transitions(before, put.document)) if is_newer else (put,)
 
 
 def decide_order(

@@ -210,6 +210,12 @@ async def _(stage: Stage, sentence: Sentence, change: str) -> None:
     await _state(stage, _last_of(stage, sentence, change))
 
 
+@said("PLM states {change} anew, unchanged but for new release dates")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    package = _last_of(stage, sentence, change)
+    await _send(stage, stage.plm.states(package, stage.said_at(), restamps=True))
+
+
 def _last_of(stage: Stage, sentence: Sentence, change: str) -> Package:
     found = stage.plm.last_of(change)
     if found is None:

@@ -69,7 +69,8 @@ def put(handler: Handler, document: Document, *, key: str = "item/PIN") -> Put:
     attributes = {"type": EVENTS[handler.types[0]].type, "id": "1", "subject": key}
     delivery = Delivery("layshaft", "", encode(document), attributes=attributes)
     message = handler.read(delivery)
-    assert handler.needs(message, Facts(RULES)) == {key}
+    item_of_bom = {f"item/{document.parent}"} if isinstance(document, Bom) else set()
+    assert handler.needs(message, Facts(RULES)) == {key, *item_of_bom}
     effect, *_ = handler.decide(message, Facts(RULES), NOW)
     assert isinstance(effect, Put)
     return effect
