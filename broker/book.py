@@ -147,8 +147,7 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> di
     await step_rows.retime_steps(tx, [r for d in diffs.values() for r in d.retimes])
     await _ask_for_consent(tx, asking)
     await _close_consents(tx, ledgers)
-    await _close_asked_anew(tx, [(ledger, diffs[ledger.id].replaces) for ledger in ledgers])
-    await _close_undos(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
+    await _close_failures(tx, [(ledger, diffs[ledger.id]) for ledger in ledgers])
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
         await step_rows.mark_withdrawn(tx, withdrawals)
     await step_rows.reorder_steps(tx, [r for d in diffs.values() for r in d.reorders])
@@ -356,23 +355,14 @@ async def _read_once_more(
     )
 
 
-async def _close_asked_anew(
-    tx: Tx, replaced: Sequence[tuple[Ledger, Sequence[rules.Replace]]]
-) -> None:
-    """That a read has failed is nobody's turn any more: a newer event asks for it again."""
-    for ledger, replaces in replaced:
-        for each in replaces:
-            if each.old.state == "failed" and isinstance(each.step.operation, ReadObject):
-                await case_rows.close_cases(
-                    tx, about=each.old.identity, ledger_key=ledger.key, by="a newer event"
-                )
-
-
-async def _close_undos(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]) -> None:
-    """That an undo has failed is nobody's turn any more: its object is planned again."""
-    for ledger, moves in moved:
-        for move in moves:
-            if move.step.undoes and move.step.state == "failed":
-                await case_rows.close_cases(
-                    tx, about=move.step.identity, ledger_key=ledger.key, by="a newer plan"
-                )
+async def _close_failures(tx: Tx, planned: Sequence[tuple[Ledger, rules.PlanDiff]]) -> None:
+    """That a step has failed is nobody's turn any more where it is planned otherwise, or not at
+    all: what comes of it now is told anew."""
+    for ledger, diff in planned:
+        replaced = [
+            (r.old, "a newer event" if isinstance(r.step.operation, ReadObject) else "a newer plan")
+            for r in diff.replaces
+        ]
+        for step, by in (*replaced, *((move.step, "a newer plan") for move in diff.moves)):
+            if step.state == "failed":
+                await case_rows.close_cases(tx, about=step.identity, ledger_key=ledger.key, by=by)

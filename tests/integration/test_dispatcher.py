@@ -345,6 +345,35 @@ async def test_a_failed_call_planned_with_other_content_frees_what_it_held(bench
     assert await bench.column("select state from ledger") == ["complete"]
 
 
+@pytest.mark.parametrize(
+    ("then", "states"),
+    [
+        ((Wanted("T1", "other"), Wanted("T2")), {"T1": "ready", "T2": "done"}),
+        ((Wanted("T2"),), {"T1": "cancelled", "T2": "done"}),
+    ],
+    ids=["planned otherwise", "not planned"],
+)
+async def test_the_case_of_a_failed_call_ends_with_the_plan_that_replaces_it(
+    bench: Bench, then: tuple[Wanted, ...], states: dict[str, str]
+) -> None:
+    bench.target.faults[path_of("T1")] = ["refuse", "refuse"]
+    await plan(bench, Wanted("T1", "no"), Wanted("T2"))
+    await turn_until_idle(bench.dispatcher())
+    assert await bench.cases() == ["toy-refused"]
+    # Planned as it is, it has failed still.
+    await plan(bench, Wanted("T1", "no"), Wanted("T2"), number=2, version=2)
+    assert await bench.cases() == ["toy-refused"]
+    await plan(bench, *then, number=3, version=3)
+    assert await bench.states() == states
+    assert await bench.cases() == []
+    noted = await bench.rows("select actor, subject from audit where action = 'case-resolved'")
+    subject = "order/1: |erp|supplier|T1|extend-to-plant"
+    assert noted == [{"actor": "a newer plan", "subject": subject}]
+    await turn_until_idle(bench.dispatcher())
+    # What goes wrong with the new form is told anew.
+    assert await bench.cases() == (["toy-refused"] if states["T1"] == "ready" else [])
+
+
 async def test_words_of_a_target_that_cannot_be_stored_stop_nobody(bench: Bench) -> None:
     bench.target.faults[path_of("T1")] = ["refuse"]
     bench.target.refusal = "no\0, says the target"
