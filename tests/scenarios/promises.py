@@ -134,14 +134,16 @@ async def _nothing_open(stage: Stage) -> Iterable[str]:
 
 
 def _writes_of_steps(steps: Rows, journals: dict[str, list[Entry]]) -> Iterable[str]:
-    """Every write that reached a target was a step's, in the system of that step."""
+    """Every write that reached a target was a step's, in the system of that step. What was refused
+    may be of a form of a step that a newer plan has replaced in its place."""
     by_key = {step["idempotency_key"]: step for step in steps}
     for system, journal in journals.items():
+        refused = {entry.request for entry in journal if entry.fault.startswith("refuse")}
         for key, entry in _writes(journal):
             step = by_key.get(key)
-            if step is None:
+            if step is None and entry.request not in refused:
                 yield f"{system} got {entry.method} {entry.path}, which is of no step"
-            elif step["system"] != system:
+            elif step is not None and step["system"] != system:
                 yield f"{system} got what {step['system']} should get: {step['identity']}"
 
 

@@ -754,15 +754,21 @@ async def _applied(stage: Stage, system: str, path: str) -> list[Any]:
     ]
 
 
-@said("{system} was asked {times} times for {what}")
-async def _(stage: Stage, sentence: Sentence, system: str, times: str, what: str) -> None:
+@said("{system} was asked nothing since then")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await _asked_nothing(stage, system, stage.marks[system])
+
+
+@said("{system} was asked nothing at all")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await _asked_nothing(stage, system, 0)
+
+
+async def _asked_nothing(stage: Stage, system: str, after: int) -> None:
     await stage.at_rest()
-    found = [
-        entry
-        for entry in await stage.targets[system].entries("received")
-        if entry.method == "GET" and re.search(_path(sentence, what), entry.path)
-    ]
-    assert len(found) == int(times), "\n".join(entry.path for entry in found)
+    entries = await stage.targets[system].entries("received")
+    asked = [e for e in entries if e.request > after]
+    assert not asked, "\n".join(f"{e.method} {e.path}" for e in asked)
 
 
 @said("the audit says")
