@@ -37,7 +37,10 @@ class Package(msgspec.Struct, frozen=True):
         day = {"effectiveDate": self.effective} if self.effective else {}
         affected = [
             affected_xml(
-                cells["item"], newRevision=cells.get("released", "") or cells["revision"], **day
+                cells["item"],
+                newRevision=cells.get("released", "") or cells["revision"],
+                **day,
+                **_phase(cells),
             )
             for cells in (row.cells for row in self.items)
             if cells.get("affected", "yes") == "yes"
@@ -75,7 +78,7 @@ class Package(msgspec.Struct, frozen=True):
             description=cells.get("description", ""),
             makeBuy=cells.get("source", "make").capitalize(),
             globalProductUnitOfMeasureCode=cells.get("unit", "") or "EA",
-            globalLifeCyclePhaseCode=cells.get("phase", "") or "Production",
+            **({"globalLifeCyclePhaseCode": "Production"} | _phase(cells)),
         )
 
 
@@ -108,6 +111,11 @@ class Plm:
     def last_document(self) -> bytes:
         """The bytes of what it said last."""
         return self._said[-1][1]
+
+
+def _phase(cells: Mapping[str, str]) -> dict[str, str]:
+    """The phase that an item comes into, where the story says so."""
+    return {"globalLifeCyclePhaseCode": cells["phase"]} if cells.get("phase") else {}
 
 
 def _revision(row: Row) -> tuple[str, str]:

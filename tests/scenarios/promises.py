@@ -29,6 +29,8 @@ async def check(stage: Stage) -> None:
     messages = await stage.bench.rows("select * from message order by seq")
     broken = [
         *_ends_on_record(steps, events),
+        *await _ledgers_on_record(stage, steps),
+        *await _messages_on_record(stage),
         *await _decisions_on_record(stage),
         *await _one_story_each(stage, steps, messages),
         *await _nothing_open(stage),
@@ -45,6 +47,34 @@ def _ends_on_record(steps: Rows, events: Rows) -> Iterable[str]:
     for step in steps:
         if step["state"] in ENDED and last.get(step["id"]) != step["state"]:
             yield f"{step['identity']} is {step['state']}, on record is {last.get(step['id'])}"
+
+
+async def _ledgers_on_record(stage: Stage, steps: Rows) -> Iterable[str]:
+    """A ledger has ended, at a time on record, if and only if all its steps are settled."""
+    newest: dict[tuple[int, str], dict[str, Any]] = {}
+    for step in steps:
+        name = step["ledger_id"], step["identity"]
+        if name not in newest or step["generation"] > newest[name]["generation"]:
+            newest[name] = step
+    open_in = {step["ledger_id"] for step in newest.values() if step["state"] not in FREED}
+    found = []
+    for row in await stage.bench.rows("select id, key, state, completed_at from ledger"):
+        if (row["state"] == "open") is not (row["id"] in open_in):
+            found.append(f"{row['key']} is {row['state']}, whatever its steps say")
+        if (row["state"] == "open") is not (row["completed_at"] is None):
+            found.append(f"{row['key']} is {row['state']} and ended at {row['completed_at']}")
+    return found
+
+
+async def _messages_on_record(stage: Stage) -> Iterable[str]:
+    """What became of each message that came in is on record, or it stands in a case."""
+    rows = await stage.bench.rows(
+        "select m.kind, m.key from message m where m.direction = 'in'"
+        " and not exists (select from inbox i where i.source = m.source and i.id = m.id)"
+        " and not exists (select from exception_case c where c.message_at = m.at"
+        "  and c.message_seq = m.seq)"
+    )
+    return [f"{row['kind']} of {row['key']} came in, and nothing became of it" for row in rows]
 
 
 async def _decisions_on_record(stage: Stage) -> Iterable[str]:

@@ -34,7 +34,7 @@ async def materials(erp: Target) -> Seen:
 
 
 async def plant_views(erp: Target) -> Seen:
-    """Items in plants; bought or made."""
+    """Items in plants; bought or made. status: the code that somebody has set there, if any."""
     sources = {"E": "made", "F": "bought"}
     return [
         {
@@ -42,6 +42,7 @@ async def plant_views(erp: Target) -> Seen:
             "plant": row["Plant"],
             "group": row["PurchasingGroup"],
             "is": sources.get(str(row["ProcurementType"]), "neither"),
+            "status": row["ProfileCode"] or "-",
         }
         for row in await erp.table("A_ProductPlant")
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from broker import approvals, cases, controls, holds
+from broker.store.change_list import changes
 from tests.scenarios.plm import Package, package_in
 from tests.scenarios.seeing import PATHS, WHAT, difference, laid_out
 from tests.scenarios.stage import Stage
@@ -158,10 +159,9 @@ def _(works: Works, sentence: Sentence, moment: str) -> None:
     works.clock.becomes(_moment(moment))
 
 
-@given("changes wait for {role} from {lines} objects on")
-def _(works: Works, sentence: Sentence, role: str, lines: str) -> None:
-    works.rules["guards"] = {"objects": int(lines)}
-    works.rules["approvers"] = {"supplier-qualification": "quality", "mass-change": role}
+@given("parts that are bought no longer get the status {code} in every plant")
+def _(works: Works, sentence: Sentence, code: str) -> None:
+    works.rules["obsolete"] = {"plant_status": code}
 
 
 def _qualification(words: str) -> dict[str, Any]:
@@ -522,11 +522,6 @@ async def _(stage: Stage, sentence: Sentence, order: str, supplier: str) -> None
     await _state_order(stage, sentence, order, supplier, "issued")
 
 
-@said("procurement changes the order {order} to {supplier}")
-async def _(stage: Stage, sentence: Sentence, order: str, supplier: str) -> None:
-    await _state_order(stage, sentence, order, supplier, "issued")
-
-
 async def _state_order(
     stage: Stage, sentence: Sentence, order: str, supplier: str, status: str
 ) -> None:
@@ -562,20 +557,6 @@ async def _state_order(
         "order-lines": lines,
     }
     headers = {"ce-type": "coupa.order"}
-    await stage.send("suite", "row", msgspec.json.encode(body), "application/json", **headers)
-
-
-@said("procurement says that {supplier} is {qualification}")
-async def _(stage: Stage, sentence: Sentence, supplier: str, qualification: str) -> None:
-    at = stage.said_at().isoformat()
-    body = {
-        "number": supplier,
-        "name": supplier,
-        "status": "active",
-        "updated-at": at,
-        "custom-fields": _qualification(qualification),
-    }
-    headers = {"ce-type": "coupa.supplier"}
     await stage.send("suite", "row", msgspec.json.encode(body), "application/json", **headers)
 
 
@@ -623,6 +604,27 @@ async def _(stage: Stage, sentence: Sentence, change: str, state: str) -> None:
             for row in rows
         ],
     )
+
+
+@said("the list of changes says that {change} waits for {whom}")
+async def _(stage: Stage, sentence: Sentence, change: str, whom: str) -> None:
+    await stage.at_rest()
+    async with stage.bench.database.transaction() as tx:
+        listed = (await changes(tx, limit=100)).rows
+    found = [", ".join(row.waits_for) for row in listed if row.number == change]
+    assert found == [whom], str(found)
+
+
+@said("{verb} of {change} is late from {moment} on")
+async def _(stage: Stage, sentence: Sentence, verb: str, change: str, moment: str) -> None:
+    await stage.at_rest()
+    found = await stage.bench.column(
+        "select distinct due_at from step s join ledger l on l.id = s.ledger_id where l.key = $1"
+        " and verb = $2",
+        f"engineering-change/{change}",
+        verb,
+    )
+    assert found == [_moment(moment)], str(found)
 
 
 @said("{system} holds these {what}")
