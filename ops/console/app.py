@@ -36,6 +36,7 @@ ROUTES: tuple[tuple[str, str, guards.Handler, str | None], ...] = (
     ("GET", r"/tasks/{number:\d{1,20}}", tasks.show, None),
     ("POST", r"/tasks/{number:\d{1,20}}/decide", tasks.decided, None),
     ("POST", r"/tasks/{number:\d{1,20}}/delegate", tasks.delegated, None),
+    ("POST", r"/tasks/{number:\d{1,20}}/comment", tasks.commented, None),
     ("GET", "/orders", orders.page, None),
     ("GET", "/orders.{kind:csv|jsonl}", orders.download, None),
     ("POST", "/orders/chosen", orders.choose, None),

@@ -9,13 +9,23 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from broker.approvals import Decided, Verdict, decide, deed, deed_of_delegating, delegate
+from broker.approvals import (
+    MOST_SAID,
+    Decided,
+    Verdict,
+    comment,
+    decide,
+    deed,
+    deed_of_commenting,
+    deed_of_delegating,
+    delegate,
+)
 from broker.principals import Principal, Refused, may, may_be_delegate, may_see
 from broker.store import Tx, task_list, views
 from broker.store import principals as principal_rows
 from broker.store.task_list import STATES, State, Wanted
 from broker.store.views import TaskPage, TaskRow, snapshot
-from canonical.errors import Conflict, Failure, Rejected
+from canonical.errors import Conflict, Failure, InvalidMessage, Rejected
 from canonical.working_time import WorkingCalendar
 from ops.cli import task as words
 from ops.cli.numbered import MANY, MIN_DIGEST
@@ -54,7 +64,7 @@ _HEADS = (
 
 
 # What somebody writes into a form, and would have to write again.
-_TYPED = ("reason", "choice", "to")
+_TYPED = ("reason", "choice", "to", "comment")
 
 
 # Characters: written as forms are, each may be nine bytes of the form's 64 KiB.
@@ -216,6 +226,23 @@ async def delegated(request: web.Request) -> web.StreamResponse:
         return await _shown(request, failure)
 
 
+async def commented(request: web.Request) -> web.StreamResponse:
+    """Who is signed in says something of the question, and decides nothing."""
+    number = _number(request)
+    try:
+        text = await field(request, "comment")
+
+        async def work(tx: Tx, who: Principal) -> str:
+            await comment(tx, step_id=number, said=text, by=who)
+            return "Your comment is on record."
+
+        return await act(
+            request, lambda tx: deed_of_commenting(tx, number), work, back=f"{PATH}/{number}"
+        )
+    except (Rejected, InvalidMessage) as failure:
+        return await _shown(request, failure)
+
+
 async def _page(tx: Tx, wanted: Wanted, *, limit: int, offset: int) -> TaskPage:
     return await views.task_page(
         tx, wanted, limit=limit, offset=offset, newest_first=wanted.state != "open"
@@ -272,6 +299,8 @@ async def _shown(request: web.Request, failure: Failure | None = None) -> web.Re
         has_signed=who.name in task.signed_by,
         others=others,
         delegates=whom(task, who, people) if may_delegate(task, who) else [],
+        may_comment=may(who, "task-comment") is None,
+        most_said=MOST_SAID,
         decider=words.decider,
         price=price_words,
         time_it_has=words.time_it_has(task),

@@ -74,6 +74,11 @@ async def test_a_task_is_decided_by_what_is_shown_of_it(
         await expect(page.get_by_role("heading", name=heading)).to_be_visible()
     await fits(page)
     await screenshots(page, "task")
+    await page.get_by_label("What others should know").fill("Audit report 7 comes on Monday")
+    await page.get_by_role("button", name="Comment").click()
+    await expect(page.get_by_role("status")).to_have_text("Your comment is on record.")
+    await expect(page.get_by_text("Audit report 7 comes on Monday")).to_be_visible()
+    await screenshots(page, "task-comment")
     # The browser asks for the reason before anything is sent.
     await page.get_by_role("button", name="Approve").click()
     await expect(page.get_by_label("Reason (kept with the decision)")).to_be_focused()

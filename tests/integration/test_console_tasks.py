@@ -323,11 +323,40 @@ async def test_somebody_is_named_to_decide_in_ones_place(database: Database, con
         assert "approved by Sam in the place of Quinn" in decided.words
 
 
+async def test_people_talk_about_a_question_without_deciding_it(
+    database: Database, console: str
+) -> None:
+    await seed_work(database)
+    task = await asked(database, "supplier/S-3")
+    path = f"/tasks/{task.id}/comment"
+    async with (
+        person(console, database, "Eve", "engineering") as eve,
+        person(console, database, "Vic", "viewer") as vic,
+    ):
+        form = (await eve.get(f"/tasks/{task.id}")).form(path)
+        empty = await eve.post(path, {**form, "comment": " "})
+        assert (empty.status, "Nothing was kept" in empty.words) == (422, True)
+        hidden = await eve.post(path, {**form, "comment": "left\u202eright"})
+        assert (hidden.status, "Nothing was kept" in hidden.words) == (400, True)
+        done = await eve.post(path, {**form, "comment": "<b>The audit</b> is in DOC-7."})
+        assert "Your comment is on record." in done.words
+        assert "<b>The audit</b> is in DOC-7." in done.words
+        seen = await vic.get(f"/tasks/{task.id}")
+        assert "<b>The audit</b> is in DOC-7." in seen.words
+        assert "What others should know" not in seen.words
+        assert (await vic.post(path, {**form, "comment": "Hello"})).status == 403
+    now = await asked(database, "supplier/S-3")
+    assert (now.state, [(c.by, c.said) for c in now.comments]) == (
+        "ready",
+        [("Eve", "<b>The audit</b> is in DOC-7.")],
+    )
+
+
 async def test_getting_a_page_changes_nothing(database: Database, console: str) -> None:
     await seed_work(database)
     task = await asked(database, "supplier/S-3")
     async with person(console, database, "Quinn", "quality") as quinn:
-        for path in ("decide", "delegate"):
+        for path in ("decide", "delegate", "comment"):
             answered = await quinn.get(f"/tasks/{task.id}/{path}?verdict=approved&reason=x")
             assert answered.status == 405
     assert (await asked(database, "supplier/S-3")).state == "ready"
