@@ -105,10 +105,16 @@ class PutContract(msgspec.Struct, frozen=True, tag="put-contract"):
     purchasing_group: str = ""
 
 
-class PutSourceList(msgspec.Struct, frozen=True, tag="put-source-list"):
-    """The target lets the plant buy the item from the sources given, on their days."""
+# What is left out at its default: lists that were put before keep their digest.
+class PutSourceList(msgspec.Struct, frozen=True, tag="put-source-list", omit_defaults=True):
+    """The target lets the plant buy the item from the sources given, on their days.
+
+    is_partial: they are a part of the list; its other rows stay as they are, whosever they are. A
+        block of a source given is neither written over nor lifted.
+    """
 
     sources: SourceList
+    is_partial: bool = False
 
 
 class PublishItem(msgspec.Struct, frozen=True, tag="publish-item"):

@@ -309,13 +309,13 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
                 sets_at=read_back.CONTRACT_SERVICE,
                 only_in_sets=True,
             )
-        case PutSourceList(sources):
+        case PutSourceList(sources) as put:
             return _Target(
                 observe=partial(placed_source_list.observe, sources),
-                read=partial(placed_source_list.read, sources, own),
+                read=partial(placed_source_list.read, put, own),
                 create=None,
                 differences=lambda held: placed_source_list.differences(
-                    sources, own, decode_json(held, ListedSources)
+                    put, own, decode_json(held, ListedSources)
                 ),
                 check_written=partial(placed_source_list.check_written, sources),
                 remarks=source_list_wanted.remarks(sources),

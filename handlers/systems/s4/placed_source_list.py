@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import msgspec
-from msgspec import UNSET
 
 from canonical.connector import More, Observed
-from canonical.errors import Conflict, Misconfigured
+from canonical.errors import Misconfigured
 from canonical.exchange import Request, Response
+from canonical.operations import PutSourceList
 from canonical.own_words import OwnWords
-from canonical.source_list import Source, SourceList, source_list_key
+from canonical.source_list import Source, SourceList
 from handlers.systems.s4 import odata
+from handlers.systems.s4.added_sources import SOURCES, added, missing, shown
 from handlers.systems.s4.compare import (
     Difference,
     as_text,
@@ -42,7 +43,6 @@ from handlers.systems.s4.read_back import SOURCE_SERVICE as SERVICE
 from handlers.systems.s4.source_list_wanted import contracts, days, wanted_rows, which, whose
 from handlers.systems.s4.words import DELETED
 
-_SOURCES = "A_PurchasingSource"
 _BLOCKED = "SourceOfSupplyIsBlocked"
 
 
@@ -50,11 +50,12 @@ def observe(sources: SourceList) -> Request:
     """The read of all rows of the item in the plant."""
     asked = odata.equals(Material=sources.item, Plant=sources.plant)
     select = ",".join(odata.fields(ListedSource))
-    return odata.get(odata.address(SERVICE, _SOURCES), filter=asked, select=select)
+    return odata.get(odata.address(SERVICE, SOURCES), filter=asked, select=select)
 
 
-def read(sources: SourceList, own: OwnWords, response: Response) -> Observed | More:
+def read(put: PutSourceList, own: OwnWords, response: Response) -> Observed | More:
     """What the target holds of the list; the next calls find the contracts that it names there."""
+    sources = put.sources
     rows = odata.read_all(response, ListedSource)
     for row in rows:
         if text_of(row.Plant) != sources.plant or not same_id(text_of(row.Material), sources.item):
@@ -64,7 +65,7 @@ def read(sources: SourceList, own: OwnWords, response: Response) -> Observed | M
                 " list",
                 where="Material, Plant",
             )
-    return _look_up(sources, own, ListedSources(rows=rows), contracts(sources))
+    return _look_up(put, own, ListedSources(rows=rows), contracts(sources))
 
 
 def check_written(sources: SourceList, response: Response) -> str:
@@ -79,20 +80,25 @@ def check_written(sources: SourceList, response: Response) -> str:
     return _name(sources)
 
 
-def differences(sources: SourceList, own: OwnWords, held: ListedSources) -> tuple[Difference, ...]:
+def differences(put: PutSourceList, own: OwnWords, held: ListedSources) -> tuple[Difference, ...]:
     """The writes that are missing, in their order: changed rows, blocks among them, then new ones,
     then those that are not in the list.
 
     Rows of suppliers that the list names are its own. Where the system that it comes from states
     it, it is whole, and so are rows of other suppliers, and blocks of everybody. A row whose source
     is another plant, or nobody, is the ERP's: a list of ours has no such rows.
+
+    Of a part of the list nothing is changed and nothing goes: what is missing is added.
     """
+    sources = put.sources
+    if put.is_partial:
+        return added(sources, wanted_rows(sources, own, held.agreements), held.rows)
     rows = [row for row in held.rows if _can_be_ours(row)]
     wanted = wanted_rows(sources, own, held.agreements)
     pairs = _paired(wanted, rows)
     return (
         *(found for at, place in pairs.items() for found in _changed(wanted[at], own, rows[place])),
-        *(_missing(sources, row) for at, row in enumerate(wanted) if at not in pairs),
+        *(missing(sources, row) for at, row in enumerate(wanted) if at not in pairs),
         *(
             _dropped(row)
             for place, row in enumerate(rows)
@@ -105,20 +111,20 @@ def differences(sources: SourceList, own: OwnWords, held: ListedSources) -> tupl
 
 
 def _look_up(
-    sources: SourceList, own: OwnWords, held: ListedSources, left: Sequence[str]
+    put: PutSourceList, own: OwnWords, held: ListedSources, left: Sequence[str]
 ) -> Observed | More:
     """What there is, once it is known which contracts of the target are meant; left: by their
     numbers where they were agreed."""
     if not left:
-        return present(held, _name(sources), differences(sources, own, held))
+        return present(held, _name(put.sources), differences(put, own, held))
     number = left[0]
     if is_reference(number):
-        return More(ask_by_reference(number), partial(_by_reference, sources, own, held, left))
-    return _found(sources, own, held, left, None)
+        return More(ask_by_reference(number), partial(_by_reference, put, own, held, left))
+    return _found(put, own, held, left, None)
 
 
 def _by_reference(
-    sources: SourceList,
+    put: PutSourceList,
     own: OwnWords,
     held: ListedSources,
     left: Sequence[str],
@@ -127,15 +133,15 @@ def _by_reference(
     number = left[0]
     found = referring(number, response)
     # Buyers use the field for other things too: it has to be an agreement with the row's supplier.
-    if found is not None and _is_with(found, _rows_on(sources, number)):
-        return _found(sources, own, held, left, found)
+    if found is not None and _is_with(found, _rows_on(put.sources, number)):
+        return _found(put, own, held, left, found)
     if could_be_of_the_erp(number):
-        return More(ask_by_number(number), partial(_by_number, sources, own, held, left))
-    return _found(sources, own, held, left, None)
+        return More(ask_by_number(number), partial(_by_number, put, own, held, left))
+    return _found(put, own, held, left, None)
 
 
 def _by_number(
-    sources: SourceList,
+    put: PutSourceList,
     own: OwnWords,
     held: ListedSources,
     left: Sequence[str],
@@ -144,15 +150,15 @@ def _by_number(
     """A contract of the ERP's own: numbers of two systems meet by chance, so it has to be on this
     item with the supplier."""
     number = left[0]
-    rows = _rows_on(sources, number)
+    rows = _rows_on(put.sources, number)
     found = read_numbered(number, response)
-    if found is not None and not (_is_with(found, rows) and _is_on(sources.item, found, rows)):
+    if found is not None and not (_is_with(found, rows) and _is_on(put.sources.item, found, rows)):
         found = None
-    return _found(sources, own, held, left, found)
+    return _found(put, own, held, left, found)
 
 
 def _found(
-    sources: SourceList,
+    put: PutSourceList,
     own: OwnWords,
     held: ListedSources,
     left: Sequence[str],
@@ -162,7 +168,7 @@ def _found(
     number = text_of(found.PurchaseContract) if found is not None and is_there else ""
     agreements = {**held.agreements, left[0]: number}
     held = msgspec.structs.replace(held, agreements=agreements)
-    return _look_up(sources, own, held, left[1:])
+    return _look_up(put, own, held, left[1:])
 
 
 def _rows_on(sources: SourceList, contract: str) -> tuple[Source, ...]:
@@ -222,7 +228,7 @@ def _supplier(row: ListedSource) -> str:
 def _changed(want: ListedSource, own: OwnWords, row: ListedSource) -> Iterator[Difference]:
     fields: dict[str, str | bool] = dict(_differing(want, own, row))
     if fields:
-        at = f"{_shown(row)} "
+        at = f"{shown(row)} "
         what = tuple(
             at + in_words(name, as_text(getattr(row, name)), as_text(value))
             for name, value in fields.items()
@@ -255,49 +261,15 @@ def _differing(
         yield _BLOCKED, is_blocked
 
 
-def _missing(sources: SourceList, row: ListedSource) -> Difference:
-    shown = f"{_shown(row)}: missing"
-    if not text_of(row.Supplier):
-        # The service makes no row without a supplier.
-        return Difference((shown,), conflict=_left_to_people(sources, shown))
-    names = ("PurchaseOutlineAgreement", "PurchaseOutlineAgreementItem")
-    empty = {name: UNSET for name in names if not getattr(row, name)}
-    body = msgspec.structs.replace(row, **empty)
-    return Difference((shown,), odata.post(odata.address(SERVICE, _SOURCES), body))
-
-
 def _dropped(row: ListedSource) -> Difference:
-    what = f"{_shown(row)}: not wanted"
+    what = f"{shown(row)}: not wanted"
     return Difference((what,), odata.delete(_address(row), odata.etag_of(row)))
-
-
-def _left_to_people(sources: SourceList, shown: str) -> Conflict:
-    return Conflict(
-        "block-missing",
-        f"The service makes no block of all suppliers of {sources.item} in {sources.plant}:"
-        f" {shown}",
-        where=source_list_key(sources.plant, sources.item),
-        remedy="Enter the block in the ERP, then release the step again",
-    )
-
-
-def _shown(row: ListedSource) -> str:
-    """The row as a person finds it: its number where it has one, whose it is, from when."""
-    supplier, agreement, item = whose(row)
-    number = text_of(row.SourceListRecord)
-    words = (
-        f"Row {number}," if number else "Row",
-        f"supplier {supplier}" if supplier else "of all suppliers",
-        f"contract {agreement}/{item}" if agreement else "",
-        f"from {days(row)[0]}",
-    )
-    return " ".join(word for word in words if word)
 
 
 def _address(row: ListedSource) -> str:
     return odata.address(
         SERVICE,
-        _SOURCES,
+        SOURCES,
         Material=text_of(row.Material),
         Plant=text_of(row.Plant),
         SourceListRecord=text_of(row.SourceListRecord),

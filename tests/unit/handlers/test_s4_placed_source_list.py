@@ -55,8 +55,8 @@ def sources(*rows: Source, **more: Any) -> SourceList:
     return msgspec.structs.replace(plain, **more)
 
 
-def step_of(wanted: SourceList) -> Step:
-    return Step("1010", "erp", "source-list", wanted.item, PutSourceList(wanted))
+def step_of(wanted: SourceList, *, is_partial: bool = False) -> Step:
+    return Step("1010", "erp", "source-list", wanted.item, PutSourceList(wanted, is_partial))
 
 
 def row(record: str = "1", supplier: str = FIRST, **more: Any) -> dict[str, Any]:
@@ -120,9 +120,18 @@ def answered(request: Request, held: list[dict[str, Any]]) -> Response:
 
 
 class Target:
-    """The rows of one list at a target, which numbers them; held: its contracts."""
+    """The rows of one list at a target, which numbers them; held: its contracts.
 
-    def __init__(self, *rows: dict[str, Any], held: tuple[dict[str, Any], ...] = ()) -> None:
+    is_partial: what is wanted of it is a part of the list.
+    """
+
+    def __init__(
+        self,
+        *rows: dict[str, Any],
+        held: tuple[dict[str, Any], ...] = (),
+        is_partial: bool = False,
+    ) -> None:
+        self._is_partial = is_partial
         self.rows = [copy.deepcopy(each) for each in rows]
         self.contracts = list(held)
         self.looks: list[str] = []
@@ -130,7 +139,8 @@ class Target:
 
     def look(self, wanted: SourceList) -> Observed:
         self.looks = []
-        found = DRIVER.read(step_of(wanted), listed(*self.rows))
+        step = step_of(wanted, is_partial=self._is_partial)
+        found = DRIVER.read(step, listed(*self.rows))
         while isinstance(found, More):
             self.looks.append(found.request.path.removeprefix(CONTRACTS))
             found = found.read(answered(found.request, self.contracts))
@@ -165,7 +175,7 @@ class Target:
     def become(self, wanted: SourceList) -> list[str]:
         """The writes that it took."""
         writes: list[str] = []
-        step, before = step_of(wanted), 10**6
+        step, before = step_of(wanted, is_partial=self._is_partial), 10**6
         for _ in range(100):
             found = self.look(wanted)
             assert isinstance(found, Present)
