@@ -18,7 +18,10 @@ from canonical.quantity import ItemUnit, Quantity
 
 
 class PlantView(msgspec.Struct, frozen=True, gc=False):
-    """What one plant adds. lead_time_days: of buying it. status: the ERP's own word."""
+    """What one plant adds. lead_time_days: of buying it. status: the ERP's own word.
+
+    needs_source_list: it is bought there only from sources that a source list allows.
+    """
 
     plant: str
     procurement: Procurement | None = None
@@ -27,6 +30,7 @@ class PlantView(msgspec.Struct, frozen=True, gc=False):
     minimum_lot: Quantity | None = None
     status: str = ""
     is_deleted: bool = False
+    needs_source_list: bool = False
 
 
 class ItemMaster(msgspec.Struct, frozen=True):
@@ -67,6 +71,7 @@ class PlantPatch(msgspec.Struct, frozen=True, gc=False):
     minimum_lot: Quantity | UnsetType | None = UNSET
     status: Text = UNSET
     is_deleted: Flag = UNSET
+    needs_source_list: Flag = UNSET
 
 
 class ItemMasterPatch(msgspec.Struct, frozen=True):

@@ -111,6 +111,8 @@ FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
     s4_read.PartnerAddress: lambda a: (a.AddressID, a.StreetName, a.CityName, a.Country),
     s4_read.PartnerSupplier: lambda s: (s.Supplier, s.SupplierName, s.SupplierAccountGroup),
     s4_read.Plant: lambda plant: (plant.Plant, plant.PurchasingGroup, plant.ProcurementType),
+    # Of the material in the file none is required.
+    s4_read.PlantProcurement: lambda data: (data.IsSourceListRequired is False,),
     s4_read.Price: lambda p: (
         p.ConditionRecord, p.ConditionRateValue, p.ConditionRateValueUnit, p.ConditionQuantity,
         p.ConditionQuantityUnit, p.ConditionCalculationType,
@@ -264,6 +266,8 @@ READ: dict[str, Reading] = {
     "sap-s4-odata/sandbox-json/product/product-master-general-02-product-desc-sample.json":
         entity(s4_read.Text),
     "sap-s4-odata/sandbox-json/product/product-master-plant-01-sample.json": entity(s4_read.Plant),
+    "sap-s4-odata/sandbox-json/product/product-master-procurement-01-sample.json":
+        entity(s4_read.PlantProcurement),
     "sap-s4-odata/sandbox-json/purchaseorder/purchase-order-header-01-sample.json": entity(
         s4_read.Order, to_PurchaseOrderItem=NONE
     ),
@@ -275,8 +279,6 @@ READ: dict[str, Reading] = {
 }  # fmt: skip
 NOT_READ: dict[str, str] = {
     "arena-rest/Change__create_change__0.json": "what a client writes; no change is created here",
-    "sap-s4-odata/sandbox-json/product/product-master-procurement-01-sample.json":
-        "whether orders are made by themselves and need a source list is kept in the ERP alone",
 }  # fmt: skip
 
 

@@ -79,6 +79,7 @@ FIELDS: Mapping[str, Mapping[str, int | Digits]] = {
         "BESKZ": 1,
         "BSTMI": QUANTITY,
         "MMSTA": 2,
+        "KORDB": FLAG,
     },
     "E1MARMM": {"MSGFN": FUNCTION, "MEINH": UNIT, "UMREZ": FACTOR, "UMREN": FACTOR},
     "E1EDK01": {"ACTION": 3, "CURCY": 3, "ZTERM": 17, "BSART": 4, "BELNR": 35},

@@ -17,7 +17,7 @@ from canonical.quantity import ItemUnit, Quantity
 from canonical.text import normalise_id, normalise_text, received_id
 from canonical.units import UnknownUnit, to_rec20
 from handlers.systems.idoc.document import IDoc, Segment
-from handlers.systems.idoc.fields import Findings, days, is_deleted, organisation, ratio, text
+from handlers.systems.idoc.fields import Findings, days, flag, is_deleted, organisation, ratio, text
 from handlers.systems.idoc.values import decimal, key
 from handlers.systems.idoc.words import ALIASES, DELETE, LIFECYCLE, PROCUREMENT
 
@@ -127,6 +127,7 @@ def _plant(segment: Segment, base_unit: Text, findings: Findings) -> PlantPatch:
         minimum_lot=_minimum(segment, base_unit),
         status=text(segment, "MMSTA"),
         is_deleted=is_deleted(segment, "LVORM"),
+        needs_source_list=flag(segment, "KORDB"),
     )
 
 

@@ -75,6 +75,7 @@ def _plant(about: str, view: PlantView, item: ItemMaster) -> Segment:
         "BESKZ": _procurement(about, view),
         "BSTMI": amount_text(minimum),
         "MMSTA": view.status,
+        "KORDB": mark(view.needs_source_list),
     }
     return segment(about, "E1MARCM", fields)
 

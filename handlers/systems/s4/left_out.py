@@ -46,10 +46,12 @@ PRODUCT_PLANT = _names(
     OriginalBatchReferenceMaterial OriglBatchManagementIsRequired ProductIsCriticalPrt
     ProductLogisticsHandlingGroup to_PlantMRPArea to_PlantQualityMgmt to_PlantSales
     to_PlantStorage to_PlantText to_ProdPlantInternationalTrade to_ProductPlantCosting
-    to_ProductPlantForecast to_ProductPlantProcurement to_ProductSupplyPlanning
-    to_ProductWorkScheduling to_StorageLocation
+    to_ProductPlantForecast to_ProductSupplyPlanning to_ProductWorkScheduling to_StorageLocation
     """
 )
+
+# `__deferred`: the link that stands in its place where it was not asked for.
+PRODUCT_PLANT_PROCUREMENT = _names("__deferred Product Plant IsAutoPurOrdCreationAllowed")
 
 PRODUCT_UNIT = _names(
     """

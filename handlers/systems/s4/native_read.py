@@ -94,6 +94,15 @@ class Alternate(Entity, frozen=True, kw_only=True):
     QuantityDenominator: Said = UNSET
 
 
+class PlantProcurement(Entity, frozen=True, kw_only=True):
+    """A_ProductPlantProcurement: IsSourceListRequired is of the material in the plant; that of the
+    plant for all of its materials is a setting that no service shows."""
+
+    left_out: ClassVar = known.PRODUCT_PLANT_PROCUREMENT
+
+    IsSourceListRequired: Mark = UNSET
+
+
 class Plant(Entity, frozen=True, kw_only=True):
     """A_ProductPlant: ProfileCode is the material's status in the plant."""
 
@@ -105,6 +114,7 @@ class Plant(Entity, frozen=True, kw_only=True):
     ProfileCode: Said = UNSET
     MinimumLotSizeQuantity: Said = UNSET
     IsMarkedForDeletion: Mark = UNSET
+    to_ProductPlantProcurement: PlantProcurement | UnsetType | None = UNSET
 
 
 class Material(Entity, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from canonical.errors import InvalidMessage
 from canonical.item import Procurement
 from canonical.item_master import ItemMasterPatch, PlantPatch
 from canonical.own_words import OwnWords
+from canonical.patch import Flag
 from canonical.quantity import ItemUnit, Quantity, UnknownUnit
 from canonical.text import normalise_id, received_id
 from handlers.systems.answers import printable
@@ -117,7 +118,17 @@ def _plant(plant: Plant, base_unit: str, found: Findings) -> PlantPatch:
         minimum_lot=_minimum(plant, base_unit, where),
         status=text(plant.ProfileCode, where=f"{where}: ProfileCode"),
         is_deleted=mark(plant.IsMarkedForDeletion),
+        needs_source_list=_needs_source_list(plant),
     )
+
+
+def _needs_source_list(plant: Plant) -> Flag:
+    """A plant without purchasing data of the material, which is null, requires none; an answer that
+    does not have them says nothing."""
+    data = plant.to_ProductPlantProcurement
+    if data is UNSET:
+        return UNSET
+    return False if data is None else mark(data.IsSourceListRequired)
 
 
 def _procurement(plant: Plant, where: str, found: Findings) -> Procurement | UnsetType | None:

@@ -310,7 +310,10 @@ KINDS: dict[str, Kind] = {
             service=PRODUCT_SERVICE,
             entity_set="A_Product",
             # Nothing is selected: a release that lacks one of the fields would refuse the read.
-            options={"expand": "to_Description,to_ProductUnitsOfMeasure,to_Plant"},
+            options={
+                "expand": "to_Description,to_ProductUnitsOfMeasure,to_Plant,"
+                "to_Plant/to_ProductPlantProcurement"
+            },
             content=Material,
             check=_check_material,
             owner="operations",

@@ -105,6 +105,13 @@ def test_lots_are_said_in_the_base_unit_or_not_at_all() -> None:
     assert said(MATMAS.replace("<BSTMI>35.000<", "<BSTMI>0.000<"))[0].plants[0].minimum_lot is None
 
 
+@pytest.mark.parametrize(("stated", "found"), [("X", True), ("", False), ("/", UNSET)])
+def test_a_plant_buys_by_a_source_list_or_not(stated: str, found: object) -> None:
+    text = MATMAS.replace("<MMSTA>", f"<KORDB>{stated}</KORDB><MMSTA>")
+    assert said(text)[0].plants[0].needs_source_list is found
+    assert said()[0].plants[0].needs_source_list is UNSET
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

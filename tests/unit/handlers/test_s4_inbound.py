@@ -617,6 +617,28 @@ def test_a_plant_makes_or_buys(said: str, procurement: str | None) -> None:
     assert plant.procurement == procurement
 
 
+@pytest.mark.parametrize(
+    ("data", "needs_source_list"),
+    [
+        ({"Product": "TG12", "Plant": "1010", "IsSourceListRequired": True}, True),
+        ({"Product": "TG12", "Plant": "1010", "IsSourceListRequired": False}, False),
+        ({"Product": "TG12", "Plant": "1010", "IsSourceListRequired": None}, False),
+        # The plant has no purchasing data of it.
+        (None, False),
+        # Not told: by a release that does not know the flag, or not expanded.
+        ({"Product": "TG12", "Plant": "1010"}, UNSET),
+        ({"__deferred": {"uri": "A_ProductPlant(...)/to_ProductPlantProcurement"}}, UNSET),
+    ],
+)
+def test_a_plant_buys_by_a_source_list_or_not(data: object, needs_source_list: object) -> None:
+    def fill(entity: dict[str, Any]) -> None:
+        entity["to_Plant"]["results"][0]["to_ProductPlantProcurement"] = data
+
+    (plant,) = patch_of(edited(material(), fill))[0].plants
+    assert plant.needs_source_list is needs_source_list
+    assert patch_of(material())[0].plants[0].needs_source_list is UNSET
+
+
 def test_a_word_or_a_unit_of_a_part_that_is_in_no_table_is_a_case_and_the_rest_is_taken() -> None:
     def odd(entity: dict[str, Any]) -> None:
         entity["to_Plant"]["results"][0]["ProcurementType"] = "Q"

@@ -177,7 +177,13 @@ def test_an_order_is_read_with_its_items_and_their_schedule_lines() -> None:
 def test_a_product_is_read_whole_with_texts_units_and_plants() -> None:
     request = DRIVER.observe(PRODUCT)
     assert request.path == "/sap/opu/odata/sap/API_PRODUCT_SRV/A_Product('000000000000004711')"
-    assert query(request) == {"$expand": "to_Description,to_ProductUnitsOfMeasure,to_Plant"}
+    assert query(request)["$expand"].split(",") == [
+        "to_Description",
+        "to_ProductUnitsOfMeasure",
+        "to_Plant",
+        "to_Plant/to_ProductPlantProcurement",
+    ]
+    assert "$select" not in query(request)
 
 
 def test_a_partner_is_read_with_what_is_taken_of_it_and_nothing_else() -> None:
