@@ -34,6 +34,8 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region, business_unit: in the words in which suppliers are qualified for them; "" = none.
     company: code of the company that it belongs to, by which routes may name it; "" = none.
     calendar: by whose working time decisions about it are late; "" = by any time.
+    source_list: whether a change enters in source lists from whom the plant buys, since its ERP
+        lets nothing be ordered without; False = people keep them, None = nobody has said.
     """
 
     code: str
@@ -46,6 +48,7 @@ class Plant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     business_unit: str = ""
     company: str = ""
     calendar: str = ""
+    source_list: bool | None = None
 
     def __post_init__(self) -> None:
         require_zone(self.zone, f"of plant {self.code}")

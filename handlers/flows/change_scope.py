@@ -17,7 +17,9 @@ from canonical.facts import Facts
 from canonical.item import Item, item_key
 from canonical.item_master import item_master_key
 from canonical.order import open_orders_key
+from canonical.purchase_contract import contract_key
 from canonical.revision import Revision, UnknownRevision, parse_revision
+from canonical.source_list import source_list_key
 from canonical.sourcing import coverage_key
 from canonical.supplier import supplier_key
 from handlers.flows.guarded_targets import keys_of_boms, keys_of_info_records
@@ -67,6 +69,8 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     """Document keys a plan looks at, given what is known so far; more facts never ask for less."""
     numbers, _ = _reach((row.item for row in change.affected), _parts(facts, facts.bom))
     plants = _plants_so_far(change, facts)
+    # Where sources are entered in lists, under their contracts.
+    listing = [c for c in plants if (plant := facts.rules.plant(c)) and plant.source_list]
     keys = {key(number) for number in numbers for key in (item_key, bom_key)}
     keys |= {open_orders_key(row.item) for row in change.affected}
     for row in change.affected:
@@ -78,12 +82,15 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
         if item is not None and is_made(item):
             keys |= keys_of_held_lines(item, facts) | keys_of_boms(item, plants, facts)
         if item is not None and is_bought(item):
-            keys.add(coverage_key(number))
+            keys |= {coverage_key(number), item_master_key(number)}
+            keys |= {source_list_key(code, number) for code in listing}
             coverage = facts.coverage(number)
             for line in coverage.lines if coverage else ():
                 # A parent is known by its child, so each level takes one more round.
                 keys |= {supplier_key(n) for n in chain(line.supplier, facts.supplier)}
                 keys |= keys_of_info_records(number, line, plants, facts)
+                if listing:
+                    keys.add(contract_key(line.contract))
     return frozenset(keys)
 
 

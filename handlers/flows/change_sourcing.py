@@ -1,4 +1,5 @@
-"""How the bought items of a change come to be purchasable: catalogue, contracts, terms.
+"""How the bought items of a change come to be purchasable: catalogue, contracts, source lists,
+terms.
 
 Each plant buys under one contract line, which names the supplier; whether that one may be bought
 from is decided in `change_suppliers`.
@@ -6,7 +7,7 @@ from is decided in `change_suppliers`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -24,18 +25,22 @@ from canonical.quantity import Quantity, convert_exact, parse_decimal, plain_dec
 from canonical.rules import Plant
 from canonical.sourcing import Coverage, CoverageLine, coverage_key
 from handlers.flows.change_scope import is_bought
+from handlers.flows.change_sources import Listed, listed, required_findings
 from handlers.flows.change_suppliers import Gate, Purchase, Sourcing, supplier_steps
 from handlers.flows.planning import Planning, Views, views_before
+from handlers.flows.plant_boms import last_by_plant
 
 # What is not released yet gets its terms too, beside the finding: prototypes are bought as well.
 # What is on hold or obsolete is shown as such in the catalogue and gets none.
 PURCHASABLE: frozenset[Lifecycle] = frozenset({"in_design", "in_review", "released", "superseded"})
 
 
-def sourcing_steps(planning: Planning, waits: dict[str, Step], views: Views) -> Sourcing:
+def sourcing_steps(
+    planning: Planning, waits: dict[str, Step], views: Views, boms: Iterable[Step]
+) -> Sourcing:
     """Everything between a bought item and its info records, as far as procurement has answered.
 
-    waits: for definitions, by fact.
+    waits: for definitions, by fact. boms: all of the plan.
     """
     published = publish_steps(planning, waits)
     asked = coverage_questions(planning, waits)
@@ -56,12 +61,19 @@ def sourcing_steps(planning: Planning, waits: dict[str, Step], views: Views) -> 
     suppliers, gates = supplier_steps(planning, purchases, open_ends)
     steps += suppliers.steps
     cases += suppliers.cases
+    last = last_by_plant(boms)
     for purchase in sorted(purchases, key=lambda purchase: purchase.line.supplier):
         gate = gates.get(purchase.place, Gate())
         after = (*published[purchase.item], *gate.before)
-        steps += _info_record_steps(planning, purchase, views, after, gate.watched)
+        sources = listed(planning, purchase, views, last.get(purchase.plant, ()), after)
+        steps += sources.steps
+        cases += sources.cases
+        steps += _info_record_steps(planning, purchase, views, after, sources, gate.watched)
     return Sourcing(
-        tuple(steps), tuple(cases), suppliers.findings, unanswered=tuple(unanswered.values())
+        tuple(steps),
+        tuple(cases),
+        (*suppliers.findings, *required_findings(planning, _bought_items(planning))),
+        unanswered=tuple(unanswered.values()),
     )
 
 
@@ -100,9 +112,15 @@ def coverage_questions(planning: Planning, waits: dict[str, Step]) -> dict[str, 
             after=planning.waits_before(waits, item.number, planning.scope.plants[item.number]),
             owner="sourcing",
         )
-        for item in planning.scope.items
-        if is_bought(item) and item.lifecycle in PURCHASABLE
+        for item in _bought_items(planning)
     }
+
+
+def _bought_items(planning: Planning) -> tuple[Item, ...]:
+    """Those that get terms."""
+    return tuple(
+        item for item in planning.scope.items if is_bought(item) and item.lifecycle in PURCHASABLE
+    )
 
 
 def coverage_waits(planning: Planning, asked: dict[str, Step]) -> dict[str, Step]:
@@ -272,7 +290,12 @@ def _tolerance(line: CoverageLine, stated: Decimal | UnsetType) -> Decimal | Uns
 
 
 def _info_record_steps(
-    planning: Planning, purchase: Purchase, views: Views, after: Sequence[Step], watched: str
+    planning: Planning,
+    purchase: Purchase,
+    views: Views,
+    after: Sequence[Step],
+    sources: Listed,
+    watched: str,
 ) -> Iterator[Step]:
     for plant, system in planning.places("info-record", [purchase.plant]):
         yield planning.step(
@@ -280,7 +303,11 @@ def _info_record_steps(
             ("info-record", f"{purchase.line.supplier}/{purchase.item}"),
             PutInfoRecord(purchase.record),
             plant=plant,
-            after=[*views_before(views, [purchase.item], plant, system), *after],
+            after=[
+                *views_before(views, [purchase.item], plant, system),
+                *after,
+                *sources.before(system),
+            ],
             owner="purchasing",
             fact=watched,
         )

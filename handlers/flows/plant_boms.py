@@ -64,6 +64,17 @@ def bom_steps(
     return steps
 
 
+def last_by_plant(boms: Iterable[Step]) -> dict[str, list[Step]]:
+    """BOMs that no other one follows: whatever comes after these comes after all of the plant."""
+    steps = tuple(boms)
+    followed = {identity for step in steps for identity in step.depends_on}
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.identity not in followed:
+            found.setdefault(step.plant, []).append(step)
+    return found
+
+
 def _plant_bom(
     planning: Planning,
     bom: Bom,

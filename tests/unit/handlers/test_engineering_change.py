@@ -591,6 +591,8 @@ def test_needs_follow_the_structure_to_contracts_and_suppliers() -> None:
         for kind in ("item", "bom")
         for number in ("GB-100", "SH-10", "BOLT-1", "WIRE-1")
     }
+    # And of what is bought, whether an ERP wants a source list of it.
+    there |= {f"item-master/{number}" for number in numbers if number[:2] not in ("GB", "SH")}
     assert asked[2] - at_targets[2] == definitions | coverage | orders | there
     assert asked[3] - at_targets[3] == definitions | coverage | orders | there | {
         "supplier/S-1",

@@ -559,12 +559,13 @@ def test_an_item_that_is_in_none_of_our_plants_is_put_before_a_person(known: Ite
 
 def test_the_item_master_is_asked_for_unless_the_change_says_which_plants() -> None:
     """Also beside plants by a rule: what is bought no longer is so wherever it is."""
-    asked = HANDLER.needs(message(UNPLACED), facts(SUNDRY))
+    made = item("BOLT-1", "make", family="")
+    asked = HANDLER.needs(message(UNPLACED), facts(made))
     assert "item-master/BOLT-1" in asked
     assert "item-master/BOLT-1" in HANDLER.needs(message(UNPLACED), facts(item("BOLT-1")))
     for stated, known in (
         (UNPLACED, facts()),
-        (change("BOLT-1", family="", plants=("1010",)), facts(SUNDRY)),
+        (change("BOLT-1", family="", plants=("1010",)), facts(made)),
     ):
         assert "item-master/BOLT-1" not in HANDLER.needs(message(stated), known)
 
@@ -575,8 +576,8 @@ def test_the_item_master_is_asked_for_unless_the_change_says_which_plants() -> N
 def test_steps_of_three_levels_follow_numbers_items_views_boms_of_components_and_terms() -> None:
     """GB-100 is made of SH-10, which is made of ROD-1, which is bought.
 
-    Source lists are ledgers of their own and no step of a change. Terms of purchasing need the
-    item in the plant and no BOM: a BOM in dispute stops no purchase of what is in it.
+    Where no source list is needed, terms of purchasing need the item in the plant and no BOM: a BOM
+    in dispute stops no purchase of what is in it.
     """
     rules = msgspec.structs.replace(
         RULES, routes=(*RULES.routes, Route("change-master", "*", "erp", LONG_AGO))
