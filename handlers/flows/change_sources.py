@@ -8,7 +8,7 @@ bring it into the ERP, that one decides who stands in it: the change enters noth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -24,6 +24,7 @@ from handlers.flows.distribution import PURCHASE_CONTRACT, SOURCE_LIST
 from handlers.flows.planning import Planning, Views, views_before
 
 OWNER = "purchasing"
+_ONE = timedelta(days=1)
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -129,11 +130,23 @@ def _kept_elsewhere(planning: Planning, purchase: Purchase, system: str) -> Sour
 
 
 def _stated(kept: SourceList, planning: Planning, purchase: Purchase) -> Source | None:
-    """The row that lets the plant buy from the supplier, as it is stated; None where none does."""
-    allowed = kept.allowed(planning.day(purchase.plant))
-    fitting = [source for source in allowed if source.supplier == purchase.line.supplier]
+    """The row that lets the plant buy from the supplier on the day of the plan, as it is stated,
+    but for days on which the list blocks it; None where none does."""
+    day, supplier = planning.day(purchase.plant), purchase.line.supplier
+    row = next((source for source in kept.allowed(day) if source.supplier == supplier), None)
+    if row is None:
+        return None
+    first, last = row.first_day, row.last_day or date.max
+    for block in kept.sources:
+        if block.is_blocked and block.supplier in ("", supplier):
+            if block.first_day > day:
+                last = min(last, block.first_day - _ONE)
+            elif block.last_day is not None:
+                # It is over by that day, or the row would not be allowed.
+                first = max(first, block.last_day + _ONE)
+    open_end = None if last == date.max else last
     # Which one is fixed goes on with the list.
-    return msgspec.structs.replace(fitting[0], is_fixed=False) if fitting else None
+    return msgspec.structs.replace(row, first_day=first, last_day=open_end, is_fixed=False)
 
 
 def _source(planning: Planning, purchase: Purchase, system: str) -> Source:

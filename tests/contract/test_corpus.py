@@ -131,6 +131,7 @@ def test_what_was_known_before_a_sample_is_not_asked_for_again() -> None:
     )
     assert after == {
         "|procurement|supplier|S-400|read-supplier",
+        "2010|erp-2|source-list|CPL-110|put-source-list",
         "2010|erp|info-record|S-400/CPL-110|put-info-record",
     }
     assert not before & after

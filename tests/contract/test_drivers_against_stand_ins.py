@@ -67,6 +67,7 @@ from canonical.supplier import Qualification, Supplier
 from canonical.supplier_master import PurchasingView, SupplierMaster, SupplierMasterPatch
 from handlers.systems.coupa.inbound import HANDLER_CONTRACTS, HANDLER_SUPPLIER
 from handlers.systems.coupa.outbound import DRIVER as COUPA
+from handlers.systems.s4 import odata
 from handlers.systems.s4.access import ACCESS as S4_ACCESS
 from handlers.systems.s4.inbound import (
     HANDLER_BOM,
@@ -1180,6 +1181,39 @@ async def test_a_source_list_is_changed_row_by_row_and_the_result_is_exact(
         assert len(await erp.rows("A_PurchasingSource")) == 4
 
 
+async def test_a_source_that_is_added_and_a_list_that_has_it_leave_each_other_alone(
+    tmp_path: Path,
+) -> None:
+    seed = {**ERP_SEED, "suppliers": ["17300001", "17300002"]}
+    async with serving("erp", tmp_path / "erp", seed) as stand_in, erp_client(stand_in) as erp:
+        await put_materials(erp)
+        whole = source_list_of(
+            listed_from(last_day=date(2026, 6, 30)), listed_from("17300002", is_blocked=True)
+        )
+        part = PutSourceList(
+            SourceList("SEAL-7", "1010", 0, whole.sources.sources[:1]), is_partial=True
+        )
+        await erp.apply(part)
+        assert erp.writes == 1
+        await erp.apply(whole)
+        assert erp.writes == 1
+        await erp.assert_equal(part)
+        await erp.assert_equal(whole)
+        # Two rows of one source may not be there for one day: the open days are added.
+        longer = PutSourceList(SourceList("SEAL-7", "1010", 0, (listed_from(),)), is_partial=True)
+        await erp.apply(longer)
+        await erp.assert_equal(longer)
+        assert [
+            (r["Supplier"], odata.parse_date(r["ValidityStartDate"]))
+            for r in await erp.rows("A_PurchasingSource")
+        ] == [("17300001", MARCH), ("17300002", MARCH), ("17300001", date(2026, 7, 1))]
+        blocked = PutSourceList(
+            SourceList("SEAL-7", "1010", 0, (listed_from("17300002"),)), is_partial=True
+        )
+        with pytest.raises(Conflict, match="source-blocked"):
+            await erp.apply(blocked)
+
+
 async def test_a_list_on_a_contract_that_the_erp_does_not_have_is_refused(erp: Client) -> None:
     await put_materials(erp)
     with pytest.raises(Rejected, match="contract-unknown"):
@@ -1333,11 +1367,32 @@ async def test_a_material_that_was_written_is_read_back_as_the_erp_has_it(erp: C
             minimum_lot=None,
             status=None,
             is_deleted=False,
+            needs_source_list=False,
         ),
     )
     [row] = await erp.rows("A_Product")
     milliseconds = int(row["LastChangeDateTime"].removeprefix("/Date(").partition("+")[0])
     assert patch.version == milliseconds * 1000
+
+
+async def test_that_a_plant_orders_by_a_source_list_only_is_read_with_its_view(erp: Client) -> None:
+    await erp.apply(PutItem(item()))
+    for plant, is_required in (("1010", True), ("1020", False)):
+        await erp.apply(ExtendToPlant("SEAL-7", plant, "buy", "H87", "001"))
+        await erp.plant(
+            "A_ProductPlantProcurement",
+            Product="SEAL-7",
+            Plant=plant,
+            IsSourceListRequired=is_required,
+            IsAutoPurOrdCreationAllowed=True,
+        )
+    _, answer = await erp.apply(asked("product", "SEAL-7", "item-master/SEAL-7"))
+    patch = emitted(HANDLER_PRODUCT, answer).data
+    assert isinstance(patch, ItemMasterPatch)
+    assert {view.plant: view.needs_source_list for view in patch.plants} == {
+        "1010": True,
+        "1020": False,
+    }
 
 
 async def keep_partner(erp: Client) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from canonical.effectivity import OPEN_END
+from handlers.systems.s4.odata import parse_date
 from ops.demo.observe import Target
 from tests.scenarios.telling import Table, rows_of
 
@@ -89,6 +91,24 @@ async def info_records(erp: Target) -> Seen:
     ]
 
 
+async def sources(erp: Target) -> Seen:
+    """Rows of source lists; both days are in it, until: "-" where it is open."""
+    return [
+        {
+            "item": row["Material"],
+            "plant": row["Plant"],
+            "supplier": row["Supplier"],
+            "organisation": row["PurchasingOrganization"],
+            "from": str(parse_date(row["ValidityStartDate"])),
+            "until": str(until)
+            if (until := parse_date(row["ValidityEndDate"])) != OPEN_END
+            else "-",
+            "blocked": "yes" if row["SourceOfSupplyIsBlocked"] is True else "no",
+        }
+        for row in await erp.table("A_PurchasingSource")
+    ]
+
+
 async def orders(erp: Target) -> Seen:
     """Lines of purchase orders. order: the number it has where it comes from."""
     heads = {row["PurchaseOrder"]: row for row in await erp.table("A_PurchaseOrder")}
@@ -125,6 +145,7 @@ WHAT: Mapping[str, See] = {
     "BOM lines": bom_lines,
     "BOMs": boms,
     "info records": info_records,
+    "sources": sources,
     "orders": orders,
     "catalogue items": catalogue,
 }
@@ -135,6 +156,7 @@ PATHS: Mapping[str, str] = {
     "BOM lines": r"MaterialBOMItem|to_BillOfMaterialItem",
     "BOMs": r"MaterialBOM$",
     "info records": r"A_PurchasingInfoRecord|A_PurgInfoRecd",
+    "sources": r"A_PurchasingSource",
     "orders": r"A_PurchaseOrder",
     "catalogue items": r"/api/items",
     "questions about suppliers": r"/api/suppliers",

@@ -13,6 +13,8 @@ import msgspec
 
 from broker import approvals, cases, controls, holds
 from broker.store.change_list import changes
+from canonical.effectivity import OPEN_END
+from handlers.systems.s4.odata import date_literal
 from tests.scenarios.plm import Package, package_in
 from tests.scenarios.seeing import PATHS, WHAT, difference, laid_out
 from tests.scenarios.stage import Stage
@@ -147,6 +149,13 @@ def _(works: Works, sentence: Sentence, day: str, kind: str, plant: str, system:
     kind = {"objects": "*"}.get(kind, kind)
     where = {"every plant": "*"}.get(plant, plant.removeprefix("plant "))
     works.route(kind, where, system, date.fromisoformat(day))
+
+
+@given("nothing is ordered without a source list in {plants}")
+def _(works: Works, sentence: Sentence, plants: str) -> None:
+    for plant in works.plants:
+        if plant["code"] in re.split(r", | and ", plants):
+            plant["source_list"] = True
 
 
 @given("orders go to {system}")
@@ -303,6 +312,35 @@ async def _(stage: Stage, sentence: Sentence, system: str) -> None:
         }
         await stage.targets[system].plant("A_Product", msgspec.json.encode(material))
         await stage.targets[system].plant("A_ProductDescription", msgspec.json.encode(text))
+
+
+@said("buyers have entered in the source lists of {system}")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    for number, row in enumerate(rows_of(sentence.table("item")), start=1):
+        cells = row.cells
+        until = cells["until"]
+        entry = {
+            "Material": cells["item"],
+            "Plant": cells["plant"],
+            "SourceListRecord": str(100 + number),
+            "Supplier": cells["supplier"],
+            "PurchasingOrganization": cells["organisation"],
+            "ValidityStartDate": date_literal(date.fromisoformat(cells["from"])),
+            "ValidityEndDate": date_literal(
+                OPEN_END if until == "-" else date.fromisoformat(until)
+            ),
+            "SourceOfSupplyIsBlocked": cells["blocked"] == "yes",
+        }
+        await stage.targets[system].plant("A_PurchasingSource", msgspec.json.encode(entry))
+
+
+@said("buyers take {supplier} out of the source list of {item} in plant {plant} in {system}")
+async def _(
+    stage: Stage, sentence: Sentence, supplier: str, item: str, plant: str, system: str
+) -> None:
+    where = {"Material": item, "Plant": plant, "Supplier": supplier}
+    gone = await stage.targets[system].remove("A_PurchasingSource", where)
+    assert gone == 1, f"{gone} such rows were there"
 
 
 def _path(sentence: Sentence, what: str) -> str:

@@ -353,6 +353,19 @@ def test_where_a_list_comes_from_elsewhere_its_own_row_is_entered() -> None:
     assert cases == ()
 
 
+def test_of_a_row_that_its_list_blocks_on_some_days_the_others_are_entered() -> None:
+    known = kept(
+        source(date(2025, 1, 1)),
+        source(date(2025, 7, 1), last_day=date(2025, 7, 31), is_blocked=True),
+        source(date(2026, 12, 1), supplier="", is_blocked=True),
+        source(date(2025, 1, 1), supplier="S-2", is_blocked=True),
+    )
+    made, _ = planned(ONE, *BOTH, known, rules=with_rule(True, None, ROUTED))
+    assert entered(made)["BOLT-1 1010 erp"] == (
+        source(date(2025, 8, 1), last_day=date(2026, 11, 30)),
+    )
+
+
 def test_one_that_does_not_let_the_supplier_be_bought_from_is_waited_for() -> None:
     rules = with_rule(True, None, ROUTED)
     for rows in (
