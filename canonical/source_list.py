@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.text import joined_key
+
+_ONE = timedelta(days=1)
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +61,25 @@ class SourceList(msgspec.Struct, frozen=True):
             return ()
         free = [s for s in valid if s.supplier not in blocked]
         return tuple([s for s in free if s.is_fixed] or free)
+
+
+def open_days(
+    wanted: tuple[date, date], there: Iterable[tuple[date, date]]
+) -> Iterator[tuple[date, date]]:
+    """The days of the wanted ones on which none of the others is, as spans in their order.
+
+    All of them are first and last days, both inclusive; date.max is open.
+    """
+    first, end = wanted
+    for begin, last in sorted(there):
+        if last < first or begin > end:
+            continue
+        if first < begin:
+            yield first, begin - _ONE
+        if last >= end:
+            return
+        first = last + _ONE
+    yield first, end
 
 
 def source_list_key(plant: str, item: str) -> str:

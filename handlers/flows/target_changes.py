@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from datetime import date
 from fractions import Fraction
 from typing import Literal
 
@@ -27,9 +28,11 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     PutPlantStatus,
+    PutSourceList,
 )
 from canonical.purchasing import InfoRecord, InfoRecordTerms, info_record_key_of
 from canonical.quantity import Quantity
+from canonical.source_list import SourceList, open_days, source_list_key
 
 # Of the category that steps are about.
 STANDARD = "standard"
@@ -63,15 +66,19 @@ def known_key(operation: Operation) -> str:
             )
         case PutChangeMaster(change):
             return change_master_key(change.number)
+        case PutSourceList(sources, is_partial=True):
+            return source_list_key(sources.plant, sources.item)
         case _:
             return ""
 
 
-def target_changes(operation: Operation, known: Document | None) -> tuple[TargetChange, ...] | None:
+def target_changes(
+    operation: Operation, known: Document | None, *, system: str = ""
+) -> tuple[TargetChange, ...] | None:
     """What the operation would change of what is known of its object; () = nothing.
 
     known: the document of `known_key`. None where it says nothing, or nothing that could be
-    compared.
+    compared. system: the target, where another system may have stated the document.
     """
     match operation, known:
         case PutItem(item), ItemMaster():
@@ -86,6 +93,8 @@ def target_changes(operation: Operation, known: Document | None) -> tuple[Target
             return tuple(_terms(record, known))
         case PutChangeMaster(change), ChangeMasterState():
             return tuple(_change(change, known))
+        case PutSourceList(sources), SourceList() if known.origin == system:
+            return tuple(_sources(sources, known))
         case _:
             return None
 
@@ -268,6 +277,23 @@ def _is_same_price(one: UnitPrice, other: UnitPrice) -> bool:
 
 def _price(price: UnitPrice) -> str:
     return f"{price.amount.amount:f} {price.amount.currency} per {_amount(price.per)}"
+
+
+def _sources(wanted: SourceList, known: SourceList) -> Iterator[TargetChange]:
+    """Days of each source on which the list does not let it be bought from yet.
+
+    A contract is there under a number of the target's, so that it is not compared.
+    """
+    for source in wanted.sources:
+        there = [
+            (held.first_day, held.last_day or date.max)
+            for held in known.sources
+            if (held.supplier, held.organisation) == (source.supplier, source.organisation)
+            and not held.is_blocked
+        ]
+        for first, last in open_days((source.first_day, source.last_day or date.max), there):
+            until = "" if last == date.max else f" until {last}"
+            yield TargetChange("added", f"source {source.supplier}", planned=f"from {first}{until}")
 
 
 def _change(wanted: ChangeMaster, known: ChangeMasterState) -> Iterator[TargetChange]:

@@ -259,7 +259,7 @@ def _step(foreseen: Foreseen, known: Mapping[str, Document]) -> PlannedStep:
         operation=step.identity.rpartition("|")[2],
         becomes=foreseen.becomes,
         after=len(step.depends_on),
-        changes=target_changes(step.operation, document),
+        changes=target_changes(step.operation, document, system=step.system),
     )
 
 

@@ -4,13 +4,13 @@ they are, so days that they leave open get rows of their own."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 import msgspec
 from msgspec import UNSET
 
 from canonical.errors import Conflict
-from canonical.source_list import SourceList, source_list_key
+from canonical.source_list import SourceList, open_days, source_list_key
 from handlers.systems.s4 import odata
 from handlers.systems.s4.compare import Difference, text_of
 from handlers.systems.s4.native import ListedSource
@@ -18,7 +18,6 @@ from handlers.systems.s4.read_back import SOURCE_SERVICE as SERVICE
 from handlers.systems.s4.source_list_wanted import days, whose
 
 SOURCES = "A_PurchasingSource"
-_ONE = timedelta(days=1)
 _Days = tuple[date, date]
 
 
@@ -70,7 +69,8 @@ def _of_row(
         words = f"{shown(want)}: blocked by {shown(blocks[0])}"
         yield Difference((words,), conflict=_blocked(sources, want, blocks[0]))
         return
-    for first, last in _gaps(wanted, [_days(row) for row in held if _lets_buy(row, want)]):
+    there = [_days(row) for row in held if _lets_buy(row, want)]
+    for first, last in open_days(wanted, [span for span in there if span is not None]):
         yield missing(
             sources,
             msgspec.structs.replace(
@@ -109,18 +109,6 @@ def _days(row: ListedSource) -> _Days | None:
 
 def _meet(one: _Days | None, other: _Days) -> bool:
     return one is not None and one[0] <= other[1] and other[0] <= one[1]
-
-
-def _gaps(wanted: _Days, there: Sequence[_Days | None]) -> Iterator[_Days]:
-    """The days of the wanted ones on which none of the others is."""
-    first, end = wanted
-    for begin, last in sorted(each for each in there if _meet(each, wanted) and each is not None):
-        if first < begin:
-            yield first, begin - _ONE
-        if last >= end:
-            return
-        first = max(first, last + _ONE)
-    yield first, end
 
 
 def _blocked(sources: SourceList, want: ListedSource, block: ListedSource) -> Conflict:

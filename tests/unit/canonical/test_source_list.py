@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canonical.errors import InvalidMessage
-from canonical.source_list import Source, SourceList, source_list_key
+from canonical.source_list import Source, SourceList, open_days, source_list_key
 
 FIRST = date(2026, 1, 1)
 ROWS = st.builds(
@@ -62,6 +62,28 @@ def test_whoever_is_allowed_is_valid_and_not_blocked_that_day(rows: list[Source]
     assert len({s.is_fixed for s in found}) <= 1
     free = [s for s in rows if s.is_valid(on) and s.supplier not in blocked]
     assert bool(found) == bool(free and "" not in blocked)
+
+
+def test_days_that_nobody_has_are_left_open() -> None:
+    def left(*there: tuple[date, date]) -> list[tuple[date, date]]:
+        return list(open_days((date(2026, 3, 1), date(2026, 3, 31)), there))
+
+    def march(first: int, last: int) -> tuple[date, date]:
+        return date(2026, 3, first), date(2026, 3, last)
+
+    before, after = date(2020, 1, 1), date(2030, 1, 1)
+    assert left() == [march(1, 31)]
+    assert left((before, after)) == left(march(1, 31)) == []
+    assert left(march(10, 12)) == [march(1, 9), march(13, 31)]
+    # In any order, over each other, and within each other.
+    assert left(march(20, 25), march(3, 8), march(4, 5), march(7, 10)) == [
+        march(1, 2),
+        march(11, 19),
+        march(26, 31),
+    ]
+    assert left((before, date(2026, 3, 1)), (date(2026, 3, 31), after)) == [march(2, 30)]
+    assert left((before, date(2026, 2, 28)), (date(2026, 4, 1), after)) == [march(1, 31)]
+    assert list(open_days((FIRST, date.max), [(FIRST, date.max)])) == []
 
 
 def test_a_list_stands_under_its_plant_and_its_item() -> None:

@@ -26,11 +26,13 @@ from canonical.operations import (
     PutInfoRecord,
     PutItem,
     PutPlantStatus,
+    PutSourceList,
     ReadCoverage,
 )
 from canonical.purchasing import InfoRecord, InfoRecordTerms
 from canonical.quantity import Quantity
 from canonical.revision import Revision
+from canonical.source_list import Source, SourceList
 from handlers.flows.target_changes import (
     Removal,
     TargetChange,
@@ -270,6 +272,42 @@ def test_texts_and_days_that_differ_are_named() -> None:
         TargetChange("changed", "description", "Seal", "Seal the shaft"),
         TargetChange("changed", "valid from", "2026-03-01", "2026-04-01"),
     )
+
+
+def test_days_on_which_a_source_is_not_in_the_list_yet_are_named() -> None:
+    start, end = date(2026, 4, 1), date(2026, 12, 31)
+    wanted = Source(start, end, "S-1", "1010", "C-1", "10")
+    put = PutSourceList(SourceList("SEAL-1", "1010", 0, (wanted,)), is_partial=True)
+    assert known_key(put) == "source-list/1010/SEAL-1"
+
+    def told(*rows: Source, origin: str = "erp") -> tuple[TargetChange, ...] | None:
+        return target_changes(
+            put, SourceList("SEAL-1", "1010", 3, rows, origin=origin), system="erp"
+        )
+
+    def added(words: str) -> tuple[TargetChange, ...]:
+        return (TargetChange("added", "source S-1", planned=words),)
+
+    whole = added("from 2026-04-01 until 2026-12-31")
+    assert told() == whole
+    assert told(Source(date(2020, 1, 1), None, "S-1", "1010")) == ()
+    assert told(Source(start, date(2026, 6, 30), "S-1", "1010")) == added(
+        "from 2026-07-01 until 2026-12-31"
+    )
+    for other in (
+        Source(start, None, "S-2", "1010"),
+        Source(start, None, "S-1", "1020"),
+        Source(start, None, "S-1", "1010", is_blocked=True),
+    ):
+        assert told(other) == whole
+    # What another system states of the list is not what the target said.
+    assert told(origin="suite") is None
+    always = msgspec.structs.replace(put.sources, sources=(Source(start, None, "S-1", "1010"),))
+    listed = SourceList("SEAL-1", "1010", 3, origin="erp")
+    open_end = target_changes(PutSourceList(always, is_partial=True), listed, system="erp")
+    assert open_end == added("from 2026-04-01")
+    # A list that is put whole is stated elsewhere: the document is what is wanted.
+    assert known_key(PutSourceList(always)) == ""
 
 
 LINES = st.lists(
