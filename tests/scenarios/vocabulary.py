@@ -14,6 +14,7 @@ import msgspec
 from broker import approvals, cases, controls, holds
 from broker.store.change_list import changes
 from canonical.effectivity import OPEN_END
+from canonical.effects import Finding
 from handlers.systems.s4.odata import date_literal
 from tests.scenarios.plm import Package, package_in
 from tests.scenarios.seeing import PATHS, WHAT, difference, laid_out
@@ -610,7 +611,37 @@ async def _(stage: Stage, sentence: Sentence, contract: str, supplier: str, what
     await _run_anew(stage, "read-coverage", item, "", change)
 
 
+@said("{system} tells that {item} is ordered in plant {plant} only by a source list")
+async def _(stage: Stage, sentence: Sentence, system: str, item: str, plant: str) -> None:
+    view = {"Product": item, "Plant": plant}
+    target = stage.targets[system]
+    await target.plant("A_ProductPlant", msgspec.json.encode(view | {"ProcurementType": "F"}))
+    mark = view | {"IsSourceListRequired": True}
+    await target.plant("A_ProductPlantProcurement", msgspec.json.encode(mark))
+    headers = {
+        "ce-id": f"mark-{item}-{plant}",
+        "ce-source": "/default/sap.s4.beh/100",
+        "ce-specversion": "1.0",
+        "ce-type": "sap.s4.beh.product.v1.Product.Changed.v1",
+    }
+    event = msgspec.json.encode({"Product": item})
+    await stage.send("erp-news", "event", event, "application/json", **headers)
+
+
 # What has to be true
+
+
+@said("the plan of {change} remarks")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    await stage.at_rest()
+    [stored] = await stage.bench.column(
+        "select findings from ledger where key = $1", f"engineering-change/{change}"
+    )
+    findings = msgspec.json.decode(stored, type=list[Finding])
+    _compare(
+        sentence.table("finding"),
+        [{"finding": f.code, "about": f.where, "owner": f.owner} for f in findings],
+    )
 
 
 @said("the ledger of {change} is {state}")
