@@ -18,7 +18,6 @@ from canonical.obsolete import OFF
 from canonical.operations import PutPlantStatus
 from handlers.flows.obsolete_parts import Buying
 from handlers.flows.planning import Planning, Views, views_before
-from handlers.flows.plant_boms import last_by_plant
 
 OWNER = "master data"
 
@@ -67,7 +66,7 @@ def stop_steps(
     by then."""
     steps: list[Step] = []
     unsaid: list[tuple[str, str, str]] = []
-    last = last_by_plant(boms)
+    last = _last_by_plant(boms)
     for number, plant in _places(planning, "stops"):
         for system in planning.holders("item", plant):
             code = planning.facts.rules.obsolete.status(plant, system)
@@ -91,6 +90,17 @@ def stop_steps(
     if not unsaid:
         return Stops(tuple(steps))
     return Stops(tuple(steps), tuple(_waits(planning, unsaid)), (_case(planning, unsaid),))
+
+
+def _last_by_plant(boms: Iterable[Step]) -> dict[str, list[Step]]:
+    """BOMs that no other one follows: whatever comes after these comes after all of the plant."""
+    steps = tuple(boms)
+    followed = {identity for step in steps for identity in step.depends_on}
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.identity not in followed:
+            found.setdefault(step.plant, []).append(step)
+    return found
 
 
 def _waits(planning: Planning, unsaid: Iterable[tuple[str, str, str]]) -> Iterator[Step]:

@@ -7,7 +7,7 @@ bring it into the ERP, that one decides who stands in it: the change enters noth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -46,13 +46,14 @@ def listed(
     planning: Planning,
     purchase: Purchase,
     views: Views,
-    boms: Sequence[Step],
+    tops: Callable[[str, str], Sequence[Step]],
     after: Sequence[Step],
 ) -> Listed:
     """The source of the purchase in every system that keeps source lists of its plant; nothing
     where the plant needs none.
 
-    boms: the last ones of the plant, by which it builds the item in; after: what else is before.
+    tops: the BOMs that have to be there for an item to be built in, by number and plant; after:
+        what else is before.
     """
     plant = planning.facts.rules.plant(purchase.plant)
     if plant is None or not plant.source_list:
@@ -76,7 +77,7 @@ def listed(
                 plant=plant.code,
                 after=[
                     *views_before(views, [purchase.item], plant.code, system),
-                    *boms,
+                    *tops(purchase.item, plant.code),
                     *after,
                 ],
                 owner=OWNER,

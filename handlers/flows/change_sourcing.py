@@ -7,7 +7,7 @@ from is decided in `change_suppliers`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -28,7 +28,7 @@ from handlers.flows.change_scope import is_bought
 from handlers.flows.change_sources import Listed, listed, required_findings
 from handlers.flows.change_suppliers import Gate, Purchase, Sourcing, supplier_steps
 from handlers.flows.planning import Planning, Views, views_before
-from handlers.flows.plant_boms import last_by_plant
+from handlers.flows.plant_boms import built_into
 
 # What is not released yet gets its terms too, beside the finding: prototypes are bought as well.
 # What is on hold or obsolete is shown as such in the catalogue and gets none.
@@ -36,11 +36,14 @@ PURCHASABLE: frozenset[Lifecycle] = frozenset({"in_design", "in_review", "releas
 
 
 def sourcing_steps(
-    planning: Planning, waits: dict[str, Step], views: Views, boms: Iterable[Step]
+    planning: Planning,
+    waits: dict[str, Step],
+    views: Views,
+    boms: Mapping[tuple[str, str, str], Step],
 ) -> Sourcing:
     """Everything between a bought item and its info records, as far as procurement has answered.
 
-    waits: for definitions, by fact. boms: all of the plan.
+    waits: for definitions, by fact. boms: by parent, plant and system.
     """
     published = publish_steps(planning, waits)
     asked = coverage_questions(planning, waits)
@@ -61,11 +64,11 @@ def sourcing_steps(
     suppliers, gates = supplier_steps(planning, purchases, open_ends)
     steps += suppliers.steps
     cases += suppliers.cases
-    last = last_by_plant(boms)
+    tops = built_into(planning.scope, boms)
     for purchase in sorted(purchases, key=lambda purchase: purchase.line.supplier):
         gate = gates.get(purchase.place, Gate())
         after = (*published[purchase.item], *gate.before)
-        sources = listed(planning, purchase, views, last.get(purchase.plant, ()), after)
+        sources = listed(planning, purchase, views, tops, after)
         steps += sources.steps
         cases += sources.cases
         steps += _info_record_steps(planning, purchase, views, after, sources, gate.watched)

@@ -77,7 +77,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     ready = resumed(planning, waits, views)
     boms = bom_steps(planning, waits, ready, numbers)
     stops = stop_steps(planning, waits, views, boms.values())
-    sourcing = sourcing_steps(planning, waits, ready, boms.values())
+    sourcing = sourcing_steps(planning, waits, ready, boms)
     suppliers = notice_steps(planning, (*waits.values(), *sourcing.unanswered))
     again = tuple(step for step in flat(ready) if isinstance(step.operation, PutPlantStatus))
     own = (*masters.values(), *flat(views), *again, *boms.values(), *stops.steps, *stops.waits)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from fractions import Fraction
+from functools import cache
 from math import prod
 
 import msgspec
@@ -17,7 +18,7 @@ from canonical.item import Item, item_key
 from canonical.operations import PutBom
 from canonical.quantity import MAX_SCALE, Quantity, convert_exact, rounded
 from handlers.flows.change_masters import Numbers, before
-from handlers.flows.change_scope import MATERIAL_KINDS, components, structure
+from handlers.flows.change_scope import MATERIAL_KINDS, Scope, components, structure
 from handlers.flows.planning import Planning, Views, views_before
 from handlers.flows.plant_lines import PlantLine, PlantStructure
 from handlers.flows.plant_owned import held_bom_key, kept_lines
@@ -64,15 +65,31 @@ def bom_steps(
     return steps
 
 
-def last_by_plant(boms: Iterable[Step]) -> dict[str, list[Step]]:
-    """BOMs that no other one follows: whatever comes after these comes after all of the plant."""
-    steps = tuple(boms)
-    followed = {identity for step in steps for identity in step.depends_on}
-    found: dict[str, list[Step]] = {}
-    for step in steps:
-        if step.identity not in followed:
-            found.setdefault(step.plant, []).append(step)
-    return found
+def built_into(
+    scope: Scope, boms: Mapping[tuple[str, str, str], Step]
+) -> Callable[[str, str], tuple[Step, ...]]:
+    """What tells which BOMs of a plant have to be there for an item to be built in: by number and
+    plant, those at the top of all that contain it, over any number of others, which they follow.
+
+    boms: as of `bom_steps`.
+    """
+    steps: dict[tuple[str, str], list[Step]] = {}
+    for (parent, plant, _), step in boms.items():
+        steps.setdefault((parent, plant), []).append(step)
+    parents: dict[tuple[str, str], list[str]] = {}
+    for parent, plant in steps:
+        for component in dict.fromkeys(scope.structures[parent, plant].components()):
+            parents.setdefault((component, plant), []).append(parent)
+
+    @cache
+    def tops(number: str, plant: str) -> tuple[Step, ...]:
+        found: dict[str, Step] = {}
+        for parent in parents.get((number, plant), ()):
+            for step in tops(parent, plant) or steps[parent, plant]:
+                found[step.identity] = step
+        return tuple(found.values())
+
+    return tops
 
 
 def _plant_bom(

@@ -28,11 +28,13 @@ from tests.fixtures.gearbox import (
     NOW,
     RULES,
     awaited,
+    bom,
     change,
     covered,
     decide,
     facts,
     item,
+    line,
     message,
     named,
     names,
@@ -60,6 +62,10 @@ def with_rule(
         msgspec.structs.replace(LOCAL, source_list=local),
     )
     return msgspec.structs.replace(rules, plants=plants, routes=(*rules.routes, *more))
+
+
+LISTS = with_rule()
+LONE = (item("PIN-9"), covered("PIN-9"))
 
 
 def planned(
@@ -172,7 +178,37 @@ def test_a_change_without_any_day_has_those_of_the_contract_line_on_every_day() 
 # --- the order of steps ---
 
 
-def test_it_comes_after_views_and_boms_of_its_plant_and_before_the_terms() -> None:
+def test_a_bom_that_it_does_not_go_into_keeps_it_from_nothing() -> None:
+    other = (
+        item("PUMP-1", "make"),
+        bom("PUMP-1", line("NUT-1")),
+        item("NUT-1"),
+        covered("NUT-1"),
+    )
+    made, _ = planned(change("GB-100", "PUMP-1", "PIN-9"), *EVERYTHING, *other, *LONE, rules=LISTS)
+    pump, gearbox, shaft = (f"1010|erp|bom|{n}|put-bom" for n in ("PUMP-1", "GB-100", "SH-10"))
+
+    def boms_before(number: str) -> set[str]:
+        step = named(made, f"1010|erp|source-list|{number}|{PUT}")
+        return {identity for identity in before(made, step) if identity.endswith("put-bom")}
+
+    assert boms_before("NUT-1") == {pump}
+    assert boms_before("BOLT-1") == boms_before("ROD-1") == {gearbox, shaft}
+    assert boms_before("PIN-9") == set()
+
+
+def test_one_that_goes_into_two_comes_after_both() -> None:
+    other = (item("PUMP-1", "make"), bom("PUMP-1", line("ROD-1", unit="KGM")))
+    made, _ = planned(change("GB-100", "PUMP-1"), *EVERYTHING, *other, rules=LISTS)
+    step = named(made, f"1010|erp|source-list|ROD-1|{PUT}")
+    # The shaft's is before the gearbox's: one of them is enough.
+    assert {identity for identity in step.depends_on if identity.endswith("put-bom")} == {
+        "1010|erp|bom|GB-100|put-bom",
+        "1010|erp|bom|PUMP-1|put-bom",
+    }
+
+
+def test_it_comes_after_its_view_and_all_that_it_goes_into_and_before_its_terms() -> None:
     made, _ = planned(CHANGE, *EVERYTHING, rules=with_rule(local=True))
     boms = {s.identity: s.plant for s in made.steps if isinstance(s.operation, PutBom)}
     assert len(boms) == 4

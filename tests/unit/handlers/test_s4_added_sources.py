@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canonical.connector import Present
+from canonical.connector import Former, Present
 from canonical.errors import Conflict, Rejected
 from canonical.source_list import SourceList
 from handlers.systems.s4 import odata
@@ -158,6 +158,14 @@ def test_blocks_of_other_days_sources_and_contracts_are_no_matter(other: dict[st
     held = target(other)
     assert held.become(part(source())) == ["POST 2"]
     assert held.rows[0] == other
+
+
+def test_what_was_entered_is_left_to_people() -> None:
+    wanted = part(source())
+    step, found = step_of(wanted, is_partial=True), target(row("1", SECOND)).look(wanted)
+    assert isinstance(found, Present)
+    assert DRIVER.former is not None
+    assert DRIVER.former(step, found) == Former(why_not="put-source-list is not undone from here")
 
 
 DAYS = st.integers(0, 40).map(lambda n: MARCH + timedelta(n))
