@@ -24,6 +24,7 @@ from canonical.handler import Delivery, Handler
 from canonical.item import Item
 from canonical.money import Money, UnitPrice
 from canonical.operations import (
+    CloseReview,
     ExtendToPlant,
     Operation,
     PublishItem,
@@ -219,6 +220,7 @@ def operations() -> list[Operation]:
         ReportImplementation("ECO-000451", "CHANGE00000000000001", "done", "It is implemented"),
         Reconcile("ECO-000451", "INTEGRATION0000000001/EVENT000000000000001"),
         RequestReview("S-300", "ECO-000451", (item.number,), "not qualified", "layshaft-1"),
+        CloseReview("S-300", "layshaft-1", "approved", "Q. Lindqvist in Layshaft: audited"),
     ]
 
 

@@ -27,9 +27,11 @@ from broker.store.casebook import Case
 from broker.store.ledgers import Ledger, NewLedger, Renewal
 from broker.store.messages import LogEntry
 from broker.store.pending import READING, NewPending
-from canonical.effects import Plan
+from canonical.codec import encode
+from canonical.effects import Plan, parts_of_identity
 from canonical.envelope import Lane
-from canonical.operations import Announce, ReadObject
+from canonical.events import ApprovalWithdrawn
+from canonical.operations import Announce, Approve, ReadObject
 
 Fate = Literal["taken", "stale", "asked about"]
 """What becomes of a plan: a ledger may know a newer one, or a person has to agree to it."""
@@ -106,6 +108,7 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> di
     by_key = sorted(plans, key=lambda planned: planned.plan.key)
     found = await ledger_rows.lock_or_open(tx, [planned.ledger for planned in by_key])
     fresh = [p for p in plans if _takes(found[p.plan.key][0], p.plan)]
+    wanted = {planned.plan.key: planned.plan for planned in fresh}
     known = [ledger.id for ledger, is_new in found.values() if not is_new]
     steps = await step_rows.load_steps(tx, known) if known else {}
     diffs: dict[int, rules.PlanDiff] = {}
@@ -151,6 +154,19 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> di
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
         await step_rows.mark_withdrawn(tx, withdrawals)
     await step_rows.reorder_steps(tx, [r for d in diffs.values() for r in d.reorders])
+    await _tell_withdrawn(
+        tx,
+        [
+            (
+                ledger,
+                rules.withdrawn_questions(
+                    diff.moves, rules.questions_of(wanted[ledger.key], diff.moot)
+                ),
+            )
+            for ledger in ledgers
+            for diff in [diffs[ledger.id]]
+        ],
+    )
     await step_ends.tell_moves(tx, [(ledger, diffs[ledger.id].moves) for ledger in ledgers])
     await advance(tx, ledgers, behind=behind)
     fates: dict[str, Fate] = {ledger.key: "taken" for ledger in ledgers}
@@ -218,6 +234,19 @@ async def advance(
         left = left_behind.undecided(its_steps, moves[ledger.id])
         await left_behind.tell(tx, ledger, was, left, by=by)
     await _announce(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
+    await _tell_withdrawn(
+        tx,
+        [
+            (
+                ledger,
+                rules.withdrawn_questions(
+                    moves[ledger.id], rules.open_questions(its, moves[ledger.id])
+                ),
+            )
+            for ledger in ledgers
+            for its in [steps[ledger.id]]
+        ],
+    )
     await step_ends.tell_moves(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     await change_progress.tell(tx, ledgers, steps, moves, ended)
     if ended:
@@ -248,6 +277,39 @@ async def _announce(tx: Tx, moved: Sequence[tuple[Ledger, Sequence[rules.Move]]]
             )
             for ledger, step_id in announced
             if isinstance(operation := operations[step_id], Announce)
+        ],
+    )
+
+
+async def _tell_withdrawn(
+    tx: Tx, withdrawn: Sequence[tuple[Ledger, Sequence[rules.LedgerStep]]]
+) -> None:
+    """Whoever was asked hears that nobody asks any more."""
+    ids = [question.id for _, its in withdrawn for question in its]
+    if not ids:
+        return
+    operations = await step_rows.operations_of(tx, ids)
+    event = "approval.withdrawn"
+    await outbox_rows.emit(
+        tx,
+        [
+            emission(
+                event,
+                ledger.key,
+                encode(
+                    ApprovalWithdrawn(
+                        change=ledger.key.partition("/")[2],
+                        question=operation.question,
+                        about=parts_of_identity(question.identity).object_id,
+                    )
+                ),
+                lane=lane_following(event, ledger.lane),
+                correlation_id=ledger.correlation_id,
+                causation_id=f"step/{question.id}",
+            )
+            for ledger, its in withdrawn
+            for question in its
+            if isinstance(operation := operations[question.id], Approve)
         ],
     )
 

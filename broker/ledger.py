@@ -11,6 +11,7 @@ it is written.
                                                              +--------due------------+
     approval: ready until a person decides: done, or failed (its successors are held); one that
     makes sense only before its successors is cancelled once these are settled
+    call that has a question asked elsewhere: not sent any more once that is decided, or not asked
     wait: waiting until a plan without it: done     announce: waiting, then done with its event
     a person: skips what is not sent or failed (skipped); pauses the ledger (what would be ready is
     held); has a step and what follows it run anew (waiting, or one more generation); has what is
@@ -27,7 +28,7 @@ from graphlib import TopologicalSorter
 import msgspec
 
 from canonical.codec import encode
-from canonical.effects import Plan, Step
+from canonical.effects import Plan, Step, StepParts, parts_of_identity
 from canonical.operations import QUESTIONS, AwaitFact, AwaitTime, ReadObject, StepKind, verb
 from canonical.working_time import WorkingCalendar, after
 
@@ -41,7 +42,8 @@ class LedgerStep(msgspec.Struct, frozen=True, gc=False):
 
     withdrawn: no longer planned while it was at its target; decided on when it comes back.
     watched: as watched_fact. wake_at: as in Step. due_at: when it counts as late; due_s and the
-    name of a calendar ("" = none) as in Step. lapses: it ends with the steps that wait for it.
+    name of a calendar ("" = none) as in Step. lapses: it ends with the steps that wait for it; a
+    call, with the approvals about its object.
     undoes: id of the step of its identity that it undoes; 0 = it is planned. can_undo: what its
     target held before it is on record; not_undone: why it is not, or cannot be put back.
     """
@@ -293,11 +295,16 @@ def _moot(
     """What nothing waits for that is still to be made; what was decided or told stays. What is at
     its target may come back: nobody is told of a question before it does."""
 
-    def is_made(identity: str, *, is_told: bool) -> bool:
+    def is_made(identity: str, asker: Step) -> bool:
         old = now.get(identity)
         if old is None or old.digest != digests[identity]:
             return False
-        return old.state in ("done", "skipped") or (is_told and old.state in AT_TARGET)
+        match asker.kind:
+            case "announce" if old.state in AT_TARGET:
+                return True
+            case "call" if old.state == "failed":  # refused: whoever is asked elsewhere as well
+                return True
+        return old.state in ("done", "skipped")
 
     def is_over(identity: str) -> bool:
         old = now.get(identity)
@@ -308,7 +315,7 @@ def _moot(
         for identity, step in planned.items()
         if step.only_before
         and not is_over(identity)
-        and all(is_made(i, is_told=step.kind == "announce") for i in step.only_before)
+        and all(is_made(i, step) for i in step.only_before)
     )
 
 
@@ -387,7 +394,16 @@ def _by_identity(plan: Plan) -> dict[str, Step]:
             raise ValueError(f"{step.identity} depends on {unknown[0]}, which is not planned")
     # Steps that wait for each other would wait for ever without a word: raises CycleError.
     TopologicalSorter({step.identity: step.depends_on for step in plan.steps}).prepare()
+    for step in plan.steps:
+        about = [planned[i] for i in step.only_before] if step.kind == "call" else []
+        if any(q.kind != "approval" or _object(q) != _object(step) for q in about):
+            # A ledger keeps that it ends with them, and finds them by its object.
+            raise ValueError(f"{step.identity} makes sense before what is no question about it")
     return planned
+
+
+def _object(step: Step | StepParts) -> tuple[str, str]:
+    return step.object_kind, step.object_id
 
 
 LEFT_BEHIND = "done, and no longer planned"
@@ -452,14 +468,14 @@ def advance(steps: Sequence[LedgerStep], *, paused: str = "") -> tuple[Move, ...
         for step in steps
         if step.state in AT_TARGET and step.generation < now[step.identity].generation
     }
-    behind = _behind_questions(now)
+    behind = _ending_with(now)
     moved = True
     while moved:
         moved = False
         before = states | _reopened(now, states)
         for identity, step in now.items():
             about = [states[d] for d in behind.get(identity, ())]
-            is_moot = step.lapses and all(state in SETTLED for state in about)
+            is_moot = step.lapses and all(_is_over(state, step) for state in about)
             is_open = states[identity] in NOT_SENT or states[identity] == _PAUSED
             if not is_open and not (is_moot and states[identity] == "failed"):
                 continue
@@ -480,14 +496,26 @@ def advance(steps: Sequence[LedgerStep], *, paused: str = "") -> tuple[Move, ...
     return tuple(move for move in moves.values() if move.state != move.step.state)
 
 
-def _behind_questions(now: Mapping[str, LedgerStep]) -> dict[str, list[str]]:
-    """By question that ends with them, the steps that wait for it."""
+def _ending_with(now: Mapping[str, LedgerStep]) -> dict[str, list[str]]:
+    """By question that ends with them, the steps that wait for it; by call that has a question
+    asked elsewhere, the approvals about its object."""
     found: dict[str, list[str]] = {i: [] for i, step in now.items() if step.lapses}
+    asked: dict[tuple[str, str], list[str]] = {}
     for identity, step in now.items() if found else ():
         for before in step.depends_on:
             if before in found:
                 found[before].append(identity)
+        if step.kind == "approval":
+            asked.setdefault(_object(parts_of_identity(identity)), []).append(identity)
+    for identity in found:
+        if now[identity].kind == "call":
+            found[identity] = asked.get(_object(parts_of_identity(identity)), [])
     return found
+
+
+def _is_over(state: str, lapsing: LedgerStep) -> bool:
+    """Whether a step in that state ends that one: to a call, a refusal is an end too."""
+    return state in SETTLED or (lapsing.kind == "call" and state == "failed")
 
 
 def _is_to_be_made(state: str) -> bool:
@@ -617,8 +645,42 @@ def is_complete(states: Iterable[str]) -> bool:
 
 
 def lapses(step: Step) -> bool:
-    """Whether it is a question that ends with the steps that wait for it."""
-    return step.kind == "approval" and step.only_before != ()
+    """Whether it is a question that ends with the steps that wait for it, or asks one elsewhere."""
+    return step.kind in ("approval", "call") and step.only_before != ()
+
+
+def withdrawn_questions(moves: Iterable[Move], asked: Iterable[str]) -> list[LedgerStep]:
+    """Questions that stood before somebody, and end with these moves undecided.
+
+    asked: identities of those that are asked from then on. One about the same object is the same
+    question, which another role is asked.
+    """
+    ended = [
+        move.step
+        for move in moves
+        if move.step.kind == "approval"
+        and move.state == "cancelled"
+        and move.step.state in ("ready", "held")
+    ]
+    if not ended:
+        return ended
+    still = {_object(parts_of_identity(identity)) for identity in asked}
+    return [step for step in ended if _object(parts_of_identity(step.identity)) not in still]
+
+
+def questions_of(plan: Plan, moot: frozenset[str]) -> Iterator[str]:
+    """Identities of what the plan asks people."""
+    for step in plan.steps:
+        if step.kind == "approval" and step.identity not in moot:
+            yield step.identity
+
+
+def open_questions(steps: Iterable[LedgerStep], moves: Iterable[Move]) -> Iterator[str]:
+    """Identities of what people are asked once these moves are made."""
+    after = {move.step.id: move.state for move in moves}
+    for identity, step in current(steps).items():
+        if step.kind == "approval" and after.get(step.id, step.state) in NOT_SENT:
+            yield identity
 
 
 def watched_fact(step: Step) -> tuple[str, int] | None:

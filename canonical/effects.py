@@ -32,7 +32,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
         future when it is planned. Not part of its content either.
     only_before: identities of steps of the same plan that it makes sense before: once each of them
         is settled as it is planned, it is not asked or told any more. An approval has those that
-        depend on it.
+        depend on it; a call that asks elsewhere has the approvals about its own object, and makes
+        no sense after a refusal either.
     """
 
     plant: str

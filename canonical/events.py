@@ -64,6 +64,14 @@ class ApprovalDecided(msgspec.Struct, frozen=True):
     choice: str = ""
 
 
+class ApprovalWithdrawn(msgspec.Struct, frozen=True):
+    """A role is not asked any more: nobody decided, and nothing waits for it."""
+
+    change: str
+    question: str
+    about: str
+
+
 class ChangeCompleted(msgspec.Struct, frozen=True):
     """Every step of the change is true in every plant and system."""
 
@@ -572,6 +580,12 @@ EVENTS: dict[str, EventType] = {
             "approval.refused", 1, ApprovalDecided, _CHANGE, "standard", _OPS,
             "A decision was taken: do not go on",
             "Who asked has to look for another way",
+            lane_rules=_OF_URGENT,
+        ),
+        EventType(
+            "approval.withdrawn", 1, ApprovalWithdrawn, _CHANGE, "standard", _OPS,
+            "A role that was asked for a decision is not asked any more",
+            "Who was asked would decide on what nobody waits for",
             lane_rules=_OF_URGENT,
         ),
         EventType(

@@ -160,6 +160,19 @@ class RequestReview(msgspec.Struct, frozen=True, tag="request-review"):
     reference: str
 
 
+class CloseReview(msgspec.Struct, frozen=True, tag="close-review"):
+    """Procurement holds no open review under `reference`: it is closed, whichever way, or there
+    never was one.
+
+    verdict: that of Layshaft, or that nobody asks any more. reason: who decided and why, in words.
+    """
+
+    supplier: str
+    reference: str
+    verdict: Literal["approved", "rejected", "withdrawn"]
+    reason: str
+
+
 class ReportImplementation(msgspec.Struct, frozen=True, tag="report-implementation"):
     """The PLM shows that the change is implemented, and closes it.
 
@@ -238,9 +251,9 @@ class Announce(msgspec.Struct, frozen=True, tag="announce"):
 # Verbs that ask a system and write nothing.
 READS = frozenset({"read-coverage", "read-object", "read-supplier"})
 
-# Verbs that ask a system and change nothing anybody would take back; a review that is requested is
-# written nevertheless.
-QUESTIONS = READS | {"request-review"}
+# Verbs that ask a system and change nothing anybody would take back; a review that is requested, or
+# closed, is written nevertheless.
+QUESTIONS = READS | {"request-review", "close-review"}
 
 # Verbs that tell the PLM what has become true: nothing of a change is less true without them.
 REPORTS = frozenset({"report-implementation", "reconcile"})
@@ -262,6 +275,7 @@ Operation = (
     | ReadSupplier
     | ReadObject
     | RequestReview
+    | CloseReview
     | ReportImplementation
     | Reconcile
     | Approve

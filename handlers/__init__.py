@@ -11,7 +11,7 @@ from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from canonical.masking import Kind
 from canonical.reminders import Watch
-from handlers.flows import engineering_change, expiry, master_data
+from handlers.flows import engineering_change, expiry, master_data, supplier_reviews
 from handlers.systems.arena import access as arena_access
 from handlers.systems.arena import gone as arena_gone
 from handlers.systems.arena import inbound as arena
@@ -85,6 +85,9 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (SOURCE, "order-confirmation.rejected"): master_data.CONFIRMATION_REJECTED,
     (SOURCE, "engineering-change.released"): engineering_change.HANDLER,
     (SOURCE, "engineering-change.cancelled"): engineering_change.CANCELLED,
+    (SOURCE, "approval.granted"): supplier_reviews.GRANTED,
+    (SOURCE, "approval.refused"): supplier_reviews.REFUSED,
+    (SOURCE, "approval.withdrawn"): supplier_reviews.WITHDRAWN,
 }
 
 # Message types that are known by their content; of the others the sender has to say the type.
@@ -114,7 +117,14 @@ ACCESS: Mapping[str, Access] = {"s4": s4_access.ACCESS, "arena": arena_access.AC
 WATCHES: Mapping[str, Watch] = {"contract.expiring": expiry.CONTRACTS}
 
 # What ledgers are about: their keys begin with it.
-FLOWS = ("engineering-change", "supplier-master", "purchase-order", "contract", "source-list")
+FLOWS = (
+    "engineering-change",
+    "supplier-master",
+    "purchase-order",
+    "contract",
+    "source-list",
+    "supplier-review",
+)
 
 CATALOGUE = Catalogue(
     handlers=HANDLERS, recognised=RECOGNISED, drivers=DRIVERS, access=ACCESS, watches=WATCHES

@@ -212,13 +212,20 @@ def approval_steps(
         change=change,
         items=items,
         reason=f"{change} needs {number}, which is {stated}",
-        reference=f"layshaft:{change}:{number}",
+        reference=review_reference(change, number),
     )
     requested = ApprovalRequested(change, QUALIFICATION, text, role, evidence)
+    asked_there = planning.step(planning.asked, about, review, owner="sourcing")
     return decision, (
-        planning.step(planning.asked, about, review, owner="sourcing"),
+        # Once it is decided, or not asked any more, nobody is to be asked there.
+        msgspec.structs.replace(asked_there, only_before=(decision.identity,)),
         planning.step(LAYSHAFT, about, planning.announce("approval.requested", requested)),
     )
+
+
+def review_reference(change: str, supplier: str) -> str:
+    """What the review of a supplier for a change is found by where it is held."""
+    return f"layshaft:{change}:{supplier}"
 
 
 def _evidence(

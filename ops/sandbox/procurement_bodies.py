@@ -164,7 +164,11 @@ class NewReview(Strict, frozen=True):
 
 
 class ReviewChange(Strict, frozen=True):
+    """Body of PUT /api/supplier_reviews/:id; what is not named stays as it is."""
+
     status: Literal["open", "closed"]
+    verdict: Literal["", "approved", "rejected", "withdrawn"] | UnsetType = UNSET
+    decision_reason: str | UnsetType = UNSET
 
 
 class Seed(Strict, frozen=True):

@@ -32,7 +32,5 @@ NOTICES = {
     "step.overdue",
     "supplier-notice.issued",
     "approval.requested",
-    "approval.granted",
-    "approval.refused",
     "plan.adjustment-needed",
 }

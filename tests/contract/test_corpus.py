@@ -35,6 +35,8 @@ NO_SAMPLE: Mapping[str, str] = {}
 NO_REQUEST: Mapping[str, str] = {
     "put-plant-status": "what is compared here has no rule that says by which status an ERP stops"
     " buying; its requests are looked at field by field in test_s4_plant_status",
+    "close-review": "a person's decision leads to it, and no vendor's message; its requests are"
+    " looked at in test_coupa",
 }
 
 

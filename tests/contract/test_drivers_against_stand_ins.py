@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import msgspec
@@ -37,6 +37,7 @@ from canonical.item import ApprovedManufacturer, ComplianceMark, Item
 from canonical.item_master import ItemMasterPatch, PlantPatch
 from canonical.money import Money, UnitPrice
 from canonical.operations import (
+    CloseReview,
     ExtendToPlant,
     Operation,
     PublishItem,
@@ -1878,6 +1879,33 @@ async def test_a_review_is_requested_once_by_its_reference(procurement: Client) 
     assert procurement.writes == 0
     (row,) = await procurement.rows("supplier_reviews")
     assert row["reason"] == "not qualified (also for HOSE)"
+
+
+async def test_a_review_is_closed_once_and_opened_again_where_it_was_only_withdrawn(
+    procurement: Client,
+) -> None:
+    review = RequestReview("17300002", "ECO-7", ("SEAL-7",), "not qualified", "layshaft-1")
+
+    def closed(verdict: Literal["approved", "rejected", "withdrawn"]) -> CloseReview:
+        return CloseReview("17300002", "layshaft-1", verdict, "ann in Layshaft")
+
+    async def standing() -> tuple[str, str]:
+        (row,) = await procurement.rows("supplier_reviews")
+        return row["status"], row["verdict"]
+
+    assert await procurement.apply(closed("approved")) == ("", None)
+    assert procurement.writes == 0
+    await procurement.apply(review)
+    assert await procurement.apply(closed("withdrawn")) == ("1", None)
+    assert procurement.writes == 1
+    assert await standing() == ("closed", "withdrawn")
+    await procurement.apply(review)
+    assert await standing() == ("open", "")
+    await procurement.apply(closed("rejected"))
+    await procurement.apply(closed("approved"))
+    assert procurement.writes == 0
+    await procurement.apply(review)
+    assert await standing() == ("closed", "rejected")
 
 
 def master(**stated: Any) -> PutSupplier:

@@ -21,7 +21,7 @@ from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
 from canonical.envelope import Message
 from canonical.errors import DEFECT, OWNERS, Failure
-from canonical.events import EVENTS, SOURCE
+from canonical.events import EVENTS, SOURCE, ApprovalDecided, ApprovalWithdrawn
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler
 from canonical.item_master import ItemMasterPatch
@@ -89,6 +89,9 @@ NAMES = {
     "sourcing.changed",
     "engineering-change",
     "engineering-change.cancelled",
+    "supplier-review.approved",
+    "supplier-review.rejected",
+    "supplier-review.withdrawn",
     "idoc-document",
     "s4-event",
     "s4-purchase-order",
@@ -454,6 +457,8 @@ PIECES = Quantity(Decimal(5), "H87")
 ORDER = PurchaseOrder("PO-1", 7, "S-1", "EUR", (OrderLine("10", "PIN", PIECES),))
 CONFIRMATION = OrderConfirmation("PO-1", 8, (ConfirmedLine("10", "accepted", PIECES),))
 
+DECIDED = ApprovalDecided(NUMBER, "supplier-qualification", "S-1", "ann", NOW, "audited")
+
 # A message that is as it should be, for each row.
 SAMPLES: dict[str, Delivery] = {
     "pdx-package": package("gearbox_package.pdx"),
@@ -508,6 +513,13 @@ SAMPLES: dict[str, Delivery] = {
         "engineering-change.cancelled",
         f"engineering-change/{NUMBER}",
         msgspec.structs.replace(CHANGE, status="cancelled"),
+    ),
+    "supplier-review.approved": own("approval.granted", f"engineering-change/{NUMBER}", DECIDED),
+    "supplier-review.rejected": own("approval.refused", f"engineering-change/{NUMBER}", DECIDED),
+    "supplier-review.withdrawn": own(
+        "approval.withdrawn",
+        f"engineering-change/{NUMBER}",
+        ApprovalWithdrawn(NUMBER, "supplier-qualification", "S-1"),
     ),
     "idoc-document": Delivery("erp", "", (CORPUS / "idoc" / "orders.xml").read_bytes()),
     "s4-event": Delivery("erp-events", "", b'{"Product": "PIN"}', attributes=S4_EVENT),
@@ -860,11 +872,14 @@ def test_the_gearbox_gives_work_to_known_roles_only() -> None:
     }
 
 
-def test_only_the_flow_of_a_change_plans_and_master_data_stores_all_but_changes() -> None:
+def test_changes_and_reviews_plan_and_master_data_stores_all_but_changes() -> None:
     kinds = {h.name: {type(effect) for effect in effects_of(h)} for h in HANDLERS.values()}
     assert {name for name, found in kinds.items() if Plan in found} == {
         "engineering-change",
         "engineering-change.cancelled",
+        "supplier-review.approved",
+        "supplier-review.rejected",
+        "supplier-review.withdrawn",
     }
     assert {name for name, found in kinds.items() if Put in found} == {
         "item.released",

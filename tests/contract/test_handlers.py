@@ -21,7 +21,7 @@ from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
 from canonical.envelope import Message
 from canonical.errors import DEFECT, OWNERS, Failure, InvalidMessage, Misconfigured
-from canonical.events import EVENTS, SOURCE
+from canonical.events import EVENTS, SOURCE, ApprovalDecided, ApprovalWithdrawn
 from canonical.facts import DOCUMENT_TYPES, SELECTIONS, Document, Facts, Known
 from canonical.handler import Delivery, Handler
 from canonical.item_master import ItemMasterPatch
@@ -408,6 +408,9 @@ CONFIRMATION = OrderConfirmation(
     "PO-1", 8, (ConfirmedLine("10", "accepted", Quantity(Decimal(5), "H87")),)
 )
 
+DECIDED = ApprovalDecided(
+    "ECO-7", "supplier-qualification", "S-3", "ann", datetime(2026, 3, 2, 12, tzinfo=UTC), "audited"
+)
 EXAMPLES: Mapping[Row, Delivery] = {
     ("pdx", "pdx.package"): Delivery(
         "plm", "product-definition", (PACKAGES / "gearbox_package.pdx").read_bytes()
@@ -477,6 +480,13 @@ EXAMPLES: Mapping[Row, Delivery] = {
         "engineering-change.cancelled",
         "engineering-change/ECO-7",
         msgspec.structs.replace(CHANGE, status="cancelled"),
+    ),
+    (SOURCE, "approval.granted"): _event("approval.granted", "engineering-change/ECO-7", DECIDED),
+    (SOURCE, "approval.refused"): _event("approval.refused", "engineering-change/ECO-7", DECIDED),
+    (SOURCE, "approval.withdrawn"): _event(
+        "approval.withdrawn",
+        "engineering-change/ECO-7",
+        ApprovalWithdrawn("ECO-7", "supplier-qualification", "S-3"),
     ),
     (SOURCE, "item.changed"): _event(
         "item.changed", "item-master/SEAL-1", ItemMasterPatch("SEAL-1", 3, status="40")
@@ -862,7 +872,7 @@ def test_a_message_may_say_its_contract() -> None:
         ((SOURCE,), Delivery(SOURCE, "", b"{}"), "event-unknown"),
         (
             (SOURCE,),
-            Delivery(SOURCE, "", b"{}", attributes={"type": EVENTS["approval.granted"].type}),
+            Delivery(SOURCE, "", b"{}", attributes={"type": EVENTS["approval.requested"].type}),
             "event-unknown",
         ),
     ],

@@ -211,7 +211,11 @@ async def test_a_call_that_nobody_plans_any_more_is_told_too(bench: Bench) -> No
             origin = await gearbox_change.known_origin(tx)
             plan = msgspec.structs.replace(gearbox_change.plan(), version=3, steps=())
             await book.apply_plans(tx, [book.Planned(plan, origin)], datetime.now(UTC))
-    ended = [(event, data["plant"], data["object_id"]) for event, _, data in await told(bench)]
+    ended = [
+        (event, data["plant"], data["object_id"])
+        for event, _, data in await told(bench)
+        if event in STEPS
+    ]
     assert ("step.cancelled", "1010", "GB-100") in ended
     assert ("step.superseded", "1010", "GB-110") in ended
 

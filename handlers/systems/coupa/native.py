@@ -532,6 +532,15 @@ class Review(_Native, frozen=True):
     external_ref: Name
     supplier: SupplierNumber
     status: str = ""
+    verdict: str | None = None
+
+
+class ReviewChange(_Native, frozen=True):
+    """The end of a review, or that it is asked for again, as it is written."""
+
+    status: str
+    verdict: str
+    decision_reason: str
 
 
 class ErrorDocument(_Native, frozen=True):

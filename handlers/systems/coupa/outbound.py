@@ -19,6 +19,7 @@ from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected
 from canonical.exchange import Request, Response
 from canonical.item import Item
 from canonical.operations import (
+    CloseReview,
     Operation,
     PublishItem,
     PutOrder,
@@ -37,7 +38,14 @@ from handlers.systems import answers
 from handlers.systems.coupa import native, pages, put_order, put_supplier, read_back, rest
 from handlers.systems.coupa.pages import Row
 from handlers.systems.coupa.values import names
-from handlers.systems.coupa.words import ORDERABLE, PUBLISHED, UNITS
+from handlers.systems.coupa.words import (
+    ORDERABLE,
+    PUBLISHED,
+    REVIEW_CLOSED,
+    REVIEW_OPEN,
+    UNITS,
+    WITHDRAWN,
+)
 
 T = TypeVar("T")
 
@@ -63,7 +71,7 @@ def observe(step: Step) -> Request:
             return rest.get("/api/suppliers", ("number", number))
         case ReadObject() as asked:
             return read_back.observe(asked)
-        case RequestReview(reference=reference):
+        case RequestReview(reference=reference) | CloseReview(reference=reference):
             return rest.get("/api/supplier_reviews", ("external-ref", reference))
         case other:
             raise _unsupported(other)
@@ -88,7 +96,7 @@ def read(step: Step, response: Response, own: OwnWords = NO_WORDS) -> Observed |
             return pages.read(_suppliers(step, number), response)
         case ReadObject() as asked:
             return read_back.read(asked, response)
-        case RequestReview() as review:
+        case RequestReview() | CloseReview() as review:
             return pages.read(_reviews(step, review), response)
         case other:
             raise _unsupported(other)
@@ -111,6 +119,12 @@ def write(step: Step, observed: Observed, key: str, own: OwnWords = NO_WORDS) ->
             return put_order.write(order, observed, key, own)
         case RequestReview() as review, Absent():
             return rest.write("POST", "/api/supplier_reviews", review_body(review), key)
+        case RequestReview(), Present(equal=False, reference=reference):
+            body = native.ReviewChange(status=REVIEW_OPEN, verdict="", decision_reason="")
+            return rest.write("PUT", f"/api/supplier_reviews/{reference}", body, key)
+        case CloseReview() as end, Present(equal=False, reference=reference):
+            body = native.ReviewChange(REVIEW_CLOSED, end.verdict, end.reason)
+            return rest.write("PUT", f"/api/supplier_reviews/{reference}", body, key)
         case _:
             return None
 
@@ -130,7 +144,7 @@ def confirm(step: Step, response: Response) -> Confirmed:
             written = rest.decoded(response, native.Item, wrote=True)
             rest.check(written.item_number, item.number)
             return Confirmed(reference=str(written.id))
-        case RequestReview(reference=reference):
+        case RequestReview(reference=reference) | CloseReview(reference=reference):
             review = rest.decoded(response, native.Review, wrote=True)
             rest.check(review.external_ref, reference)
             return Confirmed(reference=str(review.id))
@@ -283,7 +297,7 @@ def review_body(review: RequestReview) -> native.ReviewBody:
     )
 
 
-def _reviews(step: Step, review: RequestReview) -> pages.List[native.Review]:
+def _reviews(step: Step, review: RequestReview | CloseReview) -> pages.List[native.Review]:
     return pages.List(
         observe(step),
         tuple[native.Review, ...],
@@ -292,10 +306,13 @@ def _reviews(step: Step, review: RequestReview) -> pages.List[native.Review]:
     )
 
 
-def _compare_review(review: RequestReview, found: tuple[Row[native.Review], ...]) -> Observed:
+def _compare_review(
+    review: RequestReview | CloseReview, found: tuple[Row[native.Review], ...]
+) -> Observed:
     row = rest.only(found, f"review/{review.reference}")
     if row is None:
-        return Absent()
+        # Nothing that was never opened is closed: the decision was here before the request.
+        return Absent() if isinstance(review, RequestReview) else Present(equal=True)
     held = row.value
     if held.supplier.number != review.supplier:
         raise Conflict(
@@ -305,8 +322,15 @@ def _compare_review(review: RequestReview, found: tuple[Row[native.Review], ...]
             where=supplier_key(review.supplier),
             remedy="Find out in procurement who used this reference",
         )
-    # Open or closed: the decision was asked for, and a closed one is not asked for again.
-    return Present(equal=True, reference=str(held.id))
+    is_open = held.status != REVIEW_CLOSED
+    if isinstance(review, CloseReview):
+        # Closed whichever way, it stays so: whoever closed it first has said what it came to.
+        is_equal, wanted = not is_open, REVIEW_CLOSED
+    else:
+        # One that was decided is not asked for again, but one that was only taken back is.
+        is_equal, wanted = is_open or held.verdict != WITHDRAWN, REVIEW_OPEN
+    differs = () if is_equal else rest.differing((("status", held.status, wanted),))
+    return Present(equal=is_equal, reference=str(held.id), differences=differs)
 
 
 def _unsupported(operation: Operation) -> Misconfigured:
@@ -329,6 +353,7 @@ def driver(own: OwnWords = NO_WORDS) -> Driver:
             ReadSupplier,
             ReadObject,
             RequestReview,
+            CloseReview,
         ),
         observe=observe,
         read=partial(read, own=own),

@@ -29,6 +29,9 @@ CONTRACT_STATUS: Mapping[str, ContractStatus] = {
     "inactive": "suspended",
     "completed": "ended",
 }
+REVIEW_OPEN, REVIEW_CLOSED = "open", "closed"
+# What a review came to that nobody decided, and nobody asks for any more.
+WITHDRAWN = "withdrawn"
 ORDER_CANCELLED = "cancelled"
 # None: the supplier does not have it.
 ORDER_STATUS: Mapping[str, OrderStatus | None] = {

@@ -26,8 +26,11 @@ from broker.ledger import (
     digest_of,
     is_complete,
     lapses,
+    open_questions,
+    questions_of,
     takes,
     watched_fact,
+    withdrawn_questions,
 )
 from canonical.effects import Plan, Step
 from canonical.operations import (
@@ -892,3 +895,112 @@ def test_an_open_question_ends_with_what_it_was_about_and_a_decided_one_stays() 
     ledger.plan(*guarding("other", "a"), a_step("a", after=(QUESTION,)))
     assert [s.state for s in ledger.as_read() if s.identity == QUESTION] == ["done"]
     assert is_complete(step.state for step in ledger.as_read())
+
+
+# Calls that have a question asked elsewhere
+
+
+def asking(content: str = "", call: str = "") -> tuple[Step, Step]:
+    """A question, and the call that has it asked elsewhere."""
+    question = a_step("q", content, kind="approval")
+    only_before = (question.identity,)
+    return question, msgspec.structs.replace(a_step("q", call), only_before=only_before)
+
+
+@pytest.mark.parametrize("verdict", ["done", "failed"])
+@pytest.mark.parametrize("state", ["waiting", "held", "ready", "failed"])
+def test_what_is_decided_is_not_asked_elsewhere_any_more(state: str, verdict: str) -> None:
+    ledger = planned(*asking())
+    ledger.become("q", state)
+    ledger.become("q", verdict, "approval")
+    assert ledger.generations("q") == ["cancelled"]
+    ledger.plan(*asking())
+    assert ledger.generations("q") == ["cancelled"]
+    assert is_complete(s.state for s in ledger.as_read()) == (verdict == "done")
+
+
+@pytest.mark.parametrize("verdict", ["done", "failed"])
+def test_what_was_asked_elsewhere_before_the_decision_stays_asked(verdict: str) -> None:
+    ledger = planned(*asking())
+    ledger.become("q", "done")
+    ledger.become("q", verdict, "approval")
+    ledger.plan(*asking())
+    assert ledger.generations("q") == ["done"]
+
+
+@pytest.mark.parametrize(("end", "expected"), [("done", "done"), ("ready", "cancelled")])
+@pytest.mark.parametrize("state", ["in_flight", "in_doubt"])
+def test_what_is_on_its_way_at_the_decision_ends_first(state: str, end: str, expected: str) -> None:
+    ledger = planned(*asking())
+    ledger.become("q", state)
+    ledger.become("q", "done", "approval")
+    assert ledger.generations("q") == [state]
+    ledger.become("q", end)
+    assert ledger.generations("q") == [expected]
+
+
+def test_another_question_is_asked_elsewhere_too() -> None:
+    ledger = planned(*asking())
+    ledger.become("q", "done")
+    ledger.become("q", "failed", "approval")
+    ledger.plan(*asking("other", "other"))
+    assert ledger.generations("q") == ["done", "ready"]
+
+
+def test_a_call_makes_sense_only_before_questions_about_its_object() -> None:
+    question, call = asking()
+    with pytest.raises(ValueError, match="no question about it"):
+        diff([], a_plan(question, msgspec.structs.replace(call, object_id="other")))
+    before = msgspec.structs.replace(call, only_before=(identity("a"),))
+    with pytest.raises(ValueError, match="no question about it"):
+        diff([], a_plan(a_step("a"), before))
+
+
+# Questions that nobody asks any more
+
+
+def ended(ledger: Ledger, *steps: Step) -> list[str]:
+    """Identities of what the plan ends undecided."""
+    plan = a_plan(*steps)
+    changes = diff(ledger.as_read(), plan)
+    return [
+        step.identity
+        for step in withdrawn_questions(changes.moves, questions_of(plan, changes.moot))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "paused", "expected"),
+    [
+        ("ready", "", [QUESTION]),
+        ("ready", "paused", [QUESTION]),
+        ("done", "", []),
+        ("failed", "", []),
+        ("waiting", "", []),
+    ],
+)
+def test_a_question_that_stood_open_and_is_not_planned_any_more_is_withdrawn(
+    state: str, paused: str, expected: list[str]
+) -> None:
+    before = (a_step("b"),) if state == "waiting" else ()
+    question = a_step("q", after=("b",) if before else (), kind="approval")
+    ledger = planned(*before, question)
+    if state in ("done", "failed"):
+        ledger.become("q", state, "approval")
+    ledger.paused = paused
+    ledger.advance()
+    assert ended(ledger) == expected
+    assert ended(ledger, *before, question) == []
+
+
+def test_a_question_that_another_role_is_asked_from_now_on_is_not_withdrawn() -> None:
+    question = a_step("q", kind="approval")
+    ledger = planned(question)
+    assert ended(ledger, msgspec.structs.replace(question, system="sourcing")) == []
+
+
+def test_a_question_that_ends_with_what_it_was_about_is_withdrawn() -> None:
+    ledger = planned(*guarding("", "a"), a_step("a", after=(QUESTION,)))
+    moves = ledger.become("a", "skipped")
+    asked = open_questions(ledger.as_read(), ())
+    assert [step.identity for step in withdrawn_questions(moves, asked)] == [QUESTION]

@@ -32,7 +32,7 @@ TAXONOMY = {
     # What is Layshaft's own.
     "step": ("done", "failed", "cancelled", "superseded", "overdue"),
     "case": ("opened", "resolved"),
-    "approval": ("requested", "granted", "refused"),
+    "approval": ("requested", "granted", "refused", "withdrawn"),
     "plan": ("adjustment-needed",),
 }
 # What it lacks, and why that is an event of its own.

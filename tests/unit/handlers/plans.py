@@ -34,9 +34,11 @@ def nothing(rules: Rules = RULES) -> Facts:
 
 
 class Book:
-    """One ledger. told: events announced so far. left_behind: what was done and then unplanned."""
+    """One ledger. told: events announced so far. left_behind: what was done and then unplanned.
+    away: identities of calls whose target does not answer."""
 
     def __init__(self) -> None:
+        self.away: tuple[str, ...] = ()
         self.told: list[str] = []
         self.left_behind: list[str] = []
         self._steps: dict[int, LedgerStep] = {}
@@ -60,7 +62,11 @@ class Book:
 
     def work(self) -> None:
         """Every call that may be made has been made, and those that became free by it."""
-        while ready := [s for s in self._current() if s.state == "ready" and s.kind == "call"]:
+        while ready := [
+            s
+            for s in self._current()
+            if s.state == "ready" and s.kind == "call" and s.identity not in self.away
+        ]:
             self._move([Move(step, "done") for step in ready])
             self._advance()
 

@@ -31,6 +31,7 @@ from canonical.handler import Delivery, Handler
 from canonical.item import ApprovedManufacturer, ComplianceMark, Item
 from canonical.money import Money, UnitPrice
 from canonical.operations import (
+    CloseReview,
     Operation,
     PublishItem,
     PutItem,
@@ -85,6 +86,12 @@ def item(number: str = "SEAL-7", **fields: Any) -> Item:
 
 
 REVIEW = RequestReview("17300002", "ECO-7", ("SEAL-7", "HOSE"), "not qualified", "layshaft-1")
+CLOSE = CloseReview("17300002", "layshaft-1", "rejected", "ann in Layshaft: no audit")
+HELD: dict[str, Any] = {
+    "id": 3,
+    "external-ref": "layshaft-1",
+    "supplier": {"number": "17300002"},
+}
 OPERATIONS: tuple[Operation, ...] = (
     PublishItem(item()),
     ReadCoverage("SEAL-7"),
@@ -261,6 +268,7 @@ def test_observations_ask_by_natural_key() -> None:
         ("GET", "/api/suppliers", (("number", "17300001"), *by_id), False),
         ("GET", "/api/supplier_reviews", (("external-ref", "layshaft-1"), *by_id), False),
     ]
+    assert DRIVER.observe(step_of(CLOSE)) == DRIVER.observe(step_of(REVIEW))
 
 
 def test_a_supplier_is_handed_on_as_it_came() -> None:
@@ -311,10 +319,51 @@ def test_a_review_names_supplier_change_reason_and_reference() -> None:
     }
 
 
-@pytest.mark.parametrize("status", ["open", "closed"])
-def test_a_review_with_our_reference_is_not_asked_for_again(status: str) -> None:
-    held = {"id": 3, "external-ref": "layshaft-1", "supplier": {"number": "17300002"}}
-    assert read(REVIEW, held | {"status": status}) == Present(equal=True, reference="3")
+@pytest.mark.parametrize(
+    "stands",
+    [
+        {"status": "open"},
+        {"status": "closed"},
+        {"status": "closed", "verdict": None},
+        {"status": "closed", "verdict": "rejected"},
+    ],
+    ids=str,
+)
+def test_a_review_with_our_reference_is_not_asked_for_again(stands: dict[str, Any]) -> None:
+    assert read(REVIEW, HELD | stands) == Present(equal=True, reference="3")
+
+
+def test_a_review_that_was_only_withdrawn_is_opened_again() -> None:
+    seen = read(REVIEW, HELD | {"status": "closed", "verdict": "withdrawn"})
+    assert seen == Present(equal=False, reference="3", differences=("status: closed, wanted open",))
+    request = next_write(REVIEW, seen)
+    assert (request.method, request.path) == ("PUT", "/api/supplier_reviews/3")
+    assert body_of(request) == {"status": "open", "verdict": "", "decision-reason": ""}
+
+
+def test_an_open_review_is_closed_with_the_verdict() -> None:
+    seen = read(CLOSE, HELD | {"status": "open"})
+    assert seen == Present(equal=False, reference="3", differences=("status: open, wanted closed",))
+    request = next_write(CLOSE, seen)
+    assert (request.method, request.path) == ("PUT", "/api/supplier_reviews/3")
+    assert body_of(request) == {
+        "status": "closed",
+        "verdict": "rejected",
+        "decision-reason": "ann in Layshaft: no audit",
+    }
+    confirmed = DRIVER.confirm(step_of(CLOSE), answer(HELD | {"status": "closed"}, 200))
+    assert confirmed == Confirmed("3")
+
+
+@pytest.mark.parametrize("verdict", [None, "approved", "rejected", "withdrawn"])
+def test_a_review_that_is_closed_stays_as_it_was_closed(verdict: str | None) -> None:
+    held = HELD | {"status": "closed", "verdict": verdict}
+    assert read(CLOSE, held) == Present(equal=True, reference="3")
+
+
+def test_a_review_that_there_never_was_is_not_opened_to_be_closed() -> None:
+    assert read(CLOSE) == Present(equal=True)
+    assert DRIVER.write(step_of(CLOSE), Present(equal=True), "key-1") is None
 
 
 def test_our_reference_on_a_review_of_another_supplier_is_a_conflict() -> None:

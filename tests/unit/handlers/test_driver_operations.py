@@ -19,6 +19,7 @@ from canonical.operations import (
     Approve,
     AwaitFact,
     AwaitTime,
+    CloseReview,
     ExtendToPlant,
     Operation,
     PublishItem,
@@ -88,6 +89,7 @@ CALLS: tuple[Operation, ...] = (
     ReportImplementation("ECO-7", "CHANGE00000000000001", "done", "ECO-7 is implemented"),
     Reconcile("ECO-7", "INTEGRATION0000000001/EVENT000000000000001"),
     RequestReview("S-1", "ECO-7", ("PIN",), "not qualified", "layshaft-1"),
+    CloseReview("S-1", "layshaft-1", "approved", "ada in Layshaft"),
 )
 
 

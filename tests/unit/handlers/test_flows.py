@@ -8,6 +8,7 @@ from canonical.purchase_contract import contract_key
 from canonical.source_list import source_list_key
 from canonical.supplier_master import supplier_master_key
 from handlers import FLOWS
+from handlers.flows.supplier_reviews import review_key
 
 
 def test_the_key_of_each_ledger_begins_with_its_flow() -> None:
@@ -17,5 +18,6 @@ def test_the_key_of_each_ledger_begins_with_its_flow() -> None:
         order_key("1"),
         contract_key("1"),
         source_list_key("1010", "1"),
+        review_key("1", "S-1"),
     )
     assert [key.partition("/")[0] for key in keys] == list(FLOWS)

@@ -567,6 +567,7 @@ ONE_WAY: Mapping[str, str] = {
     "s4 put-changed-objects": "a part of the change number, read with it",
     "coupa publish-item": "no items come from procurement",
     "coupa request-review": "no reviews come from procurement",
+    "coupa close-review": "no reviews come from procurement",
 }
 QUESTIONS = ("read-", "report-", "reconcile")
 
