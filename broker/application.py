@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from broker import book
+from broker import book, decided_elsewhere
 from broker.aside import aside_if
 from broker.consequences import (
     Consequences,
@@ -14,6 +14,7 @@ from broker.consequences import (
     stale_plan,
     under_own_identity,
 )
+from broker.decided_elsewhere import Told
 from broker.decision import Context, Verdict, id_conflict
 from broker.intake import Work
 from broker.ledger import watched_fact
@@ -34,7 +35,7 @@ from broker.store.ledgers import Woken
 from broker.store.messages import Note
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending
-from canonical.effects import Effect, Fetch, Open, Plan
+from canonical.effects import Decide, Effect, Fetch, Open, Plan
 
 
 class RaceLost(Exception):
@@ -58,7 +59,9 @@ async def apply(
     )
     await _emit_events(tx, verdicts, rows.said)
     planned = await _apply_plans(tx, verdicts, positions, context)
+    told = _decided_elsewhere(verdicts)
     cases = [c for c in rows.cases if planned.get(c.ledger_key, c.position) == c.position]
+    cases += await decided_elsewhere.take(tx, told)
     if cases:
         await case_rows.open_cases(tx, cases)
     await message_rows.write_audit(tx, rows.notes)
@@ -67,7 +70,7 @@ async def apply(
     newer = await document_rows.hold_seen(tx, await aside_if(large, _watched, verdicts))
     news = sorted({*written, *newer})
     woken = await wake_ledgers(tx, news, context.now, context.planner) if news else 0
-    return bool(rows.is_unfinished or planned or woken)
+    return bool(rows.is_unfinished or planned or told or woken)
 
 
 async def wake_ledgers(
@@ -209,6 +212,15 @@ async def _apply_plans(
     await message_rows.write_audit(tx, stale)
     await case_rows.close_unsaid_cases(tx, said)
     return planned
+
+
+def _decided_elsewhere(verdicts: Sequence[Verdict]) -> list[Told]:
+    return [
+        Told(effect, verdict.work.entry.envelope.correlation_id)
+        for verdict in verdicts
+        for effect in verdict.effects
+        if isinstance(effect, Decide)
+    ]
 
 
 def _planned(effect: Effect, work: Work, position: Position) -> Plan | None:

@@ -206,4 +206,22 @@ class Open(msgspec.Struct, frozen=True):
     owner: str
 
 
-Effect = Emit | Put | Plan | Fetch | Open
+class Decide(msgspec.Struct, frozen=True):
+    """Decide a question that a ledger asks people, as it was decided in another system.
+
+    ledger: its key. question, about: its word, and the object that it is about. by: the system, in
+    whose own name it is decided, as a principal. reason: who decided there and why, in words.
+
+    It counts as any decision does: only where the question is open and that principal may. Else
+    nothing changes, and that is on record.
+    """
+
+    ledger: str
+    question: str
+    about: str
+    verdict: Literal["approved", "rejected"]
+    by: str
+    reason: str
+
+
+Effect = Emit | Put | Plan | Fetch | Open | Decide

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bom import Bom, PlantBomState
 from canonical.bounds import Instant, Int64
@@ -70,6 +71,21 @@ class ApprovalWithdrawn(msgspec.Struct, frozen=True):
     change: str
     question: str
     about: str
+
+
+class SupplierReviewDecided(msgspec.Struct, frozen=True):
+    """A review that was opened for a change is decided where it is held.
+
+    by: who decided there; "" = the system does not say. origin: the system.
+    """
+
+    change: str
+    supplier: str
+    verdict: Literal["approved", "rejected"]
+    by: str = ""
+    reason: str = ""
+    at: Instant | None = None
+    origin: str | UnsetType = UNSET
 
 
 class ChangeCompleted(msgspec.Struct, frozen=True):
@@ -304,6 +320,7 @@ _URGENT: Mapping[Lane, str] = {"critical": "where its urgency is critical, emerg
 _OF_URGENT: Mapping[Lane, str] = {
     "critical": "where the urgency of its change is critical, emergency or high"
 }
+_REVIEW = "supplier-review/<change>:<supplier>"
 _ORDER, _CONFIRMED = "purchase-order/<number>", "order-confirmation/<number of the order>"
 
 EVENTS: dict[str, EventType] = {
@@ -563,6 +580,11 @@ EVENTS: dict[str, EventType] = {
             "A supplier has to know of a change to what it delivers",
             "Until it is passed on the supplier makes what is not wanted any more",
             lane_rules=_OF_URGENT,
+        ),
+        EventType(
+            "supplier-review.decided", 1, SupplierReviewDecided, _REVIEW, "standard", _PRO,
+            "A review of a supplier that a change asked for is decided where it is held",
+            "The change waits for it, and goes on or stops by it",
         ),
         EventType(
             "approval.requested", 1, ApprovalRequested, _CHANGE, "standard", _OPS,

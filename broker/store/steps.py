@@ -115,6 +115,36 @@ def _approval(row: asyncpg.Record, in_place_of: dict[str, str]) -> Approval:
     )
 
 
+class Question(msgspec.Struct, frozen=True):
+    """An approval. digest: hex digest of what it asks; is_open: whether nobody has decided it."""
+
+    step_id: int
+    digest: str
+    is_open: bool
+
+
+async def question(
+    tx: Tx, ledger_ids: Sequence[int], *, question: str, about: str
+) -> Question | None:
+    """The approval with that word about that object: the one that is open, else the last one; None
+    where nobody was ever asked."""
+    rows = await tx.fetch(
+        """
+        select id, digest, operation, state from step
+        where ledger_id = any($1::bigint[]) and kind = 'approval' and object_id = $2
+        order by state in ('ready', 'held') desc, generation desc, id desc
+        """,
+        list(ledger_ids),
+        about,
+    )
+    for row in rows:
+        operation = operation_from(row["operation"])
+        if isinstance(operation, Approve) and operation.question == question:
+            is_open = row["state"] in ("ready", "held")
+            return Question(row["id"], row["digest"].hex(), is_open)
+    return None
+
+
 async def decisions(tx: Tx, step_id: int) -> list[Decision]:
     """What was decided of an approval so far, the oldest first."""
     rows = await tx.fetch(

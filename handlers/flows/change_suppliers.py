@@ -18,6 +18,7 @@ from canonical.errors import InvalidMessage
 from canonical.events import ApprovalRequested
 from canonical.operations import Approve, ReadSupplier, RequestReview
 from canonical.purchasing import InfoRecord
+from canonical.review import review_reference
 from canonical.sourcing import CoverageLine
 from canonical.supplier import ScopedQualification, Supplier, supplier_key
 from handlers.flows.planning import LAYSHAFT, Planning
@@ -221,11 +222,6 @@ def approval_steps(
         msgspec.structs.replace(asked_there, only_before=(decision.identity,)),
         planning.step(LAYSHAFT, about, planning.announce("approval.requested", requested)),
     )
-
-
-def review_reference(change: str, supplier: str) -> str:
-    """What the review of a supplier for a change is found by where it is held."""
-    return f"layshaft:{change}:{supplier}"
 
 
 def _evidence(

@@ -1,5 +1,5 @@
 """The review of a supplier in the system that is asked about suppliers: it is closed there once its
-question is decided here, or nobody asks it any more.
+question is decided here, or nobody asks it any more; decided there, it decides the question here.
 
 It is opened by the change that asks (`handlers.flows.change_suppliers`). Its end is a ledger of its
 own: a refused question holds what stands behind it, and one that is not asked any more is in no
@@ -12,14 +12,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from canonical.change import change_key
 from canonical.codec import read_event
-from canonical.effects import Effect, Plan, Step
+from canonical.effects import Decide, Effect, Plan, Step
 from canonical.envelope import Message
-from canonical.events import ApprovalDecided, ApprovalWithdrawn
+from canonical.events import ApprovalDecided, ApprovalWithdrawn, SupplierReviewDecided
 from canonical.facts import Facts
 from canonical.handler import Handler, no_needs
 from canonical.operations import CloseReview, verb
-from handlers.flows.change_suppliers import QUALIFICATION, review_reference
+from canonical.review import review_key, review_reference
+from handlers.flows.change_suppliers import QUALIFICATION
 from handlers.flows.planning import DUE_S, PROCUREMENT
 
 Verdict = Literal["approved", "rejected", "withdrawn"]
@@ -30,11 +32,6 @@ _VERDICTS: dict[str, Verdict] = {
     "approval.refused": "rejected",
     "approval.withdrawn": "withdrawn",
 }
-
-
-def review_key(change: str, supplier: str) -> str:
-    """Ledger key of the end of a review."""
-    return f"{FLOW}/{change}:{supplier}"
 
 
 def _handler(event: str) -> Handler:
@@ -93,6 +90,34 @@ def _reason(said: ApprovalDecided | ApprovalWithdrawn) -> str:
             return f"{change} does not need it any more"
 
 
+def decide_there(
+    message: Message[SupplierReviewDecided], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """The question is decided as its review was, in the name of the system that holds it."""
+    said = message.payload
+    system = said.origin if isinstance(said.origin, str) else ""
+    who = said.by or "somebody"
+    words = f"{who} in {system}"
+    return (
+        Decide(
+            ledger=change_key(said.change),
+            question=QUALIFICATION,
+            about=said.supplier,
+            verdict=said.verdict,
+            by=system,
+            reason=f"{words}: {said.reason}" if said.reason else words,
+        ),
+    )
+
+
+DECIDED = Handler(
+    name="supplier-review.decided",
+    scope=f"{FLOW}-decided",
+    types=("supplier-review.decided",),
+    read=read_event,
+    needs=no_needs,
+    decide=decide_there,
+)
 GRANTED = _handler("approval.granted")
 REFUSED = _handler("approval.refused")
 WITHDRAWN = _handler("approval.withdrawn")

@@ -350,7 +350,7 @@ async def completed(stage: Stage) -> None:
         refuse_failures((await stage.records.snapshot()).steps)
         heard = {event.subject for event in stage.plm.received() if event.type == COMPLETED}
         ledgers = await stage.records.ledgers()
-        complete = {key for key, state in ledgers.items() if state == "complete"}
-        return complete == set(ledgers) and complete <= heard
+        changes = {key for key in ledgers if key.startswith("engineering-change/")}
+        return set(ledgers.values()) == {"complete"} and changes <= heard
 
     await until(told, "both changes are complete and PLM knows", ACT_S)

@@ -384,6 +384,19 @@ def coupa_contracts(said: Any, headers: Content) -> Expected:
     return [("sourcing.changed", headers["subject"], covered)]
 
 
+def coupa_review(said: Any, _: Content) -> Expected:
+    _, change, supplier = said["external-ref"].split(":")
+    decided = {
+        "change": change,
+        "supplier": supplier,
+        "verdict": said["verdict"],
+        "by": said["decided-by"]["fullname"],
+        "reason": said["decision-reason"],
+        "at": utc(said["updated-at"]),
+    }
+    return [("supplier-review.decided", f"supplier-review/{change}:{supplier}", decided)]
+
+
 def coupa_order(said: Any, _: Content) -> Expected:
     [line] = said["order-lines"]
     quantity = of(line["quantity"], EACH)
@@ -764,6 +777,7 @@ READ: Mapping[str, Callable[[Any, Content], Expected]] = {
     "coupa/contracts.json": coupa_contracts,
     "coupa/contract-read.json": lambda said, _: coupa_contract(said["object"], {}),
     "coupa/order.json": coupa_order,
+    "coupa/review.json": coupa_review,
     "coupa/order-read.json": lambda said, _: coupa_order(said["object"], {}),
     "coupa/supplier.json": coupa_supplier,
     "coupa/supplier-gone.json": coupa_gone,

@@ -21,7 +21,13 @@ from canonical.codec import encode
 from canonical.effects import Effect, Emit, Open, Plan, Put
 from canonical.envelope import Message
 from canonical.errors import DEFECT, OWNERS, Failure
-from canonical.events import EVENTS, SOURCE, ApprovalDecided, ApprovalWithdrawn
+from canonical.events import (
+    EVENTS,
+    SOURCE,
+    ApprovalDecided,
+    ApprovalWithdrawn,
+    SupplierReviewDecided,
+)
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler
 from canonical.item_master import ItemMasterPatch
@@ -77,6 +83,7 @@ NAMES = {
     "coupa-contracts",
     "coupa-contract",
     "coupa-order",
+    "coupa-review",
     "coupa-changed-suppliers",
     "coupa-changed-contracts",
     "coupa-changed-orders",
@@ -89,6 +96,7 @@ NAMES = {
     "sourcing.changed",
     "engineering-change",
     "engineering-change.cancelled",
+    "supplier-review.decided",
     "supplier-review.approved",
     "supplier-review.rejected",
     "supplier-review.withdrawn",
@@ -492,6 +500,7 @@ SAMPLES: dict[str, Delivery] = {
         "suite", "", json.dumps(CONTRACT | {"updated-at": "2026-03-02T08:00:00Z"}).encode()
     ),
     "coupa-order": Delivery("suite", "", json.dumps(ORDER_ROW).encode()),
+    "coupa-review": Delivery("suite", "", (CORPUS / "coupa" / "review.json").read_bytes()),
     "coupa-changed-suppliers": Delivery("suite", "", json.dumps(CHANGED).encode()),
     "coupa-changed-contracts": Delivery("suite", "", json.dumps(CHANGED).encode()),
     "coupa-changed-orders": Delivery("suite", "", json.dumps(CHANGED).encode()),
@@ -513,6 +522,11 @@ SAMPLES: dict[str, Delivery] = {
         "engineering-change.cancelled",
         f"engineering-change/{NUMBER}",
         msgspec.structs.replace(CHANGE, status="cancelled"),
+    ),
+    "supplier-review.decided": own(
+        "supplier-review.decided",
+        f"supplier-review/{NUMBER}:S-1",
+        SupplierReviewDecided(NUMBER, "S-1", "approved", origin="procurement"),
     ),
     "supplier-review.approved": own("approval.granted", f"engineering-change/{NUMBER}", DECIDED),
     "supplier-review.rejected": own("approval.refused", f"engineering-change/{NUMBER}", DECIDED),

@@ -77,7 +77,7 @@ class Hall:
             lane="standard",
             storage=SqlStorage(bench.database),
             recognise=lambda d: CATALOGUE.recognise(
-                (SOURCE,) if d.source == SOURCE else ("pdx.package",), d
+                (SOURCE,) if d.source == SOURCE else ("pdx.package", "coupa.review"), d
             ),
             handler_named=CATALOGUE.handler_named,
             rules=rules,
@@ -86,6 +86,7 @@ class Hall:
             fail_points=FailPoints({}),
             committed=lambda: None,
             now=lambda: self.now,
+            reads_from={"suite": "procurement"},
         )
         self.dispatcher = Dispatcher(
             lane="standard",
@@ -102,16 +103,19 @@ class Hall:
 
     async def send(self, body: bytes) -> None:
         """The package has come, and all that follows from it is done."""
-        await self._path.take(
-            [Arrival(Delivery("plm", "", body), "standard", "in.plm.product-definition.standard")]
-        )
+        await self.take(Delivery("plm", "", body))
         await self.settle()
+
+    async def take(self, delivery: Delivery) -> None:
+        """It has come and is decided; nothing that follows has happened yet."""
+        queue = f"in.{delivery.source}.rows.standard"
+        await self._path.take([Arrival(delivery, "standard", queue)])
 
     async def settle(self) -> None:
         """Events are decided, calls made and their answers taken, until nothing is left."""
         busy = True
         while busy:
-            busy = await self._hand_on()
+            busy = await self.hand_on()
             await turn_until_idle(self.dispatcher)
             busy |= bool(await self._path.take_pending(50))
 
@@ -124,6 +128,12 @@ class Hall:
 
     async def decide(self, verdict: Verdict = "approved") -> None:
         """Quality decides what is asked; nothing that follows has happened yet."""
+        async with self.deciding(verdict):
+            pass
+
+    @asynccontextmanager
+    async def deciding(self, verdict: Verdict = "approved") -> AsyncIterator[None]:
+        """The same, and it is committed at the end."""
         (task,) = await self.bench.rows(
             "select id, digest from step where kind = 'approval' and state = 'ready'"
         )
@@ -137,6 +147,7 @@ class Hall:
                 by=by,
                 reason="audited",
             )
+            yield
 
     async def approve(self) -> None:
         """Quality says yes to what is asked, and all that follows is done."""
@@ -160,7 +171,7 @@ class Hall:
         )
         return {r["key"].partition("/")[2]: r["state"] for r in rows}
 
-    async def _hand_on(self) -> bool:
+    async def hand_on(self) -> bool:
         """Events of ours that nobody has taken yet are decided; whether there were any."""
         rows = await self.bench.rows(
             "select * from message m where direction = 'out' and kind = any($1::text[])"

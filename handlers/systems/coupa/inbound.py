@@ -14,27 +14,37 @@ from canonical.codec import decode_foreign
 from canonical.effects import Effect, Emit
 from canonical.envelope import Envelope, Message
 from canonical.errors import InvalidMessage
+from canonical.events import SupplierReviewDecided
 from canonical.facts import Facts
 from canonical.handler import Delivery, Form, Handler, ignored_fields, no_needs
 from canonical.order import order_key
 from canonical.purchase_contract import contract_key
+from canonical.review import asked_for, review_key
 from canonical.sourcing import Coverage
 from canonical.supplier import supplier_key
-from canonical.text import normalise_id
+from canonical.text import normalise_id, normalise_text
 from handlers.systems.brought import answer_form, read_brought
 from handlers.systems.coupa import native
 from handlers.systems.coupa.contracts import to_contract, to_coverage_line
 from handlers.systems.coupa.orders import by_amount, is_copy, is_placed, to_order
 from handlers.systems.coupa.outbound import CONTRACTS_ANSWER, SUPPLIER_ANSWER
 from handlers.systems.coupa.suppliers import to_supplier
-from handlers.systems.coupa.values import names
-from handlers.systems.coupa.words import ORDER_CANCELLED, PUBLISHED
+from handlers.systems.coupa.values import names, unmapped
+from handlers.systems.coupa.words import (
+    ORDER_CANCELLED,
+    PUBLISHED,
+    REVIEW_CLOSED,
+    REVIEW_OPEN,
+    REVIEW_VERDICTS,
+    WITHDRAWN,
+)
 from handlers.systems.timestamps import microseconds, parse_timestamp
 
 Row = native.StatedSupplier | native.StatedContract | native.Order
 
 CONTRACT = "coupa.contract"
 ORDER = "coupa.order"
+REVIEW = "coupa.review"
 
 _DIGEST_CHARS = 16
 
@@ -157,12 +167,59 @@ def decide_order(message: Message[native.Order], facts: Facts, now: datetime) ->
     return (Emit(event, message.envelope.key, order),)
 
 
+def read_review(delivery: Delivery) -> Message[native.StatedReview]:
+    """A review as a row of what changed; raises InvalidMessage for content that is none."""
+    row, ignored, deviations = decode_foreign(delivery.body, native.StatedReview, where=REVIEW)
+    return Message(_envelope(delivery, REVIEW, row, f"review/{row.id}"), row, ignored, deviations)
+
+
+def decide_review(
+    message: Message[native.StatedReview], facts: Facts, now: datetime
+) -> tuple[Effect, ...]:
+    """What a review of ours came to. Nothing is said of one that is open or was taken back, nor of
+    one that somebody else asked for.
+
+    Raises: InvalidMessage for a word that is in no table, and where the supplier is another one.
+    """
+    row = message.payload
+    ours = asked_for(row.external_ref or "")
+    if ours is None:
+        return ()
+    if row.status not in (REVIEW_OPEN, REVIEW_CLOSED):
+        raise unmapped("review-status-unmapped", row.status, "status")
+    if row.status == REVIEW_OPEN or row.verdict in (None, "", WITHDRAWN):
+        return ()
+    verdict = REVIEW_VERDICTS.get(row.verdict or "")
+    if verdict is None:
+        raise unmapped("review-verdict-unmapped", row.verdict or "", "verdict")
+    change, supplier = (normalise_id(part, where="external-ref") for part in ours)
+    if not names(row.supplier.number, supplier):
+        raise InvalidMessage(
+            "review-differs",
+            f"The review of {supplier} for {change} is about {row.supplier.number[:40]!r}",
+            where="supplier.number",
+            remedy="Find out in procurement who used this reference",
+        )
+    person = row.decided_by or native.Person()
+    decided = SupplierReviewDecided(
+        change=change,
+        supplier=supplier,
+        verdict=verdict,
+        by=normalise_text(person.fullname or person.login or "", where="decided-by"),
+        reason=normalise_text(row.decision_reason or "", where="decision-reason"),
+        at=_changed_at(message),
+    )
+    return (Emit("supplier-review.decided", review_key(change, supplier), decided),)
+
+
 def own_document(message: Message[Any], facts: Facts) -> frozenset[str]:
     """The document of what changed."""
     return frozenset({message.envelope.key})
 
 
-def version(message: Message[native.StatedContract] | Message[native.Order]) -> int:
+def version(
+    message: Message[native.StatedContract] | Message[native.Order] | Message[native.StatedReview],
+) -> int:
     """When it was changed: each row states the whole of its object."""
     return microseconds(_changed_at(message))
 
@@ -173,7 +230,7 @@ def left_out(message: Message[native.Order]) -> Mapping[str, int]:
     return {**ignored_fields(message), **({"line by amount": lines} if lines else {})}
 
 
-def _envelope(delivery: Delivery, kind: str, row: Row, key: str) -> Envelope:
+def _envelope(delivery: Delivery, kind: str, row: Row | native.StatedReview, key: str) -> Envelope:
     """Identity: the object, when it was changed, and a digest: a list of what changed is read again
     and again, and what stands within an object changes without its saying so."""
     digest = hashlib.sha256(delivery.body).hexdigest()[:_DIGEST_CHARS]
@@ -265,4 +322,21 @@ HANDLER_ORDER = Handler(
     order="curing",
     version=version,
     ignored=left_out,
+)
+HANDLER_REVIEW = Handler(
+    name="coupa-review",
+    scope="coupa",
+    types=(REVIEW,),
+    forms=(
+        Form(
+            what="A review of a supplier as a row of what changed",
+            content=native.StatedReview,
+            owners=("procurement",),
+        ),
+    ),
+    read=read_review,
+    needs=no_needs,
+    decide=decide_review,
+    order="curing",
+    version=version,
 )

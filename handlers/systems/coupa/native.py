@@ -535,6 +535,31 @@ class Review(_Native, frozen=True):
     verdict: str | None = None
 
 
+class Person(_Native, frozen=True):
+    """Somebody who works there."""
+
+    left_out: ClassVar = frozenset({"email", "employee-number"})
+
+    login: str | None = None
+    fullname: str | None = None
+
+
+class StatedReview(_Native, frozen=True, kw_only=True):
+    """A review as a row of what changed. external_ref: ours, or whatever else asked for it."""
+
+    # What the request said.
+    left_out: ClassVar = frozenset({"item", "change", "reason"})
+
+    id: Int64
+    updated_at: Name
+    supplier: SupplierNumber
+    external_ref: str | None = None
+    status: str = ""
+    verdict: str | None = None
+    decided_by: Person | None = None
+    decision_reason: str | None = None
+
+
 class ReviewChange(_Native, frozen=True):
     """The end of a review, or that it is asked for again, as it is written."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from canonical.item import Lifecycle
 from canonical.order import OrderStatus
@@ -32,6 +33,10 @@ CONTRACT_STATUS: Mapping[str, ContractStatus] = {
 REVIEW_OPEN, REVIEW_CLOSED = "open", "closed"
 # What a review came to that nobody decided, and nobody asks for any more.
 WITHDRAWN = "withdrawn"
+REVIEW_VERDICTS: Mapping[str, Literal["approved", "rejected"]] = {
+    "approved": "approved",
+    "rejected": "rejected",
+}
 ORDER_CANCELLED = "cancelled"
 # None: the supplier does not have it.
 ORDER_STATUS: Mapping[str, OrderStatus | None] = {

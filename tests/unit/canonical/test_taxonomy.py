@@ -40,6 +40,7 @@ BESIDE = {
     "approved-sources.changed": "`sourcing.changed` is about contract cover alone; see below",
     "supplier-master.changed": "An ERP's word on a supplier; `supplier` is procurement's",
     "source-list.changed": "From whom a plant may buy, as its ERP has it",
+    "supplier-review.decided": "A decision taken elsewhere; what it comes to is an `approval`",
     "supplier-notice.issued": "Suppliers hear of changes; `engineering-change` speaks to nobody",
     "engineering-change.progressed": "The taxonomy tells of its end alone",
     "change-master.changed": "An ERP's word on a change; `engineering-change` is the PLM's",

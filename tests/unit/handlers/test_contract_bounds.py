@@ -39,6 +39,7 @@ CONTRACTS: dict[str, Any] = {
     "coupa.supplier row": coupa.StatedSupplier,
     "coupa.contract": coupa.StatedContract,
     "coupa.order": coupa.Order,
+    "coupa.review": coupa.StatedReview,
     **{name: row.data for name, row in EVENTS.items()},
 }
 

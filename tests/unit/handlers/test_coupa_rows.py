@@ -13,6 +13,7 @@ from hypothesis import given
 
 from canonical.effects import Effect, Emit
 from canonical.errors import InvalidMessage
+from canonical.events import SupplierReviewDecided
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler
 from canonical.money import Money, UnitPrice
@@ -21,7 +22,12 @@ from canonical.purchase_contract import ContractLine, PurchaseContract
 from canonical.quantity import Quantity
 from canonical.rules import Rules
 from canonical.supplier import Qualification, Supplier
-from handlers.systems.coupa.inbound import HANDLER_CONTRACT, HANDLER_ORDER, HANDLER_SUPPLIER
+from handlers.systems.coupa.inbound import (
+    HANDLER_CONTRACT,
+    HANDLER_ORDER,
+    HANDLER_REVIEW,
+    HANDLER_SUPPLIER,
+)
 from handlers.systems.coupa.words import CONTRACT_STATUS, ORDER_STATUS
 from tests.corpus import CORPUS, golden
 from tests.strategies import moments
@@ -34,6 +40,7 @@ VERSION = 1_772_434_800_000_000
 FOLDER = CORPUS / "coupa"
 ORDER: dict[str, Any] = json.loads((FOLDER / "order.json").read_text())
 CONTRACT: dict[str, Any] = json.loads((FOLDER / "contract.json").read_text())
+REVIEW: dict[str, Any] = json.loads((FOLDER / "review.json").read_text())
 (LINE,) = ORDER["order-lines"]
 
 
@@ -329,3 +336,71 @@ def test_the_later_row_is_the_newer_version(at: datetime) -> None:
     assert versions[0] is not None
     assert versions[1] is not None
     assert versions[0] < versions[1]
+
+
+# --- reviews ---
+
+
+def review_effects(**changed: Any) -> tuple[Effect, ...]:
+    message = HANDLER_REVIEW.read(delivery(REVIEW | changed))
+    return HANDLER_REVIEW.decide(message, NOTHING, CHANGED)
+
+
+def test_a_review_of_ours_that_is_decided_is_told_with_who_and_why() -> None:
+    (effect,) = review_effects(verdict="rejected")
+    assert effect == Emit(
+        "supplier-review.decided",
+        "supplier-review/ECO-3001:S-400",
+        SupplierReviewDecided(
+            change="ECO-3001",
+            supplier="S-400",
+            verdict="rejected",
+            by="M. Reiter",
+            reason="audited on site",
+            at=datetime(2026, 3, 2, 8, tzinfo=UTC),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("person", "named"),
+    [({"login": "mreiter"}, "mreiter"), ({}, ""), (None, "")],
+    ids=["login", "nobody", "none"],
+)
+def test_who_decided_is_named_as_far_as_it_is_told(person: Any, named: str) -> None:
+    (effect,) = review_effects(**{"decided-by": person, "decision-reason": None})
+    assert isinstance(effect, Emit)
+    assert isinstance(effect.data, SupplierReviewDecided)
+    assert (effect.data.by, effect.data.reason) == (named, "")
+
+
+@pytest.mark.parametrize(
+    "stands",
+    [
+        {"status": "open"},
+        {"status": "open", "verdict": "approved"},
+        {"verdict": None},
+        {"verdict": ""},
+        {"verdict": "withdrawn"},
+        {"external-ref": None},
+        {"external-ref": "R-17"},
+    ],
+    ids=str,
+)
+def test_of_any_other_review_nothing_is_said(stands: dict[str, Any]) -> None:
+    assert review_effects(**stands) == ()
+
+
+@pytest.mark.parametrize(
+    ("stands", "code"),
+    [
+        ({"verdict": "perhaps"}, "review-verdict-unmapped"),
+        ({"status": "perhaps"}, "review-status-unmapped"),
+        ({"supplier": {"number": "S-9"}}, "review-differs"),
+    ],
+    ids=["verdict", "status", "supplier"],
+)
+def test_what_a_review_says_otherwise_is_not_guessed(stands: dict[str, Any], code: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        review_effects(**stands)
+    assert caught.value.code == code

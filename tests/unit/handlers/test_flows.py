@@ -5,10 +5,10 @@ from __future__ import annotations
 from canonical.change import change_key
 from canonical.order import order_key
 from canonical.purchase_contract import contract_key
+from canonical.review import review_key
 from canonical.source_list import source_list_key
 from canonical.supplier_master import supplier_master_key
 from handlers import FLOWS
-from handlers.flows.supplier_reviews import review_key
 
 
 def test_the_key_of_each_ledger_begins_with_its_flow() -> None:

@@ -7,13 +7,15 @@ from datetime import date
 import msgspec
 import pytest
 
-from canonical.effects import Effect, Plan
+from canonical.effects import Decide, Effect, Plan
 from canonical.envelope import Envelope, Message
-from canonical.events import ApprovalDecided, ApprovalWithdrawn
+from canonical.events import ApprovalDecided, ApprovalWithdrawn, SupplierReviewDecided
 from canonical.facts import Document, Facts
 from canonical.handler import Handler
 from canonical.operations import CloseReview, RequestReview
+from canonical.review import asked_for, review_reference
 from canonical.rules import Route, Rules
+from handlers.flows.supplier_reviews import DECIDED as DECIDED_THERE
 from handlers.flows.supplier_reviews import GRANTED, REFUSED, WITHDRAWN
 from tests.fixtures.gearbox import CHANGE, EVERYTHING, NOW, RULES, decide, supplier
 from tests.unit.handlers.plans import Book, learned, nothing
@@ -127,3 +129,50 @@ def test_a_question_that_comes_back_is_asked_for_once_more() -> None:
     replanned(book, known, supplier("S-3", "in_qualification"))
     assert book.states("approve") == {"S-3": "ready"}
     assert book.states("request-review") == {"S-3": "done"}
+
+
+# Decided there
+
+
+@pytest.mark.parametrize(
+    ("by", "reason", "words"),
+    [
+        ("M. Reiter", "audited", "M. Reiter in suite: audited"),
+        ("M. Reiter", "", "M. Reiter in suite"),
+        ("", "audited", "somebody in suite: audited"),
+    ],
+)
+def test_what_is_decided_there_is_decided_here_in_the_name_of_the_system(
+    by: str, reason: str, words: str
+) -> None:
+    said = SupplierReviewDecided("ECO-7", "S-3", "rejected", by, reason, origin="suite")
+    assert decided(DECIDED_THERE, said) == (
+        Decide(
+            ledger="engineering-change/ECO-7",
+            question="supplier-qualification",
+            about="S-3",
+            verdict="rejected",
+            by="suite",
+            reason=words,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("layshaft:ECO-7:S-3", ("ECO-7", "S-3")),
+        ("layshaft:A:7:S-3", ("A:7", "S-3")),
+        ("layshaft:ECO-7", None),
+        ("layshaft::S-3", None),
+        ("layshaft:ECO-7:", None),
+        ("somebody:ECO-7:S-3", None),
+        ("", None),
+    ],
+)
+def test_a_reference_of_ours_names_change_and_supplier(
+    reference: str, expected: tuple[str, str] | None
+) -> None:
+    assert asked_for(reference) == expected
+    if expected is not None:
+        assert review_reference(*expected) == reference

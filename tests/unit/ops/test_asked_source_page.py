@@ -60,12 +60,14 @@ def test_rows_of_all_kinds_are_told_apart_by_the_type_that_they_are_sent_with(
             ("coupa.supplier", b'{"id": 1}'),
             ("coupa.contract", (CORPUS / "coupa" / "contract.json").read_bytes()),
             ("coupa.order", (CORPUS / "coupa" / "order.json").read_bytes()),
+            ("coupa.review", (CORPUS / "coupa" / "review.json").read_bytes()),
         )
     }
     assert named == {
         "coupa.supplier": "coupa-supplier",
         "coupa.contract": "coupa-contract",
         "coupa.order": "coupa-order",
+        "coupa.review": "coupa-review",
     }
     assert configuration.settings.reads_from["suite-rows"] == "procurement"
 
