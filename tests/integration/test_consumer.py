@@ -47,6 +47,7 @@ from tests.integration.toy import (
     Bench,
     Order,
     Stated,
+    Wire,
     bench_on,
     until,
     wire_to,
@@ -373,7 +374,7 @@ async def test_an_error_nobody_expected_does_not_end_the_lane(
 async def test_a_connection_cut_again_and_again_loses_and_doubles_nothing(
     bench: Bench, broker: AbstractConnection, amqp_url: str
 ) -> None:
-    async with wire_to(amqp_url) as (wire, url), consuming(bench, url, batch=3):
+    async with wire_to(amqp_url, Wire) as (wire, url), consuming(bench, url, batch=3):
         for n in range(4):
             await publish(broker, range(n * 15, n * 15 + 15))
             await until(lambda done=n * 15 + 4: has_handled(bench, done), "some are handled")  # type: ignore[misc]
@@ -400,7 +401,7 @@ async def test_deliveries_of_a_lost_channel_are_not_decided_and_come_again(
             await go_on.wait()
         await pipeline.take(arrivals)
 
-    async with wire_to(amqp_url) as (wire, url), consuming(bench, url, take=take, batch=1):
+    async with wire_to(amqp_url, Wire) as (wire, url), consuming(bench, url, take=take, batch=1):
         await publish(broker, range(10))
         await until(lambda: count_is(taken, 1), "the first one is in hand")
         wire.cut()
@@ -652,7 +653,7 @@ async def test_what_comes_again_is_acknowledged_in_small_batches(
         await pipeline.take(arrivals)
 
     async with (
-        wire_to(amqp_url) as (wire, url),
+        wire_to(amqp_url, Wire) as (wire, url),
         consuming(bench, url, take=take, batch=50) as consumer,
     ):
         await publish(broker, range(30))

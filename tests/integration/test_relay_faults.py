@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from time import monotonic
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -22,7 +22,7 @@ from tests.integration.relaying import (
     process_on,
     received,
 )
-from tests.integration.toy import Bench, Wire, bench_on, until
+from tests.integration.toy import Bench, Wire, bench_on, until, wire_to
 
 # A thousand, on the running service, are made by F31 of the fault tests in a full run.
 ROUNDS = 25
@@ -239,14 +239,11 @@ class CommitsUnanswered(Wire):
 async def test_a_commit_whose_answer_is_lost_hands_nothing_to_memory(
     bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str, reaches: bool
 ) -> None:
-    parts = urlsplit(database_url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    wire = CommitsUnanswered(parts.hostname, parts.port, reaches=reaches)
-    await wire.open()
-    credentials = parts.netloc.rpartition("@")[0]
-    through = urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{wire.port}"))
-    async with process_on(through, amqp_url, confirm_s=0.5) as process:
+    line = partial(CommitsUnanswered, reaches=reaches)
+    async with (
+        wire_to(database_url, line) as (wire, through),
+        process_on(through, amqp_url, confirm_s=0.5) as process,
+    ):
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
             await _emit_and(process, wire.arm)
         wire.is_armed = False
@@ -256,7 +253,6 @@ async def test_a_commit_whose_answer_is_lost_hands_nothing_to_memory(
         await until(lambda: is_empty(bench), "what was committed lapses to the sweeper")
         assert process.published("memory") == 0
     assert len(await drained(broker)) == (1 if reaches else 0)
-    await wire.close()
 
 
 async def _emit_and(process: Process, then: Callable[[], None]) -> None:
@@ -290,16 +286,14 @@ class Stalling(Wire):
 async def test_a_broker_that_reads_nothing_makes_no_publisher_wait_past_its_deadline(
     bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
 ) -> None:
-    parts = urlsplit(amqp_url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    wire = Stalling(parts.hostname, parts.port)
-    await wire.open()
-    credentials = parts.netloc.rpartition("@")[0]
-    through = urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{wire.port}"))
-    async with process_on(database_url, through, confirm_s=3) as process:
+    async with (
+        wire_to(amqp_url, Stalling) as (wire, through),
+        process_on(database_url, through, confirm_s=3) as process,
+    ):
         await process.emit("A")
         await received(broker, 1)
+        # It stands in its queue before its confirm has come back; without that it goes out again.
+        await until(lambda: _is_confirmed(process), "the first event is confirmed")
         wire.flows.clear()
         # More than the sockets between us and the broker hold.
         for n in range(20):
@@ -316,7 +310,10 @@ async def test_a_broker_that_reads_nothing_makes_no_publisher_wait_past_its_dead
         await until(lambda: is_empty(bench), "all is published once the broker reads again")
     keys = {key for key, _, _ in await drained(broker)}
     assert keys == {"supplier/B", *(f"supplier/N{n}" for n in range(20))}
-    await wire.close()
+
+
+async def _is_confirmed(process: Process) -> bool:
+    return process.published("memory") == 1
 
 
 async def _is_idle(process: Process) -> bool:

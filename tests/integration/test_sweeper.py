@@ -16,7 +16,7 @@ from broker.failpoints import FailPointHit
 from broker.looper import Loop
 from tests.integration.relaying import EXCHANGE, QUEUE, Process, broker_at, process_on, received
 from tests.integration.relaying import emit as emit_in
-from tests.integration.toy import DEADLINE_S, Bench, Order, arrivals, bench_on, until, wire_to
+from tests.integration.toy import DEADLINE_S, Bench, Order, Wire, arrivals, bench_on, until, wire_to
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ async def tries_of(broker: AbstractConnection, count: int) -> list[tuple[str, st
 async def test_a_lost_connection_costs_one_turn_and_no_event(
     bench: Bench, broker: AbstractConnection, database_url: str, amqp_url: str
 ) -> None:
-    async with wire_to(amqp_url) as (wire, url), process_on(database_url, url) as process:
+    async with wire_to(amqp_url, Wire) as (wire, url), process_on(database_url, url) as process:
         process.start()
         for number in range(3):
             await emit(bench, "A", "A", number=number)

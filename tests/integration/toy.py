@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -615,6 +615,9 @@ class Wire:
             self._ends -= ends
 
 
+W = TypeVar("W", bound=Wire)
+
+
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
@@ -627,12 +630,12 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def wire_to(url: str) -> AsyncIterator[tuple[Wire, str]]:
+async def wire_to(url: str, made: Callable[[str, int], W]) -> AsyncIterator[tuple[W, str]]:
     """A line to the server of a URL, and the URL that goes through it."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    wire = Wire(parts.hostname, parts.port)
+    wire = made(parts.hostname, parts.port)
     await wire.open()
     credentials = parts.netloc.rpartition("@")[0]
     try:
