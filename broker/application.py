@@ -131,14 +131,9 @@ async def _keep_unfinished(tx: Tx, rows: Consequences) -> None:
 
 def _watched(verdicts: Sequence[Verdict]) -> dict[str, int]:
     """By key, the oldest version on which these plans rest of what makes them anew."""
-    facts = [
-        fact
-        for verdict in verdicts
-        for effect in verdict.effects
-        if isinstance(effect, Plan)
-        for step in effect.steps
-        if (fact := watched_fact(step)) is not None
-    ]
+    plans = [e for verdict in verdicts for e in verdict.effects if isinstance(e, Plan)]
+    facts = [fact for p in plans for s in p.steps if (fact := watched_fact(s)) is not None]
+    facts += [fact for plan in plans for fact in plan.watched]
     seen: dict[str, int] = {}
     for key, version in facts:
         seen[key] = min(version, seen.get(key, version))

@@ -78,6 +78,7 @@ class Planned(msgspec.Struct, frozen=True):
             ends_as="cancelled" if self.plan.cancels else "complete",
             cancelled_by=self.by,
             planner=self.planner.text,
+            watched=self.plan.watched,
         )
 
 

@@ -190,6 +190,21 @@ def plant_bom_key_of(plant: str, usage: str, alternative: str, parent: str) -> s
     return joined_key("plant-bom", plant, usage, alternative, parent)
 
 
+class BomRevisions(msgspec.Struct, frozen=True):
+    """An item's BOM as each of its revisions was released last, the newest first."""
+
+    boms: tuple[Bom, ...]
+
+
+# Name under which the revisions of an item's BOM are found.
+BOM_REVISIONS = "bom-revisions"
+
+
 def bom_key(parent: str) -> str:
     """Order and document key of an item's BOM."""
     return f"bom/{parent}"
+
+
+def bom_revisions_key(parent: str) -> str:
+    """Name of all revisions of an item's BOM that are on record."""
+    return f"{BOM_REVISIONS}/{parent}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 import msgspec
 
 from canonical.bounds import Instant, Int64
-from canonical.effectivity import Effectivity
+from canonical.effectivity import DateEffectivity, Effectivity
 from canonical.item import Lifecycle
+from canonical.text import joined_key
+
+# Name under which is found what changes say of an item's revisions.
+REVISION_EFFECTIVITIES = "revision-effectivities"
 
 ChangeStatus = Literal[
     "open", "submitted", "approved", "released", "effective", "completed", "cancelled"
@@ -41,6 +45,7 @@ class AffectedItem(msgspec.Struct, frozen=True):
     plants: tuple[str, ...] = ()
 
 
+_STOPPED: frozenset[Lifecycle] = frozenset({"superseded", "on_hold", "obsolete"})
 _URGENT = frozenset({"critical", "emergency", "high"})
 
 
@@ -73,6 +78,26 @@ class EngineeringChange(msgspec.Struct, frozen=True):
     def is_urgent(self) -> bool:
         """Whether production waits for it: its event and its steps take the critical lane."""
         return self.urgency.casefold() in _URGENT
+
+
+class RevisionEffectivity(msgspec.Struct, frozen=True, gc=False):
+    """From when a change lets a revision of an item be in force, as the change was stated last.
+
+    start: None = at once. is_withdrawn: the change does not release the revision any more.
+    """
+
+    change: str
+    item: str
+    revision: str
+    start: Instant | None = None
+    is_withdrawn: bool = False
+
+
+class RevisionEffectivities(msgspec.Struct, frozen=True):
+    """All that changes with a day have said of an item's revisions. more: that are not shown."""
+
+    stated: tuple[RevisionEffectivity, ...]
+    more: int = 0
 
 
 class ChangeMaster(msgspec.Struct, frozen=True):
@@ -148,6 +173,57 @@ class ChangeMasterState(msgspec.Struct, frozen=True):
 def change_key(number: str) -> str:
     """Order and ledger key of a change."""
     return f"engineering-change/{number}"
+
+
+def revision_effectivity_key(change: str, item: str, revision: str) -> str:
+    """Document key of what a change says of a revision."""
+    return joined_key("revision-effectivity", *map(_escaped, (change, revision)), item)
+
+
+def revision_effectivities_key(item: str) -> str:
+    """Name of all that changes with a day have said of the item's revisions."""
+    return f"{REVISION_EFFECTIVITIES}/{item}"
+
+
+def revision_effectivities(
+    change: EngineeringChange, known: EngineeringChange | None
+) -> tuple[RevisionEffectivity, ...]:
+    """What the change says of revisions, in the order of items and revisions, where it has a day or
+    had one as it was known before; () where nobody has heard of a day of it.
+
+    known: as it was stated before. What it released then and does not any more is withdrawn.
+    """
+    start, was_dated = _start(change), known is not None and _start(known) is not None
+    if start is None and not was_dated:
+        return ()
+    before = _releases(known) if known is not None and was_dated else frozenset()
+    now = frozenset() if change.status == "cancelled" else _releases(change)
+    return tuple(
+        RevisionEffectivity(change.number, item, revision, start)
+        if (item, revision) in now
+        else RevisionEffectivity(change.number, item, revision, is_withdrawn=True)
+        for item, revision in sorted(_releases(change) | before)
+    )
+
+
+def _start(change: EngineeringChange) -> datetime | None:
+    effectivity = change.effectivity
+    return effectivity.start if isinstance(effectivity, DateEffectivity) else None
+
+
+def _releases(change: EngineeringChange) -> frozenset[tuple[str, str]]:
+    """Items with the revisions that come with the change. One that is stopped by it, or is in that
+    revision already, is in force as it is."""
+    return frozenset(
+        (row.item, row.new_revision)
+        for row in change.affected
+        if row.new_revision not in ("", row.old_revision) and row.lifecycle not in _STOPPED
+    )
+
+
+def _escaped(part: str) -> str:
+    """The part without the mark that stands between parts of a key."""
+    return part.replace("%", "%25").replace("/", "%2F")
 
 
 def change_master_key(number: str) -> str:

@@ -156,7 +156,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     key: the ledger's business object. version: of the event it follows
     from; an older one plans nothing. cancels: whether the transaction was taken back: nothing of it
-    must become true any more.
+    must become true any more. watched: facts with the versions it was planned on, on which more
+    hangs than one step: a newer one makes the plan anew while the ledger is open.
     """
 
     key: str
@@ -165,6 +166,7 @@ class Plan(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
     findings: tuple[Finding, ...] = ()
     cancels: bool = False
+    watched: tuple[tuple[str, int], ...] = ()
 
 
 class Fetch(msgspec.Struct, frozen=True):

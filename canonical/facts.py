@@ -7,9 +7,31 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key_of
-from canonical.change import ChangeMasterState, EngineeringChange, change_key
-from canonical.item import Item, item_key
+from canonical.bom import (
+    BOM_REVISIONS,
+    Bom,
+    BomRevisions,
+    PlantBomState,
+    bom_key,
+    bom_revisions_key,
+    plant_bom_key_of,
+)
+from canonical.change import (
+    REVISION_EFFECTIVITIES,
+    ChangeMasterState,
+    EngineeringChange,
+    RevisionEffectivities,
+    RevisionEffectivity,
+    change_key,
+    revision_effectivities_key,
+)
+from canonical.item import (
+    ITEM_REVISIONS,
+    Item,
+    ItemRevisions,
+    item_key,
+    item_revisions_key,
+)
 from canonical.item_master import ItemMaster, item_master_key
 from canonical.order import (
     OPEN_ORDERS,
@@ -46,6 +68,10 @@ Document = (
     | QualityHold
     | ChangeMasterState
     | OpenOrders
+    | RevisionEffectivity
+    | RevisionEffectivities
+    | ItemRevisions
+    | BomRevisions
 )
 D = TypeVar(
     "D",
@@ -62,6 +88,9 @@ D = TypeVar(
     PurchaseContract,
     SourceList,
     OpenOrders,
+    RevisionEffectivities,
+    ItemRevisions,
+    BomRevisions,
 )
 
 # Kind of a stored document (the part of the key before "/") -> its type.
@@ -81,6 +110,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "source-list": SourceList,
     "quality-hold": QualityHold,
     "change-master": ChangeMasterState,
+    "revision-effectivity": RevisionEffectivity,
 }
 
 
@@ -99,7 +129,29 @@ class Selection(msgspec.Struct, frozen=True):
 
 # Name of a selection (the part of the key before "/") -> what it holds.
 SELECTIONS: dict[str, Selection] = {
-    OPEN_ORDERS: Selection("purchase-order", ordered_items, OpenOrders)
+    OPEN_ORDERS: Selection("purchase-order", ordered_items, OpenOrders),
+    REVISION_EFFECTIVITIES: Selection(
+        "revision-effectivity", lambda stated: frozenset({stated.item}), RevisionEffectivities
+    ),
+}
+
+
+class History(msgspec.Struct, frozen=True):
+    """What a document said of each revision last: together a fact under `<name>/<id>`.
+
+    of: kind of the document. label: where in it the revision stands. held: the fact, made of what
+        was said, the newest first. Its version is that of the document.
+    """
+
+    of: str
+    label: tuple[str, ...]
+    held: Callable[[tuple[Any, ...]], Document]
+
+
+# Name of a history (the part of the key before "/") -> what it holds.
+HISTORIES: dict[str, History] = {
+    ITEM_REVISIONS: History("item", ("revision", "label"), ItemRevisions),
+    BOM_REVISIONS: History("bom", ("revision",), BomRevisions),
 }
 
 
@@ -140,6 +192,22 @@ class Facts(msgspec.Struct, frozen=True):
     def bom(self, parent: str) -> Bom | None:
         """The item's BOM as last released, if known."""
         return self._get(bom_key(parent), Bom)
+
+    def item_revisions(self, number: str) -> tuple[Item, ...]:
+        """The item as each of its revisions was released last, the newest first; () where that was
+        not asked for."""
+        found = self._get(item_revisions_key(number), ItemRevisions)
+        return found.items if found else ()
+
+    def bom_revisions(self, parent: str) -> tuple[Bom, ...]:
+        """The item's BOM, likewise."""
+        found = self._get(bom_revisions_key(parent), BomRevisions)
+        return found.boms if found else ()
+
+    def revision_effectivities(self, item: str) -> tuple[RevisionEffectivity, ...]:
+        """What changes with a day have said of the item's revisions."""
+        found = self._get(revision_effectivities_key(item), RevisionEffectivities)
+        return found.stated if found else ()
 
     def supplier(self, number: str) -> Supplier | None:
         """The supplier as procurement last stated it, if known."""

@@ -120,6 +120,21 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     classes: tuple[Classification, ...] = ()
 
 
+class ItemRevisions(msgspec.Struct, frozen=True):
+    """An item as each of its revisions was released last, the newest first."""
+
+    items: tuple[Item, ...]
+
+
+# Name under which an item's revisions are found.
+ITEM_REVISIONS = "item-revisions"
+
+
 def item_key(number: str) -> str:
     """Order and document key of an item."""
     return f"item/{number}"
+
+
+def item_revisions_key(number: str) -> str:
+    """Name of all revisions of an item that are on record."""
+    return f"{ITEM_REVISIONS}/{number}"

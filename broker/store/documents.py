@@ -16,8 +16,10 @@ from canonical.codec import encode
 from canonical.effects import Put
 from canonical.facts import (
     DOCUMENT_TYPES,
+    HISTORIES,
     SELECTIONS,
     Document,
+    History,
     Known,
     Selection,
     selections_of,
@@ -27,6 +29,10 @@ from canonical.facts import (
 LARGE_BYTES = 256 * 1024
 # A selection shows so many documents; how many more there are is said.
 MOST_SELECTED = 2_000
+# So many states of a document are looked through for its revisions, and so many of these shown:
+# what is before them is as good as unknown.
+MOST_STATES = 500
+MOST_REVISIONS = 20
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -60,11 +66,17 @@ def digest_of(put: Put) -> bytes:
 
 
 async def load(tx: Tx, keys: Iterable[str]) -> dict[str, Stored]:
-    """The documents and selections with those keys; unknown ones are missing."""
+    """The documents, selections and histories with those keys; unknown ones are missing."""
     wanted = set(keys)
     names = sorted(key for key in wanted if key.partition("/")[0] in SELECTIONS)
-    found = await _load_selections(tx, names) if names else {}
-    for some in slices(await aside_if(len(wanted) > MANY, sorted, wanted.difference(names))):
+    past = sorted(key for key in wanted if key.partition("/")[0] in HISTORIES)
+    found: dict[str, Stored] = {}
+    for some in slices(names):
+        found |= await _load_selections(tx, some)
+    for some in slices(past):
+        found |= await _load_histories(tx, some)
+    stored = wanted.difference(names, past)
+    for some in slices(await aside_if(len(stored) > MANY, sorted, stored)):
         rows = await tx.fetch(
             """
             select d.key, d.row_version, d.version, d.stated, d.digest, d.body, d.cause,
@@ -146,6 +158,62 @@ def _as_selections(
         )
         for r in versions
     }
+
+
+async def _load_histories(tx: Tx, names: Sequence[str]) -> dict[str, Stored]:
+    rows = await tx.fetch(
+        """
+        select w.name, v.row_version, v.body
+        from unnest($1::text[], $2::text[], $3::text[]) as w(name, key, label)
+        cross join lateral (
+            select f.row_version, f.body from (
+                select distinct on (label) r.row_version, r.body,
+                       convert_from(r.body, 'UTF8')::jsonb #>> w.label::text[] as label
+                from (
+                    select row_version, body from document_version
+                    where key = w.key order by row_version desc limit $4
+                ) r
+                order by label, r.row_version desc
+            ) f
+            order by f.row_version desc limit $5
+        ) v
+        order by w.name, v.row_version desc
+        """,
+        list(names),
+        [f"{_history(name).of}/{name.partition('/')[2]}" for name in names],
+        ["{" + ",".join(_history(name).label) + "}" for name in names],
+        MOST_STATES,
+        MOST_REVISIONS,
+    )
+    large = sum(len(r["body"]) for r in rows) > LARGE_BYTES
+    return await aside_if(large, _as_histories, rows)
+
+
+def _as_histories(rows: Sequence[asyncpg.Record]) -> dict[str, Stored]:
+    found: dict[str, list[asyncpg.Record]] = {}
+    for r in rows:
+        found.setdefault(r["name"], []).append(r)
+    return {
+        name: Stored(
+            known=Known(
+                those[0]["row_version"],
+                _history(name).held(
+                    tuple(
+                        msgspec.json.decode(r["body"], type=DOCUMENT_TYPES[_history(name).of])
+                        for r in those
+                    )
+                ),
+            ),
+            version=0,
+            stated=0,
+            digest=b"",
+        )
+        for name, those in found.items()
+    }
+
+
+def _history(name: str) -> History:
+    return HISTORIES[name.partition("/")[0]]
 
 
 def _selection(name: str) -> Selection:

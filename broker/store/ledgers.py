@@ -47,7 +47,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
 class NewLedger(msgspec.Struct, frozen=True):
     """What opens or renews a ledger. ends_as, cancelled_by, planner: as in Ledger; one that is not
-    told apart ("") leaves the one before on record."""
+    told apart ("") leaves the one before on record. watched: as in Plan."""
 
     key: str
     title: str
@@ -62,6 +62,7 @@ class NewLedger(msgspec.Struct, frozen=True):
     ends_as: LedgerEnd = "complete"
     cancelled_by: str = ""
     planner: str = ""
+    watched: tuple[tuple[str, int], ...] = ()
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -101,15 +102,16 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
     rows = await tx.fetch(
         """
         insert into ledger (key, title, version, subscription, scope, lane, source, correlation_id,
-                            findings, message_at, message_seq, ends_as, cancelled_by, planner)
+                            findings, message_at, message_seq, ends_as, cancelled_by, planner,
+                            watched)
         select key, title, version, subscription, scope, lane, source, correlation_id,
-               findings::jsonb, at, seq, ends_as, cancelled_by, planner
+               findings::jsonb, at, seq, ends_as, cancelled_by, planner, watched::jsonb
         from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
                     $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[],
-                    $12::text[], $13::text[], $14::text[])
+                    $12::text[], $13::text[], $14::text[], $15::text[])
              with ordinality as n(key, title, version, subscription, scope, lane, source,
                                   correlation_id, findings, at, seq, ends_as, cancelled_by,
-                                  planner, n)
+                                  planner, watched, n)
         order by n
         -- takes the row lock of the one that is there
         on conflict (key) do update set key = excluded.key
@@ -129,6 +131,7 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
         [n.ends_as for n in wanted],
         [n.cancelled_by for n in wanted],
         [n.planner for n in wanted],
+        [_watched(n) for n in wanted],
     )
     return {r["key"]: (_ledger(r), bool(r["is_new"])) for r in rows}
 
@@ -139,13 +142,14 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         """
         update ledger l set title = r.title, version = r.version, findings = r.findings::jsonb,
                message_at = r.at, message_seq = r.seq, planned_at = now(),
-               ends_as = r.ends_as, cancelled_by = r.cancelled_by,
+               ends_as = r.ends_as, cancelled_by = r.cancelled_by, watched = r.watched::jsonb,
                planner = coalesce(nullif(r.planner, ''), l.planner), asked_planner = '',
                state = case when r.reopen then 'open' else l.state end,
                completed_at = case when r.reopen then null else l.completed_at end
         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[],
-                    $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[])
-             as r(id, title, version, findings, at, seq, reopen, ends_as, cancelled_by, planner)
+                    $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[], $11::text[])
+             as r(id, title, version, findings, at, seq, reopen, ends_as, cancelled_by, planner,
+                  watched)
         where l.id = r.id
         """,
         [r.ledger_id for r in renewals],
@@ -158,7 +162,12 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         [r.new.ends_as for r in renewals],
         [r.new.cancelled_by for r in renewals],
         [r.new.planner for r in renewals],
+        [_watched(r.new) for r in renewals],
     )
+
+
+def _watched(new: NewLedger) -> str:
+    return encode(dict(new.watched)).decode()
 
 
 async def ask_for_consent(tx: Tx, ledger_ids: Sequence[int], planner: str) -> None:
@@ -245,16 +254,27 @@ async def mark_told(tx: Tx, told: Sequence[tuple[int, str]]) -> None:
 async def newly_known(
     tx: Tx, keys: Sequence[str] | None, now: datetime, *, planner: str = ""
 ) -> list[Woken]:
-    """Ledgers that wait for a fact which is newer than what they saw, or have an open step whose
-    time to be planned anew has come; in the order of their ids.
+    """Ledgers that wait for, or watch, a fact which is newer than what they saw, or have an open
+    step whose time to be planned anew has come; in the order of their ids.
 
     A fact is a document, or the documents of a selection. keys: documents just written, or None to
     look at every wait for a fact. planner: ledgers that it has asked a person about are left out.
     """
     rows = await tx.fetch(
         """
-        with named as materialized (
+        with watching as materialized (
+            select l.id as ledger_id, w.fact, w.seen::bigint as seen
+            from ledger l cross join lateral jsonb_each_text(l.watched) as w(fact, seen)
+            where l.state = 'open' and l.watched <> '{}'
+              and ($1::text[] is null or l.watched ?| array(
+                  select name from selected where key = any($1::text[])
+                  union all select unnest($1::text[])))
+        ),
+        named as materialized (
             select name from selected where key = any($1::text[])
+            union
+            select fact from watching
+            where $1::text[] is null and split_part(fact, '/', 1) = any($3::text[])
             union
             select fact from step
             where $1::text[] is null and fact is not null
@@ -277,6 +297,16 @@ async def newly_known(
                 from selection d join step s on s.fact = d.name
                 where s.fact is not null and s.state in ('waiting', 'held', 'ready')
                   and d.version > s.seen
+                union all
+                select w.ledger_id, false
+                from watching w join selection d on d.name = w.fact where d.version > w.seen
+                union all
+                select w.ledger_id, false
+                from watching w
+                cross join lateral (
+                    select row_version from document where key = w.fact limit 1
+                ) d
+                where d.row_version > w.seen
                 union all
                 select s.ledger_id, true
                 from step s

@@ -6,15 +6,21 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 
 import msgspec
 
-from canonical.bom import Bom, bom_key
-from canonical.change import AffectedItem, EngineeringChange, change_key
+from canonical.bom import Bom, bom_key, bom_revisions_key
+from canonical.change import (
+    AffectedItem,
+    EngineeringChange,
+    change_key,
+    revision_effectivities_key,
+)
 from canonical.eligibility import chain
 from canonical.errors import Rejected
 from canonical.facts import Facts
-from canonical.item import Item, item_key
+from canonical.item import Item, item_key, item_revisions_key
 from canonical.item_master import item_master_key
 from canonical.order import open_orders_key
 from canonical.purchase_contract import contract_key
@@ -35,12 +41,14 @@ MATERIAL_KINDS = frozenset({"part", "assembly"})
 class Awaited(msgspec.Struct, frozen=True):
     """A definition that has to arrive, or to arrive anew, before the item can be finished.
 
-    fact: document key, of the item itself or of its BOM. reason: for people.
+    fact: document key, of the item itself or of its BOM. reason: for people. until: when what is
+    known comes into force; None where something has to arrive.
     """
 
     item: str
     fact: str
     reason: str
+    until: datetime | None = None
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -67,21 +75,30 @@ class Scope(msgspec.Struct, frozen=True):
 
 def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     """Document keys a plan looks at, given what is known so far; more facts never ask for less."""
-    numbers, _ = _reach((row.item for row in change.affected), _parts(facts, facts.bom))
+    numbers, _ = _reach(
+        (row.item for row in change.affected),
+        _parts(facts, lambda number: (facts.bom(number), *facts.bom_revisions(number))),
+    )
     plants = _plants_so_far(change, facts)
     # Where sources are entered in lists, under their contracts.
     listing = [c for c in plants if (plant := facts.rules.plant(c)) and plant.source_list]
-    keys = {key(number) for number in numbers for key in (item_key, bom_key)}
+    keys = {
+        key(number) for number in numbers for key in (item_key, bom_key, revision_effectivities_key)
+    }
     keys |= {open_orders_key(row.item) for row in change.affected}
     for row in change.affected:
         # Also beside plants by a rule: what is bought no longer is so wherever it is.
         if facts.item(row.item) is not None and not named_by_change(change, row):
             keys.add(item_master_key(row.item))
     for number in numbers:
+        if facts.revision_effectivities(number):
+            # Another revision than the newest may be in force.
+            keys |= {item_revisions_key(number), bom_revisions_key(number)}
         item = facts.item(number)
-        if item is not None and is_made(item):
-            keys |= keys_of_held_lines(item, facts) | keys_of_boms(item, plants, facts)
-        if item is not None and is_bought(item):
+        revisions = (*((item,) if item else ()), *facts.item_revisions(number))
+        for made in filter(is_made, revisions):
+            keys |= keys_of_held_lines(made, facts) | keys_of_boms(made, plants, facts)
+        if any(map(is_bought, revisions)):
             keys |= {coverage_key(number), item_master_key(number)}
             keys |= {source_list_key(code, number) for code in listing}
             coverage = facts.coverage(number)
@@ -94,11 +111,16 @@ def facts_needed(change: EngineeringChange, facts: Facts) -> frozenset[str]:
     return frozenset(keys)
 
 
-def scope_of(change: EngineeringChange, facts: Facts, now: datetime) -> Scope:
+def scope_of(
+    change: EngineeringChange,
+    facts: Facts,
+    now: datetime,
+    to_come: Mapping[str, Awaited] = MappingProxyType({}),
+) -> Scope:
     """Affected items and all that plants build them of, each with its plants: where its assemblies
     are built.
 
-    now: says by which replacements.
+    now: says by which replacements. to_come: items that are known and not in force, by number.
     Raises: Rejected if nothing is affected, nobody says which plants, a plant is not ours, or a
     structure contains itself or does not end; UnknownRevision for a label that is none of the
     item's scheme.
@@ -113,7 +135,7 @@ def scope_of(change: EngineeringChange, facts: Facts, now: datetime) -> Scope:
             remedy="Add the affected items in PLM and release it anew",
             owner="engineering",
         )
-    _, ends = _reach(affected, _parts(facts, lambda number: structure(number, facts)))
+    _, ends = _reach(affected, _parts(facts, lambda number: (structure(number, facts),)))
     if not ends:
         raise Rejected(
             "structure-too-deep",
@@ -129,7 +151,7 @@ def scope_of(change: EngineeringChange, facts: Facts, now: datetime) -> Scope:
     spread = _spread(own, structure_in)
     order = _creation_order(_graph(spread, structure_in))
     plants = {number: tuple(sorted(spread.get(number, ()))) for number in order}
-    awaited = tuple(_awaited_definitions(change, plants, facts))
+    awaited = tuple(_awaited_definitions(change, plants, facts, to_come))
     firm = _spread(own, structure_in, passed_over={a.item for a in awaited})
     known = (facts.item(number) for number in order)
     return Scope(
@@ -342,13 +364,15 @@ def _graph(plants: Mapping[str, Iterable[str]], structure_in: StructureIn) -> di
     return graph
 
 
-def _parts(facts: Facts, bom_of: Callable[[str], Bom | None]) -> Callable[[str], tuple[str, ...]]:
+def _parts(
+    facts: Facts, boms_of: Callable[[str], Iterable[Bom | None]]
+) -> Callable[[str], tuple[str, ...]]:
     """What tells of which components an assembly may be made: those that are stated, and whatever
     stands for one of them in some plant on some day."""
     substitutable = facts.rules.boms.substitutable()
 
     def parts(number: str) -> tuple[str, ...]:
-        found = dict.fromkeys(components(bom_of(number)))
+        found = dict.fromkeys(part for bom in boms_of(number) for part in components(bom))
         looked_at = list(found) if substitutable else []
         while looked_at:
             for other in substitutable.get(looked_at.pop(), ()):
@@ -361,13 +385,16 @@ def _parts(facts: Facts, bom_of: Callable[[str], Bom | None]) -> Callable[[str],
 
 
 def _awaited_definitions(
-    change: EngineeringChange, plants: Mapping[str, tuple[str, ...]], facts: Facts
+    change: EngineeringChange,
+    plants: Mapping[str, tuple[str, ...]],
+    facts: Facts,
+    to_come: Mapping[str, Awaited],
 ) -> Iterator[Awaited]:
     """What is missing, and what is known in an older state than the change speaks of.
 
     An item and its BOM are released by two messages: until both are known in one revision, the
     release is half of one.
-    plants: as of the scope, in its order.
+    plants, to_come: as of the scope, in its order.
     """
     releases = sorted({(row.item, row.new_revision) for row in change.affected})
     for number in plants:
@@ -384,6 +411,8 @@ def _awaited_definitions(
         if behind:
             reason = f"{number} is known in revision {item.revision.label}, the change releases "
             yield Awaited(number, item_key(number), reason + ", ".join(behind))
+        elif number in to_come:
+            yield to_come[number]
         elif is_made(item) and plants[number]:
             yield from _awaited_structure(item, facts.bom(number))
 

@@ -48,6 +48,7 @@ from handlers.flows.change_notices import notice_steps
 from handlers.flows.change_orders import order_steps
 from handlers.flows.change_scope import facts_needed, scope_of
 from handlers.flows.change_sourcing import as_defined, sourcing_steps
+from handlers.flows.definitions_in_force import definitions_in_force
 from handlers.flows.mass_change import guarded
 from handlers.flows.planning import LAYSHAFT, Planning, Views, acts_at, flat, planning_of
 from handlers.flows.plant_boms import bom_steps
@@ -66,9 +67,12 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     """
     change = message.payload
     refuse_what_cannot_take_effect(change, now)
-    scope = scope_of(change, facts, acts_at(change, now))
+    at = acts_at(change, now)
+    definitions = definitions_in_force(change, facts, at)
+    facts = definitions.facts
+    scope = scope_of(change, facts, at, definitions.awaited)
     regulated = is_regulated(change, scope, facts)
-    planning = planning_of(change, scope, facts, now, regulated=regulated)
+    planning = planning_of(change, scope, definitions, now, regulated=regulated)
     findings = findings_of(change, scope, facts)
     waits = definition_waits(planning)
     numbers = change_master_steps(planning, waits)
@@ -81,14 +85,14 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
     suppliers = notice_steps(planning, (*waits.values(), *sourcing.unanswered))
     again = tuple(step for step in flat(ready) if isinstance(step.operation, PutPlantStatus))
     own = (*masters.values(), *flat(views), *again, *boms.values(), *stops.steps, *stops.waits)
-    definitions = (*planning.starts, *waits.values(), *flat(views), *boms.values())
+    defined = (*planning.starts, *waits.values(), *flat(views), *boms.values())
     on_order = order_steps(planning)
     listed = changed_object_steps(planning, numbers, (*masters.values(), *boms.values()))
     known_as = dict.fromkeys(numbers.values())
     work = (
         *known_as,
         *masters.values(),
-        *definitions,
+        *defined,
         *again,
         *stops.steps,
         *stops.waits,
@@ -97,14 +101,15 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         *on_order.steps,
         *suppliers,
     )
-    notices = announcements(planning, definitions, work)
+    notices = announcements(planning, defined, work)
     told = reports(planning, own, completed=notices[-1])
     plan = Plan(
         key=change_key(change.number),
         version=change.version,
         title=change.title or change.number,
         steps=guarded(planning, (*work, *notices, *told)),
-        findings=(*findings, *sourcing.findings, *on_order.findings),
+        findings=(*findings, *definitions.findings, *sourcing.findings, *on_order.findings),
+        watched=definitions.watched,
     )
     return (plan, *sourcing.cases, *stops.cases)
 
@@ -135,11 +140,15 @@ def refuse_what_cannot_take_effect(change: EngineeringChange, now: datetime) -> 
 
 
 def definition_waits(planning: Planning) -> dict[str, Step]:
-    """Waits for items and BOMs nobody released yet, or not in the revision spoken of; by fact."""
-    return {
-        awaited.fact: planning.wait(awaited.fact, awaited.reason, "engineering")
-        for awaited in planning.scope.awaited
-    }
+    """Waits for items and BOMs nobody released yet, or not in the revision spoken of, or not in
+    force before their day; by fact."""
+    waits: dict[str, Step] = {}
+    for awaited in planning.scope.awaited:
+        if awaited.until is None:
+            waits[awaited.fact] = planning.wait(awaited.fact, awaited.reason, "engineering")
+        else:
+            waits[awaited.fact] = planning.until(awaited.fact, awaited.until, awaited.reason)
+    return waits
 
 
 def item_steps(

@@ -30,12 +30,14 @@ from canonical.operations import (
     verb,
 )
 from handlers.flows.change_scope import Scope
+from handlers.flows.definitions_in_force import Definitions
 from handlers.flows.obsolete_parts import Buying, buying_by_place
 
 # Kind of objects by which a route names the system that keeps suppliers and contracts, for all
 # plants: what it answers is on record without a plant. Without a route it is called so itself.
 PROCUREMENT = "procurement"
 LAYSHAFT = "layshaft"
+CALENDAR = "calendar"
 
 DUE_S = 86_400
 
@@ -49,7 +51,8 @@ class Planning(msgspec.Struct, frozen=True):
     now: when it is made.
     regulated: any finding would stop the change.
     buying: where it lets items be bought no longer, and where again, by item and plant.
-    wake_at: when another system may come in by the routes; every step carries it.
+    wake_at: when another system may come in by the routes, or another revision be in force; every
+        step carries it.
     start: the wait for the time from which the change holds; None once it has come.
     _holders: what was looked up of `holders`.
     """
@@ -115,6 +118,12 @@ class Planning(msgspec.Struct, frozen=True):
         kind, _, number = fact.partition("/")
         operation = AwaitFact(fact=fact, seen=self.facts.version(fact), reason=reason)
         return self.step(LAYSHAFT, (kind, number), operation, plant=plant, after=after, owner=owner)
+
+    def until(self, fact: str, at: datetime, reason: str) -> Step:
+        """A wait for the time from which the document holds, or for it in a newer state."""
+        kind, _, number = fact.partition("/")
+        # Nobody's turn: it is over when its day has come.
+        return self.step(LAYSHAFT, (kind, number), AwaitTime(at, reason), owner=CALENDAR, fact=fact)
 
     def announce(self, event: str, data: msgspec.Struct) -> Announce:
         """The notice that this event of the change is published."""
@@ -230,12 +239,19 @@ def acts_at(change: EngineeringChange, now: datetime) -> datetime:
 
 
 def planning_of(
-    change: EngineeringChange, scope: Scope, facts: Facts, now: datetime, *, regulated: bool
+    change: EngineeringChange,
+    scope: Scope,
+    definitions: Definitions,
+    now: datetime,
+    *,
+    regulated: bool,
 ) -> Planning:
     """The plan in the making, with its start where that is yet to come."""
+    facts = definitions.facts
     buying = buying_by_place(change, facts)
     plants = {*scope.all_plants(), *(plant for _, plant in buying), "*"}
-    wake_at = facts.rules.next_cut_over(sorted(plants), now)
+    moments = (facts.rules.next_cut_over(sorted(plants), now), definitions.changes_at)
+    wake_at = min((moment for moment in moments if moment is not None), default=None)
     planning = Planning(change, scope, facts, now, regulated, buying, wake_at)
     if planning.starts_at <= now:
         return planning
@@ -244,7 +260,7 @@ def planning_of(
         ("engineering-change", change.number),
         AwaitTime(planning.starts_at, f"{change.number} takes effect"),
         # Nobody's turn: it is over when its day has come.
-        owner="calendar",
+        owner=CALENDAR,
     )
     return msgspec.structs.replace(planning, start=start)
 

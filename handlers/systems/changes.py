@@ -7,7 +7,13 @@ from datetime import datetime
 
 import msgspec
 
-from canonical.change import ChangeStatus, EngineeringChange, change_key
+from canonical.change import (
+    ChangeStatus,
+    EngineeringChange,
+    change_key,
+    revision_effectivities,
+    revision_effectivity_key,
+)
 from canonical.effects import Effect, Emit, Put
 from canonical.envelope import Lane
 from canonical.events import ChangeStanding
@@ -46,7 +52,8 @@ def state_change(
 def _stated(
     standing: ChangeStanding, change: EngineeringChange, event: str, known: EngineeringChange | None
 ) -> tuple[Effect, ...]:
-    """On record and announced; one that is older than what is known is refused.
+    """On record and announced, with the days of its revisions; one that is older than what is known
+    is refused.
 
     A PLM states one status of a change through several doors, a list and a package of it, and in
     different detail: what came last is what is known. Where a door does not say how the PLM finds
@@ -65,7 +72,17 @@ def _stated(
     if known is not None and known.version > change.version:
         return (stated,)
     lane: Lane | None = "critical" if change.is_urgent else None
-    return (stated, Emit(event, key, change, lane), *_standing(standing, known))
+    # Before the definitions themselves: other changes are not to show them before their day.
+    days = tuple(
+        Put(
+            revision_effectivity_key(one.change, one.item, one.revision),
+            change.version,
+            one,
+            stated=None,
+        )
+        for one in revision_effectivities(change, known)
+    )
+    return (stated, *days, Emit(event, key, change, lane), *_standing(standing, known))
 
 
 def _released_at(change: EngineeringChange, known: EngineeringChange) -> datetime | None:

@@ -86,16 +86,21 @@ async def test_what_is_too_much_to_show_is_counted(
         assert found.known.version == 5
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["by its ledger", "by a step"])
 @pytest.mark.parametrize("named", [True, False], ids=["by the document", "by the sweep"])
-async def test_a_plan_that_saw_fewer_orders_is_made_anew(database: Database, named: bool) -> None:
+async def test_a_plan_that_saw_fewer_orders_is_made_anew(
+    database: Database, named: bool, whole: bool
+) -> None:
+    fact = ("", 0) if whole else ("open-orders/A", 1)
     asked = Step(
-        "", "purchasing", "item", "A", Approve("toy", "Go on?"), fact="open-orders/A", seen=1
+        "", "purchasing", "item", "A", Approve("toy", "Go on?"), fact=fact[0], seen=fact[1]
     )
+    watched = (("open-orders/A", 1),) if whole else ()
     async with database.transaction() as tx:
         await state(tx, "1", 1, "A")
         origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", POSITION)
         assert await book.apply_plans(
-            tx, [book.Planned(Plan("toy/1", 1, "T", (asked,)), origin)], NOW
+            tx, [book.Planned(Plan("toy/1", 1, "T", (asked,), watched=watched), origin)], NOW
         ) == ["taken"]
         wake = [order_key("1")] if named else None
         assert await application.wake_ledgers(tx, wake, NOW) == 0

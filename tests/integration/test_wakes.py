@@ -36,9 +36,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await made.close()
 
 
-async def planned(tx: Tx, *steps: Step) -> None:
+async def planned(tx: Tx, *steps: Step, watched: tuple[tuple[str, int], ...] = ()) -> None:
     origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", POSITION)
-    plan = Plan("order/1", 1, "T", steps)
+    plan = Plan("order/1", 1, "T", steps, watched=watched)
     now: datetime = await tx.fetchval("select now()")
     assert await book.apply_plans(tx, [book.Planned(plan, origin)], now) == ["taken"]
 
@@ -86,6 +86,41 @@ async def test_a_decided_approval_is_not_woken(database: Database) -> None:
         await planned(tx, ASKED)
         await tx.execute("update step set state = 'done'")
         await stated(tx, 2)
+        assert await application.wake_ledgers(tx, None, NOW) == 0
+
+
+# --- what a whole plan hangs on ---
+
+UNWATCHING = msgspec.structs.replace(ASKED, fact="", seen=0)
+
+
+@pytest.mark.parametrize("keys", [["supplier/S1"], None], ids=["by the document", "by the sweep"])
+async def test_a_plan_is_made_anew_for_a_fact_that_none_of_its_steps_watches(
+    database: Database, keys: list[str] | None
+) -> None:
+    async with database.transaction() as tx:
+        await stated(tx, 1)
+        await planned(tx, UNWATCHING, watched=(("supplier/S0", 7), ("supplier/S1", 1)))
+        assert await application.wake_ledgers(tx, keys, NOW) == 0
+        await stated(tx, 2)
+        assert await application.wake_ledgers(tx, ["supplier/other"], NOW) == 0
+        assert await application.wake_ledgers(tx, keys, NOW) == 1
+        await planned(tx, UNWATCHING, watched=(("supplier/S1", 2),))
+        await tx.execute("delete from pending")
+        assert await application.wake_ledgers(tx, keys, NOW) == 0
+        # The next plan does not hang on it any more.
+        await planned(tx, UNWATCHING)
+        await stated(tx, 3)
+        assert await application.wake_ledgers(tx, keys, NOW) == 0
+
+
+async def test_a_ledger_that_has_ended_watches_nothing(database: Database) -> None:
+    async with database.transaction() as tx:
+        await stated(tx, 1)
+        await planned(tx, watched=(("supplier/S1", 1),))
+        await stated(tx, 2)
+        assert await tx.fetchval("select state from ledger") == "complete"
+        assert await application.wake_ledgers(tx, ["supplier/S1"], NOW) == 0
         assert await application.wake_ledgers(tx, None, NOW) == 0
 
 

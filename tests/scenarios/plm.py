@@ -39,6 +39,7 @@ class Package(msgspec.Struct, frozen=True):
             affected_xml(
                 cells["item"],
                 newRevision=cells.get("released", "") or cells["revision"],
+                **_former(cells),
                 **day,
                 **_phase(cells),
             )
@@ -116,6 +117,11 @@ class Plm:
 def _phase(cells: Mapping[str, str]) -> dict[str, str]:
     """The phase that an item comes into, where the story says so."""
     return {"globalLifeCyclePhaseCode": cells["phase"]} if cells.get("phase") else {}
+
+
+def _former(cells: Mapping[str, str]) -> dict[str, str]:
+    """A first revision follows none."""
+    return {"oldRevision": ""} if cells["revision"] == "A" else {}
 
 
 def _revision(row: Row) -> tuple[str, str]:

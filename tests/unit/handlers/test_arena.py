@@ -12,7 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canonical.change import Disposition, EngineeringChange, change_key
+from canonical.change import (
+    Disposition,
+    EngineeringChange,
+    change_key,
+    revision_effectivities,
+)
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Effect, Emit, Fetch, Put
 from canonical.errors import Failure, InvalidMessage
@@ -43,11 +48,13 @@ def decided(body: bytes, known: Facts = FACTS) -> tuple[Effect, ...]:
 
 
 def released(body: bytes) -> EngineeringChange:
-    put, emit, *others = decided(body)
-    assert isinstance(put, Put)
+    effects = decided(body)
+    put, *days = [effect for effect in effects if isinstance(effect, Put)]
+    emit, *others = [effect for effect in effects if not isinstance(effect, Put)]
     assert isinstance(emit, Emit)
     assert all(isinstance(other, Fetch | Emit) for other in others)
     assert isinstance(emit.data, EngineeringChange)
+    assert [day.document for day in days] == [*revision_effectivities(emit.data, None)]
     assert emit.event == "engineering-change.released"
     assert put.key == emit.key == f"engineering-change/{emit.data.number}"
     assert put == Put(emit.key, emit.data.version, emit.data, stated=None)

@@ -123,9 +123,9 @@ def test_a_thousand_levels_are_refused_and_not_a_crash() -> None:
         documents += [item(f"L{level}", "make"), bom(f"L{level}", line(f"L{level + 1}"))]
     failure = refused(change("L0"), *documents)
     assert (failure.code, failure.owner) == ("structure-too-deep", "engineering")
-    # Item and BOM of 16 levels, each BOM as the ERPs of two plants have it, and of the item that is
-    # affected what is on order and where it is already.
-    assert len(facts_needed(change("L0"), facts(*documents))) == 16 * (2 + 2) + 2
+    # Item, BOM and days of revisions of 16 levels, each BOM as the ERPs of two plants have it, and
+    # of the item that is affected what is on order and where it is already.
+    assert len(facts_needed(change("L0"), facts(*documents))) == 16 * (3 + 2) + 2
 
 
 # --- lines ---

@@ -377,7 +377,7 @@ def test_a_certificate_that_ended_is_found_and_holds_nothing() -> None:
 )
 def test_whoever_of_a_group_is_qualified_meanwhile_the_plan_hears_of_it(later: Supplier) -> None:
     known = facts(BOLT, TERMS, child(), child("P-1", "G-1"), child("G-1", ""))
-    made = plan(ONE, *(k.document for k in known.documents.values()))
+    made, _ = decide(ONE, known)
     watched = {step.fact for step in made.steps if step.fact and step.depends_on}
     watched |= {named(made, APPROVAL).fact}
     assert key_of(later) in watched

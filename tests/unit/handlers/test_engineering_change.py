@@ -572,11 +572,12 @@ def test_needs_follow_the_structure_to_contracts_and_suppliers() -> None:
         for known in ((), (ITEMS[0], STRUCTURES[0]), DEFINITIONS, EVERYTHING)
     ]
     numbers = [stated.number for stated in ITEMS]
-    definitions = {f"{kind}/{number}" for kind in ("item", "bom") for number in numbers}
+    kinds = ("item", "bom", "revision-effectivities")
+    definitions = {f"{kind}/{number}" for kind in kinds for number in numbers}
     coverage = {f"coverage/{number}" for number in numbers if number[:2] not in ("GB", "SH")}
     # Only what the change itself affects is asked for by its orders.
     orders = {"open-orders/GB-100"}
-    assert asked[0] == {"item/GB-100", "bom/GB-100"} | orders
+    assert asked[0] == {f"{kind}/GB-100" for kind in kinds} | orders
     # And by where an ERP has it: it may stop being bought in a plant that no rule names.
     orders |= {"item-master/GB-100"}
     # And what ERPs hold, which guards compare with.
@@ -587,9 +588,7 @@ def test_needs_follow_the_structure_to_contracts_and_suppliers() -> None:
     # Once it is known, in which plants ERPs have what is affected: there it may have to be stopped.
     there = {"item-master/GB-100"}
     assert asked[1] - at_targets[1] == orders | there | {
-        f"{kind}/{number}"
-        for kind in ("item", "bom")
-        for number in ("GB-100", "SH-10", "BOLT-1", "WIRE-1")
+        f"{kind}/{number}" for kind in kinds for number in ("GB-100", "SH-10", "BOLT-1", "WIRE-1")
     }
     # And of what is bought, whether an ERP wants a source list of it.
     there |= {f"item-master/{number}" for number in numbers if number[:2] not in ("GB", "SH")}
@@ -607,5 +606,7 @@ def test_needs_end_in_a_cycle() -> None:
         "bom/GB-100",
         "item/SH-10",
         "bom/SH-10",
+        "revision-effectivities/GB-100",
+        "revision-effectivities/SH-10",
         "open-orders/GB-100",
     }
