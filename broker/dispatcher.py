@@ -23,11 +23,13 @@ import structlog
 from broker.blame import may_be_one_message
 from broker.book import Settled, settle_calls
 from broker.failpoints import FailPoints
+from broker.gate import Close, Gate, Proven, asked_to_close
 from broker.metrics import Metrics
-from broker.policy import CallFate, RetryPolicy, Unfinished, call_fate
+from broker.policy import CallFate, NotNow, RetryPolicy, Unfinished, call_fate
 from broker.settings import Deadlines
-from broker.store import Database
+from broker.store import Database, Tx
 from broker.store import calls as rows
+from broker.store import closures as closure_rows
 from broker.store.calls import Before, CallResult, ClaimedStep, Undo
 from broker.store.casebook import Case
 from broker.store.connection import CLIENT_ERRORS
@@ -114,7 +116,11 @@ class Dispatcher:
         metrics: Metrics,
         fail_points: FailPoints,
         committed: Callable[[], None],
+        gate: Gate,
     ) -> None:
+        """gate: of the process, over all lanes."""
+        self._gate = gate
+        self._news: list[Close | Proven] = []
         self._lane = lane
         self._database = database
         self._outlets = outlets
@@ -134,19 +140,16 @@ class Dispatcher:
     async def turn(self) -> bool:
         """Settles what has ended, then claims as many due calls as slots are free."""
         settled = await self._settle()
+        await self._tell()
         free = self._slots - len(self._calls) - len(self._left_until)
         if free <= 0:
             return settled
         # Before the claim: the lease counts from its statement, and the commit may take its time.
         sent_by = monotonic() + self._deadlines.lease_s - self._deadlines.http_total_s
         async with self._database.transaction() as tx:
-            claimed = await rows.claim_calls(
-                tx,
-                lane=self._lane,
-                systems=list(self._outlets),
-                limit=free,
-                lease_s=self._deadlines.lease_s,
-            )
+            claimed = await self._claim(tx, free)
+        for step in claimed:
+            self._gate.began(step.step.system)
         if __debug__:
             await self._fail_points("claim.after")
         for step in claimed:
@@ -154,6 +157,48 @@ class Dispatcher:
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
         return settled or bool(claimed)
+
+    async def _claim(self, tx: Tx, free: int) -> list[ClaimedStep]:
+        """Due calls to systems that are open, at most so many; those to a system that takes only
+        some at once are claimed for it alone."""
+        if self._gate.is_stale(monotonic()):
+            found = await closure_rows.in_force(tx)
+            now = monotonic()
+            self._gate.learn(
+                [msgspec.structs.replace(one, until_s=now + left_s) for one, left_s in found], now
+            )
+        rooms = self._gate.rooms(self._lane, monotonic())
+        claims = [([name], room) for name, room in rooms.items() if room is not None]
+        claims.append(([name for name, room in rooms.items() if room is None], free))
+        claimed: list[ClaimedStep] = []
+        for systems, room in claims:
+            limit = min(room, free - len(claimed))
+            if systems and limit > 0:
+                claimed += await rows.claim_calls(
+                    tx,
+                    lane=self._lane,
+                    systems=systems,
+                    limit=limit,
+                    lease_s=self._deadlines.lease_s,
+                )
+        return claimed
+
+    async def _tell(self) -> None:
+        """All processes know what calls have shown of their systems; what could not be told is told
+        by a later turn."""
+        if not self._news:
+            return
+        news, self._news = self._news, []
+        try:
+            async with self._database.transaction() as tx:
+                if closed := [one for one in news if isinstance(one, Close)]:
+                    await closure_rows.close(tx, closed)
+                if proven := [one for one in news if isinstance(one, Proven)]:
+                    await closure_rows.prove(tx, proven)
+        except BaseException:
+            self._news = [*news, *self._news]
+            raise
+        self._gate.forget()
 
     async def drain(self, deadline_s: float) -> None:
         """Calls under way have ended and are settled, as far as deadline and database allow.
@@ -254,6 +299,7 @@ class Dispatcher:
         started = datetime.now(UTC)
         trial = _Try()
         calls = trial.calls
+        fault: Exception | None = None
         try:
             reference, answer, note = await self._cycle(outlet, claimed, sent_by, trial)
             settled = self._done(claimed, reference, answer, note, started, trial)
@@ -261,10 +307,13 @@ class Dispatcher:
             if not _wrote(calls):
                 why = Unavailable("shutdown", "Layshaft stopped before it wrote anything")
                 self._ended.append(self._unsent(claimed, why, started, wait_s=0.0))
+            self._gate.ended(outlet.name, NotNow("shutdown", ""), monotonic(), 0.0)
             raise
         except Exception as error:  # every failure is a fate of this step, defects included
-            if isinstance(error, Unavailable) and error.code == LEASE_USED_UP and not _wrote(calls):
-                wait_s = self._policy.transient.wait_s(1, random.random())
+            fault = error
+            if isinstance(error, NotNow) and not _wrote(calls):
+                wait_s = self._policy.asked_s(error)
+                wait_s += self._policy.transient.wait_s(1, random.random())
                 settled = self._unsent(claimed, error, started, wait_s=wait_s)
             else:
                 settled = self._failed(claimed, outlet, error, started, trial)
@@ -276,8 +325,18 @@ class Dispatcher:
         self._metrics.call_seconds.labels(claimed.step.system).observe(
             (settled.result.ended_at - started).total_seconds()
         )
+        self._note(outlet.name, fault)
         self._ended.append(settled)
         self.wake()
+
+    def _note(self, system: str, fault: Exception | None) -> None:
+        """What the end of a call tells of its system."""
+        found = self._gate.ended(system, fault, monotonic(), random.random())
+        if found is not None:
+            self._news.append(found)
+        closes = asked_to_close(system, fault, self._policy, self._lane)
+        if closes is not None:
+            self._news.append(closes)
 
     async def _cycle(
         self, outlet: Outlet, claimed: ClaimedStep, sent_by: float, trial: _Try
@@ -351,6 +410,9 @@ class Dispatcher:
         calls.append(f"{line} -> cut off")
         try:
             response = await outlet.perform(request)
+        except NotNow:
+            calls.pop()  # Nothing was sent.
+            raise
         except Failure as failure:
             calls[-1] = f"{line} -> {failure.word}"
             raise
@@ -587,7 +649,7 @@ def _require_time(sent_by: float, written: int) -> None:
         return
     if written:
         raise _unfinished(written)
-    raise Unavailable(LEASE_USED_UP, "The claim is too old to send on")
+    raise NotNow(LEASE_USED_UP, "The claim is too old to send on")
 
 
 def _unfinished(written: int) -> Unfinished:

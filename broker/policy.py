@@ -39,6 +39,10 @@ class Unfinished(Unavailable):
     """A call made part of its step true before its claim was used up; the next one goes on."""
 
 
+class NotNow(Unavailable):
+    """Nothing was asked of the target: it is not to be called now, by no fault of the step."""
+
+
 class Park(msgspec.Struct, frozen=True):
     """Waits in an exception case and holds its key."""
 
@@ -190,6 +194,9 @@ def call_fate(
             return CallFate("in_doubt", now + timedelta(seconds=wait_s), error)
         case Unfinished():
             return CallFate("ready", now, error, burns_attempt=False)
+        case NotNow():
+            wait_s = policy.asked_s(error) + policy.transient.wait_s(1, jitter)
+            return CallFate("ready", now + timedelta(seconds=wait_s), error, burns_attempt=False)
         case Unavailable() if attempt < policy.transient.attempts:
             wait_s = max(policy.transient.wait_s(attempt, jitter), policy.asked_s(error))
             return CallFate("ready", now + timedelta(seconds=wait_s), error)

@@ -11,8 +11,10 @@ from datetime import date, timedelta
 
 import msgspec
 
+from broker.gate import Breaker
 from broker.lateness import Memory
 from broker.policy import RetryPolicy
+from broker.quota import Quota
 from broker.sunset import Ending, Endings
 from canonical.codec import MAX_BODY_BYTES
 from canonical.envelope import Lane
@@ -59,6 +61,8 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settle_s: how long it may still be busy with a call whose answer was lost; only then is it asked
         what became of it.
     change_sets: whether it takes several changes in one call, all or none; else each is a call.
+    quotas: calls that it allows in any stretch of time, over all processes that share this
+        database; nobody else who calls it is known.
     """
 
     name: str
@@ -72,6 +76,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     concurrency: int = 4
     settle_s: float = 5.0
     change_sets: bool = True
+    quotas: tuple[Quota, ...] = ()
 
 
 class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +142,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscribers: dict[str, tuple[str, ...]] = {}
     deadlines: Deadlines = Deadlines()
     retry: RetryPolicy = RetryPolicy()
+    breaker: Breaker = Breaker()
     retention: Retention = Retention()
     # Messages decided in one commit at most, and unacked at once: three batches, so that one is
     # being decided while the next arrives; far below the point where prefetch stops paying.
@@ -186,11 +192,14 @@ def refuse_contradictions(settings: Settings) -> None:
 
     Raises: Misconfigured("retention-too-short"), Misconfigured("lease-too-short"),
     Misconfigured("share-out-of-bounds"), Misconfigured("lane-of-nothing"),
-    Misconfigured("sunset-of-nothing"), Misconfigured("reads-from-nowhere").
+    Misconfigured("sunset-of-nothing"), Misconfigured("reads-from-nowhere"),
+    Misconfigured("quota-twice").
     """
     systems = {system.name for system in settings.systems}
     for source in settings.sources:
         _refuse_source(source, systems)
+    for system in settings.systems:
+        _refuse_quotas(system)
     if not LEAST_SHARE <= settings.yield_share <= 1:
         raise Misconfigured(
             "share-out-of-bounds",
@@ -224,6 +233,18 @@ def _refuse_source(source: Source, systems: Set[str]) -> None:
             where=f"settings.sources.{source.name}.reads_from",
             remedy="Name one of settings.systems",
         )
+
+
+def _refuse_quotas(system: System) -> None:
+    stretches = [(quota.api, quota.per_s) for quota in system.quotas]
+    for api, per_s in stretches:
+        if stretches.count((api, per_s)) > 1:
+            raise Misconfigured(
+                "quota-twice",
+                f"{system.name} has two quotas of {per_s:g} s for {api or 'all paths'}",
+                where=f"settings.systems.{system.name}.quotas",
+                remedy="Keep the smaller one",
+            )
 
 
 def _refuse_short_lease(deadlines: Deadlines) -> None:

@@ -28,9 +28,11 @@ from broker.dealer import Dealer
 from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.escalator import Escalator
 from broker.failpoints import FailPoints
+from broker.gate import Gate
 from broker.herald import Herald
 from broker.housekeeper import Housekeeper
 from broker.looper import Clearing, Loop
+from broker.metering import Meter
 from broker.metrics import Metrics
 from broker.packages import expire_packages
 from broker.partitions import Ring
@@ -175,6 +177,10 @@ class App:
         self._holds: tuple[str, ...] = ()
         self._loops: list[Loop] = []
         self._clearing = Clearing()
+        self._gate = Gate(
+            {system.name: system.concurrency for system in self._settings.systems},
+            self._settings.breaker,
+        )
         self._precedence = Precedence()
         # Since the processes told each other last.
         self._took_rows = False
@@ -374,6 +380,8 @@ class App:
                 pools.append((f"intake-{lane}", SHARDS + 2))
             if "dispatch" in self._share.roles:
                 pools.append((f"dispatch-{lane}", 2))
+        if "dispatch" in self._share.roles and any(s.quotas for s in self._settings.systems):
+            pools.append(("quotas", 2))
         return pools
 
     def _make_lanes(self) -> None:
@@ -485,6 +493,7 @@ class App:
             metrics=self.metrics,
             fail_points=self._fail_points,
             committed=committed,
+            gate=self._gate,
         )
 
     def _dealer(self, lane: Lane) -> Dealer:
@@ -609,7 +618,11 @@ class App:
                 parallel=system.concurrency,
             ),
             fail_point=self._fail_points,
+            admission=self._meter(system) if system.quotas else None,
         )
+
+    def _meter(self, system: System) -> Meter:
+        return Meter(system=system.name, quotas=system.quotas, database=self._databases["quotas"])
 
     def _outlet(self, system: System, lane: Lane) -> Outlet:
         drivers = self._catalogue.drivers

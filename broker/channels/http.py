@@ -12,8 +12,9 @@ import inspect
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import SimpleNamespace, TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -43,6 +44,17 @@ _KEPT_BACK: Final = frozenset({"set-cookie", "x-csrf-token"})
 """Answer headers that are credentials: for the policy, not for the log of calls."""
 
 
+class Admission(Protocol):
+    """Whether a request may be sent now."""
+
+    async def take(self, path: str, lane: Lane) -> None:
+        """Called right before it is sent, which waits for it; what it raises is the fate of the
+        request, which is not sent then."""
+
+    def hear(self, response: Response) -> None:
+        """Called with every complete answer."""
+
+
 class Limits(msgspec.Struct, frozen=True):
     """Deadlines in seconds and sizes in bytes of one channel.
 
@@ -59,12 +71,16 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class _Sending:
-    """Whether bytes of a request may have left; what a deadline finds when it strikes."""
+    """Whether bytes of a request may have left; what a deadline finds when it strikes.
 
-    __slots__ = ("sent",)
+    admitted: waits until one may be sent now; raises where it may not.
+    """
+
+    __slots__ = ("admitted", "sent")
 
     def __init__(self) -> None:
         self.sent = False
+        self.admitted: Callable[[], Awaitable[None]] | None = None
 
 
 class _Dropped(aiohttp.ClientError):
@@ -86,8 +102,9 @@ class HttpChannel:
         limits: Limits | None = None,
         tls: ssl.SSLContext | None = None,
         fail_point: FailPoint | None = None,
+        admission: Admission | None = None,
     ) -> None:
-        """tls: for a private certificate authority. fail_point: see `FailPoint`.
+        """tls: for a private certificate authority. fail_point, admission: see there.
 
         Raises: Misconfigured if `base_url` is not http(s)://host[:port][/path].
         """
@@ -97,6 +114,7 @@ class HttpChannel:
         self._limits = limits or Limits()
         self._tls = tls
         self._fail_point = fail_point
+        self._admission = admission
         self._slots = Slots(self._limits.parallel)
         self._reads: aiohttp.ClientSession | None = None
         self._effects: aiohttp.ClientSession | None = None
@@ -174,6 +192,8 @@ class HttpChannel:
         headers = CIMultiDict(request.headers)
         headers["Accept-Encoding"] = "identity"
         headers.update(credentials)
+        if self._admission is not None:
+            sending.admitted = partial(self._admission.take, url.raw_path, lane)
         async with self._slots.one(lane):
             try:
                 async with self._session(request.effectful).request(
@@ -187,6 +207,8 @@ class HttpChannel:
                     response = await self._read(request, answer)
             except (aiohttp.ClientError, OSError) as error:
                 raise _fate(request, sending, _named(error)) from error
+        if self._admission is not None:
+            self._admission.hear(response)
         if __debug__ and request.effectful:
             await self._reach("http.after_response")
         return response
@@ -302,8 +324,14 @@ async def _mark_sent(
     context: SimpleNamespace,
     parameters: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
-    """Called just before the first byte is written: early is the safe side."""
-    context.trace_request_ctx.sent = True
+    """Called just before the first byte is written: early is the safe side.
+
+    The connection is there by then: what is admitted now is sent now.
+    """
+    sending: _Sending = context.trace_request_ctx
+    if sending.admitted is not None:
+        await sending.admitted()
+    sending.sent = True
 
 
 def _fate(request: Request, sending: _Sending, why: str) -> Failure:

@@ -14,6 +14,7 @@ from broker.channels.auth import CsrfSession, OAuth2ClientCredentials
 from broker.channels.http import HttpChannel
 from broker.dispatcher import Dispatcher, Outlet
 from broker.failpoints import FailPoints
+from broker.gate import Gate
 from broker.intake import Arrival
 from broker.pipeline import Pipeline
 from broker.settings import Deadlines
@@ -99,6 +100,7 @@ class Hall:
             metrics=bench.metrics,
             fail_points=FailPoints({}),
             committed=lambda: None,
+            gate=Gate(dict.fromkeys(outlets, 8), None),
         )
 
     async def send(self, body: bytes) -> None:

@@ -21,6 +21,7 @@ import msgspec
 
 from broker.dispatcher import Dispatcher, Outlet, lapse
 from broker.failpoints import FailPoints
+from broker.gate import Gate
 from broker.intake import Arrival
 from broker.lateness import Memory
 from broker.metrics import Metrics
@@ -488,9 +489,11 @@ class Bench:
         driver: Driver = TOY_DRIVER,
         perform: Callable[[Request], Awaitable[Response]] | None = None,
         committed: Callable[[], None] = lambda: None,
+        gate: Gate | None = None,
     ) -> Dispatcher:
         """A dispatcher of calls to the toy target; by default retries are due at once. perform: how
-        the target is reached, where not in this process."""
+        the target is reached, where not in this process. gate: by default failures close nothing.
+        """
         perform = perform or self.target.perform
         outlet = Outlet(name="erp", driver=driver, perform=perform, settle_s=settle_s)
         return Dispatcher(
@@ -504,6 +507,7 @@ class Bench:
             metrics=self.metrics,
             fail_points=FailPoints.parse(fail_points),
             committed=committed,
+            gate=gate or Gate({"erp": slots}, None),
         )
 
     async def lapse(self, *, settle_s: float = 0.0, fail_points: str = "") -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.quota import Quota
 from broker.topology import LANES
 from canonical.errors import Misconfigured
 from handlers import CATALOGUE
@@ -231,3 +232,51 @@ def test_signatures_are_read_by_question_and_there_is_at_least_one(tmp_path: Pat
         load(written(tmp_path, f"{text}0\n"), URLS)
     assert refused.value.code == "configuration-invalid"
     assert "rules.signatures" in refused.value.what
+
+
+QUOTAS = """
+[[settings.systems]]
+name = "erp"
+driver = "s4"
+base_url = "http://erp"
+auth = "basic"
+user = "u"
+secret = "env:X"
+quotas = [
+    { limit = 25, per_s = 1 },
+    { limit = 500, per_s = 60, api = "/api/contracts", reserve = 0.2 },
+]
+"""
+
+
+def with_quotas(folder: Path, text: str) -> Path:
+    return written(folder, MINIMAL.replace("systems = []\n", "") + text)
+
+
+def test_quotas_are_read_as_the_guide_writes_them(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "connectors.md").read_text()
+    assert '{ limit = 500, per_s = 60, api = "/api/contracts", reserve = 0.2 },' in guide
+    [system] = load(with_quotas(tmp_path, QUOTAS), URLS).settings.systems
+    assert system.quotas == (
+        Quota(limit=25, per_s=1),
+        Quota(limit=500, per_s=60, api="/api/contracts", reserve=0.2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "where"),
+    [
+        ('per_s = 60, api = "/api/contracts"', "per_s = 1", "quota-twice", "erp.quotas"),
+        ("limit = 25", "limit = 0", "configuration-invalid", ""),
+        ("reserve = 0.2", "reserve = 1", "configuration-invalid", ""),
+        ("reserve = 0.2", "margin = 500", "configuration-invalid", ""),
+    ],
+)
+def test_quotas_that_allow_nothing_or_contradict_are_refused(
+    tmp_path: Path, before: str, after: str, code: str, where: str
+) -> None:
+    assert before in QUOTAS
+    with pytest.raises(Misconfigured) as caught:
+        load(with_quotas(tmp_path, QUOTAS.replace(before, after)), URLS)
+    assert caught.value.code == code
+    assert where in caught.value.where
