@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime
 
 from broker import book, decided_elsewhere
@@ -35,7 +35,7 @@ from broker.store.ledgers import Woken
 from broker.store.messages import Note
 from broker.store.outbox import Emission
 from broker.store.pending import NewPending
-from canonical.effects import Decide, Effect, Fetch, Open, Plan
+from canonical.effects import Decide, Effect, Fetch, Open, Plan, Put
 
 
 class RaceLost(Exception):
@@ -69,19 +69,26 @@ async def apply(
     # Last of all: what others state meanwhile waits until the commit, and is to wait briefly.
     newer = await document_rows.hold_seen(tx, await aside_if(large, _watched, verdicts))
     news = sorted({*written, *newer})
-    woken = await wake_ledgers(tx, news, context.now, context.planner) if news else 0
+    along = await aside_if(large, _along, verdicts, written.keys(), frozenset(newer))
+    woken = await wake_ledgers(tx, news, context.now, context.planner, along) if news else 0
     return bool(rows.is_unfinished or planned or told or woken)
 
 
 async def wake_ledgers(
-    tx: Tx, keys: Sequence[str] | None, now: datetime, planner: Planner = UNKNOWN
+    tx: Tx,
+    keys: Sequence[str] | None,
+    now: datetime,
+    planner: Planner = UNKNOWN,
+    along: Iterable[tuple[str, str]] = (),
 ) -> int:
     """Ledgers that wait for one of these documents are planned again, and those whose time has
     come; None looks at every wait. Not those about which the planner has asked a person.
 
+    along: as of `broker.store.ledgers.newly_known`.
+
     The event the ledger follows from goes down the path once more; one such row per ledger.
     """
-    woken = await ledger_rows.newly_known(tx, keys, now, planner=planner.text)
+    woken = await ledger_rows.newly_known(tx, keys, now, planner=planner.text, along=along)
     await plan_anew(tx, woken, now)
     return len(woken)
 
@@ -132,12 +139,32 @@ async def _keep_unfinished(tx: Tx, rows: Consequences) -> None:
 def _watched(verdicts: Sequence[Verdict]) -> dict[str, int]:
     """By key, the oldest version on which these plans rest of what makes them anew."""
     plans = [e for verdict in verdicts for e in verdict.effects if isinstance(e, Plan)]
-    facts = [fact for p in plans for s in p.steps if (fact := watched_fact(s)) is not None]
-    facts += [fact for plan in plans for fact in plan.watched]
+    facts = [fact for plan in plans for fact in _facts_of(plan)]
     seen: dict[str, int] = {}
     for key, version in facts:
         seen[key] = min(version, seen.get(key, version))
     return seen
+
+
+def _along(verdicts: Sequence[Verdict], written: Set[str], newer: Set[str]) -> set[tuple[str, str]]:
+    """Correlation ids, with the kinds of documents that were written by what follows from the same;
+    or that were written by others while a plan of that story was made which rests on them."""
+    found: set[tuple[str, str]] = set()
+    for verdict in verdicts:
+        story = verdict.work.entry.envelope.correlation_id
+        for effect in verdict.effects:
+            if isinstance(effect, Put) and effect.key in written:
+                found.add((story, effect.key.partition("/")[0]))
+            elif isinstance(effect, Plan) and newer:
+                facts = _facts_of(effect)
+                found |= {(story, key.partition("/")[0]) for key, _ in facts if key in newer}
+    return found
+
+
+def _facts_of(plan: Plan) -> list[tuple[str, int]]:
+    """What makes the plan anew, in the versions it rests on."""
+    facts = [fact for step in plan.steps if (fact := watched_fact(step)) is not None]
+    return [*facts, *plan.watched]
 
 
 async def _store_documents(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:

@@ -22,6 +22,7 @@ from broker.store import messages as message_rows
 from broker.store import outbox as outbox_rows
 from broker.store import pending as pending_rows
 from broker.store import steps as step_rows
+from broker.store import watches as watch_rows
 from broker.store.calls import CallResult
 from broker.store.casebook import Case
 from broker.store.ledgers import Ledger, NewLedger, Renewal
@@ -78,7 +79,7 @@ class Planned(msgspec.Struct, frozen=True):
             ends_as="cancelled" if self.plan.cancels else "complete",
             cancelled_by=self.by,
             planner=self.planner.text,
-            watched=self.plan.watched,
+            along=self.plan.along,
         )
 
 
@@ -145,6 +146,9 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> di
         ledgers.append(ledger)
     if renewals:
         await ledger_rows.renew_ledgers(tx, renewals)
+    watched = {ledger.id: wanted[ledger.key].watched for ledger in ledgers}
+    if renewals or any(watched.values()):
+        await watch_rows.keep(tx, watched)
     await step_rows.move_steps(tx, [m for d in diffs.values() for m in d.moves])
     await step_rows.replace_steps(tx, [(n, r) for n, d in diffs.items() for r in d.replaces], now)
     await step_rows.insert_steps(tx, [(n, i) for n, d in diffs.items() for i in d.inserts], now)

@@ -157,7 +157,9 @@ class Plan(msgspec.Struct, frozen=True):
     key: the ledger's business object. version: of the event it follows
     from; an older one plans nothing. cancels: whether the transaction was taken back: nothing of it
     must become true any more. watched: facts with the versions it was planned on, on which more
-    hangs than one step: a newer one makes the plan anew while the ledger is open.
+    hangs than one step: a newer one makes the plan anew while the ledger is open. along: kinds of
+    documents: one that follows from the same foreign message as the plan makes it anew whenever it
+    comes, since which of them is decided first is chance.
     """
 
     key: str
@@ -167,6 +169,7 @@ class Plan(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     cancels: bool = False
     watched: tuple[tuple[str, int], ...] = ()
+    along: tuple[str, ...] = ()
 
 
 class Fetch(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
 class NewLedger(msgspec.Struct, frozen=True):
     """What opens or renews a ledger. ends_as, cancelled_by, planner: as in Ledger; one that is not
-    told apart ("") leaves the one before on record. watched: as in Plan."""
+    told apart ("") leaves the one before on record. along: as in Plan."""
 
     key: str
     title: str
@@ -62,7 +62,7 @@ class NewLedger(msgspec.Struct, frozen=True):
     ends_as: LedgerEnd = "complete"
     cancelled_by: str = ""
     planner: str = ""
-    watched: tuple[tuple[str, int], ...] = ()
+    along: tuple[str, ...] = ()
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -103,15 +103,16 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
         """
         insert into ledger (key, title, version, subscription, scope, lane, source, correlation_id,
                             findings, message_at, message_seq, ends_as, cancelled_by, planner,
-                            watched)
+                            story, along)
         select key, title, version, subscription, scope, lane, source, correlation_id,
-               findings::jsonb, at, seq, ends_as, cancelled_by, planner, watched::jsonb
+               findings::jsonb, at, seq, ends_as, cancelled_by, planner, correlation_id,
+               string_to_array(along, ' ')
         from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
                     $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[],
                     $12::text[], $13::text[], $14::text[], $15::text[])
              with ordinality as n(key, title, version, subscription, scope, lane, source,
                                   correlation_id, findings, at, seq, ends_as, cancelled_by,
-                                  planner, watched, n)
+                                  planner, along, n)
         order by n
         -- takes the row lock of the one that is there
         on conflict (key) do update set key = excluded.key
@@ -131,7 +132,7 @@ async def lock_or_open(tx: Tx, wanted: Sequence[NewLedger]) -> dict[str, tuple[L
         [n.ends_as for n in wanted],
         [n.cancelled_by for n in wanted],
         [n.planner for n in wanted],
-        [_watched(n) for n in wanted],
+        [" ".join(n.along) for n in wanted],
     )
     return {r["key"]: (_ledger(r), bool(r["is_new"])) for r in rows}
 
@@ -142,14 +143,16 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         """
         update ledger l set title = r.title, version = r.version, findings = r.findings::jsonb,
                message_at = r.at, message_seq = r.seq, planned_at = now(),
-               ends_as = r.ends_as, cancelled_by = r.cancelled_by, watched = r.watched::jsonb,
+               ends_as = r.ends_as, cancelled_by = r.cancelled_by,
+               story = r.story, along = string_to_array(r.along, ' '),
                planner = coalesce(nullif(r.planner, ''), l.planner), asked_planner = '',
                state = case when r.reopen then 'open' else l.state end,
                completed_at = case when r.reopen then null else l.completed_at end
         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[],
-                    $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[], $11::text[])
+                    $6::bigint[], $7::boolean[], $8::text[], $9::text[], $10::text[], $11::text[],
+                    $12::text[])
              as r(id, title, version, findings, at, seq, reopen, ends_as, cancelled_by, planner,
-                  watched)
+                  story, along)
         where l.id = r.id
         """,
         [r.ledger_id for r in renewals],
@@ -162,12 +165,9 @@ async def renew_ledgers(tx: Tx, renewals: Sequence[Renewal]) -> None:
         [r.new.ends_as for r in renewals],
         [r.new.cancelled_by for r in renewals],
         [r.new.planner for r in renewals],
-        [_watched(r.new) for r in renewals],
+        [r.new.correlation_id for r in renewals],
+        [" ".join(r.new.along) for r in renewals],
     )
-
-
-def _watched(new: NewLedger) -> str:
-    return encode(dict(new.watched)).decode()
 
 
 async def ask_for_consent(tx: Tx, ledger_ids: Sequence[int], planner: str) -> None:
@@ -217,9 +217,11 @@ async def open_ones(tx: Tx, ids: Iterable[int]) -> frozenset[int]:
 
 
 async def end_ledgers(tx: Tx, ids: Sequence[int]) -> None:
-    """Every step of these is settled: each is complete, or cancelled."""
+    """Every step of these is settled: each is complete, or cancelled, and watches nothing."""
     await tx.execute(
         """
+        with unwatched as (delete from watch where ledger_id = any($1::bigint[])),
+        unfound as (delete from swept_watch where ledger_id = any($1::bigint[]))
         update ledger l set state = l.ends_as, completed_at = now()
         from unnest($1::bigint[]) as w(id) where l.id = w.id
         """,
@@ -252,28 +254,28 @@ async def mark_told(tx: Tx, told: Sequence[tuple[int, str]]) -> None:
 
 
 async def newly_known(
-    tx: Tx, keys: Sequence[str] | None, now: datetime, *, planner: str = ""
+    tx: Tx,
+    keys: Sequence[str] | None,
+    now: datetime,
+    *,
+    planner: str = "",
+    along: Iterable[tuple[str, str]] = (),
 ) -> list[Woken]:
     """Ledgers that wait for, or watch, a fact which is newer than what they saw, or have an open
     step whose time to be planned anew has come; in the order of their ids.
 
     A fact is a document, or the documents of a selection. keys: documents just written, or None to
     look at every wait for a fact. planner: ledgers that it has asked a person about are left out.
+    along: correlation ids with kinds of documents that were written by what follows from the same:
+        they make plans anew that say so, whatever their ledgers wait for.
     """
+    stories = sorted(set(along))
     rows = await tx.fetch(
         """
-        with watching as materialized (
-            select l.id as ledger_id, w.fact, w.seen::bigint as seen
-            from ledger l cross join lateral jsonb_each_text(l.watched) as w(fact, seen)
-            where l.state = 'open' and l.watched <> '{}'
-              and ($1::text[] is null or l.watched ?| array(
-                  select name from selected where key = any($1::text[])
-                  union all select unnest($1::text[])))
-        ),
-        named as materialized (
+        with named as materialized (
             select name from selected where key = any($1::text[])
             union
-            select fact from watching
+            select fact from swept_watch
             where $1::text[] is null and split_part(fact, '/', 1) = any($3::text[])
             union
             select fact from step
@@ -299,14 +301,37 @@ async def newly_known(
                   and d.version > s.seen
                 union all
                 select w.ledger_id, false
-                from watching w join selection d on d.name = w.fact where d.version > w.seen
+                from selection d cross join lateral (
+                    select ledger_id from swept_watch
+                    where fact = d.name and seen < d.version
+                ) w
+                union all
+                -- (look-ups for each: joins may be planned as reads of whole tables)
+                select w.ledger_id, false
+                from unnest($1::text[]) as k(key)
+                cross join lateral (
+                    select row_version from document where key = k.key limit 1
+                ) d
+                cross join lateral (
+                    select ledger_id from watch where fact = k.key and seen < d.row_version
+                    union all
+                    select ledger_id from swept_watch where fact = k.key and seen < d.row_version
+                ) w
                 union all
                 select w.ledger_id, false
-                from watching w
+                from swept_watch w
                 cross join lateral (
                     select row_version from document where key = w.fact limit 1
                 ) d
-                where d.row_version > w.seen
+                where $1::text[] is null and d.row_version > w.seen
+                union all
+                select l.id, false
+                from unnest($5::text[], $6::text[]) as a(story, kind)
+                cross join lateral (
+                    select id from ledger
+                    where story = a.story and along <> '{}' and a.kind = any(along)
+                      and state in ('open', 'complete')
+                ) l
                 union all
                 select s.ledger_id, true
                 from step s
@@ -330,6 +355,8 @@ async def newly_known(
         now,
         sorted(SELECTIONS),
         planner,
+        [story for story, _ in stories],
+        [kind for _, kind in stories],
     )
     return [
         Woken(

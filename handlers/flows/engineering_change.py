@@ -51,7 +51,7 @@ from handlers.flows.change_sourcing import as_defined, sourcing_steps
 from handlers.flows.definitions_in_force import definitions_in_force
 from handlers.flows.mass_change import guarded
 from handlers.flows.planning import LAYSHAFT, Planning, Views, acts_at, flat, planning_of
-from handlers.flows.plant_boms import bom_steps
+from handlers.flows.plant_boms import bom_steps, held_boms
 
 
 def needs(message: Message[EngineeringChange], facts: Facts) -> frozenset[str]:
@@ -109,7 +109,8 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         title=change.title or change.number,
         steps=guarded(planning, (*work, *notices, *told)),
         findings=(*findings, *definitions.findings, *sourcing.findings, *on_order.findings),
-        watched=definitions.watched,
+        watched=(*definitions.watched, *held_boms(planning)),
+        along=("item", "bom"),
     )
     return (plan, *sourcing.cases, *stops.cases)
 

@@ -60,9 +60,21 @@ def bom_steps(
                     plant=plant,
                     after=[*before(numbers, system, [plant]), *after, *awaited],
                     owner="master data",
-                    fact=held_bom_key(parent, plant, planning.facts),
+                    fact=bom_key(parent.number),
                 )
     return steps
+
+
+def held_boms(planning: Planning) -> tuple[tuple[str, int], ...]:
+    """BOMs as ERPs hold them, of which plants keep lines of their own, in the versions known."""
+    facts = planning.facts
+    keys = {
+        held_bom_key(parent, plant, facts)
+        for parent in planning.scope.items
+        if structure(parent.number, facts) is not None
+        for plant in planning.scope.plants[parent.number]
+    }
+    return tuple((key, facts.version(key)) for key in sorted(keys - {""}))
 
 
 def built_into(

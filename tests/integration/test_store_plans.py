@@ -102,7 +102,8 @@ insert into ledger (key, title, version, subscription, scope, lane, source, corr
                     message_at, message_seq)
 select 'order/' || n, '', 1, 'toy', 'toy', 'standard', 's', '', now(), n
 from generate_series(1, $1::int / 10) n;
-update ledger set watched = '{"supplier/51": 1}' where id % 500 = 1;
+insert into watch (ledger_id, fact, seen)
+select (n - 1) % ($1::int / 10) + 1, 'supplier/' || n, 1 from generate_series(1, $1::int) n;
 insert into target (system, object_kind, object_id, plant)
 select 'erp', 'supplier', 'T' || n, '' from generate_series(1, $1::int) n;
 insert into step (ledger_id, identity, generation, kind, plant, system, object_kind, object_id,

@@ -36,9 +36,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await made.close()
 
 
-async def planned(tx: Tx, *steps: Step, watched: tuple[tuple[str, int], ...] = ()) -> None:
-    origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", POSITION)
-    plan = Plan("order/1", 1, "T", steps, watched=watched)
+async def planned(
+    tx: Tx,
+    *steps: Step,
+    watched: tuple[tuple[str, int], ...] = (),
+    along: tuple[str, ...] = (),
+    story: str = "story",
+) -> None:
+    origin = book.Origin("toy", "toy", "plm", "m1", story, "standard", POSITION)
+    plan = Plan("order/1", 1, "T", steps, watched=watched, along=along)
     now: datetime = await tx.fetchval("select now()")
     assert await book.apply_plans(tx, [book.Planned(plan, origin)], now) == ["taken"]
 
@@ -94,10 +100,10 @@ async def test_a_decided_approval_is_not_woken(database: Database) -> None:
 UNWATCHING = msgspec.structs.replace(ASKED, fact="", seen=0)
 
 
-@pytest.mark.parametrize("keys", [["supplier/S1"], None], ids=["by the document", "by the sweep"])
 async def test_a_plan_is_made_anew_for_a_fact_that_none_of_its_steps_watches(
-    database: Database, keys: list[str] | None
+    database: Database,
 ) -> None:
+    keys = ["supplier/S1"]
     async with database.transaction() as tx:
         await stated(tx, 1)
         await planned(tx, UNWATCHING, watched=(("supplier/S0", 7), ("supplier/S1", 1)))
@@ -122,6 +128,37 @@ async def test_a_ledger_that_has_ended_watches_nothing(database: Database) -> No
         assert await tx.fetchval("select state from ledger") == "complete"
         assert await application.wake_ledgers(tx, ["supplier/S1"], NOW) == 0
         assert await application.wake_ledgers(tx, None, NOW) == 0
+
+
+async def test_what_nobody_has_stated_yet_is_found_by_the_sweep_as_well(database: Database) -> None:
+    async with database.transaction() as tx:
+        await planned(tx, UNWATCHING, watched=(("supplier/S1", 0),))
+        assert await application.wake_ledgers(tx, None, NOW) == 0
+        await stated(tx, 1)
+        assert await application.wake_ledgers(tx, None, NOW) == 1
+        await tx.execute("delete from pending")
+        assert await application.wake_ledgers(tx, ["supplier/S1"], NOW) == 1
+
+
+async def test_what_was_stated_along_with_it_makes_even_a_complete_plan_anew(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        await planned(tx, along=("supplier", "item"))
+        assert await tx.fetchval("select state from ledger") == "complete"
+
+        async def woken(*along: tuple[str, str]) -> int:
+            return await application.wake_ledgers(tx, ["item/1"], NOW, along=along)
+
+        assert await woken() == 0
+        assert await woken(("another", "item"), ("story", "order")) == 0
+        assert await woken(("story", "item"), ("story", "supplier")) == 1
+        await tx.execute("delete from pending")
+        # A later statement is a story of its own.
+        await planned(tx, along=("item",), story="next")
+        assert await woken(("story", "item")) == 0
+        assert await woken(("next", "supplier")) == 0
+        assert await woken(("next", "item")) == 1
 
 
 # --- times ---

@@ -421,8 +421,9 @@ def test_a_bom_that_hangs_on_what_its_erp_holds_is_planned_anew_when_that_is_tol
     documents = [*pump(line("SEAL")), held("SEAL")]
     made = plan(change("PUMP"), *documents, rules=unguarded(OWNING))
     here, there = (named(made, f"{plant}|erp|bom|PUMP|put-bom") for plant in ("1010", "2010"))
-    assert (here.fact, here.seen) == ("", 0)
-    assert (there.fact, there.seen) == ("plant-bom/2010/1/1/PUMP", 1)
+    assert (here.fact, here.seen) == (there.fact, there.seen) == ("bom/PUMP", 1)
+    assert made.watched == (("plant-bom/2010/1/1/PUMP", 1),)
+    assert made.along == ("item", "bom")
 
 
 def test_what_an_erp_holds_is_asked_for_only_where_it_decides() -> None:
