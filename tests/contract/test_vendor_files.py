@@ -1,6 +1,6 @@
-"""Every file of the vendors' that is at hand for the systems we have drivers for is read, or it is
-said why nobody reads it. The files are no part of the project: these tests exist only where they
-are.
+"""Every file of the vendors' that is at hand for the systems we have drivers for is parsed by a
+reader that has a use for it: it is read, or what it is is known and it is refused by that name. The
+files are no part of the project: these tests exist only where they are.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from broker.intake import unwrapped
-from canonical.codec import decode_json
+from canonical.codec import decode_foreign, decode_json
 from canonical.connector import Confirmed, Present
 from canonical.effects import Effect, Emit, Fetch, Step
 from canonical.envelope import Message
-from canonical.errors import InvalidMessage
+from canonical.errors import Failure, InvalidMessage
 from canonical.exchange import Response
 from canonical.facts import Facts
 from canonical.handler import Delivery
@@ -56,6 +56,13 @@ FILLED: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
         row.item.number for row in bom.results
     )),
     arena.Change: lambda c: (c.guid, c.number, c.title, c.lifecycle_status.type),
+    arena.ChangeDraft: lambda draft: (
+        draft.category.guid, draft.title, draft.number_sequence_prefix.value,
+        draft.effectivity_type, draft.description, draft.routings, draft.enforce_approval_deadline,
+        draft.approval_deadline_date_time, *(
+            bytes(stated.value) for stated in draft.additional_attributes
+        ),
+    ),
     arena.ChangeItem: lambda row: (row.guid, row.new_item_revision.number),
     arena.ErrorDocument: lambda error: (error.status, error.errors, error.errors[0].message),
     arena.EventItem: lambda item: (item.guid, item.effective_item_revision.number),
@@ -277,8 +284,10 @@ READ: dict[str, Reading] = {
     "sap-s4-odata/sandbox-json/purchaseorder/purchase-order-header-03-item-schedule-line-sample.json":
         entity(s4_read.OrderScheduleLine),
 }  # fmt: skip
-NOT_READ: dict[str, str] = {
-    "arena-rest/Change__create_change__0.json": "what a client writes; no change is created here",
+# What no event can come of, by the name under which it is refused.
+REFUSED: dict[str, tuple[type[Any], str]] = {
+    # What a client writes to Arena.
+    "arena-rest/Change__create_change__0.json": (arena.ChangeDraft, "change-not-created"),
 }  # fmt: skip
 
 
@@ -341,9 +350,9 @@ def answered(content: object) -> Response:
 pytestmark = pytest.mark.skipif(not VENDORS.is_dir(), reason="the vendors' files are not here")
 
 
-def test_of_every_file_it_is_said_who_reads_it_or_why_nobody_does() -> None:
-    assert files() == {*READ, *NOT_READ}
-    assert not READ.keys() & NOT_READ.keys()
+def test_of_every_file_it_is_said_who_reads_it_or_by_which_name_it_is_refused() -> None:
+    assert files() == {*READ, *REFUSED}
+    assert not READ.keys() & REFUSED.keys()
 
 
 # --- Arena's files put together into what a client sends ---
@@ -593,12 +602,53 @@ def test_an_object_without_what_a_row_names_is_no_file_of_it(kind: type[s4.Entit
         entity(kind, **nothing)(b'{"anything": 1}')
 
 
-# --- Files that are no messages of a driver ---
+# --- files that no event can come of ---
 
 
-@pytest.mark.parametrize("name", NOT_READ)
-def test_what_no_driver_reads_is_refused_by_each_of_its_vendors(name: str) -> None:
-    """With what it is not, and where: whoever sends it by mistake is told."""
+def fate(body: bytes) -> str:
+    """The code under which it is refused, from a source that may send everything and says nothing
+    of it; "" where it is taken."""
+    delivery = Delivery("vendor", "", body, attributes={"time": NOW.isoformat()})
+    try:
+        CATALOGUE.recognise(tuple(RECOGNISED), delivery).read(delivery)
+    except Failure as failure:
+        return failure.code
+    return ""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_such_a_file_is_parsed_whole_and_refused_by_its_name(name: str) -> None:
+    kind, code = REFUSED[name]
+    body = (VENDORS / name).read_bytes()
+    found, ignored, deviations = decode_foreign(body, kind)
+    filled(found)
+    assert (ignored, deviations) == ((), ())
+    assert fate(body) == code
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_whoever_sends_such_a_file_is_told_what_to_do(name: str) -> None:
+    delivery = Delivery("vendor", "", (VENDORS / name).read_bytes())
+    for contracts in (tuple(RECOGNISED), tuple(RECOGNISED)[::-1]):
+        with pytest.raises(InvalidMessage) as refused:
+            CATALOGUE.recognise(contracts, delivery).read(delivery)
+        failure = refused.value
+        assert all((failure.what, failure.where, failure.remedy))
+        assert failure.owner == "sender"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_value_of_another_type_in_such_a_file_is_named(name: str) -> None:
+    stated = msgspec.json.decode((VENDORS / name).read_bytes())
+    for member in stated:
+        delivery = Delivery("vendor", "", msgspec.json.encode(stated | {member: 7}))
+        with pytest.raises(InvalidMessage, match="contract-violated") as refused:
+            CATALOGUE.recognise(tuple(RECOGNISED), delivery).read(delivery)
+        assert member in refused.value.where
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_no_reader_of_its_vendor_takes_such_a_file(name: str) -> None:
     body = (VENDORS / name).read_bytes()
     vendor = {"arena-rest": "arena", "sap-s4-odata": "s4"}[name.partition("/")[0]]
     about = {"id": "1", "subject": "item/1", "time": "2026-03-02T08:00:00Z"}
@@ -606,8 +656,10 @@ def test_what_no_driver_reads_is_refused_by_each_of_its_vendors(name: str) -> No
     assert readers
     for handler in readers:
         delivery = Delivery(vendor, handler.types[0], body, attributes=about)
-        with pytest.raises(InvalidMessage) as refused:
+        with pytest.raises(InvalidMessage):
             handler.read(delivery)
-        assert refused.value.what
-        assert refused.value.where
-        assert refused.value.remedy
+
+
+def test_no_other_file_is_refused_by_such_a_name() -> None:
+    names = {code for _, code in REFUSED.values()}
+    assert not [name for name in READ if fate((VENDORS / name).read_bytes()) in names]

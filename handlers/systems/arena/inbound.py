@@ -25,6 +25,7 @@ from canonical.revision import parse_revision
 from canonical.text import normalise_id, normalise_text, received_id
 from handlers.systems.arena.native import (
     Change,
+    ChangeDraft,
     ChangeItem,
     ChangeItems,
     ChangeStatement,
@@ -56,20 +57,38 @@ from handlers.systems.changes import state_change
 from handlers.systems.timestamps import microseconds, to_utc
 
 TYPE = "arena.change"
+# Members in which a client puts what Arena shows of changes, and of what they are about.
+_STATED = (b'"change"', b'"changes"', b'"changeItems"', b'"event"', b'"item"', b'"items"')
 
 
 def recognises(delivery: Delivery) -> bool:
-    """Whether the content looks like a change statement: a JSON object with its two members."""
+    """Whether the content looks like a change statement: a JSON object with its two members; or
+    like what creates a change, which is refused by its name."""
     body = delivery.body
-    return body[:16].lstrip().startswith(b"{") and b'"change"' in body and b'"changeItems"' in body
+    is_statement = b'"change"' in body and b'"changeItems"' in body
+    return body[:16].lstrip().startswith(b"{") and (is_statement or _is_draft(body))
+
+
+def _is_draft(body: bytes) -> bool:
+    """Requests and training plans get a number in the same way, and take effect in none; whatever
+    Arena shows of a change has its status, or stands in a member of its own."""
+    return (
+        b'"numberSequencePrefix"' in body
+        and b'"effectivityType"' in body
+        and b'"lifecycleStatus"' not in body
+        and not any(member in body for member in _STATED)
+    )
 
 
 def read(delivery: Delivery) -> Message[ChangeStatement]:
     """The change statement with its identity.
 
     Identity: the event of Arena's queue, else the change and the time of its present status.
-    Raises: InvalidMessage for content that is no such statement, naming the field.
+    Raises: InvalidMessage for content that is no such statement, naming the field, and for what
+        creates a change.
     """
+    if _is_draft(delivery.body):
+        raise _not_created(delivery.body)
     statement, ignored, deviations = decode_foreign(
         delivery.body, ChangeStatement, where="change statement"
     )
@@ -92,6 +111,23 @@ def read(delivery: Delivery) -> Message[ChangeStatement]:
     )
     custom = custom_ignored(change.additional_attributes, CHANGE_FIELDS, "change")
     return Message(envelope, statement, named((*ignored, *custom)), deviations)
+
+
+def _not_created(body: bytes) -> InvalidMessage:
+    """There is nothing to key it by: Arena gives number and guid, and a status.
+
+    Raises: InvalidMessage where it would create no change either, naming the field.
+    """
+    draft, *_ = decode_foreign(body, ChangeDraft, where="change draft")
+    return InvalidMessage(
+        "change-not-created",
+        f"The content asks Arena to create the change {draft.title[:40]!r}: it has no number, guid"
+        " or status yet",
+        where="change draft",
+        remedy="Send it to Arena (POST /changes), and here what Arena says of the change that it"
+        f" has created: GET /changes/GUID with its items as {TYPE}, or the event of the outbound"
+        " queue",
+    )
 
 
 def needs(message: Message[ChangeStatement], facts: Facts) -> frozenset[str]:

@@ -216,6 +216,44 @@ class ChangeStatement(_Native, frozen=True):
     event: Event | None = None
 
 
+# --- a change that is to be created ---
+
+
+class Prefix(_Native, frozen=True):
+    """How the number begins that Arena gives to what it creates: "ECO-"."""
+
+    value: Name
+
+
+class DraftAttribute(_Native, frozen=True):
+    """A custom field of a draft: by its guid, as its name is Arena's to say."""
+
+    guid: Name
+    value: msgspec.Raw = msgspec.field(default_factory=_null)
+
+
+class ChangeDraft(_Native, frozen=True):
+    """What creates a change: the body of POST /changes. There is no number, guid or status yet.
+
+    effectivity_planned_date_time, expiration_date_time: of one that takes effect on a date, and of
+    one that ends.
+    """
+
+    category: Guid
+    title: Name
+    number_sequence_prefix: Prefix
+    effectivity_type: Name
+    description: str | None = None
+    routings: Annotated[tuple[Guid, ...], msgspec.Meta(max_length=MAX_ROWS)] = ()
+    approval_deadline_date_time: Instant | None = None
+    enforce_approval_deadline: bool = False
+    effectivity_planned_date_time: Instant | None = None
+    expiration_date_time: Instant | None = None
+    additional_attributes: Annotated[
+        tuple[DraftAttribute, ...], msgspec.Meta(max_length=MAX_ROWS)
+    ] = ()
+
+
 # --- an item revision, its BOM and its sources ---
 
 

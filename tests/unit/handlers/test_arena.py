@@ -27,6 +27,7 @@ from canonical.handler import Delivery
 from canonical.item import Item, item_key
 from canonical.revision import Scheme, parse_revision
 from canonical.rules import Rules
+from handlers import CATALOGUE, RECOGNISED
 from handlers.systems.arena.inbound import HANDLER, read, recognises
 from tests.corpus import CORPUS, golden
 from tests.fixtures.build_packages import PACKAGES
@@ -522,3 +523,81 @@ def test_damaged_bytes_raise_nothing_but_invalid_message(data: st.DataObject) ->
         body[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     with suppress(InvalidMessage):
         decided(bytes(body))
+
+
+# --- what creates a change ---
+
+DRAFT: dict[str, Any] = {
+    "category": {"guid": "CAT00000000000000001"},
+    "numberSequencePrefix": {"value": "ECO-"},
+    "title": "Longer seal",
+    "description": "The seal of the output shaft is too short.",
+    "routings": [{"guid": "ROU00000000000000001"}],
+    "approvalDeadlineDateTime": "2026-04-01T07:00:00Z",
+    "enforceApprovalDeadline": True,
+    "effectivityType": "PERMANENT_ON_DATE",
+    "effectivityPlannedDateTime": "2026-05-01T07:00:00Z",
+    "additionalAttributes": [{"guid": "ATT00000000000000001", "value": 2}],
+}
+TEMPORARY = DRAFT | {"effectivityType": "TEMPORARY", "expirationDateTime": "2026-06-01T07:00:00Z"}
+REQUIRED = ("category", "numberSequencePrefix", "title", "effectivityType")
+
+
+def drafted(**fields: Any) -> bytes:
+    """A draft with these members instead; without those that are `...`."""
+    return json.dumps({k: v for k, v in (DRAFT | fields).items() if v is not ...}).encode()
+
+
+def test_what_creates_a_change_is_known_and_refused_by_its_name() -> None:
+    shortest = {name: ... for name in DRAFT if name not in REQUIRED}
+    for body in (drafted(), json.dumps(TEMPORARY).encode(), drafted(**shortest)):
+        for contracts in (tuple(RECOGNISED), tuple(RECOGNISED)[::-1], ("arena.change",)):
+            assert CATALOGUE.recognise(contracts, delivery(body)) is HANDLER
+        failure = refused(body)
+        assert isinstance(failure, InvalidMessage)
+        assert (failure.code, failure.where) == ("change-not-created", "change draft")
+        assert (failure.word, failure.owner) == ("data_quality", "sender")
+        assert "'Longer seal'" in failure.what
+        assert "GET /changes/GUID" in failure.remedy
+
+
+@pytest.mark.parametrize("name", DRAFT)
+def test_a_draft_with_a_value_of_another_type_is_refused_for_that_place(name: str) -> None:
+    failure = refused(drafted(**{name: 7}))
+    assert (failure.code, name in failure.where) == ("contract-violated", True)
+
+
+def test_a_draft_without_what_arena_needs_is_refused_for_what_is_missing() -> None:
+    failure = refused(drafted(title=...))
+    assert (failure.code, "title" in failure.what) == ("contract-violated", True)
+    for name in ("category", "routings", "additionalAttributes", "numberSequencePrefix"):
+        empty: Any = [{}] if isinstance(DRAFT[name], list) else {}
+        assert refused(drafted(**{name: empty})).code == "contract-violated"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        # What creates a request and a training plan: they get a number in the same way.
+        {"effectivityType": ...},
+        {"effectivityType": ..., "problem": "Leaks", "requestCode": "Cost"},
+        # What changes one that there is.
+        {"numberSequencePrefix": ...},
+        # What Arena answers.
+        {"numberSequencePrefix": ..., "guid": "C", "number": "ECO-1", "lifecycleStatus": {}},
+        {"lifecycleStatus": {"type": "OPEN_AND_UNLOCKED"}, "guid": "C", "number": "ECO-1"},
+    ],
+)
+def test_nothing_else_that_is_written_or_answered_passes_for_a_draft(other: dict[str, Any]) -> None:
+    for contract in RECOGNISED:
+        with pytest.raises(InvalidMessage, match="contract-unknown"):
+            CATALOGUE.recognise((contract,), delivery(drafted(**other)))
+    assert not recognises(delivery(f"[{drafted().decode()}]".encode()))
+
+
+def test_a_statement_with_members_of_a_draft_stays_a_statement() -> None:
+    body = json.loads(statement(row()))
+    body["change"] |= {"numberSequencePrefix": DRAFT["numberSequencePrefix"]}
+    for both in (body, body | DRAFT):
+        found = HANDLER.read(delivery(json.dumps(both).encode()))
+        assert found.envelope.key == "engineering-change/ECO-9"
