@@ -37,6 +37,16 @@ MAX_SEARCHED_BYTES = 64 * 1024
 _PATH = re.compile(r" - at `\$\.?([^`]*)`\Z")
 _MISSING = re.compile(r"\AObject missing required field `([^`]*)`")
 
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What a JSON document may have at most; as it is, of a message."""
+
+    bytes: int = MAX_BODY_BYTES
+    values: int = MAX_VALUES
+
+
+OF_A_MESSAGE = Bounds()
+
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -45,16 +55,23 @@ def encode(value: msgspec.Struct | object) -> bytes:
     return _encoder.encode(value)
 
 
-def decode_json(body: bytes, kind: type[T], *, where: str = "body", keys_once: bool = False) -> T:
+def decode_json(
+    body: bytes,
+    kind: type[T],
+    *,
+    where: str = "body",
+    keys_once: bool = False,
+    bounds: Bounds = OF_A_MESSAGE,
+) -> T:
     """A value of `kind`; InvalidMessage for anything else, whatever the decoder raised.
 
     keys_once: an object that gives a key twice is refused too; for content that has effects.
     """
-    check_size(body, where=where)
+    check_size(body, limit=bounds.bytes, where=where)
     # The decoder does not look at bytes in fields that a contract does not name.
     if not body.isascii():
         guard(body.decode, where=where)
-    check_shape(body, where=where)
+    check_shape(body, limit=bounds.values, where=where)
     value = guard(lambda: msgspec.json.decode(body, type=kind), where=where)
     if keys_once:
         check_keys(body, where=where)
@@ -62,14 +79,14 @@ def decode_json(body: bytes, kind: type[T], *, where: str = "body", keys_once: b
 
 
 def decode_foreign(
-    body: bytes, kind: type[T], *, where: str = "body"
+    body: bytes, kind: type[T], *, where: str = "body", bounds: Bounds = OF_A_MESSAGE
 ) -> tuple[T, tuple[str, ...], tuple[Deviation, ...]]:
     """A vendor's value of `kind`, which members of the content it does not take, and where it is
     not written as it should be: the `ignored` and the `deviations` of its message.
 
     Raises: InvalidMessage, as decode_json with keys_once does.
     """
-    value = decode_json(body, kind, where=where)
+    value = decode_json(body, kind, where=where, bounds=bounds)
     content = guard(lambda: msgspec.json.decode(body), where=where)
     _check_keys(body, content, where)
     return value, *looked_through(content, kind)
@@ -90,22 +107,22 @@ def check_size(body: bytes, *, limit: int = MAX_BODY_BYTES, where: str = "body")
         )
 
 
-def check_shape(body: bytes, *, where: str = "body") -> None:
-    """Refuses JSON nested deeper than MAX_DEPTH or with more than MAX_VALUES values.
+def check_shape(body: bytes, *, limit: int = MAX_VALUES, where: str = "body") -> None:
+    """Refuses JSON nested deeper than MAX_DEPTH or with more than `limit` values.
 
     Nothing is parsed and nothing recurses. Few brackets cannot nest deep and few bytes cannot hold
     many values, so ordinary bodies cost two counts; 2 MiB made for it cost about 30 ms.
     """
-    if len(body) <= MAX_VALUES and body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+    if len(body) <= limit and body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     structure = _structure(body)
     brackets = structure.translate(_ROUND, b",:")
     if _TOO_DEEP in brackets:
         raise _too_deep(where)
-    if structure.count(b",") + brackets.count(b"(") > MAX_VALUES:
+    if structure.count(b",") + brackets.count(b"(") > limit:
         raise InvalidMessage(
             "body-too-many-values",
-            f"The content has more than {MAX_VALUES} values",
+            f"The content has more than {limit} values",
             where=where,
             remedy="Send it in parts or by reference",
         )

@@ -82,7 +82,7 @@ def recognises(delivery: Delivery) -> bool:
     return Reading(head, limits=_HEAD, heads=[IDOC]).first() is not None
 
 
-def read(delivery: Delivery) -> Message[Document]:
+def read(delivery: Delivery, limits: Limits = LIMITS) -> Message[Document]:
     """The IDocs with their identity; what they say is not judged yet.
 
     Identity: sender, client and number of the IDoc; of several, that of the first with the number
@@ -91,7 +91,7 @@ def read(delivery: Delivery) -> Message[Document]:
     """
     if delivery.package is None:
         check_size(delivery.body, where="document")
-    document = read_document(content_of(delivery), LIMITS)
+    document = read_document(content_of(delivery), limits)
     idocs = document.idocs
     keys = dict.fromkeys(_kind(idoc).key(idoc) for idoc in idocs)
     envelope = Envelope(

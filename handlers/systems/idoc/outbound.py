@@ -46,6 +46,7 @@ from handlers.systems.idoc.inbound import KINDS, LIMITS
 from handlers.systems.idoc.status import StatusReport
 from handlers.systems.idoc.writing import Parties, control, inexpressible, to_xml
 from handlers.systems.timestamps import microseconds
+from handlers.systems.xml_document import Limits
 
 # What follows from the control record, or from a number beside it.
 _DERIVED = frozenset({"version", "stated_at", "source_id"})
@@ -174,11 +175,13 @@ FORMS: Mapping[str, Form] = {
 }
 
 
-def write(form: Form, objects: Sequence[Addressed], written_at: datetime) -> Written:
+def write(
+    form: Form, objects: Sequence[Addressed], written_at: datetime, limits: Limits = LIMITS
+) -> Written:
     """The document with an IDoc for each of the objects, in their order.
 
     written_at: UTC; the numbers of the IDocs are its microseconds and count up, so no two documents
-    of one sender share one. The same arguments give the same bytes.
+    of one sender share one. limits: of who reads it. The same arguments give the same bytes.
     Raises: InvalidMessage, naming object and field, for what an IDoc cannot say or would say
         otherwise, and for more than a document may hold.
     """
@@ -199,7 +202,7 @@ def write(form: Form, objects: Sequence[Addressed], written_at: datetime) -> Wri
     ]
     body = to_xml(form.kind[1], idocs)
     unsaid: Counter[str] = Counter()
-    for (_, one), idoc in zip(objects, read_idocs(BytesIO(body), LIMITS), strict=True):
+    for (_, one), idoc in zip(objects, read_idocs(BytesIO(body), limits), strict=True):
         unsaid.update(_unsaid(form, one, _read_back(form, one, idoc, written_at)))
     return Written(body, dict(sorted(unsaid.items())))
 

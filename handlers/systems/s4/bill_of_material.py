@@ -24,7 +24,13 @@ from canonical.own_words import OwnWords
 from canonical.quantity import Quantity
 from canonical.units import to_rec20
 from handlers.systems.s4 import odata
-from handlers.systems.s4.bill_of_material_lines import GROUPS, Line, quantity_at, wanted
+from handlers.systems.s4.bill_of_material_lines import (
+    GROUPS,
+    MAX_LINES,
+    Line,
+    quantity_at,
+    wanted,
+)
 from handlers.systems.s4.bill_of_material_rows import (
     Pairs,
     amount_of,
@@ -92,9 +98,9 @@ def read(bom: PlantBom, own: OwnWords, response: Response) -> Observed:
     return present(header, header.BillOfMaterial, differences(bom, own, header))
 
 
-def create(bom: PlantBom, own: OwnWords) -> Request:
+def create(bom: PlantBom, own: OwnWords, at_most: int = MAX_LINES) -> Request:
     """The create of header and lines in one call; validity begins on the day of the create."""
-    want = wanted(bom, own)
+    want = wanted(bom, own, at_most)
     names = _group_names(bom, tuple((line, None) for line in want.lines))
     header = BomHeader(
         Material=bom.parent,
@@ -154,7 +160,9 @@ def former(bom: PlantBom, own: OwnWords, header: BomHeader) -> PlantBom | str:
     return held
 
 
-def differences(bom: PlantBom, own: OwnWords, header: BomHeader) -> tuple[Difference, ...]:
+def differences(
+    bom: PlantBom, own: OwnWords, header: BomHeader, at_most: int = MAX_LINES
+) -> tuple[Difference, ...]:
     """The writes that are missing, in their order: new lines, changed ones, then the deletions,
     so that a BOM is never empty on the way.
 
@@ -163,7 +171,7 @@ def differences(bom: PlantBom, own: OwnWords, header: BomHeader) -> tuple[Differ
     """
     if header.IsMarkedForDeletion is True:
         return (_conflict(bom, in_words("IsMarkedForDeletion", "true", "false")),)
-    want = wanted(bom, own)
+    want = wanted(bom, own, at_most)
     if not same_unit(text_of(header.BOMHeaderBaseUnit), want.unit, own):
         return (_conflict(bom, in_words("BOMHeaderBaseUnit", header.BOMHeaderBaseUnit, want.unit)),)
     base = number_of(header.BOMHeaderQuantityInBaseUnit, "BOMHeaderQuantityInBaseUnit")

@@ -25,7 +25,7 @@ from handlers.systems.s4.words import STOCK_ITEM, UNITS
 _MAX_POSITION = 9999
 # A line is read back in 1.1 to 1.4 kB, by the length of its numbers and of the host's name, and
 # 2 MiB of an answer are taken. What could not be read back, could not be confirmed: it is not sent.
-_MAX_LINES = 1500
+MAX_LINES = 1500
 # What a line may say and does not get to the target, as a person calls it.
 _UNSENT: Mapping[str, Callable[[BomLine], object]] = {
     "Reference designators": lambda line: line.reference_designators,
@@ -91,9 +91,10 @@ class Wanted(msgspec.Struct, frozen=True):
     is_counted: bool
 
 
-def wanted(bom: PlantBom, own: OwnWords) -> Wanted:
+def wanted(bom: PlantBom, own: OwnWords, at_most: int = MAX_LINES) -> Wanted:
     """The BOM in SAP's units, numbered, at a base quantity that every line fits.
 
+    at_most: lines, with their substitutes.
     Raises: Rejected for a BOM without lines, with more than can be confirmed, with quantities finer
         than three decimals per 1000 of its base, with ranks that it has no room for, or with a line
         that counts for some serial numbers or lots only;
@@ -110,10 +111,10 @@ def wanted(bom: PlantBom, own: OwnWords) -> Wanted:
         )
     _refuse_numbers(bom, lines)
     rows = tuple(_rows(bom, lines))
-    if len(rows) > _MAX_LINES:
+    if len(rows) > at_most:
         raise Rejected(
             "bom-too-long",
-            f"The BOM of {bom.parent} has {len(rows)} lines; {_MAX_LINES} can be confirmed",
+            f"The BOM of {bom.parent} has {len(rows)} lines; {at_most} can be confirmed",
             where=where,
             remedy="Split the assembly",
         )

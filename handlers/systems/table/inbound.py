@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from canonical.bom import Bom, PlantBomState
-from canonical.codec import check_size, required
+from canonical.codec import MAX_VALUES, check_size, required
 from canonical.designators import Ranges, with_single_names
 from canonical.effects import Effect, Emit, Open
 from canonical.envelope import Deviation, Envelope, Message, first_ones
@@ -96,9 +96,10 @@ def recognises(mapped: Mapped, delivery: Delivery) -> bool:
     return kind in mapped.table.kinds or kind.partition(".")[0] in mapped.table.kinds
 
 
-def read(mapped: Mapped, delivery: Delivery) -> Message[Sheet]:
+def read(mapped: Mapped, delivery: Delivery, values: int = MAX_VALUES) -> Message[Sheet]:
     """The rows by object, with their identity; what they say is not judged yet.
 
+    values: that a document of JSON may have at most.
     Identity: the digest of the content; with the time of sending, where that orders the statements:
     the same bytes may be sent again later and mean that it is as it was.
     Raises: InvalidMessage for content that is no such file, and for rows without a number.
@@ -106,7 +107,7 @@ def read(mapped: Mapped, delivery: Delivery) -> Message[Sheet]:
     table = mapped.table
     body = _content(delivery)
     sent = _sent(delivery) if mapped.is_sent else None
-    found = _rows(mapped, body)
+    found = _rows(mapped, body, values)
     objects = _by_object(mapped, found)
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
     first = next(iter(objects))
@@ -185,12 +186,12 @@ def _content(delivery: Delivery) -> bytes:
     return body
 
 
-def _rows(mapped: Mapped, body: bytes) -> Rows:
+def _rows(mapped: Mapped, body: bytes, values: int) -> Rows:
     table = mapped.table
     if table.csv is not None:
         return read_csv(body, table.csv, mapped.columns, table.ignore)
     assert table.json is not None
-    return read_json(body, table.json, mapped.columns, table.ignore)
+    return read_json(body, table.json, mapped.columns, table.ignore, values)
 
 
 def _sent(delivery: Delivery) -> datetime:

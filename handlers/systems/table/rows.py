@@ -199,13 +199,16 @@ def _check_row(number: int, cells: Sequence[str], named: int, last: int, before:
         _check_cell(cell, place)
 
 
-def read_json(body: bytes, form: Json, used: Sequence[str], ignored: Sequence[str]) -> Rows:
+def read_json(
+    body: bytes, form: Json, used: Sequence[str], ignored: Sequence[str], values: int
+) -> Rows:
     """The rows of a JSON document; names of nested objects are joined with points.
 
+    values: that it may have at most.
     Raises: InvalidMessage for content that is no JSON, for paths that lead to no records, for a
         name that stands there twice, and for limits.
     """
-    records = _at(_document(body), form.records, "document")
+    records = _at(_document(body, values), form.records, "document")
     rows: list[Row] = []
     unknown: dict[str, None] = {}
     for number, record in enumerate(_objects(records, form.records or "document"), 1):
@@ -220,10 +223,10 @@ def read_json(body: bytes, form: Json, used: Sequence[str], ignored: Sequence[st
     return Rows(_some(rows), tuple(unknown))
 
 
-def _document(body: bytes) -> Any:
+def _document(body: bytes, values: int) -> Any:
     check_size(body, limit=MAX_BYTES, where="document")
     guard(body.decode, where="document")
-    check_shape(body, where="document")
+    check_shape(body, limit=values, where="document")
     # A number stays the text it is written as: a float would be another number.
     decoder = msgspec.json.Decoder(float_hook=str)
     document = guard(lambda: decoder.decode(body), where="document")
