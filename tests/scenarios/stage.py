@@ -60,9 +60,12 @@ class Stage:
         looks: asyncpg.Connection[asyncpg.Record],
         *,
         rules: Rules,
+        console: str,
     ) -> None:
         self.works = works
         self.rules = rules
+        # Address of the pages for people; "" = there are none.
+        self.console = console
         self.bench = bench
         self.targets: dict[str, Target] = {}
         self.plm = Plm()
@@ -194,7 +197,7 @@ class _Running:
 
 @asynccontextmanager
 async def set_up(
-    works: Works, *, database_url: str, amqp_url: str, folder: Path
+    works: Works, *, database_url: str, amqp_url: str, folder: Path, has_console: bool = False
 ) -> AsyncIterator[Stage]:
     """The service works, with all systems of the works beside it."""
     secret = folder / "secret"
@@ -209,7 +212,11 @@ async def set_up(
         running = _Running()
         exits.callback(running.end)
         configuration = works.configuration(
-            database_url=database_url, amqp_url=amqp_url, urls=urls, secret=secret
+            database_url=database_url,
+            amqp_url=amqp_url,
+            urls=urls,
+            secret=secret,
+            has_console=has_console,
         )
         app = App(configuration, catalogue=CATALOGUE, environ={}, now=works.clock)
         try:
@@ -229,7 +236,8 @@ async def set_up(
         channel = await connection.channel(on_return_raises=True)
         looks = await asyncpg.connect(database_url)
         exits.push_async_callback(looks.close)
-        stage = Stage(works, bench, channel, looks, rules=configuration.rules)
+        console = f"http://127.0.0.1:{app.console_port}" if has_console else ""
+        stage = Stage(works, bench, channel, looks, rules=configuration.rules, console=console)
         for name, url in urls.items():
             stage.targets[name] = await exits.enter_async_context(Target(url))
         await stage.mark()

@@ -369,8 +369,19 @@ async def _(stage: Stage, sentence: Sentence, role: str, what: str) -> None:
     await _decide(stage, role, what, "rejected")
 
 
+@said("{role} decides on {what}: {choice}")
+async def _(stage: Stage, sentence: Sentence, role: str, what: str, choice: str) -> None:
+    await _decide(stage, role, what, "approved", choice=choice)
+
+
 async def _decide(
-    stage: Stage, role: str, what: str, verdict: approvals.Verdict, *, one: bool = True
+    stage: Stage,
+    role: str,
+    what: str,
+    verdict: approvals.Verdict,
+    *,
+    one: bool = True,
+    choice: str = "",
 ) -> None:
     await stage.at_rest()
     asked = await stage.bench.rows(
@@ -390,6 +401,7 @@ async def _decide(
             verdict=verdict,
             by=by,
             reason=_REASON,
+            choice=choice,
         )
 
 

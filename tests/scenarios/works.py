@@ -92,9 +92,16 @@ class Works:
         }
 
     def configuration(
-        self, *, database_url: str, amqp_url: str, urls: dict[str, str], secret: Path
+        self,
+        *,
+        database_url: str,
+        amqp_url: str,
+        urls: dict[str, str],
+        secret: Path,
+        has_console: bool = False,
     ) -> Configuration:
-        """The service's configuration with these addresses."""
+        """The service's configuration with these addresses; with pages for people where that is
+        said, at a free port."""
         systems = [
             {
                 "name": name,
@@ -141,6 +148,8 @@ class Works:
             "routes": self.routes,
         }
         document = {"listen_port": 0, "settings": settings, "rules": rules | self.rules}
+        if has_console:
+            document["console"] = {"listen": "127.0.0.1:0"}
         return msgspec.convert(document, Configuration)
 
 
