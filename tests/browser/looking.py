@@ -53,9 +53,11 @@ class Trouble:
         self._lines.append(f"script: {error.message}")
 
     def _failed(self, request: Request) -> None:
-        # A stream ends because the page it belongs to is left; nothing else may be given up.
+        # A stream ends because the page it belongs to is left, and so does the load of its icon
+        # where somebody is quick; nothing else may be given up.
         is_stream = request.resource_type == "eventsource" or request.url.endswith("/stream")
-        if is_stream and request.failure == "net::ERR_ABORTED":
+        is_of_the_page = is_stream or "/static/" in request.url
+        if is_of_the_page and request.failure == "net::ERR_ABORTED":
             return
         self._lines.append(f"request: {request.method} {request.url}: {request.failure}")
 
