@@ -12,6 +12,7 @@ from tests.fixtures.pdx_text import (
     attributes,
     bom_xml,
     change_xml,
+    custom,
     item_xml,
     line_xml,
     package_xml,
@@ -70,9 +71,16 @@ class Package(msgspec.Struct, frozen=True):
             )
             for line in own
         ]
+        inner = "".join(
+            (
+                bom_xml(*lines) if lines else "",
+                _maker(cells.get("made by", "")),
+                _mark("RoHS Compliant", cells.get("RoHS", "")),
+            )
+        )
         return item_xml(
             cells["item"],
-            bom_xml(*lines) if lines else "",
+            inner,
             revisionIdentifier=cells["revision"],
             revisionReleasedDate=releases[_revision(row)],
             category=self.family,
@@ -122,6 +130,25 @@ def _phase(cells: Mapping[str, str]) -> dict[str, str]:
 def _former(cells: Mapping[str, str]) -> dict[str, str]:
     """A first revision follows none."""
     return {"oldRevision": ""} if cells["revision"] == "A" else {}
+
+
+def _maker(words: str) -> str:
+    """The one that is approved: "Halden HR-1" makes it as HR-1."""
+    if words in ("", "-"):
+        return ""
+    name, _, part = words.rpartition(" ")
+    row = attributes(
+        manufacturedBy=name,
+        manufacturerPartIdentifier=part,
+        globalManufacturerPartStatusCode="Approved",
+    )
+    return (
+        f"<ApprovedManufacturerList><ApprovedManufacturerListItem{row}/></ApprovedManufacturerList>"
+    )
+
+
+def _mark(name: str, value: str) -> str:
+    return custom(name, value) if value not in ("", "-") else ""
 
 
 def _revision(row: Row) -> tuple[str, str]:

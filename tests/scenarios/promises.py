@@ -87,10 +87,13 @@ async def _decisions_on_record(stage: Stage) -> Iterable[str]:
     ):
         found.append(f"{row['identity']} is done and nobody decided it")
     for row in await stage.bench.rows(
-        "select d.verdict, d.by_whom, s.identity, l.key from decision d"
+        "select d.verdict, d.by_whom, s.identity from decision d"
         " join step s on s.id = d.step_id join ledger l on l.id = s.ledger_id where not exists"
         " (select from audit a where a.actor = d.by_whom and a.action = d.verdict"
-        "  and a.correlation_id <> '')"
+        "  and a.correlation_id = l.correlation_id"
+        "  and a.detail ->> 'content' = encode(d.digest, 'hex')"
+        "  and starts_with(a.subject, l.key || ': ') and right(a.subject, length(s.object_id))"
+        "   = s.object_id)"
     ):
         found.append(f"{row['verdict']} by {row['by_whom']} has no audit row: {row['identity']}")
     for row in await stage.bench.rows(

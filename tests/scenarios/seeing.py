@@ -127,11 +127,18 @@ async def orders(erp: Target) -> Seen:
 
 
 async def catalogue(suite: Target) -> Seen:
-    """Items that procurement may be asked for."""
+    """Items that procurement may be asked for. made by: approved manufacturers and their parts;
+    marks: of compliance; "-" where there are none."""
     return [
         {
             "item": row["item-number"],
             "revision": row["custom-fields"].get("revision", ""),
+            "made by": ", ".join(
+                f"{maker['manufacturer']} {maker['part-number']}"
+                for maker in row["custom-fields"].get("approved-manufacturers", ())
+            )
+            or "-",
+            "marks": ", ".join(row["custom-fields"].get("compliance", ())) or "-",
             "description": row["description"],
             "active": "yes" if row["active"] else "no",
         }

@@ -125,6 +125,11 @@ def _(works: Works, sentence: Sentence) -> None:
         works.families.setdefault(row.cells["family"], []).append(row.cells["plant"])
 
 
+@given("a finding about {family} stops the change")
+def _(works: Works, sentence: Sentence, family: str) -> None:
+    works.rules.setdefault("regulated", []).append(family)
+
+
 @given("these suppliers")
 def _(works: Works, sentence: Sentence) -> None:
     works.suppliers += [
@@ -645,15 +650,25 @@ async def _(stage: Stage, sentence: Sentence, system: str, item: str, plant: str
 
 @said("the plan of {change} remarks")
 async def _(stage: Stage, sentence: Sentence, change: str) -> None:
-    await stage.at_rest()
-    [stored] = await stage.bench.column(
-        "select findings from ledger where key = $1", f"engineering-change/{change}"
-    )
-    findings = msgspec.json.decode(stored, type=list[Finding])
+    findings = await _findings(stage, change)
     _compare(
         sentence.table("finding"),
         [{"finding": f.code, "about": f.where, "owner": f.owner} for f in findings],
     )
+
+
+@said("the plan of {change} remarks nothing")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    findings = await _findings(stage, change)
+    assert not findings, "\n".join(f"{f.code} {f.where}: {f.what}" for f in findings)
+
+
+async def _findings(stage: Stage, change: str) -> list[Finding]:
+    await stage.at_rest()
+    [stored] = await stage.bench.column(
+        "select findings from ledger where key = $1", f"engineering-change/{change}"
+    )
+    return msgspec.json.decode(stored, type=list[Finding])
 
 
 @said("the ledger of {change} is {state}")
