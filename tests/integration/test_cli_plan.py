@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from broker.unit import SqlStorage
 from canonical.bom import BomLine, PlantBomState, plant_bom_key
 from canonical.effects import Put
 from canonical.handler import Delivery
+from canonical.money import Money, UnitPrice
 from canonical.order import OrderLine, PurchaseOrder, order_key
 from canonical.quantity import Quantity
+from canonical.sourcing import Coverage, CoverageLine, coverage_key
 from handlers import CATALOGUE
 from ops.cli.tree import run
 from ops.configuration import load
@@ -274,6 +277,30 @@ def test_open_order_lines_of_its_items_are_listed(
         "quantity": "5 H87",
         "revision": "A",
     }
+
+
+def test_suppliers_and_contracts_of_its_items_are_named(
+    layshaft: Command, config: Path, database_url: str
+) -> None:
+    asyncio.run(take(config, PACKAGE))
+    _, out, _ = layshaft("plan", CHANGE, "-o", "json")
+    [plan] = plans(out)
+    assert (plan["suppliers"], plan["contracts"]) == ([], [])
+    item = next(s["object_id"] for s in plan["steps"] if s["operation"] == "publish-item")
+
+    def covered(number: str, contract: str, supplier: str) -> Put:
+        price = UnitPrice(Money(Decimal(5), "EUR"), Quantity(Decimal(1), "H87"))
+        line = CoverageLine(contract, supplier, price, "H87", date(2020, 1, 1))
+        return Put(coverage_key(number), 1, Coverage(number, (line,)))
+
+    puts = covered(item, "C-7001", "S-100"), covered("OTHER", "C-9", "S-9")
+    asyncio.run(know(database_url, *puts))
+    _, out, _ = layshaft("plan", CHANGE, "-o", "json")
+    [plan] = plans(out)
+    assert (plan["suppliers"], plan["contracts"]) == (["S-100"], ["C-7001"])
+    _, out, _ = layshaft("plan", CHANGE)
+    assert "S-100" in out
+    assert "C-7001" in out
 
 
 def test_what_would_be_refused_is_told_with_its_place(
