@@ -149,10 +149,16 @@ async def delegate(tx: Tx, *, step_id: int, to: str, by: Principal, reason: str)
     if refused:
         raise refused
     await delegation_rows.add(tx, step_id, by=by.name, to=to, principal_id=named.id, reason=reason)
-    detail = {"task": step_id, "to": to, "reason": reason}
-    await message_rows.write_audit(
-        tx, [Note(by.name, "task-delegated", _subject(asked), ledger.correlation_id, detail)]
+    note = Note(
+        by.name,
+        "task-delegated",
+        _subject(asked),
+        ledger.correlation_id,
+        {"task": step_id, "to": to, "reason": reason},
+        before={"delegates": [who for who, whose in asked.delegations.items() if whose == by.name]},
+        after={"delegates": [to]},
     )
+    await message_rows.write_audit(tx, [note])
 
 
 async def _step(tx: Tx, ledger: Ledger, step_id: int) -> LedgerStep:

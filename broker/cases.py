@@ -156,8 +156,16 @@ def _failed_call(steps: list[LedgerStep], case: OpenCase) -> LedgerStep | None:
 async def _resolve(tx: Tx, case: OpenCase, action: str, by: str, reason: str) -> None:
     if not await rows.resolve(tx, case.id, by):
         raise _not_open(case)
-    detail = {"case": case.id, "code": case.code, "reason": reason}
-    await message_rows.write_audit(tx, [Note(by, action, case.place, case.correlation_id, detail)])
+    note = Note(
+        by,
+        action,
+        case.place,
+        case.correlation_id,
+        {"case": case.id, "code": case.code, "reason": reason},
+        before={"state": "open"},
+        after={"state": "resolved"},
+    )
+    await message_rows.write_audit(tx, [note])
 
 
 def _not_open(case: OpenCase) -> Conflict:

@@ -115,9 +115,15 @@ async def revoke(tx: Tx, token_id: int, *, by: Principal, reason: str) -> str:
             remedy="See: layshaft token list",
         )
     detail = {"token": token_id, "reason": reason}
-    await message_rows.write_audit(
-        tx, [Note(by.name, "token-revoked", _subject(name), detail=detail)]
+    note = Note(
+        by.name,
+        "token-revoked",
+        _subject(name),
+        detail=detail,
+        before={"revoked": False},
+        after={"revoked": True},
     )
+    await message_rows.write_audit(tx, [note])
     return name
 
 

@@ -109,6 +109,13 @@ async def test_who_names_somebody_else_takes_it_from_the_first(database: Databas
     with pytest.raises(Refused, match="role-missing"):
         await decides(database, bob)
     assert await decides(database, cy) == Decided(("cy",), 0)
+    found = await fetch(
+        database, "select before, after from audit where action = 'task-delegated' order by id"
+    )
+    assert [[msgspec.json.decode(row[name]) for name in ("before", "after")] for row in found] == [
+        [{"delegates": []}, {"delegates": ["bob"]}],
+        [{"delegates": ["bob"]}, {"delegates": ["cy"]}],
+    ]
 
 
 @pytest.mark.parametrize(

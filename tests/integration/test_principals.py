@@ -545,6 +545,13 @@ async def test_a_token_is_revoked_once_and_a_principal_disabled_and_enabled(
         "principal-enabled",
         "token-revoked",
     ]
+    [revoked] = await fetch(
+        database, "select before, after from audit where action = 'token-revoked'"
+    )
+    assert [msgspec.json.decode(revoked[name]) for name in ("before", "after")] == [
+        {"revoked": False},
+        {"revoked": True},
+    ]
 
 
 async def test_when_a_token_was_used_is_on_record_once_a_minute_while_it_counts(

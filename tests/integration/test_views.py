@@ -190,11 +190,14 @@ async def test_a_retried_message_is_ready_and_keeps_its_place(database: Database
         released = await case_work.retry(tx, case_id=1, by="Tom", reason="mapped")
         rows = await tx.fetch("select state, attempts from pending order by id")
         closed = await tx.fetchrow("select state, closed_by from exception_case where id = 1")
-        audited = await tx.fetchval("select actor from audit where action = 'case-retried'")
+        audited = await tx.fetchrow(
+            "select actor, before ->> 'state', after ->> 'state', detail ->> 'reason' from audit"
+            " where action = 'case-retried'"
+        )
     assert released == "message"
     assert [tuple(row) for row in rows] == [("ready", 0), ("parked", 0)]
     assert tuple(closed or ()) == ("resolved", "Tom")
-    assert audited == "Tom"
+    assert tuple(audited or ()) == ("Tom", "open", "resolved", "mapped")
 
 
 async def test_a_closed_case_lets_its_message_go_and_the_next_one_run(database: Database) -> None:
