@@ -62,7 +62,8 @@ class ChangeRow(msgspec.Struct, frozen=True):
     done, skipped, total: current steps, without those that are not planned any more.
     waits_for: owners whose turn it is: open approvals, awaited facts, failed steps.
     on_hold: calls that a hold keeps from being made. is_paused: a person lets nothing of it begin.
-    failed, decisions, data: steps that failed, open questions, awaited facts and days.
+    failed, decisions, data: steps that failed, open questions, awaited facts and days. late: open
+    steps after their time.
     plants_waiting, open_orders: plants with open steps, and open purchase orders with a line for an
     object of one. plants: all that it concerns.
     """
@@ -83,6 +84,7 @@ class ChangeRow(msgspec.Struct, frozen=True):
     failed: int = 0
     decisions: int = 0
     data: int = 0
+    late: int = 0
     plants: tuple[str, ...] = ()
     plants_waiting: int = 0
     open_orders: int = 0
@@ -203,6 +205,7 @@ async def changes(
                    count(*) filter (where state = 'failed') as failed,
                    count(*) filter (where kind = 'approval' and state = 'ready') as decisions,
                    count(*) filter (where kind = 'wait' and state = 'waiting') as data,
+                   count(*) filter (where state <> all($8) and due_at < now()) as late,
                    array_agg(distinct plant order by plant) filter (where plant <> '') as plants,
                    count(distinct plant) filter (where plant <> '' and state <> all($8))
                        as plants_waiting,

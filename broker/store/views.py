@@ -15,7 +15,7 @@ from typing import Literal, cast
 import asyncpg
 import msgspec
 
-from broker.ledger import LEFT_BEHIND
+from broker.ledger import LEFT_BEHIND, SETTLED
 from broker.principals import Decision, signers
 from broker.store.connection import Database, Tx
 from broker.store.holds import Hold, in_words, open_holds
@@ -74,13 +74,15 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepCount(msgspec.Struct, frozen=True):
-    """So many current steps of a ledger stand so."""
+    """So many current steps of a ledger stand so. late: those of them that are open after their
+    time."""
 
     plant: str
     system: str
     object_kind: str
     state: str
     number: int
+    late: int = 0
 
 
 class OpenCase(msgspec.Struct, frozen=True):
@@ -370,7 +372,8 @@ async def step_counts(tx: Tx, key: str) -> list[StepCount]:
     """How many current steps of the ledger stand how, by plant, system and kind of object."""
     rows = await tx.fetch(
         """
-        select plant, system, object_kind, state, count(*) as number
+        select plant, system, object_kind, state, count(*) as number,
+               count(*) filter (where state <> all($3) and due_at < now()) as late
         from (select distinct on (identity) * from step
               where ledger_id = (select id from ledger where key = $1)
               order by identity, generation desc) latest
@@ -379,6 +382,7 @@ async def step_counts(tx: Tx, key: str) -> list[StepCount]:
         """,
         key,
         STEPS_LIMIT,
+        sorted(SETTLED),
     )
     return [msgspec.convert(dict(r), StepCount) for r in rows]
 

@@ -165,7 +165,7 @@ def print_change(page: Screen, status: ChangeStatus, *, fold: bool) -> None:
 def _list_row(row: ChangeRow) -> tuple[str, ...]:
     return (
         row.number,
-        f"{row.state}, paused" if row.is_paused else row.state,
+        ", ".join(_standing(row)),
         f"{row.done} of {row.total}" + (f", {row.skipped} skipped" if row.skipped else ""),
         change_status.list_waits(row),
         str(row.open_cases) if row.open_cases else "",
@@ -173,6 +173,14 @@ def _list_row(row: ChangeRow) -> tuple[str, ...]:
         moment(row.completed_at),
         row.title,
     )
+
+
+def _standing(row: ChangeRow) -> Iterator[str]:
+    yield row.state
+    if row.is_paused:
+        yield "paused"
+    if row.late:
+        yield f"{row.late} late"
 
 
 def _print_findings(page: Screen, findings: Sequence[Finding]) -> None:

@@ -105,7 +105,7 @@ def page_of(
         reason=_reason(status),
         left_behind=_left_behind(status),
         marks=burn_up(points, status, now),
-        matrix=matrix.of_counts(counts) if is_cut else matrix.of_steps(status.steps),
+        matrix=matrix.of_counts(counts) if is_cut else matrix.of_steps(status.steps, now),
         graph=drawing,
         groups=() if drawing else tuple(tuple(g) for g in graph.groups(status.steps)),
         turns=tuple(_turn(b, name, cases) for b in people[:BLOCKERS_SHOWN]),

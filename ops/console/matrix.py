@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import msgspec
 
 from broker.store.views import StepCount, StepRow
+from ops.cli.wording import is_late
 from ops.console.states import shown
 
 # More objects than this are rows by kind: nobody reads them one by one.
@@ -29,12 +31,13 @@ class Head(msgspec.Struct, frozen=True, order=True):
 
 class Cell(msgspec.Struct, frozen=True):
     """What stands where a column meets a row. state: that of its steps which says most. verbs: what
-    is done there; () where steps were only counted."""
+    is done there; () where steps were only counted. late: steps that are open after their time."""
 
     state: str
     done: int
     total: int
     verbs: tuple[str, ...] = ()
+    late: int = 0
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -71,9 +74,10 @@ class _Part(msgspec.Struct, frozen=True):
     state: str
     number: int
     verb: str = ""
+    late: int = 0
 
 
-def of_steps(steps: Sequence[StepRow]) -> Matrix:
+def of_steps(steps: Sequence[StepRow], now: datetime) -> Matrix:
     """The matrix of current steps: by object while these are few, else by kind."""
     latest = {step.identity: step for step in sorted(steps, key=lambda s: s.generation)}
     objects = {(step.object_kind, step.object_id) for step in latest.values()}
@@ -86,6 +90,7 @@ def of_steps(steps: Sequence[StepRow]) -> Matrix:
             shown(s.kind, s.state),
             1,
             s.operation,
+            late=int(is_late(s, now)),
         )
         for s in latest.values()
     ]
@@ -94,7 +99,10 @@ def of_steps(steps: Sequence[StepRow]) -> Matrix:
 
 def of_counts(counts: Iterable[StepCount]) -> Matrix:
     """The matrix by kind, where the steps are too many to be read."""
-    parts = [_Part(Head(c.plant, c.system), c.object_kind, "", c.state, c.number) for c in counts]
+    parts = [
+        _Part(Head(c.plant, c.system), c.object_kind, "", c.state, c.number, late=c.late)
+        for c in counts
+    ]
     return _matrix(parts, is_by_kind=True)
 
 
@@ -128,4 +136,5 @@ def _cell(parts: Sequence[_Part]) -> Cell | None:
         done=sum(part.number for part in parts if part.state == "done"),
         total=sum(part.number for part in parts),
         verbs=tuple(dict.fromkeys(part.verb for part in parts if part.verb)),
+        late=sum(part.late for part in parts),
     )

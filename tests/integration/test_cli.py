@@ -100,6 +100,16 @@ def test_change_list_is_a_table_of_words(layshaft: Command) -> None:
     assert row.startswith("ECO-2001  open   6 of 12  master data, quality, sourcing")
 
 
+def test_change_list_says_how_much_is_late(layshaft: Command, database_url: str) -> None:
+    async def let_time_pass() -> None:
+        async with database_at(database_url) as database, database.transaction() as tx:
+            await tx.execute("update step set due_at = now() - interval '1 hour'")
+
+    asyncio.run(let_time_pass())
+    # Six of twelve are done, and these are never late.
+    assert "ECO-2001  open, 6 late  6 of 12  " in layshaft("change", "list")[1]
+
+
 def test_change_list_is_narrowed_and_ordered_by_what_waits_for_it(layshaft: Command) -> None:
     exit_code, out, _ = layshaft("change", "list", "--by-risk", "--plant", "1010")
     assert exit_code == 0

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from broker.store import Database
+from broker.store import Database, views
 from ops.console.lists import PAGE_ROWS
 from tests.integration.consoles import Answer, Visitor, console_on, person, visitor_at
 from tests.integration.gearbox_change import seed_in
@@ -178,6 +178,26 @@ async def test_the_list_is_exported_as_it_is_filtered(ola: Visitor) -> None:
     assert rows[0]["open_orders"] == "4"
     lines = (await ola.get("/changes.jsonl?plant=1010")).text.splitlines()
     assert [json.loads(line)["number"] for line in lines] == [row["number"] for row in rows]
+
+
+async def test_what_is_late_says_so_in_the_list_and_in_its_cell(
+    database: Database, ola: Visitor
+) -> None:
+    assert "late" not in (await ola.get("/changes?number=3001")).words
+    async with database.transaction() as tx:
+        # One open step is after its time; what is settled is never late.
+        await tx.execute(
+            "update step set due_at = now() - interval '1 hour'"
+            " where identity = '1010|erp|item|SEAL-7|put-item' or state in ('done', 'cancelled')"
+        )
+        counts = await views.step_counts(tx, "engineering-change/ECO-3001")
+    assert sum(count.late for count in counts) == 1
+    assert "1 step late" in (await ola.get("/changes?number=3001")).words
+    rows = csv.DictReader(io.StringIO((await ola.get("/changes.csv")).text.removeprefix("\ufeff")))
+    assert {row["number"]: row["late"] for row in rows if row["late"] != "0"} == {"ECO-3001": "1"}
+    page = await ola.get("/changes/ECO-3001")
+    matrix = page.text.partition('class="matrix"')[2].partition("</table>")[0]
+    assert matrix.count('<span class="late small">late</span>') == 1
 
 
 async def test_a_spreadsheet_carries_no_cell_out(database: Database, ola: Visitor) -> None:
