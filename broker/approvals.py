@@ -390,6 +390,8 @@ async def _decide(
         words = f"{choice or verdict} by {names}: {reason}"
         await step_rows.move_steps(tx, [Move(step, state, words)])
         await _announce(tx, ledger, asked, verdict, names, reason, choice)
+        if verdict == "rejected":
+            await case_rows.open_cases(tx, [_refused(asked, step, by.name, reason)])
     detail = {"reason": reason, "content": digest}
     detail |= {"choice": choice} if choice else {}
     detail |= {"in_place_of": in_place_of} if in_place_of else {}
@@ -512,8 +514,8 @@ def _signed_already(asked: Approval, signed: Sequence[str], name: str, by: Princ
 async def _announce(
     tx: Tx, ledger: Ledger, asked: Approval, verdict: Verdict, by: str, reason: str, choice: str
 ) -> None:
-    """The decision is an event, and the cases about it are closed or one is open. by: names of all
-    whose decision it is."""
+    """The decision is an event, and the cases about its object are closed. by: names of all whose
+    decision it is."""
     event = "approval.granted" if verdict == "approved" else "approval.refused"
     about = asked.object_id
     decided = ApprovalDecided(
@@ -539,16 +541,16 @@ async def _announce(
         ],
     )
     await case_rows.close_cases(tx, about=about, ledger_key=ledger.key, by=by)
-    if verdict == "rejected":
-        await case_rows.open_cases(tx, [_refused(asked, by, reason)])
 
 
-def _refused(asked: Approval, by: str, reason: str) -> Case:
+def _refused(asked: Approval, step: LedgerStep, by: str, reason: str) -> Case:
+    """Its place names the step, as that of a failed call does: whatever ends the one ends the
+    other."""
     return Case(
         code="approval-refused",
         word="business_rule",
         what=f"{by} refused ({reason}): {asked.operation.text}",
-        place=_subject(asked),
+        place=f"{asked.ledger_key}: {step.identity}",
         remedy="Correct the change or what it rests on at its source; a newer release plans anew",
         owner="engineering",
         key=asked.ledger_key,

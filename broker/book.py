@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
@@ -155,7 +155,8 @@ async def _apply_distinct(tx: Tx, plans: Sequence[Planned], now: datetime) -> di
     await step_rows.retime_steps(tx, [r for d in diffs.values() for r in d.retimes])
     await _ask_for_consent(tx, asking)
     await _close_consents(tx, ledgers)
-    await _close_failures(tx, [(ledger, diffs[ledger.id]) for ledger in ledgers])
+    for ledger in ledgers:
+        await _close_failures(tx, ledger, _planned_otherwise(diffs[ledger.id]))
     if withdrawals := [w for d in diffs.values() for w in d.withdrawals]:
         await step_rows.mark_withdrawn(tx, withdrawals)
     await step_rows.reorder_steps(tx, [r for d in diffs.values() for r in d.reorders])
@@ -238,6 +239,8 @@ async def advance(
         was = behind.get(ledger.id, left_behind.undecided(its_steps))
         left = left_behind.undecided(its_steps, moves[ledger.id])
         await left_behind.tell(tx, ledger, was, left, by=by)
+        # A refused question ends with what it was about, a refused call with its plan.
+        await _close_failures(tx, ledger, ((move.step, by) for move in moves[ledger.id]))
     await _announce(tx, [(ledger, moves[ledger.id]) for ledger in ledgers])
     await _tell_withdrawn(
         tx,
@@ -422,14 +425,20 @@ async def _read_once_more(
     )
 
 
-async def _close_failures(tx: Tx, planned: Sequence[tuple[Ledger, rules.PlanDiff]]) -> None:
-    """That a step has failed is nobody's turn any more where it is planned otherwise, or not at
-    all: what comes of it now is told anew."""
-    for ledger, diff in planned:
-        replaced = [
-            (r.old, "a newer event" if isinstance(r.step.operation, ReadObject) else "a newer plan")
-            for r in diff.replaces
-        ]
-        for step, by in (*replaced, *((move.step, "a newer plan") for move in diff.moves)):
-            if step.state == "failed":
-                await case_rows.close_cases(tx, about=step.identity, ledger_key=ledger.key, by=by)
+def _planned_otherwise(diff: rules.PlanDiff) -> Iterator[tuple[rules.LedgerStep, str]]:
+    """Steps that are planned otherwise, or not at all, each with what it is that says so."""
+    for each in diff.replaces:
+        is_read = isinstance(each.step.operation, ReadObject)
+        yield each.old, "a newer event" if is_read else "a newer plan"
+    for move in diff.moves:
+        yield move.step, "a newer plan"
+
+
+async def _close_failures(
+    tx: Tx, ledger: Ledger, ended: Iterable[tuple[rules.LedgerStep, str]]
+) -> None:
+    """That one of these steps has failed is nobody's turn any more: what comes of it now is told
+    anew. ended: each with who or what ended it."""
+    for step, by in ended:
+        if step.state == "failed":
+            await case_rows.close_cases(tx, about=step.identity, ledger_key=ledger.key, by=by)

@@ -130,6 +130,32 @@ async def test_the_same_question_in_a_new_plan_stays_refused_and_another_one_is_
     assert (await bench.states())["T1"] == "waiting"
 
 
+@pytest.mark.parametrize(
+    "newer", [(Wanted("S1", "May S1 be used for more?", kind="approval"), *PLAN[1:]), PLAN[3:]]
+)
+async def test_a_refusal_is_nobodys_turn_any_more_where_that_is_not_asked(
+    bench: Bench, newer: tuple[Wanted, ...]
+) -> None:
+    await plan(bench, *PLAN)
+    await decide(bench, await shown(bench), "rejected")
+    await plan(bench, *PLAN, number=2)
+    assert await bench.cases() == ["approval-refused"]
+    await plan(bench, *newer, number=3)
+    assert await bench.cases() == []
+    assert await bench.column("select closed_by from exception_case") == ["a newer plan"]
+
+
+async def test_each_refused_question_has_a_case_of_its_own(bench: Bench) -> None:
+    await plan(bench, *PLAN, Wanted("S2", "May S2 be used?", kind="approval"))
+    for object_id in ("S1", "S2"):
+        await decide(bench, await shown(bench, object_id), "rejected")
+    assert await bench.cases() == ["approval-refused", "approval-refused"]
+    await plan(bench, *PLAN, number=2)
+    assert await bench.column("select place from exception_case where state = 'open'") == [
+        "engineering-change/C1: |quality|supplier|S1|approve"
+    ]
+
+
 async def test_a_decision_is_taken_once(bench: Bench) -> None:
     await plan(bench, *PLAN)
     task = await shown(bench)

@@ -635,13 +635,33 @@ async def _(stage: Stage, sentence: Sentence, system: str, item: str, plant: str
     await target.plant("A_ProductPlant", msgspec.json.encode(view | {"ProcurementType": "F"}))
     mark = view | {"IsSourceListRequired": True}
     await target.plant("A_ProductPlantProcurement", msgspec.json.encode(mark))
+    await _tell(stage, "product.v1.Product", {"Product": item})
+
+
+@said("{system} tells of the BOM of {parent} in plant {plant}")
+async def _(stage: Stage, sentence: Sentence, system: str, parent: str, plant: str) -> None:
+    await stage.at_rest()
+    named = ("BillOfMaterial", "BillOfMaterialVariant", "Material", "Plant")
+    found = [
+        {name: row[name] for name in named}
+        for row in await stage.targets[system].table("MaterialBOM")
+        if (row["Material"], row["Plant"]) == (parent, plant)
+    ]
+    assert len(found) == 1, f"{len(found)} such BOMs are there"
+    await _tell(
+        stage, "billofmaterial.v1.BillOfMaterial", found[0] | {"BillOfMaterialCategory": "M"}
+    )
+
+
+async def _tell(stage: Stage, what: str, about: Mapping[str, str]) -> None:
+    """The ERP has an event that this was changed."""
     headers = {
-        "ce-id": f"mark-{item}-{plant}",
+        "ce-id": f"news-{stage.messages}",
         "ce-source": "/default/sap.s4.beh/100",
         "ce-specversion": "1.0",
-        "ce-type": "sap.s4.beh.product.v1.Product.Changed.v1",
+        "ce-type": f"sap.s4.beh.{what}.Changed.v1",
     }
-    event = msgspec.json.encode({"Product": item})
+    event = msgspec.json.encode(about)
     await stage.send("erp-news", "event", event, "application/json", **headers)
 
 
