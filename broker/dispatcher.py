@@ -117,9 +117,11 @@ class Dispatcher:
         fail_points: FailPoints,
         committed: Callable[[], None],
         gate: Gate,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """gate: of the process, over all lanes."""
+        """gate: of the process, over all lanes. now: by which systems have their hours."""
         self._gate = gate
+        self._now = now
         self._news: list[Close | Proven] = []
         self._lane = lane
         self._database = database
@@ -165,7 +167,9 @@ class Dispatcher:
             found = await closure_rows.in_force(tx)
             now = monotonic()
             self._gate.learn(
-                [msgspec.structs.replace(one, until_s=now + left_s) for one, left_s in found], now
+                [msgspec.structs.replace(one, until_s=now + left_s) for one, left_s in found],
+                now,
+                self._now(),
             )
         rooms = self._gate.rooms(self._lane, monotonic())
         claims = [([name], room) for name, room in rooms.items() if room is not None]

@@ -1,7 +1,8 @@
 """Whether a system is called now, and by how many at once: the one place that says so.
 
 What closes a system (`Closure`) stands in PostgreSQL, so that all processes agree: it asked for a
-pause, its quota is used up, its calls fail. A closed system keeps its calls where they are: nothing
+pause, its quota is used up, its calls fail, it is to be away; or in the configuration: its hours.
+A closed system keeps its calls where they are: nothing
 is claimed, and no attempt is burnt. Once it is open again calls come back one by one: each that is
 answered lets one more follow, each that shows it ill halves them.
 
@@ -12,16 +13,19 @@ by `learn` and goes out as what `ended` returns.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
 
+from broker.hours import Closing, closed
 from broker.policy import RetryPolicy
 from canonical.envelope import Lane
 from canonical.errors import Failure, InDoubt, Unavailable
 
-Cause = Literal["asked", "quota", "circuit"]
+Cause = Literal["asked", "quota", "circuit", "hours", "outage"]
 
 QUOTA = "quota"
 """Code of a call that was not made as a quota of the whole system is used up."""
@@ -107,9 +111,16 @@ class _Standing(msgspec.Struct):
 class Gate:
     """The systems as one process may call them, over all its lanes."""
 
-    def __init__(self, concurrency: Mapping[str, int], breaker: Breaker | None) -> None:
-        """concurrency: calls at once, by system. breaker: None = failures close no system."""
+    def __init__(
+        self,
+        concurrency: Mapping[str, int],
+        breaker: Breaker | None,
+        closings: Mapping[str, Sequence[Closing]] = MappingProxyType({}),
+    ) -> None:
+        """concurrency: calls at once, by system. breaker: None = failures close no system.
+        closings: when a system is not called by the clock."""
         self._breaker = breaker
+        self._closings = closings
         self._learnt_s = float("-inf")
         self._systems = {name: _Standing(most, deque()) for name, most in concurrency.items()}
 
@@ -121,9 +132,11 @@ class Gate:
         """What others know is to be asked for at once."""
         self._learnt_s = float("-inf")
 
-    def learn(self, closures: Iterable[Closure], now_s: float) -> None:
-        """These are closed, and no others. What is open again begins with one call."""
+    def learn(self, closures: Iterable[Closure], now_s: float, at: datetime) -> None:
+        """These are closed, and those whose hours say so at that moment, which is now; no others.
+        What is open again begins with one call."""
         self._learnt_s = now_s
+        closures = [*closures, *self._by_the_clock(now_s, at)]
         found: dict[str, list[Closure]] = {name: [] for name in self._systems}
         for closure in closures:
             if closure.system in found:
@@ -133,6 +146,12 @@ class Gate:
             if any(c.cause != "quota" for c in closed):
                 standing.ceiling = 1
             standing.closures = closed
+
+    def _by_the_clock(self, now_s: float, at: datetime) -> Iterator[Closure]:
+        for system, closings in self._closings.items():
+            found = closed(closings, at)
+            if found is not None:
+                yield Closure(system, "hours", now_s + (found.until - at).total_seconds())
 
     def room(self, system: str, lane: Lane, now_s: float) -> int | None:
         """Calls that may begin now; None = any number."""

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import msgspec
 
 from broker.gate import Breaker
+from broker.hours import Closing, refuse_endless
 from broker.lateness import Memory
 from broker.policy import RetryPolicy
 from broker.quota import Quota
@@ -63,6 +64,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     change_sets: whether it takes several changes in one call, all or none; else each is a call.
     quotas: calls that it allows in any stretch of time, over all processes that share this
         database; nobody else who calls it is known.
+    closed: when it is not called by the clock; what is due then waits.
     """
 
     name: str
@@ -77,6 +79,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settle_s: float = 5.0
     change_sets: bool = True
     quotas: tuple[Quota, ...] = ()
+    closed: tuple[Closing, ...] = ()
 
 
 class Deadlines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -200,6 +203,7 @@ def refuse_contradictions(settings: Settings) -> None:
         _refuse_source(source, systems)
     for system in settings.systems:
         _refuse_quotas(system)
+        refuse_endless(system.closed, where=f"settings.systems.{system.name}.closed")
     if not LEAST_SHARE <= settings.yield_share <= 1:
         raise Misconfigured(
             "share-out-of-bounds",

@@ -15,13 +15,7 @@ import structlog
 
 from broker import amqp_properties, application
 from broker.blame import server_in_words
-from broker.channels.auth import (
-    AuthPolicy,
-    CsrfSession,
-    LoginSession,
-    OAuth2ClientCredentials,
-)
-from broker.channels.http import HttpChannel, Limits
+from broker.channels.http import HttpChannel
 from broker.consumer import Inlet, LaneConsumer
 from broker.contract_use import ContractUse
 from broker.dealer import Dealer
@@ -51,12 +45,11 @@ from broker.store import upkeep as upkeep_rows
 from broker.succession import Succession
 from broker.sweeper import Sweeper
 from broker.unit import SqlStorage
-from canonical.access import CsrfTokens, Login
 from canonical.catalogue import Catalogue
 from canonical.envelope import Lane
 from canonical.errors import Misconfigured
 from canonical.events import SOURCE
-from ops.configuration import Configuration, secret
+from ops.configuration import Configuration
 from ops.console.server import ConsoleServer
 from ops.health import HealthServer
 from ops.memory import collect_rarely, give_large_blocks_back
@@ -69,11 +62,11 @@ from ops.queues import (
 )
 from ops.roles import Share
 from ops.sources import recogniser
+from ops.systems import channel_of, driver_of
 
 log = structlog.get_logger(__name__)
 
 # Of the ways to say who calls, the one that is no driver's.
-OAUTH2 = "oauth2"
 PENDING_BATCH = 50
 # A step that gave way to somebody is made at the next turn.
 HOUSEKEEPING_S = 30.0
@@ -180,6 +173,7 @@ class App:
         self._gate = Gate(
             {system.name: system.concurrency for system in self._settings.systems},
             self._settings.breaker,
+            {system.name: system.closed for system in self._settings.systems},
         )
         self._precedence = Precedence()
         # Since the processes told each other last.
@@ -494,6 +488,7 @@ class App:
             fail_points=self._fail_points,
             committed=committed,
             gate=self._gate,
+            now=self._now,
         )
 
     def _dealer(self, lane: Lane) -> Dealer:
@@ -607,16 +602,11 @@ class App:
         return [ring for ring in found if ring.is_declared]
 
     def _channel(self, system: System) -> HttpChannel:
-        limits = self._settings.deadlines
-        return HttpChannel(
-            base_url=system.base_url,
-            auth=self._auth(system),
-            limits=Limits(
-                connect_s=limits.http_connect_s,
-                read_s=limits.http_read_s,
-                total_s=limits.http_total_s,
-                parallel=system.concurrency,
-            ),
+        return channel_of(
+            system,
+            self._settings.deadlines,
+            self._catalogue.access,
+            self._environ,
             fail_point=self._fail_points,
             admission=self._meter(system) if system.quotas else None,
         )
@@ -625,47 +615,12 @@ class App:
         return Meter(system=system.name, quotas=system.quotas, database=self._databases["quotas"])
 
     def _outlet(self, system: System, lane: Lane) -> Outlet:
-        drivers = self._catalogue.drivers
-        if system.driver not in drivers:
-            raise Misconfigured(
-                "driver-unknown",
-                f"There is no driver {system.driver!r}",
-                where=f"systems.{system.name}",
-                remedy=f"Use one of {', '.join(sorted(drivers))}",
-            )
         words = self.configuration.rules.words_of(system.name)
-        driver = drivers[system.driver].for_words(words)
         return Outlet(
             name=system.name,
-            driver=driver if system.change_sets else driver.one_by_one(),
+            driver=driver_of(system, self._catalogue.drivers, words),
             perform=partial(self._channels[system.name].perform, lane=lane),
             settle_s=system.settle_s,
-        )
-
-    def _auth(self, system: System) -> AuthPolicy:
-        password = secret(system.secret, self._environ)
-        if system.auth == OAUTH2:
-            return OAuth2ClientCredentials(
-                token_url=system.token_path, client_id=system.user, client_secret=password
-            )
-        access = self._catalogue.access
-        match access.get(system.auth):
-            case CsrfTokens() as tokens:
-                return CsrfSession(
-                    tokens=tokens,
-                    user=system.user,
-                    password=password,
-                    token_path=system.token_path,
-                )
-            case Login() as login:
-                return LoginSession(
-                    login=login, user=system.user, password=password, tenant=system.tenant
-                )
-        raise Misconfigured(
-            "auth-unknown",
-            f"There is no authentication {system.auth!r}",
-            where=f"systems.{system.name}.auth",
-            remedy=f"Use one of {', '.join(sorted((OAUTH2, *access)))}",
         )
 
     # Turns of the background loops

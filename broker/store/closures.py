@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
+import asyncpg
 import msgspec
 
 from broker.gate import PROBES, Cause, Close, Closure, Proven
@@ -32,6 +33,11 @@ async def in_force(tx: Tx) -> list[tuple[Closure, float]]:
         select system, cause, lower, times,
                extract(epoch from until - clock_timestamp())::float8 as left_s
         from closure where cause = 'circuit' or until > clock_timestamp()
+        union all
+        select system, 'outage', false, 1,
+               extract(epoch from max(ends_at) - clock_timestamp())::float8
+        from outage where ends_at > clock_timestamp() and starts_at <= clock_timestamp()
+        group by system
         """
     )
     return [
@@ -118,3 +124,63 @@ async def listed(tx: Tx) -> list[ClosureRow]:
         )
         for r in rows
     ]
+
+
+class Outage(msgspec.Struct, frozen=True):
+    """A system is announced to be away from then until then."""
+
+    id: int
+    system: str
+    starts_at: datetime
+    ends_at: datetime
+    reason: str
+    by: str
+
+
+async def announce(
+    tx: Tx, *, system: str, starts_at: datetime, ends_at: datetime, reason: str, by: str
+) -> Outage:
+    """The outage, on record with the commit."""
+    row = await tx.fetchrow(
+        """
+        insert into outage (system, starts_at, ends_at, reason, by_whom)
+        values ($1, $2, $3, $4, $5) returning *
+        """,
+        system,
+        starts_at,
+        ends_at,
+        reason,
+        by,
+    )
+    assert row is not None
+    return _outage(row)
+
+
+async def end_outage(tx: Tx, outage_id: int) -> Outage | None:
+    """The outage, which is over, or not to come, with the commit; None where it was over."""
+    row = await tx.fetchrow(
+        """
+        delete from outage where id = $1 and ends_at > clock_timestamp() returning *
+        """,
+        outage_id,
+    )
+    return _outage(row) if row is not None else None
+
+
+async def outages(tx: Tx) -> list[Outage]:
+    """Those that are not over, in the order in which they begin."""
+    rows = await tx.fetch(
+        "select * from outage where ends_at > clock_timestamp() order by starts_at, id"
+    )
+    return [_outage(row) for row in rows]
+
+
+def _outage(row: asyncpg.Record) -> Outage:
+    return Outage(
+        id=row["id"],
+        system=row["system"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        reason=row["reason"],
+        by=row["by_whom"],
+    )

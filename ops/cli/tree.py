@@ -57,6 +57,11 @@ _HOLD = (
     " on; everything else waits, in its order, for `layshaft release`."
 )
 
+_CONNECTOR = (
+    "See how systems are called, and steer it: list, show, test, pause, resume, outage,"
+    " outage-over."
+)
+
 _REPLAY = "Take messages down the path once more: plan, shadow, start, list, show, pause, cancel."
 
 _TOKEN = "Say who may do what, by tokens: create, list, revoke, disable, enable."
@@ -76,6 +81,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),
         ("hold", "ops.cli.hold:hold", _HOLD),
         ("release", "ops.cli.hold:release", "Let what a hold has stopped go on, in its order."),
+        ("connector", "ops.cli.connector:app", _CONNECTOR),
         ("replay", "ops.cli.replay:app", _REPLAY),
         ("map", "ops.cli.map:app", _MAP),
         ("table", "ops.cli.table:app", _TABLE),

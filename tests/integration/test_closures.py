@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -182,3 +183,40 @@ async def test_a_quota_that_is_used_up_burns_nothing_and_keeps_who_is_in_doubt_i
         return await all_done(bench)
 
     await until(goes_on, "there is some again")
+
+
+async def test_a_system_that_is_announced_to_be_away_is_not_called_meanwhile(
+    bench: Bench,
+) -> None:
+    weather = Weather(bench, unreachable)
+    weather.is_away = False
+    gate = Gate({"erp": 8}, QUICK)
+    dispatcher = bench.dispatcher(perform=weather.perform, gate=gate)
+    await plan(bench, *TARGETS)
+    now = datetime.now(UTC)
+    async with bench.database.transaction() as tx:
+        ends: datetime = await tx.fetchval("select now() + interval '1 hour'")
+        await closure_rows.announce(
+            tx, system="erp", starts_at=now - timedelta(hours=1), ends_at=ends, reason="x", by="Mia"
+        )
+        later = await closure_rows.announce(
+            tx,
+            system="erp",
+            starts_at=ends,
+            ends_at=ends + timedelta(hours=1),
+            reason="y",
+            by="Mia",
+        )
+    await turn_until_idle(dispatcher)
+    assert weather.asked == 0
+    async with bench.database.transaction() as tx:
+        first, second = await closure_rows.outages(tx)
+        assert second == later
+        assert await closure_rows.end_outage(tx, first.id) == first
+        assert await closure_rows.end_outage(tx, first.id) is None
+
+    async def goes_on() -> bool:
+        await dispatcher.turn()
+        return await all_done(bench)
+
+    await until(goes_on, "what is yet to come keeps nobody from calling")

@@ -23,6 +23,7 @@ from broker.store import (
     Tx,
     calls,
     casebook,
+    connectors,
     documents,
     escalations,
     expiry,
@@ -275,6 +276,7 @@ HOT: dict[str, Statement] = {
     ),
     "open cases": lambda tx: whereabouts.open_ones(tx, [("c", key) for key in KEYS]),
     "sweep for facts": lambda tx: ledgers.newly_known(tx, None, NOW),
+    "backlogs": lambda tx: connectors.backlogs(tx, ["erp"], ["read-supplier", "put-item"]),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from broker.gate import (
@@ -14,10 +16,12 @@ from broker.gate import (
     Proven,
     asked_to_close,
 )
+from broker.hours import Closing
 from broker.policy import NotNow, RetryPolicy
 from canonical.envelope import Lane
 from canonical.errors import InDoubt, Misconfigured, Rejected, Unavailable
 
+NOW = datetime(2026, 3, 2, 21, tzinfo=UTC)
 ILL = Unavailable("target-unreachable", "no answer in 30 s")
 BUSY = Unavailable("rate-limited", "429", retry_after_s=7.0)
 BREAKER = Breaker()
@@ -98,7 +102,7 @@ def test_without_a_breaker_failures_close_nothing() -> None:
 
 def test_nobody_calls_it_before_its_time_and_the_critical_lane_first() -> None:
     made = gate()
-    made.learn([Closure("erp", "circuit", until_s=10.0)], 0.0)
+    made.learn([Closure("erp", "circuit", until_s=10.0)], 0.0, NOW)
     assert set(rooms(made, 9.9).values()) == {0}
     assert made.rooms("standard", 9.9) == {"plm": None}
     assert rooms(made, 10.0) == {"critical": 1, "standard": 0, "enrichment": 0}
@@ -111,17 +115,17 @@ def test_nobody_calls_it_before_its_time_and_the_critical_lane_first() -> None:
 
 def test_one_for_lower_lanes_leaves_the_critical_one_alone() -> None:
     made = gate()
-    made.learn([Closure("erp", "quota", until_s=10.0, lower=True)], 0.0)
+    made.learn([Closure("erp", "quota", until_s=10.0, lower=True)], 0.0, NOW)
     assert rooms(made, 5.0) == {"critical": None, "standard": 0, "enrichment": 0}
     assert rooms(made, 10.0) == {"critical": None, "standard": None, "enrichment": None}
 
 
 def test_an_answer_proves_it_and_a_failure_closes_it_for_longer() -> None:
     made = gate()
-    made.learn([Closure("erp", "circuit", until_s=10.0, times=2)], 0.0)
+    made.learn([Closure("erp", "circuit", until_s=10.0, times=2)], 0.0, NOW)
     assert calls(made, None, at=12.0) == [Proven("erp")]
     assert calls(made, ILL, at=13.0) == [Close("erp", "circuit", 60.0, "Calls to erp fail")]
-    made.learn([Closure("erp", "circuit", until_s=10.0, times=50)], 13.0)
+    made.learn([Closure("erp", "circuit", until_s=10.0, times=50)], 13.0, NOW)
     assert calls(made, ILL, at=13.0)[0] == Close(
         "erp", "circuit", BREAKER.longest_s / 2, "Calls to erp fail"
     )
@@ -129,8 +133,21 @@ def test_an_answer_proves_it_and_a_failure_closes_it_for_longer() -> None:
 
 def test_what_had_begun_before_it_was_closed_says_nothing() -> None:
     made = gate()
-    made.learn([Closure("erp", "circuit", until_s=10.0)], 0.0)
+    made.learn([Closure("erp", "circuit", until_s=10.0)], 0.0, NOW)
     assert calls(made, None, ILL, at=9.0) == []
+
+
+def test_by_its_hours_it_is_closed_until_they_end_and_comes_back_one_by_one() -> None:
+    night = Closing("22:00", "04:00", "Europe/Berlin", "night batch")
+    made = Gate({"erp": 8, "plm": 8}, BREAKER, {"erp": [night]})
+    made.learn([], 0.0, NOW - timedelta(seconds=1))
+    assert made.room("erp", "critical", 0.0) is None
+    made.learn([], 10.0, NOW)
+    assert made.room("erp", "critical", 10.0 + 6 * 3600 - 1) == 0
+    assert made.room("plm", "critical", 10.0) is None
+    assert made.room("erp", "critical", 10.0 + 6 * 3600) == 1
+    made.learn([], 7 * 3600.0, NOW + timedelta(hours=7))
+    assert made.room("erp", "critical", 7 * 3600.0) == 1
 
 
 # --- once it is open again ---
@@ -138,8 +155,8 @@ def test_what_had_begun_before_it_was_closed_says_nothing() -> None:
 
 def test_calls_come_back_one_by_one_and_halve_where_it_is_ill_again() -> None:
     made = gate(most=6)
-    made.learn([Closure("erp", "circuit", until_s=10.0)], 0.0)
-    made.learn([], 20.0)
+    made.learn([Closure("erp", "circuit", until_s=10.0)], 0.0, NOW)
+    made.learn([], 20.0, NOW)
     assert made.room("erp", "standard", 20.0) == 1
     calls(made, None, None, None, at=20.0)
     assert made.room("erp", "standard", 20.0) == 4
@@ -156,18 +173,18 @@ def test_calls_come_back_one_by_one_and_halve_where_it_is_ill_again() -> None:
 
 def test_a_quota_that_is_used_up_is_no_reason_to_begin_with_one() -> None:
     made = gate()
-    made.learn([Closure("erp", "quota", until_s=10.0)], 0.0)
-    made.learn([], 20.0)
+    made.learn([Closure("erp", "quota", until_s=10.0)], 0.0, NOW)
+    made.learn([], 20.0, NOW)
     assert made.room("erp", "standard", 20.0) is None
 
 
 def test_what_others_know_is_asked_for_now_and_then_and_after_what_we_told() -> None:
     made = gate()
     assert made.is_stale(0.0)
-    made.learn([], 0.0)
+    made.learn([], 0.0, NOW)
     assert not made.is_stale(FRESH_S / 2)
     assert made.is_stale(FRESH_S)
-    made.learn([], 1.0)
+    made.learn([], 1.0, NOW)
     made.forget()
     assert made.is_stale(1.0)
 
