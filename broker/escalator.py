@@ -1,5 +1,5 @@
-"""Lets what waits too long go on: a decision to a role that may take it too, a failed call to
-somebody who gets it as a case.
+"""Lets what waits too long go on: a decision to a role that may take it too, a refused one or a
+failed call to somebody who gets it as a case.
 
 By the rules in force, from the rows, once per step and role. One process at a time looks, by a lock
 for the length of a transaction; a ledger that somebody else is at work on is looked at again in the
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from broker.emission import emission
 from broker.failpoints import FailPoints
+from broker.ledger import due
 from broker.store import Database, Tx
 from broker.store import casebook as case_rows
 from broker.store import escalations as rows
@@ -84,7 +85,7 @@ class Escalator:
         await message_rows.write_audit(tx, [_note(m, ledgers[m.step.ledger_id]) for m in marks])
         if outbox_rows.is_asked_for(tx, OVERDUE):
             await outbox_rows.emit(tx, [_telling(m, ledgers[m.step.ledger_id]) for m in marks])
-        failed = {m.step.id: m for m in marks if not m.step.question}
+        failed = {m.step.id: m for m in marks if not m.step.question or m.step.refused_at}
         cases = [_case(mark, ledgers[mark.step.ledger_id]) for mark in failed.values()]
         if cases:
             await case_rows.open_cases(tx, cases)
@@ -96,14 +97,18 @@ class Escalator:
 
 
 def due_marks(step: Waiting, rules: Rules, now: datetime) -> tuple[Mark, ...]:
-    """The roles that the step goes on to now, in the order of their moments."""
+    """The roles that the step goes on to now, in the order of their moments.
+
+    Once refused it has all its time again, from then on: it is the turn of whoever has to mend it.
+    """
     calendar = rules.calendar(step.due.calendar)
+    late = due(step.due.after_s, calendar, step.refused_at) if step.refused_at else step.due
     moments = sorted(
         (
             rule.at(
-                since=step.due.since,
-                due_s=step.due.after_s,
-                due_at=step.due.at,
+                since=late.since,
+                due_s=late.after_s,
+                due_at=late.at,
                 calendar=calendar,
             ),
             number,
@@ -114,10 +119,12 @@ def due_marks(step: Waiting, rules: Rules, now: datetime) -> tuple[Mark, ...]:
     )
     roles = dict.fromkeys(to for at, _, to in moments if at <= now)
     first = len(step.escalated_to) + 1
-    return tuple(Mark(step, role, level) for level, role in enumerate(roles, start=first))
+    return tuple(Mark(step, role, level, late.at) for level, role in enumerate(roles, start=first))
 
 
 def _is_about(rule: Escalation, step: Waiting) -> bool:
+    if step.refused_at:
+        return rule.refused == step.question
     if step.question:
         return rule.question == step.question and rule.to != step.asked
     return rule.operation in (ANY, parts_of_identity(step.identity).verb)
@@ -131,7 +138,7 @@ def _note(mark: Mark, ledger: Ledger) -> Note:
         "identity": step.identity,
         "to": mark.role,
         "level": mark.level,
-        "due_at": step.due.at.isoformat(),
+        "due_at": mark.due_at.isoformat(),
         "question": step.question,
     }
     return Note(
@@ -156,11 +163,12 @@ def _telling(mark: Mark, ledger: Ledger) -> Emission:
         object_id=parts.object_id,
         verb=parts.verb,
         owner=step.owner,
-        due_at=step.due.at,
+        due_at=mark.due_at,
         to=mark.role,
         level=mark.level,
         question=step.question,
         reason=step.reason,
+        is_refused=step.refused_at is not None,
     )
     return emission(
         OVERDUE,
@@ -176,15 +184,28 @@ def _telling(mark: Mark, ledger: Ledger) -> Emission:
 def _case(mark: Mark, ledger: Ledger) -> Case:
     step, parts = mark.step, parts_of_identity(mark.step.identity)
     was = f": {step.reason}" if step.reason else ""
+    when = f"{mark.due_at:%Y-%m-%d %H:%M} UTC"
+    number = ledger.key.partition("/")[2]
+    what, remedy = (
+        (
+            f"{step.question} of {parts.object_id} was refused, which had to be mended by {when}",
+            "See that what it rests on is corrected at its source, which plans anew, or that it is"
+            f" asked once more: layshaft change restart {number} {step.id}",
+        )
+        if step.refused_at
+        else (
+            f"{parts.verb} {parts.object_id} has failed and was due at {when}",
+            f"See that {step.owner} repairs the cause; its own case has the step tried again",
+        )
+    )
     return Case(
         code=CODE,
         word="business_rule",
-        what=f"{parts.verb} {parts.object_id} has failed and was due at"
-        f" {step.due.at:%Y-%m-%d %H:%M} UTC{was}",
+        what=f"{what}{was}",
         place=f"{ledger.key}: {step.identity}",
-        remedy=f"See that {step.owner} repairs the cause; its own case has the step tried again",
+        remedy=remedy,
         owner=mark.role,
-        source=parts.system,
+        source="" if step.refused_at else parts.system,
         key=f"{parts.object_kind}/{parts.object_id}",
         ledger_key=ledger.key,
         origin="call",

@@ -1,4 +1,4 @@
-"""Who is told, and may act too, when a decision or a failed call waits too long.
+"""Who is told, and may act too, when a decision, a refusal or a failed call waits too long.
 
 A part of the rules, `[[rules.escalations]]`; docs/due-times.md shows all of it.
 """
@@ -19,15 +19,17 @@ ANY = "*"
 class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One rule; several for one question or operation are its levels.
 
-    question: of decisions. operation: word of calls that failed and that nobody has mended; "*" =
-        any. One of the two is stated.
+    question: of decisions. refused: question that was answered by no, and of which nobody has
+        mended what it rests on. operation: word of calls that failed and that nobody has mended;
+        "*" = any. One of the three is stated.
     share, past_due_s: when: at that share of the time that the step has, or so many seconds after
         it is due; both in the working time in which it is due. One of the two is stated.
-    to: the role that may decide too; of a failed call, who gets the case.
+    to: the role that may decide too; of what was refused or has failed, who gets the case.
     """
 
     to: str
     question: str = ""
+    refused: str = ""
     operation: str = ""
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     past_due_s: Annotated[int, msgspec.Meta(ge=0, le=31_622_400)] | None = None
@@ -35,9 +37,10 @@ class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         if not self.to.strip():
             raise ValueError("An escalation goes to nobody: name a role")
-        if bool(self.question) == bool(self.operation):
+        if sum(map(bool, (self.question, self.refused, self.operation))) != 1:
             raise ValueError(
-                f"The escalation to {self.to} is for a question or an operation: name one of them"
+                f"The escalation to {self.to} is for a question, a refused one or an operation:"
+                " name one of them"
             )
         if (self.share is None) == (self.past_due_s is None):
             raise ValueError(f"The escalation to {self.to} has a share or past_due_s: state one")
@@ -47,6 +50,8 @@ class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     @property
     def about(self) -> str:
         """What it is for, in words."""
+        if self.refused:
+            return f"refused {self.refused}"
         return f"question {self.question}" if self.question else f"operation {self.operation}"
 
     def at(

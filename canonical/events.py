@@ -570,9 +570,9 @@ EVENTS: dict[str, EventType] = {
         ),
         EventType(
             "step.overdue", 1, StepOverdue, _STEP, "standard", _OPS,
-            "A decision or a failed call waits too long and has gone on to somebody; told where"
+            "A decision, a refused one or a failed call waits too long and has gone on; told where"
             " somebody subscribes to it",
-            "Who may decide now has to hear of it; steps behind it stand still until then",
+            "Who may decide or mend it has to hear of it; steps behind it stand still until then",
             on_request=True,
         ),
         EventType(

@@ -67,12 +67,13 @@ class StepEnded(msgspec.Struct, frozen=True):
 
 
 class StepOverdue(msgspec.Struct, frozen=True):
-    """A decision that is asked for, or a call that failed, waits longer than the rules allow, and
-    has gone on to somebody.
+    """A decision that is asked for or was refused, or a call that failed, waits longer than the
+    rules allow, and has gone on to somebody.
 
     ledger, plant, verb: as in StepEnded. step: its number. owner: whose turn it is. to: the role
     that may decide too, or has a case of it. level: which time it goes on, from 1 on. question: of
-    a decision; "" of a call. due_at: that may lie ahead, where it goes on before.
+    a decision; "" of a call. is_refused: it was decided by no, as `reason` says, and nobody has
+    mended what it rests on. due_at: that may lie ahead, where it goes on before.
     """
 
     ledger: str
@@ -88,6 +89,7 @@ class StepOverdue(msgspec.Struct, frozen=True):
     level: Int64
     question: str = ""
     reason: str = ""
+    is_refused: bool = False
 
 
 class ChangeBlocker(msgspec.Struct, frozen=True):

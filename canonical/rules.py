@@ -140,7 +140,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     supplier_notices: whether and how suppliers are told; None = they are not.
     due_s: seconds a step of a kind may take before it is late, per operation word; those of an
         approval count in the working time of whom it asks, where that has a calendar.
-    escalations: who is told, and may act too, when a decision or a failed call waits too long.
+    escalations: who is told, and may act too, when a decision, a refusal or a failed call waits too
+        long.
     calendars: working times, by name. role_calendars: name of that of a role.
     inherit_qualifications: whether a supplier without a qualification of its own may be bought from
         by that of its parent. A parent's disqualification always counts.
@@ -209,9 +210,10 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def _require_escalations(self) -> None:
         known: set[tuple[str, str]] = set()
         for rule in self.escalations:
-            if rule.question and rule.question not in self.approvers:
+            asked = rule.question or rule.refused
+            if asked and asked not in self.approvers:
                 raise ValueError(
-                    f"The escalation to {rule.to} is for {rule.question!r}, which nobody is asked:"
+                    f"The escalation to {rule.to} is for {asked!r}, which nobody is asked:"
                     " name its role in the approvers"
                 )
             if rule.question and rule.to == self.approvers[rule.question]:

@@ -1,11 +1,13 @@
 """SQL for escalations: what waits for somebody, and which roles it has gone on to.
 
-An escalation stands as long as the due time of its step is not put off.
+An escalation stands as long as the due time of its step is not put off; one of a refused decision
+as long as that stays refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import cast
 
 import msgspec
@@ -16,15 +18,23 @@ from broker.store.connection import Tx
 from broker.store.steps import DUE_FROM, DUE_S, ESCALATED_TO, operation_from
 from canonical.operations import Approve
 
+# A step s that nobody has mended. What was refused and is asked for again has a newer form; a
+# look-up for each, as below.
+_HAS_FAILED = """
+    s.state = 'failed' and (s.kind = 'call' or (s.kind = 'approval' and s.generation = (
+        select max(n.generation) from step n
+        where n.ledger_id = s.ledger_id and n.identity = s.identity)))
+"""
 ESCALATOR_LOCK = 0x4C61_7945  # "LayE"
 CODE = "step-overdue"
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A step that somebody has to move: a decision that is asked for, or a call that failed.
+    """A step that somebody has to move: a decision that is asked for or was refused, or a call that
+    failed.
 
     question: of a decision; "" of a call. asked: the role or the system. escalated_to: roles that
-    it has gone on to.
+    it has gone on to. refused_at: when it was decided by no; None = it was not.
     """
 
     id: int
@@ -36,14 +46,17 @@ class Waiting(msgspec.Struct, frozen=True):
     question: str
     due: Due
     escalated_to: tuple[str, ...]
+    refused_at: datetime | None = None
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """The step has gone on to a role. level: which time this is of it, from 1 on."""
+    """The step has gone on to a role. level: which time this is of it, from 1 on. due_at: when it
+    is, or was, late."""
 
     step: Waiting
     role: str
     level: int
+    due_at: datetime
 
 
 async def try_lock(tx: Tx) -> bool:
@@ -63,11 +76,12 @@ async def waiting(
         select s.id, s.ledger_id, s.identity, s.kind, s.system, s.owner, s.reason, s.due_at,
                {DUE_FROM} as due_from, {DUE_S} as due_s, s.calendar,
                case s.kind when 'approval' then s.operation end as asked,
+               case when s.kind = 'approval' and s.state = 'failed' then s.changed_at end
+                   as refused_at,
                {ESCALATED_TO} as escalated_to
         from step s
         where s.id > $1 and ($3::bigint[] is null or s.id = any($3))
-          and ((s.kind = 'approval' and s.state = 'ready')
-            or (s.kind = 'call' and s.state = 'failed'))
+          and ((s.kind = 'approval' and s.state = 'ready') or {_HAS_FAILED})
           -- a look-up for each: a join may be planned as a read of the whole table
           and (select l.paused_at from ledger l where l.id = s.ledger_id) is null
         order by s.id limit $2
@@ -87,6 +101,7 @@ async def waiting(
             question=cast(Approve, operation_from(r["asked"])).question if r["asked"] else "",
             due=Due(r["due_at"], r["due_from"], r["due_s"], r["calendar"]),
             escalated_to=tuple(r["escalated_to"]),
+            refused_at=r["refused_at"],
         )
         for r in rows
     ]
@@ -96,13 +111,16 @@ async def mark(tx: Tx, marks: Sequence[Mark]) -> None:
     """The steps, whose ledgers are locked, have gone on to these roles."""
     await tx.execute(
         """
-        insert into step_escalation (step_id, role, level, due_at)
-        select * from unnest($1::bigint[], $2::text[], $3::int[], $4::timestamptz[])
+        insert into step_escalation (step_id, role, level, due_at, at)
+        select w.*, clock_timestamp()
+        from unnest($1::bigint[], $2::text[], $3::int[], $4::timestamptz[]) as w
+        -- asked and refused outside of the working time, both may be due at one moment
+        on conflict (step_id, role, due_at) do update set level = excluded.level, at = excluded.at
         """,
         [m.step.id for m in marks],
         [m.role for m in marks],
         [m.level for m in marks],
-        [m.step.due.at for m in marks],
+        [m.due_at for m in marks],
     )
 
 
@@ -121,7 +139,7 @@ async def hand_on(tx: Tx, cases: Sequence[Case]) -> None:
 
 
 async def close_mended(tx: Tx) -> None:
-    """Cases of failed calls that went on are resolved where the call has not failed any more."""
+    """Cases of what failed or was refused and went on are resolved where that is over."""
     await tx.execute(
         f"""
         with closed as (
@@ -130,7 +148,7 @@ async def close_mended(tx: Tx) -> None:
             where e.state = 'open' and e.code = $1
               and not exists (
                   select from ledger l join step s on s.ledger_id = l.id
-                  where l.key = e.ledger_key and s.state = 'failed' and s.kind = 'call'
+                  where l.key = e.ledger_key and {_HAS_FAILED}
                     and e.place = l.key || ': ' || s.identity)
             returning e.*
         )

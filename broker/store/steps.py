@@ -29,10 +29,14 @@ LEDGER_STEP = f"""
     s.withdrawn, s.fact, s.seen, s.wake_at, s.due_at, {DUE_S} as due_s, s.calendar, s.lapses,
     s.undoes, s.former is not null as can_undo, s.not_undone
 """
-# Roles that the step has gone on to, in that order, as long as its due time is not put off.
+# Roles that the step has gone on to, in that order, as long as its due time is not put off. What
+# was refused is somebody else's turn: it goes on anew from then on.
 ESCALATED_TO = """
     array(select e.role from step_escalation e
-          where e.step_id = s.id and e.due_at >= s.due_at order by e.level, e.role)
+          where e.step_id = s.id
+            and case when s.kind = 'approval' and s.state = 'failed' then e.at >= s.changed_at
+                     else e.due_at >= s.due_at end
+          order by e.level, e.role)
 """
 
 _READS = ", ".join(f"'{word}'" for word in sorted(READS))

@@ -256,9 +256,11 @@ def overdue_by(task: TaskRow) -> str:
 
 
 def escalated(task: TaskRow) -> str:
-    """Who may decide it too; "" where it has not gone on to anybody."""
-    may = "may decide" if task.state == "ready" else "could decide"
-    return f"{', '.join(task.escalated_to)}, who {may} too" if task.escalated_to else ""
+    """Who may decide it too, or has it as a case since it was refused; "" where it has not gone on
+    to anybody."""
+    words = {"ready": "who may decide too", "failed": "since it was refused"}
+    said = words.get(task.state, "who could decide too")
+    return f"{', '.join(task.escalated_to)}, {said}" if task.escalated_to else ""
 
 
 def signed(task: TaskRow) -> str:

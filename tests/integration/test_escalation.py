@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker import cases, controls, holds
+from broker import approvals, cases, controls, holds
 from broker.approvals import Decided
 from broker.escalator import Escalator
 from broker.failpoints import FailPointHit, FailPoints
@@ -23,7 +23,7 @@ from canonical.escalation import Escalation
 from canonical.rules import Rules
 from ops.change_status import status_of
 from tests.integration.gearbox_change import CHANGE, FAILED_BOM, database_at, seed_in
-from tests.integration.people import token_in
+from tests.integration.people import principal_in, token_in
 from tests.integration.test_principals import (
     KEY,
     STORY,
@@ -45,6 +45,8 @@ RULES = Rules(
     escalations=(
         Escalation(question=QUESTION, share=0.5, to="quality-lead"),
         Escalation(question=QUESTION, past_due_s=3600, to="plant-manager"),
+        Escalation(refused=QUESTION, share=0.5, to="engineering-lead"),
+        Escalation(refused=QUESTION, past_due_s=3600, to="plant-manager"),
         Escalation(operation="*", past_due_s=0, to="operations-lead"),
         Escalation(operation="put-bom", past_due_s=3600, to="plant-manager"),
     ),
@@ -147,6 +149,7 @@ async def test_a_decision_that_waits_too_long_may_be_taken_by_the_next_role(
         "level": 1,
         "question": QUESTION,
         "reason": "",
+        "is_refused": False,
     }
     [row] = await fetch(database, "select * from audit where action = 'task-escalated'")
     assert (row["actor"], row["subject"], row["correlation_id"]) == ("layshaft", KEY, STORY)
@@ -329,6 +332,128 @@ async def test_a_hold_keeps_no_decision_waiting(database: Database) -> None:
         await holds.place(tx, kind="plant", value="1010", by="ada", reason="stock-taking")
     await escalator(database).turn()
     assert await escalations(database) == [("quality-lead", 1)]
+
+
+# A refused decision
+
+
+def without(what: str) -> Rules:
+    """The rules but for those about that."""
+    kept = tuple(rule for rule in RULES.escalations if not getattr(rule, what))
+    return msgspec.structs.replace(RULES, escalations=kept)
+
+
+async def refuse(database: Database) -> None:
+    await plan(database, question(), "1010")
+    await decides(
+        database, await token_in(database, "ada", "quality", plants=("1010",)), "rejected"
+    )
+
+
+async def test_what_nobody_mends_after_a_refusal_is_a_case_of_whom_it_went_on_to(
+    database: Database,
+) -> None:
+    await plan(database, question(), "1010")
+    # It had gone on before it was decided; what it goes on to now is another matter.
+    await escalator(database, VERY_LATE).turn()
+    ada = await token_in(database, "ada", "quality", plants=("1010",))
+    await decides(database, ada, "rejected")
+    assert (await shown(database)).escalated_to == ()
+    await escalator(database, EARLY).turn()
+    assert await open_cases(database) == []
+    place = f"{KEY}: |quality|supplier|S1|approve"
+    for after in (HALF, HALF, VERY_LATE, VERY_LATE):
+        await escalator(database, after).turn()
+    assert await open_cases(database) == [("step-overdue", "plant-manager", place)]
+    events = [(e["to"], e["level"], e["reason"]) for e in await told(database) if e["is_refused"]]
+    why = "rejected by ada: seen the audit"
+    assert events == [("engineering-lead", 1, why), ("plant-manager", 2, why)]
+    notes = await fetch(
+        database, "select subject, after from audit where action = 'task-escalated'"
+    )
+    assert [row["subject"] for row in notes] == [KEY] * 4
+    assert msgspec.json.decode(notes[-1]["after"]) == {
+        "escalated_to": ["engineering-lead", "plant-manager"]
+    }
+    assert (await shown(database)).escalated_to == ("engineering-lead", "plant-manager")
+    async with views.snapshot(database) as tx:
+        view = await views.change(tx, "C1")
+    assert view is not None
+    [blocker] = status_of(view, datetime.now(UTC)).blockers
+    assert blocker.text.endswith(f"failed: {why}; gone on to plant-manager")
+
+
+async def test_it_is_over_once_the_change_does_not_ask_any_more(database: Database) -> None:
+    await refuse(database)
+    await escalator(database, VERY_LATE).turn()
+    assert len(await open_cases(database)) == 1
+    await plan(database, question(text="May S1 still be used?"), "1010", version=2)
+    await escalator(database, VERY_LATE).turn()
+    assert await open_cases(database) == []
+
+
+async def test_what_is_asked_again_and_refused_again_goes_on_again(database: Database) -> None:
+    await refuse(database)
+    await escalator(database, HALF).turn()
+    async with database.transaction() as tx:
+        await controls.restart(
+            tx,
+            number="C1",
+            step="|quality|supplier|S1|approve",
+            rules=RULES,
+            now=datetime.now(UTC),
+            **WHO,
+        )
+    # While it is asked, the refusal of before is nobody's turn.
+    await escalator(database, VERY_LATE, rules=without("question")).turn()
+    assert await open_cases(database) == []
+    eve = await principal_in(database, "eve", "quality", plants=("1010",))
+    async with views.snapshot(database) as tx:
+        [asked] = [task for task in await views.tasks(tx, "all") if task.state == "ready"]
+    async with database.transaction() as tx:
+        await approvals.decide(
+            tx,
+            step_id=asked.id,
+            digest=asked.digest,
+            verdict="rejected",
+            by=eve,
+            reason="still not",
+        )
+    for _ in range(2):
+        await escalator(database, HALF).turn()
+    assert [c[1] for c in await open_cases(database)] == ["engineering-lead"]
+    assert [e["to"] for e in await told(database)] == ["engineering-lead"] * 2
+
+
+async def test_asked_and_refused_outside_of_the_hours_it_goes_on_both_times(
+    database: Database,
+) -> None:
+    # Due at one moment, and to one role: the second mark is no repeat of the first one.
+    one = Rules(
+        plants=(),
+        distribution=(),
+        routes=(),
+        central_purchasing_org="1",
+        approvers={QUESTION: "quality"},
+        escalations=(
+            Escalation(question=QUESTION, share=0.5, to="lead"),
+            Escalation(refused=QUESTION, share=0.5, to="lead"),
+        ),
+    )
+    await plan(database, question())
+    await escalator(database, HALF, rules=one).turn()
+    await decides(database, await token_in(database, "ada", "quality"), "rejected")
+    await execute(
+        database,
+        "update step_escalation e set due_at = s.changed_at + make_interval(secs => s.due_s)"
+        " from step s where s.id = e.step_id",
+    )
+    for _ in range(3):
+        await escalator(database, HALF, rules=one).turn()
+    assert [(e["to"], e["is_refused"]) for e in await told(database)] == [
+        ("lead", False),
+        ("lead", True),
+    ]
 
 
 # A failed call

@@ -51,6 +51,11 @@ def failed(verb: str = "put-bom") -> Waiting:
     )
 
 
+def refused(hours: float, **known: Any) -> Waiting:
+    """Answered by no so long after Friday; from then on it has its two hours once more."""
+    return question(refused_at=after(hours), **known)
+
+
 def rules(*escalations: Escalation) -> Rules:
     return Rules(
         plants=(),
@@ -85,6 +90,11 @@ MONDAY = 65  # hours from Friday at 15 to Monday at 8
         (to("lead", past_due_s=8 * HOUR), question(), MONDAY + 25),  # on Tuesday at 9
         (to("lead", question="", operation="*", past_due_s=HOUR), failed(), 2),
         (to("lead", question="", operation="put-bom", share=0.5), failed(), 0.5),
+        (to("lead", question="", refused=QUESTION, share=0.5), refused(0.5), MONDAY + 0.5),
+        (to("lead", question="", refused=QUESTION, past_due_s=0), refused(0.5), MONDAY + 1.5),
+        (to("lead", question="", refused=QUESTION, past_due_s=0), refused(MONDAY), MONDAY + 2),
+        # Who was asked may be who has to see that it is mended, too.
+        (to("lead", question="", refused=QUESTION, share=1), refused(0, asked="lead"), MONDAY + 1),
     ],
 )
 def test_it_is_time_in_the_working_time_in_which_it_is_due(
@@ -106,10 +116,22 @@ def test_it_is_time_in_the_working_time_in_which_it_is_due(
         # Rules of today, a question of before: it is asked of that role.
         (to("lead", share=0.1), question(asked="lead")),
         (to("lead", share=0.1), question(escalated_to=("lead",))),
+        (to("lead", share=0.1), refused(0)),
+        (to("lead", question="", refused=QUESTION, share=0.1), question()),
+        (to("lead", question="", refused="other", share=0.1), refused(0)),
+        (to("lead", question="", operation="*", share=0.1), refused(0)),
+        (to("lead", question="", refused=QUESTION, share=0.1), refused(0, escalated_to=("lead",))),
     ],
 )
 def test_a_rule_about_something_else_is_no_rule(rule: Escalation, step: Waiting) -> None:
     assert due_marks(step, rules(rule), after(1000)) == ()
+
+
+def test_a_mark_says_when_it_was_late() -> None:
+    [asked] = due_marks(question(), rules(to("lead", share=1)), after(1000))
+    rule = to("lead", question="", refused=QUESTION, share=1)
+    [mended] = due_marks(refused(MONDAY), rules(rule), after(1000))
+    assert (asked.due_at, mended.due_at) == (after(MONDAY + 1), after(MONDAY + 2))
 
 
 def test_levels_follow_the_moments_and_not_the_file() -> None:
@@ -154,8 +176,10 @@ LEAD = f'{ASKS}to = "lead"\nshare = 0.5'
 @pytest.mark.parametrize(
     ("stated", "says"),
     [
-        ('to = "lead"\nshare = 0.5', "a question or an operation"),
-        (f'{ASKS}operation = "*"\nto = "lead"\nshare = 0.5', "a question or an operation"),
+        ('to = "lead"\nshare = 0.5', "name one of them"),
+        (f'{ASKS}operation = "*"\nto = "lead"\nshare = 0.5', "name one of them"),
+        (f'{ASKS}refused = "{QUESTION}"\nto = "lead"\nshare = 0.5', "name one of them"),
+        ('refused = "other"\nto = "lead"\nshare = 0.5', "which nobody is asked"),
         (f'{ASKS}to = "lead"', "a share or past_due_s"),
         (f'{ASKS}to = "lead"\nshare = 0.5\npast_due_s = 1', "a share or past_due_s"),
         (f'{ASKS}to = "lead"\nshare = 1.5', "<= 1.0"),
