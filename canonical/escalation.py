@@ -1,4 +1,5 @@
-"""Who is told, and may act too, when a decision, a refusal or a failed call waits too long.
+"""Who is told, and may act too, when a decision, a refusal or a failed call waits too long, or what
+people have stopped stands still for too long.
 
 A part of the rules, `[[rules.escalations]]`; docs/due-times.md shows all of it.
 """
@@ -14,6 +15,7 @@ from canonical.operations import CALLS
 from canonical.working_time import WorkingCalendar, after
 
 ANY = "*"
+HELD = ("system", "plant", "flow", "change")
 
 
 class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -21,37 +23,43 @@ class Escalation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     question: of decisions. refused: question that was answered by no, and of which nobody has
         mended what it rests on. operation: word of calls that failed and that nobody has mended;
-        "*" = any. One of the three is stated.
+        "*" = any. hold: what people have stopped: a kind of hold ("system", "plant", "flow"),
+        "change" for one that is paused, "*" = any. One of the four is stated.
     share, past_due_s: when: at that share of the time that the step has, or so many seconds after
         it is due; both in the working time in which it is due. One of the two is stated.
-    to: the role that may decide too; of what was refused or has failed, who gets the case.
+    to: the role that may decide too; of anything else, who gets the case.
     """
 
     to: str
     question: str = ""
     refused: str = ""
     operation: str = ""
+    hold: str = ""
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     past_due_s: Annotated[int, msgspec.Meta(ge=0, le=31_622_400)] | None = None
 
     def __post_init__(self) -> None:
         if not self.to.strip():
             raise ValueError("An escalation goes to nobody: name a role")
-        if sum(map(bool, (self.question, self.refused, self.operation))) != 1:
+        if sum(map(bool, (self.question, self.refused, self.operation, self.hold))) != 1:
             raise ValueError(
-                f"The escalation to {self.to} is for a question, a refused one or an operation:"
-                " name one of them"
+                f"The escalation to {self.to} is for a question, a refused one, an operation or a"
+                " hold: name one of them"
             )
         if (self.share is None) == (self.past_due_s is None):
             raise ValueError(f"The escalation to {self.to} has a share or past_due_s: state one")
         if self.operation and self.operation != ANY and self.operation not in CALLS:
             raise ValueError(f"{self.operation!r} is no operation that a system could refuse")
+        if self.hold and self.hold not in (ANY, *HELD):
+            raise ValueError(f"{self.hold!r} is nothing that could be held: {', '.join(HELD)}")
 
     @property
     def about(self) -> str:
         """What it is for, in words."""
         if self.refused:
             return f"refused {self.refused}"
+        if self.hold:
+            return f"hold {self.hold}"
         return f"question {self.question}" if self.question else f"operation {self.operation}"
 
     def at(

@@ -139,9 +139,10 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         which its buyer chooses one.
     supplier_notices: whether and how suppliers are told; None = they are not.
     due_s: seconds a step of a kind may take before it is late, per operation word; those of an
-        approval count in the working time of whom it asks, where that has a calendar.
-    escalations: who is told, and may act too, when a decision, a refusal or a failed call waits too
-        long.
+        approval count in the working time of whom it asks, where that has a calendar. "hold": that
+        people may stop something.
+    escalations: who is told, and may act too, when a decision, a refusal, a failed call or what
+        people have stopped waits too long.
     calendars: working times, by name. role_calendars: name of that of a role.
     inherit_qualifications: whether a supplier without a qualification of its own may be bought from
         by that of its parent. A parent's disqualification always counts.

@@ -15,6 +15,7 @@ import msgspec
 from broker.ledger import Due
 from broker.store.casebook import PUT_ON_RECORD, Case
 from broker.store.connection import Tx
+from broker.store.holds import gone_on_to
 from broker.store.steps import DUE_FROM, DUE_S, ESCALATED_TO, operation_from
 from canonical.operations import Approve
 
@@ -27,6 +28,19 @@ _HAS_FAILED = """
 """
 ESCALATOR_LOCK = 0x4C61_7945  # "LayE"
 CODE = "step-overdue"
+HOLD_CODE = "hold-overdue"
+# Holds in force and changes that are paused, by what names them.
+_PLACE_OF_HOLD = "'hold ' || h.id || ': ' || h.kind || ' ' || h.value"
+_STANDSTILLS = f"""
+    select 'hold ' || h.id as subject, {_PLACE_OF_HOLD} as place,
+           h.kind, h.id as hold_id, h.reason, h.by_whom, h.at as since, '' as ledger_key,
+           '' as correlation_id
+    from outbound_hold h where h.released_at is null
+    union all
+    select l.key, l.key || ': pause', 'change', null, l.pause_reason, l.paused_by, l.paused_at,
+           l.key, l.correlation_id
+    from ledger l where l.paused_at is not null and l.state = 'open'
+"""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -47,6 +61,24 @@ class Waiting(msgspec.Struct, frozen=True):
     due: Due
     escalated_to: tuple[str, ...]
     refused_at: datetime | None = None
+
+
+class Standstill(msgspec.Struct, frozen=True):
+    """What people have stopped. subject: "hold 7", or the key of a ledger that is paused. kind: of
+    the hold; "change" of a ledger, which has a ledger_key. hold_id: None of a ledger. waiting:
+    calls that are due or soon, and are not made by it.
+    """
+
+    subject: str
+    place: str
+    kind: str
+    hold_id: int | None
+    reason: str
+    by: str
+    since: datetime
+    ledger_key: str
+    correlation_id: str
+    escalated_to: tuple[str, ...] = ()
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -107,6 +139,56 @@ async def waiting(
     ]
 
 
+async def standstills(tx: Tx) -> list[Standstill]:
+    """All that people have stopped, the oldest first."""
+    rows = await tx.fetch(
+        f"""
+        select s.*, {gone_on_to("s.subject", "s.since")} as escalated_to
+        from ({_STANDSTILLS}) s order by s.since, s.subject
+        """
+    )
+    return [
+        Standstill(
+            subject=r["subject"],
+            place=r["place"],
+            kind=r["kind"],
+            hold_id=r["hold_id"],
+            reason=r["reason"],
+            by=r["by_whom"],
+            since=r["since"],
+            ledger_key=r["ledger_key"],
+            correlation_id=r["correlation_id"],
+            escalated_to=tuple(r["escalated_to"]),
+        )
+        for r in rows
+    ]
+
+
+class StandstillMark(msgspec.Struct, frozen=True):
+    """What people have stopped has gone on to a role. level, due_at: as in Mark."""
+
+    standstill: Standstill
+    role: str
+    level: int
+    due_at: datetime
+
+
+async def mark_standstills(tx: Tx, marks: Sequence[StandstillMark]) -> None:
+    """What people have stopped has gone on to these roles."""
+    await tx.execute(
+        """
+        insert into standstill_escalation (subject, since, role, level, due_at)
+        select * from unnest($1::text[], $2::timestamptz[], $3::text[], $4::int[],
+                             $5::timestamptz[])
+        """,
+        [m.standstill.subject for m in marks],
+        [m.standstill.since for m in marks],
+        [m.role for m in marks],
+        [m.level for m in marks],
+        [m.due_at for m in marks],
+    )
+
+
 async def mark(tx: Tx, marks: Sequence[Mark]) -> None:
     """The steps, whose ledgers are locked, have gone on to these roles."""
     await tx.execute(
@@ -139,7 +221,8 @@ async def hand_on(tx: Tx, cases: Sequence[Case]) -> None:
 
 
 async def close_mended(tx: Tx) -> None:
-    """Cases of what failed or was refused and went on are resolved where that is over."""
+    """Cases of what failed, was refused or was stopped, and went on, are resolved where that is
+    over."""
     await tx.execute(
         f"""
         with closed as (
@@ -155,4 +238,22 @@ async def close_mended(tx: Tx) -> None:
         {PUT_ON_RECORD}
         """,
         CODE,
+    )
+    await tx.execute(
+        f"""
+        with closed as (
+            update exception_case e
+            set state = 'resolved', closed_at = now(), closed_by = 'its end'
+            where e.state = 'open' and e.code = $1
+              -- a look-up for each: joined, all ledgers may be read
+              and case e.ledger_key when ''
+                  then (select h.id from outbound_hold h
+                        where h.released_at is null and {_PLACE_OF_HOLD} = e.place) is null
+                  else (select l.paused_at from ledger l
+                        where l.key = e.ledger_key and l.state = 'open') is null end
+            returning e.*
+        )
+        {PUT_ON_RECORD}
+        """,
+        HOLD_CODE,
     )

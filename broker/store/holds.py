@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, cast, get_args
 
@@ -17,9 +18,23 @@ KINDS: tuple[HoldKind, ...] = get_args(HoldKind)
 _CLAIMS_LOCK = 0x4C61_7943  # "LayC"
 
 
-def in_words(reason: str, by: str, at: datetime) -> str:
-    """Why something stands still, by whom, since when."""
-    return f"{reason}, by {by} since {at:%Y-%m-%d %H:%M:%S} UTC"
+def gone_on_to(subject: str, since: str) -> str:
+    """SQL: the roles that a standstill has gone on to, in that order, by what names it and when it
+    began."""
+    return f"""
+        array(select e.role from standstill_escalation e
+              where e.subject = {subject} and e.since = {since} order by e.level, e.role)
+    """
+
+
+_HOLD_GONE_ON_TO = gone_on_to("'hold ' || h.id", "h.at")
+_HOLD = f"h.*, {_HOLD_GONE_ON_TO} as escalated_to"
+
+
+def in_words(reason: str, by: str, at: datetime, escalated_to: Sequence[str] = ()) -> str:
+    """Why something stands still, by whom, since when, and to whom it has gone on."""
+    last = f"; gone on to {escalated_to[-1]}" if escalated_to else ""
+    return f"{reason}, by {by} since {at:%Y-%m-%d %H:%M:%S} UTC{last}"
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -37,7 +52,8 @@ class InForce(msgspec.Struct, frozen=True):
 
 class Hold(msgspec.Struct, frozen=True):
     """Outbound effects of a system, in a plant or of a flow that stand still. released_at: None
-    while it is in force."""
+    while it is in force. escalated_to: roles that it has gone on to, since it stands for too long.
+    """
 
     id: int
     kind: HoldKind
@@ -48,6 +64,7 @@ class Hold(msgspec.Struct, frozen=True):
     released_at: datetime | None
     released_by: str
     release_reason: str
+    escalated_to: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -56,8 +73,8 @@ class Hold(msgspec.Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """Why, by whom, since when."""
-        return in_words(self.reason, self.by, self.at)
+        """Why, by whom, since when, and to whom it has gone on."""
+        return in_words(self.reason, self.by, self.at, self.escalated_to)
 
 
 class Stopped(msgspec.Struct, frozen=True):
@@ -95,7 +112,7 @@ async def place(tx: Tx, *, kind: HoldKind, value: str, reason: str, by: str) -> 
         """
         insert into outbound_hold (kind, value, reason, by_whom) values ($1, $2, $3, $4)
         on conflict (kind, value) where released_at is null do nothing
-        returning *
+        returning *, '{}'::text[] as escalated_to
         """,
         kind,
         value,
@@ -108,10 +125,10 @@ async def place(tx: Tx, *, kind: HoldKind, value: str, reason: str, by: str) -> 
 async def release(tx: Tx, hold_id: int, *, by: str, reason: str) -> Hold | None:
     """The hold, released with the commit; None where it was not in force."""
     row = await tx.fetchrow(
-        """
-        update outbound_hold set released_at = now(), released_by = $2, release_reason = $3
+        f"""
+        update outbound_hold h set released_at = now(), released_by = $2, release_reason = $3
         where id = $1 and released_at is null
-        returning *
+        returning {_HOLD}
         """,
         hold_id,
         by,
@@ -122,21 +139,23 @@ async def release(tx: Tx, hold_id: int, *, by: str, reason: str) -> Hold | None:
 
 async def find(tx: Tx, hold_id: int) -> Hold | None:
     """The hold with that id, released or not; None where there is none."""
-    row = await tx.fetchrow("select * from outbound_hold where id = $1", hold_id)
+    row = await tx.fetchrow(f"select {_HOLD} from outbound_hold h where h.id = $1", hold_id)
     return _hold(row) if row is not None else None
 
 
 async def open_holds(tx: Tx) -> tuple[Hold, ...]:
     """The holds in force, the oldest first."""
-    rows = await tx.fetch("select * from outbound_hold where released_at is null order by id")
+    rows = await tx.fetch(
+        f"select {_HOLD} from outbound_hold h where h.released_at is null order by h.id"
+    )
     return tuple(_hold(row) for row in rows)
 
 
 async def listed(tx: Tx, which: Literal["open", "released", "all"], *, limit: int) -> list[HoldRow]:
     """Holds, those in force first, then the newest."""
     rows = await tx.fetch(
-        """
-        select * from outbound_hold
+        f"""
+        select {_HOLD} from outbound_hold h
         where $1 = 'all' or (released_at is null) = ($1 = 'open')
         order by released_at is null desc, id desc limit $2
         """,
@@ -189,4 +208,5 @@ def _hold(row: asyncpg.Record) -> Hold:
         released_at=row["released_at"],
         released_by=row["released_by"],
         release_reason=row["release_reason"],
+        escalated_to=tuple(row["escalated_to"]),
     )

@@ -18,7 +18,7 @@ import msgspec
 from broker.ledger import LEFT_BEHIND, SETTLED
 from broker.principals import Decision, signers
 from broker.store.connection import Database, Tx
-from broker.store.holds import Hold, in_words, open_holds
+from broker.store.holds import Hold, gone_on_to, in_words, open_holds
 from broker.store.steps import DUE_S, ESCALATED_TO
 from broker.store.task_list import State, Wanted, chosen
 from canonical.effects import Finding
@@ -93,16 +93,17 @@ class OpenCase(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Why nothing of a ledger begins."""
+    """Why nothing of a ledger begins. escalated_to: as in Hold."""
 
     reason: str
     by: str
     at: datetime
+    escalated_to: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
-        """Why, by whom, since when."""
-        return in_words(self.reason, self.by, self.at)
+        """Why, by whom, since when, and to whom it has gone on."""
+        return in_words(self.reason, self.by, self.at, self.escalated_to)
 
 
 class ChangeView(msgspec.Struct, frozen=True):
@@ -286,8 +287,9 @@ async def snapshot(database: Database) -> AsyncIterator[Tx]:
 async def change(tx: Tx, number: str) -> ChangeView | None:
     """The ledger of that change number or ledger key; None where there is none."""
     row = await tx.fetchrow(
-        """
-        select l.*, (select json_agg(json_build_object('id', e.id, 'place', e.place) order by e.id)
+        f"""
+        select l.*, {gone_on_to("l.key", "l.paused_at")} as pause_escalated_to,
+               (select json_agg(json_build_object('id', e.id, 'place', e.place) order by e.id)
                             ::text
                      from exception_case e
                      where e.state = 'open'
@@ -576,7 +578,8 @@ async def known_numbers(tx: Tx) -> dict[str, list[str]]:
 def _pause(row: asyncpg.Record) -> Pause | None:
     if row["paused_at"] is None:
         return None
-    return Pause(row["pause_reason"], row["paused_by"], row["paused_at"])
+    gone_on = tuple(row["pause_escalated_to"])
+    return Pause(row["pause_reason"], row["paused_by"], row["paused_at"], gone_on)
 
 
 def _number(key: str) -> str:

@@ -48,6 +48,8 @@ RULES = Rules(
         Escalation(refused=QUESTION, share=0.5, to="engineering-lead"),
         Escalation(refused=QUESTION, past_due_s=3600, to="plant-manager"),
         Escalation(operation="*", past_due_s=0, to="operations-lead"),
+        Escalation(hold="*", past_due_s=0, to="operations-lead"),
+        Escalation(hold="*", past_due_s=3600, to="plant-manager"),
         Escalation(operation="put-bom", past_due_s=3600, to="plant-manager"),
     ),
 )
@@ -454,6 +456,107 @@ async def test_asked_and_refused_outside_of_the_hours_it_goes_on_both_times(
         ("lead", False),
         ("lead", True),
     ]
+
+
+# What people have stopped
+
+
+async def hold_cases(database: Database) -> list[dict[str, Any]]:
+    return await fetch(
+        database,
+        "select owner, place, what, remedy, ledger_key from exception_case"
+        " where state = 'open' and code = 'hold-overdue' order by id",
+    )
+
+
+async def test_a_hold_that_stands_too_long_is_one_case_however_many_calls_wait(
+    database: Database,
+) -> None:
+    await seed_in(database)
+    async with database.transaction() as tx:
+        done = await holds.place(tx, kind="system", value="erp", by="eve", reason="maintenance")
+    waits = done.stopped.waiting
+    assert waits > 0
+    await escalator(database, EARLY).turn()
+    assert await hold_cases(database) == []
+    for _ in range(2):
+        await escalator(database, LATE).turn()
+    [case] = await hold_cases(database)
+    assert (case["owner"], case["place"]) == ("operations-lead", "hold 1: system erp")
+    assert case["what"].startswith(f"The system erp is on hold, and {waits} calls wait by it.")
+    assert ": maintenance, by eve since " in case["what"]
+    assert "layshaft release 1 " in case["remedy"]
+    await escalator(database, VERY_LATE).turn()
+    [case] = await hold_cases(database)
+    assert case["owner"] == "plant-manager"
+    notes = await fetch(
+        database, "select actor, subject, after from audit where action = 'hold-escalated'"
+    )
+    assert [(n["actor"], n["subject"]) for n in notes] == [("layshaft", "hold 1: system erp")] * 2
+    assert msgspec.json.decode(notes[-1]["after"]) == {
+        "escalated_to": ["operations-lead", "plant-manager"]
+    }
+    # Whoever looks at a change that stands still by it sees whose turn it is.
+    async with views.snapshot(database) as tx:
+        view = await views.change(tx, "ECO-2001")
+    assert view is not None
+    held = [b.text for b in status_of(view, datetime.now(UTC)).blockers if b.is_held]
+    assert held
+    assert all(text.endswith("; gone on to plant-manager") for text in held)
+    async with database.transaction() as tx:
+        await holds.release(tx, hold_id=1, by="eve", reason="maintenance is over")
+    await escalator(database, VERY_LATE).turn()
+    assert await hold_cases(database) == []
+
+
+async def test_a_hold_that_is_placed_again_has_all_its_time(database: Database) -> None:
+    for number in (1, 2):
+        async with database.transaction() as tx:
+            await holds.place(tx, kind="plant", value="1010", by="eve", reason="stock-taking")
+        await escalator(database, LATE).turn()
+        [case] = await hold_cases(database)
+        assert case["place"] == f"hold {number}: plant 1010"
+        async with database.transaction() as tx:
+            await holds.release(tx, hold_id=number, by="eve", reason="counted")
+        await escalator(database, LATE).turn()
+        assert await hold_cases(database) == []
+
+
+async def test_a_change_that_is_paused_too_long_is_a_case_until_it_goes_on(
+    database: Database,
+) -> None:
+    await plan(database, question(), "1010")
+    for _ in range(2):
+        async with database.transaction() as tx:
+            await controls.pause(tx, numbers=["C1"], **WHO)
+        await escalator(database, EARLY).turn()
+        assert await hold_cases(database) == []
+        await escalator(database, LATE).turn()
+        [case] = await hold_cases(database)
+        assert (case["owner"], case["ledger_key"]) == ("operations-lead", KEY)
+        assert case["what"].startswith(f"{KEY} is paused. It was to be over by ")
+        assert "layshaft change resume C1 " in case["remedy"]
+        async with views.snapshot(database) as tx:
+            view = await views.change(tx, "C1")
+        assert view is not None
+        assert view.paused is not None
+        assert view.paused.words.endswith("; gone on to operations-lead")
+        async with database.transaction() as tx:
+            await controls.resume(tx, numbers=["C1"], **WHO)
+        await escalator(database, LATE).turn()
+        assert await hold_cases(database) == []
+
+
+async def test_the_pause_of_a_change_that_is_cancelled_is_nobodys_turn(database: Database) -> None:
+    await plan(database, question(), "1010")
+    async with database.transaction() as tx:
+        await controls.pause(tx, numbers=["C1"], **WHO)
+    await escalator(database, LATE).turn()
+    assert len(await hold_cases(database)) == 1
+    async with database.transaction() as tx:
+        await controls.cancel(tx, number="C1", now=datetime.now(UTC), **WHO)
+    await escalator(database, VERY_LATE).turn()
+    assert await hold_cases(database) == []
 
 
 # A failed call

@@ -312,6 +312,7 @@ HOT |= OF_REPLAYS
 # What is looked at every few seconds, or for a page. Apart: a connection keeps a hundred plans.
 LOOKS: dict[str, Statement] = {
     "waiting for somebody": lambda tx: escalations.waiting(tx, limit=500),
+    "stopped by people": escalations.standstills,
     "of these": lambda tx: escalations.waiting(tx, limit=50, ids=range(1, 51)),
     "close_mended": escalations.close_mended,
     **{f"tasks {state}": tasks(task_list.Wanted(state=state)) for state in task_list.STATES},

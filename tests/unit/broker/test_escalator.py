@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker.escalator import due_marks
+from broker.escalator import due_marks, standstill_marks
 from broker.ledger import due
-from broker.store.escalations import Waiting
+from broker.store.escalations import Standstill, Waiting
 from canonical.errors import Misconfigured
 from canonical.escalation import Escalation
 from canonical.rules import Rules
@@ -134,6 +134,70 @@ def test_a_mark_says_when_it_was_late() -> None:
     assert (asked.due_at, mended.due_at) == (after(MONDAY + 1), after(MONDAY + 2))
 
 
+def held(kind: str = "system", **known: Any) -> Standstill:
+    """Stopped on Friday."""
+    stopped = Standstill(
+        subject="hold 7",
+        place=f"hold 7: {kind} erp",
+        kind=kind,
+        hold_id=7,
+        reason="maintenance",
+        by="ada",
+        since=FRIDAY,
+        ledger_key="",
+        correlation_id="",
+    )
+    return msgspec.structs.replace(stopped, **known)
+
+
+@pytest.mark.parametrize(
+    ("rule", "stopped", "hours"),
+    [
+        # A hold has a day, by any time.
+        (to("lead", question="", hold="*", share=0.5), held(), 12),
+        (to("lead", question="", hold="system", past_due_s=HOUR), held(), 25),
+        (to("lead", question="", hold="change", past_due_s=0), held("change"), 24),
+    ],
+)
+def test_what_people_have_stopped_goes_on_by_the_time_of_a_hold(
+    rule: Escalation, stopped: Standstill, hours: float
+) -> None:
+    moment = after(hours)
+    assert standstill_marks(stopped, rules(rule), moment - timedelta(seconds=1)) == ()
+    [mark] = standstill_marks(stopped, rules(rule), moment)
+    assert (mark.role, mark.level, mark.due_at) == ("lead", 1, after(24))
+
+
+def test_the_rules_say_how_long_a_hold_may_stand() -> None:
+    ours = rules(to("lead", question="", hold="*", past_due_s=0))
+    short = msgspec.structs.replace(ours, due_s={"hold": 2 * HOUR, "put-bom": 1})
+    assert standstill_marks(held(), short, after(1.9)) == ()
+    [mark] = standstill_marks(held(), short, after(2))
+    assert mark.due_at == after(2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "stopped"),
+    [
+        (to("lead", question="", hold="plant", past_due_s=0), held()),
+        (to("lead", question="", hold="system", past_due_s=0), held("change")),
+        (to("lead", question="", hold="*", past_due_s=0), held(escalated_to=("lead",))),
+        (to("lead", question="", operation="*", past_due_s=0), held()),
+        (to("lead", past_due_s=0), held()),
+    ],
+)
+def test_a_rule_about_something_else_is_no_rule_of_a_hold(
+    rule: Escalation, stopped: Standstill
+) -> None:
+    assert standstill_marks(stopped, rules(rule), after(1000)) == ()
+
+
+def test_a_rule_of_holds_is_about_no_step() -> None:
+    rule = to("lead", question="", hold="*", past_due_s=0)
+    for step in (question(), refused(0), failed()):
+        assert due_marks(step, rules(rule), after(1000)) == ()
+
+
 def test_levels_follow_the_moments_and_not_the_file() -> None:
     ours = rules(to("manager", past_due_s=60), to("lead", share=0.5), to("board", past_due_s=HOUR))
     late = after(MONDAY + 1.5)
@@ -180,6 +244,8 @@ LEAD = f'{ASKS}to = "lead"\nshare = 0.5'
         (f'{ASKS}operation = "*"\nto = "lead"\nshare = 0.5', "name one of them"),
         (f'{ASKS}refused = "{QUESTION}"\nto = "lead"\nshare = 0.5', "name one of them"),
         ('refused = "other"\nto = "lead"\nshare = 0.5', "which nobody is asked"),
+        ('hold = "*"\noperation = "*"\nto = "lead"\nshare = 0.5', "name one of them"),
+        ('hold = "erp"\nto = "lead"\nshare = 0.5', "'erp' is nothing that could be held"),
         (f'{ASKS}to = "lead"', "a share or past_due_s"),
         (f'{ASKS}to = "lead"\nshare = 0.5\npast_due_s = 1', "a share or past_due_s"),
         (f'{ASKS}to = "lead"\nshare = 1.5', "<= 1.0"),

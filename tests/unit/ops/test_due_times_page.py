@@ -48,7 +48,7 @@ def read(folder: Path, text: str) -> Rules:
 
 def test_the_rules_of_the_page_are_read(tmp_path: Path) -> None:
     rules = read(tmp_path, REST + shown())
-    assert rules.due_s == {"approve": 28_800, "put-bom": 600}
+    assert rules.due_s == {"approve": 28_800, "put-bom": 600, "hold": 14_400}
     office = rules.calendar_of("quality")
     assert office is not None
     assert rules.calendar_of("sourcing", ["1010"]) == office
@@ -59,7 +59,9 @@ def test_the_rules_of_the_page_are_read(tmp_path: Path) -> None:
     assert [(rule.about, rule.to) for rule in rules.escalations] == [
         ("question supplier-qualification", "quality-lead"),
         ("question supplier-qualification", "plant-manager"),
+        ("refused supplier-qualification", "engineering-lead"),
         ("operation *", "operations-lead"),
+        ("hold *", "operations-lead"),
     ]
     assert office.after(friday.astimezone(UTC), 3600).astimezone(berlin).hour == 12
 
