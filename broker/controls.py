@@ -87,10 +87,8 @@ async def pause(tx: Tx, *, numbers: Sequence[str], by: str, reason: str) -> list
                 remedy="Nothing was changed; leave that one out",
             )
     await rows.set_pauses(tx, [ledger.id for ledger in ledgers], by=by, reason=reason)
-    paused = [
-        msgspec.structs.replace(ledger, paused=ledger_rows.paused_words(by, reason))
-        for ledger in ledgers
-    ]
+    locked = await ledger_rows.lock_ledgers(tx, [ledger.id for ledger in ledgers])
+    paused = [locked[ledger.id] for ledger in ledgers]
     return await _moved_on(tx, paused, "change-paused", by, reason, ("open", "paused"))
 
 
@@ -109,7 +107,8 @@ async def resume(tx: Tx, *, numbers: Sequence[str], by: str, reason: str) -> lis
                 remedy="Nothing was changed; leave that one out",
             )
     await rows.clear_pauses(tx, [ledger.id for ledger in ledgers])
-    free = [msgspec.structs.replace(ledger, paused="") for ledger in ledgers]
+    locked = await ledger_rows.lock_ledgers(tx, [ledger.id for ledger in ledgers])
+    free = [locked[ledger.id] for ledger in ledgers]
     return await _moved_on(tx, free, "change-resumed", by, reason, ("paused", "open"))
 
 

@@ -95,8 +95,8 @@ class StepOverdue(msgspec.Struct, frozen=True):
 class ChangeBlocker(msgspec.Struct, frozen=True):
     """Whom a blocked change waits for.
 
-    reason: the oldest of what waits for them, in words. steps: how many of its steps do; 0 = all,
-    as the change is paused.
+    owner: who has to act; of what people hold, the one who does. reason: the oldest of what waits
+    for them, in words. steps: how many of its steps do; 0 = all, as the change is paused.
     """
 
     owner: str

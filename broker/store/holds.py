@@ -76,6 +76,15 @@ class Hold(msgspec.Struct, frozen=True):
         """Why, by whom, since when, and to whom it has gone on."""
         return in_words(self.reason, self.by, self.at, self.escalated_to)
 
+    def is_about(self, *, system: str, plant: str, flow: str) -> bool:
+        """Whether it keeps such a call from being made."""
+        return {"system": system, "plant": plant, "flow": flow}[self.kind] == self.value
+
+
+def held(words: str) -> str:
+    """What a step waits for that people keep from going on. words: of the hold, or the pause."""
+    return f"held: {words}"
+
 
 class Stopped(msgspec.Struct, frozen=True):
     """Calls that a hold is about. under_way: claimed before it, they end. waiting: due or soon."""
@@ -210,3 +219,12 @@ def _hold(row: asyncpg.Record) -> Hold:
         release_reason=row["release_reason"],
         escalated_to=tuple(row["escalated_to"]),
     )
+
+
+async def turns(tx: Tx) -> tuple[int, int]:
+    """How many holds were ever placed, and how many of them released: both only grow."""
+    row = await tx.fetchrow(
+        "select count(*) as placed, count(released_at) as released from outbound_hold"
+    )
+    assert row is not None
+    return row["placed"], row["released"]

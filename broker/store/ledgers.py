@@ -9,6 +9,7 @@ from typing import Literal, cast
 import msgspec
 
 from broker.store.connection import Position, Tx
+from broker.store.holds import in_words
 from canonical.codec import encode
 from canonical.effects import Finding
 from canonical.envelope import Lane
@@ -21,7 +22,8 @@ class Ledger(msgspec.Struct, frozen=True):
     """A locked ledger row.
 
     version: of the event its plan follows from. ends_as: its state once every step is settled.
-    cancelled_by: the person who took it back. paused: by whom and why, "" while it is not. told:
+    cancelled_by: the person who took it back. paused: by whom and why, "" while it is not;
+    paused_by: by whom; pause_words: why, by whom and since when, as `change show` says it. told:
     mark of what subscribers know of how it gets on. planner: that made its plan; asked_planner:
     that asks whether it may make it otherwise.
     """
@@ -40,6 +42,8 @@ class Ledger(msgspec.Struct, frozen=True):
     ends_as: LedgerEnd = "complete"
     cancelled_by: str = ""
     paused: str = ""
+    paused_by: str = ""
+    pause_words: str = ""
     told: str = ""
     planner: str = ""
     asked_planner: str = ""
@@ -241,6 +245,24 @@ async def ids_at_source(tx: Tx, keys: Sequence[str]) -> dict[str, str]:
     return {r["key"]: r["source_id"] or "" for r in rows}
 
 
+async def kept_ones(tx: Tx, flow: str, *, is_anything_held: bool) -> list[int]:
+    """Ids of open ledgers of the flow of which a hold that was placed or released may say how they
+    get on: they have calls to make. Where nothing is held, those that were told to be blocked."""
+    rows = await tx.fetch(
+        """
+        select l.id
+        from (select distinct ledger_id from step
+              where kind = 'call' and state in ('ready', 'in_doubt') and flow = $1) s
+        cross join lateral (select * from ledger where id = s.ledger_id limit 1) l
+        where l.state = 'open' and ($2 or starts_with(l.told, 'blocked'))
+        order by l.id
+        """,
+        flow,
+        is_anything_held,
+    )
+    return [row["id"] for row in rows]
+
+
 async def mark_told(tx: Tx, told: Sequence[tuple[int, str]]) -> None:
     """What subscribers know of these ledgers, which are locked."""
     await tx.execute(
@@ -372,6 +394,11 @@ async def newly_known(
     ]
 
 
+def _pause_words(r: dict[str, object]) -> str:
+    at = cast(datetime, r["paused_at"])
+    return in_words(cast(str, r["pause_reason"]), cast(str, r["paused_by"]), at)
+
+
 def _ledger(row: object) -> Ledger:
     r = cast("dict[str, object]", row)
     return Ledger(
@@ -389,6 +416,8 @@ def _ledger(row: object) -> Ledger:
         ends_as=cast(LedgerEnd, r["ends_as"]),
         cancelled_by=cast(str, r["cancelled_by"]),
         paused=paused_words(str(r["paused_by"]), str(r["pause_reason"])) if r["paused_at"] else "",
+        paused_by=cast(str, r["paused_by"]),
+        pause_words=_pause_words(r) if r["paused_at"] else "",
         told=cast(str, r["told"]),
         planner=cast(str, r["planner"]),
         asked_planner=cast(str, r["asked_planner"]),

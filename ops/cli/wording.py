@@ -10,6 +10,7 @@ import msgspec
 
 from broker.ledger import SETTLED
 from broker.store.holds import Hold
+from broker.store.holds import held as held_words
 from broker.store.views import Pause, StepRow
 from canonical.operations import READS, AwaitTime, verb
 from handlers.flows.target_changes import TargetChange
@@ -56,9 +57,9 @@ def on_hold(steps: Iterable[StepRow], holds: Sequence[Hold], flow: str) -> dict[
         if step.operation in READS:
             continue
         place = {"system": step.system, "plant": step.plant, "flow": flow}
-        about = [hold for hold in holds if place[hold.kind] == hold.value]
+        about = [hold for hold in holds if hold.is_about(**place)]
         if about:
-            found[step.id] = f"held: {about[0].words}"
+            found[step.id] = held_words(about[0].words)
             if len(about) > 1:
                 found[step.id] += f"; and by {len(about) - 1} more"
     return found
@@ -69,7 +70,7 @@ def paused(steps: Iterable[StepRow], pause: Pause | None) -> dict[int, str]:
     too: these are seen by what failed."""
     if pause is None:
         return {}
-    return {step.id: f"held: {pause.words}" for step in steps if step.state == "held"}
+    return {step.id: held_words(pause.words) for step in steps if step.state == "held"}
 
 
 def waiting(steps: Sequence[StepRow], held: Held = _NOTHING) -> dict[int, Waiting]:

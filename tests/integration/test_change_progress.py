@@ -9,13 +9,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from broker import approvals, book, controls
+from broker import approvals, book, controls, holds
 from broker.change_progress import EVENT
-from broker.store import Database, Tx
+from broker.failpoints import FailPointHit, FailPoints
+from broker.herald import Herald
+from broker.store import Database, Tx, views
 from broker.store import documents as document_rows
+from broker.store import ledgers as ledger_rows
 from broker.store.documents import NewDocument
 from canonical.change import EngineeringChange
 from canonical.effects import Put
+from ops.change_status import status_of
 from tests.fixtures.gearbox import CHANGE as RELEASED
 from tests.integration import gearbox_change
 from tests.integration.people import principal_in
@@ -110,10 +114,126 @@ async def test_a_pause_and_its_end_are_told(bench: Bench, database: Database) ->
     await do(database, lambda tx: controls.pause(tx, **about))  # type: ignore[arg-type]
     await do(database, lambda tx: controls.resume(tx, **about))  # type: ignore[arg-type]
     _, paused, resumed = await told(bench)
-    assert paused["blocked_by"] == [
-        {"owner": "operations", "reason": "paused by eve: wrong drawing", "steps": 0}
-    ]
+    [by] = paused["blocked_by"]
+    assert (by["owner"], by["steps"]) == ("eve", 0)
+    assert by["reason"].startswith("held: wrong drawing, by eve since ")
     assert (paused["status"], resumed["status"]) == ("blocked", "started")
+
+
+def herald(bench: Bench, database: Database, fail_points: str = "") -> Herald:
+    return Herald(
+        database=database,
+        watches={},
+        subscribed=(EVENT,),
+        fail_points=FailPoints.parse(fail_points),
+    )
+
+
+async def hold_erp(database: Database, by: str = "eve") -> None:
+    await do(
+        database,
+        lambda tx: holds.place(tx, kind="system", value="erp", by=by, reason="maintenance"),
+    )
+
+
+async def release(database: Database, number: int) -> None:
+    await do(
+        database,
+        lambda tx: holds.release(tx, hold_id=number, by="eve", reason="maintenance is over"),
+    )
+
+
+async def blockers_shown(database: Database) -> list[tuple[str, str]]:
+    """Step by step, as `change show` and the console say it: who is waited for, and why."""
+    async with views.snapshot(database) as tx:
+        view = await views.change(tx, NUMBER)
+    assert view is not None
+    held = [step for step in status_of(view, datetime.now(UTC)).steps if step.state == "in_doubt"]
+    return [(step.identity, step.waits_for) for step in held]
+
+
+async def test_a_hold_and_its_end_are_told_though_no_step_moves(
+    bench: Bench, database: Database
+) -> None:
+    ours = herald(bench, database)
+    await ours.turn()
+    assert await statuses(bench) == ["started"]
+    await hold_erp(database)
+    for _ in range(2):
+        await ours.turn()
+    assert await statuses(bench) == ["started", "blocked"]
+    [by] = [b for b in (await told(bench))[-1]["blocked_by"] if b["owner"] == "eve"]
+    assert by["reason"].startswith("held: maintenance, by eve since ")
+    assert by["steps"] == 1
+    [(_, shown)] = await blockers_shown(database)
+    assert shown == by["reason"]
+    await release(database, 1)
+    for _ in range(2):
+        await ours.turn()
+    assert await statuses(bench) == ["started", "blocked", "started"]
+
+
+async def test_what_comes_to_a_stand_behind_a_hold_is_told_with_the_commit(
+    bench: Bench, database: Database
+) -> None:
+    await settle_the_rest(bench, database)
+    await hold_erp(database)
+    [asked] = await bench.rows("select id, digest from step where kind = 'approval'")
+    quinn = await principal_in(database, "quinn", "quality")
+    await do(
+        database,
+        lambda tx: approvals.decide(
+            tx,
+            step_id=asked["id"],
+            digest=asked["digest"].hex(),
+            verdict="approved",
+            by=quinn,
+            reason="audited last week",
+        ),
+    )
+    # The call that the decision set free would go on but for the hold.
+    blocked = (await told(bench))[-1]
+    assert blocked["status"] == "blocked"
+    assert [b["steps"] for b in blocked["blocked_by"] if b["owner"] == "eve"] == [1]
+    assert "quality" not in {b["owner"] for b in blocked["blocked_by"]}
+
+
+async def test_a_hold_that_came_and_went_between_two_looks_is_no_news(
+    bench: Bench, database: Database
+) -> None:
+    ours = herald(bench, database)
+    await ours.turn()
+    await hold_erp(database)
+    await release(database, 1)
+    await ours.turn()
+    assert await statuses(bench) == ["started"]
+
+
+async def test_what_a_process_before_had_not_told_is_told_by_the_next_one(
+    bench: Bench, database: Database
+) -> None:
+    await hold_erp(database)
+    await herald(bench, database).turn()
+    await release(database, 1)
+    with pytest.raises(FailPointHit):
+        await herald(bench, database, "herald.before_commit:raise:1").turn()
+    assert await statuses(bench) == ["started", "blocked"]
+    await herald(bench, database).turn()
+    assert await statuses(bench) == ["started", "blocked", "started"]
+
+
+async def test_a_change_that_somebody_is_at_work_on_is_looked_at_once_it_is_free(
+    bench: Bench, database: Database
+) -> None:
+    ours = herald(bench, database)
+    await ours.turn()
+    await hold_erp(database)
+    async with database.transaction() as tx:
+        await ledger_rows.lock_ledgers(tx, [1])
+        assert not await ours.turn()
+        assert await statuses(bench) == ["started"]
+    await ours.turn()
+    assert await statuses(bench) == ["started", "blocked"]
 
 
 async def test_a_decision_that_lets_it_go_on_is_told(bench: Bench, database: Database) -> None:

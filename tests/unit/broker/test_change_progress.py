@@ -10,6 +10,7 @@ import pytest
 from broker.change_progress import EVENT, Progress, progress, said
 from broker.ledger import LedgerStep, Move
 from broker.store import Position
+from broker.store.holds import Hold, HoldKind
 from broker.store.ledgers import Ledger
 from broker.store.steps import Standing
 from canonical.events import EVENTS
@@ -81,12 +82,64 @@ def test_a_former_form_of_a_step_blocks_nothing() -> None:
 
 
 def test_a_paused_change_is_blocked_by_who_paused_it() -> None:
-    paused = msgspec.structs.replace(LEDGER, paused="paused by eve: wrong drawing")
+    words = "wrong drawing, by eve since 2026-03-02 00:00:00 UTC"
+    paused = msgspec.structs.replace(
+        LEDGER, paused="paused by eve: wrong drawing", paused_by="eve", pause_words=words
+    )
     found = at(paused, step(5, "call", "in_flight"))
     assert found == Progress("blocked", paused="paused by eve: wrong drawing")
-    assert said(paused, found, {}, "").blocked_by == (
-        ChangeBlocker("operations", "paused by eve: wrong drawing", 0),
+    assert said(paused, found, {}, "").blocked_by == (ChangeBlocker("eve", f"held: {words}", 0),)
+
+
+def hold(kind: HoldKind, value: str, number: int = 1, by: str = "eve") -> Hold:
+    since = datetime(2026, 3, 2, tzinfo=UTC)
+    return Hold(number, kind, value, "maintenance", by, since, None, "", "")
+
+
+@pytest.mark.parametrize("state", ["ready", "in_doubt"])
+@pytest.mark.parametrize(
+    "stopped", [hold("system", "erp"), hold("plant", "1010"), hold("flow", "engineering-change")]
+)
+def test_what_people_hold_does_not_go_on_and_is_their_turn(stopped: Hold, state: str) -> None:
+    steps = [QUESTION, BEHIND, step(5, "call", state), step(6, "call", state)]
+    found = progress(LEDGER, steps, (), has_ended=False, holds=[stopped])
+    assert found == Progress("blocked", (QUESTION,), ((stopped, 2),))
+    asks = {1: Standing("quality", "May it be bought?")}
+    assert said(LEDGER, found, asks, "").blocked_by == (
+        ChangeBlocker("quality", "May it be bought?", 1),
+        ChangeBlocker("eve", "held: maintenance, by eve since 2026-03-02 00:00:00 UTC", 2),
     )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        step(6, "call", "in_flight"),
+        step(6, "call", "ready", "procurement"),
+        step(6, "call", "ready", verb="read-coverage"),
+    ],
+)
+def test_it_goes_on_as_long_as_a_call_does_that_no_hold_is_about(other: LedgerStep) -> None:
+    steps = [step(5, "call", "ready"), other]
+    found = progress(LEDGER, steps, (), has_ended=False, holds=[hold("system", "erp")])
+    assert found == Progress("started")
+
+
+def test_a_hold_on_something_else_blocks_nothing() -> None:
+    holds = [hold("system", "plm"), hold("plant", "2010"), hold("flow", "contract")]
+    found = progress(LEDGER, [step(5, "call", "ready")], (), has_ended=False, holds=holds)
+    assert found == Progress("started")
+
+
+def test_it_is_news_that_another_hold_keeps_it_and_none_that_fewer_calls_wait() -> None:
+    one, two = hold("system", "erp"), hold("plant", "1010", 2, "ada")
+
+    def mark(calls: int, *holds: Hold) -> str:
+        steps = [step(number, "call", "ready") for number in range(calls)]
+        return progress(LEDGER, steps, (), has_ended=False, holds=holds).mark
+
+    assert mark(1, one) == mark(3, one)
+    assert len({mark(1, one), mark(1, two), mark(1, one, two), mark(1)}) == 4
 
 
 @pytest.mark.parametrize("state", ["ready", "failed"])
