@@ -6,8 +6,8 @@ A part of the rules, `[rules.boms]`; docs/plant-boms.md shows all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from fractions import Fraction
 from itertools import combinations
 
@@ -136,6 +136,13 @@ class Replacement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether it holds on that day."""
         return self._begin <= on <= self._end
 
+    def turns(self) -> Iterator[date]:
+        """The first day on which it holds, and the first on which it does not any more."""
+        if self.first_day is not None:
+            yield self.first_day
+        if self.last_day is not None and self.last_day < date.max:
+            yield self.last_day + timedelta(days=1)
+
     def contradicts(self, other: Replacement) -> bool:
         """Whether both say what stands for one component, in one plant on one day."""
         share_a_plant = (
@@ -221,6 +228,13 @@ class BomRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for one in self.replacements
             if one.concerns(plant) and one.is_valid(on)
         }
+
+    def turns_in(self, plant: str, components: Container[str]) -> Iterator[date]:
+        """The days on which what stands for one of these components in the plant may be another
+        one than on the day before."""
+        for one in self.replacements:
+            if one.component in components and one.concerns(plant):
+                yield from one.turns()
 
     def substitutable(self) -> dict[str, frozenset[str]]:
         """By component, what stands for it in any plant on any day; one step of a chain."""

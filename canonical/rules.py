@@ -5,7 +5,7 @@ Read from one TOML file when the service starts; data, never constants in a plan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -332,16 +332,33 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def next_cut_over(self, plants: Iterable[str], now: datetime) -> datetime | None:
         """The next midnight (UTC) of one of the plants at which a route of it begins to be valid or
         is not any more; None where the table tells of none."""
-        moments = (moment for plant in plants for moment in self._cut_overs(plant, now))
+        turns = {
+            plant: [day for route in self._routes_of(plant) for day in route.turns()]
+            for plant in plants
+        }
+        return self._next_midnight(turns, now)
+
+    def next_replacement(
+        self, plants: Iterable[str], components: Container[str], now: datetime
+    ) -> datetime | None:
+        """The next midnight (UTC) of one of the plants at which it begins or ceases to take another
+        one for one of these components; None where the rules tell of none."""
+        turns = {plant: self.boms.turns_in(plant, components) for plant in plants}
+        return self._next_midnight(turns, now)
+
+    def _next_midnight(self, turns: Mapping[str, Iterable[date]], now: datetime) -> datetime | None:
+        """The first of these days, of each plant, that is yet to begin there."""
+        moments = (
+            moment for plant, days in turns.items() for moment in self._midnights(plant, days, now)
+        )
         return min((moment for moment in moments if moment > now), default=None)
 
-    def _cut_overs(self, plant: str, now: datetime) -> Iterator[datetime]:
+    def _midnights(self, plant: str, days: Iterable[date], now: datetime) -> Iterator[datetime]:
         known, today = self.plant(plant), self.day_in(plant, now)
-        for route in self._routes_of(plant):
-            for day in route.turns():
-                # A day of the last year is written for "never", and has no moment in each zone.
-                if today < day and day.year < MAXYEAR:
-                    yield midnight(day, known.zone if known else "UTC")
+        for day in days:
+            # A day of the last year is written for "never", and has no moment in each zone.
+            if today < day and day.year < MAXYEAR:
+                yield midnight(day, known.zone if known else "UTC")
 
     def _valid(self, plant: str, on: date) -> Iterable[Route]:
         return (r for r in self._routes_of(plant) if r.is_valid(on))

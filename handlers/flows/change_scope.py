@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from canonical.bom import Bom, bom_key, bom_revisions_key
+from canonical.bom import Bom, bom_key, bom_revisions_key, substitutes_of
 from canonical.change import (
     AffectedItem,
     EngineeringChange,
@@ -249,6 +249,19 @@ def structure(number: str, facts: Facts) -> Bom | None:
     return facts.bom(number) if item is not None and is_made(item) else None
 
 
+def replaceable(scope: Scope, facts: Facts) -> frozenset[str]:
+    """All that the rules may say something else of, by the day: what the structures state, with
+    substitutes, and what stands for these on some day."""
+    found: set[str] = set()
+    if facts.rules.boms.replacements:
+        for number in {number for number, _ in scope.structures}:
+            bom = structure(number, facts)
+            for line in bom.lines if bom else ():
+                found.update((line.component, *(one.item for one in substitutes_of(line))))
+        found.update(_with_substitutable(found, facts))
+    return frozenset(found)
+
+
 def components(bom: Bom | None) -> tuple[str, ...]:
     """Component numbers of a BOM, each once, in line order."""
     return tuple(dict.fromkeys(line.component for line in bom.lines)) if bom else ()
@@ -369,19 +382,25 @@ def _parts(
 ) -> Callable[[str], tuple[str, ...]]:
     """What tells of which components an assembly may be made: those that are stated, and whatever
     stands for one of them in some plant on some day."""
-    substitutable = facts.rules.boms.substitutable()
 
     def parts(number: str) -> tuple[str, ...]:
-        found = dict.fromkeys(part for bom in boms_of(number) for part in components(bom))
-        looked_at = list(found) if substitutable else []
-        while looked_at:
-            for other in substitutable.get(looked_at.pop(), ()):
-                if other not in found:
-                    found[other] = None
-                    looked_at.append(other)
-        return tuple(found)
+        stated = (part for bom in boms_of(number) for part in components(bom))
+        return _with_substitutable(stated, facts)
 
     return parts
+
+
+def _with_substitutable(numbers: Iterable[str], facts: Facts) -> tuple[str, ...]:
+    """These, and whatever stands for one of them in some plant on some day."""
+    substitutable = facts.rules.boms.substitutable()
+    found = dict.fromkeys(numbers)
+    looked_at = list(found) if substitutable else []
+    while looked_at:
+        for other in substitutable.get(looked_at.pop(), ()):
+            if other not in found:
+                found[other] = None
+                looked_at.append(other)
+    return tuple(found)
 
 
 def _awaited_definitions(

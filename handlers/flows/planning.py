@@ -29,7 +29,7 @@ from canonical.operations import (
     changes_a_system,
     verb,
 )
-from handlers.flows.change_scope import Scope
+from handlers.flows.change_scope import Scope, replaceable
 from handlers.flows.definitions_in_force import Definitions
 from handlers.flows.obsolete_parts import Buying, buying_by_place
 
@@ -51,8 +51,8 @@ class Planning(msgspec.Struct, frozen=True):
     now: when it is made.
     regulated: any finding would stop the change.
     buying: where it lets items be bought no longer, and where again, by item and plant.
-    wake_at: when another system may come in by the routes, or another revision be in force; every
-        step carries it.
+    wake_at: when another system may come in by the routes, another component by the rules of a
+        plant, or another revision be in force; every step carries it.
     start: the wait for the time from which the change holds; None once it has come.
     _holders: what was looked up of `holders`.
     """
@@ -250,7 +250,11 @@ def planning_of(
     facts = definitions.facts
     buying = buying_by_place(change, facts)
     plants = {*scope.all_plants(), *(plant for _, plant in buying), "*"}
-    moments = (facts.rules.next_cut_over(sorted(plants), now), definitions.changes_at)
+    moments = (
+        facts.rules.next_cut_over(sorted(plants), now),
+        facts.rules.next_replacement(scope.all_plants(), replaceable(scope, facts), now),
+        definitions.changes_at,
+    )
     wake_at = min((moment for moment in moments if moment is not None), default=None)
     planning = Planning(change, scope, facts, now, regulated, buying, wake_at)
     if planning.starts_at <= now:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canonical.bom_rules import BomRules
 from canonical.rules import Plant, Route, Rules
 
 LONG_AGO = date(2020, 1, 1)
@@ -242,6 +243,37 @@ def test_what_is_of_another_plant_or_over_is_no_cut_over() -> None:
 def test_a_day_in_the_last_year_never_comes(never: date) -> None:
     found = rules(to("old", until_day=never), to("new", from_day=never))
     assert found.next_cut_over(("1010", "3010", "*"), NOON) is None
+
+
+# --- the next replacement ---
+
+
+def replacing(*rows: dict[str, object]) -> Rules:
+    boms = msgspec.convert({"replacements": rows}, BomRules)
+    return msgspec.structs.replace(rules(to("erp")), boms=boms)
+
+
+def test_a_replacement_begins_and_ends_at_midnights_of_its_plant() -> None:
+    row = {"component": "A", "by": "B", "first_day": date(2026, 4, 1), "last_day": date(2026, 4, 9)}
+    found = replacing(row)
+    begins, ends = at(BERLIN, 2026, 4, 1), at(BERLIN, 2026, 4, 10)
+    assert found.next_replacement(["1010"], {"A"}, NOON) == begins
+    assert found.next_replacement(["1010"], {"A"}, begins - timedelta(seconds=1)) == begins
+    assert found.next_replacement(["1010"], {"A"}, begins) == ends
+    assert found.next_replacement(["1010"], {"A"}, ends) is None
+    assert found.next_replacement(["2010", "1010"], {"A"}, begins) == at(NEW_YORK, 2026, 4, 1)
+
+
+def test_what_is_of_another_plant_or_component_or_for_ever_is_no_turn() -> None:
+    found = replacing(
+        {"component": "A", "by": "B", "first_day": date(2026, 4, 1), "plants": ["2010"]},
+        {"component": "C", "by": "D"},
+        {"component": "E", "by": "F", "last_day": date(2026, 3, 1)},
+        {"component": "G", "by": "H", "last_day": date(9999, 12, 31)},
+    )
+    assert found.next_replacement(["1010"], {"A", "C", "E", "G"}, NOON) is None
+    assert found.next_replacement(["2010"], {"B", "C"}, NOON) is None
+    assert found.next_replacement(["2010"], {"A"}, NOON) == at(NEW_YORK, 2026, 4, 1)
 
 
 # --- laws ---

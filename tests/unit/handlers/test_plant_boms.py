@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -47,6 +48,7 @@ from tests.fixtures.gearbox import (
     names,
     plan,
 )
+from tests.unit.handlers.plans import Book
 
 LONG_AGO = date(2020, 1, 1)
 # The day of the plans.
@@ -244,6 +246,94 @@ def test_a_replacement_holds_on_its_days(days: dict[str, Any], taken: str) -> No
     made = plan(change("PUMP"), *documents, rules=taking(**days))
     [row] = boms(made)["PUMP 2010"].lines
     assert row.component == taken
+
+
+def midnight_in(plant: str, day: date) -> datetime:
+    """When the day begins there."""
+    known = RULES.plant(plant)
+    assert known is not None
+    return datetime.combine(day, time(), ZoneInfo(known.zone)).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("days", "turn"),
+    [
+        ({"first_day": date(2026, 4, 1), "last_day": date(2026, 4, 9)}, date(2026, 4, 1)),
+        ({"first_day": TODAY, "last_day": date(2026, 4, 9)}, date(2026, 4, 10)),
+    ],
+)
+def test_a_plan_is_made_anew_when_a_replacement_begins_or_has_ended(
+    days: dict[str, Any], turn: date
+) -> None:
+    documents = pump(line("SEAL"), items=[item("SEAL"), item("SEAL-2")])
+    rules = taking(**days)
+    moment = midnight_in("2010", turn)
+    made = plan(change("PUMP"), *documents, rules=rules)
+    assert {step.wake_at for step in made.steps} == {moment}
+    before, after = (
+        decide(change("PUMP"), facts(*documents, rules=rules), now)[0]
+        for now in (moment - timedelta(seconds=1), moment)
+    )
+    begins = turn == days["first_day"]
+    assert parts(boms(before)["PUMP 2010"]) == ["SEAL 1 H87" if begins else "SEAL-2 1 H87"]
+    assert parts(boms(after)["PUMP 2010"]) == ["SEAL-2 1 H87" if begins else "SEAL 1 H87"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"component": "SCREW", "by": "BOLT", "first_day": TOMORROW},
+        {"component": "SEAL", "by": "SEAL-2", "first_day": TOMORROW, "plants": ["2010"]},
+        {"component": "SEAL", "by": "SEAL-2", "last_day": date(2026, 3, 1)},
+    ],
+)
+def test_a_replacement_that_the_plan_does_not_hang_on_wakes_nothing(row: dict[str, Any]) -> None:
+    documents = pump(line("SEAL"), items=[item("SEAL"), item("SEAL-2")])
+    stated = msgspec.structs.replace(change("PUMP"), plants=("1010",))
+    made = plan(stated, *documents, rules=with_boms(replacements=[row]))
+    assert {step.wake_at for step in made.steps} == {None}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # What the plant takes now is replaced in turn.
+        [
+            {"component": "SEAL", "by": "RING"},
+            {"component": "RING", "by": "CORD", "first_day": date(2026, 4, 1)},
+        ],
+        # A substitute that the plant will not use.
+        [{"component": "SPARE", "by": "CORD", "first_day": date(2026, 4, 1)}],
+    ],
+)
+def test_it_hangs_on_what_stands_in_turn_and_on_substitutes(rows: list[dict[str, Any]]) -> None:
+    seal = msgspec.structs.replace(line("SEAL"), substitutions=(Substitute("SPARE"),))
+    documents = pump(seal, items=[item("SEAL"), item("RING"), item("CORD"), item("SPARE")])
+    made = plan(change("PUMP"), *documents, rules=with_boms(replacements=rows))
+    first = min(midnight_in(plant, date(2026, 4, 1)) for plant in ("1010", "2010"))
+    assert {step.wake_at for step in made.steps} == {first}
+
+
+def test_what_is_open_when_a_replacement_begins_is_written_as_it_is_then() -> None:
+    # The contract cover of the bolt is not known: the change stays open.
+    documents = pump(
+        line("SEAL"), line("BOLT", position="20"), items=[item("SEAL-2"), item("BOLT", "buy")]
+    )
+    known = facts(*documents, rules=taking(first_day=date(2026, 4, 1)))
+    moment = midnight_in("2010", date(2026, 4, 1))
+    book = Book()
+    book.plan(decide(change("PUMP"), known, NOW)[0])
+    book.work()
+    assert book.wakes() == [moment]
+    assert set(book.states("put-bom").values()) == {"done"}
+    book.plan(decide(change("PUMP"), known, moment)[0])
+    assert "2010|erp|bom|PUMP|put-bom" in book.open()
+    assert "1010|erp|bom|PUMP|put-bom" not in book.open()
+    book.work()
+    assert set(book.states("put-bom").values()) == {"done"}
+    assert book.wakes() == []
+    # What was made for the other one alone is for a person to judge.
+    assert book.left_behind == ["2010|erp|item|SEAL|extend-to-plant"]
 
 
 def test_what_the_plant_takes_is_asked_for_before_it_is_known_and_on_any_day() -> None:
