@@ -101,7 +101,7 @@ def decide(message: Message[EngineeringChange], facts: Facts, now: datetime) -> 
         *on_order.steps,
         *suppliers,
     )
-    notices = announcements(planning, defined, work)
+    notices = announcements(planning, defined, (*stops.steps, *stops.waits), work)
     told = reports(planning, own, completed=notices[-1])
     plan = Plan(
         key=change_key(change.number),
@@ -219,27 +219,36 @@ def plant_steps(
 
 
 def announcements(
-    planning: Planning, definitions: Sequence[Step], work: Sequence[Step]
+    planning: Planning,
+    definitions: Sequence[Step],
+    stops: Sequence[Step],
+    work: Sequence[Step],
 ) -> list[Step]:
     """Planning is told when a plant's items and BOMs are true, everybody when everything is; that
-    is the last one.
+    is the last one. A plant in which an item is only stopped hears of it once it is.
 
-    definitions: plant views, BOMs, and waits for what they are made of. work: all other steps;
-    announcements among them hold nothing up.
+    definitions: plant views, BOMs, and waits for what they are made of. stops: what lets items be
+    bought no longer. work: all steps; announcements among them hold nothing up.
     """
     change, scope = planning.change, planning.scope
     about = ("engineering-change", change.number)
     told: list[Step] = []
-    for plant in scope.all_plants():
-        items = tuple(sorted(n for n, codes in scope.plants.items() if plant in codes))
-        notice = PlanAdjustmentNeeded(change.number, plant, items)
+    own = {(number, plant) for number, plants in scope.plants.items() for plant in plants}
+    only_stopped = {place for place, buying in planning.buying.items() if buying == "stops"} - own
+    concerned: dict[str, list[str]] = {}
+    for number, plant in sorted(own | only_stopped):
+        concerned.setdefault(plant, []).append(number)
+    for plant, items in sorted(concerned.items()):
+        before = [step for step in definitions if step.plant in (plant, "")]
+        before += [s for s in stops if s.plant == plant and (s.object_id, plant) in only_stopped]
+        notice = PlanAdjustmentNeeded(change.number, plant, tuple(items))
         told.append(
             planning.step(
                 LAYSHAFT,
                 about,
                 planning.announce("plan.adjustment-needed", notice),
                 plant=plant,
-                after=[step for step in definitions if step.plant in (plant, "")],
+                after=before,
                 lane="enrichment",
             )
         )

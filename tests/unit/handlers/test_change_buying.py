@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from canonical.change import AffectedItem, EngineeringChange
 from canonical.effectivity import DateEffectivity
 from canonical.effects import Open, Plan, Step
+from canonical.events import PlanAdjustmentNeeded
 from canonical.facts import Document
 from canonical.guards import Guards
 from canonical.item import Lifecycle
 from canonical.item_master import ItemMaster, PlantView
 from canonical.obsolete import ObsoleteRules, PlaceStatus
-from canonical.operations import Approve, AwaitFact, PutBom, PutPlantStatus, Reconcile
+from canonical.operations import Announce, Approve, AwaitFact, PutBom, PutPlantStatus, Reconcile
 from canonical.rules import Plant, Route, Rules
 from handlers.flows.engineering_change import HANDLER
 from tests.fixtures.gearbox import (
@@ -175,6 +176,44 @@ def test_it_stops_in_every_plant_in_which_an_erp_has_the_part() -> None:
     made = planned(change(row()), held("1010", "3010", "9999"))
     assert set(written(made)) == {"1010 erp", "2010 erp", "3010 erp"}
     assert "SEAL-1 3010" not in names(made.steps, BOUGHT)
+
+
+def told_of(made: Plan) -> dict[str, tuple[str, ...]]:
+    """By plant, the items of which planning hears there."""
+    notices = [
+        msgspec.json.decode(step.operation.data, type=PlanAdjustmentNeeded)
+        for step in made.steps
+        if isinstance(step.operation, Announce) and step.operation.event == "plan.adjustment-needed"
+    ]
+    assert len({notice.plant for notice in notices}) == len(notices)
+    return {notice.plant: notice.items for notice in notices}
+
+
+def test_planning_hears_of_each_plant_in_which_the_part_is_once_it_is_stopped() -> None:
+    made = planned(change(row()), held("1010", "3010", "9999"))
+    told = told_of(made)
+    assert set(told) == {"1010", "2010", "3010"}
+    assert told["3010"] == ("SEAL-1",)
+    [notice] = [s for s in made.steps if s.kind == "announce" and s.plant == "3010"]
+    assert "3010|erp|item|SEAL-1|put-plant-status" in notice.depends_on
+    # Where nobody says how it is stopped, planning hears of it with what is waited for.
+    without = planned(change(row()), held("3010"), rules=SILENT)
+    [notice] = [s for s in without.steps if s.kind == "announce" and s.plant == "3010"]
+    assert "3010|layshaft|item-master|SEAL-1|await-fact" in notice.depends_on
+    # Where people stop it themselves, nothing is waited for.
+    people = msgspec.structs.replace(STATED, obsolete=ObsoleteRules("off"))
+    off = planned(change(row()), held("3010"), rules=people)
+    assert set(told_of(off)) == {"1010", "2010", "3010"}
+
+
+def test_in_a_plant_of_other_items_it_is_named_beside_them() -> None:
+    rows = (row(), AffectedItem("SEAL-2", "B", plants=("3010",)))
+    assert told_of(planned(change(*rows), held("3010")))["3010"] == ("SEAL-1", "SEAL-2")
+
+
+def test_planning_hears_of_no_plant_that_the_change_does_not_name() -> None:
+    known = held("1010", "2010", "3010")
+    assert set(told_of(planned(change(row(plants=("1010",))), known))) == {"1010"}
 
 
 def test_plants_that_the_change_or_its_row_names_are_all() -> None:
