@@ -17,7 +17,7 @@ import msgspec
 
 from broker.aside import MANY, aside_if
 from broker.emission import emission, lane_following
-from broker.ledger import SETTLED, LedgerStep, Move, current
+from broker.ledger import SETTLED, LedgerStep, Move, current, is_true_everywhere
 from broker.store import Tx
 from broker.store import holds as hold_rows
 from broker.store import ledgers as ledger_rows
@@ -79,7 +79,7 @@ def progress(
     after = {move.step.id: move.state for move in moves}
     own = [(step, after.get(step.id, step.state)) for step in steps if not _is_report(step)]
     latest = current(steps)
-    if own and all(state in SETTLED for step, state in own if latest[step.identity] is step):
+    if is_true_everywhere((s.identity, after.get(s.id, s.state)) for s in latest.values()):
         return Progress(ledger.ends_as)
     if ledger.paused:
         return Progress("blocked", paused=ledger.paused)

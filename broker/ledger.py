@@ -29,7 +29,15 @@ import msgspec
 
 from canonical.codec import encode
 from canonical.effects import Plan, Step, StepParts, parts_of_identity
-from canonical.operations import QUESTIONS, AwaitFact, AwaitTime, ReadObject, StepKind, verb
+from canonical.operations import (
+    QUESTIONS,
+    REPORTS,
+    AwaitFact,
+    AwaitTime,
+    ReadObject,
+    StepKind,
+    verb,
+)
 from canonical.working_time import WorkingCalendar, after
 
 NOT_SENT = frozenset({"waiting", "held", "ready"})
@@ -642,6 +650,15 @@ def ends_with(steps: Sequence[LedgerStep], moves: Sequence[Move]) -> bool:
 def is_complete(states: Iterable[str]) -> bool:
     """Whether every current step is settled."""
     return all(state in SETTLED for state in states)
+
+
+def is_true_everywhere(steps: Iterable[tuple[str, str]]) -> bool:
+    """Whether everything of a change is true, though its PLM may not have been told yet.
+
+    steps: identity and state of each current one.
+    """
+    own = [state for identity, state in steps if parts_of_identity(identity).verb not in REPORTS]
+    return bool(own) and is_complete(own)
 
 
 def lapses(step: Step) -> bool:

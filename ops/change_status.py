@@ -9,8 +9,9 @@ from types import MappingProxyType
 import msgspec
 
 from broker.estimate import Estimate, Kind, Pace, estimate, kinds
+from broker.ledger import is_complete, is_true_everywhere
 from broker.store import Tx, paces, views
-from broker.store.change_list import ChangeRow
+from broker.store.change_list import STAGE_WORDS, ChangeRow
 from broker.store.holds import Hold
 from broker.store.views import ChangeView, OpenCase, Pause, StepRow
 from canonical.effects import Finding
@@ -31,7 +32,8 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     blockers: what all open steps wait for, people's turns first. ends_as: state once all of it is
     settled. holds: that are about calls of the change which are due. estimate: when that may be;
-    None where it is so. planner: as in ChangeView.
+    None where it is so. planner: as in ChangeView. is_reporting: everything of it is true, and only
+    its PLM is still to be told.
     """
 
     number: str
@@ -56,6 +58,7 @@ class ChangeStatus(msgspec.Struct, frozen=True, kw_only=True):
     estimate: Estimate | None
     steps: tuple[StepStatus, ...]
     planner: str
+    is_reporting: bool
 
 
 async def with_paces(tx: Tx, number: str) -> tuple[ChangeView | None, dict[Kind, Pace]]:
@@ -108,7 +111,15 @@ def status_of(
         ),
         steps=tuple(steps),
         planner=view.planner,
+        is_reporting=_is_reporting(view),
     )
+
+
+def _is_reporting(view: ChangeView) -> bool:
+    if view.state != "open" or view.ends_as != "complete":
+        return False
+    latest = {s.identity: s.state for s in sorted(view.steps, key=lambda s: s.generation)}
+    return not is_complete(latest.values()) and is_true_everywhere(latest.items())
 
 
 def list_waits(row: ChangeRow) -> str:
@@ -130,6 +141,8 @@ def dates(status: ChangeStatus) -> str:
     state = status.state
     if state == "open" and status.ends_as == "cancelled":
         state = "being cancelled"
+    if status.is_reporting:
+        state = STAGE_WORDS["reporting"]
     if status.paused is not None:
         state += ", paused"
     parts = [state, f"opened {moment(status.opened_at)} UTC"]
@@ -164,6 +177,8 @@ def summary(status: ChangeStatus) -> str:
         return f"{head}. Complete in every plant and system."
     if status.state == "cancelled":
         return "Cancelled: nothing more of it is done."
+    if status.is_reporting:
+        head += ". Complete in every plant and system; report to the PLM outstanding"
     if not status.blockers:
         return f"{head}."
     return f"{head}. Waiting for: {', '.join(turns(status)) or 'calls under way'}."

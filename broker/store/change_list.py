@@ -15,6 +15,7 @@ import msgspec
 from broker.ledger import SETTLED
 from broker.principals import ALL_PLANTS
 from broker.store.connection import Tx
+from canonical.operations import REPORTS
 from canonical.order import OPEN_ORDERS
 
 # So many are looked through, open ones first, then the newest; whoever is told that there are more
@@ -23,7 +24,9 @@ LOOKED_THROUGH = 2_000
 # Of one change; the open orders of more are counted as those of these.
 OBJECTS_LIMIT = 5_000
 
-Stage = Literal["failed", "decision", "held", "paused", "data", "calls", "complete", "cancelled"]
+Stage = Literal[
+    "failed", "decision", "held", "paused", "data", "calls", "reporting", "complete", "cancelled"
+]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
     {
@@ -33,6 +36,7 @@ STAGE_WORDS: Mapping[Stage, str] = MappingProxyType(
         "paused": "paused",
         "data": "waits for data or a day",
         "calls": "calls under way",
+        "reporting": "complete; report to the PLM outstanding",
         "complete": "complete",
         "cancelled": "cancelled",
     }
@@ -65,7 +69,8 @@ class ChangeRow(msgspec.Struct, frozen=True):
     failed, decisions, data: steps that failed, open questions, awaited facts and days. late: open
     steps after their time.
     plants_waiting, open_orders: plants with open steps, and open purchase orders with a line for an
-    object of one. plants: all that it concerns.
+    object of one. plants: all that it concerns. is_reporting: everything of it is true, and only
+    its PLM is still to be told.
     """
 
     number: str
@@ -88,12 +93,15 @@ class ChangeRow(msgspec.Struct, frozen=True):
     plants: tuple[str, ...] = ()
     plants_waiting: int = 0
     open_orders: int = 0
+    is_reporting: bool = False
     stage: Stage = "calls"
 
     @property
     def risk(self) -> int:
         """How much of production waits for it: more plants or more orders are more."""
-        return max(self.plants_waiting, 1) * (1 + self.open_orders) if self.state == "open" else 0
+        if self.state != "open" or self.is_reporting:
+            return 0
+        return max(self.plants_waiting, 1) * (1 + self.open_orders)
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -114,11 +122,21 @@ class Choices(msgspec.Struct, frozen=True):
 
 
 def stage(
-    state: str, *, is_paused: bool, failed: int, decisions: int, on_hold: int, data: int
+    state: str,
+    *,
+    is_reporting: bool,
+    is_paused: bool,
+    failed: int,
+    decisions: int,
+    on_hold: int,
+    data: int,
 ) -> Stage:
-    """Where a change stands: what a person has to do comes before what goes by itself."""
+    """Where a change stands: what a person has to do comes before what goes by itself, and that all
+    of it is true before what keeps its PLM from being told."""
     if state in ("complete", "cancelled"):
         return cast(Stage, state)
+    if is_reporting:
+        return "reporting"
     signs: tuple[tuple[Stage, bool], ...] = (
         ("paused", is_paused),
         ("failed", failed > 0),
@@ -133,6 +151,7 @@ def stage_of(row: ChangeRow) -> Stage:
     """Where it stands."""
     return stage(
         row.state,
+        is_reporting=row.is_reporting,
         is_paused=row.is_paused,
         failed=row.failed,
         decisions=row.decisions,
@@ -161,7 +180,7 @@ async def changes(
     rows = await tx.fetch(
         """
         with looked_through as materialized (
-            select id, key, title, state, opened_at, completed_at,
+            select id, key, title, state, ends_as, opened_at, completed_at,
                    paused_at is not null as is_paused
             from ledger
             where key not like 'read/%'
@@ -194,6 +213,8 @@ async def changes(
                         and convert_from(d.body, 'UTF8')::jsonb ->> 'family' = $7))
         )
         select c.*, s.*, o.open_orders,
+               c.state = 'open' and c.ends_as = 'complete'
+                   and s.own > 0 and s.own_open = 0 and s.reports_open > 0 as is_reporting,
                (select count(*) from looked_through) > $3 as is_cut,
                (select count(*) from exception_case e
                 where e.state = 'open' and (e.ledger_key = c.key or e.key = c.key)) as open_cases
@@ -202,6 +223,9 @@ async def changes(
             select count(*) filter (where state = 'done') as done,
                    count(*) filter (where state = 'skipped') as skipped,
                    count(*) filter (where state not in ('cancelled', 'superseded')) as total,
+                   count(*) filter (where verb <> all($11)) as own,
+                   count(*) filter (where verb <> all($11) and state <> all($8)) as own_open,
+                   count(*) filter (where verb = any($11) and state <> all($8)) as reports_open,
                    count(*) filter (where state = 'failed') as failed,
                    count(*) filter (where kind = 'approval' and state = 'ready') as decisions,
                    count(*) filter (where kind = 'wait' and state = 'waiting') as data,
@@ -239,6 +263,7 @@ async def changes(
         sorted(SETTLED),
         f"{OPEN_ORDERS}/",
         OBJECTS_LIMIT,
+        sorted(REPORTS),
     )
     is_cut = bool(rows) and rows[0]["is_cut"]
     found = [_row(r) for r in rows[:LOOKED_THROUGH]]

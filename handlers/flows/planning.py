@@ -21,6 +21,7 @@ from canonical.errors import Misconfigured
 from canonical.facts import Facts
 from canonical.item import item_key
 from canonical.operations import (
+    REPORTS,
     Announce,
     Approve,
     AwaitFact,
@@ -52,7 +53,7 @@ class Planning(msgspec.Struct, frozen=True):
     regulated: any finding would stop the change.
     buying: where it lets items be bought no longer, and where again, by item and plant.
     wake_at: when another system may come in by the routes, another component by the rules of a
-        plant, or another revision be in force; every step carries it.
+        plant, or another revision be in force; every step but a report to the PLM carries it.
     start: the wait for the time from which the change holds; None once it has come.
     _holders: what was looked up of `holders`.
     """
@@ -108,8 +109,15 @@ class Planning(msgspec.Struct, frozen=True):
             calendar=rules.calendar_of(system, concerns) if is_decision else None,
             fact=fact,
             seen=self.facts.version(fact) if fact else 0,
-            wake_at=operation.at if isinstance(operation, AwaitTime) else self.wake_at,
+            wake_at=self._wake_of(operation),
         )
+
+    def _wake_of(self, operation: Operation) -> datetime | None:
+        """When the plan is made anew for a step of that operation: never for a report, or a change
+        whose PLM cannot be told would go over to other systems as if it were not complete."""
+        if isinstance(operation, AwaitTime):
+            return operation.at
+        return None if verb(operation) in REPORTS else self.wake_at
 
     def wait(
         self, fact: str, reason: str, owner: str, *, plant: str = "", after: Iterable[Step] = ()

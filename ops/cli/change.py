@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from broker.store import views
-from broker.store.change_list import ChangeRow, Order, Stage, Wanted, changes
+from broker.store.change_list import STAGE_WORDS, ChangeRow, Order, Stage, Wanted, changes
 from canonical.effects import Finding
 from ops import change_status
 from ops.change_status import ChangeStatus, StepStatus, status_of, with_paces
@@ -176,7 +176,7 @@ def _list_row(row: ChangeRow) -> tuple[str, ...]:
 
 
 def _standing(row: ChangeRow) -> Iterator[str]:
-    yield row.state
+    yield STAGE_WORDS["reporting"] if row.is_reporting else row.state
     if row.is_paused:
         yield "paused"
     if row.late:

@@ -233,6 +233,7 @@ def _stage(status: ChangeStatus) -> Stage:
     """As the list says it."""
     return stage(
         status.state,
+        is_reporting=status.is_reporting,
         is_paused=status.paused is not None,
         failed=sum(s.state == "failed" for s in status.steps),
         decisions=sum(s.kind == "approval" and s.state == "ready" for s in status.steps),

@@ -40,6 +40,8 @@ def row(number: str = "ECO-1", **other: Any) -> ChangeRow:
         ({"data": 1, "on_hold": 1, "decisions": 1}, "decision"),
         ({"decisions": 1, "failed": 1}, "failed"),
         ({"failed": 1, "is_paused": True}, "paused"),
+        ({"failed": 1, "is_reporting": True}, "reporting"),
+        ({"is_paused": True, "on_hold": 1, "is_reporting": True}, "reporting"),
         ({"state": "complete"}, "complete"),
         ({"state": "cancelled", "failed": 1, "is_paused": True}, "cancelled"),
     ],
@@ -53,11 +55,12 @@ def test_more_plants_and_more_orders_are_more_risk() -> None:
         row("none", plants_waiting=0),
         row("done", state="complete", plants_waiting=9, open_orders=9),
         row("orders", plants_waiting=1, open_orders=4),
+        row("told", is_reporting=True, open_orders=9),
         row("plants", plants_waiting=3),
         row("both", plants_waiting=2, open_orders=2),
     ]
     by_risk = [r.number for r in ordered(rows, "risk")]
-    assert by_risk == ["both", "orders", "plants", "none", "done"]
+    assert by_risk == ["both", "orders", "plants", "none", "done", "told"]
     assert [r.number for r in ordered(rows, "newest")] == [r.number for r in rows]
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from broker.change_progress import EVENT, Progress, progress, said
-from broker.ledger import LedgerStep, Move
+from broker.ledger import LedgerStep, Move, is_true_everywhere
 from broker.store import Position
 from broker.store.holds import Hold, HoldKind
 from broker.store.ledgers import Ledger
@@ -147,6 +147,26 @@ def test_it_is_complete_whether_or_not_its_plm_can_be_told(state: str) -> None:
     report = step(8, "call", state, "plm", verb="report-implementation")
     assert at(LEDGER, step(5, "call", "done"), report) == Progress("complete")
     assert at(LEDGER, QUESTION, report) == Progress("blocked", (QUESTION,))
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_so"),
+    [
+        ([("put-item", "done"), ("report-implementation", "failed")], True),
+        ([("put-item", "skipped"), ("reconcile", "waiting"), ("approve", "superseded")], True),
+        ([("put-item", "done")], True),
+        ([("put-item", "failed"), ("report-implementation", "waiting")], False),
+        ([("put-item", "done"), ("approve", "ready"), ("reconcile", "done")], False),
+        # Reports of nothing: nothing was ever true.
+        ([("report-implementation", "failed")], False),
+        ([], False),
+    ],
+)
+def test_everything_is_true_where_only_reports_are_left(
+    steps: list[tuple[str, str]], is_so: bool
+) -> None:
+    named = [(f"1010|x|item|P-1|{verb}", state) for verb, state in steps]
+    assert is_true_everywhere(named) is is_so
 
 
 @pytest.mark.parametrize("end", ["complete", "cancelled"])

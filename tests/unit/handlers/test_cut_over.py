@@ -218,6 +218,15 @@ def test_the_plm_that_released_the_change_is_told_and_no_later_one() -> None:
         assert told == ["plm"]
 
 
+def test_a_change_whose_plm_alone_was_not_told_goes_over_to_nothing() -> None:
+    notice = Route("change-notice", "*", "plm", LONG_AGO)
+    made = planned(NOW, MOVES, notice)
+    reports = [step for step in made.steps if isinstance(step.operation, Reconcile)]
+    assert reports
+    assert {step.wake_at for step in reports} == {None}
+    assert {step.wake_at for step in made.steps if step not in reports} == {MOMENT}
+
+
 def test_a_plm_that_is_told_from_now_on_is_told_of_what_is_open() -> None:
     route = Route("change-notice", "*", "plm", CUT_OVER)
     assert {step.wake_at for step in planned(NOW, route).steps} == {MOMENT}
