@@ -140,6 +140,29 @@ class OpenOrders(msgspec.Struct, frozen=True):
     more: int = 0
 
 
+# unknown: the order is not on record. as-it-was: in all that a decision is asked about.
+LineNow = Literal["unknown", "as-it-was", "changed", "gone"]
+
+
+def line_now(asked: OrderedLine, order: PurchaseOrder | None) -> LineNow:
+    """What has become of an order line since a decision was asked about it, as its system states
+    the order now. Prices are no part of it."""
+    if order is None:
+        return "unknown"
+    line = next((one for one in order.lines if one.line == asked.line), None)
+    if order.status != "open" or line is None:
+        return "gone"
+    days = {part.on for part in line.schedule if part.on is not None}
+    is_same = (order.supplier, line.item, line.quantity, line.revision, line.plant) == (
+        asked.supplier,
+        asked.item,
+        asked.quantity,
+        asked.revision,
+        asked.plant,
+    ) and (asked.on in days if asked.on else not days)
+    return "as-it-was" if is_same else "changed"
+
+
 # The selection of orders by the items that are still expected of them.
 OPEN_ORDERS = "open-orders"
 

@@ -20,10 +20,10 @@ from broker.principals import Decision, signers
 from broker.store.connection import Database, Tx
 from broker.store.holds import Hold, gone_on_to, in_words, open_holds
 from broker.store.steps import DUE_S, ESCALATED_TO
-from broker.store.task_list import State, Wanted, chosen
+from broker.store.task_list import LOOKED_THROUGH, State, Wanted, chosen
 from canonical.effects import Finding
 from canonical.operations import Approve, AwaitFact, AwaitTime, Operation
-from canonical.order import OrderedLine
+from canonical.order import LineNow, OrderedLine, PurchaseOrder, line_now, order_key
 
 # More rows than anybody reads; a view that reaches its limit says so.
 LIST_LIMIT = 200
@@ -206,6 +206,22 @@ class TaskRow(msgspec.Struct, frozen=True):
     due_s: int = 0
     calendar: str = ""
     comments: tuple[CommentRow, ...] = ()
+
+
+class DecidedLine(msgspec.Struct, frozen=True):
+    """An order line that was decided on, and what its order says now. owner: whose turn it is to
+    see to it in the order's system. is_stated_since: that has stated the order since the decision.
+    """
+
+    task: int
+    change: str
+    owner: str
+    order_line: OrderedLine
+    choice: str
+    by: str
+    at: datetime
+    now: LineNow
+    is_stated_since: bool
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -406,6 +422,56 @@ async def order_tasks(
     of `OrderedLine` with the values that are wanted."""
     wanted = Wanted(change=change, line=line, due_within_s=due_within_s)
     return list((await task_page(tx, wanted, limit=limit)).rows)
+
+
+async def decided_orders(
+    tx: Tx,
+    *,
+    change: str = "",
+    line: Mapping[str, str] = MappingProxyType({}),
+    limit: int,
+) -> list[DecidedLine]:
+    """Order lines that were decided on, the last ones first, as far as they are still asked about
+    so; with what their orders say now. change, line: as in `order_tasks`."""
+    wanted = Wanted(state="decided", change=change, line=line)
+    tasks = (await task_page(tx, wanted, limit=limit, newest_first=True)).rows
+    # What is asked about once more, or was decided once more, is not what it was.
+    asked = await order_tasks(tx, change=change, line=line, limit=LOOKED_THROUGH)
+    newest: dict[tuple[str, str], TaskRow] = {}
+    for task in sorted((*tasks, *asked), key=lambda task: -task.id):
+        newest.setdefault((task.key, task.about), task)
+    decided = [
+        (task, task.order_line)
+        for task in tasks
+        if task.order_line and task.decisions and newest[task.key, task.about] is task
+    ]
+    rows = await tx.fetch(
+        "select d.key, d.body, d.updated_at from document d"
+        " join unnest($1::text[]) as w(key) using (key)",
+        sorted({order_key(about.order) for _, about in decided}),
+    )
+    orders = {
+        r["key"]: (msgspec.json.decode(r["body"], type=PurchaseOrder), r["updated_at"])
+        for r in rows
+    }
+    found = []
+    for task, about in decided:
+        order, stated_at = orders.get(order_key(about.order), (None, None))
+        last = task.decisions[-1]
+        found.append(
+            DecidedLine(
+                task=task.id,
+                change=task.change,
+                owner=task.owner,
+                order_line=about,
+                choice=last.choice,
+                by=last.by,
+                at=last.at,
+                now=line_now(about, order),
+                is_stated_since=stated_at is not None and stated_at > last.at,
+            )
+        )
+    return found
 
 
 async def task_page(

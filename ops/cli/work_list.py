@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from broker.approvals import Decided, Shown, decide_all, deed_of_all
 from broker.principals import Principal
 from broker.store import Tx, views
-from broker.store.views import TaskRow
+from broker.store.views import DecidedLine, TaskRow
 from canonical.errors import Conflict
 from canonical.money import minor_digits
 from canonical.order import OrderedLine
@@ -55,9 +55,19 @@ def add_to(app: App) -> None:
 def list_orders(
     *,
     which: Orders = Orders(),
+    decided: bool = False,
     reading: Reading = Reading(),  # noqa: B008 - frozen
 ) -> None:
-    """List the open order lines that buyers have to decide on: their work list."""
+    """List the open order lines that buyers have to decide on: their work list.
+
+    Parameters
+    ----------
+    decided
+        Those that were decided on instead, with what their orders say now.
+    """
+    if decided:
+        _list_decided(which, reading)
+        return
     rows = read(reading, lambda tx: _work_list(tx, which))
     put_list(
         reading,
@@ -83,6 +93,53 @@ def list_orders(
         choices = "|".join(sorted({choice for row in rows for choice in row.choices}))
         given = f'--list {_digest_of(rows)[:MIN_DIGEST]} --choice {choices} --reason "..."'
         talk(f"All of these alike: layshaft task decide-orders {options(which)}{given}")
+
+
+def _list_decided(which: Orders, reading: Reading) -> None:
+    if which.due_within_hours is not None:
+        raise Problem(
+            Exit.USAGE,
+            "not-due-any-more",
+            "What is decided is not due any more",
+            why="--decided and --due-within-hours are both given",
+            fix="Leave one of them out",
+        )
+    rows = read(
+        reading,
+        lambda tx: views.decided_orders(
+            tx, change=which.change, line=_wanted_line(which), limit=MOST_LINES
+        ),
+    )
+    put_list(
+        reading,
+        rows,
+        [
+            (Column("task", is_number=True), lambda d: str(d.task)),
+            (Column("change"), lambda d: d.change),
+            (Column("order"), lambda d: f"{d.order_line.order}/{d.order_line.line}"),
+            (Column("supplier"), lambda d: d.order_line.supplier),
+            (Column("plant"), lambda d: d.order_line.plant),
+            (Column("item"), lambda d: d.order_line.item),
+            (Column("decided"), lambda d: d.choice),
+            (Column("by"), lambda d: d.by),
+            (Column("at (UTC)"), lambda d: moment(d.at)),
+            (Column("order now", is_text=True), order_now),
+        ],
+        nothing="No order line has been decided on.",
+        limit=MOST_LINES,
+    )
+
+
+def order_now(decided: DecidedLine) -> str:
+    """What the order says of the line by now."""
+    words = {
+        "unknown": "not on record",
+        "as-it-was": "as it was",
+        "changed": "changed",
+        "gone": "gone",
+    }[decided.now]
+    heard = decided.is_stated_since or decided.now != "as-it-was"
+    return words if heard else f"{words}; not stated since"
 
 
 def decide_orders(
@@ -141,16 +198,19 @@ def decide_orders(
 
 async def _work_list(tx: Tx, which: Orders) -> list[TaskRow]:
     """Open questions about order lines, in the order in which they are due."""
-    wanted = {"supplier": which.supplier, "plant": which.plant, "item": which.item}
-    line = {name: value for name, value in wanted.items() if value}
     hours = which.due_within_hours
     return await views.order_tasks(
         tx,
         change=which.change,
-        line=line,
+        line=_wanted_line(which),
         due_within_s=None if hours is None else hours * 3600,
         limit=MOST_LINES,
     )
+
+
+def _wanted_line(which: Orders) -> dict[str, str]:
+    wanted = {"supplier": which.supplier, "plant": which.plant, "item": which.item}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _digest_of(rows: Sequence[TaskRow]) -> str:

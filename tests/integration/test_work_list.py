@@ -14,35 +14,41 @@ import pytest
 
 from broker import book
 from broker.store import Database, Position
-from canonical.effects import Plan
+from broker.store import documents as document_rows
+from broker.store.documents import NewDocument
+from canonical.effects import Plan, Put
 from canonical.events import ApprovalDecided
+from canonical.order import PurchaseOrder, order_key
 from handlers.flows.change_orders import OPEN_ORDER
 from ops.cli.tree import run
 from tests.fixtures.gearbox import RULES, change, item, plan
 from tests.integration.people import token_at
-from tests.unit.handlers.test_change_orders import order, ordered, questions
+from tests.unit.handlers.test_change_orders import order, ordered, pieces, questions
 
 Command = Callable[..., tuple[int, str, str]]
 SUPPLIERS = {"45001": "S-1", "45002": "S-2"}
 
 
-def planned() -> Plan:
+FIRST = order(ordered("10"), ordered("20", plant="2010"))
+
+
+def planned(first: PurchaseOrder) -> Plan:
     """ECO-7 with three lines of two orders, in two plants; nothing else of it is in the way."""
     orders = [
-        order(ordered("10"), ordered("20", plant="2010")),
+        first,
         msgspec.structs.replace(order(ordered("10"), number="45002"), supplier="S-2"),
     ]
     made = plan(change("BOLT-1", plants=("1010", "2010")), item("BOLT-1"), *orders, rules=RULES)
     return msgspec.structs.replace(made, steps=tuple(questions(made).values()))
 
 
-async def seed(url: str) -> None:
+async def seed(url: str, first: PurchaseOrder = FIRST) -> None:
     database = Database(url=url, purpose="test", size=1, acquire_s=5, statement_s=5)
     await database.open()
     try:
         origin = book.Origin("toy", "toy", "plm", "m1", "story", "standard", Position(_NOW, 1))
         async with database.transaction() as tx:
-            await book.apply_plans(tx, [book.Planned(planned(), origin)], _NOW)
+            await book.apply_plans(tx, [book.Planned(planned(first), origin)], _NOW)
     finally:
         await database.close()
 
@@ -179,6 +185,58 @@ def test_nobody_decides_for_a_plant_that_is_not_theirs_not_even_within_a_list(
         database_url, "select action, actor from audit where action like '%-refused'"
     )
     assert (action, actor) == ("task-approve-refused", "Ben")
+
+
+async def state_orders(url: str, *orders: PurchaseOrder) -> None:
+    """Their system states them."""
+    database = Database(url=url, purpose="test", size=1, acquire_s=5, statement_s=5)
+    await database.open()
+    try:
+        async with database.transaction() as tx:
+            puts = [Put(order_key(one.number), one.version, one) for one in orders]
+            made = [NewDocument(put, "erp", Position(_NOW, 1)) for put in puts]
+            await document_rows.store(tx, document_rows.as_rows(made))
+    finally:
+        await database.close()
+
+
+def test_what_was_decided_is_shown_beside_what_the_order_says_since(
+    layshaft: Command, database_url: str
+) -> None:
+    asyncio.run(state_orders(database_url, FIRST))
+    assert layshaft("task", "orders", "--decided")[1] == "No order line has been decided on.\n"
+    digest = command_below(layshaft, "--plant", "1010")
+    layshaft("task", "decide-orders", "--plant", "1010", "--list", digest,
+             "--choice", "cancel", "--reason", "no use for A")  # fmt: skip
+
+    def now() -> dict[str, tuple[str, bool]]:
+        found = listed(layshaft, "--decided")
+        assert {(d["choice"], d["by"], d["change"], d["owner"]) for d in found} == {
+            ("cancel", "Ben", "ECO-7", "purchasing")
+        }
+        lines = [d["order_line"] for d in found]
+        return {
+            f"{line['order']}/{line['line']}": (d["now"], d["is_stated_since"])
+            for line, d in zip(lines, found, strict=True)
+        }
+
+    assert now() == {"45001/10": ("as-it-was", False), "45002/10": ("unknown", False)}
+    assert "as it was; not stated since" in layshaft("task", "orders", "--decided")[1]
+    # The first is stated again and says the same; then it is cancelled there.
+    same = msgspec.structs.replace(FIRST, version=2, payment_terms="0001")
+    asyncio.run(state_orders(database_url, same))
+    assert now()["45001/10"] == ("as-it-was", True)
+    gone = msgspec.structs.replace(order(ordered("20", plant="2010")), version=3)
+    asyncio.run(state_orders(database_url, gone))
+    assert now()["45001/10"] == ("gone", True)
+    assert listed(layshaft, "--decided", "--supplier", "S-3") == []
+    # Asked about once more, it is in the work list instead.
+    fewer = ordered("10", quantity=pieces("100"))
+    asyncio.run(seed(database_url, order(fewer, ordered("20", plant="2010"))))
+    assert set(now()) == {"45002/10"}
+    assert "45001/10" in layshaft("task", "orders")[1]
+    code, _, err = layshaft("task", "orders", "--decided", "--due-within-hours", "1")
+    assert (code, "What is decided is not due any more" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from canonical.effectivity import DateEffectivity
 from canonical.effects import Plan, Step
 from canonical.money import Money, UnitPrice
 from canonical.operations import Approve
-from canonical.order import OrderedLine, OrderLine, PurchaseOrder, ScheduleLine
+from canonical.order import OrderedLine, OrderLine, PurchaseOrder, ScheduleLine, line_now
 from canonical.quantity import Quantity
 from handlers.flows.change_orders import OPEN_ORDER
 from handlers.flows.change_scope import facts_needed
@@ -208,3 +208,41 @@ def test_more_orders_than_are_read_are_a_finding() -> None:
     made, _ = decide(STATED, msgspec.structs.replace(known, documents=documents), NOW)
     (finding,) = [f for f in made.findings if f.code == "open-orders-cut"]
     assert finding.what == "7 further open orders of BOLT-1 are not asked about"
+
+
+# --- what has become of a line since ---
+
+
+DAY = date(2026, 4, 1)
+ASKED = OrderedLine("45001", "10", "BOLT-1", "S-1", pieces("500"), "A", "1010", DAY)
+AS_ASKED = ordered(schedule=(ScheduleLine(pieces("500"), DAY),))
+
+
+@pytest.mark.parametrize(
+    ("stated", "now"),
+    [
+        (order(AS_ASKED), "as-it-was"),
+        (order(ordered("20"), AS_ASKED), "as-it-was"),
+        (order(msgspec.structs.replace(AS_ASKED, description="Bolt")), "as-it-was"),
+        (order(msgspec.structs.replace(AS_ASKED, quantity=pieces("100"))), "changed"),
+        (order(msgspec.structs.replace(AS_ASKED, revision="B")), "changed"),
+        (order(msgspec.structs.replace(AS_ASKED, item="BOLT-2")), "changed"),
+        (order(msgspec.structs.replace(AS_ASKED, plant="2010")), "changed"),
+        (order(msgspec.structs.replace(AS_ASKED, schedule=())), "changed"),
+        (msgspec.structs.replace(order(AS_ASKED), supplier="S-2"), "changed"),
+        (order(ordered("20")), "gone"),
+        (order(AS_ASKED, status="cancelled"), "gone"),
+        (order(AS_ASKED, status="closed"), "gone"),
+        (None, "unknown"),
+    ],
+)
+def test_what_has_become_of_a_line_is_told_by_what_was_asked_about(
+    stated: PurchaseOrder | None, now: str
+) -> None:
+    assert line_now(ASKED, stated) == now
+
+
+def test_a_line_without_a_day_is_as_it_was_while_it_has_none() -> None:
+    asked = msgspec.structs.replace(ASKED, on=None)
+    assert line_now(asked, order(ordered())) == "as-it-was"
+    assert line_now(asked, order(AS_ASKED)) == "changed"
