@@ -204,7 +204,7 @@ async def restart(
     await rows.return_steps(tx, again.returns, note)
     repeats = [(s, due(s.due_s, rules.calendar(s.calendar), now)) for s in again.repeats]
     await rows.repeat_steps(tx, ledger.id, repeats, note)
-    await _close_failure(tx, ledger, again.returns, by)
+    await _close_failure(tx, ledger, (*again.returns, *again.repeats), by)
     if ledger.state != "open":
         await rows.reopen(tx, ledger.id)
         ledger = msgspec.structs.replace(ledger, state="open")

@@ -4,7 +4,7 @@ who gets it as a case; each once."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -385,13 +385,38 @@ async def test_what_nobody_mends_after_a_refusal_is_a_case_of_whom_it_went_on_to
     assert blocker.text.endswith(f"failed: {why}; gone on to plant-manager")
 
 
-async def test_it_is_over_once_the_change_does_not_ask_any_more(database: Database) -> None:
+async def all_open(database: Database) -> list[str]:
+    found = await fetch(
+        database, "select code from exception_case where state = 'open' order by id"
+    )
+    return [row["code"] for row in found]
+
+
+async def replans(database: Database) -> None:
+    await plan(database, question(text="May S1 still be used?"), "1010", version=2)
+
+
+async def cancels(database: Database) -> None:
+    async with database.transaction() as tx:
+        await controls.cancel(tx, number="C1", now=datetime.now(UTC), **WHO)
+
+
+async def restarts(database: Database) -> None:
+    step, now = "|quality|supplier|S1|approve", datetime.now(UTC)
+    async with database.transaction() as tx:
+        await controls.restart(tx, number="C1", step=step, rules=RULES, now=now, **WHO)
+
+
+@pytest.mark.parametrize("mends", [replans, cancels, restarts])
+async def test_a_refusal_is_nobodys_turn_any_more_once_it_is_mended(
+    database: Database, mends: Callable[[Database], Awaitable[None]]
+) -> None:
     await refuse(database)
     await escalator(database, VERY_LATE).turn()
-    assert len(await open_cases(database)) == 1
-    await plan(database, question(text="May S1 still be used?"), "1010", version=2)
-    await escalator(database, VERY_LATE).turn()
-    assert await open_cases(database) == []
+    assert await all_open(database) == ["approval-refused", "step-overdue"]
+    await mends(database)
+    await escalator(database, timedelta()).turn()
+    assert await all_open(database) == []
 
 
 async def test_what_is_asked_again_and_refused_again_goes_on_again(database: Database) -> None:
