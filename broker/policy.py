@@ -10,6 +10,7 @@ from canonical.envelope import Lane
 from canonical.errors import (
     DEFECT,
     OWNERS,
+    Busy,
     Failure,
     InDoubt,
     InvalidMessage,
@@ -86,14 +87,17 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long to go on trying, per failure class.
 
-    transient: somebody else is away. defect: a bug of ours; a repair comes with a deploy, not by
-        waiting. Blocked: it alone meets a lock or a time-out of our database while everything else
-        goes through; it is put off without burning an attempt, by at most blocked_s each time.
+    transient: somebody else is away. busy: somebody has the object, such as a person who works on
+        it: looked at sooner and more often, for some hours. defect: a bug of ours; a repair comes
+        with a deploy, not by waiting. Blocked: it alone meets a lock or a time-out of our database
+        while everything else goes through; it is put off without burning an attempt, by at most
+        blocked_s each time.
     life_s, critical_life_s: seconds after the first failure in which it is tried again at all.
     retry_after_max_s: the longest pause a target may ask for.
     """
 
     transient: Schedule = Schedule()
+    busy: Schedule = Schedule(ceilings_s=(2, 5, 10, 30, 60, 120), attempts=150)
     defect: Schedule = Schedule(ceilings_s=(1, 9, 81), attempts=3)
     blocked_s: float = 30.0
     life_s: float = 86_400.0
@@ -197,8 +201,11 @@ def call_fate(
         case NotNow():
             wait_s = policy.asked_s(error) + policy.transient.wait_s(1, jitter)
             return CallFate("ready", now + timedelta(seconds=wait_s), error, burns_attempt=False)
-        case Unavailable() if attempt < policy.transient.attempts:
-            wait_s = max(policy.transient.wait_s(attempt, jitter), policy.asked_s(error))
+        case Unavailable():
+            schedule = policy.busy if isinstance(error, Busy) else policy.transient
+            if attempt >= schedule.attempts:
+                return CallFate("failed", now, error)
+            wait_s = max(schedule.wait_s(attempt, jitter), policy.asked_s(error))
             return CallFate("ready", now + timedelta(seconds=wait_s), error)
         case Failure():
             return CallFate("failed", now, error)

@@ -6,6 +6,7 @@ Failure
 ├── Conflict             ownership_conflict   foreign write, stale revision, two owners
 ├── SuspectedDuplicate   suspected_duplicate  the same business object under another identity
 ├── Unavailable          transient            target or network down, rate limited: nothing happened
+│   └── Busy             transient            the target is well, and the object is in use for now
 ├── InDoubt              in_doubt             sent, answer unknown: it may have happened
 └── Misconfigured        configuration        settings and reality do not fit
 
@@ -103,6 +104,11 @@ class Unavailable(_ForNow):
     """Nothing happened and trying again later may help."""
 
     word = "transient"
+
+
+class Busy(Unavailable):
+    """Nothing happened, as somebody has the object, or what it takes is in use: a matter of minutes
+    while people are there. The target says who in `what`, where it does."""
 
 
 class InDoubt(_ForNow):

@@ -6,6 +6,7 @@ whether the call may have changed something.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
@@ -13,6 +14,7 @@ import msgspec
 
 from canonical.codec import decode_json
 from canonical.errors import (
+    Busy,
     Failure,
     InDoubt,
     InvalidMessage,
@@ -25,6 +27,11 @@ from canonical.exchange import Response
 T = TypeVar("T")
 
 MAX_SAID_CHARS = 300
+# Whom targets name that somebody else has the object: "Material X is locked by user MILLER".
+_HOLDER = re.compile(
+    r"(?:locked|processed|edited|used)(?: by)(?: user)? +([A-Z0-9_.@-]{2,40})\b(?! +user)",
+    re.IGNORECASE,
+)
 
 # exists: the object is there already. changed: what was read before is out of date. locked:
 # somebody is working on it. session: the login has ended.
@@ -153,8 +160,10 @@ def _exists(what: str, where: str) -> Failure:
 
 def _locked(response: Response, what: str, where: str) -> Failure:
     pause_s = response.retry_after_s
-    remedy = "Ask the person who holds the object to leave it"
-    return Unavailable("locked", what, where=where, remedy=remedy, retry_after_s=pause_s)
+    found = _HOLDER.search(what)
+    holder = found[1] if found else "the person who holds the object"
+    remedy = f"Ask {holder} to leave it"
+    return Busy("locked", what, where=where, remedy=remedy, retry_after_s=pause_s)
 
 
 def _unknown_interface(what: str, where: str) -> Failure:

@@ -40,7 +40,12 @@ _NO_SERVICE = frozenset({"/IWFND/MED/170", "005056A509B11EE1B9A8FEC11C21578E"})
 _NO_ENTITY = "/IWBEP/CM_MGW_RT/020"
 # Applications word and number these as they like; Accept-Language makes them English.
 _EXISTS = re.compile(r"already exist", re.IGNORECASE)
-_LOCKED = re.compile(r"locked by|being processed by", re.IGNORECASE)
+# Somebody has the object, or what it takes is in use or closed for now.
+_LOCKED = re.compile(
+    r"locked by|being processed by|number range .{0,60}(?:locked|being processed|in use)"
+    r"|(?:posting )?period .{0,60}(?:not open|closed|locked)",
+    re.IGNORECASE,
+)
 _CSRF = re.compile(r"csrf token", re.IGNORECASE)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -25,6 +25,7 @@ from broker.policy import (
 )
 from canonical.envelope import Lane
 from canonical.errors import (
+    Busy,
     Conflict,
     Failure,
     InDoubt,
@@ -119,6 +120,23 @@ def test_a_bug_at_its_limit_is_a_case_of_ours_that_tells_nothing_of_the_payload(
 def test_the_fate_of_a_call(error: Failure, attempt: int, state: str, next_at: datetime) -> None:
     fate = call_fate(error, attempt=attempt, policy=POLICY, settle_s=5, now=NOW, jitter=0.5)
     assert (fate.state, fate.next_at, fate.failure) == (state, next_at, error)
+
+
+def test_what_somebody_has_is_looked_at_sooner_and_more_often_than_what_is_away() -> None:
+    held = Busy("locked", "MILLER has it")
+
+    def next_at(error: Failure, attempt: int) -> datetime:
+        fate = call_fate(
+            error, attempt=attempt, policy=RetryPolicy(), settle_s=5, now=NOW, jitter=0.99
+        )
+        assert fate.state == "ready"
+        return fate.next_at
+
+    away = Unavailable("target-failed", "503")
+    assert all(next_at(held, n) < next_at(away, n) for n in range(5, 20))
+    assert next_at(held, 149) < after(120)
+    fate = call_fate(held, attempt=150, policy=RetryPolicy(), settle_s=5, now=NOW, jitter=0)
+    assert (fate.state, fate.failure) == ("failed", held)
 
 
 def test_a_bug_in_a_driver_fails_its_call_at_once() -> None:

@@ -21,6 +21,7 @@ from canonical.connector import Absent, Confirmed, Driver, Present
 from canonical.effectivity import LotEffectivity, SerialEffectivity
 from canonical.effects import Step
 from canonical.errors import (
+    Busy,
     Conflict,
     Failure,
     InDoubt,
@@ -1224,8 +1225,10 @@ WRITE: list[tuple[Response, type[Failure], str]] = [
     (error(404, "/IWBEP/CM_MGW_RT/020", "Gone"), Unavailable, "changed-meanwhile"),
     (error(404, "M3/7", "Plant not found"), Rejected, "target-refused"),
     (error(404, "/IWFND/MED/170", "No service found"), Misconfigured, "interface-unknown"),
-    (error(423, "S/1", "Locked"), Unavailable, "locked"),
-    (error(400, "M3/8", "Material X is locked by user MILLER"), Unavailable, "locked"),
+    (error(423, "S/1", "Locked"), Busy, "locked"),
+    (error(400, "M3/8", "Material X is locked by user MILLER"), Busy, "locked"),
+    (error(400, "M3/8", "Number range MATERIALNR is locked"), Busy, "locked"),
+    (error(400, "F5/201", "Posting period 011 2026 is not open"), Busy, "locked"),
     (error(429, "S/1", "Slow down"), Unavailable, "rate-limited"),
     (error(403, "S/1", "No authorisation"), Misconfigured, "not-authorised"),
     (Response(403, {}, b"CSRF token validation failed"), Unavailable, "session-ended"),
