@@ -551,7 +551,7 @@ def _refused(asked: Approval, step: LedgerStep, by: str, reason: str) -> Case:
         word="business_rule",
         what=f"{by} refused ({reason}): {asked.operation.text}",
         place=f"{asked.ledger_key}: {step.identity}",
-        remedy="Correct the change or what it rests on at its source; a newer release plans anew",
+        remedy="Correct at its source what was refused, or what it rests on; that plans anew",
         owner="engineering",
         key=asked.ledger_key,
         ledger_key=asked.ledger_key,

@@ -173,6 +173,8 @@ class Desk:
                 kept.append(effect)
                 continue
             stored = self.documents.get(effect.key)
+            if effect.follows:
+                effect = _after(stored, effect)
             weight = weigh(stored, effect)
             if weight == "conflict" and stored and corrects(verdict.work, stored):
                 weight = "newer"
@@ -280,6 +282,13 @@ def _in_order_of_arrival(put: Put, work: Work) -> Put:
         return put
     assert work.place is not None
     return replace(put, stated=work.place.seq)
+
+
+def _after(stored: Stored | None, put: Put) -> Put:
+    """The statement with an order behind that of what is stored, and its own where that is."""
+    if stored is None or (stored.version, stored.stated) < put.order:
+        return put
+    return replace(put, version=stored.version, stated=stored.stated + 1)
 
 
 def corrects(work: Work, stored: Stored) -> bool:

@@ -73,7 +73,8 @@ def substitutes_of(line: BomLine) -> tuple[Substitute, ...]:
 class Bom(msgspec.Struct, frozen=True):
     """The structure of one item revision, one level deep.
 
-    base: header base quantity; line quantities are per this much of the parent.
+    base: header base quantity; line quantities are per this much of the parent. origin: system that
+    says so; not on record.
     """
 
     parent: str
@@ -83,6 +84,7 @@ class Bom(msgspec.Struct, frozen=True):
     change: str = ""
     released_at: Instant | None = None
     stated_at: Instant | None = None
+    origin: str | UnsetType = UNSET
 
 
 # Who may change a line, or take it out. unknown: only a person can tell.
@@ -160,7 +162,7 @@ class PlantBomState(msgspec.Struct, frozen=True):
     plant: "" where it is of none. version: grows with every statement about it. base: None only
     where it is deleted and nothing else is told. lines: as `PlantBom`. notes: lines without an
     item. change, valid_from: that made it so, and the day from which it is. status: the ERP's own
-    word.
+    word. origin: system that says so; not on record.
     """
 
     plant: str
@@ -178,6 +180,7 @@ class PlantBomState(msgspec.Struct, frozen=True):
     is_deleted: bool = False
     source_id: str = ""
     stated_at: Instant | None = None
+    origin: str | UnsetType = UNSET
 
 
 def plant_bom_key(bom: PlantBomState) -> str:

@@ -137,12 +137,14 @@ class Put(msgspec.Struct, frozen=True):
     stated: when the source said so, microseconds; decides between statements about one version:
         a second one of the same time must not say otherwise. None where the source does not tell
         and may say otherwise: the one that arrived last counts.
+    follows: it is decided on what is stored, by an order of its own: it is newer than that.
     """
 
     key: str
     version: int
     document: Document
     stated: int | None = 0
+    follows: bool = False
 
     @property
     def order(self) -> tuple[int, int]:

@@ -42,6 +42,32 @@ PREFIX = "com.layshaft."
 SOURCE = "layshaft"
 
 
+class AcceptedValue(msgspec.Struct, frozen=True):
+    """A value that a person takes over from a system that does not own it.
+
+    path: of the value, e.g. ["plants", "1100", "status"]. known, stated: JSON of what was known
+    when it was shown, and of what is to be known; "" = nothing.
+    """
+
+    path: tuple[str, ...]
+    known: str
+    stated: str
+
+
+class ForeignValuesAccepted(msgspec.Struct, frozen=True):
+    """What is known of an object is to be what a system states that does not own it.
+
+    key: of the object. stated_by: the system. dispute: number of the dispute between the two.
+    document: JSON of the whole object, where nothing was known of it; "" where it was.
+    """
+
+    key: str
+    stated_by: str
+    dispute: Int64
+    values: tuple[AcceptedValue, ...]
+    document: str = ""
+
+
 class ApprovalRequested(msgspec.Struct, frozen=True):
     """Somebody is waiting for a decision of a role."""
 
@@ -609,6 +635,12 @@ EVENTS: dict[str, EventType] = {
             "A role that was asked for a decision is not asked any more",
             "Who was asked would decide on what nobody waits for",
             lane_rules=_OF_URGENT,
+        ),
+        EventType(
+            "foreign-values.accepted", 1, ForeignValuesAccepted,
+            "the key of the object", "standard", _OPS,
+            "A person has taken over what a system states that does not own it",
+            "Until it is taken in the systems go on with different values",
         ),
         EventType(
             "plan.adjustment-needed", 1, PlanAdjustmentNeeded, _CHANGE, "enrichment", _OPS,

@@ -25,6 +25,7 @@ from canonical.change import (
     change_key,
     revision_effectivities_key,
 )
+from canonical.heard import Heard, heard_key
 from canonical.item import (
     ITEM_REVISIONS,
     Item,
@@ -67,6 +68,7 @@ Document = (
     | SourceList
     | QualityHold
     | ChangeMasterState
+    | Heard
     | OpenOrders
     | RevisionEffectivity
     | RevisionEffectivities
@@ -87,6 +89,7 @@ D = TypeVar(
     PurchaseOrder,
     PurchaseContract,
     SourceList,
+    Heard,
     OpenOrders,
     RevisionEffectivities,
     ItemRevisions,
@@ -111,6 +114,7 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     "quality-hold": QualityHold,
     "change-master": ChangeMasterState,
     "revision-effectivity": RevisionEffectivity,
+    "heard": Heard,
 }
 
 
@@ -254,6 +258,10 @@ class Facts(msgspec.Struct, frozen=True):
     def info_record(self, key: str) -> InfoRecordTerms | None:
         """The terms with that key as their ERP has them, as far as it has said so."""
         return self._get(key, InfoRecordTerms)
+
+    def heard(self, key: str) -> Heard | None:
+        """What each system last said of the object with that key, if its values have owners."""
+        return self._get(heard_key(key), Heard)
 
     def version(self, key: str) -> int:
         """Version of a document; 0 where it does not exist."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 from canonical.quantity import ItemUnit, Quantity, Ratio
@@ -95,6 +96,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     released_at: when this revision was released: the order of revisions. stated_at: when the
         source said all this.
     source_id: the source's opaque object id, case-sensitive.
+    origin: system that says so; not on record.
     """
 
     number: str
@@ -118,6 +120,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     suppliers: tuple[ApprovedSupplier, ...] = ()
     documents: tuple[ItemDocument, ...] = ()
     classes: tuple[Classification, ...] = ()
+    origin: str | UnsetType = UNSET
 
 
 class ItemRevisions(msgspec.Struct, frozen=True):

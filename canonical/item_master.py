@@ -78,7 +78,7 @@ class ItemMasterPatch(msgspec.Struct, frozen=True):
     """What an ERP says of a material.
 
     descriptions: by language; None takes one away. alternates, plants: by unit and by plant; those
-    that are not named stay as they are.
+    that are not named stay as they are. origin: system that says so; not on record.
     """
 
     number: str
@@ -99,9 +99,10 @@ class ItemMasterPatch(msgspec.Struct, frozen=True):
     is_deleted: Flag = UNSET
     source_id: Text = UNSET
     stated_at: Instant | None = None
+    origin: str | UnsetType = UNSET
 
 
-_MERGED = ("descriptions", "alternates", "plants")
+_MERGED = ("descriptions", "alternates", "plants", "origin")
 
 
 def merge(known: ItemMaster | None, patch: ItemMasterPatch) -> ItemMaster:

@@ -96,7 +96,7 @@ class InfoRecordTerms(msgspec.Struct, frozen=True):
 
 class InfoRecordTermsPatch(msgspec.Struct, frozen=True):
     """What an ERP says of the terms. prices: days that none of them names stay as they are; one
-    without a price ends what was known of its days."""
+    without a price ends what was known of its days. origin: system that says so; not on record."""
 
     supplier: str
     item: str
@@ -129,6 +129,7 @@ class InfoRecordTermsPatch(msgspec.Struct, frozen=True):
     source_id: Text = UNSET
     stated_at: Instant | None = None
     prices: tuple[PricePeriod, ...] = ()
+    origin: str | UnsetType = UNSET
 
 
 def merge(known: InfoRecordTerms | None, patch: InfoRecordTermsPatch) -> InfoRecordTerms:
@@ -141,7 +142,7 @@ def merge(known: InfoRecordTerms | None, patch: InfoRecordTermsPatch) -> InfoRec
     )
     return msgspec.structs.replace(
         before,
-        **said(patch, InfoRecordTerms, without=("prices",)),
+        **said(patch, InfoRecordTerms, without=("prices", "origin")),
         prices=merge_periods(before.prices, patch.prices),
     )
 

@@ -19,6 +19,7 @@ from canonical.guards import Guards
 from canonical.item import Classification, ItemKind
 from canonical.obsolete import ObsoleteRules
 from canonical.own_words import NO_WORDS, OwnWords
+from canonical.ownership import Ownership, refuse_ambiguous
 from canonical.sourcing import SourcingMode
 from canonical.working_time import WorkingCalendar, require_zone
 
@@ -153,6 +154,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     boms: what becomes of engineering's structures in the plants.
     guards: from which size on a change waits for a person.
     obsolete: by which status a plant's ERP lets no obsolete part be bought.
+    ownership: who owns which values of what is stated.
 
     Where it is asked about "a plant", "*" is no plant: only routes for all of them count.
     """
@@ -180,6 +182,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     boms: BomRules = BomRules()
     guards: Guards = Guards()
     obsolete: ObsoleteRules = ObsoleteRules()
+    ownership: tuple[Ownership, ...] = ()
 
     def __post_init__(self) -> None:
         ours = frozenset(plant.code for plant in self.plants)
@@ -194,6 +197,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"The rules of obsolete parts name system {min(foreign)}, to which no route leads"
             )
+        refuse_ambiguous(self.ownership)
         self._require_calendars()
         self._require_escalations()
 

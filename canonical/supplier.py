@@ -9,6 +9,7 @@ from datetime import date
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from canonical.bounds import Instant, Int64
 
@@ -87,6 +88,7 @@ class Supplier(msgspec.Struct, frozen=True):
     inherits_qualification: nobody stated `qualification`, it only fills the place: that of the
         parent counts.
     parent: number of the supplier it is part of; "" = of none. The ultimate parent is derived.
+    origin: system that says so; not on record.
     """
 
     number: str
@@ -99,6 +101,7 @@ class Supplier(msgspec.Struct, frozen=True):
     inherits_qualification: bool = False
     qualifications: tuple[ScopedQualification, ...] = ()
     sites: tuple[SupplierSite, ...] = ()
+    origin: str | UnsetType = UNSET
 
     def statements(self) -> tuple[ScopedQualification, ...]:
         """All that is stated about its own qualification, for everything or for a part."""

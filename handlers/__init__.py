@@ -11,7 +11,13 @@ from canonical.events import SOURCE
 from canonical.handler import Delivery, Handler
 from canonical.masking import Kind
 from canonical.reminders import Watch
-from handlers.flows import engineering_change, expiry, master_data, supplier_reviews
+from handlers.flows import (
+    engineering_change,
+    expiry,
+    master_data,
+    ownership,
+    supplier_reviews,
+)
 from handlers.systems.arena import access as arena_access
 from handlers.systems.arena import gone as arena_gone
 from handlers.systems.arena import inbound as arena
@@ -84,6 +90,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     (SOURCE, "order-confirmation.changed"): master_data.CONFIRMATION_CHANGED,
     (SOURCE, "order-confirmation.backordered"): master_data.CONFIRMATION_BACKORDERED,
     (SOURCE, "order-confirmation.rejected"): master_data.CONFIRMATION_REJECTED,
+    (SOURCE, "foreign-values.accepted"): ownership.ACCEPTED,
     (SOURCE, "engineering-change.released"): engineering_change.HANDLER,
     (SOURCE, "engineering-change.cancelled"): engineering_change.CANCELLED,
     (SOURCE, "supplier-review.decided"): supplier_reviews.DECIDED,
@@ -126,6 +133,7 @@ FLOWS = (
     "contract",
     "source-list",
     "supplier-review",
+    "ownership",
 )
 
 CATALOGUE = Catalogue(

@@ -18,6 +18,7 @@ from broker.settings import Settings, refuse_contradictions
 from canonical.bom_rules import BomRules
 from canonical.errors import Misconfigured
 from canonical.own_words import OwnWords
+from canonical.ownership import Ownership
 from canonical.rules import Rules
 from ops.console.settings import ConsoleSettings, refuse_unsafe
 
@@ -70,6 +71,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Configuration:
     refuse_contradictions(configuration.settings)
     _refuse_words_of_nobody(configuration)
     _refuse_unasked(configuration.rules)
+    _refuse_unheard(configuration)
     if configuration.console is not None:
         refuse_unsafe(configuration.console)
     if path is None:
@@ -174,6 +176,26 @@ def _refuse_words_of_nobody(configuration: Configuration) -> None:
             )
 
 
+def _refuse_unheard(configuration: Configuration) -> None:
+    """What is owned by somebody who never states anything could never change again."""
+    settings = configuration.settings
+    speak = {source.name: source.reads_from or source.name for source in settings.sources}
+    known = {*speak.values(), *(system.name for system in settings.systems)}
+    for row in configuration.rules.ownership:
+        for name in row.speakers:
+            if name in known:
+                continue
+            what = (
+                f"{name!r}, who is to own values of {row.entity}, is neither a source nor a system"
+            )
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(known))}"
+            if name in speak:
+                what = f"{name!r} only tells what {speak[name]!r} has, and owns nothing itself"
+                remedy = f"Name {speak[name]!r}"
+            raise Misconfigured("owner-unknown", what, where="rules.ownership", remedy=remedy)
+
+
 def _hint(message: str) -> str:
     """msgspec names the unknown field; the nearest known one is what was meant."""
     quoted = message.split("`")
@@ -185,6 +207,7 @@ def _hint(message: str) -> str:
         *Settings.__struct_fields__,
         *Rules.__struct_fields__,
         *BomRules.__struct_fields__,
+        *Ownership.__struct_fields__,
     ]
     near = difflib.get_close_matches(quoted[1], known, n=1)
     return f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}"

@@ -1,8 +1,9 @@
 """Which systems get the suppliers, orders, contracts and source lists that one of them states, by
 the routes of the rules.
 
-Only what the system that an object comes from says of it goes on: what another one says is its copy
-of it, and would go back and forth. No route, or no known origin, is nothing to do.
+Only what the system that an object comes from says of it goes on, or one that owns values of it
+where all of them have owners: what another one says is its copy of it, and would go back and forth.
+No route, or no known origin, is nothing to do.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import UnsetType
 
 from canonical.effects import Plan, Step
+from canonical.facts import Document
 from canonical.operations import (
     Operation,
     PutContract,
@@ -23,6 +25,7 @@ from canonical.operations import (
     verb,
 )
 from canonical.order import PurchaseOrder, order_key
+from canonical.ownership import speaks, state_of
 from canonical.purchase_contract import PurchaseContract, contract_key
 from canonical.rules import Rules
 from canonical.source_list import SourceList, source_list_key
@@ -45,7 +48,7 @@ def supplier_plans(
 
     stated_by: system whose statement the master is after; master.version: of that statement.
     """
-    if not stated_by or stated_by != master.origin:
+    if not _speaks("supplier-master", master, stated_by, rules):
         return ()
     # What varies between two statements that say the same is not asked for again.
     wanted = PutSupplier(msgspec.structs.replace(master, version=0, stated_at=None))
@@ -63,7 +66,7 @@ def order_plans(
 ) -> tuple[Plan, ...]:
     """The plan that puts the order into every system that gets orders of one of its plants now, if
     any; one without lines is cancelled, and told to whichever may have it."""
-    if not stated_by or stated_by != order.origin:
+    if not _speaks("purchase-order", order, stated_by, rules):
         return ()
     organisation = order.organisation or _buyer((line.plant for line in order.lines), rules)
     wanted = PutOrder(
@@ -85,7 +88,7 @@ def contract_plans(
     """The plan that puts the contract into every system that gets contracts of one of its plants
     now, if any. A line that is limited to no plant is for all of them, and so is a contract without
     lines. Of a draft nothing is agreed yet: it goes nowhere."""
-    if not stated_by or stated_by != contract.origin or contract.status == "draft":
+    if not _speaks("contract", contract, stated_by, rules) or contract.status == "draft":
         return ()
     named = {plant for line in contract.lines for plant in line.plants}
     is_for_all = not contract.lines or any(not line.plants for line in contract.lines)
@@ -119,7 +122,7 @@ def source_list_plans(
 ) -> tuple[Plan, ...]:
     """The plan that puts the list into every system that gets those of its plant now, if any. A row
     that names no organisation is of the one that buys for the plant."""
-    if not stated_by or stated_by != sources.origin:
+    if not _speaks("source-list", sources, stated_by, rules):
         return ()
     buyer = _buyer((sources.plant,), rules)
     wanted = PutSourceList(
@@ -142,6 +145,38 @@ def source_list_plans(
     key = source_list_key(sources.plant, sources.item)
     title = f"Source list of {sources.item} in {sources.plant}"
     return _plans(key, sources.version, title, steps)
+
+
+def plans_of(
+    document: Document, stated_by: str | UnsetType, rules: Rules, now: datetime
+) -> tuple[Plan, ...]:
+    """The plan that puts the object into every system that gets such ones, if any does."""
+    match document:
+        case SupplierMaster():
+            return supplier_plans(document, stated_by, rules, now)
+        case PurchaseOrder():
+            return order_plans(document, stated_by, rules, now)
+        case PurchaseContract():
+            return contract_plans(document, stated_by, rules, now)
+        case SourceList():
+            return source_list_plans(document, stated_by, rules, now)
+        case _:
+            return ()
+
+
+def _speaks(
+    entity: str,
+    document: SupplierMaster | PurchaseOrder | PurchaseContract | SourceList,
+    stated_by: str | UnsetType,
+    rules: Rules,
+) -> bool:
+    return speaks(
+        rules.ownership,
+        entity,
+        state_of(document),
+        said_by=stated_by or "",
+        origin=document.origin or "",
+    )
 
 
 def _given(kind: str, plants: Iterable[str], rules: Rules, now: datetime) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from canonical import item_master, purchasing, supplier_master
 from canonical.bom import Bom, PlantBomState, bom_key, plant_bom_key
 from canonical.change import ChangeMasterState, change_master_key
-from canonical.codec import read_event
+from canonical.codec import encode, read_event
 from canonical.effects import Effect, Plan, Put
 from canonical.envelope import Message
 from canonical.facts import Document, Facts
@@ -29,12 +30,14 @@ from canonical.source_list import SourceList, source_list_key
 from canonical.sourcing import Coverage, coverage_key
 from canonical.supplier import Supplier, supplier_key
 from canonical.supplier_master import SupplierMasterPatch, supplier_master_key
+from handlers.flows import ownership
 from handlers.flows.distribution import (
     contract_plans,
     order_plans,
     source_list_plans,
     supplier_plans,
 )
+from handlers.flows.ownership import Statement
 from handlers.flows.revision_conflicts import conflict
 from handlers.flows.transitions import transitions
 
@@ -69,8 +72,8 @@ def _micros(at: datetime | None) -> int:
 def document_key(message: Message[Any], facts: Facts) -> frozenset[str]:
     """The document that the message is about; of a BOM also its item, whose revisions it has."""
     stated = message.payload
-    key = _put(stated).key
-    return frozenset({key, item_key(stated.parent)} if isinstance(stated, Bom) else {key})
+    keys = ownership.keys_of(facts.rules, _put(stated).key)
+    return keys | {item_key(stated.parent)} if isinstance(stated, Bom) else keys
 
 
 def decide(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
@@ -79,6 +82,8 @@ def decide(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, 
     put = _put(message.payload)
     known = facts.documents.get(put.key)
     before = known.document if known else None
+    if ownership.is_guarded(facts.rules, put.key):
+        return _owned(message, put, facts, now)
     if not isinstance(before, Stated):
         return (put, *transitions(before, put.document))
     is_newer = put.order > _put(before).order
@@ -94,6 +99,8 @@ def decide_order(
     """The order as stated, which comes from the system that stated it first, and what puts it into
     others."""
     order = message.payload
+    if ownership.is_guarded(facts.rules, order_key(order.number)):
+        return _owned(message, _put(order), facts, now)
     return _distributed(
         order,
         facts.order(order.number),
@@ -106,6 +113,8 @@ def decide_contract(
 ) -> tuple[Effect, ...]:
     """The contract as stated, likewise."""
     contract = message.payload
+    if ownership.is_guarded(facts.rules, contract_key(contract.number)):
+        return _owned(message, _put(contract), facts, now)
     return _distributed(
         contract,
         facts.contract(contract.number),
@@ -118,10 +127,32 @@ def decide_source_list(
 ) -> tuple[Effect, ...]:
     """The source list as stated, likewise."""
     sources = message.payload
+    if ownership.is_guarded(facts.rules, source_list_key(sources.plant, sources.item)):
+        return _owned(message, _put(sources), facts, now)
     return _distributed(
         sources,
         facts.source_list(sources.plant, sources.item),
         lambda kept: source_list_plans(kept, sources.origin, facts.rules, now),
+    )
+
+
+def _owned(message: Message[Any], put: Put, facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """What is kept of a statement of the whole object, whose values have owners."""
+    known = facts.documents.get(put.key)
+    before = known.document if known else None
+    said: Any = put.document
+    source = message.payload.origin or ""
+    if isinstance(before, Stated) and ownership.may_state(source, said, facts, "revision"):
+        case = conflict(before, said, facts, is_dated_later=put.order > _put(before).order)
+        if case is not None:
+            return (case,)
+    return ownership.taken(
+        Statement(put.key, source, put.order, encode(said), lambda _: said),
+        before,
+        _put(before).order if isinstance(before, Stated) else (0, 0),
+        facts,
+        now,
+        message.envelope.lane,
     )
 
 
@@ -145,6 +176,9 @@ def version(message: Message[Any]) -> int:
 
 
 def _put(document: Stated) -> Put:
+    if isinstance(document, Item | Bom | PlantBomState | Supplier) and document.origin:
+        # Who says it is no part of what is known: documents keep their digests.
+        document = msgspec.structs.replace(document, origin=UNSET)
     stated = _micros(document.stated_at)
     match document:
         case Item():
@@ -212,23 +246,32 @@ def _key(patch: Patch) -> str:
 
 
 def _merged(patch: Patch, facts: Facts) -> Document:
+    known = facts.documents.get(_key(patch))
+    merged: Document = _merge(known.document if known else None, patch)
+    return merged
+
+
+def _merge(before: Any, patch: Patch) -> Any:
+    """before: a document of the patch's kind; None where nothing is known."""
     match patch:
         case ItemMasterPatch():
-            return item_master.merge(facts.item_master(patch.number), patch)
+            return item_master.merge(before, patch)
         case SupplierMasterPatch():
-            return supplier_master.merge(facts.supplier_master(patch.number), patch)
+            return supplier_master.merge(before, patch)
         case InfoRecordTermsPatch():
-            return purchasing.merge(facts.info_record(info_record_key(patch)), patch)
+            return purchasing.merge(before, patch)
 
 
 def patched_key(message: Message[Any], facts: Facts) -> frozenset[str]:
     """The document that the patch is about."""
-    return frozenset({_key(message.payload)})
+    return ownership.keys_of(facts.rules, _key(message.payload))
 
 
 def merge_patch(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
     """The document as it is after the patch; a patch older than the last one is refused."""
     patch: Patch = message.payload
+    if ownership.is_guarded(facts.rules, _key(patch)):
+        return _owned_by_patch(message, facts, now)
     stated = _micros(patch.stated_at)
     return (Put(_key(patch), patch.version, _merged(patch, facts), stated),)
 
@@ -238,12 +281,37 @@ def merge_supplier(
 ) -> tuple[Effect, ...]:
     """The supplier as it is after the patch, and what puts it into other systems."""
     patch = message.payload
+    if ownership.is_guarded(facts.rules, _key(patch)):
+        return _owned_by_patch(message, facts, now)
     known = facts.supplier_master(patch.number)
     after = supplier_master.merge(known, patch)
     put = Put(_key(patch), patch.version, after, _micros(patch.stated_at))
     if known is not None and (known.version, _micros(known.stated_at)) > put.order:
         return (put,)
     return (put, *supplier_plans(after, patch.origin, facts.rules, now))
+
+
+def _owned_by_patch(message: Message[Any], facts: Facts, now: datetime) -> tuple[Effect, ...]:
+    """What is kept of a patch of an object whose values have owners."""
+    patch: Patch = message.payload
+    key, at = _key(patch), patch.stated_at
+    known = facts.documents.get(key)
+    before: Any = known.document if known else None
+    said = msgspec.structs.replace(patch, origin=UNSET)
+    return ownership.taken(
+        Statement(
+            key,
+            patch.origin or "",
+            (patch.version, _micros(at)),
+            encode(said),
+            lambda theirs: _merge(theirs, patch),
+        ),
+        before,
+        (before.version, _micros(before.stated_at)) if before is not None else (0, 0),
+        facts,
+        now,
+        message.envelope.lane,
+    )
 
 
 def _merging(event: str, scope: str, decide: Decide = merge_patch) -> Handler:

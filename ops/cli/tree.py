@@ -76,6 +76,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("publish", "ops.cli.publish:publish_file", "Send a file as a source system would."),
         ("package", "ops.cli.package:app", _PACKAGE),
         ("plan", "ops.cli.plan:show_plan", _PLAN),
+        ("ownership", "ops.cli.ownership:show_ownership", "See who owns which values."),
         ("change", "ops.cli.change:app", _CHANGE),
         ("task", "ops.cli.task:app", "Decide what only a person can: list, show, approve, reject."),
         ("case", "ops.cli.case:app", "Settle what went wrong: list, show, retry, close."),

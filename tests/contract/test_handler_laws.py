@@ -24,8 +24,10 @@ from canonical.errors import DEFECT, OWNERS, Failure
 from canonical.events import (
     EVENTS,
     SOURCE,
+    AcceptedValue,
     ApprovalDecided,
     ApprovalWithdrawn,
+    ForeignValuesAccepted,
     SupplierReviewDecided,
 )
 from canonical.facts import Facts, Known
@@ -96,6 +98,7 @@ NAMES = {
     "sourcing.changed",
     "engineering-change",
     "engineering-change.cancelled",
+    "foreign-values.accepted",
     "supplier-review.decided",
     "supplier-review.approved",
     "supplier-review.rejected",
@@ -523,6 +526,13 @@ SAMPLES: dict[str, Delivery] = {
         f"engineering-change/{NUMBER}",
         msgspec.structs.replace(CHANGE, status="cancelled"),
     ),
+    "foreign-values.accepted": own(
+        "foreign-values.accepted",
+        "item/PIN",
+        ForeignValuesAccepted(
+            "item/PIN", "erp", 1, (AcceptedValue(("description",), '"Pin"', '"Bolt"'),)
+        ),
+    ),
     "supplier-review.decided": own(
         "supplier-review.decided",
         f"supplier-review/{NUMBER}:S-1",
@@ -912,6 +922,7 @@ def test_changes_and_reviews_plan_and_master_data_stores_all_but_changes() -> No
         "purchase-order.created",
         "purchase-order.changed",
         *(event for event in EVENTS if event.startswith("order-confirmation.")),
+        "foreign-values.accepted",
         # A change is on record where it is read: a PLM states it through several doors.
         "arena-change",
         "pdx-package",

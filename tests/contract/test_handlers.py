@@ -24,8 +24,10 @@ from canonical.errors import DEFECT, OWNERS, Failure, InvalidMessage, Misconfigu
 from canonical.events import (
     EVENTS,
     SOURCE,
+    AcceptedValue,
     ApprovalDecided,
     ApprovalWithdrawn,
+    ForeignValuesAccepted,
     SupplierReviewDecided,
 )
 from canonical.facts import DOCUMENT_TYPES, SELECTIONS, Document, Facts, Known
@@ -490,6 +492,13 @@ EXAMPLES: Mapping[Row, Delivery] = {
         "engineering-change/ECO-7",
         msgspec.structs.replace(CHANGE, status="cancelled"),
     ),
+    (SOURCE, "foreign-values.accepted"): _event(
+        "foreign-values.accepted",
+        "item/XYZ-1",
+        ForeignValuesAccepted(
+            "item/XYZ-1", "erp", 1, (AcceptedValue(("description",), '"Old"', '"New"'),)
+        ),
+    ),
     (SOURCE, "supplier-review.decided"): _event(
         "supplier-review.decided",
         "supplier-review/ECO-7:S-3",
@@ -671,7 +680,12 @@ def test_every_driver_stands_under_its_name() -> None:
 
 
 # What is said by ledgers, and heard by a flow as well.
-OF_LEDGERS = {"approval.granted", "approval.refused", "approval.withdrawn"}
+OF_LEDGERS = {
+    "approval.granted",
+    "approval.refused",
+    "approval.withdrawn",
+    "foreign-values.accepted",
+}
 
 
 def test_whatever_a_translation_says_is_heard_by_a_flow() -> None:

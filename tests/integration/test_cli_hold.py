@@ -69,8 +69,8 @@ def test_a_hold_on_something_else_is_no_matter_of_the_change(layshaft: Command) 
         (("--plant", "1010"), "none", "Name one of them with --plant"),
         (
             ("--flow", "engineering-changes"),
-            "contract, engineering-change, purchase-order, source-list, supplier-master,"
-            " supplier-review",
+            "contract, engineering-change, ownership, purchase-order, source-list,"
+            " supplier-master, supplier-review",
             "Did you mean engineering-change?",
         ),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -35,6 +35,7 @@ from canonical.errors import Conflict, InvalidMessage, Misconfigured, Rejected, 
 from canonical.facts import Facts, Known
 from canonical.handler import Delivery, Handler, Order, no_needs
 from canonical.order import PurchaseOrder
+from canonical.purchase_contract import ContractExpiring
 from canonical.rules import Rules
 from canonical.supplier import Qualification, Supplier
 
@@ -94,6 +95,16 @@ def stating(*puts: Put) -> Decide:
     return lambda facts: puts
 
 
+def test_what_follows_what_is_stored_is_newer_and_keeps_a_newer_order_of_its_own() -> None:
+    known = {"supplier/S1": stored(7, stated=5)}
+    for said, order in ((put(3, "B", 9), (7, 6)), (put(7, "B", 5), (7, 6)), (put(8, "B"), (8, 0))):
+        desk = Desk(CONTEXT, documents=dict(known))
+        (verdict,) = decided(desk, work(stating(replace(said, follows=True))))
+        (kept,) = verdict.effects
+        assert isinstance(kept, Put)
+        assert (kept.order, verdict.fate) == (order, Done())
+
+
 # Order and failures
 
 
@@ -150,10 +161,11 @@ def test_an_event_says_which_system_it_comes_from_where_it_has_a_place_for_that(
 ) -> None:
     order = PurchaseOrder("PO-1", 7, "S-1", "EUR", ())
     named = replace(order, origin="suite")
+    ended = ContractExpiring("C-1", "S-1", date(2027, 1, 31), 30)
     said = (
         Emit("purchase-order.created", "purchase-order/PO-1", order),
         Emit("purchase-order.created", "purchase-order/PO-1", named),
-        Emit("supplier.changed", "supplier/S1", supplier("A")),
+        Emit("contract.expiring", "contract/C-1", ended),
     )
     desk = Desk(dataclasses.replace(CONTEXT, reads_from=reads_from))
     (verdict,) = decided(desk, work(lambda facts: said))
@@ -356,7 +368,8 @@ def test_a_handler_cannot_write_into_the_facts() -> None:
 
 
 def test_events_are_kept_in_the_order_they_were_decided() -> None:
-    events = tuple(Emit("supplier.changed", f"supplier/{n}", supplier("A")) for n in range(3))
+    said = replace(supplier("A"), origin="s")
+    events = tuple(Emit("supplier.changed", f"supplier/{n}", said) for n in range(3))
     [verdict] = decided(Desk(CONTEXT), work(lambda facts: events))
     assert verdict.effects == events
 

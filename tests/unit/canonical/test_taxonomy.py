@@ -41,6 +41,7 @@ BESIDE = {
     "supplier-master.changed": "An ERP's word on a supplier; `supplier` is procurement's",
     "source-list.changed": "From whom a plant may buy, as its ERP has it",
     "supplier-review.decided": "A decision taken elsewhere; what it comes to is an `approval`",
+    "foreign-values.accepted": "What a decision about ownership comes to; no system states it",
     "supplier-notice.issued": "Suppliers hear of changes; `engineering-change` speaks to nobody",
     "engineering-change.progressed": "The taxonomy tells of its end alone",
     "change-master.changed": "An ERP's word on a change; `engineering-change` is the PLM's",

@@ -9,6 +9,7 @@ from canonical.review import review_key
 from canonical.source_list import source_list_key
 from canonical.supplier_master import supplier_master_key
 from handlers import FLOWS
+from handlers.flows import ownership
 
 
 def test_the_key_of_each_ledger_begins_with_its_flow() -> None:
@@ -19,5 +20,6 @@ def test_the_key_of_each_ledger_begins_with_its_flow() -> None:
         contract_key("1"),
         source_list_key("1010", "1"),
         review_key("1", "S-1"),
+        ownership.ledger_key("item/1", "erp"),
     )
     assert [key.partition("/")[0] for key in keys] == list(FLOWS)

@@ -280,3 +280,62 @@ def test_quotas_that_allow_nothing_or_contradict_are_refused(
         load(with_quotas(tmp_path, QUOTAS.replace(before, after)), URLS)
     assert caught.value.code == code
     assert where in caught.value.where
+
+
+OWNERS = """
+[[settings.sources]]
+name = "plm"
+kinds = ["item"]
+contracts = ["arena.item"]
+
+[[settings.sources]]
+name = "erp-events"
+kinds = ["event"]
+contracts = ["s4.event"]
+reads_from = "erp"
+
+[[settings.systems]]
+name = "erp"
+driver = "s4"
+base_url = "http://127.0.0.1:8091"
+auth = "s4"
+user = "demo"
+secret = "env:STAND_IN_PASSWORD"
+token_path = "/token"
+"""
+
+
+def owned(folder: Path, row: str) -> Path:
+    """A configuration with a PLM, an ERP that is read, and that row of ownership."""
+    plain = MINIMAL.replace("sources = []\nsystems = []\n", "")
+    return written(folder, f"{plain}{OWNERS}\n[[rules.ownership]]\n{row}\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "words"),
+    [
+        ('owner = "plmm"', "owner-unknown", "Did you mean 'plm'?"),
+        ('owner = "plm"\nalso = ["pdm"]', "owner-unknown", "'pdm'"),
+        ('owner = "erp-events"', "owner-unknown", "Name 'erp'"),
+        ('owner = "plm"\ngroup = "weights"', "configuration-invalid", "field group of item"),
+        ('owner = "plm"\ngruop = "measures"', "configuration-invalid", "Did you mean `group`?"),
+        (
+            'owner = "plm"\n[[rules.ownership]]\nentity = "item"\nowner = "erp"',
+            "configuration-invalid",
+            "Two rows say who owns all of item: plm and erp",
+        ),
+    ],
+)
+def test_an_owner_that_cannot_be_is_refused_at_load_with_what_was_meant(
+    tmp_path: Path, row: str, code: str, words: str
+) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        load(owned(tmp_path, f'entity = "item"\n{row}'), URLS)
+    assert refused.value.code == code
+    assert words in f"{refused.value.what} {refused.value.remedy}"
+
+
+def test_what_a_source_tells_of_a_system_is_that_systems(tmp_path: Path) -> None:
+    file = owned(tmp_path, 'entity = "item-master"\nowner = "erp"')
+    (row,) = load(file, URLS).rules.ownership
+    assert (row.entity, row.group, row.state, row.owner) == ("item-master", "*", "*", "erp")
