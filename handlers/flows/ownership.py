@@ -110,7 +110,7 @@ def taken(
     last = heard.of(statement.source)
     word = last or LastWord(statement.source, *order)
     if order < word.order:
-        return (Put(heard_key(key), order[0], heard, order[1]),)
+        return (_stale(key, heard),)
     digest = hashlib.sha256(statement.content).hexdigest()
     is_again = last is not None and (last.order, last.digest) == (order, digest)
     later = [each.order for each in heard.words if each.source != statement.source]
@@ -137,9 +137,9 @@ def taken(
         effects.append(Put(key, order[0], after, order[1], follows=True))
     if judged.is_outdated and not is_again:
         # What nobody owns was said later by somebody else: on record, as anything that is stale.
-        effects.append(Put(heard_key(key), order[0], heard, order[1]))
-    if word != last:
-        effects.append(Put(heard_key(key), order[0], heard.with_word(word), order[1], follows=True))
+        effects.append(_stale(key, heard))
+    if word != last or is_news:
+        effects.append(_heard(key, heard.with_word(word)))
     if judged.disputed:
         effects += _asked(statement, word, judged.document is None, said, facts, now, lane)
     elif last is not None and last.disputed:
@@ -149,6 +149,20 @@ def taken(
     if after is not None and not is_again:
         effects += plans_of(after, statement.source, facts.rules, now)
     return tuple(effects)
+
+
+def _heard(key: str, heard: Heard) -> Put:
+    """What was heard is this now.
+
+    Whatever changes an object whose values have owners writes it as well, and it is always the next
+    after what was read: of two that have read the same one, the second is decided anew.
+    """
+    return Put(heard_key(key), 0, heard, follows=True)
+
+
+def _stale(key: str, heard: Heard) -> Put:
+    """Nothing is written, and that is on record: older than whatever was heard."""
+    return Put(heard_key(key), 0, heard, stated=-1)
 
 
 def _as_said(entity: Entity, before: Any, word: LastWord) -> Any:
@@ -305,9 +319,7 @@ def take_over(
     before: Any = known.document if known else None
     after = _accepted(entity, before, said)
     heard = facts.heard(said.key) or Heard()
-    effects: list[Effect] = [
-        Put(heard_key(said.key), 0, replace(heard, accepted=heard.accepted + 1), follows=True)
-    ]
+    effects: list[Effect] = [_heard(said.key, replace(heard, accepted=heard.accepted + 1))]
     if after is None or after == before:
         return tuple(effects)
     effects.append(Put(said.key, 0, after, follows=True))

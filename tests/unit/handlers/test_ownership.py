@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from broker.decision import Context, Desk, Verdict
 from broker.intake import Arrival, read_arrival
@@ -375,3 +378,113 @@ def test_values_that_an_entity_does_not_have_are_refused() -> None:
     said = ForeignValuesAccepted("item/PIN", "erp", 1, (AcceptedValue(("nothing",), "", ""),))
     with pytest.raises(AssertionError, match="value-unknown"):
         world.hear("foreign-values.accepted", "item/PIN", said)
+
+
+# In any order
+
+
+class Said(NamedTuple):
+    """A statement of a system."""
+
+    source: str
+    day: int
+    description: str
+    family: str
+    weight: int | None
+
+
+def statements() -> st.SearchStrategy[list[Said]]:
+    one = st.builds(
+        Said,
+        st.sampled_from(("plm", "erp", "suite")),
+        st.just(0),
+        st.sampled_from(("Pin", "Bolt")),
+        st.sampled_from(("Gearboxes", "Motors")),
+        st.sampled_from((None, 1, 2)),
+    )
+    # At one time each: of two at the same time nobody can tell which is the later one.
+    return st.lists(one, min_size=1, max_size=6).map(
+        lambda said: [each._replace(day=day) for day, each in enumerate(said, start=1)]
+    )
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[Ownership, ...]:
+    """The PLM brings items in; the rest is anybody's or nobody's."""
+    brings = (Ownership("item", "plm", "revision"), Ownership("item", "plm", "lifecycle"))
+    others = (
+        Ownership("item", draw(st.sampled_from(("plm", "erp", "suite"))), group)
+        for group in draw(st.sets(st.sampled_from(("measures", "compliance"))))
+    )
+    return (
+        *brings,
+        *draw(st.sampled_from(((), (Ownership("item", "plm", "definition"),)))),
+        *others,
+    )
+
+
+def after(table: tuple[Ownership, ...], said: Iterable[Said]) -> World:
+    """What is known once all that waits has been decided again."""
+    world = World(*table)
+    disputed: dict[str, Any] = {}
+    for each in said:
+        world.item(
+            each.source,
+            day=each.day,
+            description=each.description,
+            family=each.family,
+            weight=Quantity(Decimal(each.weight), "KGM") if each.weight else None,
+        )
+        for _ in range(3):
+            for plan in world.plans:
+                disputed[plan.key] = world.last.work if plan.steps else None
+            for work in [one for one in disputed.values() if one is not None]:
+                world.last = world.desk.fold(world.desk.decide(work))
+                for plan in world.plans:
+                    disputed[plan.key] = work if plan.steps else None
+    return world
+
+
+@settings(max_examples=60)
+@given(tables(), statements(), st.data())
+def test_what_is_known_does_not_hang_on_the_order_in_which_statements_come(
+    table: tuple[Ownership, ...], said: list[Said], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations(said))
+    one, other = after(table, said), after(table, shuffled)
+    known = [world.known("item/PIN") for world in (one, other)]
+    found = [None if each is None else replace(each, stated_at=None) for each in known]
+    assert found[0] == found[1]
+
+
+@settings(max_examples=60)
+@given(tables(), statements())
+def test_a_value_that_is_owned_is_what_its_owner_said_last(
+    table: tuple[Ownership, ...], said: list[Said]
+) -> None:
+    item_known = after(table, said).known("item/PIN")
+    owner = next((row.owner for row in table if row.group == "definition"), "")
+    by_owner = [each for each in said if each.source == owner]
+    if owner and by_owner:
+        assert item_known.description == by_owner[-1].description
+    assert (item_known is None) == all(each.source != "plm" for each in said)
+
+
+def test_of_two_that_have_read_the_same_the_second_finds_that_it_has() -> None:
+    """Statements and answers are decided in different order scopes: nothing else tells them."""
+    orders = set()
+    for act in ("state", "accept"):
+        world = World(*PLM).item("plm").item("erp", day=2, description="Bolt")
+        before = world.desk.documents["heard/item/PIN"]
+        if act == "state":
+            world.item("plm", day=9, description="Pin 2")
+        else:
+            world.accept()
+        (heard,) = (
+            each
+            for each in world.last.effects
+            if isinstance(each, Put) and each.key == "heard/item/PIN"
+        )
+        assert heard.order == (before.version, before.stated + 1)
+        orders.add(heard.order)
+    assert len(orders) == 1
