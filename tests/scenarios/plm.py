@@ -24,7 +24,8 @@ Releases = Mapping[tuple[str, str], str]
 
 
 class Package(msgspec.Struct, frozen=True):
-    """A statement about a change and its items. effective: "" = on release."""
+    """A statement about a change and its items; change: "" = about items alone. effective: "" = on
+    release."""
 
     change: str
     family: str
@@ -54,7 +55,9 @@ class Package(msgspec.Struct, frozen=True):
                 changeNumber=self.change,
                 changeStatusDate=at,
                 globalEngineeringChangeStatusCode=self.status,
-            ),
+            )
+            if self.change
+            else "",
             identifier=name,
             generated=at,
         )
@@ -111,6 +114,12 @@ class Plm:
         document = package.written(moment, self._releases, f"P-{len(self._said) + 1}")
         self._said.append((package, document))
         return document
+
+    def copied(self, package: Package, at: datetime) -> bytes:
+        """The document in which another system says so, who has the revisions from here."""
+        moment = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        releases = dict.fromkeys(map(_revision, package.items), moment) | self._releases
+        return package.written(moment, releases, f"C-{moment}")
 
     def last_of(self, change: str) -> Package | None:
         """What it said last of that change."""

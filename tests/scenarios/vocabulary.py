@@ -179,6 +179,21 @@ def _(works: Works, sentence: Sentence, code: str) -> None:
     works.rules["obsolete"] = {"plant_status": code}
 
 
+@given("items have these owners")
+def _(works: Works, sentence: Sentence) -> None:
+    works.rules["ownership"] = [
+        {"entity": "item", "group": row.cells["group"], "owner": row.cells["owner"].casefold()}
+        for row in rows_of(sentence.table("group"))
+    ]
+
+
+@given("an old PDM states items, too")
+def _(works: Works, sentence: Sentence) -> None:
+    works.sources.append(
+        {"name": "pdm", "kinds": ["product-definition"], "contracts": ["pdx.package"]}
+    )
+
+
 def _qualification(words: str) -> dict[str, Any]:
     status, _, until = words.partition(" until ")
     stated = {"qualified": "Qualified", "in qualification": "InQualification"}
@@ -244,6 +259,12 @@ async def _state(stage: Stage, package: Package) -> None:
 
 async def _send(stage: Stage, document: bytes) -> None:
     await stage.send("plm", "product-definition", document, "application/xml")
+
+
+@said("the PDM states for {family}")
+async def _(stage: Stage, sentence: Sentence, family: str) -> None:
+    document = stage.plm.copied(package_in(sentence, "", family), stage.said_at())
+    await stage.send("pdm", "product-definition", document, "application/xml")
 
 
 # What goes wrong, and works again
@@ -775,6 +796,16 @@ async def _questions(stage: Stage, role: str) -> list[dict[str, str]]:
         "select * from step where kind = 'approval' and state = 'ready' and owner = $1", role
     )
     return [{"object": row["object_id"], "of": row["object_kind"]} for row in rows]
+
+
+@said("{item} is known as {description}")
+async def _(stage: Stage, sentence: Sentence, item: str, description: str) -> None:
+    await stage.at_rest()
+    bodies = await stage.bench.column(
+        "select convert_from(body, 'UTF8') from document where key = $1", f"item/{item}"
+    )
+    found = [msgspec.json.decode(body)["description"] for body in bodies]
+    assert found == [description], str(found)
 
 
 @said("no case is open")

@@ -68,6 +68,7 @@ class Works:
         self.suppliers: list[dict[str, Any]] = []
         self.contracts: dict[str, dict[str, Any]] = {}
         self.rules: dict[str, Any] = {}
+        self.sources: list[dict[str, Any]] = []
 
     def route(self, kind: str, plant: str, system: str, first: date) -> None:
         """From that day on such objects of the plant are in that system."""
@@ -133,7 +134,7 @@ class Works:
         settings = {
             "database_url": database_url,
             "amqp_url": amqp_url,
-            "sources": [plm, suite, news],
+            "sources": [plm, suite, news, *self.sources],
             "systems": systems,
             "subscribers": {name.casefold(): events for name, events in SUBSCRIBERS.items()},
             "deadlines": DEADLINES,

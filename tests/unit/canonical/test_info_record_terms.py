@@ -66,7 +66,10 @@ def test_a_patch_says_on_the_wire_what_it_says(said: InfoRecordTermsPatch) -> No
 
 
 def test_every_field_of_a_patch_is_one_of_the_document() -> None:
-    assert InfoRecordTermsPatch.__struct_fields__ == InfoRecordTerms.__struct_fields__
+    *said, origin = InfoRecordTermsPatch.__struct_fields__
+    assert tuple(said) == InfoRecordTerms.__struct_fields__
+    # Who says it is no part of what is known.
+    assert origin == "origin"
 
 
 def test_the_item_stands_last_in_a_key_since_its_number_may_hold_slashes() -> None:

@@ -235,8 +235,7 @@ def test_a_dispute_that_comes_back_is_asked_about_again() -> None:
     first, disputed = world.question, world.last.work
     world.accept()
     world.last = world.desk.fold(world.desk.decide(disputed))
-    world.item("plm", day=5, description="Pin")
-    world.last = world.desk.fold(world.desk.decide(disputed))
+    world.item("plm", day=5, description="Pin").item("erp", day=6, description="Bolt")
     assert world.question is not None
     assert first is not None
     assert (world.question.evidence, world.question.covers != first.covers) == (
