@@ -206,11 +206,10 @@ def _passing(verdicts: Sequence[Verdict]) -> tuple[tuple[PendingWork, str], ...]
 def _documents(placed: Placed) -> tuple[NewDocument, ...]:
     latest: dict[str, NewDocument] = {}
     for verdict, position in placed:
-        for effect in verdict.effects:
-            if isinstance(effect, Put):
-                work = verdict.work
-                source = work.entry.envelope.source
-                latest[effect.key] = NewDocument(effect, source, position, work.cause)
+        work, source = verdict.work, verdict.work.entry.envelope.source
+        for key, put in {e.key: e for e in verdict.effects if isinstance(e, Put)}.items():
+            writes = latest[key].writes + 1 if key in latest else 1
+            latest[key] = NewDocument(put, source, position, work.cause, writes)
     return tuple(latest.values())
 
 

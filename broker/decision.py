@@ -83,7 +83,6 @@ class Desk:
     stopped: set[OrderKey] = field(default_factory=set)
     reading: set[OrderKey] = field(default_factory=set)
     taken: Mapping[OrderKey, Taken] = field(default_factory=dict)
-    _folded: set[str] = field(default_factory=set)
     _broken: dict[int, Exception] = field(default_factory=dict)
 
     def facts(self) -> Facts:
@@ -186,7 +185,6 @@ class Desk:
                 kept.append(effect)
                 documents[effect.key] = self._as_stored(effect)
         self._know(documents)
-        self._folded |= set(documents)
         for effect in kept:
             if isinstance(effect, Fetch):
                 self._wait_for_a_read(waits_for(effect, verdict.work))
@@ -258,9 +256,9 @@ class Desk:
         self.known |= {key: stored.known for key, stored in documents.items()}
 
     def _as_stored(self, put: Put) -> Stored:
-        # The database counts one write per batch, however many statements were folded into it.
+        # Each by itself: what was planned on this one is behind the next one of the same batch.
         before = self.documents.get(put.key)
-        number = before.known.version + (put.key not in self._folded) if before else 1
+        number = before.known.version + 1 if before else 1
         return Stored(Known(number, put.document), *put.order, digest_of(put))
 
 

@@ -172,7 +172,7 @@ def selections_of(key: str, document: Document) -> tuple[str, ...] | None:
 class Known(msgspec.Struct, frozen=True, gc=False):
     """A stored document, or what is found by a selection.
 
-    version: counts our own writes of it, 1 for the first, or of all that are or were in it; says
+    version: counts what was stated of it, 1 for the first, or of all that are or were in it; says
     "newer than what I saw".
     """
 

@@ -52,12 +52,16 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewDocument(msgspec.Struct, frozen=True):
-    """A document to write, and the message it follows from. cause: as in Stored."""
+    """A document to write, and the message it follows from.
+
+    cause: as in Stored. writes: messages of its batch that have stated it, of which it is the last.
+    """
 
     put: Put
     source: str
     position: Position
     cause: str = ""
+    writes: int = 1
 
 
 def digest_of(put: Put) -> bytes:
@@ -256,7 +260,8 @@ async def of_kind(tx: Tx, kind: str, *, limit: int) -> dict[str, Document]:
 
 
 class DocumentRow(msgspec.Struct, frozen=True):
-    """A document as it is written. selections: as of `canonical.facts.selections_of`."""
+    """A document as it is written. writes: as in NewDocument. selections: as of
+    `canonical.facts.selections_of`."""
 
     key: str
     version: int
@@ -266,6 +271,7 @@ class DocumentRow(msgspec.Struct, frozen=True):
     source: str
     position: Position
     cause: str
+    writes: int
     selections: tuple[str, ...] | None
 
 
@@ -284,6 +290,7 @@ def as_rows(documents: Sequence[NewDocument]) -> list[DocumentRow]:
                 source=d.source,
                 position=d.position,
                 cause=d.cause,
+                writes=d.writes,
                 selections=selections_of(d.put.key, d.put.document),
             )
         )
@@ -301,12 +308,12 @@ async def store(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:
         with written as (
             insert into document as d (key, row_version, version, stated, digest, body, source,
                                        message_at, message_seq, cause)
-            select key, 1, version, stated, digest, body, source, at, seq, cause
+            select key, writes, version, stated, digest, body, source, at, seq, cause
             from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[],
-                        $6::text[], $7::timestamptz[], $8::bigint[], $9::text[])
-                 as n(key, version, stated, digest, body, source, at, seq, cause)
+                        $6::text[], $7::timestamptz[], $8::bigint[], $9::text[], $10::int[])
+                 as n(key, version, stated, digest, body, source, at, seq, cause, writes)
             on conflict (key) do update
-            set row_version = d.row_version + 1, version = excluded.version,
+            set row_version = d.row_version + excluded.row_version, version = excluded.version,
                 stated = excluded.stated, digest = excluded.digest, body = excluded.body,
                 source = excluded.source, message_at = excluded.message_at,
                 message_seq = excluded.message_seq, cause = excluded.cause, updated_at = now()
@@ -335,6 +342,7 @@ async def store(tx: Tx, documents: Sequence[DocumentRow]) -> dict[str, int]:
         [d.position.at for d in documents],
         [d.position.seq for d in documents],
         [d.cause for d in documents],
+        [d.writes for d in documents],
     )
     written = {r["key"]: r["row_version"] for r in rows}
     await _select(tx, [d for d in documents if d.selections is not None and d.key in written])

@@ -49,13 +49,20 @@ class Two:
 
     def state(self, source: str, description: str, weight: str = "", day: int = 0) -> None:
         """The item as the source has it, so many days later, and all that follows is done."""
+        asyncio.run(self._take(self._delivery(source, description, weight, day)))
+
+    def state_at_once(self, *said: tuple[str, str, int]) -> None:
+        """Source, description and day of statements whose events are decided in one batch."""
+        asyncio.run(self._take(*(self._delivery(who, what, "", day) for who, what, day in said)))
+
+    def _delivery(self, source: str, description: str, weight: str, day: int) -> Delivery:
         self._said += 1
         at = SAID_AT + timedelta(days=day)
         unit = "KG" if weight else ""
         line = f"GB-110,03,REL,{description},P,M,PC,{weight},{unit},Gearboxes,2026/02/27"
         attributes = {"type": CONTRACT, "id": f"{source}-{self._said}", "time": at.isoformat()}
         body = f"{HEAD}\n{line}\n".encode()
-        asyncio.run(self._take(Delivery(source, "items", body, "text/csv", attributes=attributes)))
+        return Delivery(source, "items", body, "text/csv", attributes=attributes)
 
     def settle(self) -> None:
         """All that waits is done."""
@@ -234,3 +241,11 @@ def test_without_rows_the_last_one_counts(database_url: str) -> None:
     assert nobody.document()["description"] == "Shaft long"
     assert [row["key"] for row in nobody.rows("select key from document")] == [KEY]
     assert cases(nobody) == []
+
+
+def test_a_question_that_is_over_within_its_own_batch_ends(two: Two) -> None:
+    two.state("plm", "Shaft")
+    two.state_at_once(("plm", "Shaft", 1), ("erp", "Shaft long", 2), ("plm", "Shaft long", 3))
+    assert two.document()["description"] == "Shaft long"
+    assert cases(two) == [("foreign-values", "resolved", "a newer plan")]
+    assert ledger(two) == "complete"

@@ -537,7 +537,7 @@ class MemoryUnit:
             await self.tx.lock("document", [put.key])
             was = self.tx.documents.get(put.key)
             if was is None or (was.version, was.stated) < put.order:
-                number = was.known.version + 1 if was else 1
+                number = (was.known.version if was else 0) + document.writes
                 known = Known(number, put.document)
                 stored = Stored(known, *put.order, digest_of(put))
                 self.tx.documents.put(put.key, stored)
