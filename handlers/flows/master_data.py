@@ -142,7 +142,7 @@ def _owned(message: Message[Any], put: Put, facts: Facts, now: datetime) -> tupl
     before = known.document if known else None
     said: Any = put.document
     source = message.payload.origin or ""
-    if isinstance(before, Stated) and ownership.may_state(source, said, facts, "revision"):
+    if isinstance(before, Stated) and ownership.may_state(source, before, facts, "revision"):
         case = conflict(before, said, facts, is_dated_later=put.order > _put(before).order)
         if case is not None:
             return (case,)

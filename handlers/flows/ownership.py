@@ -137,7 +137,8 @@ def taken(
         effects.append(Put(key, order[0], after, order[1], follows=True))
     if judged.is_outdated and not is_again:
         # What nobody owns was said later by somebody else: on record, as anything that is stale.
-        effects.append(_stale(key, heard))
+        is_first = facts.heard(key) is None
+        effects.append(Put(key, order[0], said, order[1]) if is_first else _stale(key, heard))
     if word != last or is_news:
         effects.append(_heard(key, heard.with_word(word)))
     if judged.disputed:

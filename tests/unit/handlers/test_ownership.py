@@ -337,6 +337,16 @@ def test_what_nobody_owns_is_as_it_was_said_last() -> None:
     assert [put.key for put in world.last.stale] == ["heard/supplier-master/S-1"]
 
 
+def test_so_it_is_where_it_was_said_before_anybody_owned_anything() -> None:
+    world = World().supplier("suite", day=5, city="Bonn")
+    ruled = World(*PAYMENT)
+    ruled.desk.add(["supplier-master/S-1"], dict(world.desk.documents))
+    ruled.supplier("erp", day=3, city="Ulm", companies=company("10", "NT30"))
+    master = ruled.known("supplier-master/S-1")
+    assert (master.city, master.companies[0].payment_terms) == ("Bonn", "NT30")
+    assert [put.key for put in ruled.last.stale] == ["supplier-master/S-1"]
+
+
 # What is sent on
 
 TO_SUITE = Route("supplier", "*", "third", RULES.routes[0].from_day)
