@@ -72,7 +72,7 @@ _ALL_DAYS = {
     "ValidityEndDate": "/Date(253402214400000)/",
 }
 _HEADER_DAYS = {f"Header{name}": day for name, day in _ALL_DAYS.items()}
-READS = {"s4": "purchase-order", "arena": "change", "coupa": "order"}
+READS = {"s4": "purchase-order", "arena": "change", "coupa": "order", "tryton": "purchase"}
 
 
 # What a read finds where an operation writes to nothing but what is there, and has to know it.
@@ -217,6 +217,7 @@ def operations() -> list[Operation]:
         ReadObject(READS["s4"], "4500000001", "purchase-order/4500000001", 1, "c-1"),
         ReadObject(READS["arena"], "CHANGE00000000000001", "engineering-change/ECO-1", 1, "c-1"),
         ReadObject(READS["coupa"], "12", "order-id/12", 1, "c-1"),
+        ReadObject(READS["tryton"], "12", "order-id/12", 1, "c-1"),
         ReportImplementation("ECO-000451", "CHANGE00000000000001", "done", "It is implemented"),
         Reconcile("ECO-000451", "INTEGRATION0000000001/EVENT000000000000001"),
         RequestReview("S-300", "ECO-000451", (item.number,), "not qualified", "layshaft-1"),

@@ -31,8 +31,8 @@ class Login:
 
     path: of that call, a POST of JSON. body: user, password and tenant -> what is sent; raises
     Misconfigured for a tenant that is none. session: what was answered -> the session, "" where it
-    has none. header: with the session in all other calls. is_over: whether a call was refused since
-    its session is over.
+    has none. header: with the session in all other calls, behind the word of the authentication
+    scheme where there is one. is_over: whether a call was refused since its session is over.
     """
 
     path: str
@@ -40,6 +40,7 @@ class Login:
     body: Callable[[str, str, str], bytes]
     session: Callable[[bytes], str]
     is_over: Callable[[Response], bool]
+    scheme: str = ""
 
 
 Access = CsrfTokens | Login

@@ -30,7 +30,14 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """The target does not know the object."""
+    """The target does not know the object.
+
+    native: what a create has to name and only a look tells, for `write`: the target's own ids of
+        what the object refers to. Where nobody has looked, as in a dry run, it is empty, and names
+        stand in the place of ids.
+    """
+
+    native: bytes = b""
 
 
 class Present(msgspec.Struct, frozen=True):

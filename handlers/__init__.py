@@ -37,6 +37,8 @@ from handlers.systems.s4 import access as s4_access
 from handlers.systems.s4 import inbound as s4
 from handlers.systems.s4 import outbound as s4_outbound
 from handlers.systems.s4 import words as s4_words
+from handlers.systems.tryton import access as tryton_access
+from handlers.systems.tryton import outbound as tryton_outbound
 
 # (who speaks, message type) -> handler. Tables of integrators come on top: ops/tables.py.
 HANDLERS: dict[tuple[str, str], Handler] = {
@@ -118,10 +120,15 @@ DRIVERS: dict[str, Driver] = {
     "s4": s4_outbound.DRIVER,
     "coupa": coupa_outbound.DRIVER,
     "arena": arena_outbound.DRIVER,
+    "tryton": tryton_outbound.DRIVER,
 }
 
 # Words for how a system wants to know who calls.
-ACCESS: Mapping[str, Access] = {"s4": s4_access.ACCESS, "arena": arena_access.ACCESS}
+ACCESS: Mapping[str, Access] = {
+    "s4": s4_access.ACCESS,
+    "arena": arena_access.ACCESS,
+    "tryton": tryton_access.ACCESS,
+}
 
 WATCHES: Mapping[str, Watch] = {"contract.expiring": expiry.CONTRACTS}
 

@@ -230,6 +230,7 @@ class LoginSession:
         """
         login.body(user, "", tenant)
         self._login = login
+        self._before = f"{login.scheme} " if login.scheme else ""
         self._user = user
         self._password = password
         self._tenant = tenant
@@ -238,11 +239,12 @@ class LoginSession:
 
     async def headers(self, request: Request, send: Send) -> dict[str, str]:
         """The header with the session."""
-        return {self._login.header: await self._tokens.get(send)}
+        return {self._login.header: self._before + await self._tokens.get(send)}
 
     def is_refusal(self, response: Response, sent: Mapping[str, str]) -> bool:
         """The session is over."""
-        return self._login.is_over(response) and self._tokens.drop(sent.get(self._login.header, ""))
+        session = sent.get(self._login.header, "").removeprefix(self._before)
+        return self._login.is_over(response) and self._tokens.drop(session)
 
     async def _fetch(self, send: Send) -> Token:
         path = self._login.path

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import re
 import ssl
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import SimpleNamespace, TracebackType
@@ -40,6 +41,7 @@ _DOTS: Final = re.compile(r"(?i)(?:\.|%2e){1,2}")
 _QUERY_SAFE: Final = "$'(),:/@;*!~"
 """Left as they are in a query: OData writes $filter=Supplier eq '17100001'."""
 
+_GZIP: Final = "gzip"
 _KEPT_BACK: Final = frozenset({"set-cookie", "x-csrf-token"})
 """Answer headers that are credentials: for the policy, not for the log of calls."""
 
@@ -91,7 +93,8 @@ class HttpChannel:
     """Performs requests against one base URL; opens connections when the first one comes.
 
     Cookies are not kept unless the policy's session lives in them; redirects are not followed,
-    proxies and netrc of the environment are not used, compressed answers are refused.
+    proxies and netrc of the environment are not used. Answers are asked for as they are, and with
+    gzip by a request whose own headers say so; one that is compressed in any other way is refused.
     """
 
     def __init__(
@@ -190,7 +193,7 @@ class HttpChannel:
     ) -> Response:
         """One request on the wire and its complete answer."""
         headers = CIMultiDict(request.headers)
-        headers["Accept-Encoding"] = "identity"
+        headers.setdefault("Accept-Encoding", "identity")
         headers.update(credentials)
         if self._admission is not None:
             sending.admitted = partial(self._admission.take, url.raw_path, lane)
@@ -215,14 +218,21 @@ class HttpChannel:
 
     async def _read(self, request: Request, answer: aiohttp.ClientResponse) -> Response:
         headers = _lower_case(answer.headers)
-        encoding = headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
+        encoding = headers.get("content-encoding", "identity").lower()
+        if encoding != "identity" and (encoding != _GZIP or not _takes_gzip(request)):
             raise _unusable(request, f"the answer is encoded as {encoding[:20]!r}")
+        plain = _Inflated() if encoding == _GZIP else _AsItIs()
         body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > self._limits.response_bytes:
-                raise _unusable(request, f"more than {self._limits.response_bytes} bytes")
+        limit = self._limits.response_bytes
+        try:
+            async for chunk in answer.content.iter_any():
+                body += plain.more(chunk, limit + 1 - len(body))
+                if len(body) > limit:
+                    raise _unusable(request, f"more than {limit} bytes")
+        except zlib.error as error:
+            raise _unusable(request, "it says that it is gzip, and is not") from error
+        if not plain.is_whole:
+            raise _unusable(request, "its gzip breaks off")
         return Response(status=answer.status, headers=headers, body=bytes(body))
 
     def _session(self, effectful: bool) -> aiohttp.ClientSession:
@@ -294,6 +304,40 @@ class HttpChannel:
             )
         encoded = urlencode(query, quote_via=quote, safe=_QUERY_SAFE)
         return URL(self._base + path + (f"?{encoded}" if encoded else ""), encoded=True)
+
+
+class _AsItIs:
+    """A body that is not compressed."""
+
+    is_whole = True
+
+    def more(self, chunk: bytes, limit: int) -> bytes:
+        """The chunk."""
+        return chunk
+
+
+class _Inflated:
+    """What a body compressed by gzip holds, and never more of it than there is room for."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its end was seen."""
+        return self._inflate.eof
+
+    def more(self, chunk: bytes, limit: int) -> bytes:
+        """What the chunk adds, at most `limit` bytes of it.
+
+        Raises: zlib.error for what is no gzip.
+        """
+        return self._inflate.decompress(chunk, limit)
+
+
+def _takes_gzip(request: Request) -> bool:
+    asked = CIMultiDict(request.headers).get("Accept-Encoding", "")
+    return _GZIP in asked.lower()
 
 
 def _check_base(base_url: str) -> None:

@@ -64,6 +64,8 @@ _CONNECTOR = (
 
 _REPLAY = "Take messages down the path once more: plan, shadow, start, list, show, pause, cancel."
 
+_SANDBOX = "Run a real system of a vendor to try things out: tryton."
+
 _TOKEN = "Say who may do what, by tokens: create, list, revoke, disable, enable."
 
 # By name, imported when used: `change list` needs neither AMQP nor HTTP libraries.
@@ -90,6 +92,7 @@ for _order, (_name, _place, _help) in enumerate(
         ("messages", "ops.cli.messages:app", "Make test files of what came in, masked: export."),
         ("schema", "ops.cli.schema:app", _SCHEMA),
         ("handler", "ops.cli.handler:app", "Begin a driver for another vendor: new."),
+        ("sandbox", "ops.cli.sandbox:app", _SANDBOX),
         ("topology", "ops.cli.topology:app", "Split a busy event over queues: partitions, show."),
         ("token", "ops.cli.token:app", _TOKEN),
         ("trace", "ops.cli.trace:show_trace", "See the path of everything that touched a thing."),

@@ -25,9 +25,17 @@ README = "README.md"
 PACKAGE = "__init__.py"
 
 Direction = Literal["in", "out"]
-Proof = Literal["real vendor file", "vendor's own schema", "documentation only", "field knowledge"]
+Proof = Literal[
+    "vendor's own system",
+    "real vendor file",
+    "vendor's own schema",
+    "documentation only",
+    "field knowledge",
+]
 """Strongest first."""
-SHOWN: frozenset[Proof] = frozenset({"real vendor file", "vendor's own schema"})
+SHOWN: frozenset[Proof] = frozenset(
+    {"vendor's own system", "real vendor file", "vendor's own schema"}
+)
 
 # What the first line of a table says, by direction.
 HEADS: dict[Direction, tuple[str, str, str]] = {
@@ -50,6 +58,7 @@ _RULE = re.compile(r"[\s|:-]+")
 _RELATIVE = re.compile(r"\]\((?![a-z]+:)([^)]+)\)")
 
 _MEANS: dict[Proof, str] = {
+    "vendor's own system": "a test calls the vendor's system itself, installed from its packages",
     "real vendor file": "a test reads a file that the vendor or its system made, unchanged",
     "vendor's own schema": "a test holds what is read or sent to the vendor's published description"
     " (document type, EDMX, OpenAPI)",
@@ -66,8 +75,8 @@ kind or an operation of the code has no row here, or a row nothing in the code.
 
 {proofs}
 What has one of the two lower ones is **unproven**: it is there and tested, but on inputs and
-answers that we made ourselves. No row says that a vendor's own system was called: what answers in
-the tests are stand-ins, and the business rules of these are ours.
+answers that we made ourselves. Where a row does not say that the vendor's own system was called,
+what answers in the tests are stand-ins, and the business rules of these are ours.
 
 {rows}"""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import time
 from base64 import b64decode
@@ -252,6 +253,50 @@ async def test_an_answer_too_large_or_compressed_is_not_taken_in(text: bytes) ->
             await channel.perform(READ)
     assert in_doubt.value.code == invalid.value.code == "answer-unusable"
     assert b"Accept-Encoding: identity\r\n" in server.requests[0]
+
+
+PACKED = Request("POST", "/parts", headers=(("Accept-Encoding", "gzip"),), effectful=False)
+
+
+def packed(body: bytes, *, said: bytes = b"gzip") -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        said,
+        len(body),
+        body,
+    )
+
+
+async def test_gzip_is_taken_in_where_the_request_asks_for_it() -> None:
+    text = packed(gzip.compress(b"." * 900))
+    async with (
+        raw_server(answering(text)) as (server, url),
+        HttpChannel(base_url=url, limits=Limits(response_bytes=1000)) as channel,
+    ):
+        assert (await channel.perform(PACKED)).body == b"." * 900
+    assert b"Accept-Encoding: gzip\r\n" in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        packed(gzip.compress(b"." * 1_001)),
+        packed(gzip.compress(b"." * 10_000_000)),
+        packed(gzip.compress(b"." * 900)[:-9]),
+        packed(b'{"plain": "and said to be gzip"}'),
+        packed(b""),
+        packed(gzip.compress(b"."), said=b"br"),
+    ],
+    ids=["longer", "bomb", "broken", "plain", "empty", "another"],
+)
+async def test_gzip_that_is_none_or_holds_too_much_is_not_taken_in(text: bytes) -> None:
+    limits = Limits(response_bytes=1000)
+    async with (
+        raw_server(answering(text)) as (_, url),
+        HttpChannel(base_url=url, limits=limits) as channel,
+    ):
+        with pytest.raises(InvalidMessage) as invalid:
+            await channel.perform(PACKED)
+    assert invalid.value.code == "answer-unusable"
 
 
 async def test_cookies_are_not_kept_without_a_session_policy() -> None:

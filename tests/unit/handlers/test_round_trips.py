@@ -568,6 +568,10 @@ ONE_WAY: Mapping[str, str] = {
     "coupa publish-item": "no items come from procurement",
     "coupa request-review": "no reviews come from procurement",
     "coupa close-review": "no reviews come from procurement",
+    "tryton put-item": "nothing is read from Tryton but what is written there",
+    "tryton put-bom": "nothing is read from Tryton but what is written there",
+    "tryton put-supplier": "nothing is read from Tryton but what is written there",
+    "tryton put-info-record": "nothing is read from Tryton but what is written there",
 }
 QUESTIONS = ("read-", "report-", "reconcile")
 

@@ -194,12 +194,14 @@ def test_an_answer_is_read_with_the_attributes_that_came_with_it(
 def test_without_rules_items_show_what_each_driver_would_send(layshaft: Command) -> None:
     found = data(layshaft, "dry-run", GEARBOX)
     assert found["plans"] == []
-    first, second = found["calls"][:2]
+    first, second, third = found["calls"][:3]
     assert (first["driver"], first["step"]["operation"]["type"]) == ("s4", "put-item")
     assert first["observe"]["path"].endswith("/A_Product('GBX-1000')")
     assert json.loads(first["write"]["body"])["Product"] == "GBX-1000"
-    assert (second["driver"], second["write"]["path"]) == ("coupa", "/api/items")
-    assert json.loads(second["write"]["body"])["item-number"] == "GBX-1000"
+    assert (second["driver"], second["observe"]["path"]) == ("tryton", "/rpc/")
+    assert json.loads(second["write"]["body"])["params"][0][0]["code"] == "GBX-1000"
+    assert (third["driver"], third["write"]["path"]) == ("coupa", "/api/items")
+    assert json.loads(third["write"]["body"])["item-number"] == "GBX-1000"
     _, out, _ = layshaft("dry-run", GEARBOX)
     assert "plan  " not in out
 
@@ -298,6 +300,7 @@ def test_lineage_leads_from_a_field_to_the_requests_that_carry_it(layshaft: Comm
             "write.body.description",
             "write.body.name",
         ],
+        "request |tryton|item|CPL-110|put-item": ["write.body.params[0][0].name"],
     }
     number = reached(found, "Items/Item/@itemIdentifier", within="everywhere")
     assert number["item.released item/CPL-100"] == ["(about)", "number"]
@@ -695,8 +698,10 @@ def test_without_rules_a_golden_has_what_each_driver_would_be_asked_to_hold(
     steps = [about for _, about, _ in json.loads((coupling / "coupling.outbound.json").read_text())]
     assert steps == [
         "|s4|item|CPL-100|put-item",
+        "|tryton|item|CPL-100|put-item",
         "|coupa|item|CPL-100|publish-item",
         "|s4|item|CPL-110|put-item",
+        "|tryton|item|CPL-110|put-item",
         "|coupa|item|CPL-110|publish-item",
     ]
 

@@ -84,6 +84,7 @@ no row
     ("proof", "level"),
     [
         ("real vendor file", "real vendor file"),
+        ("vendor's own system", "vendor's own system"),
         ("vendor's own schema; all but one field", "vendor's own schema"),
         ("documentation only", "documentation only"),
         ("field knowledge; of years", "field knowledge"),
@@ -93,7 +94,7 @@ no row
         ("", None),
     ],
 )
-def test_a_proof_begins_with_one_of_four_words(proof: str, level: str | None) -> None:
+def test_a_proof_begins_with_one_of_five_words(proof: str, level: str | None) -> None:
     assert Row("x", "in", "a", "b", proof).level == level
 
 

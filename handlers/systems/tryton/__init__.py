@@ -1,0 +1,1 @@
+"""Tryton: an ERP that is spoken to by JSON-RPC."""

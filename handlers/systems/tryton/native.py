@@ -1,0 +1,232 @@
+"""Tryton's own shapes, in its own names: what a look asks for, and the values of its JSON.
+
+A field that ends with a dot holds the fields asked for of the record that it refers to.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+
+# A number as the server writes a float; exact, since it is read from its text.
+Float = Decimal
+Id = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What every record is known by. timestamp: of its last change; in a write it says that
+    nothing has changed since."""
+
+    id: Id
+    timestamp: str = msgspec.field(name="_timestamp", default="")
+
+
+class Exact(msgspec.Struct, frozen=True):
+    """A decimal number."""
+
+    decimal: str
+    kind: Literal["Decimal"] = msgspec.field(name="__class__", default="Decimal")
+
+
+class Day(msgspec.Struct, frozen=True):
+    """A date."""
+
+    year: int
+    month: int
+    day: int
+    kind: Literal["date"] = msgspec.field(name="__class__", default="date")
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A duration."""
+
+    seconds: float
+    kind: Literal["timedelta"] = msgspec.field(name="__class__", default="timedelta")
+
+
+def day(value: date) -> Day:
+    """The date as Tryton writes it."""
+    return Day(value.year, value.month, value.day)
+
+
+def days(value: int) -> Span:
+    """So many days as Tryton writes them."""
+    return Span(timedelta(days=value).total_seconds())
+
+
+# --- what records refer to ---
+
+
+class Symbol(Record, frozen=True, kw_only=True):
+    """A unit of measure."""
+
+    symbol: str
+
+
+class Coded(Record, frozen=True, kw_only=True):
+    """A product, party or currency by its code."""
+
+    code: str | None = None
+    active: bool = True
+
+
+# --- items ---
+
+
+class Template(Record, frozen=True, kw_only=True):
+    """What all variants of a product share."""
+
+    name: str
+    type: str
+    active: bool
+    default_uom: Symbol = msgspec.field(name="default_uom.")
+    purchase_uom: Symbol | None = msgspec.field(name="purchase_uom.", default=None)
+    purchasable: bool = False
+    producible: bool = False
+
+
+class Product(Record, frozen=True, kw_only=True):
+    """A product, which is one variant of its template."""
+
+    code: str | None = None
+    active: bool = True
+    description: str | None = None
+    template: Template = msgspec.field(name="template.")
+
+
+class HeldItem(msgspec.Struct, frozen=True):
+    """What a look at an item found. units: ids by symbol, where they are needed."""
+
+    product: Product | None = None
+    units: dict[str, int] = {}
+
+
+# --- bills of material ---
+
+
+class Row(Record, frozen=True, kw_only=True):
+    """An input or an output of a BOM. product: None where another BOM stands in the line."""
+
+    quantity: Float
+    unit: Symbol = msgspec.field(name="unit.")
+    product: Coded | None = msgspec.field(name="product.", default=None)
+
+
+class BillOfMaterial(Record, frozen=True, kw_only=True):
+    """A BOM with what goes in and what comes out."""
+
+    name: str
+    code: str | None = None
+    active: bool = True
+    inputs: tuple[Row, ...] = msgspec.field(name="inputs.", default=())
+    outputs: tuple[Row, ...] = msgspec.field(name="outputs.", default=())
+
+
+class Link(Record, frozen=True, kw_only=True):
+    """That a product is made by a BOM."""
+
+    bom: int | None = None
+
+
+class Made(Coded, frozen=True, kw_only=True):
+    """A product with the BOMs that it is made by."""
+
+    boms: tuple[Link, ...] = msgspec.field(name="boms.", default=())
+
+
+class HeldBom(msgspec.Struct, frozen=True):
+    """What a look at a BOM found. products, units: ids by code and symbol, of what it refers to.
+    is_linked: the parent is made by it."""
+
+    bom: BillOfMaterial | None = None
+    products: dict[str, int] = {}
+    units: dict[str, int] = {}
+    is_linked: bool = False
+
+
+# --- suppliers ---
+
+
+class Address(Record, frozen=True, kw_only=True):
+    """An address of a party."""
+
+    active: bool = True
+    street: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    country: Coded | None = msgspec.field(name="country.", default=None)
+
+
+class Identifier(Record, frozen=True, kw_only=True):
+    """A number that others know a party by."""
+
+    type: str | None = None
+    code: str | None = None
+
+
+class Party(Coded, frozen=True, kw_only=True):
+    """A party with its addresses."""
+
+    name: str | None = None
+    addresses: tuple[Address, ...] = msgspec.field(name="addresses.", default=())
+    identifiers: tuple[Identifier, ...] = msgspec.field(name="identifiers.", default=())
+
+
+class HeldParty(msgspec.Struct, frozen=True):
+    """What a look at a supplier found. countries: ids by code, of those that are needed."""
+
+    party: Party | None = None
+    countries: dict[str, int] = {}
+
+
+class Company(Record, frozen=True, kw_only=True):
+    """A company, known by its party."""
+
+    party: Coded = msgspec.field(name="party.")
+
+
+# --- terms ---
+
+
+class Price(Record, frozen=True, kw_only=True):
+    """A price from a quantity on; the last one that fits is taken."""
+
+    quantity: Float
+    unit_price: Exact
+
+
+class Supplied(Record, frozen=True, kw_only=True):
+    """That a supplier has a product, and on which terms."""
+
+    code: str | None = None
+    active: bool = True
+    lead_time: Span | None = None
+    currency: Coded = msgspec.field(name="currency.")
+    template: Id
+    product: Id | None = None
+    prices: tuple[Price, ...] = msgspec.field(name="prices.", default=())
+
+
+class BoughtTemplate(Record, frozen=True, kw_only=True):
+    """The unit in which a product is bought; None where it is not."""
+
+    purchase_uom: Symbol | None = msgspec.field(name="purchase_uom.", default=None)
+
+
+class Bought(Coded, frozen=True, kw_only=True):
+    """A product as it is bought."""
+
+    template: BoughtTemplate = msgspec.field(name="template.")
+
+
+class HeldTerms(msgspec.Struct, frozen=True):
+    """What a look at terms found; company, party, currencies: ids."""
+
+    supplied: Supplied | None = None
+    product: Bought | None = None
+    company: int = 0
+    parties: dict[str, int] = {}
+    currencies: dict[str, int] = {}

@@ -1,0 +1,204 @@
+"""The driver at a real Tryton, over the channel that production uses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from broker.channels.http import HttpChannel
+from broker.dispatcher import look
+from canonical.connector import Present
+from canonical.errors import InDoubt, Rejected, Unavailable
+from canonical.exchange import Request, Response
+from canonical.operations import PutItem
+from canonical.revision import parse_revision
+from handlers.systems.tryton.outbound import DRIVER
+from ops.sandbox.tryton import Running, Sandbox
+from ops.sandbox.tryton.client import Client
+from tests.fixtures.tryton.record import apply, channel
+from tests.fixtures.tryton.stories import BOM, PUMP, SEAL, SEALS, WIRE, item, moved, step, terms
+
+# The first time its packages are installed and its database is made.
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+
+PRODUCT, PARTY = "product.product.search_read", "party.party.search_read"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    """A Tryton with nothing but its company."""
+    state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ".layshaft"))
+    sandbox = Sandbox(state / "check" / "tryton")
+    try:
+        yield sandbox.start(is_fresh=True)
+    finally:
+        sandbox.stop()
+
+
+@pytest.fixture
+async def way(running: Running) -> AsyncIterator[HttpChannel]:
+    """The driver's way to it."""
+    async with channel(running.url, running.user, running.password) as opened:
+        yield opened
+
+
+@pytest.fixture
+def people(running: Running) -> Client:
+    """Somebody else who works in it, by the same interface and with code of his own."""
+    return Client(running.url, running.user, running.password)
+
+
+def rows(people: Client, method: str, domain: list[Any], *fields: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = people.call(method, domain, 0, None, None, list(fields))
+    return found
+
+
+async def test_what_is_written_is_what_tryton_shows(way: HttpChannel, people: Client) -> None:
+    for operation in (PUMP, SEAL, WIRE, BOM, SEALS, terms("425", ("100", "3.8"))):
+        assert await apply(way.perform, step(operation)) > 0
+        assert await apply(way.perform, step(operation)) == 0
+    fields = ("name", "type", "default_uom.symbol", "purchasable", "producible")
+    found = rows(people, "product.template.search_read", [["code", "=", "PUMP-1"]], *fields)
+    (template,) = found
+    assert (template["name"], template["type"]) == ("Pump 40/2", "goods")
+    assert (template["purchasable"], template["producible"]) == (False, True)
+    assert template["default_uom."]["symbol"] == "u"
+    lines = ("inputs.product.code", "inputs.quantity", "inputs.unit.symbol")
+    domain = [["output_products.code", "=", "PUMP-1"]]
+    (bom,) = rows(people, "production.bom.search_read", domain, "name", *lines)
+    assert bom["name"] == "PUMP-1 revision A"
+    assert {
+        (row["product."]["code"], row["quantity"], row["unit."]["symbol"]) for row in bom["inputs."]
+    } == {("SEAL-7", 2.0, "u"), ("WIRE-3", 0.35, "m")}
+    (pump,) = rows(people, PRODUCT, [["code", "=", "PUMP-1"]], "boms.bom")
+    assert [link["bom"] for link in pump["boms."]] == [bom["id"]]
+    address = ("addresses.street", "addresses.city", "addresses.country.code", "identifiers.code")
+    (party,) = rows(people, PARTY, [["code", "=", "17300001"]], "name", *address)
+    assert party["name"] == "Northern Seals"
+    assert [(a["street"], a["city"], a["country."]["code"]) for a in party["addresses."]] == [
+        ("Kanalstr. 5", "Hamburg", "DE")
+    ]
+    assert [one["code"] for one in party["identifiers."]] == ["DE136695976"]
+    prices = ("lead_time", "currency.code", "prices.quantity", "prices.unit_price")
+    domain = [["party.code", "=", "17300001"], ["product.code", "=", "SEAL-7"]]
+    (supplied,) = rows(people, "purchase.product_supplier.search_read", domain, *prices)
+    assert supplied["lead_time"]["seconds"] == 14 * 86_400
+    assert supplied["currency."]["code"] == "EUR"
+    assert {
+        (row["quantity"], Decimal(row["unit_price"]["decimal"])) for row in supplied["prices."]
+    } == {(0.0, Decimal("4.25")), (100.0, Decimal("3.8"))}
+
+
+async def test_a_foreign_change_between_look_and_write_is_met_and_not_written_over(
+    way: HttpChannel, people: Client
+) -> None:
+    one = step(item("MEET-1"))
+    await apply(way.perform, one)
+    newer = step(item("MEET-1", revision=parse_revision("B", "letters")))
+    seen = await look(DRIVER, newer, way.perform)
+    (product,) = rows(people, PRODUCT, [["code", "=", "MEET-1"]], "template")
+    people.call("product.template.write", [product["template"]], {"name": "A person's name"})
+    write = DRIVER.write(newer, seen, "key-1")
+    assert write is not None
+    with pytest.raises(Unavailable) as met:
+        DRIVER.confirm(newer, await way.perform(write.request))
+    assert met.value.code == "changed-meanwhile"
+    (held,) = rows(people, PRODUCT, [["code", "=", "MEET-1"]], "description", "template.name")
+    assert held["description"] == "Revision A"
+    assert held["template."]["name"] == "A person's name"
+    # Looked at anew, the difference is what it is now.
+    assert await apply(way.perform, newer) == 1
+
+
+async def test_a_create_whose_answer_was_lost_makes_no_second_object(
+    way: HttpChannel, people: Client
+) -> None:
+    for put, method, code in (
+        (item("LOST-1"), PRODUCT, "LOST-1"),
+        (moved(SEALS, number="17300009", name="Lost Seals", tax_numbers={}), PARTY, "17300009"),
+    ):
+        writes = 0
+
+        async def lossy(request: Request) -> Response:
+            nonlocal writes
+            response = await way.perform(request)
+            if request.effectful:
+                writes += 1
+                raise InDoubt("answer-lost", "Nobody knows whether it was applied")
+            return response
+
+        with pytest.raises(InDoubt):
+            await apply(lossy, step(put))
+        assert writes == 1
+        assert await apply(way.perform, step(put)) == 0
+        assert len(rows(people, method, [["code", "=", code]], "id")) == 1
+
+
+async def test_of_two_that_make_one_object_at_once_one_finds_the_others(
+    way: HttpChannel, people: Client
+) -> None:
+    one = step(item("BOTH-1"))
+    absent = await look(DRIVER, one, way.perform)
+    write = DRIVER.write(one, absent, "key-1")
+    assert write is not None
+    DRIVER.confirm(one, await way.perform(write.request))
+    with pytest.raises(Unavailable) as second:
+        DRIVER.confirm(one, await way.perform(write.request))
+    assert second.value.code == "exists-already"
+    assert await apply(way.perform, one) == 0
+    assert len(rows(people, PRODUCT, [["code", "=", "BOTH-1"]], "id")) == 1
+
+
+async def test_a_session_that_has_ended_is_begun_anew(way: HttpChannel, running: Running) -> None:
+    one = step(item("AGAIN-1"))
+    await apply(way.perform, one)
+    connection = await asyncpg.connect(running.database_url)
+    try:
+        ended = await connection.fetchval(
+            "with gone as (delete from ir_session returning 1) select count(*) from gone"
+        )
+    finally:
+        await connection.close()
+    assert ended > 0
+    assert await apply(way.perform, one) == 0
+
+
+async def test_a_rule_of_trytons_is_a_refusal_in_its_own_words(way: HttpChannel) -> None:
+    one = step(item("RULE-1", base_unit="KGM"))
+    await apply(way.perform, one)
+    other = step(PutItem(msgspec.structs.replace(SEAL.item, number="RULE-2")))
+    await apply(way.perform, other)
+    half = msgspec.structs.replace(
+        BOM.bom,
+        parent="RULE-2",
+        lines=(msgspec.structs.replace(BOM.bom.lines[1], component="RULE-1"),),
+    )
+    with pytest.raises(Rejected, match=r"target-refused.*UserError"):
+        await apply(way.perform, step(msgspec.structs.replace(BOM, bom=half)))
+
+
+async def test_an_answer_of_many_lines_comes_compressed_and_is_read(way: HttpChannel) -> None:
+    await asyncio.gather(*(apply(way.perform, step(item(f"MANY-{n}"))) for n in range(20)))
+    lines = tuple(
+        msgspec.structs.replace(BOM.bom.lines[0], position=str(n), component=f"MANY-{n}")
+        for n in range(20)
+    )
+    await apply(way.perform, step(item("MANY-PUMP", procurement="make")))
+    put = step(
+        msgspec.structs.replace(
+            BOM, bom=msgspec.structs.replace(BOM.bom, parent="MANY-PUMP", lines=lines)
+        )
+    )
+    await apply(way.perform, put)
+    found = await look(DRIVER, put, way.perform)
+    assert isinstance(found, Present)
+    assert found.equal
+    assert len(found.native) > 1_400
