@@ -18,18 +18,35 @@ from broker.dispatcher import look
 from canonical.connector import Present
 from canonical.errors import InDoubt, Rejected, Unavailable
 from canonical.exchange import Request, Response
-from canonical.operations import PutItem
+from canonical.operations import PutInfoRecord, PutItem
 from canonical.revision import parse_revision
 from handlers.systems.tryton.outbound import DRIVER
 from ops.sandbox.tryton import Running, Sandbox
 from ops.sandbox.tryton.client import Client
 from tests.fixtures.tryton.record import apply, channel
-from tests.fixtures.tryton.stories import BOM, PUMP, SEAL, SEALS, WIRE, item, moved, step, terms
+from tests.fixtures.tryton.stories import (
+    BOM,
+    CONTRACT,
+    ORDER,
+    PUMP,
+    SEAL,
+    SEALS,
+    WIRE,
+    contract,
+    item,
+    moved,
+    order,
+    ordered,
+    step,
+    terms,
+)
 
 # The first time its packages are installed and its database is made.
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 PRODUCT, PARTY = "product.product.search_read", "party.party.search_read"
+BOMS, TERMS = "production.bom.search_read", "purchase.product_supplier.search_read"
+PURCHASE, AGREEMENT = "purchase.purchase.search_read", "purchase.blanket_agreement.search_read"
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +76,13 @@ def people(running: Running) -> Client:
 def rows(people: Client, method: str, domain: list[Any], *fields: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = people.call(method, domain, 0, None, None, list(fields))
     return found
+
+
+def test_what_runs_goes_on_and_is_started_once(running: Running) -> None:
+    state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ".layshaft"))
+    sandbox = Sandbox(state / "check" / "tryton")
+    assert sandbox.running() == running
+    assert sandbox.start() == running
 
 
 async def test_what_is_written_is_what_tryton_shows(way: HttpChannel, people: Client) -> None:
@@ -97,6 +121,57 @@ async def test_what_is_written_is_what_tryton_shows(way: HttpChannel, people: Cl
     } == {(0.0, Decimal("4.25")), (100.0, Decimal("3.8"))}
 
 
+async def test_an_order_is_confirmed_changed_and_cancelled(
+    way: HttpChannel, people: Client
+) -> None:
+    for operation in (SEAL, item("PACK-2"), SEALS):
+        await apply(way.perform, step(operation))
+    assert await apply(way.perform, step(ORDER)) == 3
+    fields = ("number", "state", "party.code", "currency.code", "total_amount", "purchase_date")
+    lines = ("lines.sequence", "lines.product.code", "lines.quantity", "lines.delivery_date")
+    domain = [["reference", "=", "PO-77"]]
+    (placed,) = rows(people, PURCHASE, domain, *fields, *lines)
+    assert placed["number"]
+    assert (placed["state"], placed["party."]["code"]) == ("confirmed", "17300001")
+    assert placed["purchase_date"] == {"__class__": "date", "year": 2026, "month": 11, "day": 2}
+    # 100 at 4.25 and 5 at 12, as Tryton reckons it.
+    assert Decimal(placed["total_amount"]["decimal"]) == Decimal("485.00")
+    assert {
+        (one["sequence"], one["product."]["code"], one["quantity"]) for one in placed["lines."]
+    } == {(10, "SEAL-7", 100.0), (20, "PACK-2", 5.0)}
+    assert {one["delivery_date"]["month"] for one in placed["lines."]} == {3}
+    changed = order(ordered("10", "SEAL-7", "150", "4.25"))
+    assert await apply(way.perform, step(changed)) == 4
+    (placed,) = rows(people, PURCHASE, domain, *fields, *lines)
+    assert [(one["sequence"], one["quantity"]) for one in placed["lines."]] == [(10, 150.0)]
+    assert placed["state"] == "confirmed"
+    assert await apply(way.perform, step(order())) == 2
+    assert [one["state"] for one in rows(people, PURCHASE, domain, "state")] == ["cancelled"]
+
+
+async def test_a_contract_runs_and_its_end_is_for_a_person_to_confirm(
+    way: HttpChannel, people: Client
+) -> None:
+    for operation in (SEAL, item("PACK-2"), SEALS):
+        await apply(way.perform, step(operation))
+    assert await apply(way.perform, step(CONTRACT)) == 2
+    fields = ("state", "to_date", "lines.product.code", "lines.quantity", "lines.unit_price")
+    domain = [["reference", "=", "C-9"]]
+    (held,) = rows(people, AGREEMENT, domain, *fields)
+    assert (held["state"], held["to_date"]["year"]) == ("running", 2027)
+    assert {
+        (one["product."]["code"], one["quantity"], Decimal(one["unit_price"]["decimal"]))
+        for one in held["lines."]
+    } == {("SEAL-7", 1000.0, Decimal("4.10")), ("PACK-2", None, Decimal("11.5"))}
+    # A thousand are agreed, and none was ordered.
+    with pytest.raises(Rejected) as asked:
+        await apply(way.perform, step(contract(status="ended")))
+    assert asked.value.code == "target-asks"
+    assert [one["state"] for one in rows(people, AGREEMENT, domain, "state")] == ["running"]
+    assert await apply(way.perform, step(contract(status="suspended"))) == 1
+    assert [one["state"] for one in rows(people, AGREEMENT, domain, "state")] == ["draft"]
+
+
 async def test_a_foreign_change_between_look_and_write_is_met_and_not_written_over(
     way: HttpChannel, people: Client
 ) -> None:
@@ -121,9 +196,19 @@ async def test_a_foreign_change_between_look_and_write_is_met_and_not_written_ov
 async def test_a_create_whose_answer_was_lost_makes_no_second_object(
     way: HttpChannel, people: Client
 ) -> None:
+    await apply(way.perform, step(SEAL))
+    await apply(way.perform, step(WIRE))
+    await apply(way.perform, step(SEALS))
+    await apply(way.perform, step(item("LOST-2", procurement="make")))
+    lost = msgspec.structs.replace(BOM.bom, parent="LOST-2")
+    terms_of_lost = PutInfoRecord(msgspec.structs.replace(terms("2").record, item="LOST-1"))
     for put, method, code in (
         (item("LOST-1"), PRODUCT, "LOST-1"),
         (moved(SEALS, number="17300009", name="Lost Seals", tax_numbers={}), PARTY, "17300009"),
+        (msgspec.structs.replace(BOM, bom=lost), BOMS, "1000/1/1/LOST-2"),
+        (terms_of_lost, TERMS, ""),
+        (order(ordered("10", "LOST-1", "1", "2"), number="PO-LOST"), PURCHASE, "PO-LOST"),
+        (contract(("LOST-1", "2", None), number="C-LOST"), AGREEMENT, "C-LOST"),
     ):
         writes = 0
 
@@ -138,8 +223,13 @@ async def test_a_create_whose_answer_was_lost_makes_no_second_object(
         with pytest.raises(InDoubt):
             await apply(lossy, step(put))
         assert writes == 1
-        assert await apply(way.perform, step(put)) == 0
-        assert len(rows(people, method, [["code", "=", code]], "id")) == 1
+        # What is left are no creates: a link, or buttons.
+        assert await apply(way.perform, step(put)) == {BOMS: 1, PURCHASE: 2, AGREEMENT: 1}.get(
+            method, 0
+        )
+        key = {PURCHASE: "reference", AGREEMENT: "reference", TERMS: "product.code"}
+        domain = [[key.get(method, "code"), "=", code or "LOST-1"]]
+        assert len(rows(people, method, domain, "id")) == 1
 
 
 async def test_of_two_that_make_one_object_at_once_one_finds_the_others(

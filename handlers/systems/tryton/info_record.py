@@ -7,7 +7,6 @@ prices are for one unit of purchase.
 from __future__ import annotations
 
 from decimal import Decimal
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -17,17 +16,15 @@ from msgspec import UNSET
 from canonical.codec import encode
 from canonical.connector import Absent, Observed, Present
 from canonical.errors import Conflict, Rejected
-from canonical.money import UnitPrice
 from canonical.own_words import OwnWords
 from canonical.purchasing import InfoRecord
-from handlers.systems.tryton import companies, rpc, units
-from handlers.systems.tryton.native import Bought, Exact, HeldTerms, Supplied, days
+from handlers.systems.tryton import prices, references, rpc, units
+from handlers.systems.tryton.native import Bought, HeldTerms, Supplied, days
 from handlers.systems.tryton.rpc import Call, Difference, Look
 from handlers.systems.tryton.words import (
     CURRENCY,
     PARTY,
     PRICE,
-    PRICE_PLACES,
     PRODUCT,
     SUPPLIED,
 )
@@ -43,7 +40,7 @@ _Row = tuple[Decimal, Decimal]
 
 def look(record: InfoRecord, own: OwnWords) -> Look:
     """The company, the product, the supplier and the currency, then the terms between them."""
-    return companies.look(
+    return references.look(
         record.purchasing_org, lambda company: _look_product(record, own, company)
     )
 
@@ -78,10 +75,10 @@ def _look_supplier(
         known = msgspec.structs.replace(held, parties=parties, currencies=currencies)
         return _look_terms(record, own, known)
 
-    return companies.look_coded(
+    return references.look_coded(
         PARTY,
         (record.supplier,),
-        lambda parties: companies.look_coded(CURRENCY, (code,), partial(with_currency, parties)),
+        lambda parties: references.look_coded(CURRENCY, (code,), partial(with_currency, parties)),
     )
 
 
@@ -186,11 +183,12 @@ def _rows(record: InfoRecord, own: OwnWords) -> list[_Row]:
 
     Raises: Rejected where Tryton has no room for one.
     """
-    rows = [(Decimal(0), amount_of(record.price, record.order_unit, _where(record)))]
+    unit, currency, where = record.order_unit, record.price.amount.currency, _where(record)
+    rows = [(Decimal(0), prices.amount_of(record.price, unit, currency, where))]
     for scale in record.scales or ():
         if scale.start.unit != record.order_unit:
             raise _unit_refused(record, scale.start.unit)
-        rows.append((scale.start.value, amount_of(scale.price, record.order_unit, _where(record))))
+        rows.append((scale.start.value, prices.amount_of(scale.price, unit, currency, where)))
     return sorted(dict(rows).items())
 
 
@@ -198,28 +196,9 @@ def _values(row: _Row, sequence: int) -> dict[str, Any]:
     start, amount = row
     return {
         "quantity": float(start),
-        "unit_price": Exact(format(amount, "f")),
+        "unit_price": prices.exact(amount),
         "sequence": sequence,
     }
-
-
-def amount_of(price: UnitPrice, unit: str, where: str) -> Decimal:
-    """What one unit costs.
-
-    Raises: Rejected for a price in another unit, or one that is no decimal of so many places.
-    """
-    exact = Fraction(price.amount.amount) / Fraction(price.per.value)
-    scaled = exact * 10**PRICE_PLACES
-    if price.per.unit != unit or scaled.denominator != 1:
-        raise Rejected(
-            "price-unwritable",
-            f"Tryton holds a price for one {unit} with {PRICE_PLACES} decimals, and it is"
-            f" {price.amount.amount} {price.amount.currency} for"
-            f" {price.per.value} {price.per.unit}",
-            where=where,
-            remedy="State the price for the unit that is ordered, in another quantity",
-        )
-    return Decimal(int(scaled)).scaleb(-PRICE_PLACES).normalize()
 
 
 def _check_unit(record: InfoRecord, own: OwnWords, held: HeldTerms) -> None:

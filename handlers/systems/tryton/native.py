@@ -230,3 +230,78 @@ class HeldTerms(msgspec.Struct, frozen=True):
     company: int = 0
     parties: dict[str, int] = {}
     currencies: dict[str, int] = {}
+
+
+# --- documents of purchase ---
+
+
+class References(msgspec.Struct, frozen=True):
+    """Ids of what a document refers to. address: of the supplier, the first active one; 0 where it
+    has none."""
+
+    company: int = 0
+    party: int = 0
+    address: int = 0
+    currency: int = 0
+    products: dict[str, int] = {}
+    units: dict[str, int] = {}
+
+
+class PurchaseLine(Record, frozen=True, kw_only=True):
+    """A line of a purchase; of type "line" or a text between them."""
+
+    type: str
+    sequence: int | None = None
+    quantity: Float | None = None
+    unit: Symbol | None = msgspec.field(name="unit.", default=None)
+    product: Coded | None = msgspec.field(name="product.", default=None)
+    unit_price: Exact | None = None
+    description: str | None = None
+    delivery_date_store: Day | None = None
+
+
+class Purchase(Record, frozen=True, kw_only=True):
+    """A purchase with its lines. number: Tryton's own, once it is quoted."""
+
+    reference: str | None = None
+    number: str | None = None
+    state: str
+    party: Coded = msgspec.field(name="party.")
+    currency: Coded = msgspec.field(name="currency.")
+    lines: tuple[PurchaseLine, ...] = msgspec.field(name="lines.", default=())
+
+
+class HeldPurchase(msgspec.Struct, frozen=True):
+    """What a look at a purchase found."""
+
+    purchase: Purchase | None = None
+    references: References = References()
+
+
+class AgreedLine(Record, frozen=True, kw_only=True):
+    """A line of a blanket agreement. quantity: that is agreed; None = any."""
+
+    quantity: Float | None = None
+    unit: Symbol = msgspec.field(name="unit.")
+    product: Coded = msgspec.field(name="product.")
+    unit_price: Exact
+
+
+class Agreement(Record, frozen=True, kw_only=True):
+    """A blanket agreement with its lines."""
+
+    reference: str | None = None
+    number: str | None = None
+    state: str
+    from_date: Day | None = None
+    to_date: Day | None = None
+    supplier: Coded = msgspec.field(name="supplier.")
+    currency: Coded = msgspec.field(name="currency.")
+    lines: tuple[AgreedLine, ...] = msgspec.field(name="lines.", default=())
+
+
+class HeldAgreement(msgspec.Struct, frozen=True):
+    """What a look at a blanket agreement found."""
+
+    agreement: Agreement | None = None
+    references: References = References()

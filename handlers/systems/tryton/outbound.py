@@ -21,14 +21,31 @@ from canonical.exchange import Request, Response
 from canonical.operations import (
     Operation,
     PutBom,
+    PutContract,
     PutInfoRecord,
     PutItem,
+    PutOrder,
     PutSupplier,
     verb,
 )
 from canonical.own_words import NO_WORDS, OwnWords
-from handlers.systems.tryton import bill_of_material, info_record, item, rpc, supplier
-from handlers.systems.tryton.native import HeldBom, HeldItem, HeldParty, HeldTerms
+from handlers.systems.tryton import (
+    bill_of_material,
+    contract,
+    info_record,
+    item,
+    order,
+    rpc,
+    supplier,
+)
+from handlers.systems.tryton.native import (
+    HeldAgreement,
+    HeldBom,
+    HeldItem,
+    HeldParty,
+    HeldPurchase,
+    HeldTerms,
+)
 from handlers.systems.tryton.rpc import Call, Difference, Look
 
 T = TypeVar("T")
@@ -38,12 +55,13 @@ T = TypeVar("T")
 class _Target:
     """The functions of one object's module with the object wanted already given.
 
-    create, differences: take what the look kept; empty where nobody has looked. in_steps: more is
+    create, differences: take what the look kept; empty where nobody has looked. create comes to
+    None for what is not made. in_steps: more is
     missing after the create. remarks: what Tryton has no place for.
     """
 
     look: Callable[[], Look]
-    create: Callable[[bytes], Call]
+    create: Callable[[bytes], Call | None]
     differences: Callable[[bytes], tuple[Difference, ...]]
     remarks: tuple[str, ...] = ()
     in_steps: bool = False
@@ -69,6 +87,8 @@ def write(step: Step, observed: Observed, key: str, own: OwnWords = NO_WORDS) ->
     target = _target(step.operation, own)
     if isinstance(observed, Absent):
         call = target.create(observed.native)
+        if call is None:
+            return None
         return Write(rpc.request(call, step.identity, key=key), completes=not target.in_steps)
     found = target.differences(observed.native) if observed.native else ()
     for difference in found:
@@ -122,6 +142,24 @@ def _target(operation: Operation, own: OwnWords) -> _Target:
                 ),
                 remarks=info_record.remarks(record),
             )
+        case PutOrder(placed):
+            return _Target(
+                look=partial(order.look, placed, own),
+                create=lambda held: order.create(placed, own, _kept(held, HeldPurchase)),
+                differences=lambda held: order.differences(placed, own, _kept(held, HeldPurchase)),
+                remarks=order.remarks(placed),
+                in_steps=True,
+            )
+        case PutContract(agreed):
+            return _Target(
+                look=partial(contract.look, agreed, own),
+                create=lambda held: contract.create(agreed, own, _kept(held, HeldAgreement)),
+                differences=lambda held: contract.differences(
+                    agreed, own, _kept(held, HeldAgreement)
+                ),
+                remarks=contract.remarks(agreed),
+                in_steps=True,
+            )
         case other:
             raise Misconfigured(
                 "operation-unsupported",
@@ -139,7 +177,7 @@ def driver(own: OwnWords = NO_WORDS) -> Driver:
     """The driver for a Tryton that has these words of its own."""
     return Driver(
         name="tryton",
-        operations=(PutItem, PutBom, PutSupplier, PutInfoRecord),
+        operations=(PutItem, PutBom, PutSupplier, PutInfoRecord, PutOrder, PutContract),
         observe=observe,
         read=partial(read, own=own),
         write=partial(write, own=own),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from functools import partial
 from html import unescape
 from typing import Any, TypeVar
@@ -282,7 +283,8 @@ def differing(compared: Iterable[tuple[str, object, object]]) -> tuple[str, ...]
 
 
 def _shown(value: object) -> str:
-    return printable(value if isinstance(value, str) else encode(value).decode()) or "empty"
+    text = str(value) if isinstance(value, str | Decimal) else encode(value).decode()
+    return printable(text) or "empty"
 
 
 def ref(ids: Mapping[str, int], name: str) -> int | str:

@@ -76,8 +76,10 @@ def _observed(master: SupplierMaster, held: HeldParty) -> Observed:
     )
 
 
-def create(master: SupplierMaster, held: HeldParty) -> Call:
+def create(master: SupplierMaster, held: HeldParty) -> Call | None:
     """The party with its address and its VAT number in one call."""
+    if not _is_active(master):
+        return None
     values = _wanted(master) | {"code": master.number}
     if address := _address(master, held):
         values["addresses"] = [["create", [address]]]

@@ -28,3 +28,6 @@ VAT = "eu_vat"
 
 # Decimals of a price, as Tryton has them unless its configuration says otherwise.
 PRICE_PLACES = 4
+
+PURCHASE, PURCHASE_LINE = "purchase.purchase", "purchase.line"
+AGREEMENT, AGREEMENT_LINE = "purchase.blanket_agreement", "purchase.blanket_agreement.line"

@@ -572,6 +572,8 @@ ONE_WAY: Mapping[str, str] = {
     "tryton put-bom": "nothing is read from Tryton but what is written there",
     "tryton put-supplier": "nothing is read from Tryton but what is written there",
     "tryton put-info-record": "nothing is read from Tryton but what is written there",
+    "tryton put-order": "nothing is read from Tryton but what is written there",
+    "tryton put-contract": "nothing is read from Tryton but what is written there",
 }
 QUESTIONS = ("read-", "report-", "reconcile")
 

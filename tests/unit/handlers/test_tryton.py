@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,28 @@ from canonical.errors import (
 )
 from canonical.exchange import Request, Response
 from canonical.operations import Operation, PutBom
+from canonical.order import OrderLine, ScheduleLine
 from canonical.own_words import OwnWords
+from canonical.purchase_contract import ContractStatus
 from handlers.systems.tryton import rpc
 from handlers.systems.tryton.access import ACCESS
 from handlers.systems.tryton.outbound import DRIVER
 from tests.fixtures.tryton.record import FOLDER, Exchange, Refusal, apply
 from tests.fixtures.tryton.stories import (
     BOM,
+    CONTRACT,
+    ORDER,
     SEAL,
     SEALS,
     STORIES,
     bom,
+    contract,
     item,
     line,
     moved,
+    order,
+    ordered,
+    price,
     step,
     terms,
 )
@@ -513,6 +522,237 @@ async def test_a_supplier_that_is_deleted_and_unknown_is_not_made() -> None:
 async def test_a_country_that_tryton_lacks_is_refused() -> None:
     with pytest.raises(Rejected, match=r"country-missing.*DE"):
         await seen(SEALS, [], [])
+
+
+# --- orders and contracts ---
+
+COMPANY = [{"id": 1, "party.": {"id": 1, "code": "1000"}}]
+KNOWN: tuple[Any, ...] = (
+    COMPANY,
+    [{"id": 2, "code": "17300001", "addresses.": [{"id": 5, "active": True}]}],
+    [{"id": 1, "code": "EUR"}],
+    [{"id": 2, "code": "SEAL-7"}, {"id": 4, "code": "PACK-2"}],
+    UNITS[:1],
+)
+
+
+def purchase(state: str, *lines: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    told = {"id": 7, "reference": "PO-77", "number": "1", "state": state, "_timestamp": STAMP}
+    party, currency = {"id": 2, "code": "17300001"}, {"id": 1, "code": "EUR"}
+    return {**told, "party.": party, "currency.": currency, "lines.": lines} | fields
+
+
+def bought(number: int, sequence: int, code: str, quantity: float, each: str) -> dict[str, Any]:
+    return {
+        "id": number,
+        "_timestamp": STAMP,
+        "type": "line",
+        "sequence": sequence,
+        "quantity": quantity,
+        "unit.": {"id": 1, "symbol": "u"},
+        "product.": {"id": 1, "code": code},
+        "unit_price": {"__class__": "Decimal", "decimal": each},
+        "delivery_date_store": {"__class__": "date", "year": 2027, "month": 3, "day": 1},
+    }
+
+
+AS_ORDERED = (bought(1, 10, "SEAL-7", 100.0, "4.2500"), bought(2, 20, "PACK-2", 5.0, "12"))
+CHANGED = (bought(1, 10, "SEAL-7", 90.0, "4.25"), bought(2, 20, "PACK-2", 5.0, "12"))
+
+
+@pytest.mark.parametrize(
+    ("state", "lines", "buttons"),
+    [
+        ("draft", AS_ORDERED, ["quote", "confirm"]),
+        ("quotation", AS_ORDERED, ["confirm"]),
+        ("confirmed", AS_ORDERED, []),
+        ("processing", AS_ORDERED, []),
+        ("done", AS_ORDERED, []),
+        ("draft", CHANGED, ["write", "quote", "confirm"]),
+        ("quotation", CHANGED, ["draft", "write", "quote", "confirm"]),
+        ("confirmed", CHANGED, ["draft", "write", "quote", "confirm"]),
+    ],
+)
+async def test_an_order_is_brought_to_be_confirmed_from_any_state(
+    state: str, lines: Sequence[dict[str, Any]], buttons: list[str]
+) -> None:
+    found = await seen(ORDER, *KNOWN, [purchase(state, *lines)])
+    assert isinstance(found, Present)
+    assert len(found.differences) == len(buttons)
+    write = DRIVER.write(step(ORDER), found, "key")
+    if not buttons:
+        assert write is None
+        return
+    assert write is not None
+    sent = msgspec.json.decode(write.request.body or b"")
+    assert sent["method"] == f"model.purchase.purchase.{buttons[0]}"
+    assert write.completes is (len(buttons) == 1)
+    assert sent["params"][-1]["_timestamp"]["purchase.purchase,7"] == STAMP
+
+
+@pytest.mark.parametrize("state", ["processing", "done"])
+async def test_an_order_that_is_being_carried_out_is_changed_by_people(state: str) -> None:
+    found = await seen(ORDER, *KNOWN, [purchase(state, *CHANGED)])
+    with pytest.raises(Conflict, match=r"order-differs.*quantity: 90\.0, wanted 100"):
+        DRIVER.write(step(ORDER), found, "key")
+    gone = await seen(order(), COMPANY, [purchase(state, *CHANGED)])
+    with pytest.raises(Conflict, match="wanted cancelled"):
+        DRIVER.write(step(order()), gone, "key")
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"state": "cancelled"}, "it is cancelled there"),
+        ({"party.": {"id": 3, "code": "17300002"}}, "supplier: 17300002, wanted 17300001"),
+        ({"currency.": {"id": 2, "code": "USD"}}, "currency: USD, wanted EUR"),
+    ],
+)
+async def test_an_order_of_another_supplier_or_taken_back_there_is_left_to_people(
+    fields: dict[str, Any], shown: str
+) -> None:
+    found = await seen(ORDER, *KNOWN, [purchase("draft", *AS_ORDERED) | fields])
+    assert isinstance(found, Present)
+    assert found.differences == (shown,)
+    with pytest.raises(Conflict, match="order-differs"):
+        DRIVER.write(step(ORDER), found, "key")
+
+
+async def test_an_order_without_lines_that_was_never_known_is_not_made() -> None:
+    assert await seen(order(), COMPANY, []) == Present(equal=True)
+    assert DRIVER.write(step(order()), Absent(), "key") is None
+
+
+async def test_what_an_order_names_and_tryton_lacks_is_refused_before_anything_is_made() -> None:
+    with pytest.raises(Misconfigured, match=r"company-missing.*'1000'"):
+        await seen(ORDER, [])
+    with pytest.raises(Rejected, match=r"party-missing.*17300001"):
+        await seen(ORDER, *KNOWN[:1], [])
+    with pytest.raises(Rejected, match=r"currency-missing.*EUR"):
+        await seen(ORDER, *KNOWN[:2], [])
+    with pytest.raises(Rejected, match=r"product-missing.*PACK-2"):
+        await seen(ORDER, *KNOWN[:3], KNOWN[3][:1])
+
+
+ODD = ordered("10", "SEAL-7", "100", "4.25")
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ((msgspec.structs.replace(ODD, line="A"),), "line-unnumbered"),
+        ((ODD, msgspec.structs.replace(ODD, line="010")), "line-twice"),
+        (
+            (
+                msgspec.structs.replace(
+                    ODD,
+                    schedule=(
+                        *ODD.schedule,
+                        ScheduleLine(ODD.quantity, date(2027, 4, 1)),
+                    ),
+                ),
+            ),
+            "schedule-unsupported",
+        ),
+        ((msgspec.structs.replace(ODD, price=price("1", "1", "KGM")),), "price-unwritable"),
+    ],
+)
+def test_an_order_that_a_purchase_cannot_be_is_refused(
+    lines: tuple[OrderLine, ...], code: str
+) -> None:
+    with pytest.raises(Rejected, match=code):
+        DRIVER.write(step(order(*lines)), Absent(), "key")
+
+
+def agreement(state: str, *lines: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    first = {"__class__": "date", "year": 2026, "month": 1, "day": 1}
+    last = {"__class__": "date", "year": 2027, "month": 12, "day": 31}
+    told = {"id": 3, "reference": "C-9", "number": "1", "state": state, "_timestamp": STAMP}
+    days = {"from_date": first, "to_date": last}
+    supplier, currency = {"id": 2, "code": "17300001"}, {"id": 1, "code": "EUR"}
+    parts = {"supplier.": supplier, "currency.": currency, "lines.": lines}
+    return {**told, **days, **parts} | fields
+
+
+AS_AGREED = (
+    bought(1, 1, "SEAL-7", 1000.0, "4.1"),
+    bought(2, 2, "PACK-2", 1.0, "11.5") | {"quantity": None},
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "lines", "buttons"),
+    [
+        ("draft", AS_AGREED, ["run"]),
+        ("running", AS_AGREED, []),
+        ("draft", AS_AGREED[:1], ["write", "run"]),
+        ("running", AS_AGREED[:1], ["draft", "write", "run"]),
+    ],
+)
+async def test_a_contract_is_brought_to_run_from_any_state(
+    state: str, lines: Sequence[dict[str, Any]], buttons: list[str]
+) -> None:
+    found = await seen(CONTRACT, *KNOWN, [agreement(state, *lines)])
+    assert isinstance(found, Present)
+    assert len(found.differences) == len(buttons)
+    write = DRIVER.write(step(CONTRACT), found, "key")
+    assert (write is None) is (not buttons)
+    if write is not None:
+        sent = msgspec.json.decode(write.request.body or b"")
+        assert sent["method"] == f"model.purchase.blanket_agreement.{buttons[0]}"
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "button"),
+    [
+        ("suspended", "running", "draft"),
+        ("suspended", "draft", None),
+        ("ended", "running", "close"),
+        ("ended", "closed", None),
+        ("ended", "draft", None),
+        ("draft", "running", "draft"),
+    ],
+)
+async def test_on_a_contract_that_is_not_active_nothing_can_be_bought(
+    status: ContractStatus, state: str, button: str | None
+) -> None:
+    put = contract(status=status)
+    found = await seen(put, COMPANY, [agreement(state, *AS_AGREED)])
+    write = DRIVER.write(step(put), found, "key")
+    if button is None:
+        assert write is None
+        return
+    assert write is not None
+    method = msgspec.json.decode(write.request.body or b"")["method"]
+    assert method == f"model.purchase.blanket_agreement.{button}"
+
+
+async def test_a_contract_that_is_not_active_and_was_never_known_is_not_made() -> None:
+    for status in ("suspended", "ended", "draft"):
+        put = contract(status=status)
+        assert await seen(put, COMPANY, []) == Present(equal=True)
+        assert DRIVER.write(step(put), Absent(), "key") is None
+
+
+async def test_an_agreement_that_somebody_closed_is_left_to_people() -> None:
+    found = await seen(CONTRACT, *KNOWN, [agreement("closed", *AS_AGREED)])
+    with pytest.raises(Conflict, match="it is closed there"):
+        DRIVER.write(step(CONTRACT), found, "key")
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ((), "contract-empty"),
+        ((("", "1", None),), "line-without-item"),
+        ((("SEAL-7", "1", None), ("SEAL-7", "2", None)), "item-twice"),
+    ],
+)
+def test_a_contract_that_an_agreement_cannot_be_is_refused(
+    lines: tuple[tuple[str, str, str | None], ...], code: str
+) -> None:
+    with pytest.raises(Rejected, match=code):
+        DRIVER.write(step(contract(*lines)), Absent(), "key")
 
 
 def test_a_price_finer_than_tryton_holds_is_refused() -> None:
