@@ -38,6 +38,7 @@ from handlers.systems.s4 import inbound as s4
 from handlers.systems.s4 import outbound as s4_outbound
 from handlers.systems.s4 import words as s4_words
 from handlers.systems.tryton import access as tryton_access
+from handlers.systems.tryton import changed as tryton_changed
 from handlers.systems.tryton import outbound as tryton_outbound
 
 # (who speaks, message type) -> handler. Tables of integrators come on top: ops/tables.py.
@@ -73,6 +74,10 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("s4", "s4.source-list"): s4.HANDLER_SOURCE_LIST,
     ("s4", "s4.bom"): s4.HANDLER_BOM,
     ("s4", "s4.change-master"): s4.HANDLER_CHANGE_MASTER,
+    ("tryton", "tryton.changed-products"): tryton_changed.CHANGED_PRODUCTS,
+    ("tryton", "tryton.changed-purchases"): tryton_changed.CHANGED_PURCHASES,
+    ("tryton", "tryton.product"): tryton_changed.READ_PRODUCT,
+    ("tryton", "tryton.purchase"): tryton_changed.READ_PURCHASE,
     (SOURCE, "item.released"): master_data.ITEM_RELEASED,
     (SOURCE, "item.changed"): master_data.ITEM_CHANGED,
     (SOURCE, "bom.released"): master_data.BOM_RELEASED,

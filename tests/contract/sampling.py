@@ -93,6 +93,8 @@ def described_by(
             return _texts(schema, texts(name))
         case "integer":
             return st.integers(schema.get("minimum", -(2**63)), schema.get("maximum", 2**63 - 1))
+        case "number":
+            return st.floats(allow_nan=False, allow_infinity=False)
         case "boolean":
             return st.booleans()
         case "null":

@@ -427,6 +427,87 @@ def coupa_order(said: Any, _: Content) -> Expected:
     return [("purchase-order.created", f"purchase-order/{said['po-number']}", stated)]
 
 
+# --- Tryton ---
+
+
+def tryton_micros(*records: Content) -> int:
+    """When one of them was changed last."""
+    return max(tryton_time(record["write_date"] or record["create_date"]) for record in records)
+
+
+def tryton_time(said: Content) -> int:
+    clock = f"{said['hour']:02}:{said['minute']:02}:{said['second']:02}.{said['microsecond']:06}"
+    return micros(f"{tryton_day(said)}T{clock}Z")
+
+
+def tryton_product(said: Any, headers: Content) -> Expected:
+    held = said["object"]
+    template = held["template."]
+    assert (held["active"], template["active"]) == (True, True)
+    stated = {
+        "number": held["code"],
+        "version": tryton_micros(held, template),
+        "base_unit": {"u": EACH}[template["default_uom."]["symbol"]],
+        "kind": template["type"],
+        "descriptions": {"EN": template["name"]},
+        "is_deleted": False,
+        "source_id": str(held["id"]),
+        "stated_at": utc(headers["time"]),
+    }
+    return [("item.changed", f"item-master/{held['code']}", stated)]
+
+
+def tryton_gone(said: Any, headers: Content) -> Expected:
+    assert said == {"gone": True}
+    about = headers["subject"]
+    case = {
+        "code": "gone-at-erp",
+        "word": "business_rule",
+        "what": f"Tryton has no product with the id {about.split('/')[1]} any more;"
+        " what is on record of it stays as it was",
+        "owner": "master data",
+    }
+    return [("case", about, case)]
+
+
+def tryton_day(said: Content) -> str:
+    return f"{said['year']:04}-{said['month']:02}-{said['day']:02}"
+
+
+def tryton_purchase(said: Any, headers: Content) -> Expected:
+    held = said["object"]
+    assert held["state"] == "confirmed"
+    currency = held["currency."]["code"]
+    stated = {
+        "number": held["number"],
+        "version": tryton_micros(held, *held["lines."]),
+        "supplier": held["party."]["code"],
+        "currency": currency,
+        "lines": [
+            {
+                "line": str(line["sequence"]),
+                "item": line["product."]["code"],
+                "quantity": of(f"{line['quantity']:g}", EACH),
+                "price": price(line["unit_price"]["decimal"], currency),
+                "description": line["description"] or "",
+                "schedule": [
+                    {
+                        "quantity": of(f"{line['quantity']:g}", EACH),
+                        "on": tryton_day(line["delivery_date"]),
+                    }
+                ],
+            }
+            for line in held["lines."]
+        ],
+        "organisation": held["company."]["party."]["code"],
+        "ordered_on": tryton_day(held["purchase_date"]),
+        "source_id": str(held["id"]),
+        "stated_at": utc(headers["time"]),
+        "status": "open",
+    }
+    return [("purchase-order.created", f"purchase-order/{held['number']}", stated)]
+
+
 # --- S/4HANA ---
 
 
@@ -791,6 +872,9 @@ READ: Mapping[str, Callable[[Any, Content], Expected]] = {
     "s4/product.answer.json": s4_product,
     "s4/source-list.made.json": s4_source_list,
     "table/sources.csv": source_rows,
+    "tryton/product.json": tryton_product,
+    "tryton/product-gone.json": tryton_gone,
+    "tryton/purchase.json": tryton_purchase,
 }
 # Goldens that say something and are held to their input elsewhere.
 ELSEWHERE: Mapping[str, str] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 import zipfile
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -92,6 +93,10 @@ NAMES = {
     "coupa-supplier-read",
     "coupa-contract-read",
     "coupa-order-read",
+    "tryton-changed-products",
+    "tryton-changed-purchases",
+    "tryton-product",
+    "tryton-purchase",
     "item.released",
     "bom.released",
     "supplier.changed",
@@ -514,6 +519,15 @@ SAMPLES: dict[str, Delivery] = {
         "coupa.contract-read", "contract-id/4", {"object": CONTRACT | UPDATED}
     ),
     "coupa-order-read": answer("coupa.order-read", "order-id/12", {"object": ORDER_ROW}),
+    **{
+        f"tryton-{name}": Delivery(
+            "erp",
+            "",
+            (CORPUS / "tryton" / f"{name}.json").read_bytes(),
+            attributes=tomllib.loads((CORPUS / "tryton" / f"{name}.headers.toml").read_text()),
+        )
+        for name in ("changed-products", "changed-purchases", "product", "purchase")
+    },
     "item.released": own("item.released", "item/PIN", item("PIN")),
     "bom.released": own("bom.released", "bom/ARM", bom("ARM", line("PIN"))),
     "supplier.changed": own("supplier.changed", "supplier/S-1", supplier()),

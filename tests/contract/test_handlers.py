@@ -210,6 +210,14 @@ def _changed(kind: str, row: object) -> Delivery:
     return Delivery("suite", "", json.dumps(row).encode(), attributes={"type": kind})
 
 
+def _tryton(name: str) -> Delivery:
+    """What a Tryton answered, in the corpus."""
+    headers = tomllib.loads((CORPUS / "tryton" / f"{name}.headers.toml").read_text())
+    return Delivery(
+        "erp", "", (CORPUS / "tryton" / f"{name}.json").read_bytes(), attributes=headers
+    )
+
+
 def _read_back(subject: str, content: object) -> Delivery:
     """What a read of S/4HANA brought back."""
     attributes = {"id": "a-1", "subject": subject, "time": STATED.isoformat()}
@@ -461,6 +469,10 @@ EXAMPLES: Mapping[Row, Delivery] = {
     ("coupa", "coupa.supplier-read"): _answer("supplier-id/9", {"object": SUPPLIER_ROW}),
     ("coupa", "coupa.contract-read"): _answer("contract-id/7", {"object": CONTRACT_ROW}),
     ("coupa", "coupa.order-read"): _answer("order-id/12", {"object": ORDER_ROW}),
+    ("tryton", "tryton.changed-products"): _tryton("changed-products"),
+    ("tryton", "tryton.changed-purchases"): _tryton("changed-purchases"),
+    ("tryton", "tryton.product"): _tryton("product"),
+    ("tryton", "tryton.purchase"): _tryton("purchase"),
     ("idoc", "idoc.document"): Delivery("erp", "idoc", ORDERS.encode()),
     ("table", "table.sources"): Delivery("erp", "source-lists", ONE_SOURCE_LIST),
     ("table", "table.holds"): Delivery("qms", "quality-holds", ONE_HOLD),
@@ -582,6 +594,7 @@ MORE: Mapping[Row, tuple[Delivery, ...]] = {
         _changed("coupa.order", ORDER_ROW | {"status": status}) for status in ("draft", "cancelled")
     ),
     ("coupa", "coupa.supplier-read"): (_answer("supplier-id/9", {"gone": True}),),
+    ("tryton", "tryton.product"): (_tryton("product-gone"),),
     ("coupa", "coupa.contract-read"): (_answer("contract-id/7", {"gone": True}),),
     ("coupa", "coupa.order-read"): (_answer("order-id/12", {"gone": True}),),
     ("idoc", "idoc.document"): tuple(

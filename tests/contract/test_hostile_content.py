@@ -588,6 +588,7 @@ CALLED: Mapping[str, str] = {
     "coupa.supplier-read 0": "S-3",
     "coupa.contract-read 0": "C-3",
     "coupa.order-read 0": "PO-1",
+    "tryton.product 0": "SEAL-7",
     "idoc.document 0": "4500000670",
     "idoc.document 1": "123456789",
     "s4.event 0": "4500000028",
@@ -610,7 +611,14 @@ CALLED: Mapping[str, str] = {
 
 
 # They name their objects by numbers alone.
-NAMELESS = {"coupa-changed-suppliers", "coupa-changed-contracts", "coupa-changed-orders"}
+NAMELESS = {
+    "coupa-changed-suppliers",
+    "coupa-changed-contracts",
+    "coupa-changed-orders",
+    "tryton-changed-products",
+    "tryton-changed-purchases",
+    "tryton-purchase",
+}
 
 
 def _renamed(name: str, called: str) -> tuple[str, tuple[Effect, ...]]:

@@ -16,13 +16,18 @@ import pytest
 from broker.channels.http import HttpChannel
 from broker.dispatcher import look
 from canonical.connector import Present
+from canonical.effects import Emit, Fetch
 from canonical.errors import InDoubt, Rejected, Unavailable
 from canonical.exchange import Request, Response
-from canonical.operations import PutInfoRecord, PutItem
+from canonical.handler import Delivery
+from canonical.operations import PutInfoRecord, PutItem, ReadObject
+from canonical.order import PurchaseOrder
 from canonical.revision import parse_revision
+from handlers.systems.tryton.changed import CHANGED_PURCHASES, READ_PURCHASE
 from handlers.systems.tryton.outbound import DRIVER
 from ops.sandbox.tryton import Running, Sandbox
 from ops.sandbox.tryton.client import Client
+from tests.fixtures.gearbox import NOW, facts
 from tests.fixtures.tryton.record import apply, channel
 from tests.fixtures.tryton.stories import (
     BOM,
@@ -83,6 +88,16 @@ def test_what_runs_goes_on_and_is_started_once(running: Running) -> None:
     sandbox = Sandbox(state / "check" / "tryton")
     assert sandbox.running() == running
     assert sandbox.start() == running
+
+
+_PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+
+
+def _moments(found: list[dict[str, Any]]) -> list[tuple[int, ...]]:
+    """When each record was changed last."""
+    return [
+        tuple((one["write_date"] or one["create_date"])[part] for part in _PARTS) for one in found
+    ]
 
 
 async def test_what_is_written_is_what_tryton_shows(way: HttpChannel, people: Client) -> None:
@@ -170,6 +185,41 @@ async def test_a_contract_runs_and_its_end_is_for_a_person_to_confirm(
     assert [one["state"] for one in rows(people, AGREEMENT, domain, "state")] == ["running"]
     assert await apply(way.perform, step(contract(status="suspended"))) == 1
     assert [one["state"] for one in rows(people, AGREEMENT, domain, "state")] == ["draft"]
+
+
+async def test_what_people_changed_since_a_mark_is_named_and_read(
+    way: HttpChannel, people: Client
+) -> None:
+    """As a client asks that is started by a timer: docs of the driver."""
+    for operation in (SEAL, SEALS, item("OLD-1")):
+        await apply(way.perform, step(operation))
+    await apply(way.perform, step(order(ordered("10", "SEAL-7", "7", "4.25"), number="PO-88")))
+    (placed,) = rows(people, PURCHASE, [["reference", "=", "PO-88"]], "id", "lines.id")
+    latest = max(_moments(rows(people, PRODUCT, [], "write_date", "create_date")))
+    since = {"__class__": "datetime", **dict(zip(_PARTS, latest, strict=True))}
+    # Of a confirmed one Tryton lets nobody change a line.
+    people.call("purchase.purchase.draft", [placed["id"]])
+    people.call("purchase.line.write", [placed["lines."][0]["id"]], {"description": "Urgent"})
+    for button in ("quote", "confirm"):
+        people.call(f"purchase.purchase.{button}", [placed["id"]])
+    marks = ("write_date", "create_date", "lines.write_date", "lines.create_date")
+    domain = ["OR", *([mark, ">=", since] for mark in marks)]
+    listed = rows(people, PURCHASE, domain, "write_date", "create_date")
+    assert placed["id"] in {one["id"] for one in listed}
+    body = msgspec.json.encode({"id": 1, "result": listed})
+    message = CHANGED_PURCHASES.read(Delivery("erp", "", body))
+    fetches = CHANGED_PURCHASES.decide(message, facts(), NOW)
+    (fetch,) = [e for e in fetches if isinstance(e, Fetch) and e.id == str(placed["id"])]
+    asked = ReadObject(fetch.kind, fetch.id, fetch.key, 1, "c-1")
+    seen = await look(DRIVER, step(asked), way.perform)
+    assert isinstance(seen, Present)
+    assert seen.answer is not None
+    attributes = {"id": "a-1", "subject": seen.answer.key, "time": "2026-11-29T16:00:00+00:00"}
+    told = READ_PURCHASE.read(Delivery("erp", "", seen.answer.body, attributes=attributes))
+    (said,) = READ_PURCHASE.decide(told, facts(), NOW)
+    assert isinstance(said, Emit)
+    assert isinstance(said.data, PurchaseOrder)
+    assert [(one.item, one.description) for one in said.data.lines] == [("SEAL-7", "Urgent")]
 
 
 async def test_a_foreign_change_between_look_and_write_is_met_and_not_written_over(

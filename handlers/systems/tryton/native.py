@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
+from canonical.manners import of_id, unit_of
+from canonical.members import Foreign
+from handlers.systems.tryton.words import UNITS
+
 # A number as the server writes a float; exact, since it is read from its text.
 Float = Decimal
-Id = Annotated[int, msgspec.Meta(ge=1)]
+Id = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,3 +309,132 @@ class HeldAgreement(msgspec.Struct, frozen=True):
 
     agreement: Agreement | None = None
     references: References = References()
+
+
+# --- what is read ---
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A time, in UTC."""
+
+    year: int
+    month: int
+    day: int
+    hour: int = 0
+    minute: int = 0
+    second: int = 0
+    microsecond: int = 0
+    kind: Literal["datetime"] = msgspec.field(name="__class__", default="datetime")
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """A record of a list of what changed. write_date: None where it never was."""
+
+    id: Id
+    write_date: Moment | None = None
+    create_date: Moment | None = None
+
+
+class ChangedRecords(msgspec.Struct, frozen=True):
+    """The answer to a search for what changed, as it stands."""
+
+    result: tuple[Changed, ...]
+    id: int | str | None = None
+
+
+class _Read(Foreign, frozen=True):
+    """Part of a record that was read: how its texts are usually written."""
+
+    manners: ClassVar = {
+        **dict.fromkeys(("code", "number", "reference"), of_id),
+        "symbol": unit_of(UNITS),
+    }
+
+
+LineType = Literal["line", "title", "comment", "subtotal"]
+
+
+class ReadSymbol(_Read, frozen=True):
+    """A unit of measure."""
+
+    symbol: str
+    id: Id | None = None
+
+
+class ReadCode(_Read, frozen=True):
+    """What has a code."""
+
+    code: str | None = None
+    id: Id | None = None
+
+
+class ReadTemplate(_Read, frozen=True):
+    """What all variants of a product share."""
+
+    name: str
+    type: str
+    default_uom: ReadSymbol = msgspec.field(name="default_uom.")
+    active: bool = True
+    write_date: Moment | None = None
+    create_date: Moment | None = None
+    id: Id | None = None
+
+
+class ReadProduct(_Read, frozen=True):
+    """A product as it was read."""
+
+    id: Id
+    template: ReadTemplate = msgspec.field(name="template.")
+    code: str | None = None
+    active: bool = True
+    write_date: Moment | None = None
+    create_date: Moment | None = None
+
+
+class ReadPurchaseLine(_Read, frozen=True):
+    """A line of a purchase as it was read. quantity: what its shortest text says."""
+
+    id: Id
+    type: LineType
+    sequence: int | None = None
+    quantity: float | None = None
+    unit: ReadSymbol | None = msgspec.field(name="unit.", default=None)
+    product: ReadCode | None = msgspec.field(name="product.", default=None)
+    unit_price: Exact | None = None
+    description: str | None = None
+    delivery_date: Day | None = None
+    write_date: Moment | None = None
+    create_date: Moment | None = None
+
+
+class ReadCompany(_Read, frozen=True):
+    """A company, known by its party."""
+
+    party: ReadCode = msgspec.field(name="party.")
+    id: Id | None = None
+
+
+class ReadPurchase(_Read, frozen=True):
+    """A purchase as it was read."""
+
+    id: Id
+    state: str
+    party: ReadCode = msgspec.field(name="party.")
+    company: ReadCompany = msgspec.field(name="company.")
+    currency: ReadCode = msgspec.field(name="currency.")
+    number: str | None = None
+    reference: str | None = None
+    purchase_date: Day | None = None
+    lines: tuple[ReadPurchaseLine, ...] = msgspec.field(name="lines.", default=())
+    write_date: Moment | None = None
+    create_date: Moment | None = None
+
+
+R = TypeVar("R", ReadProduct, ReadPurchase)
+
+
+class ReadBack(msgspec.Struct, Generic[R], frozen=True):
+    """A record as a read by its id brought it back, or that there is none."""
+
+    object: R | None = None
+    gone: bool = False

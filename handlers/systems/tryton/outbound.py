@@ -26,6 +26,7 @@ from canonical.operations import (
     PutItem,
     PutOrder,
     PutSupplier,
+    ReadObject,
     verb,
 )
 from canonical.own_words import NO_WORDS, OwnWords
@@ -35,6 +36,7 @@ from handlers.systems.tryton import (
     info_record,
     item,
     order,
+    read_back,
     rpc,
     supplier,
 )
@@ -68,22 +70,25 @@ class _Target:
 
 
 def observe(step: Step) -> Request:
-    """The read of the step's object by its natural key."""
-    return rpc.request(_target(step.operation, NO_WORDS).look().call, step.identity)
+    """The read of the step's object by its natural key, or by the id that a list told."""
+    return rpc.request(_look(step.operation, NO_WORDS).call, step.identity)
 
 
 def read(step: Step, response: Response, own: OwnWords = NO_WORDS) -> Observed | More:
-    """What Tryton holds, compared with what the step wants; or the next call of the look."""
-    return rpc.follow(step.identity, _target(step.operation, own).look(), response)
+    """What Tryton holds, compared with what the step wants, or the answer to a question; or the
+    next call of the look."""
+    return rpc.follow(step.identity, _look(step.operation, own), response)
 
 
 def write(step: Step, observed: Observed, key: str, own: OwnWords = NO_WORDS) -> Write | None:
     """The next call, one of possibly several: the create of what is absent, else the first
-    difference.
+    difference. None for a question, which a read has answered.
 
     Raises: Conflict for a difference that a person has to settle, before anything is written;
         Rejected and InvalidMessage for what Tryton has no place for.
     """
+    if isinstance(step.operation, ReadObject):
+        return None
     target = _target(step.operation, own)
     if isinstance(observed, Absent):
         call = target.create(observed.native)
@@ -105,6 +110,12 @@ def confirm(step: Step, response: Response) -> Confirmed:
     else with nothing."""
     reference = rpc.written(response, step.identity)
     return Confirmed(reference, warnings=_target(step.operation, NO_WORDS).remarks)
+
+
+def _look(operation: Operation, own: OwnWords) -> Look:
+    if isinstance(operation, ReadObject):
+        return read_back.look(operation)
+    return _target(operation, own).look()
 
 
 def _target(operation: Operation, own: OwnWords) -> _Target:
@@ -177,7 +188,7 @@ def driver(own: OwnWords = NO_WORDS) -> Driver:
     """The driver for a Tryton that has these words of its own."""
     return Driver(
         name="tryton",
-        operations=(PutItem, PutBom, PutSupplier, PutInfoRecord, PutOrder, PutContract),
+        operations=(PutItem, PutBom, PutSupplier, PutInfoRecord, PutOrder, PutContract, ReadObject),
         observe=observe,
         read=partial(read, own=own),
         write=partial(write, own=own),
