@@ -25,6 +25,8 @@ from canonical.order import PurchaseOrder
 from canonical.revision import parse_revision
 from handlers.systems.tryton.changed import CHANGED_PURCHASES, READ_PURCHASE
 from handlers.systems.tryton.outbound import DRIVER
+from ops.cli.problems import Exit
+from ops.cli.tree import run
 from ops.sandbox.tryton import Running, Sandbox
 from ops.sandbox.tryton.client import Client
 from tests.fixtures.gearbox import NOW, facts
@@ -83,11 +85,16 @@ def rows(people: Client, method: str, domain: list[Any], *fields: str) -> list[d
     return found
 
 
-def test_what_runs_goes_on_and_is_started_once(running: Running) -> None:
-    state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ".layshaft"))
-    sandbox = Sandbox(state / "check" / "tryton")
-    assert sandbox.running() == running
-    assert sandbox.start() == running
+def test_what_runs_goes_on_and_is_started_once(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = Path(os.environ.get("LAYSHAFT_STATE_DIR", ".layshaft")).absolute() / "check"
+    assert Sandbox(state / "tryton").running() == running
+    monkeypatch.setenv("LAYSHAFT_STATE_DIR", str(state))
+    assert run(("sandbox", "tryton")) == Exit.DONE
+    said = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert (said["base_url"], said["user"]) == (running.url, running.user)
+    assert Sandbox(state / "tryton").running() == running
 
 
 _PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
