@@ -23,6 +23,8 @@ def run_tryton(
 ) -> int:
     """Start a real Tryton, an ERP, with a database and a company; it runs until it is stopped.
 
+    Shown is what a system in a configuration has to say.
+
     The first time it is installed from its packages and its database is made, which takes two to
     four minutes; later a few seconds. Where it runs already, nothing is started. Everything is in
     the folder `tryton` of LAYSHAFT_STATE_DIR (.layshaft), and listens on loopback only.
@@ -61,11 +63,11 @@ def run_tryton(
         ) from error
     screen().fields(
         (
+            ("driver", "tryton"),
             ("base_url", running.url),
             ("auth", "tryton"),
             ("user", running.user),
-            ("password", running.password),
-            ("database", running.database_url),
+            ("secret", f"file:{sandbox.password_file}"),
         )
     )
     return Exit.DONE
