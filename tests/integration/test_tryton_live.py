@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from broker.channels.http import HttpChannel
 from broker.dispatcher import look
@@ -23,12 +24,14 @@ from canonical.handler import Delivery
 from canonical.operations import PutInfoRecord, PutItem, ReadObject
 from canonical.order import PurchaseOrder
 from canonical.revision import parse_revision
+from canonical.rules import Plant
 from handlers.systems.tryton.changed import CHANGED_PURCHASES, READ_PURCHASE
 from handlers.systems.tryton.outbound import DRIVER
 from ops.cli.problems import Exit
 from ops.cli.tree import run
 from ops.sandbox.tryton import Running, Sandbox
 from ops.sandbox.tryton.client import Client
+from ops.sandbox.tryton.seed import COMPANY
 from tests.fixtures.gearbox import NOW, facts
 from tests.fixtures.tryton.record import apply, channel
 from tests.fixtures.tryton.stories import (
@@ -47,6 +50,9 @@ from tests.fixtures.tryton.stories import (
     step,
     terms,
 )
+from tests.integration import test_distribution
+from tests.integration.test_distribution import ROUTED, ROW, state, steps
+from tests.integration.toy import bench_on, turn_until_idle
 
 # The first time its packages are installed and its database is made.
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -349,3 +355,36 @@ async def test_an_answer_of_many_lines_comes_compressed_and_is_read(way: HttpCha
     assert isinstance(found, Present)
     assert found.equal
     assert len(found.native) > 1_400
+
+
+async def test_the_runtime_brings_an_order_there_once_though_each_answer_is_lost(
+    way: HttpChannel, people: Client, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ROW["order-lines"][0]
+    supplier, number = ROW["supplier"]["number"], line["item"]["item-number"]
+    await apply(way.perform, step(moved(SEALS, number=supplier, tax_numbers={})))
+    await apply(way.perform, step(item(number)))
+    # The company of the sandbox buys for the plant that the order is for.
+    plant = Plant(ROW["ship-to-address"]["location-code"], "Lyon", "Europe/Paris", "local", COMPANY)
+    monkeypatch.setattr(test_distribution, "ROUTED", replace(ROUTED, plants=(plant,)))
+    lost: list[bytes] = []
+
+    async def lossy(request: Request) -> Response:
+        """Each write arrives, and its first answer does not."""
+        response = await way.perform(request)
+        if request.effectful and request.body not in lost:
+            assert request.body is not None
+            lost.append(request.body)
+            raise InDoubt("answer-lost", "Nobody knows whether it was applied")
+        return response
+
+    async with bench_on(database_url) as bench:
+        await state(bench)
+        await turn_until_idle(bench.dispatcher(driver=DRIVER, perform=lossy))
+        assert await bench.cases() == []
+        ((identity, ended, reference, _),) = await steps(bench)
+    assert (identity, ended) == ("|erp|purchase-order|PO-1|put-order", "done")
+    # Made, quoted and confirmed, and none of it twice.
+    assert len(lost) == 3
+    (placed,) = rows(people, PURCHASE, [["reference", "=", "PO-1"]], "state", "number")
+    assert (placed["state"], placed["number"]) == ("confirmed", reference)

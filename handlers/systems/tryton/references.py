@@ -22,7 +22,8 @@ _MAX_NAMED = 5
 def look(organisation: str, then: Callable[[int], Observed | Look]) -> Look:
     """The id of the company.
 
-    Raises, when it is read: Misconfigured where Tryton has no such company.
+    Raises, when it is read: Misconfigured where Tryton has no such company, Rejected where no
+        organisation is stated.
     """
     return Look(
         rpc.search(COMPANY, (("party.code", "=", organisation),), ("party.code",)),
@@ -33,6 +34,13 @@ def look(organisation: str, then: Callable[[int], Observed | Look]) -> Look:
 def _company(
     organisation: str, then: Callable[[int], Observed | Look], found: msgspec.Raw
 ) -> Observed | Look:
+    if not organisation:
+        raise Rejected(
+            "organisation-missing",
+            "Nothing says which purchasing organisation buys, and it decides on the company",
+            where=COMPANY,
+            remedy="State it where the document is made, or for the plant that it is for",
+        )
     companies = rpc.decoded(found, tuple[Company, ...])
     company = next((one for one in companies if one.party.code == organisation), None)
     if company is None:

@@ -626,6 +626,8 @@ async def test_an_order_without_lines_that_was_never_known_is_not_made() -> None
 async def test_what_an_order_names_and_tryton_lacks_is_refused_before_anything_is_made() -> None:
     with pytest.raises(Misconfigured, match=r"company-missing.*'1000'"):
         await seen(ORDER, [])
+    with pytest.raises(Rejected, match="organisation-missing"):
+        await seen(order(*ORDER.order.lines, organisation=""), [])
     with pytest.raises(Rejected, match=r"party-missing.*17300001"):
         await seen(ORDER, *KNOWN[:1], [])
     with pytest.raises(Rejected, match=r"currency-missing.*EUR"):
