@@ -88,7 +88,8 @@ def _unknown(steps: Sequence[StepRow], paces: Mapping[Kind, Pace], kept: int) ->
     for kind in kinds(steps):
         done = paces[kind].done if kind in paces else 0
         if done < LEAST:
-            return f"of {kind[0]} at {kind[1]} {done} were done before, and it takes {LEAST}"
+            times = {0: "was never done", 1: "was done once"}.get(done, f"was done {done} times")
+            return f"{kind[0]} at {kind[1]} {times} before, and it takes {LEAST}"
     return ""
 
 

@@ -305,6 +305,9 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
     row = await tx.fetchrow(
         f"""
         select l.*, {gone_on_to("l.key", "l.paused_at")} as pause_escalated_to,
+               -- who states the object, where it is on record: its event is always ours
+               coalesce((select d.source from document d where d.key = l.key), l.source)
+                   as stated_by,
                (select json_agg(json_build_object('id', e.id, 'place', e.place) order by e.id)
                             ::text
                      from exception_case e
@@ -343,7 +346,7 @@ async def change(tx: Tx, number: str) -> ChangeView | None:
         title=row["title"],
         state=row["state"],
         version=row["version"],
-        source=row["source"],
+        source=row["stated_by"],
         correlation_id=row["correlation_id"],
         opened_at=row["opened_at"],
         planned_at=row["planned_at"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -46,6 +46,10 @@ class Turn(msgspec.Struct, frozen=True):
     behind: int
     look: str
     command: str
+
+
+# September 2001, in microseconds: no source has counted so many statements of a change.
+BY_TIME = 10**15
 
 
 class ChangePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +119,12 @@ def page_of(
         done=done,
         is_cut=is_cut,
     )
+
+
+def stated_at(version: int) -> datetime | None:
+    """When that version was stated, where its source counts them by time, in microseconds since
+    1970; None for one that counts otherwise."""
+    return datetime.fromtimestamp(version / 1e6, UTC) if version >= BY_TIME else None
 
 
 def steers(status: ChangeStatus) -> tuple[Steer, ...]:
@@ -247,7 +257,10 @@ def _reason(status: ChangeStatus) -> str:
     if not status.blockers or status.state != "open":
         return ""
     first, *others = status.blockers
-    text = f"{first.owner}: {first.text}" if wording.needs_a_person(first) else first.text
+    is_said = not wording.needs_a_person(first) or first.text.startswith(
+        f"approval of {first.owner}"
+    )
+    text = first.text if is_said else f"{first.owner}: {first.text}"
     behind = f"; {plural(first.behind, 'step')} behind it" if first.behind else ""
     more = f", and {len(others)} more" if others else ""
     return f"{text}{behind}{more}"

@@ -30,6 +30,7 @@ from ops.console.change_view import (
     can_undo,
     forbidden,
     page_of,
+    stated_at,
     steers,
     step_steers,
     why_not_steered,
@@ -66,6 +67,7 @@ async def page(request: web.Request) -> web.Response:
         steers=steers(shown.status),
         why_not=why_not_steered(shown.status),
         can_undo=can_undo(shown.status),
+        stated_at=stated_at(shown.status.version),
         forbidden=forbidden(request[SIGNED].who, "change-pause", plants),
     )
 
