@@ -287,8 +287,19 @@ async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
 
 @said("{system} works again")
 async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    await _mend(stage, system)
+
+
+async def _mend(stage: Stage, system: str) -> None:
     await stage.targets[system].clear_faults()
     stage.out_of_order.discard(system)
+
+
+@said("{system} works again once nothing moves any more")
+async def _(stage: Stage, sentence: Sentence, system: str) -> None:
+    """What was said before is planned by then."""
+    await stage.at_rest()
+    await _mend(stage, system)
 
 
 async def _commit_fault(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
@@ -478,28 +489,60 @@ async def _(stage: Stage, sentence: Sentence, change: str) -> None:
         )
 
 
-@said("an operator has {verb} of {what} of {change} run anew")
-async def _(stage: Stage, sentence: Sentence, verb: str, what: str, change: str) -> None:
-    number, _, plant = what.partition(" in ")
-    await _run_anew(stage, verb, number, plant, change)
+@said("operations pause {change}")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    by = await stage.person("operator")
+    async with stage.bench.database.transaction() as tx:
+        await controls.pause(tx, numbers=[change], by=by.name, reason=_REASON)
 
 
-async def _run_anew(stage: Stage, verb: str, number: str, plant: str, change: str) -> None:
+@said("operations let {change} go on")
+async def _(stage: Stage, sentence: Sentence, change: str) -> None:
+    # What came in before is planned by then.
     await stage.at_rest()
     by = await stage.person("operator")
-    [step] = await stage.bench.column(
-        "select s.id from step s join ledger l on l.id = s.ledger_id where l.key = $1"
-        " and verb = $2 and object_id = $3 and plant = $4 order by generation desc limit 1",
+    async with stage.bench.database.transaction() as tx:
+        await controls.resume(tx, numbers=[change], by=by.name, reason=_REASON)
+
+
+@said("an operator leaves out {verb} of {what} of {change}")
+async def _(stage: Stage, sentence: Sentence, verb: str, what: str, change: str) -> None:
+    await stage.at_rest()
+    by = await stage.person("operator")
+    step = (await _forms(stage, verb, what, change))[-1]
+    async with stage.bench.database.transaction() as tx:
+        await controls.skip(tx, number=change, step=str(step["id"]), by=by.name, reason=_REASON)
+
+
+@said("an operator has {verb} of {what} of {change} run anew")
+async def _(stage: Stage, sentence: Sentence, verb: str, what: str, change: str) -> None:
+    await _run_anew(stage, verb, what, change)
+
+
+async def _forms(stage: Stage, verb: str, what: str, change: str) -> list[Any]:
+    """All forms of the step, the one that counts last. what: its object, also "PIN-7 in 1010"."""
+    number, _, plant = what.partition(" in ")
+    rows = await stage.bench.rows(
+        "select s.* from step s join ledger l on l.id = s.ledger_id where l.key = $1"
+        " and verb = $2 and object_id = $3 and plant = $4 order by generation",
         f"engineering-change/{change}",
         verb,
         number,
         plant,
     )
+    assert rows, f"{change} has no {verb} of {what}"
+    return rows
+
+
+async def _run_anew(stage: Stage, verb: str, what: str, change: str) -> None:
+    await stage.at_rest()
+    by = await stage.person("operator")
+    step = (await _forms(stage, verb, what, change))[-1]
     async with stage.bench.database.transaction() as tx:
         await controls.restart(
             tx,
             number=change,
-            step=str(step),
+            step=str(step["id"]),
             by=by.name,
             reason=_REASON,
             rules=stage.rules,
@@ -540,20 +583,22 @@ def _(stage: Stage, sentence: Sentence, moment: str) -> None:
     stage.works.clock.becomes(_moment(moment))
 
 
-@said("as soon as {verbs} of {change} are {state}")
-async def _(stage: Stage, sentence: Sentence, verbs: str, change: str, state: str) -> None:
-    wanted = re.split(r", | and ", verbs)
+@said("as soon as {steps} of {change} are {state}")
+async def _(stage: Stage, sentence: Sentence, steps: str, change: str, state: str) -> None:
+    """Of each verb all steps; of "put-item PIN-7" those about that object."""
+    wanted = [tuple(step.partition(" ")[::2]) for step in re.split(r", | and ", steps)]
 
     async def holds() -> bool:
         rows = await stage.bench.rows(
-            "select verb, s.state from step s join ledger l on l.id = s.ledger_id"
-            " where l.key = $1 and verb = any($2::text[])",
+            "select verb, object_id, s.state from step s join ledger l on l.id = s.ledger_id"
+            " where l.key = $1",
             f"engineering-change/{change}",
-            wanted,
         )
-        return {row["verb"] for row in rows} == set(wanted) and {r["state"] for r in rows} == {
-            state
-        }
+        found = [
+            [r["state"] for r in rows if r["verb"] == verb and about in ("", r["object_id"])]
+            for verb, about in wanted
+        ]
+        return all(states and set(states) == {state} for states in found)
 
     await stage.until(holds, sentence.text)
 
@@ -646,7 +691,7 @@ async def _(stage: Stage, sentence: Sentence, contract: str, supplier: str, what
     line = contract_line(cells)
     row = new_contract(contract, supplier) | {"lines": [line]}
     await stage.targets["procurement"].plant("contracts", msgspec.json.encode(row))
-    await _run_anew(stage, "read-coverage", item, "", change)
+    await _run_anew(stage, "read-coverage", item, change)
 
 
 @said("{system} tells that {item} is ordered in plant {plant} only by a source list")
@@ -741,6 +786,16 @@ async def _(stage: Stage, sentence: Sentence, change: str, state: str) -> None:
             for row in rows
         ],
     )
+
+
+@said("the forms of {verb} of {what} of {change} are {states}")
+async def _(
+    stage: Stage, sentence: Sentence, verb: str, what: str, change: str, states: str
+) -> None:
+    """Each time that it was planned otherwise after it had been sent, in that order."""
+    await stage.at_rest()
+    found = ", ".join(form["state"] for form in await _forms(stage, verb, what, change))
+    assert found == states, f"they are {found}"
 
 
 @said("the list of changes says that {change} waits for {whom}")
@@ -849,7 +904,11 @@ async def _(stage: Stage, sentence: Sentence, who: str) -> None:
 async def _(stage: Stage, sentence: Sentence, who: str) -> None:
     await stage.at_rest()
     told = [
-        {"event": n.event, "about": n.about.partition("/")[2], "plant": n.data.get("plant", "-")}
+        {
+            "event": n.event,
+            "about": n.about.partition("/")[2],
+            "plant": n.data.get("plant", "-"),
+        }
         for n in stage.told[who]
     ]
     _compare(sentence.table("event"), told)
