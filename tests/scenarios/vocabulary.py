@@ -194,6 +194,16 @@ def _(works: Works, sentence: Sentence) -> None:
     )
 
 
+@given("suppliers are told of changes to their parts, and have to answer")
+def _(works: Works, sentence: Sentence) -> None:
+    works.rules["supplier_notices"] = {"acknowledged": True}
+
+
+@given("a decision is late after {seconds} s")
+def _(works: Works, sentence: Sentence, seconds: str) -> None:
+    works.rules["due_s"] = {"approve": int(seconds)}
+
+
 def _qualification(words: str) -> dict[str, Any]:
     status, _, until = words.partition(" until ")
     stated = {"qualified": "Qualified", "in qualification": "InQualification"}
@@ -603,6 +613,16 @@ async def _(stage: Stage, sentence: Sentence, steps: str, change: str, state: st
     await stage.until(holds, sentence.text)
 
 
+@said("as soon as the list of changes says that {number} step of {change} is late")
+async def _(stage: Stage, sentence: Sentence, number: str, change: str) -> None:
+    async def holds() -> bool:
+        async with stage.bench.database.transaction() as tx:
+            listed = (await changes(tx, limit=100)).rows
+        return [str(row.late) for row in listed if row.number == change] == [number]
+
+    await stage.until(holds, sentence.text)
+
+
 @said("as soon as {system} has carried out a write of {what}")
 async def _(stage: Stage, sentence: Sentence, system: str, what: str) -> None:
     what, _, of = what.partition(" about ")
@@ -908,6 +928,7 @@ async def _(stage: Stage, sentence: Sentence, who: str) -> None:
             "event": n.event,
             "about": n.about.partition("/")[2],
             "plant": n.data.get("plant", "-"),
+            "supplier": n.data.get("supplier", "-"),
         }
         for n in stage.told[who]
     ]

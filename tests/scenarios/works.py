@@ -35,6 +35,7 @@ DEADLINES = {
 SUBSCRIBERS = {
     "PLM": ("engineering-change.completed",),
     "planning": ("plan.adjustment-needed",),
+    "portal": ("supplier-notice.issued",),
     "quality": ("approval.requested", "approval.granted", "approval.refused"),
 }
 
