@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from handlers.systems.arena.words import FAMILY_FIELD
 from tests.fixtures.pdx_text import (
     affected_xml,
     attributes,
@@ -25,7 +27,8 @@ Releases = Mapping[tuple[str, str], str]
 
 class Package(msgspec.Struct, frozen=True):
     """A statement about a change and its items; change: "" = about items alone. effective: "" = on
-    release."""
+    release. tells_change: whether it says so of the change itself, or of the items and structures
+    alone."""
 
     change: str
     family: str
@@ -33,6 +36,7 @@ class Package(msgspec.Struct, frozen=True):
     lines: tuple[Row, ...]
     effective: str = ""
     status: str = "Released"
+    tells_change: bool = True
 
     def written(self, at: str, releases: Releases, name: str) -> bytes:
         """As a PDX document of that name, made at that moment."""
@@ -48,16 +52,15 @@ class Package(msgspec.Struct, frozen=True):
             for cells in (row.cells for row in self.items)
             if cells.get("affected", "yes") == "yes"
         ]
+        change = change_xml(
+            *affected,
+            changeNumber=self.change,
+            changeStatusDate=at,
+            globalEngineeringChangeStatusCode=self.status,
+        )
         return package_xml(
             *(self._item(row, releases) for row in self.items),
-            changes=change_xml(
-                *affected,
-                changeNumber=self.change,
-                changeStatusDate=at,
-                globalEngineeringChangeStatusCode=self.status,
-            )
-            if self.change
-            else "",
+            changes=change if self.change and self.tells_change else "",
             identifier=name,
             generated=at,
         )
@@ -170,6 +173,54 @@ def _substitute(number: str) -> str:
         return ""
     row = attributes(itemIdentifier=number, globalPreferredStatusCode="Preferred")
     return f"<AlternateItems><AlternateItem{row}/></AlternateItems>"
+
+
+class Notified(msgspec.Struct, frozen=True):
+    """A change as the PLM's own system shows it, with its entry in the queue for Layshaft, and the
+    statement of both."""
+
+    change: Mapping[str, Any]
+    entry: Mapping[str, Any]
+    statement: bytes
+
+
+def in_own_words(package: Package, at: datetime) -> Notified:
+    """The change of the package, in effect from that moment on."""
+    moment = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+    name = package.change.replace("-", "")
+    change = {
+        "guid": f"CHG{name}",
+        "number": package.change,
+        "title": package.change,
+        "lifecycleStatus": {"type": "EFFECTIVE"},
+        "lifecycleDateTime": moment,
+        "effectivityType": "PERMANENT_ON_APPROVAL",
+        "additionalAttributes": [{"name": FAMILY_FIELD, "value": package.family}],
+    }
+    entry = {
+        "guid": f"EVT{name}",
+        "eventType": "CHANGE",
+        "creationDateTime": moment,
+        "itemsReconciled": False,
+        "change": {n: change[n] for n in ("guid", "number", "title")},
+    }
+    rows = [
+        {
+            "guid": f"ROW{number}",
+            "newItemRevision": {
+                "guid": f"REV{number}",
+                "number": row.cells["item"],
+                "revisionNumber": row.cells["revision"],
+            },
+        }
+        for number, row in enumerate(package.items, start=1)
+    ]
+    stated = {
+        "change": change,
+        "changeItems": {"count": len(rows), "results": rows},
+        "event": {"guid": entry["guid"], "integration": "INT1"},
+    }
+    return Notified(change, entry, msgspec.json.encode(stated))
 
 
 def package_in(sentence: Sentence, change: str, family: str, effective: str = "") -> Package:

@@ -146,6 +146,29 @@ async def catalogue(suite: Target) -> Seen:
     ]
 
 
+async def changes(plm: Target) -> Seen:
+    """Changes in the PLM's own system. implementation: how far it knows them to be; "-" = not."""
+    return [
+        {
+            "change": row["number"],
+            "status": row["lifecycleStatus"]["type"],
+            "implementation": row.get("implementationStatus") or "-",
+        }
+        for row in await plm.table("changes")
+    ]
+
+
+async def entries(plm: Target) -> Seen:
+    """Entries of its queue, each of a change, and whether they are dealt with."""
+    return [
+        {
+            "change": row["change"]["number"],
+            "reconciled": "yes" if row["itemsReconciled"] else "no",
+        }
+        for row in await plm.table("events")
+    ]
+
+
 WHAT: Mapping[str, See] = {
     "materials": materials,
     "plant views": plant_views,
@@ -155,6 +178,8 @@ WHAT: Mapping[str, See] = {
     "sources": sources,
     "orders": orders,
     "catalogue items": catalogue,
+    "changes": changes,
+    "entries": entries,
 }
 # Where each of them is written.
 PATHS: Mapping[str, str] = {
@@ -166,6 +191,8 @@ PATHS: Mapping[str, str] = {
     "sources": r"A_PurchasingSource",
     "orders": r"A_PurchaseOrder",
     "catalogue items": r"/api/items",
+    "status changes": r"/changes/statuschanges$",
+    "marks of entries": r"/outboundintegrations/",
     "questions about suppliers": r"/api/suppliers",
     "questions about contracts": r"/api/contracts",
 }

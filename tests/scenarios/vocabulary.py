@@ -16,7 +16,7 @@ from broker.store.change_list import changes
 from canonical.effectivity import OPEN_END
 from canonical.effects import Finding
 from handlers.systems.s4.odata import date_literal
-from tests.scenarios.plm import Package, package_in
+from tests.scenarios.plm import Package, in_own_words, package_in
 from tests.scenarios.seeing import PATHS, WHAT, difference, laid_out
 from tests.scenarios.stage import Stage
 from tests.scenarios.telling import Misspelt, Sentence, Table, rows_of
@@ -199,6 +199,11 @@ def _(works: Works, sentence: Sentence) -> None:
     works.rules["supplier_notices"] = {"acknowledged": True}
 
 
+@given("{system} is the PLM's own system, and is told when a change is done")
+def _(works: Works, sentence: Sentence, system: str) -> None:
+    works.told_back(system)
+
+
 @given("a decision is late after {seconds} s")
 def _(works: Works, sentence: Sentence, seconds: str) -> None:
     works.rules["due_s"] = {"approve": int(seconds)}
@@ -225,6 +230,18 @@ async def _(stage: Stage, sentence: Sentence, change: str, family: str) -> None:
     change, _, effective = change.partition(", effective ")
     family, _, late = family.partition(", effective ")
     await _state(stage, package_in(sentence, change, family, effective or late))
+
+
+@said("PLM releases {change} for {family}, as {system} shows it")
+async def _(stage: Stage, sentence: Sentence, change: str, family: str, system: str) -> None:
+    """Items and structures first: what is known of them is not read there."""
+    package = package_in(sentence, change, family)
+    await _state(stage, msgspec.structs.replace(package, tells_change=False))
+    await stage.at_rest()
+    told, plm = in_own_words(package, stage.said_at()), stage.targets[system]
+    await plm.plant("changes", msgspec.json.encode(told.change))
+    await plm.plant("events", msgspec.json.encode(told.entry))
+    await stage.send("plm", "product-definition", told.statement, "application/json")
 
 
 @said("PLM corrects {change}")

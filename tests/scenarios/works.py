@@ -13,12 +13,15 @@ import msgspec
 
 from ops.configuration import Configuration
 
-Kind = Literal["erp", "procurement"]
+Kind = Literal["erp", "procurement", "plm"]
 CENTRAL = "1000"
 DRIVERS = {
     "erp": {"driver": "s4", "auth": "s4", "token_path": "/sap/opu/odata/sap/API_PRODUCT_SRV/"},
     "procurement": {"driver": "coupa", "auth": "oauth2", "token_path": "/oauth2/token"},
+    "plm": {"driver": "arena", "auth": "arena"},
 }
+# Kinds of objects by which a route names the PLM that is told of the end of a change.
+TOLD_BACK = ("implementation-status", "change-notice")
 # Shortened, so that a lost answer is seen to the end within a second or two.
 DEADLINES = {
     "http_connect_s": 0.5,
@@ -76,6 +79,12 @@ class Works:
         self.systems.setdefault(system, "erp")
         self.routes.append(_route(kind, plant, system, first))
 
+    def told_back(self, system: str) -> None:
+        """That system is the PLM's own, and changes are closed in it."""
+        self.systems[system] = "plm"
+        for kind in TOLD_BACK:
+            self.route(kind, "*", system, date(2020, 1, 1))
+
     def contract(self, number: str, supplier: str, line: dict[str, Any]) -> None:
         """The contract with the supplier has that line too."""
         held = self.contracts.setdefault(number, new_contract(number, supplier))
@@ -83,6 +92,8 @@ class Works:
 
     def seed(self, kind: Kind) -> dict[str, Any]:
         """What a system of that kind knows before the first request."""
+        if kind == "plm":
+            return {}
         if kind == "procurement":
             return {"suppliers": self.suppliers, "contracts": list(self.contracts.values())}
         codes = [plant["code"] for plant in self.plants]
@@ -118,7 +129,7 @@ class Works:
         plm = {
             "name": "plm",
             "kinds": ["product-definition"],
-            "contracts": ["pdx.package"],
+            "contracts": ["pdx.package", "arena.change"],
         }
         suite = {
             "name": "suite",
