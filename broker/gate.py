@@ -30,9 +30,15 @@ Cause = Literal["asked", "quota", "circuit", "hours", "outage"]
 QUOTA = "quota"
 """Code of a call that was not made as a quota of the whole system is used up."""
 
-# What says that the target as a whole is not well, whatever was asked of it.
-_ILL = frozenset({"target-unreachable", "answer-lost", "target-failed", "target-slow"})
-_ILL_STATUS = "status-5"
+# What says that the target as a whole is not well, whatever was asked of it. An error of its own
+# (500) may be that of one object, or of one of its services, and the others go on.
+_ILL = frozenset(
+    {
+        *("target-unreachable", "target-away", "target-slow", "answer-lost"),
+        *("status-502", "status-503", "status-504"),
+    }
+)
+_FAILED = ("target-failed", "status-5")
 
 PROBES = 3
 """Calls that have to be answered, one at a time in each process, before it is open again."""
@@ -232,11 +238,12 @@ def asked_to_close(
         return None
     if error.code == QUOTA:
         return Close(system, "quota", for_s, error.what, lower=lane != "critical")
-    if error.code == "rate-limited" or shows_it_ill(error):
+    is_failed = error.code.startswith(_FAILED)
+    if error.code == "rate-limited" or is_failed or shows_it_ill(error):
         return Close(system, "asked", for_s, f"{system} asked for a pause: {error.what}"[:200])
     return None
 
 
 def shows_it_ill(failure: Failure) -> bool:
     """Whether the target as a whole is not well, as far as one call can tell."""
-    return failure.code in _ILL or failure.code.startswith(_ILL_STATUS)
+    return failure.code in _ILL

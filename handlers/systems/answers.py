@@ -145,6 +145,8 @@ def _by_status(response: Response, what: str, where: str, *, wrote: bool) -> Fai
         case status if wrote:
             # Also a redirect or a 202: nobody said that it was done, nobody that it was not.
             return InDoubt(f"status-{status}", what, where=where, retry_after_s=pause_s)
+        case 502 | 503 | 504:
+            return Unavailable("target-away", what, where=where, retry_after_s=pause_s)
         case status if status >= 500:
             return Unavailable("target-failed", what, where=where, retry_after_s=pause_s)
         case _:

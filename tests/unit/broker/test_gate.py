@@ -72,6 +72,9 @@ def test_half_of_twenty_within_the_window_close_it() -> None:
         Misconfigured("not-authorised", "401"),
         Unavailable("locked", "somebody has it"),
         Unavailable("changed-meanwhile", "412"),
+        # Of one object, or of one of its services.
+        Unavailable("target-failed", "500"),
+        InDoubt("status-500", "?"),
         BUSY,
         NotNow("quota", "used up"),
         ValueError("a defect"),

@@ -1204,7 +1204,7 @@ READ: list[tuple[Response, type[Failure], str]] = [
     (Response(401, {}, b"<html>"), Misconfigured, "not-authorised"),
     (error(403, "S/1", "No authorisation"), Misconfigured, "not-authorised"),
     (error(500, "S/1", "Short dump"), Unavailable, "target-failed"),
-    (error(503, "S/1", "Down", **{"retry-after": "30"}), Unavailable, "target-failed"),
+    (error(503, "S/1", "Down", **{"retry-after": "30"}), Unavailable, "target-away"),
     (error(429, "S/1", "Slow down"), Unavailable, "rate-limited"),
     (error(400, "S/1", "Wrong filter"), Rejected, "target-refused"),
 ]

@@ -322,7 +322,7 @@ async def test_what_is_longer_than_an_answer_may_be_is_refused() -> None:
 @pytest.mark.parametrize(
     ("response", "kind", "code"),
     [
-        (Response(503, JSON, b""), Unavailable, "target-failed"),
+        (Response(503, JSON, b""), Unavailable, "target-away"),
         (Response(403, JSON, b""), Misconfigured, "not-authorised"),
         (Response(200, JSON, b'{"d": [1]}'), Misconfigured, "answer-unknown"),
         (Response(200, JSON, b'{"d": {"resul'), Unavailable, "answer-unusable"),

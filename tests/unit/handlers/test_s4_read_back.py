@@ -459,7 +459,7 @@ def test_an_object_that_is_gone_is_an_answer_too(step: Step) -> None:
         (refused(403, "/IWFND/MED/000"), Misconfigured, "not-authorised"),
         (refused(400, "/IWBEP/CM_MGW_RT/176"), Rejected, "target-refused"),
         (refused(429, "x"), Unavailable, "rate-limited"),
-        (Response(503, {}, b""), Unavailable, "target-failed"),
+        (Response(503, {}, b""), Unavailable, "target-away"),
         (Response(200, {"content-type": "text/html"}, b"<html>"), Misconfigured,
          "answer-is-a-page"),
         (Response(200, JSON, b'{"d": {"Purch'), Unavailable, "answer-unusable"),
