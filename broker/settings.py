@@ -145,7 +145,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscribers: dict[str, tuple[str, ...]] = {}
     deadlines: Deadlines = Deadlines()
     retry: RetryPolicy = RetryPolicy()
-    breaker: Breaker = Breaker()
+    breaker: Breaker | None = None
     retention: Retention = Retention()
     # Messages decided in one commit at most, and unacked at once: three batches, so that one is
     # being decided while the next arrives; far below the point where prefetch stops paying.
